@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from rehome.errors import RefusedError
+from rehome.settings import read_settings
+
+GOOD: dict[str, Any] = {
+    "name": "avatars",
+    "source": {"bucket": "legacy-s3", "prefix": "image/"},
+    "target": {"bucket": "production-s3", "prefix": "avatar/"},
+    "include": ["avatar-*.png"],
+    "exclude": [],
+    "database": {"engine": "mariadb", "host": "db", "name": "app", "user": "u", "password": "hush-hush"},
+    "references": [{"table": "avatars", "column": "path", "form": "key"}],
+    "on_conflict": "fail",
+    "on_dangling": "fail",
+    "journal_schema": "rehome",
+    "state_dir": "/srv/state",
+}
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    """GOOD with changes; `source__prefix=""` reaches into a mapping."""
+    settings = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *outer, last = path.split("__")
+        place = settings
+        for name in outer:
+            place = place[name]
+        place[last] = value
+    return settings
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(RefusedError) as caught:
+        read_settings(given(**changes))
+    return str(caught.value)
+
+
+def test_good_settings_are_taken() -> None:
+    settings = read_settings(given())
+    assert settings.keymap.to_target("image/avatar-1.png") == "avatar/avatar-1.png"
+    assert settings.references[0].name == "avatars.path"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "way_out"),
+    [
+        ({"source__bucket": None}, "rehome_source.bucket", "S3_LEGACY_BUCKET_NAME"),
+        ({"target__bucket": ""}, "rehome_target.bucket", "S3_PROD_BUCKET_NAME"),
+        ({"source__prefix": ""}, "rehome_source.prefix", "rehome_source.whole_bucket: true"),
+        ({"target__prefix": None}, "rehome_target.prefix", "rehome_target.whole_bucket: true"),
+        ({"target__whole_bucket": True}, "rehome_target.whole_bucket", "Remove one"),
+        ({"source__access_key": "AK"}, "rehome_source.access_key", "credential chain"),
+        ({"database": {}}, "rehome_database.engine", "mariadb"),
+        ({"database__host": None}, "rehome_database.host", "DB_HOST"),
+        ({"database__name": None}, "rehome_database.name", "DB_NAME"),
+        ({"database__user": None}, "rehome_database.user", "DB_USER"),
+        ({"database": {"engine": "sqlite"}}, "rehome_database.path", "group_vars"),
+        ({"references": []}, "rehome_references", "table: avatars"),
+        ({"references": [{"table": "avatars", "form": "key"}]}, "rehome_references[0].column", "group_vars"),
+        (
+            {"references": [{"table": "a", "column": "b", "form": "url"}]},
+            "rehome_references[0].form",
+            "s3://bucket/key",
+        ),
+        ({"references": [{"table": "a", "column": "b"}] * 2}, "rehome_references (a.b)", "one entry"),
+        ({"include": []}, "rehome_include", '["*"]'),
+        ({"name": "a/b"}, "rehome_name (a/b)", "letters"),
+        ({"name": ""}, "rehome_name", "avatars"),
+        ({"target__bucket": "legacy-s3", "target__prefix": "image/"}, "rehome_target (legacy-s3/image/)", "another"),
+        ({"target__bucket": "legacy-s3", "target__prefix": "image/new/"}, "rehome_target.prefix", "not part of"),
+        ({"target__bucket": "legacy-s3", "source__prefix": "avatar/old/"}, "rehome_target.prefix", "not part of"),
+        ({"target__prefix": "image/new/", "include": ["*"]}, "rehome_references (avatars.path)", "globs"),
+    ],
+)
+def test_bad_settings_get_one_message_that_names_the_setting_and_the_way_out(
+    changes: dict[str, Any], named: str, way_out: str
+) -> None:
+    message = refusal(**changes)
+    assert len(message.splitlines()) == 1
+    assert named in message
+    assert way_out in message
+    assert "hush-hush" not in message
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    message = refusal(source__bucket=None, database__host=None, references=[])
+    assert [line.split(":")[0] for line in message.splitlines()] == [
+        "rehome_source.bucket",
+        "rehome_database.host",
+        "rehome_references",
+    ]
+
+
+def test_an_empty_prefix_said_in_words_means_the_whole_bucket() -> None:
+    settings = read_settings(given(source__prefix="", source__whole_bucket=True, include=["image/*"]))
+    assert settings.source.prefix == ""
+
+
+def test_the_same_prefix_in_another_bucket_is_fine() -> None:
+    assert read_settings(given(target__prefix="image/")).keymap.to_target("image/avatar-1.png") == "image/avatar-1.png"
+
+
+@pytest.mark.parametrize(
+    ("form", "old", "new"),
+    [
+        ("key", "image/avatar-1.png", "avatar/avatar-1.png"),
+        ("/key", "/image/avatar-1.png", "/avatar/avatar-1.png"),
+        ("s3://bucket/key", "s3://legacy-s3/image/avatar-1.png", "s3://production-s3/avatar/avatar-1.png"),
+        ({"prefix": "https://c/"}, "https://c/image/avatar-1.png", "https://c/avatar/avatar-1.png"),
+        (
+            {"prefix": "https://a/", "target_prefix": "https://b/"},
+            "https://a/image/avatar-1.png",
+            "https://b/avatar/avatar-1.png",
+        ),
+    ],
+)
+def test_each_form_wraps_the_key_its_own_way(form: object, old: str, new: str) -> None:
+    settings = read_settings(given(references=[{"table": "a", "column": "b", "form": form}]))
+    assert settings.value_map(settings.references[0]).to_target(old) == new
+
+
+def test_the_fingerprint_knows_what_is_moved_and_not_by_whom() -> None:
+    first = read_settings(given()).fingerprint
+    assert read_settings(given(on_conflict="skip", database__password="other", state_dir="/x")).fingerprint == first
+    assert read_settings(given(include=["*.png"])).fingerprint != first
+
+
+def test_no_secret_shows_in_the_settings_own_text() -> None:
+    settings = read_settings(given(source__access_key="AK", source__secret_key="hush-hush"))
+    assert "hush-hush" not in repr(settings)
