@@ -1,0 +1,142 @@
+"""What the database engine asks of a database. One file per dialect answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from ..errors import RehomeError
+
+KeyFamily = Literal["integer", "text", "binary"]
+"""How a key column travels: as an integer, as text (also UUIDs and dates), or as hexadecimal text."""
+
+Key = tuple[int | str, ...]
+"""The values of a row's key columns, in the key's order."""
+
+
+class Row(NamedTuple):
+    """A row as the walk sees it. `value` is None for NULL and for bytes that are no UTF-8."""
+
+    key: Key
+    value: str | None
+
+
+class Change(NamedTuple):
+    """One row's rewrite: what the plan saw, and what it becomes."""
+
+    key: Key
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """A column of the key that names one row. `sql_type` is what the dialect needs to compare it."""
+
+    name: str
+    family: KeyFamily
+    sql_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What the database's own catalog says about a referencing column.
+
+    max_length: the longest value that the column takes, in `length_unit`; None where it has no limit
+    keep_columns: columns that the server would touch by itself on UPDATE; the rewrite assigns them to themselves
+    warnings: what only costs, in words
+    """
+
+    table: str
+    column: str
+    key: tuple[KeyColumn, ...]
+    max_length: int | None = None
+    length_unit: Literal["characters", "bytes"] = "characters"
+    keep_columns: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def overflows(self, value: str) -> bool:
+        """Whether the column is too short for `value`."""
+        if self.max_length is None:
+            return False
+        return (len(value) if self.length_unit == "characters" else len(value.encode())) > self.max_length
+
+
+class JournalEntry(NamedTuple):
+    """What one chunk's transaction records beside its change. `entries` is compressed (see `journal.pack`)."""
+
+    migration: str
+    fingerprint: str
+    reference: str
+    row_count: int
+    first_key: str
+    last_key: str
+    entries: bytes
+    sha256: str
+    written_by: str
+
+
+class DatabaseError(RehomeError):
+    """The database refused or went away; the text says what was asked and what it answered."""
+
+
+class RetryableError(DatabaseError):
+    """A deadlock, a lock time-out or a serialization failure: the transaction may be tried again as it was."""
+
+
+class UnknownTableError(RehomeError):
+    """There is no such table."""
+
+
+class UnknownColumnError(RehomeError):
+    """The table has no such column; the text lists those it has."""
+
+
+class UnusableTableError(RehomeError):
+    """The table cannot be rewritten safely; the text says why."""
+
+
+class Dialect(Protocol):
+    """An open connection to one database. Every method raises DatabaseError where the server refuses."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+    def describe(self, table: str, column: str) -> TableFacts:
+        """Read the facts of a referencing column.
+
+        Raises UnknownTableError, UnknownColumnError, or UnusableTableError (no usable unique key, a storage engine
+        without transactions, a column that holds no text).
+        """
+
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
+        """The next `limit` rows behind the key `after`, in the server's own order of keys."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """COMMIT at the end of the block, ROLLBACK where it raises."""
+
+    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        """Lock the rows of `changes` that still exist, and read their values now."""
+
+    def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        """Rewrite the rows whose bytes still equal `old`; answers how many there were."""
+
+    def refuses_update(self, facts: TableFacts) -> str | None:
+        """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
+
+    def has_journal(self, schema: str) -> bool:
+        """Whether the journal's table is there."""
+
+    def create_journal(self, schema: str) -> None:
+        """Make the journal's schema and table where they are missing."""
+
+    def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        """Write a chunk's record, inside the caller's transaction."""
+
+    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        """The fingerprints of the settings under which `migration` has written so far."""
+
+    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
+        """Every entry of `migration`, oldest first."""

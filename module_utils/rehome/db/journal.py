@@ -1,0 +1,48 @@
+"""The journal's entries: what the rows of a chunk held before, and what they were given."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import zlib
+from collections.abc import Sequence
+
+from .dialect import Change, JournalEntry
+
+TABLE = "journal"
+
+
+def pack(changes: Sequence[Change]) -> bytes:
+    """Compress `changes`: zlib over JSON lines of `[[key…], old, new]`."""
+    lines = "\n".join(json.dumps([change.key, change.old, change.new], ensure_ascii=False) for change in changes)
+    return zlib.compress(lines.encode("utf-8", "surrogatepass"), 6)
+
+
+def unpack(entries: bytes) -> list[Change]:
+    """The inverse of `pack`."""
+    lines = zlib.decompress(entries).decode("utf-8", "surrogatepass").split("\n")
+    return [Change(tuple(key), old, new) for key, old, new in map(json.loads, lines)]
+
+
+def entry(migration: str, fingerprint: str, reference: str, changes: Sequence[Change]) -> JournalEntry:
+    """The record of one chunk, of at least one change."""
+    packed = pack(changes)
+    return JournalEntry(
+        migration=migration,
+        fingerprint=fingerprint,
+        reference=reference,
+        row_count=len(changes),
+        first_key=json.dumps(changes[0].key, ensure_ascii=False),
+        last_key=json.dumps(changes[-1].key, ensure_ascii=False),
+        entries=packed,
+        sha256=hashlib.sha256(packed).hexdigest(),
+        written_by=_who(),
+    )
+
+
+def _who() -> str:
+    """The AWX job and user where there is one, else the process and its host."""
+    job, user = os.environ.get("JOB_ID"), os.environ.get("AWX_USER_NAME") or os.environ.get("USER", "")
+    return f"{user}@{socket.gethostname()} {f'job {job}' if job else f'pid {os.getpid()}'}".strip()[:255]

@@ -1,0 +1,387 @@
+"""MariaDB (10.6 and later) and MySQL (8.0.19 and later), through PyMySQL."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from ..errors import Finding, RefusedError
+from ..settings import Database
+from . import journal
+from .dialect import (
+    Change,
+    DatabaseError,
+    JournalEntry,
+    Key,
+    KeyColumn,
+    KeyFamily,
+    RetryableError,
+    Row,
+    TableFacts,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableTableError,
+)
+
+DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020}
+FAMILIES: Final[Mapping[str, KeyFamily]] = {
+    **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
+    **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp"], "text"),
+    **dict.fromkeys(["binary", "varbinary"], "binary"),
+}
+TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "varbinary", "blob"}
+SESSION: Final = (
+    # Strict, or an overlong value is cut with a warning; nothing else, so that old zero dates stay as they are.
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
+    # Assigning a TIMESTAMP to itself must not pass through an hour that daylight saving repeats.
+    "SET SESSION time_zone = '+00:00'",
+    # No gap locks: the application may insert while a chunk is open.
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    # In a conflict it is this tool that loses, not the application.
+    "SET SESSION innodb_lock_wait_timeout = 3",
+)
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+class MySQL:
+    """See `dialect.Dialect`."""
+
+    def __init__(self, settings: Database) -> None:
+        self._settings = settings
+        self._connection = self._open()
+        for statement in SESSION:
+            self._run(statement)
+
+    def close(self) -> None:
+        if self._connection.open:
+            self._connection.close()
+
+    def describe(self, table: str, column: str) -> TableFacts:
+        found = self._run(
+            "SELECT engine, table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+            (self._settings.name, table),
+        )
+        if not found:
+            raise UnknownTableError(f"database {self._settings.name} has no table {table} that this user can see")
+        columns = {
+            row[0]: row[1:]
+            for row in self._run(
+                "SELECT column_name, data_type, character_maximum_length, column_type, collation_name, extra,"
+                " is_nullable FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+                (self._settings.name, table),
+            )
+        }
+        if column not in columns:
+            raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
+        engine, table_type = found[0]
+        if table_type != "BASE TABLE":
+            raise UnusableTableError(f"{table} is a {table_type}, and only base tables can be rewritten")
+        if str(engine).lower() != "innodb":
+            raise UnusableTableError(
+                f"table {table} uses the engine {engine}, which has no transactions: a crash could leave it half "
+                "rewritten and unrecorded"
+            )
+        kind, length, *_ = columns[column]
+        if kind not in TEXT_TYPES:
+            raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
+        return TableFacts(
+            table=table,
+            column=column,
+            key=self._key(table, columns),
+            max_length=int(length) if length is not None else None,
+            # CHARACTER_MAXIMUM_LENGTH of the TEXT family is in bytes, of CHAR and VARCHAR in characters
+            length_unit="characters" if kind in ("char", "varchar") else "bytes",
+            keep_columns=tuple(
+                name for name, facts in columns.items() if "on update" in str(facts[4]).lower() and name != column
+            ),
+            warnings=self._trigger_warnings(table),
+        )
+
+    def _key(self, table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+        indexes: dict[str, list[tuple[str, bool]]] = {}
+        for index, name, part in self._run(
+            "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
+            " WHERE table_schema = %s AND table_name = %s AND non_unique = 0"
+            " ORDER BY index_name = 'PRIMARY' DESC, index_name, seq_in_index",
+            (self._settings.name, table),
+        ):
+            usable = name in columns and part is None and columns[name][0] in FAMILIES and columns[name][5] == "NO"
+            indexes.setdefault(index, []).append((name, usable))
+        for parts in indexes.values():
+            if all(usable for _, usable in parts):
+                return tuple(self._key_column(name, columns[name]) for name, _ in parts)
+        raise UnusableTableError(
+            f"table {table} has no usable unique key: a primary key or a unique index over columns that are NOT NULL "
+            "and hold integers, texts, UUIDs, dates or binary ids"
+        )
+
+    @staticmethod
+    def _key_column(name: str, facts: Sequence[Any]) -> KeyColumn:
+        kind, length, column_type, collation, *_ = facts
+        if FAMILIES[kind] == "integer":
+            return KeyColumn(name, "integer", "BIGINT UNSIGNED" if "unsigned" in column_type else "BIGINT")
+        if FAMILIES[kind] == "binary":
+            return KeyColumn(name, "binary", f"VARCHAR({2 * int(length)}) CHARACTER SET ascii")
+        if collation is None:
+            return KeyColumn(name, "text", "VARCHAR(64) CHARACTER SET ascii")
+        charset = str(collation).split("_", 1)[0]
+        return KeyColumn(name, "text", f"VARCHAR({length}) CHARACTER SET {charset} COLLATE {collation}")
+
+    def _trigger_warnings(self, table: str) -> tuple[str, ...]:
+        found = self._run(
+            "SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = %s"
+            " AND event_object_table = %s AND event_manipulation = 'UPDATE'",
+            (self._settings.name, table),
+        )
+        return tuple(f"table {table} has the trigger {name}, which fires for every rewritten row" for (name,) in found)
+
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
+        where, values = ("", []) if after is None else _behind(facts.key, after)
+        rows = self._run(
+            f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} t {where}"
+            f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
+            [*values, limit],
+        )
+        return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._run("START TRANSACTION")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            if self._connection.open:
+                self._connection.rollback()
+            raise
+
+    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        rows = self._run(
+            # STRAIGHT_JOIN: the rows are found from the list by their key; a scan would lock the whole table
+            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {_as_table(facts, changes)}"
+            f" STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)} FOR UPDATE",
+            (_as_json(changes),),
+        )
+        return {tuple(row[:-1]): _text(row[-1]) for row in rows}
+
+    def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        column = quoted(facts.column)
+        keeps = "".join(f", t.{quoted(name)} = t.{quoted(name)}" for name in facts.keep_columns)
+        with self._connection.cursor() as cursor:
+            self._execute(
+                cursor,
+                f"UPDATE {_as_table(facts, changes)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
+                f" SET t.{column} = j.new_value{keeps}"
+                # `=` follows the collation (case, accents, trailing spaces); the bytes decide
+                f" WHERE CAST(CONVERT(t.{column} USING utf8mb4) AS BINARY) = CAST(j.old_value AS BINARY)",
+                (_as_json(changes),),
+            )
+            return int(cursor.rowcount)
+
+    def refuses_update(self, facts: TableFacts) -> str | None:
+        sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
+        try:
+            self._run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
+            self._run(f"SELECT {_key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
+        except DatabaseError as refusal:
+            return str(refusal)
+        return None
+
+    def has_journal(self, schema: str) -> bool:
+        return bool(
+            self._run(
+                "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+                (schema, journal.TABLE),
+            )
+        )
+
+    def create_journal(self, schema: str) -> None:
+        if not self._run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
+            self._run(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
+            " id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,"
+            " migration VARCHAR(64) NOT NULL, fingerprint CHAR(64) NOT NULL, reference VARCHAR(255) NOT NULL,"
+            " row_count INT UNSIGNED NOT NULL, first_key TEXT NOT NULL, last_key TEXT NOT NULL,"
+            " entries LONGBLOB NOT NULL, sha256 CHAR(64) NOT NULL,"
+            " written_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), written_by VARCHAR(255) NOT NULL,"
+            " KEY migration (migration, id)"
+            ") ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
+        )
+
+    def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        self._run(
+            f"INSERT INTO {_journal(schema)} ({', '.join(JournalEntry._fields)})"
+            f" VALUES ({', '.join(['%s'] * len(entry))})",
+            entry,
+        )
+
+    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        rows = self._run(f"SELECT DISTINCT fingerprint FROM {_journal(schema)} WHERE migration = %s", (migration,))
+        return [row[0] for row in rows]
+
+    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
+        return [
+            JournalEntry(*row)
+            for row in self._run(
+                f"SELECT {', '.join(JournalEntry._fields)} FROM {_journal(schema)} WHERE migration = %s ORDER BY id",
+                (migration,),
+            )
+        ]
+
+    def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            self._execute(cursor, statement, values)
+            return list(cursor.fetchall())
+
+    def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
+        try:
+            cursor.execute(statement, values or None)
+        except pymysql.Error as error:
+            raise _translated(error) from error
+
+    def _open(self) -> pymysql.Connection[pymysql.cursors.Cursor]:
+        settings = self._settings
+        try:
+            return pymysql.connect(
+                host=settings.host or "localhost",
+                port=settings.port or 3306,
+                unix_socket=settings.socket,
+                user=settings.user,
+                password=settings.password or "",
+                database=settings.name,
+                charset="utf8mb4",
+                # rows matched, not rows changed: a same-value update must not look like a lost one
+                client_flag=CLIENT.FOUND_ROWS,
+                autocommit=True,
+                connect_timeout=10,
+                read_timeout=300,
+                write_timeout=300,
+                ssl=_tls_context(settings),
+                program_name="rehome",
+            )
+        except (pymysql.Error, OSError) as error:
+            raise RefusedError([_connection_finding(settings, error)]) from error
+
+
+def _tls_context(settings: Database) -> ssl.SSLContext | None:
+    if not settings.tls.enabled:
+        return None
+    context = ssl.create_default_context(cafile=settings.tls.ca)
+    if not settings.tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.tls.cert:
+        context.load_cert_chain(settings.tls.cert, settings.tls.key)
+    return context
+
+
+def _connection_finding(settings: Database, error: Exception) -> Finding:
+    number = error.args[0] if error.args else None
+    said = str(error.args[-1]) if error.args else str(error)
+    where = settings.socket or f"{settings.host}:{settings.port or 3306}"
+    match number:
+        case 1045 | 1698:
+            return Finding(
+                "rehome_database.user",
+                settings.user,
+                f"the server at {where} refuses this user with this password",
+                "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
+            )
+        case 1044 | 1049:
+            return Finding(
+                "rehome_database.name",
+                settings.name,
+                f"the server at {where} has no such database for user {settings.user}",
+                "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
+            )
+        case 2003 | 2005 | 2002:
+            return Finding(
+                "rehome_database.host",
+                where,
+                f"no database server answers there ({said})",
+                "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not "
+                "behind a firewall",
+            )
+    return Finding(
+        "rehome_database",
+        where,
+        f"the connection failed ({said})",
+        "Check host, port and TLS settings under rehome_database",
+    )
+
+
+def _translated(error: pymysql.Error) -> DatabaseError:
+    number = error.args[0] if error.args else 0
+    said = f"{error.args[-1] if error.args else error} (error {number})"
+    if number in DEADLOCK_OR_TIMEOUT:
+        return RetryableError(f"the database asks to try again: {said}")
+    return DatabaseError(f"the database answered: {said}")
+
+
+def _journal(schema: str) -> str:
+    return f"{quoted(schema)}.{quoted(journal.TABLE)}"
+
+
+def _text(value: str | bytes | None) -> str | None:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return value
+
+
+def _key_list(facts: TableFacts) -> str:
+    """The key columns of `t` as they travel."""
+    return ", ".join(
+        {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format("t." + quoted(part.name))
+        for part in facts.key
+    )
+
+
+def _behind(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]:
+    """The rows behind a key. Spelt out, as MariaDB scans the whole index for `(a, b) > (x, y)`."""
+    terms: list[str] = []
+    values: list[int | str] = []
+    for depth, part in enumerate(key):
+        equal = [f"t.{quoted(before.name)} = {_placeholder(before)}" for before in key[:depth]]
+        terms.append("(" + " AND ".join([*equal, f"t.{quoted(part.name)} > {_placeholder(part)}"]) + ")")
+        values += after[: depth + 1]
+    return f"WHERE {' OR '.join(terms)}", values
+
+
+def _placeholder(part: KeyColumn) -> str:
+    return "UNHEX(%s)" if part.family == "binary" else "%s"
+
+
+def _as_json(changes: Sequence[Change]) -> str:
+    return json.dumps([[*change.key, change.old, change.new] for change in changes], ensure_ascii=False)
+
+
+def _as_table(facts: TableFacts, changes: Sequence[Change]) -> str:
+    """The one bound parameter (`_as_json`) as a table `j`: the key columns, old_value, new_value."""
+    width = max(max(len(change.old), len(change.new), 1) for change in changes)
+    columns = [f"k{i} {part.sql_type} PATH '$[{i}]'" for i, part in enumerate(facts.key)]
+    columns += [
+        f"{name} VARCHAR({width}) CHARACTER SET utf8mb4 PATH '$[{len(facts.key) + i}]'"
+        for i, name in enumerate(("old_value", "new_value"))
+    ]
+    return f"JSON_TABLE(%s, '$[*]' COLUMNS ({', '.join(columns)})) j"
+
+
+def _on(facts: TableFacts) -> str:
+    return " AND ".join(
+        f"t.{quoted(part.name)} = {f'UNHEX(j.k{i})' if part.family == 'binary' else f'j.k{i}'}"
+        for i, part in enumerate(facts.key)
+    )

@@ -1,0 +1,317 @@
+"""PostgreSQL (13 and later), through psycopg 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors as pg_errors
+
+from ..errors import Finding, RefusedError
+from ..settings import Database
+from . import journal
+from .dialect import (
+    Change,
+    DatabaseError,
+    JournalEntry,
+    Key,
+    KeyColumn,
+    KeyFamily,
+    RetryableError,
+    Row,
+    TableFacts,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableTableError,
+)
+
+RETRYABLE: Final = (
+    pg_errors.SerializationFailure,
+    pg_errors.DeadlockDetected,
+    pg_errors.LockNotAvailable,
+    pg_errors.QueryCanceled,
+)
+FAMILIES: Final[Mapping[str, KeyFamily]] = {
+    **dict.fromkeys(["int2", "int4", "int8"], "integer"),
+    **dict.fromkeys(["text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz", "numeric"], "text"),
+    "bytea": "binary",
+}
+TEXT_TYPES: Final = {"text", "varchar", "bpchar", "citext"}
+OPTIONS: Final = (
+    # In a conflict it is this tool that loses, not the application.
+    "-c lock_timeout=2s -c statement_timeout=300s -c idle_in_transaction_session_timeout=60s "
+    "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8"
+)
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class PostgreSQL:
+    """See `dialect.Dialect`. A table may be written with its schema: `media.avatars`."""
+
+    def __init__(self, settings: Database) -> None:
+        self._connection = _open(settings)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def describe(self, table: str, column: str) -> TableFacts:
+        found = self._run("SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", (_table(table),))
+        if not found:
+            raise UnknownTableError(f"the database has no table {table} in this user's search path")
+        oid, kind = found[0]
+        if kind not in ("r", "p"):
+            raise UnusableTableError(f"{table} is not a table, and only tables can be rewritten")
+        columns = {
+            row[0]: row[1:]
+            for row in self._run(
+                "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, format_type(a.atttypid, -1)"
+                " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+                " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+                (oid,),
+            )
+        }
+        if column not in columns:
+            raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
+        kind, modifier, *_ = columns[column]
+        if kind not in TEXT_TYPES:
+            raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
+        triggers = self._run(
+            # tgtype: bit 4 is UPDATE (pg_trigger.h)
+            "SELECT tgname FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgtype & 16 <> 0",
+            (oid,),
+        )
+        return TableFacts(
+            table=table,
+            column=column,
+            key=self._key(table, oid, columns),
+            # atttypmod of varchar(n) and char(n) is n + 4; -1 means no limit
+            max_length=modifier - 4 if modifier > 0 else None,
+            warnings=tuple(
+                f"table {table} has the trigger {name}, which fires for every rewritten row" for (name,) in triggers
+            ),
+        )
+
+    def _key(self, table: str, oid: int, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+        for (names,) in self._run(
+            "SELECT array_agg(a.attname::text ORDER BY k.position) FROM pg_index i"
+            " CROSS JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, position)"
+            " LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
+            " WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indimmediate"
+            " AND i.indpred IS NULL AND i.indexprs IS NULL"
+            " GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, i.indexrelid",
+            (oid,),
+        ):
+            if all(columns[name][0] in FAMILIES and columns[name][2] for name in names):
+                return tuple(KeyColumn(name, FAMILIES[columns[name][0]], columns[name][3]) for name in names)
+        raise UnusableTableError(
+            f"table {table} has no usable unique key: a primary key or a unique index over columns that are NOT NULL "
+            "and hold integers, texts, UUIDs, dates or binary ids"
+        )
+
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
+        names = ", ".join(quoted(part.name) for part in facts.key)
+        marks = ", ".join(_from_text(part, "%s") for part in facts.key)
+        where = f"WHERE ({names}) > ({marks})" if after is not None else ""
+        rows = self._run(
+            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t {where}"
+            f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
+            [*(after or ()), limit],
+        )
+        return [Row(tuple(row[:-1]), row[-1]) for row in rows]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            with self._connection.transaction():
+                yield
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        rows = self._run(
+            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text"
+            f" FROM {_table(facts.table)} t JOIN {_as_table(facts)} ON {_on(facts)} FOR NO KEY UPDATE OF t",
+            _as_arrays(facts, changes),
+        )
+        return {tuple(row[:-1]): row[-1] for row in rows}
+
+    def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        column = quoted(facts.column)
+        with self._connection.cursor() as cursor:
+            self._execute(
+                cursor,
+                # no cast to the column's type: an explicit one would cut an overlong value silently
+                f"UPDATE {_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
+                # a nondeterministic collation would call other bytes equal; "C" compares the bytes
+                f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"',
+                _as_arrays(facts, changes),
+            )
+            return cursor.rowcount
+
+    def refuses_update(self, facts: TableFacts) -> str | None:
+        column, table = quoted(facts.column), _table(facts.table)
+        try:
+            self._run(f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE false")
+            self._run(f"EXPLAIN SELECT {_key_list(facts)} FROM {table} t WHERE false FOR NO KEY UPDATE")
+        except DatabaseError as refusal:
+            return str(refusal)
+        return None
+
+    def has_journal(self, schema: str) -> bool:
+        return bool(
+            self._run(
+                # to_regclass would fail where this user may not look into the schema
+                "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = %s AND c.relname = %s"
+                " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
+                (schema, journal.TABLE),
+            )
+        )
+
+    def create_journal(self, schema: str) -> None:
+        if not self._run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):
+            self._run(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
+            " id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+            " migration text NOT NULL, fingerprint text NOT NULL, reference text NOT NULL,"
+            " row_count integer NOT NULL, first_key text NOT NULL, last_key text NOT NULL,"
+            " entries bytea NOT NULL, sha256 text NOT NULL,"
+            " written_at timestamptz NOT NULL DEFAULT clock_timestamp(), written_by text NOT NULL)"
+        )
+
+    def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        self._run(
+            f"INSERT INTO {_journal(schema)} ({', '.join(JournalEntry._fields)})"
+            f" VALUES ({', '.join(['%s'] * len(entry))})",
+            entry,
+        )
+
+    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        rows = self._run(f"SELECT DISTINCT fingerprint FROM {_journal(schema)} WHERE migration = %s", (migration,))
+        return [row[0] for row in rows]
+
+    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
+        return [
+            JournalEntry(*row)
+            for row in self._run(
+                f"SELECT {', '.join(JournalEntry._fields)} FROM {_journal(schema)} WHERE migration = %s ORDER BY id",
+                (migration,),
+            )
+        ]
+
+    def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            self._execute(cursor, statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
+        try:
+            cursor.execute(statement, values or None)
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+
+def _open(settings: Database) -> psycopg.Connection[Any]:
+    tls = settings.tls
+    mode = "verify-full" if tls.verify else "require"
+    try:
+        return psycopg.connect(
+            host=settings.socket or settings.host,
+            port=settings.port or 5432,
+            dbname=settings.name,
+            user=settings.user,
+            password=settings.password,
+            connect_timeout=10,
+            application_name="rehome",
+            options=OPTIONS,
+            autocommit=True,
+            sslmode=mode if tls.enabled else "prefer",
+            sslrootcert=(tls.ca or "system") if tls.enabled and tls.verify else tls.ca,
+            sslcert=tls.cert,
+            sslkey=tls.key,
+        )
+    except psycopg.Error as error:
+        raise RefusedError([_connection_finding(settings, error)]) from error
+
+
+def _connection_finding(settings: Database, error: psycopg.Error) -> Finding:
+    # A failed connection has no SQLSTATE in libpq: the server's words are all there is.
+    said = " ".join(str(error).split())
+    where = settings.socket or f"{settings.host}:{settings.port or 5432}"
+    if "authentication failed" in said or "no password supplied" in said or "pg_hba.conf" in said:
+        return Finding(
+            "rehome_database.user",
+            settings.user,
+            f"the server at {where} refuses this user with this password",
+            "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
+        )
+    if "database" in said and "does not exist" in said:
+        return Finding(
+            "rehome_database.name",
+            settings.name,
+            f"the server at {where} has no such database",
+            "Correct rehome_database.name (or DB_NAME)",
+        )
+    if "SSL" in said or "certificate" in said:
+        return Finding(
+            "rehome_database.tls",
+            where,
+            f"the connection could not be secured ({said})",
+            "Correct rehome_database.tls, or the server's certificate",
+        )
+    return Finding(
+        "rehome_database.host",
+        where,
+        f"no database server answers there ({said})",
+        "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not behind a firewall",
+    )
+
+
+def _translated(error: psycopg.Error) -> DatabaseError:
+    said = " ".join(str(error).split())
+    if isinstance(error, RETRYABLE):
+        return RetryableError(f"the database asks to try again: {said} (SQLSTATE {error.sqlstate})")
+    return DatabaseError(f"the database answered: {said} (SQLSTATE {error.sqlstate})")
+
+
+def _table(name: str) -> str:
+    return ".".join(quoted(part) for part in name.split(".", 1))
+
+
+def _journal(schema: str) -> str:
+    return f"{quoted(schema)}.{quoted(journal.TABLE)}"
+
+
+def _key_list(facts: TableFacts) -> str:
+    """The key columns of `t` as they travel."""
+    forms = {"integer": "t.{}", "text": "t.{}::text", "binary": "encode(t.{}, 'hex')"}
+    return ", ".join(forms[part.family].format(quoted(part.name)) for part in facts.key)
+
+
+def _from_text(part: KeyColumn, given: str) -> str:
+    """The inverse of `_key_list`, for one column."""
+    return f"decode({given}, 'hex')" if part.family == "binary" else f"{given}::{part.sql_type}"
+
+
+def _as_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[list[int | str]]:
+    """The parameters of `_as_table`: one array per key column, then the old values and the new ones."""
+    keys = [[change.key[i] for change in changes] for i in range(len(facts.key))]
+    return [*keys, [change.old for change in changes], [change.new for change in changes]]
+
+
+def _as_table(facts: TableFacts) -> str:
+    arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
+    names = [f"k{i}" for i in range(len(facts.key))]
+    columns = ", ".join([*names, "old_value", "new_value"])
+    return f"unnest({', '.join([*arrays, '%s::text[]', '%s::text[]'])}) AS j({columns})"
+
+
+def _on(facts: TableFacts) -> str:
+    return " AND ".join(f"t.{quoted(part.name)} = {_from_text(part, f'j.k{i}')}" for i, part in enumerate(facts.key))

@@ -1,0 +1,241 @@
+"""SQLite, through the standard library."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import Finding, RefusedError
+from ..settings import Database
+from .dialect import (
+    Change,
+    DatabaseError,
+    JournalEntry,
+    Key,
+    KeyColumn,
+    KeyFamily,
+    RetryableError,
+    Row,
+    TableFacts,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableTableError,
+)
+
+BUSY_SECONDS = 3.0
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class SQLite:
+    """See `dialect.Dialect`. It knows no schemas: the journal is the table `<schema>_journal` of the same file."""
+
+    def __init__(self, settings: Database) -> None:
+        path = Path(settings.path or "")
+        if not path.is_file():
+            raise RefusedError(
+                [
+                    Finding(
+                        "rehome_database.path",
+                        str(path),
+                        "there is no such file",
+                        "Name an existing SQLite database",
+                    )
+                ]
+            )
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            )
+            self._connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+            # built in from SQLite 3.41 only
+            self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+        except sqlite3.Error as error:
+            finding = Finding(
+                "rehome_database.path",
+                str(path),
+                f"cannot be read as a SQLite database ({error})",
+                "Correct the path",
+            )
+            raise RefusedError([finding]) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def describe(self, table: str, column: str) -> TableFacts:
+        kinds = self._run("SELECT type FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')", (table,))
+        if not kinds:
+            raise UnknownTableError(f"the database has no table {table}")
+        if kinds[0][0] != "table":
+            raise UnusableTableError(f"{table} is a view, and only tables can be rewritten")
+        columns = {row[1]: row for row in self._run("SELECT * FROM pragma_table_info(?)", (table,))}
+        if column not in columns:
+            raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
+        triggers = self._run(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND upper(sql) LIKE '%UPDATE%ON%'",
+            (table,),
+        )
+        return TableFacts(
+            table=table,
+            column=column,
+            key=self._key(table, columns),
+            warnings=tuple(f"table {table} has the trigger {name}, which may fire per row" for (name,) in triggers),
+        )
+
+    def _key(self, table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+        # pragma_table_info: cid, name, type, notnull, dflt_value, pk (1-based position in the primary key)
+        primary = sorted((row[5], name) for name, row in columns.items() if row[5])
+        candidates = [[name for _, name in primary]] if primary else []
+        for index in self._run(
+            'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial ORDER BY name', (table,)
+        ):
+            names = [row[0] for row in self._run("SELECT name FROM pragma_index_info(?) ORDER BY seqno", index)]
+            if all(name is not None and columns[name][3] for name in names):
+                candidates.append(names)
+        for names in candidates:
+            parts = [KeyColumn(name, _family(columns[name][2]), "") for name in names]
+            # SQLite lets NULL into a primary key that is not the row id
+            lone_rowid = len(names) == 1 and parts[0].family == "integer"
+            if lone_rowid or all(columns[name][3] for name in names):
+                return tuple(parts)
+        raise UnusableTableError(
+            f"table {table} has no usable unique key: a primary key or a unique index over NOT NULL columns"
+        )
+
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
+        names = ", ".join(quoted(part.name) for part in facts.key)
+        marks = ", ".join(_placeholder(part) for part in facts.key)
+        where = f"WHERE ({names}) > ({marks})" if after is not None else ""
+        rows = self._run(
+            f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} {where}"
+            f" ORDER BY {names} LIMIT ?",
+            [*(after or ()), limit],
+        )
+        return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        # IMMEDIATE takes the write lock now: what is read in the block stays true until COMMIT
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
+
+    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        found: dict[Key, str | None] = {}
+        for change in changes:
+            for row in self._run(
+                f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} WHERE {_is(facts)}",
+                change.key,
+            ):
+                found[tuple(row[:-1])] = _text(row[-1])
+        return found
+
+    def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        column = quoted(facts.column)
+        with _translated_errors():
+            cursor = self._connection.executemany(
+                f"UPDATE {quoted(facts.table)} SET {column} = ? WHERE {_is(facts)}"
+                f" AND CAST({column} AS BLOB) = CAST(? AS BLOB)",
+                [(change.new, *change.key, change.old) for change in changes],
+            )
+        return cursor.rowcount
+
+    def refuses_update(self, facts: TableFacts) -> str | None:
+        try:
+            with self.transaction():
+                self._run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
+        except DatabaseError as refusal:
+            return str(refusal)
+        return None
+
+    def has_journal(self, schema: str) -> bool:
+        return bool(self._run("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (f"{schema}_journal",)))
+
+    def create_journal(self, schema: str) -> None:
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
+            " id INTEGER PRIMARY KEY, migration TEXT NOT NULL, fingerprint TEXT NOT NULL, reference TEXT NOT NULL,"
+            " row_count INTEGER NOT NULL, first_key TEXT NOT NULL, last_key TEXT NOT NULL, entries BLOB NOT NULL,"
+            " sha256 TEXT NOT NULL, written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
+            " written_by TEXT NOT NULL)"
+        )
+
+    def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        self._run(
+            f"INSERT INTO {_journal(schema)} ({', '.join(JournalEntry._fields)})"
+            f" VALUES ({', '.join('?' * len(entry))})",
+            entry,
+        )
+
+    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        rows = self._run(f"SELECT DISTINCT fingerprint FROM {_journal(schema)} WHERE migration = ?", (migration,))
+        return [row[0] for row in rows]
+
+    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
+        rows = self._run(
+            f"SELECT {', '.join(JournalEntry._fields)} FROM {_journal(schema)} WHERE migration = ? ORDER BY id",
+            (migration,),
+        )
+        return [JournalEntry(*row) for row in rows]
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with _translated_errors():
+            return self._connection.execute(statement, values).fetchall()
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise RetryableError(f"the database is busy: {error}") from error
+        raise DatabaseError(f"the database answered: {error}") from error
+    except sqlite3.Error as error:
+        raise DatabaseError(f"the database answered: {error}") from error
+
+
+def _family(declared: str) -> KeyFamily:
+    """By SQLite's rules of affinity ("Datatypes in SQLite", section 3.1)."""
+    upper = declared.upper()
+    if "INT" in upper:
+        return "integer"
+    return "binary" if "BLOB" in upper or not upper else "text"
+
+
+def _journal(schema: str) -> str:
+    return quoted(f"{schema}_journal")
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) else None
+
+
+def _key_list(facts: TableFacts) -> str:
+    return ", ".join(
+        f"hex({quoted(part.name)})" if part.family == "binary" else quoted(part.name) for part in facts.key
+    )
+
+
+def _placeholder(part: KeyColumn) -> str:
+    return "unhex(?)" if part.family == "binary" else "?"
+
+
+def _is(facts: TableFacts) -> str:
+    return " AND ".join(f"{quoted(part.name)} = {_placeholder(part)}" for part in facts.key)
