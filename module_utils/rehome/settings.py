@@ -227,11 +227,21 @@ def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -
                 "Set both, or neither to use the AWS credential chain",
             )
         )
+    endpoint_url = given.get("endpoint_url") or None
+    if endpoint_url and "@" in endpoint_url:
+        findings.append(
+            Finding(
+                f"{setting}.endpoint_url",
+                None,
+                "holds a user or a password, and URLs show up in messages",
+                f"Write it as https://host or http://host:port, and set {setting}.access_key and .secret_key",
+            )
+        )
     return Side(
         label=label,
         bucket=bucket,
         prefix=prefix,
-        endpoint_url=given.get("endpoint_url") or None,
+        endpoint_url=endpoint_url,
         region=given.get("region") or None,
         access_key=given.get("access_key") or None,
         secret_key=given.get("secret_key") or None,

@@ -55,6 +55,7 @@ def test_good_settings_are_taken() -> None:
         ({"target__prefix": None}, "rehome_target.prefix", "rehome_target.whole_bucket: true"),
         ({"target__whole_bucket": True}, "rehome_target.whole_bucket", "Remove one"),
         ({"source__access_key": "AK"}, "rehome_source.access_key", "credential chain"),
+        ({"source__endpoint_url": "http://me:hush-hush@host"}, "rehome_source.endpoint_url", "access_key"),
         ({"database": {}}, "rehome_database.engine", "mariadb"),
         ({"database__host": None}, "rehome_database.host", "DB_HOST"),
         ({"database__name": None}, "rehome_database.name", "DB_NAME"),
