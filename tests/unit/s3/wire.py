@@ -1,0 +1,126 @@
+"""A scripted S3: a TCP server that says exactly what a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import uvloop
+from rehome.s3.client import Client
+from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.pacing import Retry
+
+Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+"""Gets one request (head and body) and writes what it likes; closing the writer ends the connection."""
+
+
+class Wire:
+    """A listening server; `requests` are those that came, `connections` how many connections they came on."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")), 0
+                )
+                request = head + await reader.readexactly(length)
+                self.requests.append(request)
+                await self._handler(request, writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Whatever", f"content-length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def error(status: int, code: str, message: str = "because") -> bytes:
+    return reply(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode())
+
+
+def copied(etag: str) -> bytes:
+    return reply(200, f"<CopyObjectResult><ETag>&quot;{etag}&quot;</ETag></CopyObjectResult>".encode())
+
+
+def script(replies: Sequence[bytes | None]) -> Handler:
+    """One reply after the other; None closes the connection without one."""
+    left = iter(replies)
+
+    async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
+        data = next(left)
+        if data is None:
+            writer.close()
+        else:
+            writer.write(data)
+
+    return handle
+
+
+class Naps:
+    """A sleep that takes no time and remembers how long it should have taken."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        await asyncio.sleep(0)
+
+
+def endpoint(port: int, tls: ssl.SSLContext | None = None) -> Endpoint:
+    return Endpoint(
+        scheme="https" if tls else "http",
+        host="127.0.0.1",
+        port=port,
+        base_path="/bucket",
+        bucket="bucket",
+        region="us-east-1",
+        tls=tls,
+        credentials=lambda: Credentials("AKID", "SECRET"),
+    )
+
+
+@asynccontextmanager
+async def client_of(
+    handler: Handler, *, attempts: int = 4, max_connections: int = 4, read_timeout: float = 5.0
+) -> AsyncIterator[tuple[Client, Wire, Naps]]:
+    wire, naps = Wire(handler), Naps()
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    wire.port = server.sockets[0].getsockname()[1]
+    retry = Retry(attempts=attempts, sleep=naps, random=lambda: 1.0)
+    client = Client(endpoint(wire.port), max_connections, retry=retry, connect_timeout=5.0, read_timeout=read_timeout)
+    try:
+        async with client:
+            yield client, wire, naps
+    finally:
+        server.close()
+
+
+def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a test of a coroutine function."""
+
+    @functools.wraps(test)
+    def run(*args: object, **kwargs: object) -> None:
+        async def limited() -> None:
+            async with asyncio.timeout(30):
+                await test(*args, **kwargs)
+
+        uvloop.run(limited())
+
+    return run
