@@ -1,0 +1,113 @@
+"""The way up and down of a whole sandbox: one object store, one database of the three, one record.
+
+The record is written when everything answers and removed before anything changes: where it is, it is true.
+Another database than before takes the earlier one's place. The earlier one keeps its data and is there again
+when asked for; the object store stays as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .database import DatabaseServer
+from .errors import SandboxError
+from .files import read_json, write_json
+from .mariadb import MariaDB
+from .postgresql import PostgreSQL
+from .record import FILE, describe
+from .seaweedfs import SeaweedFS
+from .sqlite import SQLite
+
+DATABASES = ("mariadb", "postgresql", "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Everything that `make sandbox-up` makes, in one folder."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        return self.folder / FILE
+
+    @property
+    def store(self) -> SeaweedFS:
+        return SeaweedFS(self.folder / "seaweedfs")
+
+    def database(self, db: str) -> DatabaseServer | SQLite:
+        """The database server of this name, running or not."""
+        if db == "mariadb":
+            return MariaDB(self.folder / "mariadb")
+        if db == "postgresql":
+            return PostgreSQL(self.folder / "postgresql")
+        return SQLite(self.folder / "app.db")
+
+    def missing(self, db: str) -> dict[str, str]:
+        """The programs that this database needs and that are not installed, each with its Debian package."""
+        database = self.database(db)
+        if isinstance(database, SQLite):
+            return {}
+        return {program: database.programs[program] for program in database.missing_programs()}
+
+    def up(self, db: str) -> bool:
+        """Have the sandbox running with this database; False where it already is."""
+        with self._locked():
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self.folder.chmod(0o700)
+            store, database = self.store, self.database(db)
+            others = [self.database(name) for name in DATABASES if name != db]
+            changed = False
+            for other in others:
+                changed |= other.stop()
+            for server in (store, database):
+                if not server.processes:
+                    self.record.unlink(missing_ok=True)
+                changed |= server.up()
+            now = describe(store, database)
+            if read_json(self.record) != now:
+                write_json(self.record, now)
+                changed = True
+            return changed
+
+    def down(self) -> bool:
+        """Leave nothing of the sandbox; False where there is nothing."""
+        with self._locked():
+            if not self.folder.exists():
+                return False
+            self.record.unlink(missing_ok=True)
+            for server in (self.store, *map(self.database, DATABASES)):
+                server.destroy()
+            shutil.rmtree(self.folder)
+            return True
+
+    def status(self) -> dict[str, Any]:
+        """What runs, without a password."""
+        databases = [self.database(name) for name in DATABASES]
+        running = [server for server in (self.store, *databases) if server.processes]
+        record = read_json(self.record)
+        return {
+            "complete": record is not None and len(record["processes"]) == len(running),
+            "db": record["db"] if record else None,
+            "endpoint_url": record["s3"]["endpoint_url"] if record else None,
+            "running": [server.name for server in running],
+        }
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Wait for whoever else takes the sandbox up or down; the lock is the folder's parent, which stays."""
+        if not self.folder.parent.is_dir():
+            raise SandboxError(f"{self.folder.parent} is no folder, so the sandbox can't be in it")
+        descriptor = os.open(self.folder.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,46 @@
+"""Finding TCP ports on 127.0.0.1 that nobody listens on."""
+
+from __future__ import annotations
+
+import random
+import socket
+from contextlib import ExitStack
+
+from .errors import SandboxError
+
+# Below the kernel's range for outgoing connections (32768 and up), so that no client's socket takes a port
+# while its server is down.
+LOWEST, HIGHEST = 10_000, 21_999
+PAIR_OFFSET = 10_000
+"""How far the second port of a pair is from the first: SeaweedFS expects its gRPC ports there."""
+ATTEMPTS = 1_000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port now."""
+    with ExitStack() as stack:
+        return _held(port, stack)
+
+
+def find_free(count: int) -> list[int]:
+    """Free ports for servers that start right away; each `port + PAIR_OFFSET` is free too."""
+    found: list[int] = []
+    with ExitStack() as stack:
+        for port in random.sample(range(LOWEST, HIGHEST + 1), ATTEMPTS):
+            if len(found) == count:
+                return found
+            if _held(port, stack) and _held(port + PAIR_OFFSET, stack):
+                found.append(port)
+    raise SandboxError(f"no free ports on 127.0.0.1 among {ATTEMPTS} tried between {LOWEST} and {HIGHEST}")
+
+
+def _held(port: int, stack: ExitStack) -> bool:
+    """Take the port until the stack closes; False where somebody else has it."""
+    holder = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    # As servers do, so that connections in TIME_WAIT from an instance before don't count.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

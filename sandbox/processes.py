@@ -1,0 +1,115 @@
+"""Starting servers so that none is ever lost, and ending none that isn't ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .errors import SandboxError
+
+CLOCK_TOLERANCE_S = 2.0
+"""A process's start is told in ticks since boot, and the time of boot moves when the clock is corrected."""
+POLL_S = 0.02
+GATE = 'read -r _ && exec "$@"'
+"""A shell that waits for a line and then becomes the server. If whoever starts it is killed before the
+process is recorded, the shell reads an end of file and goes away: no server runs without a record of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A server's process as it is recorded; the pid alone may mean another process by now."""
+
+    name: str
+    pid: int
+    create_time: float
+    command: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "command": list(self.command)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Process:
+        return cls(value["name"], value["pid"], value["create_time"], tuple(value["command"]))
+
+    def is_running(self) -> bool:
+        """Whether the process lives and is still the one that was recorded."""
+        try:
+            if not self._lives():
+                return False
+            command = tuple(self._now().cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        # A process has no command for a moment, when it becomes another program and when it ends. At the gate
+        # the command stands behind the shell's own words.
+        return not command or command[-len(self.command) :] == self.command
+
+    def end(self, how: signal.Signals, patience_s: float = 20.0) -> bool:
+        """End the process if it is still ours: politely, and by force when it doesn't listen."""
+        if not self.is_running():
+            return False
+        # It leads a group of its own, so its children are asked with it.
+        os.killpg(self.pid, how)
+        if not self._gone_within(patience_s):
+            os.killpg(self.pid, signal.SIGKILL)
+            if not self._gone_within(patience_s):
+                raise SandboxError(f"{self.name} (pid {self.pid}) can't be ended, not even by SIGKILL")
+        return True
+
+    def _lives(self) -> bool:
+        try:
+            process = self._now()
+            same = abs(process.create_time() - self.create_time) < CLOCK_TOLERANCE_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def _now(self) -> psutil.Process:
+        """Whatever process has the pid now."""
+        return psutil.Process(self.pid)
+
+    def _gone_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        # Not asked for its command: a process that is ending has none.
+        while self._lives():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    launcher: Sequence[str] = (),
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    record: Callable[[Process], None],
+) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, after `record` has stored what identifies it.
+
+    launcher: a program that changes the user and then becomes the command
+    """
+    reading, writing = os.pipe()
+    with log.open("ab") as output, os.fdopen(reading) as gate, os.fdopen(writing, "wb") as opener:
+        child = subprocess.Popen(  # noqa: S603 - the sandbox's own servers
+            ["/bin/sh", "-c", GATE, "gate", *launcher, *command],
+            stdin=gate,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        record(Process(name, child.pid, psutil.Process(child.pid).create_time(), tuple(command)))
+        opener.write(b"go\n")
+    return child

