@@ -1,0 +1,140 @@
+"""The catalog: a local DuckDB file with what was seen in the buckets and the database. It can be made again any time.
+
+Objects and rows are held by `rest`, the part of a key that the key map leaves as it is: it joins a source object,
+its target object and the rows that name them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from .errors import RehomeError
+
+T = TypeVar("T")
+Values = Sequence[object] | Mapping[str, object]
+
+MEMORY_LIMIT = "256MB"
+OPEN_PATIENCE_S = 15.0
+BATCH_ROWS = 5_000
+
+SCHEMA = """
+CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+CREATE TABLE source_objects (
+    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, unroutable VARCHAR);
+CREATE TABLE target_objects (rest VARCHAR, size BIGINT, etag VARCHAR);
+CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
+CREATE TABLE reference_rows (
+    reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
+CREATE TABLE outcomes (
+    rest VARCHAR, result VARCHAR, size BIGINT, evidence VARCHAR, attempts INTEGER, error VARCHAR, message VARCHAR);
+CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
+"""
+"""compared.evidence is NULL where the contents differ; reference_rows.key is the row's key as a JSON list."""
+
+
+class Catalog:
+    """One open catalog. Only one process holds a catalog at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, str]) -> Catalog:
+        """An empty catalog at `path`, in place of one that may be there; `facts` say what it was made for."""
+        _waiting_for_lock(lambda: _remove(path))
+        catalog = cls.open(path)
+        catalog._connection.execute(SCHEMA)
+        for name, value in facts.items():
+            catalog.note(name, value)
+        return catalog
+
+    @classmethod
+    def open(cls, path: Path) -> Catalog:
+        """The catalog at `path`. Waits a while for a process that is on its way out."""
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(path.with_suffix(".spill")),
+            "threads": 2,
+        }
+        return cls(_waiting_for_lock(lambda: duckdb.connect(str(path), config=config)))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def facts(self) -> dict[str, str]:
+        """What the catalog was made for."""
+        return dict(self.query("SELECT name, value FROM facts"))
+
+    def note(self, name: str, value: object) -> None:
+        """Record a fact."""
+        self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
+
+    def append(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """Append rows to a table. As lists through `unnest`: `executemany` is 300 times slower."""
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            # one SELECT zips its unnests; a column of nothing but NULLs has no type of its own, the table gives it
+            marks = ", ".join(["unnest(?)"] * len(columns))
+            self._connection.execute(f"INSERT INTO {table} SELECT {marks}", columns)
+
+    def run(self, statement: str, values: Values = ()) -> None:
+        """Execute a statement that answers nothing."""
+        self._connection.execute(statement, values)
+
+    def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def stream(self, statement: str, values: Values = (), batch: int = BATCH_ROWS) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of an answer of any size, in batches; the catalog may be written meanwhile."""
+        for _, rows in self.stream_named(statement, values, batch):
+            yield rows
+
+    def stream_named(
+        self, statement: str, values: Values = (), batch: int = BATCH_ROWS
+    ) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
+        """As `stream`, each batch with the names of its columns."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            names = [column[0] for column in cursor.description or ()]
+            while rows := cursor.fetchmany(batch):
+                yield names, rows
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        try:
+            # unlinking a file that a process holds would succeed silently; connecting tells
+            duckdb.connect(str(path)).close()
+        except duckdb.Error as error:
+            if _is_lock(error):
+                raise
+    for name in (path, path.with_name(path.name + ".wal")):
+        name.unlink(missing_ok=True)
+
+
+def _is_lock(error: duckdb.Error) -> bool:
+    return "Could not set lock" in str(error)
+
+
+def _waiting_for_lock(attempt: Callable[[], T]) -> T:
+    """The answer of `attempt`, tried again while another process holds the file."""
+    give_up = time.monotonic() + OPEN_PATIENCE_S
+    while True:
+        try:
+            return attempt()
+        except duckdb.Error as error:
+            if not _is_lock(error) or time.monotonic() > give_up:
+                raise RehomeError(f"the catalog cannot be opened: {error}") from error
+        time.sleep(0.2)

@@ -1,0 +1,188 @@
+"""What Rehome's Ansible modules share: their options, the hold on the state folder, and how a failure is told."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+
+from .catalog import Catalog
+from .errors import RehomeError
+from .lock import claim, release
+from .preflight import prepare_state_dir
+from .progress import Progress
+from .report import Summary, write_lists
+from .settings import ENVIRONMENT_NAMES, Settings, read_settings
+
+CATALOG_FILE = "catalog.duckdb"
+
+
+def _text(setting: str | None = None, **more: Any) -> dict[str, Any]:
+    name = ENVIRONMENT_NAMES.get(setting or "")
+    return {"type": "str", **({"fallback": (env_fallback, [name])} if name else {}), **more}
+
+
+def _side(label: str) -> dict[str, Any]:
+    setting = f"rehome_{label}"
+    return {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "bucket": _text(f"{setting}.bucket"),
+            "prefix": _text(f"{setting}.prefix"),
+            "whole_bucket": {"type": "bool", "default": False},
+            "endpoint_url": _text(f"{setting}.endpoint_url"),
+            "region": _text(),
+            "access_key": _text(no_log=False),  # an identifier, and the name by which people know the account
+            "secret_key": _text(no_log=True),
+            "session_token": _text(no_log=True),
+            "profile": _text(),
+            "addressing_style": _text(choices=["auto", "path", "virtual"], default="auto"),
+            "ca_bundle": {"type": "path"},
+            "verify_tls": {"type": "bool", "default": True},
+        },
+    }
+
+
+_DATABASE = {
+    "type": "dict",
+    "apply_defaults": True,
+    "options": {
+        "engine": _text(choices=["mariadb", "mysql", "postgresql", "sqlite"]),
+        "host": _text("rehome_database.host"),
+        "port": {"type": "int"},
+        "socket": {"type": "path"},
+        "name": _text("rehome_database.name"),
+        "user": _text("rehome_database.user"),
+        "password": _text("rehome_database.password", no_log=True),
+        "path": {"type": "path"},
+        "tls": {
+            "type": "dict",
+            "options": {
+                "enabled": {"type": "bool", "default": True},
+                "verify": {"type": "bool", "default": True},
+                "ca": {"type": "path"},
+                "cert": {"type": "path"},
+                "key": {"type": "path", "no_log": False},  # the path of the key, not the key
+            },
+        },
+    },
+}
+
+_REFERENCES = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"table": _text(), "column": _text(), "form": {"type": "raw", "default": "key"}},
+}
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "settings": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "name": _text(),
+            "source": _side("source"),
+            "target": _side("target"),
+            "include": {"type": "list", "elements": "str", "default": ["*"]},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "database": _DATABASE,
+            "references": _REFERENCES,
+            "on_conflict": _text(choices=["fail", "skip", "overwrite"], default="fail"),
+            "on_dangling": _text(choices=["fail", "keep", "rewrite"], default="fail"),
+            "journal_schema": _text(default="rehome"),
+            "state_dir": {"type": "path", "required": True},
+        },
+    },
+    "run_pid": {"type": "int", "required": True},
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a module's work is given.
+
+    run: tells this run from any other; the catalog must have been made by the same one
+    """
+
+    settings: Settings
+    progress: Progress
+    run: str
+    dry_run: bool
+
+    def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
+        """An empty catalog of this run."""
+        facts = {"run": self.run, "fingerprint": self.settings.fingerprint}
+        return Catalog.create(self.settings.state_dir / file, facts)
+
+    def catalog(self) -> Catalog:
+        """The catalog that this run's plan has made. Raises RehomeError where there is none."""
+        path = self.settings.state_dir / CATALOG_FILE
+        if path.exists():
+            catalog = Catalog.open(path)
+            facts = catalog.facts()
+            if (facts.get("run"), facts.get("fingerprint")) == (self.run, self.settings.fingerprint):
+                return catalog
+            catalog.close()
+        raise RehomeError(
+            f"{path} holds no plan of this run with these settings. Run the plan stage first, in the same playbook run."
+        )
+
+    def report(self, catalog: Catalog, lists: Mapping[str, str], **facts: object) -> dict[str, Any]:
+        """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists."""
+        written = write_lists(catalog, self.settings, lists)
+        summary = Summary.load(self.settings.state_dir)
+        others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
+        summary.add(**facts, lists=others | written)
+        return written
+
+    @contextmanager
+    def stoppable(self) -> Iterator[Callable[[], bool]]:
+        """Within the block, SIGTERM and SIGINT ask instead of killing; what it yields tells whether they did.
+
+        Raises RehomeError at the end of the block where they did, so that nobody takes the work for finished.
+        """
+        asked: list[int] = []
+        before = {
+            number: signal.signal(number, lambda received, _: asked.append(received))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield lambda: bool(asked)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if asked:
+            raise RehomeError("interrupted; what was under way is finished and recorded. Run it again to go on.")
+
+    def release(self) -> None:
+        """Let go of the state folder: the run is over."""
+        release(self.settings.state_dir, self.run)
+
+
+def run_stage(work: Callable[[Stage], dict[str, Any]]) -> None:
+    """Be an Ansible module: read the options, hold the state folder, do `work`, and answer with what it returns.
+
+    Every RehomeError ends as one message and never as a traceback.
+    """
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        settings = read_settings(module.params["settings"])
+        prepare_state_dir(settings.state_dir)
+        holder = claim(settings.state_dir, module.params["run_pid"])
+        progress = Progress(settings.state_dir)
+        try:
+            result = work(Stage(settings, progress, holder.identity, module.check_mode))
+        finally:
+            progress.end()
+    except RehomeError as error:
+        module.fail_json(msg=str(error))
+    for text in result.pop("warnings", ()):
+        module.warn(text)
+    if not module._diff:
+        result.pop("diff", None)
+    module.exit_json(**result)

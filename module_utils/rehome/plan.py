@@ -1,0 +1,159 @@
+"""The plan: what follows from a catalog. Every object and every row gets one class; the same catalog, the same plan.
+
+It reads and writes the catalog only: the classes are kept there as the tables `objects` and `planned_rows`, which the
+copy and the rewrite then work through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from .catalog import Catalog
+from .errors import Finding
+from .settings import OnConflict, OnDangling, Settings
+
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+"""Storage classes whose objects must be restored before they can be read (S3 user guide, "Archive retrieval")."""
+
+OBJECT_CLASSES = ("to_copy", "present", "conflict", "archived", "unroutable")
+ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "foreign")
+
+_CLASSIFY_OBJECTS = f"""
+CREATE OR REPLACE TABLE objects AS
+SELECT s.rest, s.size, s.etag, s.storage_class, s.unroutable, t.etag AS target_etag, t.size AS target_size,
+    CASE
+        WHEN t.rest IS NOT NULL AND s.size = t.size AND (s.etag = t.etag OR c.evidence IS NOT NULL) THEN 'present'
+        WHEN s.unroutable IS NOT NULL THEN 'unroutable'
+        WHEN t.rest IS NOT NULL THEN 'conflict'
+        WHEN s.storage_class IN {ARCHIVE_CLASSES} THEN 'archived'
+        ELSE 'to_copy'
+    END AS class,
+    EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = s.rest) AS named
+FROM source_objects s
+LEFT JOIN target_objects t ON t.rest = s.rest
+LEFT JOIN compared c ON c.rest = s.rest
+"""
+
+_CLASSIFY_ROWS = """
+CREATE OR REPLACE TABLE planned_rows AS
+SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
+    CASE
+        WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL THEN 'dangling'
+        WHEN r.is_old AND r.overflows THEN 'overflowing'
+        WHEN r.is_old AND o.class IN ('archived', 'unroutable') THEN 'blocked'
+        WHEN r.is_old AND o.class = 'conflict' AND NOT $overwrite THEN 'blocked'
+        WHEN r.is_old THEN 'to_rewrite'
+        WHEN t.rest IS NULL AND o.rest IS NULL THEN 'dangling'
+        ELSE 'done'
+    END AS class,
+    r.is_old
+FROM reference_rows r
+LEFT JOIN objects o ON o.rest = r.rest
+LEFT JOIN target_objects t ON t.rest = r.rest
+"""
+
+_DIGESTS = (
+    """SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), rest, size, etag, class, target_etag))), 0)
+    FROM objects WHERE class <> 'present'""",
+    """SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), reference, key, value, class))), 0)
+    FROM planned_rows WHERE class <> 'done'""",
+)
+"""What is left to do or to decide. An order-free digest: the catalog's order of rows is not part of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Counts per class, and the digest by which a plan is known.
+
+    objects, rows: class → count; `foreign` counts what is there and not under the map
+    orphans: objects under the map that no row names (they are moved too)
+    rows_remaining: rows that hold an old value, whatever their class
+    bytes_to_copy: the sizes of the objects to copy, and under `overwrite` of the conflicts
+    """
+
+    objects: dict[str, int]
+    rows: dict[str, int]
+    orphans: int
+    rows_remaining: int
+    bytes_to_copy: int
+    sha256: str
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {
+            **{f"objects_{name}": self.objects[name] for name in (*OBJECT_CLASSES, "foreign")},
+            "objects_orphan": self.orphans,
+            **{f"rows_{name}": self.rows[name] for name in ROW_CLASSES},
+            "rows_remaining": self.rows_remaining,
+            "bytes_to_copy": self.bytes_to_copy,
+        }
+
+
+def make_plan(catalog: Catalog, settings: Settings) -> Plan:
+    """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
+    catalog.run(_CLASSIFY_OBJECTS)
+    catalog.run(_CLASSIFY_ROWS.replace("$overwrite", "true" if settings.on_conflict == "overwrite" else "false"))
+    facts = catalog.facts()
+    objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
+        catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
+    )
+    rows = dict.fromkeys(ROW_CLASSES, 0) | dict(
+        catalog.query("SELECT class, count(*) FROM planned_rows GROUP BY class")
+    )
+    objects["foreign"] = int(facts.get("source_foreign", 0))
+    rows["foreign"] = int(facts.get("rows_foreign", 0))
+    (orphans,) = catalog.query("SELECT count(*) FROM objects WHERE NOT named")[0]
+    (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
+    moved = ("to_copy", "conflict") if settings.on_conflict == "overwrite" else ("to_copy",)
+    (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
+    digest = hashlib.sha256(settings.fingerprint.encode())
+    digest.update(f"{settings.on_conflict} {settings.on_dangling}".encode())
+    for statement in _DIGESTS:
+        digest.update(repr(catalog.query(statement)[0]).encode())
+    return Plan(objects, rows, int(orphans), int(remaining), int(to_copy), digest.hexdigest())
+
+
+def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
+    """Why a run must stop before the first byte moves. The lists that the texts speak of are `lists/<class>.jsonl`."""
+    found = []
+    if plan.objects["conflict"] and on_conflict == "fail":
+        found.append(
+            Finding(
+                "rehome_on_conflict",
+                "fail",
+                f"{plan.objects['conflict']} target objects exist with other content than the source's "
+                "(listed in objects-conflict.jsonl)",
+                "Clear them up, or set rehome_on_conflict to skip (leave both as they are) or overwrite",
+            )
+        )
+    if plan.rows["dangling"] and on_dangling == "fail":
+        found.append(
+            Finding(
+                "rehome_on_dangling",
+                "fail",
+                f"{plan.rows['dangling']} rows name an object that is in neither bucket "
+                "(listed in rows-dangling.jsonl)",
+                "Clear them up, or set rehome_on_dangling to keep (leave them as they are) or rewrite",
+            )
+        )
+    if plan.rows["overflowing"]:
+        found.append(
+            Finding(
+                "rehome_target.prefix",
+                None,
+                f"{plan.rows['overflowing']} rows would become longer than their column takes "
+                "(listed in rows-overflowing.jsonl)",
+                "Widen the column, choose a shorter prefix, or leave these keys out with rehome_exclude",
+            )
+        )
+    if plan.objects["unroutable"]:
+        found.append(
+            Finding(
+                "rehome_include",
+                None,
+                f"{plan.objects['unroutable']} objects have no legal target key (listed in objects-unroutable.jsonl)",
+                "Choose a shorter prefix, or leave these keys out with rehome_exclude",
+            )
+        )
+    return found

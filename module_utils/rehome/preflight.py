@@ -1,0 +1,168 @@
+"""Everything that can be found wrong before the first write, found at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .db.connect import connect
+from .db.dialect import (
+    DatabaseError,
+    Dialect,
+    TableFacts,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableTableError,
+)
+from .errors import Finding, RefusedError
+from .s3.access import check_bucket
+from .s3.endpoint import resolve
+from .settings import Settings
+
+
+class Preflight(NamedTuple):
+    """warnings: what only costs, in words; journal_created: whether the journal was made just now."""
+
+    warnings: list[str]
+    journal_created: bool
+
+
+def prepare_state_dir(path: Path) -> None:
+    """Make the state folder, readable by its owner only. Raises RefusedError where it cannot be written."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        finding = Finding(
+            "rehome_state_dir",
+            str(path),
+            f"cannot be written ({os.strerror(error.errno or 0)})",
+            "Name a folder that the user who runs the playbook may write",
+        )
+        raise RefusedError([finding]) from error
+
+
+def preflight(settings: Settings, dry_run: bool) -> Preflight:
+    """Check both buckets and the database against the settings.
+
+    dry_run: then nothing is asked for that only writing needs, and nothing is made.
+    Raises RefusedError with every finding.
+    """
+    findings = [*_same_service(settings), *check_bucket(settings.source), *check_bucket(settings.target)]
+    warnings: list[str] = []
+    created = False
+    try:
+        with connect(settings.database) as database:
+            facts, in_tables = _check_references(database, settings)
+            findings += in_tables
+            warnings = [warning for table in facts for warning in table.warnings]
+            if not dry_run:
+                findings += _check_updates(database, facts)
+            if not findings:
+                findings += _check_journal(database, settings)
+            if not findings and not dry_run:
+                created = _make_journal(database, settings)
+    except RefusedError as refusal:
+        findings += refusal.findings
+    if findings:
+        raise RefusedError(findings)
+    return Preflight(warnings, created)
+
+
+def _same_service(settings: Settings) -> list[Finding]:
+    try:
+        source, target = resolve(settings.source), resolve(settings.target)
+    except RefusedError as refusal:
+        return list(refusal.findings)
+    custom = settings.source.endpoint_url or settings.target.endpoint_url
+    if custom and (source.host, source.port) != (target.host, target.port):
+        return [
+            Finding(
+                "rehome_target.endpoint_url",
+                settings.target.endpoint_url,
+                f"is another service than rehome_source's ({source.host}:{source.port}), and objects are copied "
+                "inside one service only",
+                "Use buckets of one service",
+            )
+        ]
+    return []
+
+
+def _check_references(database: Dialect, settings: Settings) -> tuple[list[TableFacts], list[Finding]]:
+    facts, findings = [], []
+    for position, reference in enumerate(settings.references):
+        setting = f"rehome_references[{position}]"
+        try:
+            facts.append(database.describe(reference.table, reference.column))
+        except UnknownTableError as error:
+            findings.append(
+                Finding(
+                    f"{setting}.table",
+                    reference.table,
+                    str(error),
+                    "Correct the name, or grant SELECT on the table",
+                )
+            )
+        except UnknownColumnError as error:
+            findings.append(Finding(f"{setting}.column", reference.column, str(error), "Correct the name"))
+        except UnusableTableError as error:
+            findings.append(
+                Finding(
+                    setting,
+                    reference.name,
+                    str(error),
+                    "Change the table, or take it out of rehome_references",
+                )
+            )
+    return facts, findings
+
+
+def _check_updates(database: Dialect, tables: list[TableFacts]) -> list[Finding]:
+    return [
+        Finding(
+            "rehome_database.user",
+            None,
+            f"may not rewrite {facts.table}.{facts.column}: {refusal}",
+            f"Grant SELECT and UPDATE on {', '.join([facts.column, *facts.keep_columns])} of {facts.table}, "
+            f"and SELECT on its key",
+        )
+        for facts in tables
+        if (refusal := database.refuses_update(facts))
+    ]
+
+
+def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
+    if not database.has_journal(settings.journal_schema):
+        return []
+    others = set(database.journal_fingerprints(settings.journal_schema, settings.name)) - {settings.fingerprint}
+    if not others:
+        return []
+    return [
+        Finding(
+            "rehome_name",
+            settings.name,
+            "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
+            "references, and one name must mean one migration to be undone exactly",
+            "Choose another rehome_name for the changed settings",
+        )
+    ]
+
+
+def _make_journal(database: Dialect, settings: Settings) -> bool:
+    if database.has_journal(settings.journal_schema):
+        return False
+    try:
+        database.create_journal(settings.journal_schema)
+    except DatabaseError as error:
+        finding = Finding(
+            "rehome_journal_schema",
+            settings.journal_schema,
+            f"the journal cannot be made there: {error}",
+            f"Let an administrator create the schema {settings.journal_schema} and grant this user "
+            "CREATE, SELECT and INSERT in it",
+        )
+        raise RefusedError([finding]) from error
+    return True

@@ -1,0 +1,42 @@
+"""How far a long stage is, told through a small file that others read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+FILE = "progress.json"
+WRITE_EVERY_S = 0.5
+
+
+class Progress:
+    """Counts of one stage, written to `<state_dir>/progress.json` at most twice a second, each time whole."""
+
+    def __init__(self, state_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = state_dir / FILE
+        self._clock = clock
+        self._due = 0.0
+        self._facts: dict[str, object] = {}
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begin a stage of `total` steps (None: not known)."""
+        self._facts = {"stage": name, "done": 0, "total": total, "began": time.time()}
+        self._write()
+
+    def at(self, done: int, **counts: int) -> None:
+        """The stage has come to `done`; `counts` say more (`failed=2`)."""
+        self._facts.update(done=done, counts=counts)
+        if self._clock() >= self._due:
+            self._write()
+
+    def end(self) -> None:
+        """The stage is over."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self._due = self._clock() + WRITE_EVERY_S
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps(self._facts))
+        temporary.replace(self._path)

@@ -1,0 +1,202 @@
+"""What a run leaves behind for people: `summary.json`, and one list per class that needs a human."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .catalog import Catalog
+from .settings import Settings
+
+SUMMARY_FILE = "summary.json"
+LISTS_FOLDER = "lists"
+
+_COUNTS = (
+    "objects_to_copy",
+    "objects_copied",
+    "objects_present",
+    "objects_conflict",
+    "objects_changed",
+    "objects_archived",
+    "objects_unroutable",
+    "objects_orphan",
+    "objects_foreign",
+    "objects_failed",
+    "bytes_to_copy",
+    "bytes_copied",
+    "rows_to_rewrite",
+    "rows_rewritten",
+    "rows_done",
+    "rows_dangling",
+    "rows_blocked",
+    "rows_overflowing",
+    "rows_foreign",
+    "rows_changed_by_app",
+    "rows_remaining",
+)
+
+_OBJECT_LIST = "SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {facts} FROM {table}"
+_ROW_LIST = "SELECT reference, key, value FROM planned_rows WHERE class = '{0}' ORDER BY reference, ordinal"
+
+PLAN_LISTS = {
+    "objects-conflict": _OBJECT_LIST.format(
+        facts="size, etag, target_size, target_etag", table="(FROM objects WHERE class = 'conflict')"
+    ),
+    "objects-archived": _OBJECT_LIST.format(
+        facts="size, storage_class", table="(FROM objects WHERE class = 'archived')"
+    ),
+    "objects-unroutable": _OBJECT_LIST.format(
+        facts="unroutable AS reason", table="(FROM objects WHERE class = 'unroutable')"
+    ),
+    "rows-dangling": _ROW_LIST.format("dangling"),
+    "rows-blocked": _ROW_LIST.format("blocked"),
+    "rows-overflowing": _ROW_LIST.format("overflowing"),
+}
+"""What follows from a plan: class → the query that lists it."""
+
+OUTCOME_LISTS = {
+    "objects-changed": _OBJECT_LIST.format(
+        facts="result, error, message", table="(FROM outcomes WHERE result IN ('changed', 'conflict'))"
+    ),
+    "objects-failed": _OBJECT_LIST.format(
+        facts="error, message, attempts", table="(FROM outcomes WHERE result = 'failed')"
+    ),
+    "rows-changed-by-app": "SELECT reference, key, expected FROM changed_rows",
+}
+"""What follows from a copy and a rewrite. `objects-changed` are those that changed, on either side, since the plan."""
+
+
+def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Write `lists/<class>.jsonl` into the state folder for each class of `lists` that is not empty.
+
+    Files of classes that are empty now are taken away. Answers class → file, count, sha256.
+    """
+    folder = settings.state_dir / LISTS_FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written = {}
+    for name, select in lists.items():
+        path = folder / f"{name}.jsonl"
+        asked = (
+            {"source_prefix": settings.source.prefix, "target_prefix": settings.target.prefix}
+            if "$source_prefix" in select
+            else {}
+        )
+        count = _write_list(catalog, select, asked, path)
+        if count:
+            written[name] = {"file": str(path), "count": count, "sha256": _digest(path)}
+        else:
+            path.unlink(missing_ok=True)
+    return written
+
+
+def _write_list(catalog: Catalog, select: str, asked: Mapping[str, object], path: Path) -> int:
+    count = 0
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        for names, batch in catalog.stream_named(select, asked):
+            for row in batch:
+                facts = dict(zip(names, row, strict=True))
+                if "reference" in facts:
+                    facts["key"] = json.loads(facts["key"])
+                file.write(json.dumps(facts, ensure_ascii=False) + "\n")
+                count += 1
+    temporary.replace(path)
+    return count
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Summary:
+    """The summary of a run, kept on disk from its first stage on, so that a run that dies leaves one too."""
+
+    def __init__(self, state_dir: Path, facts: dict[str, Any]) -> None:
+        self.path = state_dir / SUMMARY_FILE
+        self.facts = facts
+
+    @classmethod
+    def start(cls, state_dir: Path, settings: Settings, run: str, dry_run: bool) -> Summary:
+        """Begin anew: no count is known yet."""
+        facts = {
+            "name": settings.name,
+            "source": f"s3://{settings.source.bucket}/{settings.source.prefix}",
+            "target": f"s3://{settings.target.bucket}/{settings.target.prefix}",
+            "run": run,
+            "dry_run": dry_run,
+            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **dict.fromkeys(_COUNTS, 0),
+            "plan_sha256": "",
+            "lists": {},
+            "complete": False,
+            "problems": ["the run has not come to its end"],
+        }
+        summary = cls(state_dir, facts)
+        summary.add()
+        return summary
+
+    @classmethod
+    def load(cls, state_dir: Path) -> Summary:
+        """The summary of the run under way, or of the last one."""
+        return cls(state_dir, json.loads((state_dir / SUMMARY_FILE).read_text(encoding="utf-8")))
+
+    def add(self, **facts: object) -> None:
+        """Take in what a stage found, and save."""
+        began = datetime.fromisoformat(self.facts["started_at"])
+        elapsed = round((datetime.now(UTC) - began).total_seconds(), 3)
+        self.facts.update(facts, elapsed_s=elapsed)
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(json.dumps(self.facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(self.path)
+
+    def lines(self) -> list[str]:
+        """The summary for a terminal, one subject a line; classes that are empty are left out."""
+        f = self.facts
+        would = "would be " if f["dry_run"] else ""
+        copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
+        rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
+        lines = [
+            f"{f['name']}: {f['source']} → {f['target']}",
+            f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
+            *_others(f, "objects", ("conflict", "changed", "failed", *_OTHER_OBJECTS)),
+            f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
+            *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "remaining")),
+            f"plan     {f['plan_sha256'] or 'none was made'}",
+        ]
+        lines += [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]
+        lines += [f"problem  {problem}" for problem in f["problems"]]
+        outcome = "complete" if f["complete"] else "NOT COMPLETE" if f["problems"] else "a dry run: nothing was written"
+        return [*lines, f"outcome  {outcome} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
+
+
+_OTHER_OBJECTS = ("archived", "unroutable", "orphan", "foreign")
+_OTHER_ROWS = ("dangling", "blocked", "overflowing", "foreign")
+
+
+def plan_lines(counts: Mapping[str, int]) -> list[str]:
+    """A plan's counts for a terminal, one subject a line; classes that are empty are left out."""
+    size = _size(counts["bytes_to_copy"])
+    return [
+        f"objects  {counts['objects_to_copy']:,} to copy ({size}), {counts['objects_present']:,} present",
+        *_others(counts, "objects", ("conflict", *_OTHER_OBJECTS)),
+        f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
+        *_others(counts, "rows", _OTHER_ROWS),
+    ]
+
+
+def _others(facts: Mapping[str, Any], kind: str, names: tuple[str, ...]) -> list[str]:
+    found = [f"{facts[f'{kind}_{name}']:,} {name.replace('_', ' ')}" for name in names if facts[f"{kind}_{name}"]]
+    return [f"         {', '.join(found)}"] if found else []
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"

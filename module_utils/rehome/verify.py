@@ -1,0 +1,71 @@
+"""Look again at both buckets and the database, from nothing, and judge what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .catalog import Catalog
+from .plan import Plan, make_plan
+from .progress import Progress
+from .scan import scan
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was compared, and what is left."""
+
+    objects_compared: int
+    rows_compared: int
+    rows_remaining: int
+    problems: list[str]
+
+    @property
+    def complete(self) -> bool:
+        return not self.problems
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {
+            "objects_compared": self.objects_compared,
+            "rows_compared": self.rows_compared,
+            "rows_remaining": self.rows_remaining,
+        }
+
+
+def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
+    """Fill the empty `catalog` with what is there now, and judge it."""
+    scan(settings, catalog, progress)
+    plan = make_plan(catalog, settings)
+    return Verdict(
+        objects_compared=sum(plan.objects.values()) - plan.objects["foreign"],
+        rows_compared=sum(plan.rows.values()) - plan.rows["foreign"],
+        rows_remaining=plan.rows_remaining,
+        problems=problems(plan, settings),
+    )
+
+
+def problems(plan: Plan, settings: Settings) -> list[str]:
+    """What keeps a migration from being complete, given a plan made of what is there now. Empty: complete.
+
+    Classes that a policy keeps on purpose (`skip`, `keep`, `rewrite`) are no problems.
+    """
+    kept_objects = {"conflict"} if settings.on_conflict == "skip" else set()
+    kept_rows = {"dangling"} if settings.on_dangling != "fail" else set()
+    # rows are blocked by their object's class, which speaks for them
+    kept_rows |= {"blocked"} if kept_objects else set()
+    texts = {
+        "to_copy": "objects under the source prefix are not in the target",
+        "conflict": "target objects have other content than the source's",
+        "archived": "objects are archived and must be restored before they can be copied",
+        "unroutable": "objects have no legal target key",
+        "to_rewrite": "rows still hold the old value",
+        "dangling": "rows name an object that is in neither bucket",
+        "blocked": "rows wait for objects that cannot be copied",
+        "overflowing": "rows would become longer than their column takes",
+    }
+    counted = [
+        *((name, plan.objects[name]) for name in texts if name in plan.objects and name not in kept_objects),
+        *((name, plan.rows[name]) for name in texts if name in plan.rows and name not in kept_rows),
+    ]
+    return [f"{count:,} {texts[name]}" for name, count in counted if count]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from rehome.catalog import Catalog
+from rehome.plan import Plan, make_plan, refusals
+from rehome.settings import Settings, read_settings
+from rehome.verify import problems
+
+from tests.unit.test_settings import given
+
+# rest, size, etag, last modified, storage class, why unroutable
+SOURCE = [
+    ("copy", 1, "a", "", "STANDARD", None),
+    ("same", 1, "a", "", "STANDARD", None),
+    ("same-by-comparison", 1, "a-2", "", "STANDARD", None),
+    ("other-bytes", 1, "a", "", "STANDARD", None),
+    ("other-size", 1, "a", "", "STANDARD", None),
+    ("cold", 1, "a", "", "DEEP_ARCHIVE", None),
+    ("cold-but-there", 1, "a", "", "GLACIER", None),
+    ("too-long", 1, "a", "", "STANDARD", "because"),
+    ("orphan", 1, "a", "", "STANDARD", None),
+]
+TARGET = [
+    ("same", 1, "a"),
+    ("same-by-comparison", 1, "b"),
+    ("other-bytes", 1, "b"),
+    ("other-size", 2, "a"),
+    ("cold-but-there", 1, "a"),
+    ("only-target", 1, "a"),
+]
+COMPARED = [("same-by-comparison", "checksum"), ("other-bytes", None)]
+# rest, is old, overflows → class
+ROWS = {
+    ("copy", True, False): "to_rewrite",
+    ("same", True, False): "to_rewrite",
+    ("same-by-comparison", True, False): "to_rewrite",
+    ("only-target", True, False): "to_rewrite",
+    ("other-bytes", True, False): "blocked",
+    ("cold", True, False): "blocked",
+    ("too-long", True, False): "blocked",
+    ("cold-but-there", True, True): "overflowing",
+    ("nowhere", True, False): "dangling",
+    ("nowhere-too", False, False): "dangling",
+    ("same", False, False): "done",
+    ("only-target", False, False): "done",
+    ("copy", False, False): "done",
+    ("other-size", False, False): "done",
+}
+
+
+def planned(folder: Path, order: int = 0, **changes: object) -> tuple[Plan, Catalog, Settings]:
+    settings = read_settings(given(**changes))
+    shuffle = random.Random(order).sample
+    catalog = Catalog.create(folder / f"{order}.duckdb", {})
+    catalog.append("source_objects", shuffle(SOURCE, len(SOURCE)))
+    catalog.append("target_objects", shuffle(TARGET, len(TARGET)))
+    catalog.append("compared", COMPARED)
+    rows = [
+        ("avatars.path", n, f"[{n}]", f"value-{n}", rest, is_old, overflows)
+        for n, (rest, is_old, overflows) in enumerate(ROWS)
+    ]
+    catalog.append("reference_rows", shuffle(rows, len(rows)))
+    catalog.note("source_foreign", 7)
+    catalog.note("rows_foreign", 9)
+    return make_plan(catalog, settings), catalog, settings
+
+
+def test_every_object_has_one_class(tmp_path: Path) -> None:
+    plan, catalog, _ = planned(tmp_path)
+    assert dict(catalog.query("SELECT rest, class FROM objects")) == {
+        "copy": "to_copy",
+        "same": "present",
+        "same-by-comparison": "present",
+        "other-bytes": "conflict",
+        "other-size": "conflict",
+        "cold": "archived",
+        "cold-but-there": "present",
+        "too-long": "unroutable",
+        "orphan": "to_copy",
+    }
+    assert sum(plan.objects.values()) == len(SOURCE) + 7
+
+
+def test_every_row_has_one_class(tmp_path: Path) -> None:
+    plan, catalog, _ = planned(tmp_path)
+    found = dict(catalog.query("SELECT ordinal, class FROM planned_rows"))
+    assert [found[n] for n in range(len(ROWS))] == list(ROWS.values())
+    assert sum(plan.rows.values()) == len(ROWS) + 9
+
+
+def test_counts_that_are_no_class_are_right_too(tmp_path: Path) -> None:
+    plan, _, _ = planned(tmp_path)
+    assert plan.orphans == 1
+    assert plan.bytes_to_copy == 2
+    assert plan.rows_remaining == sum(is_old for _, is_old, _ in ROWS)
+
+
+def test_under_overwrite_conflicts_are_copied_and_their_rows_rewritten(tmp_path: Path) -> None:
+    plan, _, _ = planned(tmp_path, on_conflict="overwrite")
+    assert plan.bytes_to_copy == 4
+    assert plan.rows["blocked"] == 2
+    assert plan.objects["conflict"] == 2
+
+
+def test_the_digest_does_not_depend_on_the_order_of_things(tmp_path: Path) -> None:
+    assert planned(tmp_path, 1)[0].sha256 == planned(tmp_path, 2)[0].sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE source_objects SET etag = 'z' WHERE rest = 'copy'",
+        "UPDATE target_objects SET etag = 'z' WHERE rest = 'other-bytes'",
+        "DELETE FROM source_objects WHERE rest = 'orphan'",
+        "UPDATE reference_rows SET value = 'z' WHERE ordinal = 0",
+        "INSERT INTO reference_rows VALUES ('avatars.path', 99, '[99]', 'v', 'copy', true, false)",
+    ],
+)
+def test_the_digest_knows_of_every_change_that_matters(tmp_path: Path, change: str) -> None:
+    plan, catalog, settings = planned(tmp_path)
+    catalog.run(change)
+    assert make_plan(catalog, settings).sha256 != plan.sha256
+
+
+def test_the_digest_does_not_know_what_is_done_already(tmp_path: Path) -> None:
+    plan, catalog, settings = planned(tmp_path)
+    catalog.run("INSERT INTO source_objects VALUES ('done', 1, 'a', '', 'STANDARD', NULL)")
+    catalog.run("INSERT INTO target_objects VALUES ('done', 1, 'a')")
+    assert make_plan(catalog, settings).sha256 == plan.sha256
+
+
+def test_a_policy_of_fail_refuses_and_names_itself_the_count_and_the_list(tmp_path: Path) -> None:
+    plan, _, _ = planned(tmp_path)
+    texts = [str(finding) for finding in refusals(plan, "fail", "fail")]
+    assert len(texts) == 4
+    assert "rehome_on_conflict (fail): 2 target objects" in texts[0]
+    assert "rehome_on_dangling (fail): 2 rows" in texts[1]
+    assert "rows-overflowing.jsonl" in texts[2]
+    assert "objects-unroutable.jsonl" in texts[3]
+
+
+def test_the_other_policies_refuse_only_what_cannot_be_done(tmp_path: Path) -> None:
+    plan, _, _ = planned(tmp_path)
+    assert len(refusals(plan, "skip", "keep")) == 2
+
+
+def test_a_verdict_names_all_that_is_left(tmp_path: Path) -> None:
+    plan, _, settings = planned(tmp_path)
+    assert len(problems(plan, settings)) == 8
+
+
+def test_what_a_policy_keeps_is_no_problem(tmp_path: Path) -> None:
+    plan, _, settings = planned(tmp_path, on_conflict="skip", on_dangling="keep")
+    assert not any("dangling" in text or "other content" in text for text in problems(plan, settings))
