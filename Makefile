@@ -1,0 +1,99 @@
+# `make` alone lists the targets. Everything is installed into .venv; nothing of the system's Python is touched.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup packages sandbox-up sandbox-down seed demo migrate plan verify lint test unit integration e2e \
+	molecule bench lock
+
+PYTHON ?= python3
+DB ?= mariadb
+OBJECTS ?= 1000
+SEED_ODDITIES ?=
+ENV ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# The tools that Ansible starts by name are found where it is installed.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_FORCE_COLOR ?= $(shell [ -t 1 ] && echo 1 || echo 0)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## install everything into .venv; quick when nothing changed
+
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rehome needs Python 3.11 or later; $$($(PYTHON) --version) is what PYTHON=$(PYTHON) names." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq python3-venv; }
+	@echo "Installing into .venv (a minute or so the first time) ..."
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
+	@touch $@
+
+packages: setup ## install the database servers that the tests start (OS packages), where they are missing
+	@for db in mariadb postgresql; do \
+	  $(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=$$db; done
+
+sandbox-up: setup ## start the sandbox: an object store and a database (DB=mariadb|postgresql|sqlite)
+	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=present -e db=$(DB)
+
+sandbox-down: setup ## end the sandbox and remove all it made
+	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=absent
+
+seed: setup ## fill the sandbox (OBJECTS=1000, SEED_ODDITIES=1 for all that real data has)
+	@$(BIN)/python -m sandbox.seed --reset --objects $(OBJECTS) $(if $(SEED_ODDITIES),--oddities)
+
+demo: ## from nothing to a verified migration in the sandbox
+	@$(MAKE) --no-print-directory sandbox-up seed
+	@echo; echo "=== 1 of 3: a dry run, which writes nothing ==="
+	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP) --check --diff
+	@echo; echo "=== 2 of 3: the migration ==="
+	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP)
+	@echo; echo "=== 3 of 3: the same again has nothing left to do ==="
+	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP)
+	@echo; echo "Look around with .venv/bin/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
+
+# The oddities have rows whose object is nowhere; by default a migration stops and says so.
+KEEP := $(if $(SEED_ODDITIES),-e rehome_on_dangling=keep)
+
+migrate: setup ## migrate ENV=<environment>, for real
+	@$(BIN)/ansible-playbook migrate.yml $(if $(ENV),-e env=$(ENV))
+
+plan: setup ## say what a migration of ENV=<environment> would do
+	@$(BIN)/ansible-playbook playbooks/plan.yml $(if $(ENV),-e env=$(ENV))
+
+verify: setup ## judge what is there in ENV=<environment>, from nothing
+	@$(BIN)/ansible-playbook playbooks/verify.yml $(if $(ENV),-e env=$(ENV))
+
+lint: setup ## ruff, mypy, yamllint, ansible-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline --strict
+
+unit: setup ## the tests without I/O
+	$(BIN)/pytest tests/unit
+
+integration: packages ## the tests on real servers
+	$(BIN)/pytest tests/integration
+
+e2e: packages ## the tests of whole playbooks
+	$(BIN)/pytest tests/e2e
+
+molecule: packages ## the migrate roles under molecule: converge, idempotence, verify
+	$(BIN)/molecule test
+
+test: lint packages ## everything: lint, unit, integration, end to end, molecule
+	$(BIN)/pytest
+	$(BIN)/molecule test
+
+bench: setup ## time a migration of OBJECTS objects, and see what memory it takes
+	@$(BIN)/python -m bench.migrate --objects $(OBJECTS) --db $(DB)
+
+lock: setup ## write constraints.txt anew from what is installed
+	$(BIN)/pip freeze --disable-pip-version-check --exclude ansible > constraints.txt

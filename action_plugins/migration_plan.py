@@ -1,0 +1,75 @@
+"""Run the module of the same name in the foreground, and say meanwhile how far it is.
+
+One file under the names of all modules that may run long: a module has no channel to speak through while it works,
+but the action plugin's Display reaches the terminal, and AWX, at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+FIRST_LINE_S = 3.0
+LINE_EVERY_S = 10.0
+LOOK_EVERY_S = 0.5
+
+
+class ActionModule(ActionBase):
+    """Gives the module the process that the run belongs to, and tails its progress file."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        parent = os.getppid()
+        settings = self._task.args.get("settings")
+        state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
+        over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(state_dir, parent, over), daemon=True)
+        watcher.start()
+        try:
+            arguments = {**self._task.args, "run_pid": parent}
+            return self._execute_module(module_args=arguments, task_vars=task_vars)
+        finally:
+            over.set()
+            watcher.join()
+
+
+def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
+    due = time.monotonic() + FIRST_LINE_S
+    while not over.wait(LOOK_EVERY_S):
+        if os.getppid() != parent:
+            # ansible-playbook was killed outright: this worker and its module would live on unseen
+            os.killpg(0, signal.SIGTERM)
+        if state_dir and time.monotonic() >= due:
+            due = time.monotonic() + LINE_EVERY_S
+            line = _line(Path(state_dir) / "progress.json")
+            if line:
+                Display().display(line)
+
+
+def _line(path: Path) -> str | None:
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    done, total = facts["done"], facts["total"]
+    rate = done / max(time.time() - facts["began"], 0.001)
+    parts = [
+        f"  {facts['stage']}",
+        f"{done:,}/{total:,} {done / total:.1%}" if total else f"{done:,}",
+        f"{rate:,.0f}/s",
+    ]
+    parts += [f"{name}={count:,}" for name, count in facts.get("counts", {}).items()]
+    if total and rate:
+        parts.append(f"eta {time.strftime('%H:%M:%S', time.gmtime((total - done) / rate))}")
+    return "  ".join(parts)

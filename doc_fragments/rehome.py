@@ -1,0 +1,58 @@
+"""The options that every Rehome module takes, made from the one place that describes the variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+VARIABLES = Path(__file__).parent.parent / "roles" / "rehome" / "meta" / "argument_specs.yml"
+
+
+def _as_option(facts: dict[str, Any]) -> dict[str, Any]:
+    """A variable's description as a module documents its option: `options` are called `suboptions` there."""
+    option = {name: value for name, value in facts.items() if name != "options"}
+    if "options" in facts:
+        option["suboptions"] = {name: _as_option(inner) for name, inner in facts["options"].items()}
+        if option.get("default") == {}:
+            del option["default"]
+    return option
+
+
+def _documentation() -> str:
+    variables = yaml.safe_load(VARIABLES.read_text())["argument_specs"]["main"]["options"]
+    settings = {name.removeprefix("rehome_"): _as_option(facts) for name, facts in variables.items()}
+    del settings["state_dir"]["default"]
+    settings["state_dir"]["required"] = True
+    del settings["name"]["default"]
+    options = {
+        "settings": {
+            "description": "The whole migration, as the role C(rehome) puts it together from its variables.",
+            "type": "dict",
+            "required": True,
+            "suboptions": settings,
+        },
+        "run_pid": {
+            "description": "The process that the run belongs to. The action plugin of the same name fills it in.",
+            "type": "int",
+            "required": True,
+        },
+    }
+    return yaml.safe_dump({"options": options, "author": ["The Rehome authors"]})
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: [rehome, rehome.attributes]`."""
+
+    DOCUMENTATION = _documentation()
+
+    ATTRIBUTES = r"""
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and tell what it would change, without changing it.
+  diff_mode:
+    support: none
+    description: Tells what changes in C(diff) mode.
+"""

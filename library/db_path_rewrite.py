@@ -1,0 +1,58 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: db_path_rewrite
+short_description: Rewrite the rows of a plan whose objects are verified in the target
+description:
+  - Works in chunks; each is one transaction that locks its rows, compares them byte for byte with what the plan saw,
+    rewrites them and writes the journal.
+  - Rows that the application has changed meanwhile are left alone and listed.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Rewrite the rows
+  db_path_rewrite:
+    settings: "{{ rehome_settings }}"
+"""
+
+RETURN = r"""
+counts:
+  description: What became of the rows, by outcome.
+  returned: success
+  type: dict
+lists:
+  description: The class of what needs a human → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.report import OUTCOME_LISTS
+from ansible.module_utils.rehome.rewriting import rewrite_planned, rows_to_rewrite, sample_diffs
+
+
+def work(stage: Stage) -> dict[str, object]:
+    with stage.catalog() as catalog:
+        diff = sample_diffs(stage.settings, catalog)
+        if stage.dry_run:
+            to_rewrite = rows_to_rewrite(stage.settings, catalog)
+            counts = {"rows_to_rewrite": to_rewrite}
+            return {"changed": to_rewrite > 0, "counts": counts, "lists": {}, "diff": diff}
+        with stage.stoppable() as stopping:
+            done = rewrite_planned(stage.settings, catalog, stage.progress, stopping)
+            counts = done.counts()
+            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
+    return {"changed": done.rewritten > 0, "counts": counts, "lists": lists, "diff": diff}
+
+
+if __name__ == "__main__":
+    run_stage(work)

@@ -1,0 +1,83 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_plan
+short_description: See what is there, and say what a migration would do
+description:
+  - Lists both buckets and reads the referencing columns into the catalog, and gives every object and every row a class.
+  - Writes nothing but files in the state folder, so that it needs no more than rights to read.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+"""
+
+EXAMPLES = r"""
+- name: Make the plan
+  migration_plan:
+    settings: "{{ rehome_settings }}"
+  register: plan
+"""
+
+RETURN = r"""
+plan_sha256:
+  description: The plan's digest; the same buckets, rows and policies give the same digest.
+  returned: success
+  type: str
+counts:
+  description: How many objects and rows there are of each class, and how many bytes are to be copied.
+  returned: success
+  type: dict
+refusals:
+  description: Why a run must not go on, one message each; empty where it may.
+  returned: success
+  type: list
+  elements: str
+lines:
+  description: The plan for a terminal.
+  returned: success
+  type: list
+  elements: str
+lists:
+  description: The class of what needs a human → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.plan import make_plan, refusals
+from ansible.module_utils.rehome.report import OUTCOME_LISTS, PLAN_LISTS, plan_lines
+from ansible.module_utils.rehome.scan import scan
+from ansible.module_utils.rehome.verify import problems
+
+
+def work(stage: Stage) -> dict[str, object]:
+    settings = stage.settings
+    with stage.new_catalog() as catalog:
+        scan(settings, catalog, stage.progress)
+        plan = make_plan(catalog, settings)
+        found = [str(refusal) for refusal in refusals(plan, settings.on_conflict, settings.on_dangling)]
+        counts = plan.counts()
+        lists = stage.report(
+            catalog,
+            PLAN_LISTS | OUTCOME_LISTS,
+            **counts,
+            plan_sha256=plan.sha256,
+            # a real run is not over with its plan: it keeps the problem that it began with
+            **({"problems": found} if found or stage.dry_run else {}),
+            complete=not problems(plan, settings),
+        )
+    return {
+        "changed": False,
+        "counts": counts,
+        "plan_sha256": plan.sha256,
+        "refusals": found,
+        "lists": lists,
+        "lines": plan_lines(counts),
+    }
+
+
+if __name__ == "__main__":
+    run_stage(work)

@@ -1,0 +1,46 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_report
+short_description: Say what a run did, and end its hold on the state folder
+description:
+  - Reads the summary that the stages of this run have kept in C(summary.json).
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+"""
+
+EXAMPLES = r"""
+- name: Sum up
+  migration_report:
+    settings: "{{ rehome_settings }}"
+  register: report
+"""
+
+RETURN = r"""
+summary:
+  description: The summary, as it stands in C(summary.json).
+  returned: success
+  type: dict
+lines:
+  description: The summary for a terminal.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.report import Summary
+
+
+def work(stage: Stage) -> dict[str, object]:
+    summary = Summary.load(stage.settings.state_dir)
+    stage.release()
+    return {"changed": False, "summary": summary.facts, "lines": summary.lines()}
+
+
+if __name__ == "__main__":
+    run_stage(work)

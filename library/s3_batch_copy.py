@@ -1,0 +1,59 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_batch_copy
+short_description: Copy the objects of a plan inside S3, and verify each
+description:
+  - Copies what the plan of the same run calls to copy, server-side, each object under conditions on both ends.
+  - Nothing in the target is replaced unless the policy for conflicts is V(overwrite); nothing is ever deleted.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Copy the objects
+  s3_batch_copy:
+    settings: "{{ rehome_settings }}"
+"""
+
+RETURN = r"""
+counts:
+  description: What became of the objects, by outcome.
+  returned: success
+  type: dict
+lists:
+  description: The class of what needs a human → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.rehome.copying import copy_planned, objects_to_copy
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.report import OUTCOME_LISTS
+
+
+def work(stage: Stage) -> dict[str, object]:
+    with stage.catalog() as catalog:
+        to_copy = objects_to_copy(catalog, stage.settings)
+        diff = {
+            "before": f"{to_copy} objects only in {stage.settings.source.bucket}\n",
+            "after": f"{to_copy} objects also in {stage.settings.target.bucket}\n",
+        }
+        if stage.dry_run:
+            return {"changed": to_copy > 0, "counts": {"objects_to_copy": to_copy}, "lists": {}, "diff": diff}
+        with stage.stoppable() as stopping:
+            done = copy_planned(stage.settings, catalog, stage.progress, stopping)
+            counts = done.counts()
+            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
+    return {"changed": done.copied > 0, "counts": counts, "lists": lists, "diff": diff}
+
+
+if __name__ == "__main__":
+    run_stage(work)

@@ -1,0 +1,181 @@
+"""Whole playbooks against a sandbox of the tests' own, with the inventory that users have."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.lifecycle import Sandbox
+from sandbox.seed.__main__ import main as seed
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PLAY_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a playbook run ended. `changed` and `failed` are the recap's, over all hosts."""
+
+    code: int
+    output: str
+
+    def _recap(self, word: str) -> int:
+        recap = self.output.partition("PLAY RECAP")[2]
+        return sum(int(count) for count in re.findall(rf"{word}=(\d+)", recap))
+
+    @property
+    def changed(self) -> int:
+        return self._recap("changed")
+
+    @property
+    def message(self) -> str:
+        """The words of the failed task, on one line."""
+        text = self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0]
+        return " ".join(text.split())
+
+
+class World:
+    """A sandbox, its inventory, and the playbooks run on both."""
+
+    def __init__(self, folder: Path, db: str) -> None:
+        self.folder = folder
+        self.db = db
+        self.sandbox = Sandbox(folder / ".sandbox")
+        self.state = folder / ".sandbox" / "state"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return json.loads(self.sandbox.record.read_text())  # type: ignore[no-any-return]
+
+    def seed(self, objects: int, oddities: bool = False) -> None:
+        """Begin anew with this many avatars."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        arguments = ["--folder", str(self.sandbox.folder), "--objects", str(objects), "--reset"]
+        assert seed([*arguments, *(["--oddities"] if oddities else [])]) == 0
+
+    def start(
+        self, *arguments: str, playbook: str = "migrate.yml", env: str | None = "sandbox", **variables: object
+    ) -> subprocess.Popen[str]:
+        """Begin a playbook run, as an operator would, with extra variables."""
+        extra = variables if env is None else {"env": env, **variables}
+        return subprocess.Popen(
+            [
+                BIN / "ansible-playbook",
+                playbook,
+                *("-i", str(self.folder / "inventory")),
+                *("-e", json.dumps(extra)),
+                *arguments,
+            ],
+            cwd=ROOT,
+            env=os.environ
+            | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "PATH": f"{BIN}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def play(self, *arguments: str, **variables: Any) -> Played:
+        """Run a playbook to its end."""
+        process = self.start(*arguments, **variables)
+        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+        return Played(process.returncode, output)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.state / "summary.json").read_text())  # type: ignore[no-any-return]
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """A list of the state folder."""
+        return [json.loads(line) for line in (self.state / "lists" / f"{name}.jsonl").read_text().splitlines()]
+
+    # Looking from outside
+
+    def objects(self, bucket: str) -> dict[str, tuple[str, int, str]]:
+        """Key → ETag, size, last modified, of everything in a bucket."""
+        pages = self.sandbox.store.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {
+            item["Key"]: (item["ETag"], item["Size"], item["LastModified"].isoformat())
+            for page in pages
+            for item in page.get("Contents", [])
+        }
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """As the database's administrator."""
+        connection = self.sandbox.database(self.db).connect("admin")
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+    def rows(self) -> list[tuple[int, str]]:
+        """Users and paths, in the order of their making."""
+        return [(user, path) for user, path in self.query("SELECT user_id, path FROM avatars ORDER BY id")]
+
+    def everything(self) -> Mapping[str, object]:
+        """All that a dry run must leave as it is."""
+        return {
+            "source": self.objects("legacy-s3"),
+            "target": self.objects("production-s3"),
+            "rows": self.query("SELECT * FROM avatars ORDER BY id"),
+            "tables": self.query(
+                "SELECT name FROM sqlite_master ORDER BY name"
+                if self.db == "sqlite"
+                else "SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"
+            ),
+        }
+
+    def assert_no_row_dangles(self) -> None:
+        """P1: every row that names an avatar names an object that is there."""
+        there = {*self.objects("legacy-s3"), *self.objects("production-s3")}
+        missing = [path for _, path in self.rows() if path not in there]
+        assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
+    """The worlds of this session by database, each made when first asked for."""
+    made: dict[str, World] = {}
+    yield made
+    for world in made.values():
+        world.sandbox.down()
+
+
+def world_of(db: str, worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The running world with this database."""
+    if db not in worlds:
+        folder = tmp_path_factory.mktemp(db)
+        shutil.copytree(ROOT / "inventory", folder / "inventory")
+        worlds[db] = World(folder, db)
+        worlds[db].sandbox.up(db)
+    return worlds[db]
+
+
+@pytest.fixture
+def world(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world with MariaDB."""
+    return world_of("mariadb", worlds, tmp_path_factory)
+
+
+@pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
+def any_world(
+    request: pytest.FixtureRequest, worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """A world with each of the databases."""
+    return world_of(request.param, worlds, tmp_path_factory)

@@ -1,0 +1,260 @@
+"""Whatever is wrong gets one message that names the setting, the value and the way out, before the first write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Played, World, world_of
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def seeded(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = world_of("mariadb", worlds, tmp_path_factory)
+    world.seed(5)
+    return world
+
+
+def source(world: World, **changes: Any) -> dict[str, Any]:
+    """The sandbox's `rehome_source` with changes."""
+    store = world.record["s3"]
+    side = {
+        "bucket": store["source_bucket"],
+        "prefix": "image/",
+        "endpoint_url": store["endpoint_url"],
+        "region": store["region"],
+        **store["users"]["migrate"],
+    }
+    return side | changes
+
+
+def database(world: World, **changes: Any) -> dict[str, Any]:
+    """The sandbox's `rehome_database` with changes."""
+    facts = {name: value for name, value in world.record["database"].items() if name != "users"}
+    return facts | world.record["database"]["users"]["migrate"] | changes
+
+
+def refused(world: World, *named: str, **variables: Any) -> Played:
+    """Run, and see that it is refused in these words, without a traceback or a secret, and that nothing moved."""
+    before = world.everything()
+    played = world.play(**variables)
+    assert played.code != 0, played.output
+    for word in named:
+        assert word in played.message, f"{word!r} is not in: {played.message}"
+    assert "Traceback" not in played.output
+    for users in (world.record["s3"]["users"], world.record["database"]["users"]):
+        for login in users.values():
+            for name, secret in login.items():
+                if name in ("secret_key", "password"):
+                    assert secret not in played.output
+    after = world.everything()
+    assert {name: after[name] for name in ("source", "target", "rows")} == {
+        name: before[name] for name in ("source", "target", "rows")
+    }
+    return played
+
+
+def test_no_env(seeded: World) -> None:
+    refused(seeded, "env (not set)", "-e env=<name>", "prod, sandbox, staging", env=None)
+
+
+def test_unknown_env(seeded: World) -> None:
+    refused(seeded, "env (nope)", "-e env=<name>", "prod, sandbox, staging", env="nope")
+
+
+def test_nothing_set_at_all(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_source.bucket", "S3_LEGACY_BUCKET_NAME", "rehome_target.bucket", "S3_PROD_BUCKET_NAME"),
+        *("rehome_source.prefix", "OLD_PREFIX", "rehome_database.host", "DB_HOST", "rehome_database.name", "DB_NAME"),
+        env="prod",
+    )
+
+
+def test_the_sandbox_is_not_up(seeded: World) -> None:
+    record = seeded.sandbox.record
+    aside = record.with_suffix(".aside")
+    record.rename(aside)
+    try:
+        played = seeded.play()
+    finally:
+        aside.rename(record)
+    assert played.code != 0
+    assert "make sandbox-up" in played.message
+    assert "Traceback" not in played.output
+
+
+def test_a_bucket_that_does_not_exist(seeded: World) -> None:
+    admin = seeded.record["s3"]["users"]["admin"]
+    refused(
+        seeded,
+        *("rehome_source.bucket (no-such-bucket)", "no bucket of this name"),
+        rehome_source=source(seeded, bucket="no-such-bucket", **admin),
+    )
+
+
+def test_a_bucket_that_these_credentials_may_not_list_is_told_from_one_that_is_not_there(seeded: World) -> None:
+    seeded.sandbox.store.client().create_bucket(Bucket="somebody-elses")
+    try:
+        refused(
+            seeded,
+            "rehome_source",
+            "somebody-elses",
+            "may not list",
+            rehome_source=source(seeded, bucket="somebody-elses"),
+        )
+    finally:
+        seeded.sandbox.store.client().delete_bucket(Bucket="somebody-elses")
+
+
+def test_a_wrong_access_key(seeded: World) -> None:
+    refused(seeded, "rehome_source.access_key (AKWRONG)", rehome_source=source(seeded, access_key="AKWRONG"))
+
+
+def test_a_wrong_secret(seeded: World) -> None:
+    played = refused(seeded, "rehome_source.secret_key", rehome_source=source(seeded, secret_key="definitely-not-it"))
+    assert "definitely-not-it" not in played.output
+
+
+def test_an_endpoint_where_nobody_answers(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_source.endpoint_url (http://127.0.0.1:9)", "refused"),
+        rehome_source=source(seeded, endpoint_url="http://127.0.0.1:9"),
+    )
+
+
+def test_tls_against_a_plain_port(seeded: World) -> None:
+    url = seeded.record["s3"]["endpoint_url"].replace("http://", "https://")
+    refused(seeded, "rehome_source.endpoint_url", url, "TLS", rehome_source=source(seeded, endpoint_url=url))
+
+
+def test_source_equal_to_target(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_target (legacy-s3/image/)", "same place"),
+        rehome_target=source(seeded),
+    )
+
+
+def test_target_inside_the_source(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_target.prefix (image/new/)", "one inside the other"),
+        rehome_target=source(seeded, prefix="image/new/"),
+    )
+
+
+def test_an_empty_prefix_that_was_not_said_in_words(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_source.prefix", "whole bucket", "rehome_source.whole_bucket: true"),
+        rehome_source=source(seeded, prefix=""),
+    )
+
+
+def test_an_unknown_table(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_references[0].table (avatar)", "no table avatar"),
+        rehome_references=[{"table": "avatar", "column": "path"}],
+    )
+
+
+def test_an_unknown_column(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_references[0].column (file)", "it has id, user_id, path"),
+        rehome_references=[{"table": "avatars", "column": "file"}],
+    )
+
+
+def test_a_table_without_a_usable_unique_key(seeded: World) -> None:
+    seeded.query("CREATE TABLE keyless (path VARCHAR(255))")
+    try:
+        refused(
+            seeded,
+            *("rehome_references[0] (keyless.path)", "no usable unique key"),
+            rehome_references=[{"table": "keyless", "column": "path"}],
+        )
+    finally:
+        seeded.query("DROP TABLE keyless")
+
+
+def test_a_wrong_database_password(seeded: World) -> None:
+    played = refused(
+        seeded,
+        *("rehome_database.user (migrate)", "rehome_database.password"),
+        rehome_database=database(seeded, password="definitely-not-it"),
+    )
+    assert "definitely-not-it" not in played.output
+
+
+def test_a_database_host_where_nobody_answers(seeded: World) -> None:
+    refused(seeded, "rehome_database.host (127.0.0.1:9)", rehome_database=database(seeded, port=9))
+
+
+def test_a_database_that_does_not_exist(seeded: World) -> None:
+    refused(seeded, "rehome_database.name (nope)", rehome_database=database(seeded, name="nope"))
+
+
+def test_a_database_user_who_may_only_read(seeded: World) -> None:
+    reader = seeded.record["database"]["users"]["reader"]
+    refused(
+        seeded,
+        *("rehome_database.user", "may not rewrite avatars.path", "Grant SELECT and UPDATE"),
+        rehome_database=database(seeded, **reader),
+    )
+
+
+def test_a_target_path_longer_than_its_column(seeded: World) -> None:
+    target = source(seeded, bucket="production-s3", prefix="a" * 250 + "/")
+    refused(seeded, "5 rows would become longer than their column takes", "Widen the column", rehome_target=target)
+    assert len(seeded.lines("rows-overflowing")) == 5
+
+
+def test_a_dangling_row_under_the_policy_fail(seeded: World) -> None:
+    seeded.query("INSERT INTO avatars (user_id, path) VALUES (99, 'image/avatar-none.png')")
+    try:
+        refused(seeded, "rehome_on_dangling (fail): 1 rows", "rows-dangling.jsonl", "keep")
+        assert [line["value"] for line in seeded.lines("rows-dangling")] == ["image/avatar-none.png"]
+    finally:
+        seeded.query("DELETE FROM avatars WHERE user_id = 99")
+
+
+def test_a_conflict_under_the_policy_fail(seeded: World) -> None:
+    client = seeded.sandbox.store.client()
+    client.put_object(Bucket="production-s3", Key="avatar/avatar-1.png", Body=b"something else")
+    try:
+        refused(seeded, "rehome_on_conflict (fail): 1 target objects", "objects-conflict.jsonl", "overwrite")
+        assert [line["key"] for line in seeded.lines("objects-conflict")] == ["image/avatar-1.png"]
+    finally:
+        client.delete_object(Bucket="production-s3", Key="avatar/avatar-1.png")
+
+
+def test_a_state_folder_that_cannot_be_written(seeded: World) -> None:
+    # a file in the way stops root too
+    blocker = seeded.folder / "blocker"
+    blocker.write_text("")
+    refused(seeded, "rehome_state_dir", "cannot be written", rehome_state_dir=str(blocker / "state"))
+
+
+def test_several_mistakes_are_told_at_once(seeded: World, tmp_path: Path) -> None:
+    refused(
+        seeded,
+        *("rehome_source.access_key", "rehome_references[0].table (avatar)"),
+        rehome_source=source(seeded, access_key="AKWRONG"),
+        rehome_references=[{"table": "avatar", "column": "path"}],
+    )
+
+
+def test_the_same_name_for_other_settings_is_refused_once_it_has_written(seeded: World) -> None:
+    try:
+        assert seeded.play().code == 0
+        refused(seeded, "rehome_name (avatars)", "Choose another rehome_name", rehome_include=["*.png"])
+    finally:
+        seeded.seed(5)

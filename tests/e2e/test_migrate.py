@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from sandbox.seed import manifest
+from tests.e2e.conftest import World
+
+pytestmark = pytest.mark.e2e
+
+
+def test_every_oddity_ends_where_it_should(any_world: World) -> None:
+    world = any_world
+    world.seed(50, oddities=True)
+    expected = manifest.expected(50, with_oddities=True)
+    before = world.everything()
+
+    refused = world.play()
+    assert refused.code != 0
+    assert (
+        f"rehome_on_dangling (fail): {expected.rows_dangling} rows name an object that is in neither" in refused.message
+    )
+    # the journal's table is all that a refused run may leave
+    assert world.everything() == before | {"tables": world.everything()["tables"]}
+
+    migrated = world.play(rehome_on_dangling="keep")
+    assert migrated.code == 0, migrated.output
+    assert world.rows() == list(manifest.rows(50, with_oddities=True, after_migration=True))
+    assert set(world.objects("legacy-s3")) == set(manifest.source_keys(50, with_oddities=True))
+    assert set(world.objects("production-s3")) == set(
+        manifest.target_keys(50, with_oddities=True, after_migration=True)
+    )
+    summary = world.summary
+    assert summary["complete"] is True
+    for name in (
+        "objects_to_copy",
+        "objects_present",
+        "objects_orphan",
+        "rows_to_rewrite",
+        "rows_done",
+        "rows_dangling",
+        "rows_foreign",
+    ):
+        assert summary[name] == getattr(expected, name), name
+    assert summary["objects_copied"] == expected.objects_to_copy
+    assert summary["rows_rewritten"] == expected.rows_to_rewrite
+    assert len(world.lines("rows-dangling")) == expected.rows_dangling
+
+    again = world.play(rehome_on_dangling="keep")
+    assert (again.code, again.changed) == (0, 0), again.output
+    assert world.summary["complete"] is True
+
+
+def test_content_type_metadata_and_tags_move_with_the_object(world: World) -> None:
+    world.seed(20)
+    assert world.play().code == 0
+    client = world.sandbox.store.client()
+    for number in (1, 10):
+        keys = {"legacy-s3": f"image/avatar-{number}.png", "production-s3": f"avatar/avatar-{number}.png"}
+        old, new = (client.get_object(Bucket=bucket, Key=key) for bucket, key in keys.items())
+        assert old["Body"].read() == new["Body"].read()
+        for fact in ("ContentType", "CacheControl", "Metadata"):
+            assert old[fact] == new[fact]
+        tags = [client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] for bucket, key in keys.items()]
+        assert tags[0] == tags[1]
+        assert bool(tags[0]) == (number == 10)
+
+
+def test_a_dry_run_with_rights_to_read_writes_nothing_and_shows_the_plan_of_the_run(any_world: World) -> None:
+    world = any_world
+    world.seed(30)
+    before = world.everything()
+    checked = world.play("--check", "--diff", sandbox_user="reader")
+    assert checked.code == 0, checked.output
+    assert world.everything() == before
+    assert "-image/avatar-1.png" in checked.output
+    assert "+avatar/avatar-1.png" in checked.output
+    plan = world.summary
+    assert (plan["objects_to_copy"], plan["rows_to_rewrite"], plan["dry_run"]) == (30, 30, True)
+
+    assert world.play().code == 0
+    assert world.summary["plan_sha256"] == plan["plan_sha256"]
+    assert world.summary["objects_copied"] == plan["objects_to_copy"]
+    assert world.summary["rows_rewritten"] == plan["rows_to_rewrite"]
+
+
+def test_a_check_of_a_finished_migration_says_that_nothing_would_change(world: World) -> None:
+    world.seed(10)
+    assert world.play().code == 0
+    checked = world.play("--check")
+    assert (checked.code, checked.changed) == (0, 0)
+    assert world.summary["complete"] is True
+
+
+def test_the_plan_and_verify_verbs_read_only(world: World) -> None:
+    world.seed(10)
+    before = world.everything()
+    assert world.play(playbook="playbooks/plan.yml").code == 0
+    verified = world.play(playbook="playbooks/verify.yml")
+    assert verified.code != 0
+    assert (
+        "10 objects under the source prefix are not in the target; 10 rows still hold the old value" in verified.message
+    )
+    assert world.everything() == before
+    assert world.play().code == 0
+    assert world.play(playbook="playbooks/verify.yml").code == 0
+
+
+def _kill_when(world: World, happened: Callable[[], bool], **variables: object) -> None:
+    """Start a migration and kill -9 everything of it as soon as `happened`."""
+    process = world.start(**variables)
+    family = psutil.Process(process.pid)
+    try:
+        while not happened():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        for one in [family, *family.children(recursive=True)]:
+            try:
+                os.kill(one.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+
+
+def settled(world: World) -> dict[str, tuple[str, int, str]]:
+    """The target, once the store has done what the killed process had asked for."""
+    seen, now = None, world.objects("production-s3")
+    while seen != now:
+        time.sleep(0.5)
+        seen, now = now, world.objects("production-s3")
+    return now
+
+
+def test_killed_in_the_middle_of_the_copy_and_run_again_it_finishes(world: World) -> None:
+    world.seed(3000)
+    _kill_when(world, lambda: 200 < len(world.objects("production-s3")) < 2900)
+    copied = settled(world)
+    assert 0 < len(copied) < 3000
+    world.assert_no_row_dangles()
+
+    finished = world.play()
+    assert finished.code == 0, finished.output
+    assert world.summary["complete"] is True
+    assert world.summary["objects_present"] == len(copied)
+    after = world.objects("production-s3")
+    assert {key: after[key] for key in copied} == copied, "nothing is done twice"
+    assert world.rows() == list(manifest.rows(3000, with_oddities=False, after_migration=True))
+
+
+def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(any_world: World) -> None:
+    world = any_world
+    world.seed(8000)
+    moved = "SELECT count(*) FROM avatars WHERE path LIKE 'avatar/%'"
+    _kill_when(world, lambda: world.query(moved)[0][0] > 0)
+    (rewritten,) = world.query(moved)[0]
+    assert 0 < rewritten < 8000
+    world.assert_no_row_dangles()
+
+    finished = world.play()
+    assert finished.code == 0, finished.output
+    assert world.summary["rows_done"] == rewritten
+    assert world.summary["rows_rewritten"] == 8000 - rewritten
+    assert world.rows() == list(manifest.rows(8000, with_oddities=False, after_migration=True))
+    journal = "rehome_journal" if world.db == "sqlite" else "rehome.journal"
+    assert world.query(f"SELECT sum(row_count) FROM {journal} WHERE migration = 'avatars'")[0][0] == 8000
+
+
+def test_a_killed_playbook_leaves_no_module_at_work(world: World) -> None:
+    world.seed(3000)
+    process = world.start()
+    while not len(world.objects("production-s3")) > 100:
+        assert process.poll() is None
+        time.sleep(0.01)
+    modules = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(modules, timeout=20)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+    assert world.play().code == 0
+
+
+def test_a_second_run_at_the_same_time_is_refused_and_told_who_holds_it(world: World) -> None:
+    world.seed(3000)
+    first = world.start()
+    while not (world.state / "run.json").exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    second = world.play()
+    assert second.code != 0
+    assert f"another run holds it: process {first.pid} of " in second.message
+    output, _ = first.communicate(timeout=240)
+    assert first.returncode == 0, output
+
+
+def test_a_row_that_the_application_changes_meanwhile_is_left_alone(world: World) -> None:
+    world.seed(3000)
+    process = world.start()
+    while not len(world.objects("production-s3")) > 100:
+        assert process.poll() is None
+        time.sleep(0.01)
+    world.query("UPDATE avatars SET path = 'image/avatar-1.png' WHERE id = 2")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode != 0, "a row still holds the old value, and the run says so"
+    assert "1 rows still hold the old value" in " ".join(output.split())
+    assert world.summary["rows_changed_by_app"] == 1
+    assert [line["key"] for line in world.lines("rows-changed-by-app")] == [[2]]
+    assert world.query("SELECT path FROM avatars WHERE id = 2") == [("image/avatar-1.png",)]
+    assert world.play().code == 0
+    assert world.query("SELECT path FROM avatars WHERE id = 2") == [("avatar/avatar-1.png",)]

@@ -1,0 +1,139 @@
+"""What Ansible does not check by itself: that tasks, documentation, specs and defaults say the same."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.playbook.task import Task
+from packaging.specifiers import SpecifierSet
+from rehome.module import ARGUMENT_SPEC
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
+TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("*.yml")])
+TASK_FILES += sorted(ROOT.glob("playbooks/*.yml"))
+KEYWORDS = {*Task.fattributes, "block", "rescue", "always"}
+
+
+def tasks() -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """Every task of the project: its file, its module, and the module's arguments."""
+    for path in TASK_FILES:
+        for entry in yaml.safe_load(path.read_text()) or []:
+            if isinstance(entry, dict):
+                yield from _tasks_in(path, entry)
+
+
+def _tasks_in(path: Path, entry: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    inner = [entry.get(name) or [] for name in ("tasks", "pre_tasks", "post_tasks", "block", "rescue", "always")]
+    for task in [task for part in inner for task in part]:
+        yield from _tasks_in(path, task)
+    if "hosts" not in entry and not any(inner):
+        (module,) = entry.keys() - KEYWORDS
+        yield path, module, entry[module] if isinstance(entry[module], dict) else {}
+
+
+@cache
+def documented(*names: str) -> dict[str, Any]:
+    """What `ansible-doc` knows about these modules."""
+    command = [BIN / "ansible-doc", "-t", "module", "--json", *names]
+    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
+
+
+def test_every_task_uses_options_that_its_module_has() -> None:
+    found = [task for task in tasks() if not task[1].endswith("import_playbook")]
+    assert {module for _, module, _ in found} >= {"migration_plan", "s3_batch_copy", "db_path_rewrite"}
+    docs = documented(*sorted({module for _, module, _ in found}))
+    for path, module, given in found:
+        options = docs[module]["doc"].get("options", {})
+        known = set(options) | {alias for option in options.values() for alias in option.get("aliases", [])}
+        assert given.keys() <= known, f"{path}: {module} has no option {given.keys() - known}"
+        for name, value in given.items():
+            choices = options.get(name, {}).get("choices")
+            templated = isinstance(value, str) and "{{" in value
+            assert not choices or templated or value in choices, f"{path}: {module}.{name}: {value}"
+        missing = {name for name, option in options.items() if option.get("required")} - given.keys() - {"run_pid"}
+        assert not missing, f"{path}: {module} needs {missing}"
+
+
+def test_every_module_documents_exactly_its_options() -> None:
+    for module, facts in documented(*MODULES).items():
+        assert facts["doc"]["options"].keys() == ARGUMENT_SPEC.keys(), module
+        for name, spec in ARGUMENT_SPEC.items():
+            _same(f"{module}.{name}", facts["doc"]["options"][name], spec)
+
+
+def _same(where: str, doc: dict[str, Any], spec: dict[str, Any]) -> None:
+    assert doc["type"] == spec.get("type", "str"), where
+    assert doc.get("elements") == spec.get("elements"), where
+    assert doc.get("choices") == spec.get("choices"), where
+    assert doc.get("default") == spec.get("default"), where
+    assert bool(doc.get("required")) == bool(spec.get("required")), where
+    inner = doc.get("suboptions", {})
+    assert inner.keys() == spec.get("options", {}).keys(), where
+    for name in inner:
+        _same(f"{where}.{name}", inner[name], spec["options"][name])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_returns_and_how_it_is_used(module: str) -> None:
+    facts = documented(*MODULES)[module]
+    assert facts["return"]
+    (example,) = yaml.safe_load(facts["examples"])
+    assert module in example
+
+
+def test_secrets_are_marked_and_nothing_else_that_sounds_like_one() -> None:
+    marked = {path for path, spec in _leaves("", ARGUMENT_SPEC) if spec.get("no_log") is True}
+    sides = {f"settings.{side}.{name}" for side in ("source", "target") for name in ("secret_key", "session_token")}
+    assert marked == sides | {"settings.database.password"}
+
+
+def _leaves(path: str, specs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, spec in specs.items():
+        yield f"{path}{name}", spec
+        yield from _leaves(f"{path}{name}.", spec.get("options", {}))
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in (ROOT / "roles").iterdir()))
+def test_a_roles_defaults_are_what_its_specification_says(role: str) -> None:
+    spec = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+    options = spec["argument_specs"]["main"]["options"]
+    path = ROOT / "roles" / role / "defaults" / "main.yml"
+    defaults = yaml.safe_load(path.read_text()) if path.exists() else {}
+    assert defaults == {name: option["default"] for name, option in options.items() if "default" in option}
+
+
+def test_every_variable_reaches_the_modules() -> None:
+    spec = yaml.safe_load((ROOT / "roles/rehome/meta/argument_specs.yml").read_text())
+    handed = yaml.safe_load((ROOT / "roles/rehome/vars/main.yml").read_text())["rehome_settings"]
+    assert handed == {
+        name.removeprefix("rehome_"): f"{{{{ {name} }}}}" for name in spec["argument_specs"]["main"]["options"]
+    }
+
+
+def test_every_module_has_its_action_plugin() -> None:
+    assert sorted(path.stem for path in (ROOT / "action_plugins").glob("*.py")) == MODULES
+
+
+def test_playbooks_are_tables_of_contents() -> None:
+    for path in ROOT.glob("playbooks/*.yml"):
+        assert len(path.read_text().splitlines()) <= 20, path
+
+
+def test_the_wheel_has_the_collections_that_requirements_yml_names() -> None:
+    wanted = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
+    package = importlib.metadata.distribution("ansible").locate_file("ansible_collections")
+    for collection in wanted:
+        manifest = Path(str(package), *collection["name"].split("."), "MANIFEST.json")
+        version = json.loads(manifest.read_text())["collection_info"]["version"]
+        assert version in SpecifierSet(collection["version"]), collection["name"]
