@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 DB ?= mariadb
 OBJECTS ?= 1000
+bench: OBJECTS := 20000
 SEED_ODDITIES ?=
 ENV ?=
 

@@ -1,0 +1,1 @@
+"""Benchmarks. Each prints the machine, the versions and the commands beside its figures."""
