@@ -70,6 +70,6 @@ def _line(path: Path) -> str | None:
         f"{rate:,.0f}/s",
     ]
     parts += [f"{name}={count:,}" for name, count in facts.get("counts", {}).items()]
-    if total and rate:
+    if total:
         parts.append(f"eta {time.strftime('%H:%M:%S', time.gmtime((total - done) / rate))}")
     return "  ".join(parts)

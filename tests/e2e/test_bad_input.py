@@ -104,7 +104,7 @@ def test_a_bucket_that_these_credentials_may_not_list_is_told_from_one_that_is_n
             seeded,
             "rehome_source",
             "somebody-elses",
-            "may not list",
+            "denies listing",
             rehome_source=source(seeded, bucket="somebody-elses"),
         )
     finally:

@@ -71,3 +71,14 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             admin = server.connect("admin")
             stack.callback(admin.close)
             yield Bench(request.param, admin, server.database, stack)
+            stack.close()
+            _drop_journal(server, request.param)
+
+
+def _drop_journal(server: Any, engine: str) -> None:
+    """Leave the shared server as it was; the schema belongs to the user who made it."""
+    connection = server.connect("migrate")
+    what = "DATABASE IF EXISTS rehome" if engine == "mariadb" else "SCHEMA IF EXISTS rehome CASCADE"
+    connection.cursor().execute(f"DROP {what}")
+    connection.commit()
+    connection.close()
