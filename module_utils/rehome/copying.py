@@ -125,6 +125,7 @@ async def _copy(settings: Settings, jobs: Iterator[CopyJob], on_outcome: Callabl
         # what is there by now stays: the collector need not look at it again with every thousand copies
         gc.collect()
         gc.freeze()
+        stack.callback(gc.unfreeze)
         await copy_objects(source, target, jobs, on_outcome)
 
 

@@ -213,3 +213,15 @@ def test_a_row_that_the_application_changes_meanwhile_is_left_alone(world: World
     assert world.query("SELECT path FROM avatars WHERE id = 2") == [("image/avatar-1.png",)]
     assert world.play().code == 0
     assert world.query("SELECT path FROM avatars WHERE id = 2") == [("avatar/avatar-1.png",)]
+
+
+def test_no_secret_reaches_the_output_or_a_file_even_when_all_is_told(world: World) -> None:
+    world.seed(5)
+    played = world.play("-vvv", "--diff")
+    assert played.code == 0, played.output
+    logins = [*world.record["s3"]["users"].values(), *world.record["database"]["users"].values()]
+    secrets = [login.get("secret_key") or login["password"] for login in logins]
+    kept = b"".join(path.read_bytes() for path in world.state.rglob("*") if path.is_file())
+    for secret in secrets:
+        assert secret not in played.output
+        assert secret.encode() not in kept

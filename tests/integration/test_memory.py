@@ -1,0 +1,72 @@
+"""P7: ten times the objects need the same memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome import scan as scanning
+from rehome.catalog import MEMORY_LIMIT, Catalog
+from rehome.copying import copy_planned
+from rehome.plan import make_plan
+from rehome.progress import Progress
+from rehome.s3.copy import CopyOutcome
+from rehome.s3.listing import Listed
+from rehome.settings import read_settings
+
+from tests.unit.test_settings import given
+
+
+async def _no_copying(_settings: Any, jobs: Any, on_outcome: Any) -> None:
+    """Stands in for the network: every job is copied at once."""
+    for job in jobs:
+        on_outcome(CopyOutcome(job, "copied", job.etag))
+
+
+def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes of Python's heap at the most, while so many objects are listed, planned and copied."""
+    settings = read_settings(
+        given(
+            source__endpoint_url="http://127.0.0.1:9",
+            source__access_key="a",
+            source__secret_key="b",
+            target__endpoint_url="http://127.0.0.1:9",
+            target__access_key="a",
+            target__secret_key="b",
+        )
+    )
+
+    async def listing(client: Any, prefix: str) -> AsyncIterator[list[Listed]]:
+        for page in range(0, objects if prefix == "image/" else 0, 1000):
+            yield [
+                Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
+                for n in range(page, page + 1000)
+            ]
+
+    monkeypatch.setattr(scanning, "list_objects", listing)
+    monkeypatch.setattr("rehome.copying._copy", _no_copying)
+    folder.mkdir()
+    tracemalloc.start()
+    with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
+        scanning.uvloop.run(scanning._scan_buckets(settings, catalog, Progress(folder)))
+        assert make_plan(catalog, settings).objects["to_copy"] == objects
+        assert copy_planned(settings, catalog, Progress(folder)).copied == objects
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_ten_times_the_objects_need_the_same_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _peak(1_000, tmp_path / "warm", monkeypatch)
+    few = _peak(6_000, tmp_path / "few", monkeypatch)
+    many = _peak(60_000, tmp_path / "many", monkeypatch)
+    assert many < 1.3 * few, f"{few} bytes for 6,000 objects, {many} for 60,000"
+
+
+def test_the_catalog_is_told_how_much_memory_it_may_take(tmp_path: Path) -> None:
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        ((limit,),) = catalog.query("SELECT current_setting('memory_limit')")
+    assert (MEMORY_LIMIT, limit) == ("256MB", "244.1 MiB")

@@ -1,0 +1,275 @@
+"""Scan, plan, copy, rewrite and verify on a real object store, with things that happen in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome.catalog import Catalog
+from rehome.copying import CopyCounts, copy_planned
+from rehome.db.connect import connect
+from rehome.plan import Plan, make_plan
+from rehome.progress import Progress
+from rehome.rewriting import RewriteCounts, rewrite_planned
+from rehome.scan import scan
+from rehome.settings import Settings, read_settings
+from rehome.verify import Verdict, verify
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+
+
+class Migration:
+    """One migration, stage by stage, with the application's hands on the same data."""
+
+    def __init__(self, store: SeaweedFS, buckets: Buckets, database: SQLite, folder: Path) -> None:
+        self.s3 = store.client()
+        self.source, self.target = buckets.source, buckets.target
+        self._store = store
+        self._database = database
+        self._folder = folder
+        self._catalogs = ExitStack()
+        self._made = 0
+        self.catalog: Catalog
+
+    def settings(self, **changes: Any) -> Settings:
+        keys = self._store.users["migrate"]
+        side = {
+            "endpoint_url": self._store.endpoint_url,
+            "region": self._store.region,
+            "access_key": keys.access_key,
+            "secret_key": keys.secret_key,
+        }
+        return read_settings(
+            {
+                "name": "test",
+                "source": {"bucket": self.source, "prefix": "image/", **side},
+                "target": {"bucket": self.target, "prefix": "avatar/", **side},
+                "include": ["avatar-*.png"],
+                "exclude": [],
+                "database": self._database.database(),
+                "references": [{"table": "avatars", "column": "path", "form": "key"}],
+                "on_conflict": "fail",
+                "on_dangling": "fail",
+                "journal_schema": "rehome",
+                "state_dir": str(self._folder),
+            }
+            | changes
+        )
+
+    def put(self, name: str, body: bytes = b"content", **facts: Any) -> None:
+        """An object of the source, and its row."""
+        self.s3.put_object(Bucket=self.source, Key=f"image/{name}", Body=body, **facts)
+        self.add_row(f"image/{name}")
+
+    def add_row(self, path: str) -> None:
+        self._sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
+
+    def paths(self) -> list[str]:
+        return [path for (path,) in self._sql("SELECT path FROM avatars ORDER BY id")]
+
+    def content(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.target, Key=key)["Body"].read()  # type: ignore[no-any-return]
+
+    def target_keys(self) -> list[str]:
+        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.target).get("Contents", [])]
+
+    def plan(self, settings: Settings) -> Plan:
+        self.catalog = self._new_catalog()
+        scan(settings, self.catalog, Progress(self._folder))
+        with connect(settings.database) as database:
+            database.create_journal(settings.journal_schema)
+        return make_plan(self.catalog, settings)
+
+    def copy(self, settings: Settings) -> CopyCounts:
+        return copy_planned(settings, self.catalog, Progress(self._folder))
+
+    def rewrite(self, settings: Settings) -> RewriteCounts:
+        return rewrite_planned(settings, self.catalog, Progress(self._folder))
+
+    def verify(self, settings: Settings) -> Verdict:
+        return verify(settings, self._new_catalog(), Progress(self._folder))
+
+    def close(self) -> None:
+        self._catalogs.close()
+
+    def _new_catalog(self) -> Catalog:
+        self._made += 1
+        return self._catalogs.enter_context(Catalog.create(self._folder / f"{self._made}.duckdb", {}))
+
+    def _sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        connection = self._database.connect("admin")
+        try:
+            rows = connection.execute(statement, values).fetchall()
+            connection.commit()
+            return rows  # type: ignore[no-any-return]
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(seaweedfs, buckets, sqlite, tmp_path)
+    yield made
+    made.close()
+
+
+def test_an_object_that_is_overwritten_after_the_plan_is_not_copied_and_its_row_stays(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.put("avatar-2.png")
+    migration.plan(settings)
+    migration.s3.put_object(Bucket=migration.source, Key="image/avatar-1.png", Body=b"newer content")
+    assert migration.copy(settings).changed == 1
+    assert migration.rewrite(settings).rewritten == 1
+    assert migration.target_keys() == ["avatar/avatar-2.png"]
+    assert migration.paths() == ["image/avatar-1.png", "avatar/avatar-2.png"]
+    assert migration.verify(settings).problems == [
+        "1 objects under the source prefix are not in the target",
+        "1 rows still hold the old value",
+    ]
+
+
+def test_an_object_that_is_deleted_after_the_plan_leaves_its_row_as_it_is(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.s3.delete_object(Bucket=migration.source, Key="image/avatar-1.png")
+    assert migration.copy(settings).changed == 1
+    assert migration.rewrite(settings).rewritten == 0
+    assert migration.paths() == ["image/avatar-1.png"]
+
+
+def test_a_target_that_appears_after_the_plan_is_not_overwritten_and_the_row_stays(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"somebody else's")
+    assert migration.copy(settings).conflict == 1
+    assert migration.rewrite(settings).rewritten == 0
+    assert migration.content("avatar/avatar-1.png") == b"somebody else's"
+    assert migration.paths() == ["image/avatar-1.png"]
+
+
+def test_a_target_with_the_same_content_needs_no_copy_and_its_row_is_rewritten(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"content")
+    assert migration.plan(settings).objects["present"] == 1
+    assert migration.copy(settings).done == 0
+    assert migration.rewrite(settings).rewritten == 1
+
+
+def test_under_skip_a_conflict_and_its_row_are_left_and_that_is_complete(migration: Migration) -> None:
+    settings = migration.settings(on_conflict="skip")
+    migration.put("avatar-1.png")
+    migration.put("avatar-2.png")
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"somebody else's")
+    plan = migration.plan(settings)
+    assert (plan.objects["conflict"], plan.rows["blocked"]) == (1, 1)
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert migration.content("avatar/avatar-1.png") == b"somebody else's"
+    assert migration.paths() == ["image/avatar-1.png", "avatar/avatar-2.png"]
+    assert migration.verify(settings).complete
+
+
+def test_under_overwrite_exactly_what_the_plan_saw_is_replaced(migration: Migration) -> None:
+    settings = migration.settings(on_conflict="overwrite")
+    for name in ("avatar-1.png", "avatar-2.png"):
+        migration.put(name)
+        migration.s3.put_object(Bucket=migration.target, Key=f"avatar/{name}", Body=b"somebody else's")
+    migration.plan(settings)
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-2.png", Body=b"changed since")
+    counts = migration.copy(settings)
+    assert (counts.copied, counts.conflict) == (1, 1)
+    migration.rewrite(settings)
+    assert migration.content("avatar/avatar-1.png") == b"content"
+    assert migration.content("avatar/avatar-2.png") == b"changed since"
+    assert migration.paths() == ["avatar/avatar-1.png", "image/avatar-2.png"]
+
+
+def _put_in_parts(migration: Migration, bucket: str, key: str, sizes: list[int], body: bytes) -> None:
+    upload = migration.s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    parts = []
+    for number, size in enumerate(sizes, 1):
+        part, body = body[:size], body[size:]
+        asked = {"Bucket": bucket, "Key": key, "UploadId": upload, "PartNumber": number}
+        parts.append({"PartNumber": number, "ETag": migration.s3.upload_part(**asked, Body=part)["ETag"]})
+    migration.s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+
+
+@pytest.mark.parametrize(("tail", "kind"), [(b"same", "present"), (b"diff", "conflict")])
+def test_objects_whose_etags_say_nothing_are_told_apart_by_their_bytes(
+    migration: Migration, tail: bytes, kind: str
+) -> None:
+    settings = migration.settings()
+    mebibyte = 1024 * 1024
+    body = bytes(6 * mebibyte)
+    _put_in_parts(migration, migration.source, "image/avatar-1.png", [5 * mebibyte, mebibyte + 4], body + b"same")
+    migration.add_row("image/avatar-1.png")
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=body + tail)
+    assert migration.plan(settings).objects[kind] == 1
+
+
+def test_every_form_of_one_object_follows_it(migration: Migration) -> None:
+    settings = migration.settings(
+        references=[
+            {"table": "avatars", "column": "path", "form": {"prefix": "https://cdn.example/"}},
+        ]
+    )
+    migration.s3.put_object(Bucket=migration.source, Key="image/avatar-1.png", Body=b"content")
+    migration.add_row("https://cdn.example/image/avatar-1.png")
+    migration.add_row("image/avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert migration.paths() == ["https://cdn.example/avatar/avatar-1.png", "image/avatar-1.png"]
+
+
+def test_under_rewrite_dangling_rows_are_rewritten_too(migration: Migration) -> None:
+    settings = migration.settings(on_dangling="rewrite")
+    migration.add_row("image/avatar-none.png")
+    assert migration.plan(settings).rows["dangling"] == 1
+    migration.rewrite(settings)
+    assert migration.paths() == ["avatar/avatar-none.png"]
+    assert migration.verify(settings).complete
+
+
+def test_a_copy_that_is_asked_to_stop_finishes_what_is_under_way_and_a_later_run_the_rest(
+    migration: Migration, tmp_path: Path
+) -> None:
+    settings = migration.settings()
+    for number in range(300):
+        migration.put(f"avatar-{number}.png", str(number).encode())
+    migration.plan(settings)
+    asked: list[int] = []
+
+    def stopping() -> bool:
+        asked.append(1)
+        return len(asked) > 100
+
+    counts = copy_planned(settings, migration.catalog, Progress(tmp_path), stopping)
+    assert counts.copied == 100
+    assert migration.rewrite(settings).rewritten == 100
+    assert migration.plan(settings).objects["present"] == 100
+    assert migration.copy(settings).copied == 200
+    assert migration.rewrite(settings).rewritten == 200
+    assert migration.verify(settings).complete
+
+
+def test_verification_believes_nothing_but_what_it_sees(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert migration.verify(settings).complete
+    migration.s3.delete_object(Bucket=migration.target, Key="avatar/avatar-1.png")
+    assert "objects under the source prefix are not in the target" in migration.verify(settings).problems[0]
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"damaged")
+    assert "other content" in migration.verify(settings).problems[0]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from rehome.catalog import Catalog
+from rehome.plan import make_plan
+from rehome.report import OUTCOME_LISTS, PLAN_LISTS, Summary, plan_lines, write_lists
+from rehome.settings import Settings, read_settings
+
+from tests.unit.test_settings import given
+
+
+def catalog_with_leftovers(folder: Path) -> tuple[Catalog, Settings]:
+    settings = read_settings(given(state_dir=str(folder)))
+    catalog = Catalog.create(folder / "catalog.duckdb", {})
+    catalog.append(
+        "source_objects",
+        [("a\n\"b'é😀.png", 1, "a", "", "STANDARD", None), ("cold.png", 2, "b", "", "GLACIER", None)],
+    )
+    catalog.append("target_objects", [("a\n\"b'é😀.png", 3, "c")])
+    catalog.append("reference_rows", [("avatars.path", 0, '[1, "x"]', "image/gone.png", "gone.png", True, False)])
+    catalog.append("outcomes", [("cold.png", "failed", 2, None, 3, "AccessDenied", "no")])
+    make_plan(catalog, settings)
+    return catalog, settings
+
+
+def test_each_class_that_needs_a_human_is_listed_in_full(tmp_path: Path) -> None:
+    catalog, settings = catalog_with_leftovers(tmp_path)
+    lists = write_lists(catalog, settings, PLAN_LISTS | OUTCOME_LISTS)
+    assert {name: facts["count"] for name, facts in lists.items()} == {
+        "objects-conflict": 1,
+        "objects-archived": 1,
+        "objects-failed": 1,
+        "rows-dangling": 1,
+    }
+    (conflict,) = [json.loads(line) for line in Path(lists["objects-conflict"]["file"]).read_text().splitlines()]
+    assert conflict["key"] == "image/a\n\"b'é😀.png"
+    assert conflict["target_key"] == "avatar/a\n\"b'é😀.png"
+    (row,) = [json.loads(line) for line in Path(lists["rows-dangling"]["file"]).read_text().splitlines()]
+    assert row == {"reference": "avatars.path", "key": [1, "x"], "value": "image/gone.png"}
+
+
+def test_a_result_names_a_list_by_file_count_and_digest(tmp_path: Path) -> None:
+    catalog, settings = catalog_with_leftovers(tmp_path)
+    for facts in write_lists(catalog, settings, PLAN_LISTS).values():
+        assert facts["sha256"] == hashlib.sha256(Path(facts["file"]).read_bytes()).hexdigest()
+
+
+def test_a_list_that_is_empty_now_is_taken_away(tmp_path: Path) -> None:
+    catalog, settings = catalog_with_leftovers(tmp_path)
+    (conflicts,) = [facts for name, facts in write_lists(catalog, settings, PLAN_LISTS).items() if "conflict" in name]
+    catalog.run("DELETE FROM target_objects")
+    make_plan(catalog, settings)
+    assert "objects-conflict" not in write_lists(catalog, settings, PLAN_LISTS)
+    assert not Path(conflicts["file"]).exists()
+
+
+def test_a_summary_has_every_count_from_its_beginning_and_is_not_complete(tmp_path: Path) -> None:
+    Summary.start(tmp_path, read_settings(given()), "run", dry_run=False)
+    facts = Summary.load(tmp_path).facts
+    promised = (
+        "objects_to_copy objects_copied objects_present objects_conflict objects_failed bytes_copied rows_to_rewrite"
+        " rows_rewritten rows_done rows_dangling rows_changed_by_app rows_remaining plan_sha256 elapsed_s"
+    )
+    assert set(promised.split()) <= facts.keys()
+    assert facts["complete"] is False
+    assert facts["problems"]
+
+
+def test_what_a_stage_adds_is_on_disk_at_once(tmp_path: Path) -> None:
+    Summary.start(tmp_path, read_settings(given()), "run", dry_run=False)
+    Summary.load(tmp_path).add(objects_copied=7)
+    assert Summary.load(tmp_path).facts["objects_copied"] == 7
+
+
+def test_the_lines_name_what_is_there_and_leave_out_what_is_not(tmp_path: Path) -> None:
+    catalog, settings = catalog_with_leftovers(tmp_path)
+    plan = make_plan(catalog, settings)
+    assert plan_lines(plan.counts()) == [
+        "objects  0 to copy (0 bytes), 0 present",
+        "         1 conflict, 1 archived, 2 orphan",
+        "rows     0 to rewrite, 0 done",
+        "         1 dangling",
+    ]
