@@ -6,6 +6,7 @@ but the action plugin's Display reaches the terminal, and AWX, at once.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -71,5 +72,5 @@ def _line(path: Path) -> str | None:
     ]
     parts += [f"{name}={count:,}" for name, count in facts.get("counts", {}).items()]
     if total:
-        parts.append(f"eta {time.strftime('%H:%M:%S', time.gmtime((total - done) / rate))}")
+        parts.append(f"eta {datetime.timedelta(seconds=round((total - done) / rate))}")
     return "  ".join(parts)

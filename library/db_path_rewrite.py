@@ -37,21 +37,22 @@ lists:
 
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.report import OUTCOME_LISTS
-from ansible.module_utils.rehome.rewriting import rewrite_planned, rows_to_rewrite, sample_diffs
+from ansible.module_utils.rehome.rewriting import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
 
 def work(stage: Stage) -> dict[str, object]:
     with stage.catalog() as catalog:
         diff = sample_diffs(stage.settings, catalog)
         if stage.dry_run:
-            to_rewrite = rows_to_rewrite(stage.settings, catalog)
-            counts = {"rows_to_rewrite": to_rewrite}
-            return {"changed": to_rewrite > 0, "counts": counts, "lists": {}, "diff": diff}
-        with stage.stoppable() as stopping:
-            done = rewrite_planned(stage.settings, catalog, stage.progress, stopping)
-            counts = done.counts()
-            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
-    return {"changed": done.rewritten > 0, "counts": counts, "lists": lists, "diff": diff}
+            rows = rows_to_rewrite(stage.settings, catalog)
+            return {"changed": rows > 0, "counts": {"rows_to_rewrite": rows}, "lists": {}, "diff": diff}
+        done = RewriteCounts()
+        try:
+            with stage.stoppable() as stopping:
+                rewrite_planned(stage.settings, catalog, stage.progress, done, stopping)
+        finally:
+            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts())
+    return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":

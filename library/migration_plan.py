@@ -47,7 +47,7 @@ lists:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.plan import make_plan, refusals
+from ansible.module_utils.rehome.plan import emptiness, make_plan, refusals
 from ansible.module_utils.rehome.report import OUTCOME_LISTS, PLAN_LISTS, plan_lines
 from ansible.module_utils.rehome.scan import scan
 from ansible.module_utils.rehome.verify import problems
@@ -71,6 +71,7 @@ def work(stage: Stage) -> dict[str, object]:
         )
     return {
         "changed": False,
+        "warnings": emptiness(plan, settings),
         "counts": counts,
         "plan_sha256": plan.sha256,
         "refusals": found,

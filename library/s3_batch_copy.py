@@ -34,7 +34,7 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.copying import copy_planned, objects_to_copy
+from ansible.module_utils.rehome.copying import CopyCounts, copy_planned, objects_to_copy
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.report import OUTCOME_LISTS
 
@@ -48,11 +48,13 @@ def work(stage: Stage) -> dict[str, object]:
         }
         if stage.dry_run:
             return {"changed": to_copy > 0, "counts": {"objects_to_copy": to_copy}, "lists": {}, "diff": diff}
-        with stage.stoppable() as stopping:
-            done = copy_planned(stage.settings, catalog, stage.progress, stopping)
-            counts = done.counts()
-            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
-    return {"changed": done.copied > 0, "counts": counts, "lists": lists, "diff": diff}
+        done = CopyCounts()
+        try:
+            with stage.stoppable() as stopping:
+                copy_planned(stage.settings, catalog, stage.progress, done, stopping)
+        finally:
+            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts())
+    return {"changed": done.copied > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":

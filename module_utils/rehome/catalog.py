@@ -33,6 +33,7 @@ CREATE TABLE reference_rows (
 CREATE TABLE outcomes (
     rest VARCHAR, result VARCHAR, size BIGINT, evidence VARCHAR, attempts INTEGER, error VARCHAR, message VARCHAR);
 CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
+CREATE TABLE refused_rows (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR);
 """
 """compared.evidence is NULL where the contents differ; reference_rows.key is the row's key as a JSON list."""
 

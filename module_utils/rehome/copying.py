@@ -63,7 +63,7 @@ class _Recorder:
     catalog: Catalog
     progress: Progress
     source_prefix: str
-    counts: CopyCounts = field(default_factory=CopyCounts)
+    counts: CopyCounts
     _rows: list[tuple[object, ...]] = field(default_factory=list)
 
     def add(self, outcome: CopyOutcome) -> None:
@@ -99,23 +99,27 @@ def objects_to_copy(catalog: Catalog, settings: Settings) -> int:
 
 
 def copy_planned(
-    settings: Settings, catalog: Catalog, progress: Progress, stopping: Callable[[], bool] = lambda: False
-) -> CopyCounts:
+    settings: Settings,
+    catalog: Catalog,
+    progress: Progress,
+    counts: CopyCounts,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
     """Copy what the plan in `catalog` calls to copy (and, under `overwrite`, its conflicts), each object verified.
 
+    counts: grows with each outcome, so that it is true also where this raises
     stopping: asked before each object; once true, what is in flight is finished and the rest left.
     Raises S3StopError where going on is useless; the outcomes until then are kept.
     """
     total = objects_to_copy(catalog, settings)
-    recorder = _Recorder(catalog, progress, settings.source.prefix)
     if not total:
-        return recorder.counts
+        return
+    recorder = _Recorder(catalog, progress, settings.source.prefix, counts)
     progress.stage("copy", total)
     try:
         uvloop.run(_copy(settings, _jobs(settings, catalog, stopping), recorder.add))
     finally:
         recorder.flush()
-    return recorder.counts
 
 
 async def _copy(settings: Settings, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None]) -> None:

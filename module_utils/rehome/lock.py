@@ -24,32 +24,38 @@ class LockedError(RehomeError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that a run belongs to, so told that another process with the same number is not taken for it."""
+    """The process that a run belongs to, so told that another process with the same number is not taken for it.
+
+    started: seconds from the machine's boot to the process's start, which a step of the clock does not change
+    """
 
     host: str
     user: str
     pid: int
-    created: float
+    started: float
     since: str
 
     @classmethod
     def of(cls, pid: int) -> Holder:
-        created = psutil.Process(pid).create_time()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(socket.gethostname(), getpass.getuser(), pid, created, now)
+        return cls(socket.gethostname(), getpass.getuser(), pid, _started(pid), now)
 
     @property
     def identity(self) -> str:
         """Equal for two claims of one run, different for any two runs."""
-        return f"{self.host}:{self.pid}:{self.created:.2f}"
+        return f"{self.host}:{self.pid}:{self.since}"
+
+    def is_same_process(self, started: float) -> bool:
+        """Whether a process of this number that started then is this one. The boot's time is known to the second."""
+        return abs(started - self.started) < 2
 
     def is_alive(self) -> bool:
         """Whether the process runs; on another host there is no way to see, so that counts as yes."""
         if self.host != socket.gethostname():
             return True
         try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return self.is_same_process(_started(self.pid)) and not zombie
         except psutil.NoSuchProcess:
             return False
 
@@ -64,7 +70,8 @@ def claim(state_dir: Path, pid: int) -> Holder:
     try:
         with FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_PATIENCE_S, mode=0o600):
             holder = _read(path)
-            if holder and holder.identity == me.identity:
+            mine = holder and (holder.host, holder.pid) == (me.host, me.pid)
+            if holder and mine and holder.is_same_process(me.started):
                 return holder
             if holder and holder.is_alive():
                 raise LockedError(_told(holder, path))
@@ -76,20 +83,27 @@ def claim(state_dir: Path, pid: int) -> Holder:
     return me
 
 
-def release(state_dir: Path, identity: str) -> None:
-    """Let go, where the run of that identity is the holder."""
+def release(state_dir: Path, pid: int) -> None:
+    """Let go, where the run whose process is `pid` is the holder."""
     path = state_dir / FILE
     holder = _read(path)
-    if holder and holder.identity == identity:
+    if holder and (holder.host, holder.pid) == (socket.gethostname(), pid):
         path.unlink(missing_ok=True)
+
+
+def _started(pid: int) -> float:
+    return psutil.Process(pid).create_time() - psutil.boot_time()
 
 
 def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(path.read_text()))
+        facts = json.loads(path.read_text())
+        return Holder(
+            str(facts["host"]), str(facts["user"]), int(facts["pid"]), float(facts["started"]), str(facts["since"])
+        )
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise RehomeError(
             f"{path} should tell who holds this state folder and cannot be read ({error}). "
             "If no run is under way, delete that file."

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from .catalog import Catalog
@@ -107,11 +108,13 @@ class Stage:
     """What a module's work is given.
 
     run: tells this run from any other; the catalog must have been made by the same one
+    run_pid: its process
     """
 
     settings: Settings
     progress: Progress
     run: str
+    run_pid: int
     dry_run: bool
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
@@ -136,6 +139,8 @@ class Stage:
         """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists."""
         written = write_lists(catalog, self.settings, lists)
         summary = Summary.load(self.settings.state_dir)
+        if summary.facts.get("run") != self.run:
+            raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
         summary.add(**facts, lists=others | written)
         return written
@@ -161,28 +166,52 @@ class Stage:
 
     def release(self) -> None:
         """Let go of the state folder: the run is over."""
-        release(self.settings.state_dir, self.run)
+        release(self.settings.state_dir, self.run_pid)
+
+
+def _hide_passwords_in_urls(module: AnsibleModule) -> None:
+    """A URL with a password is refused, but Ansible shows the options of a refused task too."""
+    for label in ("source", "target"):
+        url = (module.params["settings"][label] or {}).get("endpoint_url") or ""
+        secret = url.rpartition("@")[0].rpartition(":")[2]
+        if secret:
+            module.no_log_values.add(secret)
 
 
 def run_stage(work: Callable[[Stage], dict[str, Any]]) -> None:
     """Be an Ansible module: read the options, hold the state folder, do `work`, and answer with what it returns.
 
-    Every RehomeError ends as one message and never as a traceback.
+    Every expected failure ends as one message and never as a traceback.
     """
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    _hide_passwords_in_urls(module)
     try:
-        settings = read_settings(module.params["settings"])
-        prepare_state_dir(settings.state_dir)
-        holder = claim(settings.state_dir, module.params["run_pid"])
-        progress = Progress(settings.state_dir)
-        try:
-            result = work(Stage(settings, progress, holder.identity, module.check_mode))
-        finally:
-            progress.end()
+        result = _held(module, work)
     except RehomeError as error:
-        module.fail_json(msg=str(error))
-    for text in result.pop("warnings", ()):
-        module.warn(text)
-    if not module._diff:
-        result.pop("diff", None)
-    module.exit_json(**result)
+        failure = str(error)
+    except (OSError, duckdb.Error) as error:
+        # what is left of expected trouble: a full disk, a folder that somebody else owns, a damaged catalog
+        failure = f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}"
+    else:
+        for text in result.pop("warnings", ()):
+            module.warn(text)
+        if not module._diff:
+            result.pop("diff", None)
+        module.exit_json(**result)
+    # not inside the handlers: Ansible would add the exception to the message once more
+    module.fail_json(msg=failure)
+
+
+def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dict[str, Any]:
+    """Do `work` while this run holds the state folder. A stage that fails ends the run, and so its hold."""
+    settings = read_settings(module.params["settings"])
+    prepare_state_dir(settings.state_dir)
+    holder = claim(settings.state_dir, module.params["run_pid"])
+    progress = Progress(settings.state_dir)
+    try:
+        return work(Stage(settings, progress, holder.identity, holder.pid, module.check_mode))
+    except Exception:
+        release(settings.state_dir, holder.pid)
+        raise
+    finally:
+        progress.end()

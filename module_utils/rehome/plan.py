@@ -39,7 +39,7 @@ _CLASSIFY_ROWS = """
 CREATE OR REPLACE TABLE planned_rows AS
 SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
     CASE
-        WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL THEN 'dangling'
+        WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL AND NOT (r.overflows AND $rewrite_dangling) THEN 'dangling'
         WHEN r.is_old AND r.overflows THEN 'overflowing'
         WHEN r.is_old AND o.class IN ('archived', 'unroutable') THEN 'blocked'
         WHEN r.is_old AND o.class = 'conflict' AND NOT $overwrite THEN 'blocked'
@@ -93,7 +93,10 @@ class Plan:
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
     catalog.run(_CLASSIFY_OBJECTS)
-    catalog.run(_CLASSIFY_ROWS.replace("$overwrite", "true" if settings.on_conflict == "overwrite" else "false"))
+    overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
+    # DuckDB takes no parameters in a statement that makes a table
+    rows_sql = _CLASSIFY_ROWS.replace("$overwrite", str(overwrite)).replace("$rewrite_dangling", str(rewrite_dangling))
+    catalog.run(rows_sql)
     facts = catalog.facts()
     objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
         catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
@@ -105,13 +108,24 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     rows["foreign"] = int(facts.get("rows_foreign", 0))
     (orphans,) = catalog.query("SELECT count(*) FROM objects WHERE NOT named")[0]
     (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
-    moved = ("to_copy", "conflict") if settings.on_conflict == "overwrite" else ("to_copy",)
+    moved = ("to_copy", "conflict") if overwrite else ("to_copy",)
     (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
     digest = hashlib.sha256(settings.fingerprint.encode())
     digest.update(f"{settings.on_conflict} {settings.on_dangling}".encode())
     for statement in _DIGESTS:
         digest.update(repr(catalog.query(statement)[0]).encode())
     return Plan(objects, rows, int(orphans), int(remaining), int(to_copy), digest.hexdigest())
+
+
+def emptiness(plan: Plan, settings: Settings) -> list[str]:
+    """A warning where nothing at all is under the map: more often a slip in a prefix or a glob than the truth."""
+    found = sum(plan.objects.values()) - plan.objects["foreign"] + sum(plan.rows.values()) - plan.rows["foreign"]
+    if found:
+        return []
+    return [
+        f"nothing is under the map: no object s3://{settings.source.bucket}/{settings.source.prefix}… matches "
+        f"rehome_include ({', '.join(settings.include)}), and no row names one"
+    ]
 
 
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:

@@ -18,7 +18,7 @@ from .db.dialect import (
 from .errors import Finding, RefusedError
 from .s3.access import check_bucket
 from .s3.endpoint import resolve
-from .settings import Settings
+from .settings import Settings, overlap_in_one_bucket
 
 
 class Preflight(NamedTuple):
@@ -51,14 +51,18 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
     dry_run: then nothing is asked for that only writing needs, and nothing is made.
     Raises RefusedError with every finding.
     """
-    findings = [*_same_service(settings), *check_bucket(settings.source), *check_bucket(settings.target)]
+    findings = [*_check_places(settings), *check_bucket(settings.source), *check_bucket(settings.target)]
     warnings: list[str] = []
     created = False
     try:
         with connect(settings.database) as database:
             facts, in_tables = _check_references(database, settings)
             findings += in_tables
-            warnings = [warning for table in facts for warning in table.warnings]
+            warnings = [
+                f"table {table.table} has the trigger {name}, which fires for every rewritten row"
+                for table in facts
+                for name in table.triggers
+            ]
             if not dry_run:
                 findings += _check_updates(database, facts)
             if not findings:
@@ -72,7 +76,8 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
     return Preflight(warnings, created)
 
 
-def _same_service(settings: Settings) -> list[Finding]:
+def _check_places(settings: Settings) -> list[Finding]:
+    """Source and target must be in one service and, where they are one bucket by whatever spelling, apart in it."""
     try:
         source, target = resolve(settings.source), resolve(settings.target)
     except RefusedError as refusal:
@@ -88,6 +93,8 @@ def _same_service(settings: Settings) -> list[Finding]:
                 "Use buckets of one service",
             )
         ]
+    if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):
+        return overlap_in_one_bucket(settings.source, settings.target)
     return []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .catalog import Catalog
+from .errors import RehomeError
 from .settings import Settings
 
 SUMMARY_FILE = "summary.json"
@@ -36,6 +37,7 @@ _COUNTS = (
     "rows_overflowing",
     "rows_foreign",
     "rows_changed_by_app",
+    "rows_refused",
     "rows_remaining",
 )
 
@@ -65,6 +67,7 @@ OUTCOME_LISTS = {
     "objects-failed": _OBJECT_LIST.format(
         facts="error, message, attempts", table="(FROM outcomes WHERE result = 'failed')"
     ),
+    "rows-refused": "SELECT reference, key, value, new_value, message FROM refused_rows",
     "rows-changed-by-app": "SELECT reference, key, expected FROM changed_rows",
 }
 """What follows from a copy and a rewrite. `objects-changed` are those that changed, on either side, since the plan."""
@@ -142,8 +145,14 @@ class Summary:
 
     @classmethod
     def load(cls, state_dir: Path) -> Summary:
-        """The summary of the run under way, or of the last one."""
-        return cls(state_dir, json.loads((state_dir / SUMMARY_FILE).read_text(encoding="utf-8")))
+        """The summary of the run under way, or of the last one. Raises RehomeError where there is none."""
+        path = state_dir / SUMMARY_FILE
+        try:
+            return cls(state_dir, json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise RehomeError(
+                f"{path} cannot be read ({error}). Run the playbook from its beginning, which makes it anew."
+            ) from error
 
     def add(self, **facts: object) -> None:
         """Take in what a stage found, and save."""
@@ -165,7 +174,7 @@ class Summary:
             f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
             *_others(f, "objects", ("conflict", "changed", "failed", *_OTHER_OBJECTS)),
             f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
-            *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "remaining")),
+            *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
             f"plan     {f['plan_sha256'] or 'none was made'}",
         ]
         lines += [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .catalog import Catalog
 from .db.connect import connect
 from .db.dialect import Change, Dialect
-from .db.rewrite import CHUNK_ROWS, JournalTarget, rewrite_chunk
+from .db.rewrite import CHUNK_ROWS, ChunkOutcome, JournalTarget, rewrite_chunk
 from .progress import Progress
 from .settings import Reference, Settings
 
@@ -37,30 +37,42 @@ SAMPLE_ROWS = 3
 
 @dataclass(slots=True)
 class RewriteCounts:
-    """rewritten: now; done: held the new value already; changed_by_app: hold neither the old value nor the new."""
+    """What became of the queue's rows; the classes are those of `ChunkOutcome`."""
 
     rewritten: int = 0
-    done: int = 0
     changed_by_app: int = 0
+    refused: int = 0
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
-        return {"rows_rewritten": self.rewritten, "rows_changed_by_app": self.changed_by_app}
+        return {
+            "rows_rewritten": self.rewritten,
+            "rows_changed_by_app": self.changed_by_app,
+            "rows_refused": self.refused,
+        }
+
+    def add(self, outcome: ChunkOutcome) -> None:
+        self.rewritten += outcome.rewritten
+        self.changed_by_app += len(outcome.changed_by_app)
+        self.refused += len(outcome.refused)
 
 
 def rewrite_planned(
-    settings: Settings, catalog: Catalog, progress: Progress, stopping: Callable[[], bool] = lambda: False
-) -> RewriteCounts:
+    settings: Settings,
+    catalog: Catalog,
+    progress: Progress,
+    counts: RewriteCounts,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
     """Rewrite the rows that the plan in `catalog` calls to rewrite and whose object is verified in the target.
 
+    counts: grows with what is committed, so that it is true also where this raises
     stopping: asked before each chunk; once true, the rest is left.
-    Raises DatabaseError where the server refuses; the chunks until then are committed and journalled.
+    Raises DatabaseError where the server fails; the chunks until then are committed and journalled.
     """
-    counts = RewriteCounts()
     with connect(settings.database) as database:
         for reference in settings.references:
             _rewrite_reference(database, settings, reference, catalog, counts, progress, stopping)
-    return counts
 
 
 def _rewrite_reference(
@@ -83,16 +95,27 @@ def _rewrite_reference(
         if stopping():
             return
         changes = [Change(tuple(json.loads(key)), value, head + rest) for key, value, rest in batch]
-        outcome = rewrite_chunk(database, facts, changes, target)
-        counts.rewritten += outcome.rewritten
-        counts.done += outcome.done
-        counts.changed_by_app += len(outcome.changed_by_app)
-        catalog.append(
-            "changed_rows",
-            [(reference.name, json.dumps(change.key), change.old) for change in outcome.changed_by_app],
-        )
+        outcome = ChunkOutcome()
+        try:
+            rewrite_chunk(database, facts, changes, target, outcome)
+        finally:
+            counts.add(outcome)
+            _note_leftovers(catalog, reference, outcome)
         done += len(batch)
-        progress.at(done, changed_by_app=counts.changed_by_app)
+        progress.at(done, changed_by_app=counts.changed_by_app, refused=counts.refused)
+
+
+def _note_leftovers(catalog: Catalog, reference: Reference, outcome: ChunkOutcome) -> None:
+    catalog.append(
+        "changed_rows", [(reference.name, json.dumps(change.key), change.old) for change in outcome.changed_by_app]
+    )
+    catalog.append(
+        "refused_rows",
+        [
+            (reference.name, json.dumps(refusal.change.key), refusal.change.old, refusal.change.new, refusal.message)
+            for refusal in outcome.refused
+        ],
+    )
 
 
 def rows_to_rewrite(settings: Settings, catalog: Catalog) -> int:

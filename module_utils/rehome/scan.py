@@ -35,17 +35,19 @@ WHERE s.size = t.size AND s.etag <> t.etag AND s.storage_class NOT IN {ARCHIVE_C
 
 
 def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    """List both buckets, compare what an ETag cannot tell apart, and read every reference.
+    """Read every reference, list both buckets, and compare what an ETag cannot tell apart.
 
+    The rows come first: an application stores an object before the row that names it, so that the object of every row
+    read is in the later listing, and a row that seems to dangle does.
     Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
     """
-    uvloop.run(_scan_buckets(settings, catalog, progress))
     with connect(settings.database) as database:
         foreign = sum(
             _scan_reference(database, reference, settings.value_map(reference), catalog, progress)
             for reference in settings.references
         )
     catalog.note("rows_foreign", foreign)
+    uvloop.run(_scan_buckets(settings, catalog, progress))
 
 
 async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,13 +182,13 @@ def _name(name: str | None, findings: list[Finding]) -> str:
     if not name:
         findings.append(_unset("rehome_name", "a short name for this migration, such as avatars"))
         return ""
-    if len(name) > 64 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         findings.append(
             Finding(
                 "rehome_name",
                 name,
                 "names a folder and the journal's entries, so it must be plain",
-                "Use at most 64 letters, digits, dots, dashes and underscores",
+                "Use at most 64 letters, digits, dots, dashes and underscores, a letter or digit first",
             )
         )
     return name
@@ -293,8 +294,10 @@ def _form_texts(setting: str, form: object, source: Side, target: Side, findings
             return "/", "/"
         case "s3://bucket/key":
             return f"s3://{source.bucket}/", f"s3://{target.bucket}/"
-        case {"prefix": str(text), **rest} if not rest.keys() - {"target_prefix"}:
-            return text, str(rest.get("target_prefix", text))
+        case {"prefix": str(text), "target_prefix": str(target_text), **rest} if not rest:
+            return text, target_text
+        case {"prefix": str(text), **rest} if not rest:
+            return text, text
     findings.append(
         Finding(
             setting,
@@ -315,11 +318,9 @@ def _repeated(references: Sequence[Reference]) -> list[Finding]:
     ]
 
 
-def _overlaps(settings: Settings) -> Sequence[Finding]:
-    """Maps that would move things into themselves, or whose results would be moved again by the next run."""
-    source, target = settings.source, settings.target
-    same_bucket = (source.bucket, source.endpoint_url) == (target.bucket, target.endpoint_url)
-    if same_bucket and source.prefix == target.prefix:
+def overlap_in_one_bucket(source: Side, target: Side) -> list[Finding]:
+    """Why objects cannot move from `source` to `target`, both known to be in one bucket."""
+    if source.prefix == target.prefix:
         return [
             Finding(
                 "rehome_target",
@@ -328,7 +329,7 @@ def _overlaps(settings: Settings) -> Sequence[Finding]:
                 "Name another bucket or another prefix",
             )
         ]
-    if same_bucket and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
+    if source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix):
         return [
             Finding(
                 "rehome_target.prefix",
@@ -338,6 +339,16 @@ def _overlaps(settings: Settings) -> Sequence[Finding]:
                 "Choose a prefix that is not part of the other",
             )
         ]
+    return []
+
+
+def _overlaps(settings: Settings) -> list[Finding]:
+    """Maps that would move things into themselves, or whose results would be moved again by the next run."""
+    source, target = settings.source, settings.target
+    if (source.bucket, source.endpoint_url) == (target.bucket, target.endpoint_url):
+        found = overlap_in_one_bucket(source, target)
+        if found:
+            return found
     return [
         Finding(
             f"rehome_references ({reference.name})",

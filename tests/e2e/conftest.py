@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class World:
         """Users and paths, in the order of their making."""
         return [(user, path) for user, path in self.query("SELECT user_id, path FROM avatars ORDER BY id")]
 
-    def everything(self) -> Mapping[str, object]:
+    def everything(self) -> dict[str, Any]:
         """All that a dry run must leave as it is."""
         return {
             "source": self.objects("legacy-s3"),

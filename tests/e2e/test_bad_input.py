@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def refused(world: World, *named: str, **variables: Any) -> Played:
     for word in named:
         assert word in played.message, f"{word!r} is not in: {played.message}"
     assert "Traceback" not in played.output
+    # an unexpected exception is told without a setting in front
+    assert re.search(r"msg: (?:\|-|>-)? ?['\"]?(?:rehome_\w+|env|--limit)", played.message), played.message
     for users in (world.record["s3"]["users"], world.record["database"]["users"]):
         for login in users.values():
             for name, secret in login.items():
@@ -64,6 +67,30 @@ def test_no_env(seeded: World) -> None:
 
 def test_unknown_env(seeded: World) -> None:
     refused(seeded, "env (nope)", "-e env=<name>", "prod, sandbox, staging", env="nope")
+
+
+@pytest.mark.parametrize("switch", [("--limit", "rehome-prod"), ("--tags", "copy"), ("--skip-tags", "verify")])
+def test_a_playbook_that_is_run_in_part_does_not_look_like_a_success(seeded: World, switch: tuple[str, str]) -> None:
+    played = seeded.play(*switch)
+    assert played.code != 0
+    assert "would leave out stages" in played.message
+
+
+def test_a_password_in_a_url_is_refused_and_not_even_shown_to_who_asks_for_everything(seeded: World) -> None:
+    played = seeded.play("-vvv", rehome_source=source(seeded, endpoint_url="http://me:hush-hush@127.0.0.1:9"))
+    assert played.code != 0
+    assert "rehome_source.endpoint_url" in played.message
+    shown = [line for line in played.output.splitlines() if "hush-hush" in line]
+    assert not [line for line in shown if not line.startswith("ansible-playbook")], shown
+
+
+def test_a_damaged_catalog_or_summary_ends_in_one_message(seeded: World) -> None:
+    seeded.state.mkdir(parents=True, exist_ok=True)
+    (seeded.state / "catalog.duckdb").mkdir()
+    try:
+        refused(seeded, "rehome_state_dir", "catalog.duckdb")
+    finally:
+        (seeded.state / "catalog.duckdb").rmdir()
 
 
 def test_nothing_set_at_all(seeded: World) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome import scan as scanning
 from rehome.catalog import Catalog
 from rehome.copying import CopyCounts, copy_planned
 from rehome.db.connect import connect
@@ -78,6 +80,9 @@ class Migration:
     def target_keys(self) -> list[str]:
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.target).get("Contents", [])]
 
+    def source_keys(self) -> list[str]:
+        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.source).get("Contents", [])]
+
     def plan(self, settings: Settings) -> Plan:
         self.catalog = self._new_catalog()
         scan(settings, self.catalog, Progress(self._folder))
@@ -86,10 +91,14 @@ class Migration:
         return make_plan(self.catalog, settings)
 
     def copy(self, settings: Settings) -> CopyCounts:
-        return copy_planned(settings, self.catalog, Progress(self._folder))
+        counts = CopyCounts()
+        copy_planned(settings, self.catalog, Progress(self._folder), counts)
+        return counts
 
     def rewrite(self, settings: Settings) -> RewriteCounts:
-        return rewrite_planned(settings, self.catalog, Progress(self._folder))
+        counts = RewriteCounts()
+        rewrite_planned(settings, self.catalog, Progress(self._folder), counts)
+        return counts
 
     def verify(self, settings: Settings) -> Verdict:
         return verify(settings, self._new_catalog(), Progress(self._folder))
@@ -253,7 +262,8 @@ def test_a_copy_that_is_asked_to_stop_finishes_what_is_under_way_and_a_later_run
         asked.append(1)
         return len(asked) > 100
 
-    counts = copy_planned(settings, migration.catalog, Progress(tmp_path), stopping)
+    counts = CopyCounts()
+    copy_planned(settings, migration.catalog, Progress(tmp_path), counts, stopping)
     assert counts.copied == 100
     assert migration.rewrite(settings).rewritten == 100
     assert migration.plan(settings).objects["present"] == 100
@@ -273,3 +283,35 @@ def test_verification_believes_nothing_but_what_it_sees(migration: Migration) ->
     assert "objects under the source prefix are not in the target" in migration.verify(settings).problems[0]
     migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"damaged")
     assert "other content" in migration.verify(settings).problems[0]
+
+
+def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_like_a_dangling_row(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = migration.settings(on_dangling="rewrite")
+    migration.put("avatar-1.png")
+    numbers = itertools.count()
+
+    def with_an_upload_before(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def racing(asked: Any) -> Any:
+            migration.put(f"avatar-racing-{next(numbers)}.png")
+            return original(asked)
+
+        return racing
+
+    for name in ("connect", "resolve"):
+        monkeypatch.setattr(scanning, name, with_an_upload_before(getattr(scanning, name)))
+    assert migration.plan(settings).rows["dangling"] == 0
+    monkeypatch.undo()
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert set(migration.paths()) <= {*migration.target_keys(), *migration.source_keys()}
+
+
+def test_a_row_that_would_overflow_is_refused_even_where_dangling_rows_are_rewritten(migration: Migration) -> None:
+    migration.add_row("image/avatar-none.png")
+    settings = migration.settings(on_dangling="rewrite")
+    migration.plan(settings)
+    migration.catalog.run("UPDATE reference_rows SET overflows = true")
+    assert make_plan(migration.catalog, settings).rows["overflowing"] == 1
+    assert make_plan(migration.catalog, migration.settings()).rows["dangling"] == 1

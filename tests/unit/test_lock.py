@@ -40,7 +40,7 @@ def test_a_dead_run_holds_nothing(tmp_path: Path, other: subprocess.Popen[bytes]
 def test_another_process_with_the_dead_runs_number_holds_nothing(tmp_path: Path) -> None:
     claim(tmp_path, os.getppid())
     facts = json.loads((tmp_path / FILE).read_text())
-    (tmp_path / FILE).write_text(json.dumps(facts | {"created": facts["created"] - 1000}))
+    (tmp_path / FILE).write_text(json.dumps(facts | {"started": facts["started"] - 1000}))
     assert claim(tmp_path, os.getpid()).pid == os.getpid()
 
 
@@ -53,9 +53,9 @@ def test_a_run_on_another_host_is_taken_for_alive_and_the_way_out_is_told(tmp_pa
 
 
 def test_only_the_holder_can_let_go(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    holder = claim(tmp_path, other.pid)
-    release(tmp_path, "somebody else")
+    claim(tmp_path, other.pid)
+    release(tmp_path, os.getpid())
     with pytest.raises(LockedError):
         claim(tmp_path, os.getpid())
-    release(tmp_path, holder.identity)
+    release(tmp_path, other.pid)
     claim(tmp_path, os.getpid())

@@ -68,6 +68,12 @@ def test_good_settings_are_taken() -> None:
             "rehome_references[0].form",
             "s3://bucket/key",
         ),
+        (
+            {"references": [{"table": "a", "column": "b", "form": {"prefix": "/", "target_prefix": None}}]},
+            "rehome_references[0].form",
+            "target_prefix",
+        ),
+        ({"name": ".."}, "rehome_name (..)", "letter or digit first"),
         ({"references": [{"table": "a", "column": "b"}] * 2}, "rehome_references (a.b)", "one entry"),
         ({"include": []}, "rehome_include", '["*"]'),
         ({"name": "a/b"}, "rehome_name (a/b)", "letters"),

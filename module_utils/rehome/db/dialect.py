@@ -46,7 +46,7 @@ class TableFacts:
 
     max_length: the longest value that the column takes, in `length_unit`; None where it has no limit
     keep_columns: columns that the server would touch by itself on UPDATE; the rewrite assigns them to themselves
-    warnings: what only costs, in words
+    triggers: those that fire for a rewritten row; they may change what was written
     """
 
     table: str
@@ -55,7 +55,7 @@ class TableFacts:
     max_length: int | None = None
     length_unit: Literal["characters", "bytes"] = "characters"
     keep_columns: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
 
     def overflows(self, value: str) -> bool:
         """Whether the column is too short for `value`."""
@@ -84,6 +84,10 @@ class DatabaseError(RehomeError):
 
 class RetryableError(DatabaseError):
     """A deadlock, a lock time-out or a serialization failure: the transaction may be tried again as it was."""
+
+
+class RowRefusedError(DatabaseError):
+    """The server takes no such value in some row: a unique index, a check, a length, a character set, a trigger."""
 
 
 class UnknownTableError(RehomeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
@@ -23,6 +23,7 @@ from .dialect import (
     KeyFamily,
     RetryableError,
     Row,
+    RowRefusedError,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -30,12 +31,16 @@ from .dialect import (
 )
 
 DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020}
+ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
+"""Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
+LONGEST_VARCHAR: Final = 16_383
+"""In utf8mb4 characters: 65,535 bytes is what a row may have."""
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
     **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp"], "text"),
     **dict.fromkeys(["binary", "varbinary"], "binary"),
 }
-TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "varbinary", "blob"}
+TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 SESSION: Final = (
     # Strict, or an overlong value is cut with a warning; nothing else, so that old zero dates stay as they are.
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
@@ -49,8 +54,8 @@ SESSION: Final = (
 
 
 def quoted(name: str) -> str:
-    """A SQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
+    """A SQL identifier, in a statement that the driver formats: `%` is doubled for it."""
+    return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 
 
 class MySQL:
@@ -91,23 +96,25 @@ class MySQL:
                 f"table {table} uses the engine {engine}, which has no transactions: a crash could leave it half "
                 "rewritten and unrecorded"
             )
-        kind, length, *_ = columns[column]
+        kind, length, _, _, extra, _ = columns[column]
         if kind not in TEXT_TYPES:
             raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
+        if "GENERATED" in str(extra).upper():
+            raise UnusableTableError(f"column {table}.{column} is generated from others; name those instead")
         return TableFacts(
             table=table,
             column=column,
-            key=self._key(table, columns),
+            key=self._key(table, column, columns),
             max_length=int(length) if length is not None else None,
             # CHARACTER_MAXIMUM_LENGTH of the TEXT family is in bytes, of CHAR and VARCHAR in characters
             length_unit="characters" if kind in ("char", "varchar") else "bytes",
             keep_columns=tuple(
                 name for name, facts in columns.items() if "on update" in str(facts[4]).lower() and name != column
             ),
-            warnings=self._trigger_warnings(table),
+            triggers=self._triggers(table),
         )
 
-    def _key(self, table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+    def _key(self, table: str, column: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
         indexes: dict[str, list[tuple[str, bool]]] = {}
         for index, name, part in self._run(
             "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
@@ -115,14 +122,20 @@ class MySQL:
             " ORDER BY index_name = 'PRIMARY' DESC, index_name, seq_in_index",
             (self._settings.name, table),
         ):
-            usable = name in columns and part is None and columns[name][0] in FAMILIES and columns[name][5] == "NO"
+            usable = (
+                name in columns
+                and name != column
+                and part is None
+                and columns[name][0] in FAMILIES
+                and columns[name][5] == "NO"
+            )
             indexes.setdefault(index, []).append((name, usable))
         for parts in indexes.values():
             if all(usable for _, usable in parts):
                 return tuple(self._key_column(name, columns[name]) for name, _ in parts)
         raise UnusableTableError(
-            f"table {table} has no usable unique key: a primary key or a unique index over columns that are NOT NULL "
-            "and hold integers, texts, UUIDs, dates or binary ids"
+            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+            "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
         )
 
     @staticmethod
@@ -137,13 +150,13 @@ class MySQL:
         charset = str(collation).split("_", 1)[0]
         return KeyColumn(name, "text", f"VARCHAR({length}) CHARACTER SET {charset} COLLATE {collation}")
 
-    def _trigger_warnings(self, table: str) -> tuple[str, ...]:
+    def _triggers(self, table: str) -> tuple[str, ...]:
         found = self._run(
             "SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = %s"
             " AND event_object_table = %s AND event_manipulation = 'UPDATE'",
             (self._settings.name, table),
         )
-        return tuple(f"table {table} has the trigger {name}, which fires for every rewritten row" for (name,) in found)
+        return tuple(name for (name,) in found)
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
         where, values = ("", []) if after is None else _behind(facts.key, after)
@@ -161,7 +174,8 @@ class MySQL:
             yield
             self._run("COMMIT")
         except BaseException:
-            if self._connection.open:
+            # a connection that is gone has rolled back already; the first error is the one to tell
+            with suppress(pymysql.Error):
                 self._connection.rollback()
             raise
 
@@ -246,7 +260,7 @@ class MySQL:
 
     def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
         try:
-            cursor.execute(statement, values or None)
+            cursor.execute(statement, tuple(values))
         except pymysql.Error as error:
             raise _translated(error) from error
 
@@ -258,7 +272,8 @@ class MySQL:
                 port=settings.port or 3306,
                 unix_socket=settings.socket,
                 user=settings.user,
-                password=settings.password or "",
+                # as UTF-8: PyMySQL would encode a text as Latin-1, which fails and tells what it failed on
+                password=(settings.password or "").encode(),
                 database=settings.name,
                 charset="utf8mb4",
                 # rows matched, not rows changed: a same-value update must not look like a lost one
@@ -270,14 +285,23 @@ class MySQL:
                 ssl=_tls_context(settings),
                 program_name="rehome",
             )
-        except (pymysql.Error, OSError) as error:
+        except (pymysql.Error, OSError, UnicodeError) as error:
             raise RefusedError([_connection_finding(settings, error)]) from error
 
 
 def _tls_context(settings: Database) -> ssl.SSLContext | None:
     if not settings.tls.enabled:
         return None
-    context = ssl.create_default_context(cafile=settings.tls.ca)
+    try:
+        context = ssl.create_default_context(cafile=settings.tls.ca)
+    except (OSError, ssl.SSLError) as error:
+        finding = Finding(
+            "rehome_database.tls.ca",
+            settings.tls.ca,
+            f"cannot be read as certificates ({error})",
+            "Name a readable file of CA certificates in PEM form",
+        )
+        raise RefusedError([finding]) from error
     if not settings.tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -326,6 +350,8 @@ def _translated(error: pymysql.Error) -> DatabaseError:
     said = f"{error.args[-1] if error.args else error} (error {number})"
     if number in DEADLOCK_OR_TIMEOUT:
         return RetryableError(f"the database asks to try again: {said}")
+    if number in ROW_REFUSED:
+        return RowRefusedError(f"the database refuses the row: {said}")
     return DatabaseError(f"the database answered: {said}")
 
 
@@ -372,9 +398,10 @@ def _as_json(changes: Sequence[Change]) -> str:
 def _as_table(facts: TableFacts, changes: Sequence[Change]) -> str:
     """The one bound parameter (`_as_json`) as a table `j`: the key columns, old_value, new_value."""
     width = max(max(len(change.old), len(change.new), 1) for change in changes)
+    kind = f"VARCHAR({width})" if width <= LONGEST_VARCHAR else "LONGTEXT"
     columns = [f"k{i} {part.sql_type} PATH '$[{i}]'" for i, part in enumerate(facts.key)]
     columns += [
-        f"{name} VARCHAR({width}) CHARACTER SET utf8mb4 PATH '$[{len(facts.key) + i}]'"
+        f"{name} {kind} CHARACTER SET utf8mb4 PATH '$[{len(facts.key) + i}]'"
         for i, name in enumerate(("old_value", "new_value"))
     ]
     return f"JSON_TABLE(%s, '$[*]' COLUMNS ({', '.join(columns)})) j"

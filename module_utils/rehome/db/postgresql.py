@@ -21,6 +21,7 @@ from .dialect import (
     KeyFamily,
     RetryableError,
     Row,
+    RowRefusedError,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -47,8 +48,8 @@ OPTIONS: Final = (
 
 
 def quoted(name: str) -> str:
-    """A SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
+    """A SQL identifier, in a statement that the driver formats: `%` is doubled for it."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 class PostgreSQL:
@@ -70,7 +71,8 @@ class PostgreSQL:
         columns = {
             row[0]: row[1:]
             for row in self._run(
-                "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, format_type(a.atttypid, -1)"
+                "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, format_type(a.atttypid, -1),"
+                " a.attgenerated <> ''"
                 " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
                 " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
                 (oid,),
@@ -78,9 +80,11 @@ class PostgreSQL:
         }
         if column not in columns:
             raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
-        kind, modifier, *_ = columns[column]
+        kind, modifier, _, _, generated = columns[column]
         if kind not in TEXT_TYPES:
             raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
+        if generated:
+            raise UnusableTableError(f"column {table}.{column} is generated from others; name those instead")
         triggers = self._run(
             # tgtype: bit 4 is UPDATE (pg_trigger.h)
             "SELECT tgname FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgtype & 16 <> 0",
@@ -89,15 +93,13 @@ class PostgreSQL:
         return TableFacts(
             table=table,
             column=column,
-            key=self._key(table, oid, columns),
+            key=self._key(table, oid, column, columns),
             # atttypmod of varchar(n) and char(n) is n + 4; -1 means no limit
             max_length=modifier - 4 if modifier > 0 else None,
-            warnings=tuple(
-                f"table {table} has the trigger {name}, which fires for every rewritten row" for (name,) in triggers
-            ),
+            triggers=tuple(name for (name,) in triggers),
         )
 
-    def _key(self, table: str, oid: int, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+    def _key(self, table: str, oid: int, column: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
         for (names,) in self._run(
             "SELECT array_agg(a.attname::text ORDER BY k.position) FROM pg_index i"
             " CROSS JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, position)"
@@ -107,11 +109,11 @@ class PostgreSQL:
             " GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, i.indexrelid",
             (oid,),
         ):
-            if all(columns[name][0] in FAMILIES and columns[name][2] for name in names):
+            if column not in names and all(columns[name][0] in FAMILIES and columns[name][2] for name in names):
                 return tuple(KeyColumn(name, FAMILIES[columns[name][0]], columns[name][3]) for name in names)
         raise UnusableTableError(
-            f"table {table} has no usable unique key: a primary key or a unique index over columns that are NOT NULL "
-            "and hold integers, texts, UUIDs, dates or binary ids"
+            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+            "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
         )
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
@@ -213,7 +215,7 @@ class PostgreSQL:
 
     def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
         try:
-            cursor.execute(statement, values or None)
+            cursor.execute(statement, tuple(values))
         except psycopg.Error as error:
             raise _translated(error) from error
 
@@ -252,7 +254,7 @@ def _connection_finding(settings: Database, error: psycopg.Error) -> Finding:
             f"the server at {where} refuses this user with this password",
             "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
         )
-    if "database" in said and "does not exist" in said:
+    if f'database "{settings.name}" does not exist' in said:
         return Finding(
             "rehome_database.name",
             settings.name,
@@ -278,6 +280,8 @@ def _translated(error: psycopg.Error) -> DatabaseError:
     said = " ".join(str(error).split())
     if isinstance(error, RETRYABLE):
         return RetryableError(f"the database asks to try again: {said} (SQLSTATE {error.sqlstate})")
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError | pg_errors.RaiseException):
+        return RowRefusedError(f"the database refuses the row: {said} (SQLSTATE {error.sqlstate})")
     return DatabaseError(f"the database answered: {said} (SQLSTATE {error.sqlstate})")
 
 

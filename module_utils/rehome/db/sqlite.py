@@ -19,6 +19,7 @@ from .dialect import (
     KeyFamily,
     RetryableError,
     Row,
+    RowRefusedError,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -54,6 +55,8 @@ class SQLite:
                 f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
             )
             self._connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+            # text that is no UTF-8 must not end the whole scan
+            self._connection.text_factory = _decoded
             # built in from SQLite 3.41 only
             self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
         except sqlite3.Error as error:
@@ -84,11 +87,11 @@ class SQLite:
         return TableFacts(
             table=table,
             column=column,
-            key=self._key(table, columns),
-            warnings=tuple(f"table {table} has the trigger {name}, which may fire per row" for (name,) in triggers),
+            key=self._key(table, column, columns),
+            triggers=tuple(name for (name,) in triggers),
         )
 
-    def _key(self, table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
+    def _key(self, table: str, column: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
         # pragma_table_info: cid, name, type, notnull, dflt_value, pk (1-based position in the primary key)
         primary = sorted((row[5], name) for name, row in columns.items() if row[5])
         candidates = [[name for _, name in primary]] if primary else []
@@ -101,11 +104,12 @@ class SQLite:
         for names in candidates:
             parts = [KeyColumn(name, _family(columns[name][2]), "") for name in names]
             # SQLite lets NULL into a primary key that is not the row id
-            lone_rowid = len(names) == 1 and parts[0].family == "integer"
-            if lone_rowid or all(columns[name][3] for name in names):
+            is_rowid = len(names) == 1 and columns[names[0]][5] and columns[names[0]][2].upper() == "INTEGER"
+            if column not in names and (is_rowid or all(columns[name][3] for name in names)):
                 return tuple(parts)
         raise UnusableTableError(
-            f"table {table} has no usable unique key: a primary key or a unique index over NOT NULL columns"
+            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+            "columns that are NOT NULL"
         )
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
@@ -202,6 +206,8 @@ def _translated_errors() -> Iterator[None]:
         if "locked" in str(error) or "busy" in str(error):
             raise RetryableError(f"the database is busy: {error}") from error
         raise DatabaseError(f"the database answered: {error}") from error
+    except sqlite3.IntegrityError as error:
+        raise RowRefusedError(f"the database refuses the row: {error}") from error
     except sqlite3.Error as error:
         raise DatabaseError(f"the database answered: {error}") from error
 
@@ -211,19 +217,22 @@ def _family(declared: str) -> KeyFamily:
     upper = declared.upper()
     if "INT" in upper:
         return "integer"
-    return "binary" if "BLOB" in upper or not upper else "text"
+    return "binary" if "BLOB" in upper or "BINARY" in upper or not upper else "text"
 
 
 def _journal(schema: str) -> str:
     return quoted(f"{schema}_journal")
 
 
+def _decoded(text: bytes) -> str | bytes:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _text(value: object) -> str | None:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return None
+    """The value where it is text; a BLOB is not, even where its bytes would be."""
     return value if isinstance(value, str) else None
 
 

@@ -39,7 +39,7 @@ class Bench:
         """As the administrator; `?` marks a parameter and `T` the table of this test."""
         mark = "?" if self.engine == "sqlite" else "%s"
         cursor = self._admin.cursor()
-        cursor.execute(statement.replace(" T ", f" {self.table} ").replace("?", mark), values)
+        cursor.execute(statement.replace(" T ", f" {self.table} ").replace("?", mark), tuple(values))
         rows = list(cursor.fetchall()) if cursor.description else []
         self._admin.commit()
         return rows
