@@ -12,6 +12,22 @@ from collections.abc import Sequence
 from .dialect import Change, JournalEntry
 
 TABLE = "journal"
+_COLUMNS = ", ".join(JournalEntry._fields)
+
+
+def insert(table: str, mark: str) -> str:
+    """The statement that takes a JournalEntry; `table` is quoted, `mark` is the driver's placeholder."""
+    return f"INSERT INTO {table} ({_COLUMNS}) VALUES ({', '.join([mark] * len(JournalEntry._fields))})"
+
+
+def select_fingerprints(table: str, mark: str) -> str:
+    """The statement that takes a migration's name and gives the fingerprints it wrote under."""
+    return f"SELECT DISTINCT fingerprint FROM {table} WHERE migration = {mark}"
+
+
+def select_entries(table: str, mark: str) -> str:
+    """The statement that takes a migration's name and gives its entries, oldest first."""
+    return f"SELECT {_COLUMNS} FROM {table} WHERE migration = {mark} ORDER BY id"
 
 
 def pack(changes: Sequence[Change]) -> bytes:

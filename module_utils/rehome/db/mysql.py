@@ -234,24 +234,14 @@ class MySQL:
         )
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        self._run(
-            f"INSERT INTO {_journal(schema)} ({', '.join(JournalEntry._fields)})"
-            f" VALUES ({', '.join(['%s'] * len(entry))})",
-            entry,
-        )
+        self._run(journal.insert(_journal(schema), "%s"), entry)
 
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        rows = self._run(f"SELECT DISTINCT fingerprint FROM {_journal(schema)} WHERE migration = %s", (migration,))
-        return [row[0] for row in rows]
+        return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
 
     def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        return [
-            JournalEntry(*row)
-            for row in self._run(
-                f"SELECT {', '.join(JournalEntry._fields)} FROM {_journal(schema)} WHERE migration = %s ORDER BY id",
-                (migration,),
-            )
-        ]
+        rows = self._run(journal.select_entries(_journal(schema), "%s"), (migration,))
+        return [JournalEntry(*row) for row in rows]
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

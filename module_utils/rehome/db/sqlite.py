@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Finding, RefusedError
 from ..settings import Database
+from . import journal
 from .dialect import (
     Change,
     DatabaseError,
@@ -176,21 +177,13 @@ class SQLite:
         )
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        self._run(
-            f"INSERT INTO {_journal(schema)} ({', '.join(JournalEntry._fields)})"
-            f" VALUES ({', '.join('?' * len(entry))})",
-            entry,
-        )
+        self._run(journal.insert(_journal(schema), "?"), entry)
 
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        rows = self._run(f"SELECT DISTINCT fingerprint FROM {_journal(schema)} WHERE migration = ?", (migration,))
-        return [row[0] for row in rows]
+        return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "?"), (migration,))]
 
     def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        rows = self._run(
-            f"SELECT {', '.join(JournalEntry._fields)} FROM {_journal(schema)} WHERE migration = ? ORDER BY id",
-            (migration,),
-        )
+        rows = self._run(journal.select_entries(_journal(schema), "?"), (migration,))
         return [JournalEntry(*row) for row in rows]
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
