@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import uvloop
 
 from .catalog import Catalog
+from .errors import RehomeError
 from .progress import Progress
 from .s3.client import Client
 from .s3.copy import CopyJob, CopyOutcome, copy_objects
 from .s3.endpoint import resolve
+from .s3.errors import S3StopError
 from .settings import Settings
 
 FLUSH_OUTCOMES = 1_000
@@ -109,7 +111,7 @@ def copy_planned(
 
     counts: grows with each outcome, so that it is true also where this raises
     stopping: asked before each object; once true, what is in flight is finished and the rest left.
-    Raises S3StopError where going on is useless; the outcomes until then are kept.
+    Raises RehomeError where going on is useless; the outcomes until then are kept.
     """
     total = objects_to_copy(catalog, settings)
     if not total:
@@ -118,6 +120,12 @@ def copy_planned(
     progress.stage("copy", total)
     try:
         uvloop.run(_copy(settings, _jobs(settings, catalog, stopping), recorder.add))
+    except S3StopError as error:
+        raise RehomeError(
+            f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
+            f"{counts.copied:,} of {total:,} objects: {error}. See that the credentials of rehome_target may read the "
+            "source and write the target, then run it again: it goes on from here."
+        ) from error
     finally:
         recorder.flush()
 

@@ -72,7 +72,8 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
     except RefusedError as refusal:
         findings += refusal.findings
     if findings:
-        raise RefusedError(findings)
+        # what keeps an endpoint from being resolved is found by more than one check
+        raise RefusedError(list(dict.fromkeys(findings)))
     return Preflight(warnings, created)
 
 

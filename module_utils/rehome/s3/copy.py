@@ -129,7 +129,7 @@ class _Run:
             self.stop = S3StopError(
                 0,
                 outcome.error or "",
-                f"the first {self._failures} copies all failed with this code: {outcome.message}",
+                f"the first {self._failures} copies all failed with this code: {(outcome.message or '').rstrip('.')}",
                 outcome.job.source_key,
                 verb="COPY",
             )
