@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,14 @@ class World:
         assert seed([*arguments, *(["--oddities"] if oddities else [])]) == 0
 
     def start(
-        self, *arguments: str, playbook: str = "migrate.yml", env: str | None = "sandbox", **variables: object
+        self,
+        *arguments: str,
+        playbook: str = "migrate.yml",
+        env: str | None = "sandbox",
+        exported: Mapping[str, str] | None = None,
+        **variables: object,
     ) -> subprocess.Popen[str]:
-        """Begin a playbook run, as an operator would, with extra variables."""
+        """Begin a playbook run, as an operator would, with exported and with extra variables."""
         extra = variables if env is None else {"env": env, **variables}
         return subprocess.Popen(
             [
@@ -78,8 +83,13 @@ class World:
                 *arguments,
             ],
             cwd=ROOT,
-            env=os.environ
-            | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "PATH": f"{BIN}:{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                **(exported or {}),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_FORCE_COLOR": "0",
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

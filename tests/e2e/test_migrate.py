@@ -230,3 +230,28 @@ def test_no_secret_reaches_the_output_or_a_file_even_when_all_is_told(world: Wor
     for secret in secrets:
         assert secret not in played.output
         assert secret.encode() not in kept
+
+
+def test_what_is_unset_comes_from_the_names_that_operators_export(world: World) -> None:
+    world.seed(5)
+    store, database = world.record["s3"], world.record["database"]
+    migrate, login = store["users"]["migrate"], database["users"]["migrate"]
+    exported = {
+        "S3_LEGACY_BUCKET_NAME": "legacy-s3",
+        "S3_PROD_BUCKET_NAME": "production-s3",
+        "S3_ENDPOINT_URL": store["endpoint_url"],
+        "OLD_PREFIX": "image/",
+        "NEW_PREFIX": "avatar/",
+        "DB_HOST": database["host"],
+        "DB_NAME": database["name"],
+        "DB_USER": login["user"],
+        "DB_PASSWD": login["password"],
+        "AWS_ACCESS_KEY_ID": migrate["access_key"],
+        "AWS_SECRET_ACCESS_KEY": migrate["secret_key"],
+    }
+    # the port is all that has no such name
+    where = {"engine": "mariadb", "port": database["port"]}
+    played = world.play(env="prod", exported=exported, rehome_database=where, rehome_state_dir=str(world.state))
+    assert played.code == 0, played.output
+    assert (world.summary["objects_copied"], world.summary["rows_rewritten"]) == (5, 5)
+    assert login["password"] not in played.output
