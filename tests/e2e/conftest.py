@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,25 @@ from sandbox.seed.__main__ import main as seed
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLAY_TIMEOUT_S = 240
+
+
+SLOW = {
+    "mariadb": ["CREATE TRIGGER slow BEFORE UPDATE ON avatars FOR EACH ROW DO SLEEP(0.001)"],
+    "postgresql": [
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END'",
+        "CREATE TRIGGER slow BEFORE UPDATE ON avatars FOR EACH ROW EXECUTE FUNCTION slow()",
+    ],
+    # SQLite has nothing to sleep with: it counts
+    "sqlite": [
+        "CREATE TRIGGER slow AFTER UPDATE OF path ON avatars BEGIN SELECT max(n) FROM (WITH RECURSIVE count(n) AS"
+        " (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < 10000) SELECT n FROM count); END"
+    ],
+}
+SLOW_NO_MORE = {
+    "mariadb": ["DROP TRIGGER slow"],
+    "postgresql": ["DROP TRIGGER slow ON avatars", "DROP FUNCTION slow"],
+    "sqlite": ["DROP TRIGGER slow"],
+}
 
 
 @dataclass(frozen=True)
@@ -150,6 +170,17 @@ class World:
                 else "SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"
             ),
         }
+
+    @contextmanager
+    def slow_rows(self) -> Iterator[None]:
+        """Within the block every rewritten row takes a millisecond, so that a kill finds the rewrite under way."""
+        for statement in SLOW[self.db]:
+            self.query(statement)
+        try:
+            yield
+        finally:
+            for statement in SLOW_NO_MORE[self.db]:
+                self.query(statement)
 
     def assert_no_row_dangles(self) -> None:
         """P1: every row that names an avatar names an object that is there."""
