@@ -6,6 +6,7 @@ but the action plugin's Display reaches the terminal, and AWX, at once.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -53,18 +54,17 @@ def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
             os.killpg(0, signal.SIGTERM)
         if state_dir and time.monotonic() >= due:
             due = time.monotonic() + LINE_EVERY_S
-            line = _line(Path(state_dir) / "progress.json")
-            if line:
-                Display().display(line)
+            # a line that cannot be shown must not take the watch over the parent with it
+            with contextlib.suppress(Exception):
+                Display().display(progress_line(json.loads((Path(state_dir) / "progress.json").read_text())))
 
 
-def _line(path: Path) -> str | None:
-    try:
-        facts = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
+def progress_line(facts: dict[str, Any], now: float | None = None) -> str:
+    """How far a stage is, on one line for people and for grep, from what the module wrote (`Progress`)."""
     done, total = facts["done"], facts["total"]
-    rate = done / max(time.time() - facts["began"], 0.001)
+    if not done:
+        return f"  {facts['stage']}"
+    rate = done / max((now or time.time()) - facts["began"], 0.001)
     parts = [
         f"  {facts['stage']}",
         f"{done:,}/{total:,} {done / total:.1%}" if total else f"{done:,}",

@@ -33,11 +33,10 @@ lines:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.report import Summary
 
 
 def work(stage: Stage) -> dict[str, object]:
-    summary = Summary.load(stage.settings.state_dir)
+    summary = stage.summary()
     stage.release()
     return {"changed": False, "summary": summary.facts, "lines": summary.lines()}
 

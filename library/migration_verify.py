@@ -53,7 +53,10 @@ def work(stage: Stage) -> dict[str, object]:
     with stage.new_catalog("verify.duckdb") as catalog:
         found = verify(stage.settings, catalog, stage.progress)
         facts = {**found.counts(), "complete": found.complete, "problems": found.problems}
-        lists = stage.report(catalog, PLAN_LISTS, **facts)
+        # on its own, it is also the only one to count what is there
+        alone = not stage.summary().facts["plan_sha256"]
+        there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}
+        lists = stage.report(catalog, PLAN_LISTS, **(there | facts))
     return {"changed": False, **facts, "lists": lists}
 
 

@@ -138,12 +138,17 @@ class Stage:
     def report(self, catalog: Catalog, lists: Mapping[str, str], **facts: object) -> dict[str, Any]:
         """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists."""
         written = write_lists(catalog, self.settings, lists)
-        summary = Summary.load(self.settings.state_dir)
-        if summary.facts.get("run") != self.run:
-            raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
+        summary = self.summary()
         others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
         summary.add(**facts, lists=others | written)
         return written
+
+    def summary(self) -> Summary:
+        """The summary of this run. Raises RehomeError where what lies there is another's."""
+        summary = Summary.load(self.settings.state_dir)
+        if summary.facts.get("run") != self.run:
+            raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
+        return summary
 
     @contextmanager
     def stoppable(self) -> Iterator[Callable[[], bool]]:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .db import journal
 from .db.connect import connect
 from .db.dialect import (
+    Change,
     DatabaseError,
     Dialect,
     TableFacts,
@@ -69,6 +71,7 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
                 findings += _check_journal(database, settings)
             if not findings and not dry_run:
                 created = _make_journal(database, settings)
+                findings += _check_journal_write(database, settings)
     except RefusedError as refusal:
         findings += refusal.findings
     if findings:
@@ -157,6 +160,32 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             "Choose another rehome_name for the changed settings",
         )
     ]
+
+
+class _TakeItBackError(Exception):
+    """Ends a transaction that was only to be tried."""
+
+
+def _check_journal_write(database: Dialect, settings: Settings) -> list[Finding]:
+    """Write an entry and take it back: a right that is missing must show before the first object is copied."""
+    try:
+        with database.transaction():
+            database.append_journal(
+                settings.journal_schema,
+                journal.entry(settings.name, settings.fingerprint, "preflight", [Change((0,), "", "")]),
+            )
+            raise _TakeItBackError
+    except _TakeItBackError:
+        return []
+    except DatabaseError as error:
+        return [
+            Finding(
+                "rehome_journal_schema",
+                settings.journal_schema,
+                f"the journal there cannot be written: {error}",
+                "Grant this user SELECT and INSERT on its table journal",
+            )
+        ]
 
 
 def _make_journal(database: Dialect, settings: Settings) -> bool:

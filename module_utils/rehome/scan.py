@@ -38,7 +38,8 @@ def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
     """Read every reference, list both buckets, and compare what an ETag cannot tell apart.
 
     The rows come first: an application stores an object before the row that names it, so that the object of every row
-    read is in the later listing, and a row that seems to dangle does.
+    read is in the later listing. A row whose object is deleted in between seems to dangle; a later plan no longer
+    finds it.
     Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
     """
     with connect(settings.database) as database:

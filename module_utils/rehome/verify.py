@@ -13,11 +13,9 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was compared, and what is left."""
+    """What is there now, classed as a plan would, and what of it is left to do."""
 
-    objects_compared: int
-    rows_compared: int
-    rows_remaining: int
+    plan: Plan
     problems: list[str]
 
     @property
@@ -27,9 +25,9 @@ class Verdict:
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
         return {
-            "objects_compared": self.objects_compared,
-            "rows_compared": self.rows_compared,
-            "rows_remaining": self.rows_remaining,
+            "objects_compared": sum(self.plan.objects.values()) - self.plan.objects["foreign"],
+            "rows_compared": sum(self.plan.rows.values()) - self.plan.rows["foreign"],
+            "rows_remaining": self.plan.rows_remaining,
         }
 
 
@@ -37,12 +35,7 @@ def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
     """Fill the empty `catalog` with what is there now, and judge it."""
     scan(settings, catalog, progress)
     plan = make_plan(catalog, settings)
-    return Verdict(
-        objects_compared=sum(plan.objects.values()) - plan.objects["foreign"],
-        rows_compared=sum(plan.rows.values()) - plan.rows["foreign"],
-        rows_remaining=plan.rows_remaining,
-        problems=problems(plan, settings),
-    )
+    return Verdict(plan, problems(plan, settings))
 
 
 def problems(plan: Plan, settings: Settings) -> list[str]:

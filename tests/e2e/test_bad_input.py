@@ -93,6 +93,36 @@ def test_a_damaged_catalog_or_summary_ends_in_one_message(seeded: World) -> None
         (seeded.state / "catalog.duckdb").rmdir()
 
 
+def test_an_environment_without_a_host_does_not_look_like_a_success(seeded: World) -> None:
+    played = seeded.play(env="ungrouped")
+    assert played.code != 0
+    assert "names no environment" in played.message
+
+
+def test_a_run_that_begins_at_its_end_does_not_tell_of_an_older_one(seeded: World) -> None:
+    assert seeded.play("--check").code == 0
+    played = seeded.play("--start-at-task", "Sum up")
+    assert played.code != 0
+    assert "is of another run" in played.message
+
+
+def test_a_user_who_may_not_write_the_journal_is_told_before_anything_moves(seeded: World) -> None:
+    seeded.query("CREATE DATABASE readonly_journal")
+    seeded.query(
+        "CREATE TABLE readonly_journal.journal (migration TEXT, fingerprint TEXT, reference TEXT, row_count INT,"
+        " first_key TEXT, last_key TEXT, entries BLOB, sha256 TEXT, written_by TEXT)"
+    )
+    seeded.query("GRANT SELECT ON readonly_journal.* TO 'migrate'@'%'")
+    try:
+        refused(
+            seeded,
+            *("rehome_journal_schema (readonly_journal)", "INSERT command denied", "Grant this user SELECT and INSERT"),
+            rehome_journal_schema="readonly_journal",
+        )
+    finally:
+        seeded.query("DROP DATABASE readonly_journal")
+
+
 def test_nothing_set_at_all(seeded: World) -> None:
     refused(
         seeded,

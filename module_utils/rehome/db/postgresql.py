@@ -39,6 +39,9 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz", "numeric"], "text"),
     "bytea": "binary",
 }
+SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
+"""Classes of SQLSTATE that are about the connection, the statement or the server; all others, a trigger's own among
+them, are about the row ("PostgreSQL Error Codes", appendix A of its manual)."""
 TEXT_TYPES: Final = {"text", "varchar", "bpchar", "citext"}
 OPTIONS: Final = (
     # In a conflict it is this tool that loses, not the application.
@@ -62,7 +65,11 @@ class PostgreSQL:
         self._connection.close()
 
     def describe(self, table: str, column: str) -> TableFacts:
-        found = self._run("SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", (_table(table),))
+        found = self._run(
+            "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)",
+            # a value here and not part of the statement, so that its `%` stays single
+            (_table(table).replace("%%", "%"),),
+        )
         if not found:
             raise UnknownTableError(f"the database has no table {table} in this user's search path")
         oid, kind = found[0]
@@ -270,7 +277,7 @@ def _translated(error: psycopg.Error) -> DatabaseError:
     said = " ".join(str(error).split())
     if isinstance(error, RETRYABLE):
         return RetryableError(f"the database asks to try again: {said} (SQLSTATE {error.sqlstate})")
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError | pg_errors.RaiseException):
+    if (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE:
         return RowRefusedError(f"the database refuses the row: {said} (SQLSTATE {error.sqlstate})")
     return DatabaseError(f"the database answered: {said} (SQLSTATE {error.sqlstate})")
 

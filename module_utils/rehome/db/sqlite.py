@@ -82,7 +82,8 @@ class SQLite:
         if column not in columns:
             raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
         triggers = self._run(
-            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND upper(sql) LIKE '%UPDATE%ON%'",
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+            " AND upper(sql) LIKE '%UPDATE%ON%'",
             (table,),
         )
         return TableFacts(
@@ -122,6 +123,8 @@ class SQLite:
             f" ORDER BY {names} LIMIT ?",
             [*(after or ()), limit],
         )
+        if any(isinstance(part, bytes) for row in rows for part in row[:-1]):
+            raise UnusableTableError(f"table {facts.table} has bytes in a key column that is declared as text")
         return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
 
     @contextmanager

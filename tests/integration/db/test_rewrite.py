@@ -293,6 +293,40 @@ def test_a_trigger_that_puts_another_value_in_place_is_found_out(bench: Bench) -
     assert bench.rehome().read_journal(bench.schema, bench.table) == []
 
 
+@only("sqlite")
+def test_a_trigger_under_another_spelling_of_the_table_is_found_out_too(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    bench.execute(
+        f"CREATE TRIGGER tr AFTER UPDATE ON {bench.table.upper()} BEGIN"
+        f" UPDATE {bench.table} SET path = 'lost' WHERE id = NEW.id AND path <> 'lost'; END"
+    )
+    assert bench.rehome().describe(bench.table, "path").triggers == ("tr",)
+    assert len(rewrite(bench, planned(bench)).refused) == 1
+    assert bench.values() == ["image/a.png"]
+
+
+@only("postgresql")
+def test_a_trigger_that_raises_a_code_of_its_own_refuses_its_row_and_not_the_run(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png", "image/b.png")
+    bench.execute(
+        f"CREATE FUNCTION f_{bench.table}() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF NEW.id = 1 THEN RAISE EXCEPTION ''no'' USING ERRCODE = ''U0001''; END IF; RETURN NEW; END'"
+    )
+    bench.execute(f"CREATE TRIGGER tr BEFORE UPDATE ON T FOR EACH ROW EXECUTE FUNCTION f_{bench.table}()")
+    outcome = rewrite(bench, planned(bench))
+    assert (outcome.rewritten, len(outcome.refused)) == (1, 1)
+
+
+def test_a_table_whose_name_has_a_percent_sign_is_found(bench: Bench) -> None:
+    bench.table = f"a%b_{bench.table}"
+    quote = "`" if bench.engine == "mariadb" else '"'
+    name = bench.table if bench.engine == "sqlite" else bench.table.replace("%", "%%")
+    bench.execute(f"CREATE TABLE {quote}{name}{quote} (id INTEGER NOT NULL PRIMARY KEY, path VARCHAR(50))")
+    assert bench.rehome().describe(bench.table, "path").column == "path"
+
+
 @only("mariadb", "postgresql")
 def test_a_generated_column_is_refused(bench: Bench) -> None:
     bench.create(more=", twice VARCHAR(255) GENERATED ALWAYS AS (path) STORED")

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLUGIN = Path(__file__).parents[3] / "action_plugins" / "migration_plan.py"
+
+
+@pytest.fixture(scope="module")
+def plugin() -> Any:
+    spec = importlib.util.spec_from_file_location("rehome_action", PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_stage_that_has_not_done_anything_yet_is_named_all_the_same(plugin: Any) -> None:
+    assert plugin.progress_line({"stage": "copy", "done": 0, "total": 5, "began": 0.0}) == "  copy"
+
+
+def test_a_line_tells_how_far_how_fast_what_went_wrong_and_how_long_still(plugin: Any) -> None:
+    facts = {"stage": "copy", "done": 1000, "total": 361_000, "began": 0.0, "counts": {"failed": 2}}
+    assert plugin.progress_line(facts, now=1.0) == "  copy  1,000/361,000 0.3%  1,000/s  failed=2  eta 0:06:00"
+
+
+def test_a_stage_of_unknown_length_has_no_eta(plugin: Any) -> None:
+    facts = {"stage": "list objects", "done": 5000, "total": None, "began": 0.0}
+    assert plugin.progress_line(facts, now=2.0) == "  list objects  5,000  2,500/s"
