@@ -20,6 +20,8 @@ Values = Sequence[object] | Mapping[str, object]
 
 MEMORY_LIMIT = "256MB"
 OPEN_PATIENCE_S = 15.0
+OPEN_EVERY_S = 0.2
+"""DuckDB's lock cannot be waited for, only asked for again."""
 BATCH_ROWS = 5_000
 
 SCHEMA = """
@@ -138,4 +140,4 @@ def _waiting_for_lock(attempt: Callable[[], T]) -> T:
         except duckdb.Error as error:
             if not _is_lock(error) or time.monotonic() > give_up:
                 raise RehomeError(f"the catalog cannot be opened: {error}") from error
-        time.sleep(0.2)
+        time.sleep(OPEN_EVERY_S)

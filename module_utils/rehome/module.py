@@ -215,7 +215,7 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
     progress = Progress(settings.state_dir)
     try:
         return work(Stage(settings, progress, holder.identity, holder.pid, module.check_mode))
-    except Exception:
+    except Exception:  # whatever it was, it goes on its way: only the hold must not outlive it
         release(settings.state_dir, holder.pid)
         raise
     finally:

@@ -94,7 +94,7 @@ async def _put_all(client: Client, uploads: Iterable[Upload]) -> None:
 
     async def work(mine: Iterator[Upload]) -> None:
         for upload in mine:
-            response = await client.request("PUT", upload.key, headers=upload.headers, body=upload.body)
+            response = await client.put_object(upload.key, upload.body, upload.headers)
             if response.status != 200:
                 raise SandboxError(f"PUT {upload.key}: status {response.status}")
 

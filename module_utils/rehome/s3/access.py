@@ -62,7 +62,7 @@ def _list_one(client: Any, side: Side) -> dict[str, Any]:
         except ClientError as error:
             if attempt == _ATTEMPTS or _code(error) not in THROTTLE_CODES | RETRY_CODES:
                 raise
-            time.sleep(attempt)
+            time.sleep(attempt)  # a second, then two: whoever waits for a preflight waits for an answer
         else:
             return reply
     raise AssertionError("the last attempt returns or raises")
