@@ -13,9 +13,10 @@ from .catalog import Catalog
 from .errors import RehomeError
 from .progress import Progress
 from .s3.client import Client
-from .s3.copy import CopyJob, CopyOutcome, copy_objects
+from .s3.copy import copy_objects
 from .s3.endpoint import resolve
 from .s3.errors import S3StopError
+from .s3.job import CopyJob, CopyOutcome
 from .settings import Settings
 
 FLUSH_OUTCOMES = 1_000

@@ -18,9 +18,9 @@ from .plan import ARCHIVE_CLASSES
 from .progress import Progress
 from .s3.client import Client
 from .s3.compare import compare
-from .s3.copy import MAX_COPY_BYTES
 from .s3.endpoint import resolve
 from .s3.errors import S3Error, S3StopError
+from .s3.job import MAX_COPY_BYTES
 from .s3.listing import Listed, list_objects
 from .settings import Reference, Settings
 

@@ -52,6 +52,11 @@ class Side:
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     ca_bundle: str | None = None
     verify_tls: bool = True
+    dualstack: bool | None = None
+    fips: bool | None = None
+    requester_pays: bool = False
+    expected_bucket_owner: str | None = None
+    inventory: str | None = None
 
     @property
     def setting(self) -> str:

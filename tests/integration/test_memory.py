@@ -13,8 +13,8 @@ from rehome.catalog import MEMORY_LIMIT, Catalog
 from rehome.copying import CopyCounts, copy_planned
 from rehome.plan import make_plan
 from rehome.progress import Progress
-from rehome.s3.copy import CopyOutcome
 from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.job import CopyOutcome
 from rehome.s3.listing import Listed
 from rehome.settings import read_settings
 

@@ -25,6 +25,8 @@ class Evidence(StrEnum):
     ETAG = "etag"
     CHECKSUM = "checksum"
     BYTES = "bytes"
+    SIZE = "size"
+    """weak: nothing stronger was to be had without reading both"""
 
 
 async def compare(

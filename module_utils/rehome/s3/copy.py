@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
 
 from .client import Client
 from .compare import Evidence, compare, head
 from .connection import Response
 from .errors import S3Error, S3StopError, read_error
+from .job import MAX_COPY_BYTES, CopyJob, CopyOutcome
 from .sigv4 import encode_copy_source
-
-MAX_COPY_BYTES = 5 * 1024**3
-"""Largest object that one CopyObject takes (CopyObject, S3 API reference)."""
 
 _SLOWEST_COPY = 10 * 1024 * 1024
 """Bytes per second of a server-side copy that is slow but alive; what it takes longer than that is lost."""
@@ -22,43 +19,6 @@ _SLOWEST_COPY = 10 * 1024 * 1024
 _FAILURES_IN_A_ROW = 50
 
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
-
-CopyResult = Literal["copied", "present", "conflict", "changed", "failed"]
-
-
-class CopyJob(NamedTuple):
-    """One object to copy.
-
-    etag, size: of the source, as listed (ETag without quotes, bytes)
-    replace_etag: overwrite exactly the target object that has this ETag; None: there must be no target object
-    """
-
-    source_key: str
-    etag: str
-    size: int
-    target_key: str
-    replace_etag: str | None = None
-
-
-class CopyOutcome(NamedTuple):
-    """What became of a job.
-
-    result: `copied`: made by this job, content proven · `present`: the target was there with the same
-        content · `conflict`: the target is there with other content · `changed`: the source is gone or not
-        the listed one · `failed`
-    target_etag: of the target object where there is one that we know
-    evidence: what proved the content, for `copied` and `present`
-    attempts: CopyObject requests sent
-    error, message: S3's code and what it said, where it is neither `copied` nor `present`
-    """
-
-    job: CopyJob
-    result: CopyResult
-    target_etag: str | None = None
-    evidence: Evidence | None = None
-    attempts: int = 1
-    error: str | None = None
-    message: str | None = None
 
 
 async def copy_objects(

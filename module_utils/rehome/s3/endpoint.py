@@ -39,6 +39,8 @@ class Endpoint:
     base_path: the encoded path that leads to the bucket: `/bucket` (path style) or empty (virtual host)
     tls: None for plain HTTP
     credentials: the current ones; refreshes them where they expire
+    requester_pays: whoever asks agrees to pay for it
+    expected_owner: the account that must own the bucket
     """
 
     scheme: str
@@ -49,6 +51,8 @@ class Endpoint:
     region: str
     tls: ssl.SSLContext | None
     credentials: Callable[[], Credentials]
+    requester_pays: bool = False
+    expected_owner: str | None = None
 
     @property
     def host_header(self) -> str:
@@ -80,6 +84,8 @@ def resolve(side: Side) -> Endpoint:
         region=client.meta.region_name,
         tls=_tls(side, session) if address.scheme == "https" else None,
         credentials=_provider(side, session),
+        requester_pays=side.requester_pays,
+        expected_owner=side.expected_bucket_owner,
     )
 
 

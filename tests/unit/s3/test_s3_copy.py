@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 from rehome.s3.compare import Evidence, compare
-from rehome.s3.copy import MAX_COPY_BYTES, CopyJob, CopyOutcome, copy_objects
+from rehome.s3.copy import copy_objects
 from rehome.s3.errors import S3StopError
+from rehome.s3.job import MAX_COPY_BYTES, CopyJob, CopyOutcome
 
 from tests.unit.s3.wire import Handler, client_of, copied, error, on_uvloop, reply
 
