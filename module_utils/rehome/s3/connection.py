@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple, cast
 
 import httptools
-
-from .endpoint import Endpoint
 
 Sink = Callable[[bytes], None]
 
 _COLLECTED_LIMIT = 16 * 1024 * 1024
 """Bytes of a reply that are kept in memory; a full listing page with the longest keys has about 4 MiB."""
+
+_WHOLE_REPLY = 10
+"""A reply that keeps dripping in may take so many times the silence that is allowed."""
 
 
 class Response(NamedTuple):
@@ -42,6 +43,7 @@ class Fault(StrEnum):
     TIMEOUT = "ReadTimeout"
     CUT = "ConnectionBroken"
     GARBAGE = "InvalidReply"
+    PROXY = "ProxyRefused"
 
 
 class TransportError(Exception):
@@ -141,9 +143,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader = _Reader()
         self._waiter: asyncio.Future[Response] | None = None
-        self._streaming = False
-        self._deadline = 0.0
         self._read_timeout = 0.0
+        self._deadline = 0.0
+        self._end = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self.opened_at = self.used_at = self._loop.time()
         self.reusable = True
 
     async def exchange(
@@ -152,7 +157,8 @@ class Connection(asyncio.Protocol):
         """Send `request` (head and body) and wait for the whole reply.
 
         head_only: the request is a HEAD
-        read_timeout: seconds for the whole reply, or between two chunks where a sink takes them
+        read_timeout: seconds of silence. Without a sink the whole reply may take ten times as long: S3 sends
+            white space while a long copy goes on (CopyObject, S3 API reference), but not for ever.
         sink: receives the body of a 2xx reply instead of `Response.body`
 
         Raises TransportError.
@@ -160,24 +166,28 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.reusable:
             raise TransportError(Fault.CUT, "the server closed the connection", sent=False)
         self._reader.begin(head_only=head_only, sink=sink)
-        self._streaming = sink is not None
+        now = self._loop.time()
+        self.used_at = now
         self._read_timeout = read_timeout
-        self._deadline = self._loop.time() + read_timeout
+        self._deadline = now + read_timeout
+        self._end = inf if sink is not None else now + _WHOLE_REPLY * read_timeout
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
-        timer = self._loop.call_at(self._deadline, self._expire, waiter)
+        if self._timer is None or self._timer_at > self._deadline:
+            self._set_timer()
         self._transport.write(request)
         try:
             return await waiter
         except asyncio.CancelledError:
             self.close()
             raise
-        finally:
-            timer.cancel()
 
     def close(self) -> None:
         """Drop the connection, with whatever is under way on it."""
         self.reusable = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -190,8 +200,7 @@ class Connection(asyncio.Protocol):
             # Nothing is asked: whatever this is, it must not be taken for the next request's reply.
             self.close()
             return
-        if self._streaming:
-            self._deadline = self._loop.time() + self._read_timeout
+        self._deadline = min(self._loop.time() + self._read_timeout, self._end)
         try:
             reader.feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -208,11 +217,21 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._fail(Fault.CUT, f"the connection broke before the reply was whole{f' ({error})' if error else ''}")
 
-    def _expire(self, waiter: asyncio.Future[Response]) -> None:
-        if waiter is not self._waiter or waiter.done():
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._expire)
+
+    def _expire(self) -> None:
+        # One timer outlives many requests, as one for each would cost more than reading the reply's head.
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._deadline:
-            self._loop.call_at(self._deadline, self._expire, waiter)
+            self._set_timer()
+        elif self._deadline == self._end:
+            self._fail(Fault.TIMEOUT, f"no whole reply within {_WHOLE_REPLY * self._read_timeout:g} s")
         else:
             self._fail(Fault.TIMEOUT, f"no reply within {self._read_timeout:g} s")
 
@@ -222,88 +241,3 @@ class Connection(asyncio.Protocol):
             reader = self._reader
             waiter.set_exception(TransportError(fault, text, sent=True, begun=reader.begun, delivered=reader.delivered))
         self.close()
-
-
-async def dial(endpoint: Endpoint, connect_timeout: float) -> Connection:
-    """Open a connection.
-
-    connect_timeout: seconds for name, TCP and TLS together
-
-    Raises TransportError with `sent` False.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(connect_timeout):
-            _, connection = await loop.create_connection(Connection, endpoint.host, endpoint.port, ssl=endpoint.tls)
-    except ssl.SSLCertVerificationError as error:
-        raise TransportError(Fault.UNTRUSTED, error.verify_message, sent=False) from None
-    except TimeoutError:
-        raise TransportError(Fault.UNREACHABLE, f"no connection within {connect_timeout:g} s", sent=False) from None
-    except OSError as error:
-        raise TransportError(Fault.UNREACHABLE, error.strerror or str(error), sent=False) from None
-    return connection
-
-
-class Pool:
-    """Keeps connections for the next request.
-
-    How many are in use at once is the caller's affair (`pacing`); at most `maximum` are kept while idle.
-    """
-
-    def __init__(self, endpoint: Endpoint, maximum: int, connect_timeout: float) -> None:
-        self._endpoint = endpoint
-        self._maximum = maximum
-        self._connect_timeout = connect_timeout
-        self._idle: list[Connection] = []
-
-    async def exchange(
-        self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
-    ) -> Response:
-        """As `Connection.exchange`, on a kept connection or a new one.
-
-        A kept connection that the server had closed meanwhile is replaced and the request sent again; the
-        response then says `repeated`, as the server may have acted on it.
-        """
-        kept = self._take_idle()
-        connection = kept or await self._dial()
-        try:
-            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
-        except TransportError as error:
-            if kept is None or error.fault is not Fault.CUT or error.begun:
-                raise
-            return await self._exchange_again(error.sent, request, head_only, read_timeout, sink)
-        self._keep(connection)
-        return response
-
-    def close(self) -> None:
-        """Drop the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
-
-    async def _dial(self) -> Connection:
-        return await dial(self._endpoint, self._connect_timeout)
-
-    def _take_idle(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.reusable:
-                return connection
-        return None
-
-    def _keep(self, connection: Connection) -> None:
-        if connection.reusable and len(self._idle) < self._maximum:
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    async def _exchange_again(
-        self, sent: bool, request: bytes, head_only: bool, read_timeout: float, sink: Sink | None
-    ) -> Response:
-        try:
-            connection = await self._dial()
-            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
-        except TransportError as error:
-            error.sent = error.sent or sent
-            raise
-        self._keep(connection)
-        return response._replace(repeated=sent)

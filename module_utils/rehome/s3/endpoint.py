@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,15 +16,29 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ParamValidationError, ProfileNotFound
 
 from ..errors import Finding, RefusedError
 from ..settings import Side
 from .errors import S3StopError
+from .proxy import Proxy, find_proxy
 
 _DEFAULT_REGION = "us-east-1"
 _DEFAULT_PORT = {"http": 80, "https": 443}
-_AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn")
+_AWS_SUFFIXES = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".c2s.ic.gov",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+    ".sc2s.sgov.gov",
+)
+"""The partitions' DNS suffixes (partitions.json in botocore 1.44)."""
+
+_REFRESH_PAUSE = 10.0
+"""Seconds between two tries to refresh credentials that expire soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +56,14 @@ class Endpoint:
 
     base_path: the encoded path that leads to the bucket: `/bucket` (path style) or empty (virtual host)
     tls: None for plain HTTP
-    credentials: the current ones; refreshes them where they expire
+    credentials: the current ones; has those that expire soon refreshed, without waiting for it
     requester_pays: whoever asks agrees to pay for it
     expected_owner: the account that must own the bucket
+    proxy: the HTTP proxy on the way
+    renew: looks for newer credentials than the current ones, which S3 refused, and returns the newest there
+        are. May take seconds and ask other services. None: there can be no newer ones. Raises S3StopError.
+    relocate: the address of the same bucket in another region, on Amazon's hosts; takes milliseconds of CPU.
+        None: only Amazon knows where else its buckets are. Raises RefusedError.
     """
 
     scheme: str
@@ -53,6 +76,14 @@ class Endpoint:
     credentials: Callable[[], Credentials]
     requester_pays: bool = False
     expected_owner: str | None = None
+    proxy: Proxy | None = None
+    renew: Callable[[], Credentials] | None = None
+    relocate: Callable[[str], Endpoint] | None = None
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, as messages show them."""
+        return f"{self.scheme}://{self.host_header}"
 
     @property
     def host_header(self) -> str:
@@ -70,23 +101,10 @@ def resolve(side: Side) -> Endpoint:
     """Find out where `side`'s bucket is, as botocore would address it; asks no S3 server.
 
     Explicit keys come before the profile, and that before botocore's whole chain (which may ask an instance's
-    metadata service). Raises RefusedError where credentials, profile, endpoint or CA bundle are unusable.
+    metadata service). Raises RefusedError where credentials, profile, endpoint, proxy or CA bundle are unusable.
     """
     session = _session(side)
-    client = _client(side, session, Config())
-    address = urlsplit(_listing_url(side, client))
-    return Endpoint(
-        scheme=address.scheme,
-        host=address.hostname or "",
-        port=address.port or _DEFAULT_PORT[address.scheme],
-        base_path=address.path.rstrip("/"),
-        bucket=side.bucket,
-        region=client.meta.region_name,
-        tls=_tls(side, session) if address.scheme == "https" else None,
-        credentials=_provider(side, session),
-        requester_pays=side.requester_pays,
-        expected_owner=side.expected_bucket_owner,
-    )
+    return _located(side, session, _Provider(side, session))
 
 
 def botocore_client(side: Side, config: Config | None = None) -> Any:
@@ -96,6 +114,33 @@ def botocore_client(side: Side, config: Config | None = None) -> Any:
     Raises RefusedError as `resolve` does.
     """
     return _client(side, _session(side), config or Config())
+
+
+def _located(side: Side, session: botocore.session.Session, provider: _Provider) -> Endpoint:
+    client = _client(side, session, Config())
+    url = _listing_url(side, client)
+    address = urlsplit(url)
+    found = Endpoint(
+        scheme=address.scheme,
+        host=address.hostname or "",
+        port=address.port or _DEFAULT_PORT[address.scheme],
+        base_path=address.path.rstrip("/"),
+        bucket=side.bucket,
+        region=client.meta.region_name,
+        tls=_tls(side, session) if address.scheme == "https" else None,
+        credentials=provider.current,
+        requester_pays=side.requester_pays,
+        expected_owner=side.expected_bucket_owner,
+        proxy=find_proxy(url),
+        renew=None if side.access_key else provider.renew,
+    )
+    if not found.is_aws:
+        return found
+    return replace(found, relocate=partial(_relocated, side, session, provider))
+
+
+def _relocated(side: Side, session: botocore.session.Session, provider: _Provider, region: str) -> Endpoint:
+    return _located(replace(side, region=region), session, provider)
 
 
 def _session(side: Side) -> botocore.session.Session:
@@ -121,12 +166,14 @@ def _session(side: Side) -> botocore.session.Session:
 
 
 def _client(side: Side, session: botocore.session.Session, config: Config) -> Any:
+    _refuse_contradiction(side)
     explicit = Config(
         signature_version="s3v4",
         retries={"mode": "standard", "total_max_attempts": 5},
         connect_timeout=5,
         read_timeout=60,
         s3={"addressing_style": side.addressing_style},
+        **_variants(side),
     ).merge(config)
 
     def create(more: Config) -> Any:
@@ -144,6 +191,21 @@ def _client(side: Side, session: botocore.session.Session, config: Config) -> An
         return client
     # Few S3-compatible services have a DNS name for each bucket, so a custom endpoint means path style.
     return create(Config(s3={"addressing_style": "path"}))
+
+
+def _refuse_contradiction(side: Side) -> None:
+    """botocore ignores these where an endpoint is given, and whoever sets `fips` relies on it."""
+    for option, chosen in (("fips", side.fips), ("dualstack", side.dualstack)):
+        if chosen and side.endpoint_url:
+            problem = f"has no effect on an endpoint that is given ({side.setting}.endpoint_url)"
+            way_out = f"Unset one of the two; where Amazon has such a host, {side.setting}.endpoint_url may name it"
+            raise RefusedError([Finding(f"{side.setting}.{option}", "true", problem, way_out)])
+
+
+def _variants(side: Side) -> dict[str, Any]:
+    """What the settings say about dual-stack and FIPS endpoints; where they say nothing, botocore's own do."""
+    given = {"use_dualstack_endpoint": side.dualstack, "use_fips_endpoint": side.fips}
+    return {option: value for option, value in given.items() if value is not None}
 
 
 def _listing_url(side: Side, client: Any) -> str:
@@ -247,14 +309,59 @@ def _tls(side: Side, session: botocore.session.Session) -> ssl.SSLContext:
         ) from None
 
 
-def _provider(side: Side, session: botocore.session.Session) -> Callable[[], Credentials]:
-    found: Any = session.get_credentials()
+class _Provider:
+    """The credentials of a side, as botocore finds them."""
 
-    def current() -> Credentials:
+    def __init__(self, side: Side, session: botocore.session.Session) -> None:
+        self._side = side
+        self._found: Any = session.get_credentials()
+        self._current: Credentials | None = None
+        self._refreshing: threading.Thread | None = None
+        self._next_refresh = -inf
+
+    def current(self) -> Credentials:
+        """Waits for other services only the first time. Raises S3StopError."""
+        current = self._current
+        if current is None:
+            current = self._current = self._freeze(self._found)
+        elif isinstance(self._found, RefreshableCredentials) and self._found.refresh_needed():
+            self._refresh()
+        return current
+
+    def renew(self) -> Credentials:
+        """Begin anew: files are read again, roles assumed again. Raises S3StopError."""
+        try:
+            found = _session(self._side).get_credentials()
+        except RefusedError as error:
+            raise self._failure(error) from None
+        self._current = self._freeze(found)
+        self._found = found
+        return self._current
+
+    def _refresh(self) -> None:
+        """Let a thread ask, as requests go on meanwhile: botocore begins 15 minutes before the credentials expire."""
+        now = time.monotonic()
+        if now < self._next_refresh or (self._refreshing is not None and self._refreshing.is_alive()):
+            return
+        self._next_refresh = now + _REFRESH_PAUSE
+        self._refreshing = threading.Thread(target=self._refresh_now, daemon=True)
+        self._refreshing.start()
+
+    def _refresh_now(self) -> None:
+        found = self._found
+        try:
+            fresh = self._freeze(found)
+        except S3StopError:
+            return  # There is time left for another try; S3 says so when there is none.
+        if found is self._found:
+            self._current = fresh
+
+    def _freeze(self, found: Any) -> Credentials:
         try:
             frozen = found.get_frozen_credentials()
         except BotoCoreError as error:
-            raise S3StopError(0, "CredentialsNotRefreshed", f"{side.setting}: {error}", None, verb="sign for") from None
+            raise self._failure(error) from None
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    return current
+    def _failure(self, error: Exception) -> S3StopError:
+        return S3StopError(0, "CredentialsNotRefreshed", f"{self._side.setting}: {error}", None, verb="sign for")

@@ -15,6 +15,9 @@ from .endpoint import Credentials
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
 
+_ORDERS_KEPT = 256
+"""Sets of header names; user metadata may bring new ones with every object."""
+
 
 def encode_key(key: str) -> str:
     """A key as it stands in a request's path: each UTF-8 byte escaped unless unreserved; `/` stays."""
@@ -52,7 +55,10 @@ class Signer:
         self._key_of: tuple[str, str] | None = None
         self._key = b""
         self._string_head = ""
-        self._credential = ""
+        self._authorization_head = ""
+        self._orders: dict[tuple[str, ...], tuple[list[str], str]] = {}
+        self.signed_with: Credentials | None = None
+        """The credentials of the latest signature."""
 
     def sign(
         self, method: str, path: str, query: str, headers: Mapping[str, str], payload_sha256: str
@@ -67,29 +73,48 @@ class Signer:
         signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": self._stamp}
         if self._token is not None:
             signed["x-amz-security-token"] = self._token
-        names = sorted(signed)
-        listed = ";".join(names)
-        values = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
+        names, listed = self._order(tuple(signed))
+        values = "".join([f"{name}:{signed[name]}\n" for name in names])
+        if _may_need_trimming(values):
+            values = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
         request = f"{method}\n{path}\n{query}\n{values}\n{listed}\n{payload_sha256}"
         to_sign = self._string_head + sha256(request.encode()).hexdigest()
         signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
-        signed["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self._credential}, SignedHeaders={listed}, Signature={signature}"
-        )
+        signed["authorization"] = f"{self._authorization_head}{listed}, Signature={signature}"
         return signed
+
+    def begin_anew(self) -> None:
+        """Ask for the credentials and the time again before the next signature."""
+        self._second = -1
+
+    def _order(self, names: tuple[str, ...]) -> tuple[list[str], str]:
+        """`names` sorted, and as the signature lists them. Few sets of names are used, again and again."""
+        known = self._orders.get(names)
+        if known is None:
+            if len(self._orders) >= _ORDERS_KEPT:
+                self._orders.clear()
+            ordered = sorted(names)
+            known = self._orders[names] = ordered, ";".join(ordered)
+        return known
 
     def _begin_second(self, second: int) -> None:
         credentials = self._credentials()
         self._second = second
         self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         self._token = credentials.session_token
+        self.signed_with = credentials
         day = self._stamp[:8]
         scope = f"{day}/{self._region}/s3/aws4_request"
         self._string_head = f"AWS4-HMAC-SHA256\n{self._stamp}\n{scope}\n"
-        self._credential = f"{credentials.access_key}/{scope}"
+        self._authorization_head = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders="
         if self._key_of != (day, credentials.secret_key):
             self._key_of = (day, credentials.secret_key)
             self._key = _signing_key(credentials.secret_key, day, self._region)
+
+
+def _may_need_trimming(values: str) -> bool:
+    """Whether a value may have spaces that the canonical form lacks; `values` are lines of `name:value`."""
+    return "  " in values or ": " in values or " \n" in values or "\t" in values or not values.isascii()
 
 
 def _signing_key(secret_key: str, day: str, region: str) -> bytes:

@@ -94,12 +94,12 @@ async def test_a_server_that_stays_silent_is_a_timeout_that_slows_the_pace_down(
     async def silent(request: bytes, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(3600)
 
-    async with client_of(silent, attempts=2, read_timeout=0.05) as (client, wire, _):
+    async with client_of(silent, attempts=20, read_timeout=0.02) as (client, wire, _):
         before = client.pace.limit
         with pytest.raises(S3Error, match="ReadTimeout"):
-            await client.request("GET", "k")
+            await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(4)])
         assert client.pace.limit < before
-        assert wire.connections == 2
+        assert wire.connections > 2
 
 
 @on_uvloop
@@ -178,15 +178,17 @@ async def test_a_storm_of_503_passes() -> None:
     async with client_of(script([*storm, reply(200, b"fine")])) as (client, _, naps):
         response = await client.request("GET", "k")
         assert (response.body, response.attempts, response.repeated) == (b"fine", 4, False)
-        assert naps.taken == [0.5, 1.0, 2.0]
-        assert client.pace.limit < 4
+        assert naps.taken == [0.05, 0.1, 0.2]
 
 
 @on_uvloop
 async def test_a_storm_that_does_not_pass_fails_the_object_and_says_so() -> None:
-    async with client_of(script([error(503, "SlowDown", "Reduce your request rate")] * 4)) as (client, _, _):
+    storm = [error(503, "SlowDown", "Reduce your request rate")] * 100
+    async with client_of(script(storm)) as (client, _, naps):
         with pytest.raises(S3Error) as caught:
             await client.request("GET", "k")
+    assert not isinstance(caught.value, S3StopError)
+    assert 300 <= sum(naps.taken) <= 320
     assert str(caught.value) == "GET 'k': SlowDown (503): Reduce your request rate"
 
 
@@ -289,7 +291,7 @@ async def test_an_endpoint_that_refuses_connections_stops_the_run_after_the_atte
     async with Client(endpoint(port), retry=Retry(attempts=3, sleep=naps, random=lambda: 1.0)) as client:
         with pytest.raises(S3StopError, match="EndpointUnreachable") as caught:
             await client.request("GET", "k")
-    assert (caught.value.attempts, caught.value.repeated, naps.taken) == (3, False, [0.5, 1.0])
+    assert (caught.value.attempts, caught.value.repeated, naps.taken) == (3, False, [0.1, 0.2])
     assert "SECRET" not in str(caught.value)
 
 

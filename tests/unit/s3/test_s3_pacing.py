@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
-from rehome.s3.pacing import Pace, Retry
+import pytest
+from rehome.s3.pacing import Pace, Rate, Retry
 
+from tests.unit.s3.leaping import now, run_leaping
 from tests.unit.s3.wire import Naps, on_uvloop
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 0.001
-        return self.now
 
 
 async def round_of_replies(pace: Pace) -> None:
@@ -24,7 +18,7 @@ async def round_of_replies(pace: Pace) -> None:
     for _ in range(entered):
         await pace.enter()
     for _ in range(entered):
-        pace.succeeded()
+        pace.succeeded(0.0)
         pace.leave()
         await pace.enter()
     for _ in range(pace.in_flight):
@@ -42,35 +36,26 @@ async def test_the_limit_doubles_until_the_maximum() -> None:
 
 
 @on_uvloop
-async def test_after_a_throttled_reply_the_limit_is_halved_and_grows_by_one_per_round() -> None:
-    pace = Pace(100, start=64, clock=Clock())
+async def test_one_throttled_reply_among_many_changes_nothing() -> None:
+    pace = Pace(64, start=64)
     pace.throttled(await pace.enter())
     pace.leave()
-    assert pace.limit == 32
-    await round_of_replies(pace)
-    await round_of_replies(pace)
-    assert pace.limit in (33, 34)
+    for _ in range(5):
+        await round_of_replies(pace)
+    assert pace.limit == 64
 
 
 @on_uvloop
-async def test_a_storm_of_throttled_replies_cuts_once_per_round_trip() -> None:
-    pace = Pace(100, start=64, clock=Clock())
-    entered = [await pace.enter() for _ in range(64)]
-    for moment in entered:
-        pace.leave()
-        pace.throttled(moment)
-    assert pace.limit == 32
-    pace.throttled(await pace.enter())
-    assert pace.limit == 16
-
-
-@on_uvloop
-async def test_the_limit_never_falls_below_one() -> None:
-    pace = Pace(100, start=4, clock=Clock())
-    for _ in range(10):
+async def test_a_storm_of_throttled_replies_cuts_the_limit_by_degrees_to_one() -> None:
+    pace = Pace(64, start=64)
+    seen = [pace.limit]
+    for _ in range(10_000):
         pace.throttled(await pace.enter())
         pace.leave()
-    assert pace.limit == 1
+        if pace.limit != seen[-1]:
+            seen.append(pace.limit)
+    assert seen[-1] == 1
+    assert all(after >= before // 2 for before, after in pairwise(seen) if after > 1)
 
 
 @on_uvloop
@@ -78,7 +63,7 @@ async def test_a_limit_that_is_not_used_does_not_grow() -> None:
     pace = Pace(100, start=16)
     for _ in range(50):
         await pace.enter()
-        pace.succeeded()
+        pace.succeeded(0.0)
         pace.leave()
     assert pace.limit == 16
 
@@ -103,7 +88,7 @@ async def test_waits_grow_twofold_to_the_cap_and_are_longer_after_throttling() -
     naps = Naps()
     retry = Retry(transient_base=0.1, throttle_base=0.5, cap=2.0, sleep=naps, random=lambda: 1.0)
     for attempt in range(1, 6):
-        await retry.wait(attempt, throttled=False)
+        assert await retry.wait(attempt, throttled=False) == naps.taken[-1]
     for attempt in range(1, 6):
         await retry.wait(attempt, throttled=True)
     assert naps.taken == [0.1, 0.2, 0.4, 0.8, 1.6, 0.5, 1.0, 2.0, 2.0, 2.0]
@@ -114,3 +99,24 @@ async def test_waits_are_spread_from_zero() -> None:
     naps = Naps()
     await Retry(sleep=naps, random=lambda: 0.0).wait(5, throttled=True)
     assert naps.taken == [0.0]
+
+
+@pytest.mark.parametrize("per_second", [0.5, 100, 3000])
+def test_a_rate_lets_so_many_through_and_never_a_burst(per_second: float) -> None:
+    async def scenario() -> list[float]:
+        rate = Rate(per_second, clock=now, sleep=asyncio.sleep)
+        passed = []
+
+        async def work() -> None:
+            for _ in range(20):
+                await rate.wait()
+                passed.append(now())
+
+        await asyncio.gather(*[work() for _ in range(10)])
+        await asyncio.sleep(100 / per_second)
+        await asyncio.gather(*[work() for _ in range(10)])
+        return passed
+
+    passed = run_leaping(scenario())
+    for some in (passed[:200], passed[200:]):
+        assert 199 / per_second >= some[-1] - some[0] >= 199 / per_second - 0.03

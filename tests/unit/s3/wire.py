@@ -7,6 +7,8 @@ import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import uvloop
 from rehome.s3.client import Client
@@ -83,8 +85,8 @@ class Naps:
         await asyncio.sleep(0)
 
 
-def endpoint(port: int, tls: ssl.SSLContext | None = None) -> Endpoint:
-    return Endpoint(
+def endpoint(port: int, tls: ssl.SSLContext | None = None, **changes: Any) -> Endpoint:
+    found = Endpoint(
         scheme="https" if tls else "http",
         host="127.0.0.1",
         port=port,
@@ -94,22 +96,46 @@ def endpoint(port: int, tls: ssl.SSLContext | None = None) -> Endpoint:
         tls=tls,
         credentials=lambda: Credentials("AKID", "SECRET"),
     )
+    return replace(found, **changes)
+
+
+@asynccontextmanager
+async def served(handler: Handler, host: str = "127.0.0.1", port: int = 0, **tls: Any) -> AsyncIterator[Wire]:
+    """A scripted server that listens."""
+    wire = Wire(handler)
+    server = await asyncio.start_server(wire.serve, host, port, **tls)
+    wire.port = server.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        server.close()
 
 
 @asynccontextmanager
 async def client_of(
-    handler: Handler, *, attempts: int = 4, max_connections: int = 4, read_timeout: float = 5.0
+    handler: Handler,
+    *,
+    attempts: int = 4,
+    max_connections: int = 4,
+    read_timeout: float = 5.0,
+    changes: dict[str, Any] | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[Client, Wire, Naps]]:
-    wire, naps = Wire(handler), Naps()
-    server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
-    wire.port = server.sockets[0].getsockname()[1]
+    """changes: to the endpoint; options: of the client"""
+    naps = Naps()
     retry = Retry(attempts=attempts, sleep=naps, random=lambda: 1.0)
-    client = Client(endpoint(wire.port), max_connections, retry=retry, connect_timeout=5.0, read_timeout=read_timeout)
-    try:
-        async with client:
-            yield client, wire, naps
-    finally:
-        server.close()
+    async with (
+        served(handler) as wire,
+        Client(
+            endpoint(wire.port, **(changes or {})),
+            max_connections,
+            retry=retry,
+            connect_timeout=5.0,
+            read_timeout=read_timeout,
+            **options,
+        ) as client,
+    ):
+        yield client, wire, naps
 
 
 def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

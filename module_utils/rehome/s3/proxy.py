@@ -1,0 +1,70 @@
+"""The HTTP proxy that the environment wants between here and an endpoint."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import botocore.utils
+
+from ..errors import Finding, RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy.
+
+    authorization: the value of `Proxy-Authorization`, None where the proxy's URL names no user
+    """
+
+    host: str
+    port: int
+    authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Host and port, as messages show them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def find_proxy(url: str) -> Proxy | None:
+    """The proxy for `url` by HTTP_PROXY, HTTPS_PROXY and NO_PROXY (in either case), as botocore reads them.
+
+    Raises RefusedError where the variable holds no `http://host:port`.
+    """
+    scheme = urlsplit(url).scheme
+    proxies: dict[str, Any] = botocore.utils.get_environ_proxies(url)
+    given = proxies.get(scheme)
+    if not given:
+        return None
+    # Without a scheme it is an HTTP proxy, as in botocore (httpsession.ProxyConfiguration).
+    address = urlsplit(given if "://" in given else f"http://{given.lstrip('/')}")
+    try:
+        host, port = address.hostname, address.port
+    except ValueError:
+        host = port = None
+    if address.scheme != "http" or not host:
+        raise RefusedError([_unusable(f"{scheme.upper()}_PROXY", address.scheme)])
+    return Proxy(host, port or 80, _authorization(address.username, address.password))
+
+
+def _unusable(variable: str, scheme: str) -> Finding:
+    # The value stays out of the message: it may hold a password.
+    return Finding(
+        variable,
+        None,
+        "is not the URL of a proxy that can be used"
+        if scheme == "http"
+        else f"names a proxy that is spoken to by {scheme}, but only plain HTTP to the proxy is supported "
+        "(requests to an https endpoint stay encrypted through it)",
+        "Write it as http://host:port, or exempt the endpoint with NO_PROXY",
+    )
+
+
+def _authorization(user: str | None, password: str | None) -> str | None:
+    if user is None:
+        return None
+    pair = f"{unquote(user)}:{unquote(password or '')}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
