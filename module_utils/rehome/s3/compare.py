@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+import re
+from collections.abc import Coroutine, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from .client import Client
@@ -17,6 +19,7 @@ _T = TypeVar("_T")
 _READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
 _CHECKSUM_TYPE = b"x-amz-checksum-type"
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class Evidence(StrEnum):
@@ -32,7 +35,7 @@ class Evidence(StrEnum):
 async def compare(
     source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
 ) -> Evidence | None:
-    """Compare two objects that have the given ETags (without quotes).
+    """Compare two objects of any origin that have the given ETags (without quotes).
 
     Equal ETags prove equal contents only of equal sizes, which the caller must know already. Otherwise a
     full-object checksum of the same algorithm decides, or else both are read whole, in bounded memory.
@@ -42,31 +45,65 @@ async def compare(
     """
     if source_etag == target_etag:
         return Evidence.ETAG
-    heads = await _both(head(source, source_key, source_etag), head(target, target_key, target_etag))
-    if any(reply.status != 200 for reply in heads):
+    heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
+    if heads is None:
         return None
-    sizes = [reply.headers.get(b"content-length") for reply in heads]
-    if sizes[0] != sizes[1]:
+    sums = _same_checksum(*(full_checksums(reply) for reply in heads))
+    if sums is not None:
+        return Evidence.CHECKSUM if sums else None
+    return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
+
+
+async def prove_copy(
+    source: Client,
+    source_key: str,
+    source_etag: str,
+    target: Client,
+    target_key: str,
+    target_etag: str,
+    checksums: Mapping[str, str] = MappingProxyType({}),
+) -> Evidence | None:
+    """Prove an object that we have just made from the source, which the service says is done.
+
+    As `compare`, but where there is no checksum the size has to do (`Evidence.SIZE`): the copy was made under
+    the condition of the source's ETag, and reading both would move every byte twice. Only two ETags that
+    are both MD5 digests and yet differ are evidence against the copy, so that both objects are read.
+
+    checksums: of the whole new object in base64, by algorithm, as the service replied
+    """
+    if source_etag == target_etag:
+        return Evidence.ETAG
+    if checksums:
+        there = await head(source, source_key, source_etag)
+        sums = _same_checksum(full_checksums(there), checksums) if there.status == 200 else None
+        if sums is not None:
+            return Evidence.CHECKSUM if sums else None
+    heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
+    if heads is None:
         return None
-    source_sums, target_sums = (_full_checksums(reply) for reply in heads)
-    for algorithm in source_sums.keys() & target_sums.keys():
-        return Evidence.CHECKSUM if source_sums[algorithm] == target_sums[algorithm] else None
-    source_hash, target_hash = await _both(
-        _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
-    )
-    return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
+    sums = _same_checksum(*(full_checksums(reply) for reply in heads))
+    if sums is not None:
+        return Evidence.CHECKSUM if sums else None
+    if _is_md5(source_etag, heads[0]) and _is_md5(target_etag, heads[1]):
+        return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
+    return Evidence.SIZE
 
 
 async def head(client: Client, key: str, etag: str | None = None) -> Response:
-    """HEAD with the checksums; 412 where the object has not the given ETag. Raises as `Client.request`."""
+    """HEAD with the checksums; 412 where the object has not the given ETag, also from who ignores conditions.
+
+    Raises as `Client.request`.
+    """
     headers = {"x-amz-checksum-mode": "ENABLED"}
-    if etag is not None:
-        headers["if-match"] = f'"{etag}"'
-    return await client.request("HEAD", key, headers=headers)
+    if etag is None:
+        return await client.request("HEAD", key, headers=headers)
+    reply = await client.request("HEAD", key, headers={**headers, "if-match": f'"{etag}"'})
+    other = reply.status == 200 and etag_of(reply) not in ("", etag)
+    return reply._replace(status=412) if other else reply
 
 
-def _full_checksums(reply: Response) -> dict[bytes, bytes]:
-    """The checksums of the whole content, by algorithm.
+def full_checksums(reply: Response) -> dict[str, str]:
+    """The checksums of the whole content in base64, by algorithm in lower case, from a reply to `head`.
 
     Those of multipart uploads may be checksums of checksums (COMPOSITE, or ending in -N), which say nothing
     about an object that was cut otherwise ("Checking object integrity", S3 user guide).
@@ -74,10 +111,48 @@ def _full_checksums(reply: Response) -> dict[bytes, bytes]:
     if reply.headers.get(_CHECKSUM_TYPE) != b"FULL_OBJECT":
         return {}
     return {
-        name: value
+        name.removeprefix(_CHECKSUM_PREFIX).decode(): value.decode()
         for name, value in reply.headers.items()
         if name.startswith(_CHECKSUM_PREFIX) and name != _CHECKSUM_TYPE and b"-" not in value
     }
+
+
+def etag_of(reply: Response) -> str:
+    """The ETag in a reply's header, without quotes; empty where there is none."""
+    return reply.headers.get(b"etag", b"").decode().strip('"')
+
+
+async def _heads(
+    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
+) -> tuple[Response, Response] | None:
+    """The HEADs of two objects that are there, with these ETags and of the same size; else None."""
+    heads = await _both(head(source, source_key, source_etag), head(target, target_key, target_etag))
+    if any(reply.status != 200 for reply in heads):
+        return None
+    first, second = (reply.headers.get(b"content-length") for reply in heads)
+    return heads if first == second else None
+
+
+def _same_checksum(first: Mapping[str, str], second: Mapping[str, str]) -> bool | None:
+    """Whether the checksums of a common algorithm are the same; None where there is none."""
+    common = first.keys() & second.keys()
+    return all(first[algorithm] == second[algorithm] for algorithm in common) if common else None
+
+
+def _is_md5(etag: str, reply: Response) -> bool:
+    """Whether an ETag is the MD5 digest of the content ("Checking object integrity", S3 user guide)."""
+    encryption = reply.headers.get(b"x-amz-server-side-encryption", b"AES256")
+    customer = b"x-amz-server-side-encryption-customer-algorithm" in reply.headers
+    return encryption == b"AES256" and not customer and _MD5.fullmatch(etag) is not None
+
+
+async def compare_bytes(
+    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
+) -> Evidence | None:
+    source_hash, target_hash = await _both(
+        _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
+    )
+    return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
 
 
 async def _content_hash(client: Client, key: str, etag: str) -> bytes | None:

@@ -1,38 +1,54 @@
-"""Server-side copies by the million: CopyObject under conditions, each one proven before it counts."""
+"""Copies by the million: each job the way that fits it, each outcome told once, and a stop where going on is vain."""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from collections.abc import Callable, Iterator
 
 from .client import Client
-from .compare import Evidence, compare, head
-from .connection import Response
-from .errors import S3Error, S3StopError, read_error
-from .job import MAX_COPY_BYTES, CopyJob, CopyOutcome
-from .sigv4 import encode_copy_source
+from .errors import ARCHIVED_CODES, S3Error, S3StopError
+from .job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, CopyResult, SourceChanged
+from .multipart import Gate, Shared
+from .pacing import Rate
+from .part_copy import copy_in_parts
+from .server_side import ServerSide
+from .stream import stream_one
+from .target_headers import TargetHeaders
+from .uploads import Uploads
 
-_SLOWEST_COPY = 10 * 1024 * 1024
-"""Bytes per second of a server-side copy that is slow but alive; what it takes longer than that is lost."""
+_FAILURES_AT_ONCE = 50
+"""Same failures in a row that stop a run that has not succeeded yet, or whose every request takes its retries."""
+_FAILURES_MIDWAY = 1_000
+"""Same failures in a row that stop a run midway: more than a folder of odd keys, less than a second's work."""
 
-_FAILURES_IN_A_ROW = 50
-
-_ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
+_DEFAULTS = CopyOptions()
 
 
 async def copy_objects(
-    source: Client, target: Client, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None]
+    source: Client,
+    target: Client,
+    jobs: Iterator[CopyJob],
+    on_outcome: Callable[[CopyOutcome], None],
+    options: CopyOptions = _DEFAULTS,
+    uploads: Uploads | None = None,
 ) -> None:
     """Copy what `jobs` yields, and tell `on_outcome` about every job that was taken, exactly once.
 
-    The target's credentials send the copies, so they must be able to read the source bucket as well. Jobs are
-    taken one by one, when a worker is free. Ends when `jobs` does and all outcomes are told.
+    The target's credentials send server-side copies, so they must be able to read the source bucket as well.
+    Jobs are taken one by one, when a worker is free. Ends when `jobs` does and all outcomes are told.
+
+    uploads: where uploads in parts are recorded; None: nowhere, a killed run then leaves them open
 
     Raises S3StopError where going on is useless: no job is taken any more, those under way are finished and
-    told first. Errors of `jobs` and `on_outcome` end it at once.
+    told first, but for uploads in parts, which send no further part and can be resumed. Errors of `jobs` and
+    `on_outcome` end it at once.
     """
-    run = _Run(source, target, jobs, on_outcome)
+    if uploads is None:
+        with Uploads(None) as unrecorded:
+            await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
+        return
+    run = _Run(source, target, jobs, on_outcome, options, uploads)
     workers = [asyncio.create_task(run.work()) for _ in range(target.max_connections)]
     try:
         await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -56,140 +72,94 @@ class _Run:
         target: Client,
         jobs: Iterator[CopyJob],
         on_outcome: Callable[[CopyOutcome], None],
+        options: CopyOptions,
+        uploads: Uploads,
     ) -> None:
         self._source = source
         self._target = target
         self._jobs = jobs
         self._on_outcome = on_outcome
-        self._succeeded = False
-        self._failures = 0
-        self._last_error: str | None = None
+        self._options = options
+        self._uploads = uploads
+        # Half of the places stay free for small objects, which would otherwise wait for parts each time.
+        gate = Gate(max(1, target.max_connections // 2))
+        self._shared = Shared(gate, TargetHeaders(source, target, options))
+        self._server_side = ServerSide(source, target, options, self._shared.headers)
+        self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
+        self._streams = options.method == "stream"
+        self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
+        self._row = _Row()
         self.stop: S3StopError | None = None
 
     async def work(self) -> None:
         while self.stop is None and (job := next(self._jobs, None)) is not None:
+            if self._rate is not None:
+                await self._rate.wait()
+            began = time.monotonic()
             try:
-                outcome = await copy_one(self._source, self._target, job)
+                outcome = await self._copy(job)
+            except SourceChanged as changed:
+                message = "the source object is gone, or not the one that was listed"
+                outcome = CopyOutcome(job, "changed", error=changed.code, message=message)
             except S3Error as error:
-                outcome = CopyOutcome(job, "failed", attempts=error.attempts, error=error.code, message=error.message)
+                result: CopyResult = "archived" if error.code in ARCHIVED_CODES else "failed"
+                outcome = CopyOutcome(job, result, attempts=error.attempts, error=error.code, message=error.message)
                 if isinstance(error, S3StopError):
-                    self.stop = self.stop or error
-            self._note(outcome)
+                    self._end(error)
+            outcome = outcome._replace(duration_s=time.monotonic() - began)
+            if outcome.result == "failed":
+                reason = self._row.failed(outcome)
+                if reason is not None:
+                    self._end(reason)
+            else:
+                self._row.succeeded()
             self._on_outcome(outcome)
 
-    def _note(self, outcome: CopyOutcome) -> None:
-        """Stop where the first outcomes are all the same failure: the millionth would be, too."""
-        if outcome.result != "failed":
-            self._succeeded = True
-        if self._succeeded or self.stop is not None:
-            return
-        self._failures = self._failures + 1 if outcome.error == self._last_error else 1
-        self._last_error = outcome.error
-        if self._failures >= _FAILURES_IN_A_ROW:
-            self.stop = S3StopError(
-                0,
-                outcome.error or "",
-                f"the first {self._failures} copies all failed with this code: {(outcome.message or '').rstrip('.')}",
-                outcome.job.source_key,
-                verb="COPY",
-            )
+    async def _copy(self, job: CopyJob) -> CopyOutcome:
+        if self._streams:
+            return await stream_one(self._source, self._target, job, self._options, self._uploads, self._shared)
+        if job.size < self._in_parts_from:
+            return await self._server_side.copy(job)
+        return await copy_in_parts(self._source, self._target, job, self._options, self._uploads, self._shared)
+
+    def _end(self, reason: S3StopError) -> None:
+        if self.stop is None:
+            self.stop = reason
+            self._shared.gate.close(reason)
 
 
-async def copy_one(source: Client, target: Client, job: CopyJob) -> CopyOutcome:
-    """Copy one object and prove it. Raises S3Error and S3StopError."""
-    if job.size > MAX_COPY_BYTES:
-        return CopyOutcome(
-            job,
-            "failed",
-            attempts=0,
-            error="EntityTooLarge",
-            message=f"{job.size} bytes, one CopyObject takes {MAX_COPY_BYTES}",
+class _Row:
+    """Counts failures in a row that are all the same: what they have in common is no property of the objects.
+
+    Midway through a run a few odd objects in a row are nothing to stop for; a right that was taken away, or a
+    service that answers no more, is. The latter shows in its failing only after all attempts: waiting for a
+    thousand of those would take hours.
+    """
+
+    def __init__(self) -> None:
+        self._any_success = False
+        self._count = 0
+        self._wearily = 0
+        self._error: str | None = None
+
+    def succeeded(self) -> None:
+        self._any_success = True
+        self._count = self._wearily = 0
+
+    def failed(self, outcome: CopyOutcome) -> S3StopError | None:
+        """The reason to stop, if there is one now."""
+        if outcome.error != self._error:
+            self._error, self._count, self._wearily = outcome.error, 0, 0
+        self._count += 1
+        self._wearily += outcome.attempts > 1
+        at_once = self._wearily if self._any_success else self._count
+        if at_once < _FAILURES_AT_ONCE and self._count < _FAILURES_MIDWAY:
+            return None
+        which = "last" if self._any_success else "first"
+        return S3StopError(
+            0,
+            outcome.error or "",
+            f"the {which} {self._count:,} copies all failed with this code: {(outcome.message or '').rstrip('.')}",
+            outcome.job.source_key,
+            verb="COPY",
         )
-    headers = {
-        "x-amz-copy-source": encode_copy_source(source.endpoint.bucket, job.source_key),
-        "x-amz-copy-source-if-match": f'"{job.etag}"',
-    }
-    if job.replace_etag is None:
-        headers["if-none-match"] = "*"
-    else:
-        headers["if-match"] = f'"{job.replace_etag}"'
-    if target.endpoint.is_aws:
-        # Annotations would be copied by default, which takes two more permissions and is billed for each
-        # (CopyObject in botocore 1.44's service model).
-        headers["x-amz-object-annotation-directive"] = "EXCLUDE"
-    reply = await target.request("PUT", job.target_key, headers=headers, read_timeout=60 + job.size / _SLOWEST_COPY)
-    if reply.status != 200:
-        return await _explain(source, target, job, reply)
-    found = _ETAG.search(reply.body)
-    etag = found[1].decode() if found else ""
-    if etag == job.etag:
-        return CopyOutcome(job, "copied", etag, Evidence.ETAG, reply.attempts)
-    return await _prove(source, target, job, etag, reply)
-
-
-async def _prove(source: Client, target: Client, job: CopyJob, etag: str, reply: Response) -> CopyOutcome:
-    """The outcome of a copy whose ETag is not the source's, as with multipart uploads and KMS."""
-    if not etag:
-        etag = _etag_of(await head(target, job.target_key))
-    evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
-    if evidence is not None:
-        return CopyOutcome(job, "copied", etag, evidence, reply.attempts)
-    if not await _source_is_as_listed(source, job):
-        return _changed(job, reply, "PreconditionFailed")
-    return CopyOutcome(
-        job,
-        "failed",
-        etag or None,
-        attempts=reply.attempts,
-        error="ContentDiffers",
-        message="S3 reports the copy as done, but source and target do not have the same content",
-    )
-
-
-async def _explain(source: Client, target: Client, job: CopyJob, reply: Response) -> CopyOutcome:
-    """The outcome of a copy whose condition failed: 412 and 404 do not say which object they mean."""
-    if not await _source_is_as_listed(source, job):
-        return _changed(job, reply, read_error(reply.status, reply.body)[0])
-    there = await head(target, job.target_key)
-    if there.status != 200:
-        return CopyOutcome(
-            job,
-            "failed",
-            attempts=reply.attempts,
-            error="TargetGone" if job.replace_etag else read_error(reply.status, reply.body)[0],
-            message="the source is as listed and the target object that was in the way is gone; run again",
-        )
-    etag = _etag_of(there)
-    same_size = there.headers.get(b"content-length") == b"%d" % job.size
-    evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag) if same_size else None
-    if evidence is not None:
-        # If the reply to an earlier attempt of ours was lost, the object that is now in the way is ours.
-        return CopyOutcome(job, "copied" if reply.repeated else "present", etag, evidence, reply.attempts)
-    if same_size and not await _source_is_as_listed(source, job):
-        return _changed(job, reply, "PreconditionFailed")
-    return CopyOutcome(
-        job,
-        "conflict",
-        etag,
-        attempts=reply.attempts,
-        error="PreconditionFailed",
-        message="the target key is taken by other content",
-    )
-
-
-async def _source_is_as_listed(source: Client, job: CopyJob) -> bool:
-    return (await head(source, job.source_key, job.etag)).status == 200
-
-
-def _changed(job: CopyJob, reply: Response, code: str) -> CopyOutcome:
-    return CopyOutcome(
-        job,
-        "changed",
-        attempts=reply.attempts,
-        error=code,
-        message="the source object is gone, or not the one that was listed",
-    )
-
-
-def _etag_of(reply: Response) -> str:
-    return reply.headers.get(b"etag", b"").decode().strip('"')

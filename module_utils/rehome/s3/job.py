@@ -70,6 +70,7 @@ class CopyOptions:
     acl: `none` sends none (the object is private to its owner), `copy` carries the source's grants
     multipart_threshold: bytes from which an object is copied in parts
     part_size: bytes of a part, at least
+    objects_per_second: taken up, at most; None: as fast as the services take
     capabilities: what the services lack is done another, slower way
     """
 
@@ -80,4 +81,16 @@ class CopyOptions:
     acl: Acl = "none"
     multipart_threshold: int = 1024**3
     part_size: int = 128 * 1024**2
+    objects_per_second: float | None = None
     capabilities: Capabilities = AMAZON
+
+
+class SourceChanged(Exception):  # noqa: N818 - an outcome, not an error
+    """The source object is gone, or not the one that was listed.
+
+    code: S3's, of the reply that said so
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

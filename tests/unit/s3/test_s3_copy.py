@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import pytest
+from rehome.s3.capabilities import Capabilities
+from rehome.s3.client import Client
 from rehome.s3.compare import Evidence, compare
+from rehome.s3.connection import Response
 from rehome.s3.copy import copy_objects
 from rehome.s3.errors import S3StopError
-from rehome.s3.job import MAX_COPY_BYTES, CopyJob, CopyOutcome
+from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.multipart import MAX_OBJECT_BYTES
 
-from tests.unit.s3.wire import Handler, client_of, copied, error, on_uvloop, reply
+from tests.unit.s3.wire import Handler, client_of, copied, endpoint, error, on_uvloop, reply
 
 JOB = CopyJob("old/a b", "e1", 5, "new/a b", None)
+MD5_JOB = JOB._replace(etag="0" * 31 + "1")
+OTHER_MD5 = "0" * 31 + "2"
 PRECONDITION = error(412, "PreconditionFailed")
 
 Script = Mapping[str, Sequence[bytes | None]]
@@ -41,13 +48,46 @@ def found(etag: str, size: int = 5, **headers: str) -> bytes:
     return head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
-async def outcome_of(replies: Script, job: CopyJob = JOB) -> CopyOutcome:
+async def outcome_of(replies: Script, job: CopyJob = JOB, **options: Any) -> CopyOutcome:
+    """What becomes of one job; every scripted reply must have been asked for."""
     outcomes: list[CopyOutcome] = []
-    async with client_of(per_request(replies)) as (client, _, _):
-        await copy_objects(client, client, iter([job]), outcomes.append)
+    async with client_of(per_request(replies)) as (client, wire, _):
+        await copy_objects(client, client, iter([job]), outcomes.append, CopyOptions(**options))
     (outcome,) = outcomes
     assert outcome.job is job
+    assert len(wire.requests) == sum(len(values) for values in replies.values())
     return outcome
+
+
+class Recorder:
+    """A client that answers every request with the next reply, and remembers what it was asked."""
+
+    max_connections = 1
+
+    def __init__(self, *replies: Response, **facts: Any) -> None:
+        self.endpoint = dataclasses.replace(endpoint(80), **facts)
+        self._replies = iter(replies)
+        self.asked: list[tuple[str, str | None, dict[str, str]]] = []
+
+    async def request(self, method: str, key: str | None, **more: Any) -> Response:
+        query = "".join(f"?{name}" for name, _ in more.get("query", ()))
+        self.asked.append((method + query, key, dict(more.get("headers", {}))))
+        return next(self._replies)
+
+
+OK = Response(200, {}, b"<CopyObjectResult><ETag>&quot;e1&quot;</ETag></CopyObjectResult>")
+
+
+async def sent_headers(
+    job: CopyJob = JOB, source: Recorder | None = None, target: Recorder | None = None, **options: Any
+) -> dict[str, str]:
+    """The headers of the CopyObject that is sent for `job`."""
+    target = target or Recorder(OK)
+    given = cast(Client, source or Recorder()), cast(Client, target)
+    outcomes: list[CopyOutcome] = []
+    await copy_objects(*given, iter([job]), outcomes.append, CopyOptions(**options))
+    assert [outcome.result for outcome in outcomes] == ["copied"], outcomes
+    return next(headers for method, _, headers in target.asked if method == "PUT")
 
 
 def summary(outcome: CopyOutcome) -> tuple[object, ...]:
@@ -86,27 +126,77 @@ async def test_another_etag_is_proven_by_a_full_checksum() -> None:
 
 
 @on_uvloop
-async def test_without_a_usable_checksum_the_bytes_are_read() -> None:
+async def test_a_checksum_in_the_reply_spares_a_look_at_the_target() -> None:
+    body = (
+        "<CopyObjectResult><ETag>&quot;t1&quot;</ETag><ChecksumCRC64NVME>c1</ChecksumCRC64NVME>"
+        "<ChecksumType>FULL_OBJECT</ChecksumType></CopyObjectResult>"
+    )
+    sums = {"x_amz_checksum_crc64nvme": "c1", "x_amz_checksum_type": "FULL_OBJECT"}
+    replies = {"PUT new/a b": [reply(200, body.encode())], "HEAD old/a b": [found("e1", **sums)]}
+    assert summary(await outcome_of(replies)) == ("copied", "t1", Evidence.CHECKSUM, None)
+
+
+@on_uvloop
+async def test_a_copy_with_another_checksum_than_its_source_is_never_called_copied() -> None:
+    kind = {"x_amz_checksum_type": "FULL_OBJECT"}
+    replies = {
+        "PUT new/a b": [copied("t1")],
+        "HEAD old/a b": [found("e1", x_amz_checksum_crc32="c1", **kind), found("e1")],
+        "HEAD new/a b": [found("t1", x_amz_checksum_crc32="c2", **kind)],
+    }
+    assert summary(await outcome_of(replies)) == ("failed", "t1", None, "ContentDiffers")
+
+
+@on_uvloop
+async def test_without_a_usable_checksum_a_copy_of_ours_is_proven_weakly_and_not_read() -> None:
     replies = {
         "PUT new/a b": [copied("t1")],
         "HEAD old/a b": [found("e1", x_amz_checksum_crc32="c1-2", x_amz_checksum_type="COMPOSITE")],
         "HEAD new/a b": [found("t1", x_amz_checksum_crc32="c2", x_amz_checksum_type="FULL_OBJECT")],
-        "GET old/a b": [reply(200, b"12345")],
-        "GET new/a b": [reply(200, b"12345")],
     }
-    assert summary(await outcome_of(replies)) == ("copied", "t1", Evidence.BYTES, None)
+    assert summary(await outcome_of(replies)) == ("copied", "t1", Evidence.SIZE, None)
 
 
 @on_uvloop
-async def test_a_copy_with_other_content_than_its_source_is_never_called_copied() -> None:
+async def test_a_copy_of_another_size_than_its_source_is_never_called_copied() -> None:
     replies = {
         "PUT new/a b": [copied("t1")],
         "HEAD old/a b": [found("e1"), found("e1")],
-        "HEAD new/a b": [found("t1")],
+        "HEAD new/a b": [found("t1", 4)],
+    }
+    assert summary(await outcome_of(replies)) == ("failed", "t1", None, "ContentDiffers")
+
+
+@on_uvloop
+async def test_two_digests_that_differ_speak_against_the_copy_so_that_the_bytes_decide() -> None:
+    replies = {
+        "PUT new/a b": [copied(OTHER_MD5)],
+        "HEAD old/a b": [found(MD5_JOB.etag), found(MD5_JOB.etag)],
+        "HEAD new/a b": [found(OTHER_MD5)],
         "GET old/a b": [reply(200, b"12345")],
         "GET new/a b": [reply(200, b"1234X")],
     }
-    assert summary(await outcome_of(replies)) == ("failed", "t1", None, "ContentDiffers")
+    assert summary(await outcome_of(replies, MD5_JOB)) == ("failed", OTHER_MD5, None, "ContentDiffers")
+
+
+@on_uvloop
+async def test_under_kms_an_etag_that_looks_like_a_digest_is_none() -> None:
+    replies = {
+        "PUT new/a b": [copied(OTHER_MD5)],
+        "HEAD old/a b": [found(MD5_JOB.etag)],
+        "HEAD new/a b": [found(OTHER_MD5, x_amz_server_side_encryption="aws:kms")],
+    }
+    assert (await outcome_of(replies, MD5_JOB)).evidence is Evidence.SIZE
+
+
+@on_uvloop
+async def test_a_source_that_changed_while_it_was_copied_is_changed() -> None:
+    replies = {
+        "PUT new/a b": [copied("t1")],
+        "HEAD old/a b": [reply(412), reply(412)],
+        "HEAD new/a b": [found("t1")],
+    }
+    assert summary(await outcome_of(replies)) == ("changed", None, None, "PreconditionFailed")
 
 
 @on_uvloop
@@ -125,6 +215,21 @@ async def test_a_target_with_the_same_content_is_present() -> None:
 
 
 @on_uvloop
+async def test_a_target_that_we_did_not_make_is_present_only_if_its_bytes_are_the_same() -> None:
+    def replies(content: bytes) -> Script:
+        return {
+            "PUT new/a b": [PRECONDITION],
+            "HEAD old/a b": [found("e1"), found("e1"), *([found("e1")] if content == b"1234X" else [])],
+            "HEAD new/a b": [found("t1"), found("t1")],
+            "GET old/a b": [reply(200, b"12345")],
+            "GET new/a b": [reply(200, content)],
+        }
+
+    assert summary(await outcome_of(replies(b"12345"))) == ("present", "t1", Evidence.BYTES, None)
+    assert summary(await outcome_of(replies(b"1234X"))) == ("conflict", "t1", None, "PreconditionFailed")
+
+
+@on_uvloop
 async def test_a_target_with_other_content_is_a_conflict() -> None:
     replies = {"PUT new/a b": [PRECONDITION], "HEAD old/a b": [found("e1")], "HEAD new/a b": [found("t1", 6)]}
     assert summary(await outcome_of(replies)) == ("conflict", "t1", None, "PreconditionFailed")
@@ -137,8 +242,8 @@ async def test_an_equal_etag_with_another_size_is_a_conflict() -> None:
 
 
 @on_uvloop
-async def test_a_source_that_changed_is_changed_even_if_the_target_holds_the_old_content() -> None:
-    replies = {"PUT new/a b": [PRECONDITION], "HEAD old/a b": [reply(412)], "HEAD new/a b": [found("e1")]}
+async def test_a_source_that_changed_is_changed_whatever_the_target_holds() -> None:
+    replies = {"PUT new/a b": [PRECONDITION], "HEAD old/a b": [reply(412)]}
     assert summary(await outcome_of(replies)) == ("changed", None, None, "PreconditionFailed")
 
 
@@ -167,8 +272,8 @@ async def test_a_copy_whose_reply_was_lost_is_copied_not_present() -> None:
 
 
 @on_uvloop
-async def test_an_object_that_one_copy_cannot_take_is_not_attempted() -> None:
-    outcome = await outcome_of({}, JOB._replace(size=MAX_COPY_BYTES + 1))
+async def test_an_object_that_no_number_of_parts_can_take_is_not_attempted() -> None:
+    outcome = await outcome_of({}, JOB._replace(size=MAX_OBJECT_BYTES + 1))
     assert (outcome.result, outcome.error, outcome.attempts) == ("failed", "EntityTooLarge", 0)
 
 
@@ -208,12 +313,45 @@ async def test_the_same_failure_fifty_times_from_the_start_stops_the_run() -> No
 
 
 @on_uvloop
-async def test_after_a_success_the_same_failure_does_not_stop_the_run() -> None:
+async def test_after_a_success_a_folder_of_odd_objects_does_not_stop_the_run() -> None:
     outcomes: list[CopyOutcome] = []
     replies = answering(lambda number: copied("e1") if number == 0 else error(403, "AccessDenied"))
     async with client_of(replies) as (client, _, _):
-        await copy_objects(client, client, numbered(120), outcomes.append)
-    assert len(outcomes) == 120
+        await copy_objects(client, client, numbered(900), outcomes.append)
+    assert len(outcomes) == 900
+
+
+@on_uvloop
+async def test_a_right_that_is_taken_away_midway_stops_the_run_and_is_named() -> None:
+    outcomes: list[CopyOutcome] = []
+    replies = answering(lambda number: copied("e1") if number < 100 else error(403, "AccessDenied", "no more"))
+    async with client_of(replies) as (client, _, _):
+        with pytest.raises(S3StopError, match=r"AccessDenied.*last 1,000 copies all failed.*no more"):
+            await copy_objects(client, client, numbered(10_000), outcomes.append)
+    assert 1_100 <= len(outcomes) <= 1_100 + 4
+
+
+@on_uvloop
+async def test_failures_between_successes_never_stop_the_run() -> None:
+    outcomes: list[CopyOutcome] = []
+    replies = answering(lambda number: copied("e1") if number % 100 == 0 else error(403, "AccessDenied"))
+    async with client_of(replies) as (client, _, _):
+        await copy_objects(client, client, numbered(2_000), outcomes.append)
+    assert len(outcomes) == 2_000
+
+
+@on_uvloop
+async def test_a_service_that_fails_after_all_attempts_stops_the_run_midway_much_sooner() -> None:
+    outcomes: list[CopyOutcome] = []
+
+    async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
+        ok = int(request.split(b" ")[1].rpartition(b"/")[2]) < 100
+        writer.write(copied("e1") if ok else error(500, "InternalError"))
+
+    async with client_of(handle, attempts=2) as (client, _, _):
+        with pytest.raises(S3StopError, match="InternalError"):
+            await copy_objects(client, client, numbered(10_000), outcomes.append)
+    assert 150 <= len(outcomes) <= 150 + 4
 
 
 @on_uvloop
@@ -280,7 +418,7 @@ async def test_a_read_that_breaks_off_is_begun_anew() -> None:
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
         if request.startswith(b"HEAD"):
-            writer.write(found("any"))
+            writer.write(found("e1" if b"/old/" in request else "t1"))
         elif b"/old/" in request and not gets:
             gets.append(request)
             writer.write(half)
@@ -302,7 +440,8 @@ def test_an_object_that_is_replaced_while_it_is_compared_is_not_the_same(kind: s
             if request.startswith(kind.encode()) and b"/new/" in request:
                 writer.write(reply(412))
             else:
-                writer.write(found("any") if request.startswith(b"HEAD") else reply(200, b"12345"))
+                etag = "e1" if b"/old/" in request else "t1"
+                writer.write(found(etag) if request.startswith(b"HEAD") else reply(200, b"12345"))
 
         async with client_of(handle) as (client, _, _):
             assert await compare(client, "old/a", "e1", client, "new/a", "t1") is None
@@ -312,7 +451,170 @@ def test_an_object_that_is_replaced_while_it_is_compared_is_not_the_same(kind: s
 
 @on_uvloop
 async def test_aws_is_told_to_leave_annotations_out() -> None:
-    async with client_of(per_request({"PUT new/a b": [copied("e1")]})) as (client, wire, _):
-        client.endpoint = dataclasses.replace(client.endpoint, host="bucket.s3.eu-west-1.amazonaws.com")
-        await copy_objects(client, client, iter([JOB]), lambda _: None)
-    assert b"\r\nx-amz-object-annotation-directive: EXCLUDE\r\n" in wire.requests[0]
+    headers = await sent_headers(target=Recorder(OK, host="bucket.s3.eu-west-1.amazonaws.com"))
+    assert headers["x-amz-object-annotation-directive"] == "EXCLUDE"
+
+
+@on_uvloop
+async def test_a_plain_job_sends_its_conditions_and_nothing_else() -> None:
+    assert await sent_headers() == {
+        "x-amz-copy-source": "bucket/old/a%20b",
+        "x-amz-copy-source-if-match": '"e1"',
+        "if-none-match": "*",
+    }
+
+
+@on_uvloop
+async def test_the_storage_class_is_kept_unless_the_run_names_one() -> None:
+    rare = JOB._replace(storage_class="STANDARD_IA")
+    assert (await sent_headers(rare))["x-amz-storage-class"] == "STANDARD_IA"
+    assert "x-amz-storage-class" not in await sent_headers(JOB)
+    for job in (JOB, rare):
+        assert (await sent_headers(job, storage_class="GLACIER_IR"))["x-amz-storage-class"] == "GLACIER_IR"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"encryption": "SSE-S3"}, {"x-amz-server-side-encryption": "AES256"}),
+        ({"encryption": "SSE-KMS"}, {"x-amz-server-side-encryption": "aws:kms"}),
+        (
+            {"encryption": "SSE-KMS", "kms_key_id": "arn:k"},
+            {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "arn:k"},
+        ),
+        ({"acl": "bucket-owner-full-control"}, {"x-amz-acl": "bucket-owner-full-control"}),
+    ],
+)
+def test_encryption_and_access_of_the_target_are_asked_for(options: dict[str, Any], expected: dict[str, str]) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        plain, headers = await sent_headers(), await sent_headers(**options)
+        assert dict(headers.items() - plain.items()) == expected
+
+    scenario()
+
+
+@on_uvloop
+async def test_the_source_buckets_owner_and_payer_are_named_in_the_targets_requests() -> None:
+    headers = await sent_headers(source=Recorder(expected_owner="111122223333", requester_pays=True))
+    assert headers["x-amz-source-expected-bucket-owner"] == "111122223333"
+    assert headers["x-amz-request-payer"] == "requester"
+
+
+def acl(*grants: tuple[str, str], owner: str = "me") -> Response:
+    entries = "".join(
+        f"<Grant><Grantee><{'URI' if '/' in who else 'ID'}>{who}</{'URI' if '/' in who else 'ID'}></Grantee>"
+        f"<Permission>{what}</Permission></Grant>"
+        for who, what in grants
+    )
+    body = (
+        f"<AccessControlPolicy><Owner><ID>{owner}</ID></Owner>"
+        f"<AccessControlList>{entries}</AccessControlList></AccessControlPolicy>"
+    )
+    return Response(200, {}, body.encode())
+
+
+EVERYONE = "http://acs.amazonaws.com/groups/global/AllUsers"
+
+
+@on_uvloop
+async def test_grants_that_are_a_canned_acl_are_carried_as_one() -> None:
+    private = Recorder(acl(("me", "FULL_CONTROL")))
+    assert await sent_headers(source=private, acl="copy") == await sent_headers()
+    public = Recorder(acl(("me", "FULL_CONTROL"), (EVERYONE, "READ")))
+    assert (await sent_headers(source=public, acl="copy"))["x-amz-acl"] == "public-read"
+
+
+@on_uvloop
+async def test_other_grants_are_carried_one_by_one_and_the_owners_goes_to_the_owner_of_the_target_bucket() -> None:
+    source = Recorder(acl(("me", "FULL_CONTROL"), ("ann", "READ"), ("bob", "READ"), (EVERYONE, "READ_ACP")))
+    target = Recorder(acl(owner="they"), OK)
+    headers = await sent_headers(source=source, target=target, acl="copy")
+    assert {name: value for name, value in headers.items() if "grant" in name} == {
+        "x-amz-grant-full-control": 'id="they"',
+        "x-amz-grant-read": 'id="ann", id="bob"',
+        "x-amz-grant-read-acp": f'uri="{EVERYONE}"',
+    }
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectNotInActiveTierError"])
+def test_an_object_that_must_be_restored_first_is_archived_and_not_failed(code: str) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        outcome = await outcome_of({"PUT new/a b": [error(403, code, "restore it")]})
+        assert summary(outcome) == ("archived", None, None, code)
+        assert outcome.message == "restore it"
+
+    scenario()
+
+
+@on_uvloop
+async def test_how_long_a_job_took_is_told() -> None:
+    assert (await outcome_of({"PUT new/a b": [copied("e1")]})).duration_s > 0
+
+
+@pytest.mark.parametrize("lacking", ["missing_source", "source_condition"])
+def test_where_the_source_is_not_checked_by_the_service_it_is_looked_up_first(lacking: str) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        able = Capabilities(**{lacking: False})
+        for answer in (reply(404), reply(412), found("e2")):
+            outcome = await outcome_of({"HEAD old/a b": [answer]}, capabilities=able)
+            assert outcome.result == "changed"
+        replies = {"HEAD old/a b": [found("e1")], "PUT new/a b": [copied("e1")]}
+        assert (await outcome_of(replies, capabilities=able)).evidence is Evidence.ETAG
+
+    scenario()
+
+
+@on_uvloop
+async def test_where_the_source_is_not_checked_a_change_during_the_copy_is_found_by_its_proof() -> None:
+    replies = {
+        "HEAD old/a b": [found("e1"), found("e2"), found("e2")],
+        "PUT new/a b": [copied("e2")],
+        "HEAD new/a b": [found("e2")],
+    }
+    outcome = await outcome_of(replies, capabilities=Capabilities(source_condition=False))
+    assert outcome.result == "changed"
+
+
+@on_uvloop
+async def test_where_the_target_is_not_checked_by_the_service_it_is_looked_up_first() -> None:
+    able = Capabilities(target_condition=False)
+    taken = {"HEAD new/a b": [found("t1", 6), found("t1", 6)], "HEAD old/a b": [found("e1")]}
+    assert (await outcome_of(taken, capabilities=able)).result == "conflict"
+    free: Script = {"HEAD new/a b": [reply(404)], "PUT new/a b": [copied("e1")]}
+    assert (await outcome_of(free, capabilities=able)).result == "copied"
+    replaced: Script = {"HEAD new/a b": [found("t0")], "PUT new/a b": [copied("e1")]}
+    assert (await outcome_of(replaced, JOB._replace(replace_etag="t0"), capabilities=able)).result == "copied"
+
+
+@on_uvloop
+async def test_metadata_and_tags_that_the_service_does_not_carry_are_sent_along() -> None:
+    head = Response(200, {b"etag": b'"e1"', b"content-type": b"image/png", b"x-amz-meta-who": b"ann"}, b"")
+    tags = Response(200, {}, b"<Tagging><TagSet><Tag><Key>a b</Key><Value>1&amp;2</Value></Tag></TagSet></Tagging>")
+    able = Capabilities(metadata=False, tags=False)
+    headers = await sent_headers(source=Recorder(head, tags), capabilities=able)
+    plain = await sent_headers()
+    assert dict(headers.items() - plain.items()) == {
+        "x-amz-metadata-directive": "REPLACE",
+        "content-type": "image/png",
+        "x-amz-meta-who": "ann",
+        "x-amz-tagging-directive": "REPLACE",
+        "x-amz-tagging": "a%20b=1%262",
+    }
+    only_tags = await sent_headers(source=Recorder(head, tags), capabilities=Capabilities(tags=False))
+    assert "x-amz-metadata-directive" not in only_tags
+    assert "content-type" not in only_tags
+
+
+@on_uvloop
+async def test_objects_are_taken_up_no_faster_than_asked() -> None:
+    loop = asyncio.get_running_loop()
+    took = {}
+    async with client_of(answering(lambda _: copied("e1"))) as (client, _, _):
+        for limit in (None, 50.0):
+            began = loop.time()
+            await copy_objects(client, client, numbered(30), lambda _: None, CopyOptions(objects_per_second=limit))
+            took[limit] = loop.time() - began
+    assert took[50.0] > 3 * cast(float, took[None])

@@ -1,0 +1,257 @@
+"""Large objects on a real object store: copied in parts, killed anywhere, resumed, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvloop
+from rehome.s3.client import Client
+from rehome.s3.compare import Evidence
+from rehome.s3.connection import Response
+from rehome.s3.copy import copy_objects
+from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.leftovers import abort_leftovers
+from rehome.s3.uploads import Uploads
+
+from sandbox.seaweedfs import SeaweedFS
+from tests.conftest import Buckets
+
+MIB = 1024**2
+SIZE = 11 * MIB + 3
+OPTIONS = CopyOptions(multipart_threshold=6 * MIB, part_size=5 * MIB)
+FACTS = {
+    "ContentType": "image/png",
+    "CacheControl": "max-age=60",
+    "Metadata": {"owner": "ann", "x": "ü".encode().hex()},
+}
+KEY, TARGET_KEY = "image/big ü+%.png", "avatar/big ü+%.png"
+
+Hook = Callable[[str], Awaitable[None]]
+"""Is told the kind of each request to the target, such as `before complete` and `after part 2`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A pair of buckets, and botocore as the witness."""
+
+    seaweedfs: SeaweedFS
+    buckets: Buckets
+    witness: Any
+    body: bytes
+
+    def put(self, key: str = KEY) -> CopyJob:
+        where = {"Bucket": self.buckets.source, "Key": key}
+        etag = self.witness.put_object(**where, Body=self.body, Tagging="team=web&a=b%20c", **FACTS)["ETag"]
+        return CopyJob(key, etag.strip('"'), len(self.body), TARGET_KEY)
+
+    def copy(
+        self,
+        jobs: Sequence[CopyJob],
+        record: Path | None,
+        hook: Hook | None = None,
+        *,
+        connections: int = 8,
+        clean: bool = False,
+    ) -> list[CopyOutcome]:
+        """One run. clean: what earlier runs left open is aborted at its end"""
+        outcomes: list[CopyOutcome] = []
+
+        async def run() -> None:
+            async with AsyncExitStack() as stack:
+                source = await stack.enter_async_context(Client(self._endpoint(self.buckets.source), connections))
+                target = await stack.enter_async_context(Client(self._endpoint(self.buckets.target), connections))
+                if hook is not None:
+                    _tell(target, hook)
+                uploads = stack.enter_context(Uploads(record))
+                await copy_objects(source, target, iter(jobs), outcomes.append, OPTIONS, uploads)
+                if clean:
+                    assert await abort_leftovers(target, uploads) == []
+                    assert uploads.everything(self.buckets.target) == []
+
+        uvloop.run(run())
+        return outcomes
+
+    def copy_and_die(self, jobs: Sequence[CopyJob], record: Path, at: str, connections: int = 8) -> None:
+        """A run in a process of its own, which is killed at the given moment."""
+
+        async def die(moment: str) -> None:
+            if moment == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        process = multiprocessing.get_context("fork").Process(
+            target=self.copy, args=(jobs, record, die), kwargs={"connections": connections}
+        )
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+
+    def open_uploads(self) -> list[Any]:
+        return list(self.witness.list_multipart_uploads(Bucket=self.buckets.target).get("Uploads", []))
+
+    def assert_moved(self, key: str = TARGET_KEY) -> None:
+        where = {"Bucket": self.buckets.target, "Key": key}
+        found = self.witness.get_object(**where)
+        assert found["Body"].read() == self.body
+        assert {name: found[name] for name in FACTS} == FACTS
+        tags = self.witness.get_object_tagging(**where)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "web", "a": "b c"}
+
+    def _endpoint(self, bucket: str) -> Endpoint:
+        """What `resolve` would find out; it takes longer than most of these tests."""
+        address = urlsplit(self.seaweedfs.endpoint_url)
+        keys = self.seaweedfs.users["migrate"]
+        return Endpoint(
+            scheme="http",
+            host=str(address.hostname),
+            port=int(address.port or 80),
+            base_path=f"/{bucket}",
+            bucket=bucket,
+            region=self.seaweedfs.region,
+            tls=None,
+            credentials=lambda: Credentials(keys.access_key, keys.secret_key),
+        )
+
+
+def _tell(client: Client, hook: Hook) -> None:
+    send = client.request
+    parts = 0
+
+    async def request(method: str, key: str | None, **more: Any) -> Response:
+        nonlocal parts
+        query = dict(more.get("query", ()))
+        kind = f"{method} {' '.join(query)}"
+        if "partNumber" in query:
+            parts += 1
+            kind = f"part {parts}"
+        kind = {"POST uploads": "create", "POST uploadId": "complete"}.get(kind, kind)
+        await hook(f"before {kind}")
+        reply = await send(method, key, **more)
+        await hook(f"after {kind}")
+        return reply
+
+    client.request = request  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="module")
+def witness(seaweedfs: SeaweedFS) -> Any:
+    return seaweedfs.client()
+
+
+@pytest.fixture
+def store(seaweedfs: SeaweedFS, buckets: Buckets, witness: Any) -> Store:
+    return Store(seaweedfs, buckets, witness, os.urandom(SIZE))
+
+
+def test_a_large_object_is_copied_with_all_that_belongs_to_it(store: Store) -> None:
+    (outcome,) = store.copy([store.put()], None)
+    assert (outcome.result, outcome.evidence) == ("copied", Evidence.SIZE)
+    store.assert_moved()
+    assert store.open_uploads() == []
+
+
+def test_a_large_object_that_is_there_already_is_present(store: Store) -> None:
+    job = store.put()
+    assert [outcome.result for outcome in store.copy([job], None)] == ["copied"]
+    assert [(one.result, one.evidence) for one in store.copy([job], None)] == [("present", Evidence.BYTES)]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["before create", "after create", "after part 2", "before complete"],
+)
+def test_killed_anywhere_the_next_run_finishes_and_leaves_no_upload(store: Store, tmp_path: Path, moment: str) -> None:
+    job = store.put()
+    record = tmp_path / "uploads.sqlite"
+    store.copy_and_die([job], record, moment)
+    (outcome,) = store.copy([job], record, clean=True)
+    assert outcome.result == "copied"
+    store.assert_moved()
+    assert store.open_uploads() == []
+
+
+def test_killed_after_the_completion_the_object_is_there_and_nothing_is_left(store: Store, tmp_path: Path) -> None:
+    job = store.put()
+    record = tmp_path / "uploads.sqlite"
+    store.copy_and_die([job], record, "after complete")
+    store.assert_moved()
+    assert [outcome.result for outcome in store.copy([job], record, clean=True)] == ["present"]
+    assert store.open_uploads() == []
+
+
+@pytest.mark.parametrize("moment", ["after create", "after part 2"])
+def test_killed_and_not_wanted_any_more_the_upload_is_aborted(store: Store, tmp_path: Path, moment: str) -> None:
+    record = tmp_path / "uploads.sqlite"
+    store.copy_and_die([store.put()], record, moment)
+    assert len(store.open_uploads()) == 1
+    assert store.copy([], record, clean=True) == []
+    assert store.open_uploads() == []
+
+
+def test_an_upload_resumed_again_and_again_ends_whole(store: Store, tmp_path: Path) -> None:
+    job = store.put()
+    record = tmp_path / "uploads.sqlite"
+    for _ in range(2):
+        store.copy_and_die([job], record, "after part 1", connections=1)
+    assert len(store.open_uploads()) == 1
+    kinds: list[str] = []
+
+    async def note(moment: str) -> None:
+        kinds.append(moment)
+
+    (outcome,) = store.copy([job], record, note, clean=True)
+    assert outcome.result == "copied"
+    assert [kind for kind in kinds if kind.startswith("before ") and "part" in kind] == ["before part 1"]
+    assert "before create" not in kinds
+    store.assert_moved()
+    assert store.open_uploads() == []
+
+
+def test_a_source_that_changes_midway_is_changed_and_leaves_nothing(store: Store) -> None:
+    job = store.put()
+
+    async def overwrite(moment: str) -> None:
+        if moment == "after create":
+            await asyncio.to_thread(
+                store.witness.put_object, Bucket=store.buckets.source, Key=KEY, Body=store.body[::-1]
+            )
+
+    (outcome,) = store.copy([job], None, overwrite)
+    assert outcome.result == "changed"
+    assert store.open_uploads() == []
+    assert "Contents" not in store.witness.list_objects_v2(Bucket=store.buckets.target)
+
+
+def test_a_target_that_is_stored_midway_by_somebody_else_is_not_overwritten(store: Store) -> None:
+    job = store.put()
+    where = {"Bucket": store.buckets.target, "Key": TARGET_KEY}
+
+    async def store_another(moment: str) -> None:
+        if moment == "before complete":
+            await asyncio.to_thread(store.witness.put_object, **where, Body=b"theirs")
+
+    (outcome,) = store.copy([job], None, store_another)
+    assert outcome.result == "conflict"
+    assert store.witness.get_object(**where)["Body"].read() == b"theirs"
+    assert store.open_uploads() == []
+
+
+def test_exactly_the_named_large_object_is_replaced(store: Store) -> None:
+    where = {"Bucket": store.buckets.target, "Key": TARGET_KEY}
+    old = store.witness.put_object(**where, Body=b"old")["ETag"].strip('"')
+    job = store.put()
+    (wrong,) = store.copy([job._replace(replace_etag="0" * 32)], None)
+    assert (wrong.result, store.witness.get_object(**where)["Body"].read()) == ("conflict", b"old")
+    (right,) = store.copy([job._replace(replace_etag=old)], None)
+    assert right.result == "copied"
+    store.assert_moved()

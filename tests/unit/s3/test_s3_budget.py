@@ -1,0 +1,100 @@
+"""Memory that is shared fairly, and never more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from rehome.s3.budget import Budget
+
+from tests.unit.s3.wire import on_uvloop
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Holder:
+    """Holds `size` bytes from when it gets them until `end` is called."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        self._budget = budget
+        self._size = size
+        self._ending = asyncio.Event()
+        self.holds = False
+        self.task = asyncio.create_task(self._hold())
+
+    async def _hold(self) -> None:
+        async with self._budget.hold(self._size):
+            self.holds = True
+            await self._ending.wait()
+
+    async def end(self) -> None:
+        self._ending.set()
+        await self.task
+        await settle()
+
+
+@on_uvloop
+async def test_no_more_than_the_limit_is_held() -> None:
+    budget = Budget(10)
+    first, second, third = (Holder(budget, size) for size in (6, 4, 1))
+    await settle()
+    assert (first.holds, second.holds, third.holds, budget.held) == (True, True, False, 10)
+    await second.end()
+    assert (third.holds, budget.held) == (True, 7)
+    await first.end()
+    await third.end()
+    assert (budget.held, budget.peak) == (0, 10)
+
+
+@on_uvloop
+async def test_a_large_request_is_not_starved_by_small_ones() -> None:
+    budget = Budget(10)
+    first, large, small = (Holder(budget, size) for size in (5, 8, 1))
+    await settle()
+    assert (first.holds, large.holds, small.holds) == (True, False, False)
+    await first.end()
+    assert (large.holds, small.holds) == (True, True)
+    await large.end()
+    await small.end()
+
+
+@on_uvloop
+async def test_what_exceeds_the_limit_is_held_alone() -> None:
+    budget = Budget(10)
+    small, huge, after = (Holder(budget, size) for size in (1, 50, 1))
+    await settle()
+    assert (huge.holds, after.holds) == (False, False)
+    await small.end()
+    assert (huge.holds, after.holds, budget.held) == (True, False, 50)
+    await huge.end()
+    assert (after.holds, budget.held) == (True, 1)
+    await after.end()
+
+
+@on_uvloop
+async def test_a_request_that_is_cancelled_lets_the_next_one_through() -> None:
+    budget = Budget(10)
+    first, second, third = (Holder(budget, size) for size in (5, 8, 5))
+    await settle()
+    second.task.cancel()
+    await settle()
+    assert third.holds
+    await first.end()
+    await third.end()
+    assert budget.held == 0
+
+
+@on_uvloop
+async def test_a_request_that_is_cancelled_just_when_it_is_granted_gives_the_memory_back() -> None:
+    budget = Budget(10)
+    async with budget.hold(10):
+        waiting = Holder(budget, 10)
+        await settle()
+    assert budget.held == 10
+    waiting.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting.task
+    assert (waiting.holds, budget.held) == (False, 0)

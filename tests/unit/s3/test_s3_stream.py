@@ -1,0 +1,575 @@
+"""What becomes of a streamed object, for every way its two services can answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import pytest
+from rehome.s3.budget import Budget
+from rehome.s3.capabilities import Capabilities
+from rehome.s3.client import Client
+from rehome.s3.compare import Evidence
+from rehome.s3.copy import copy_objects
+from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.multipart import Gate, Shared, even_parts
+from rehome.s3.stream import stream_one
+from rehome.s3.stream_parts import COPIES_HELD, PartSender
+from rehome.s3.target_headers import TargetHeaders
+from rehome.s3.uploads import Uploads
+
+from tests.unit.s3.wire import Handler, Wire, client_of, error, on_uvloop, reply
+
+BODY = b"12345"
+MEBIBYTE = 1024**2
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def base64_md5(body: bytes) -> str:
+    return b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+ETAG = md5(BODY)
+JOB = CopyJob("old/a b", ETAG, len(BODY), "new/a b")
+STREAM = CopyOptions(method="stream")
+NO_TAGS = error(404, "NoSuchTagSet")
+PRECONDITION = error(412, "PreconditionFailed")
+STORED = reply(200, etag=f'"{ETAG}"')
+CUT = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n12"
+
+Script = Mapping[str, Sequence[bytes | None]]
+
+
+def content(body: bytes = BODY, etag: str | None = None, **headers: str) -> bytes:
+    """A reply to GET."""
+    return reply(200, body, etag=f'"{etag or md5(body)}"', **headers)
+
+
+def found(etag: str, size: int = 5, **headers: str) -> bytes:
+    """A reply to HEAD."""
+    return reply(200, etag=f'"{etag}"', **headers).replace(b"content-length: 0", b"content-length: %d" % size)
+
+
+def tagged(**tags: str) -> bytes:
+    pairs = "".join(f"<Tag><Key>{key}</Key><Value>{value}</Value></Tag>" for key, value in tags.items())
+    return reply(200, f"<Tagging><TagSet>{pairs}</TagSet></Tagging>".encode())
+
+
+def kind_of(request: bytes) -> str:
+    """Verb, key and what is asked about it: `GET old/a b?tagging=`."""
+    verb, path = request.split(b" ")[:2]
+    return f"{verb.decode()} {unquote(path.decode()).removeprefix('/bucket/')}"
+
+
+def answering(replies: Script) -> Handler:
+    """The replies to each kind of request in turn; None closes the connection, and so does the end of `CUT`."""
+    left = {kind: iter(values) for kind, values in replies.items()}
+
+    async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        if kind.endswith("?tagging=") and kind not in left:
+            writer.write(NO_TAGS)
+            return
+        data = next(left[kind])
+        if data is not None:
+            writer.write(data)
+            await writer.drain()
+        if data is None or data is CUT:
+            writer.close()
+
+    return handle
+
+
+class Services(NamedTuple):
+    source: Client
+    target: Client
+    asked: Wire
+    told: Wire
+
+
+@asynccontextmanager
+async def services(source: Script | Handler, target: Script | Handler) -> AsyncIterator[Services]:
+    """Two scripted services at ports of their own."""
+    handlers = [answering(one) if isinstance(one, Mapping) else one for one in (source, target)]
+    async with client_of(handlers[0]) as (reading, asked, _), client_of(handlers[1]) as (writing, told, _):
+        yield Services(reading, writing, asked, told)
+
+
+async def outcome_of(
+    source: Script | Handler, target: Script | Handler, job: CopyJob = JOB, options: CopyOptions = STREAM
+) -> CopyOutcome:
+    outcomes: list[CopyOutcome] = []
+    async with services(source, target) as both:
+        await copy_objects(both.source, both.target, iter([job]), outcomes.append, options)
+    (outcome,) = outcomes
+    return outcome
+
+
+def summary(outcome: CopyOutcome) -> tuple[object, ...]:
+    return outcome.result, outcome.target_etag, outcome.evidence, outcome.error
+
+
+@on_uvloop
+async def test_content_metadata_and_tags_are_read_from_one_service_and_written_to_the_other() -> None:
+    facts = {"content_type": "image/png", "cache_control": "max-age=60", "x_amz_meta_owner": "änn"}
+    source = {
+        "GET old/a b": [content(**facts, content_encoding="aws-chunked,gzip", x_amz_tagging_count="2")],
+        "GET old/a b?tagging=": [tagged(team="web &amp; co", x="1")],
+    }
+    outcomes: list[CopyOutcome] = []
+    async with services(source, {"PUT new/a b": [STORED]}) as both:
+        await copy_objects(both.source, both.target, iter([JOB]), outcomes.append, STREAM)
+    assert summary(outcomes[0]) == ("copied", ETAG, Evidence.ETAG, None)
+    (put,) = both.told.requests
+    get = next(request for request in both.asked.requests if b"tagging" not in request)
+    assert f'\r\nif-match: "{ETAG}"\r\n'.encode() in get
+    head, _, body = put.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert body == BODY
+    assert {
+        "if-none-match: *",
+        "content-type: image/png",
+        "cache-control: max-age=60",
+        "content-encoding: gzip",
+        "x-amz-meta-owner: änn",
+        "x-amz-tagging: team=web%20%26%20co&x=1",
+        f"content-md5: {base64_md5(BODY)}",
+        f"x-amz-content-sha256: {hashlib.sha256(BODY).hexdigest()}",
+    } <= set(lines)
+
+
+@on_uvloop
+async def test_exactly_the_named_target_object_is_replaced() -> None:
+    async with services({"GET old/a b": [content()]}, {"PUT new/a b": [STORED]}) as both:
+        job = JOB._replace(replace_etag="t0", storage_class="STANDARD_IA")
+        await copy_objects(both.source, both.target, iter([job]), lambda _: None, STREAM)
+    (put,) = both.told.requests
+    assert b'\r\nif-match: "t0"\r\n' in put
+    assert b"if-none-match" not in put
+    assert b"\r\nx-amz-storage-class: STANDARD_IA\r\n" in put
+
+
+@on_uvloop
+async def test_an_empty_object_is_streamed() -> None:
+    nothing = md5(b"")
+    target = {"PUT new/a b": [reply(200, etag=f'"{nothing}"')]}
+    outcome = await outcome_of({"GET old/a b": [content(b"")]}, target, JOB._replace(etag=nothing, size=0))
+    assert summary(outcome) == ("copied", nothing, Evidence.ETAG, None)
+
+
+@pytest.mark.parametrize("key", ["old/a+b%20?&#;=.png", "old/ümläut-日本語 😀", "old/bell\x07'\"<>", "old/~$,:@!*()"])
+def test_odd_keys_are_asked_for_as_they_are(key: str) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
+            path, _, query = request.split(b" ")[1].partition(b"?")
+            assert unquote(path.decode()) == f"/bucket/{key}"
+            writer.write(NO_TAGS if query else content())
+
+        async def target(request: bytes, writer: asyncio.StreamWriter) -> None:
+            assert unquote(request.split(b" ")[1].decode()) == f"/bucket/new{key}"
+            writer.write(STORED)
+
+        job = JOB._replace(source_key=key, target_key=f"new{key}")
+        assert (await outcome_of(source, target, job)).result == "copied"
+
+    scenario()
+
+
+@pytest.mark.parametrize("answer", [PRECONDITION, error(404, "NoSuchKey"), content(etag="another")])
+def test_a_source_that_changed_or_went_since_the_listing_is_changed_and_nothing_is_written(answer: bytes) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        outcome = await outcome_of({"GET old/a b": [answer]}, {})
+        assert (outcome.result, outcome.error) == (
+            "changed",
+            "NoSuchKey" if b"NoSuchKey" in answer else "PreconditionFailed",
+        )
+
+    scenario()
+
+
+@on_uvloop
+async def test_an_archived_source_is_archived() -> None:
+    outcome = await outcome_of({"GET old/a b": [error(403, "InvalidObjectState")]}, {})
+    assert (outcome.result, outcome.error) == ("archived", "InvalidObjectState")
+
+
+@on_uvloop
+async def test_tags_that_may_not_be_read_fail_and_name_the_right() -> None:
+    source = {"GET old/a b": [content()], "GET old/a b?tagging=": [error(403, "AccessDenied", "no")]}
+    outcome = await outcome_of(source, {})
+    assert (outcome.result, outcome.error) == ("failed", "AccessDenied")
+    assert "s3:GetObjectTagging" in str(outcome.message)
+
+
+@pytest.mark.parametrize("answer", [error(501, "NotImplemented"), error(405, "MethodNotAllowed"), NO_TAGS])
+def test_a_service_that_knows_no_tags_has_none(answer: bytes) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        source = {"GET old/a b": [content()], "GET old/a b?tagging=": [answer]}
+        assert (await outcome_of(source, {"PUT new/a b": [STORED]})).result == "copied"
+
+    scenario()
+
+
+@on_uvloop
+async def test_tags_that_no_header_takes_are_stored_afterwards() -> None:
+    tags = {f"k{number}": "v" * 250 for number in range(10)}
+    source = {"GET old/a b": [content()], "GET old/a b?tagging=": [tagged(**tags)]}
+    target = {"PUT new/a b": [STORED], "PUT new/a b?tagging=": [reply(200)]}
+    assert (await outcome_of(source, target)).result == "copied"
+
+
+@on_uvloop
+async def test_tags_that_could_not_be_stored_afterwards_are_told() -> None:
+    tags = {f"k{number}": "v" * 250 for number in range(10)}
+    source = {"GET old/a b": [content()], "GET old/a b?tagging=": [tagged(**tags)]}
+    target = {"PUT new/a b": [STORED], "PUT new/a b?tagging=": [error(403, "AccessDenied", "no")]}
+    outcome = await outcome_of(source, target)
+    assert (outcome.result, outcome.message) == ("failed", "the object is copied, but without its tags: no")
+
+
+@on_uvloop
+async def test_a_read_that_breaks_off_is_begun_anew_and_nothing_is_sent_twice() -> None:
+    async with services({"GET old/a b": [CUT, CUT, content()]}, {"PUT new/a b": [STORED]}) as both:
+        outcomes: list[CopyOutcome] = []
+        await copy_objects(both.source, both.target, iter([JOB]), outcomes.append, STREAM)
+    assert summary(outcomes[0]) == ("copied", ETAG, Evidence.ETAG, None)
+    (put,) = both.told.requests
+    assert put.endswith(b"\r\n\r\n" + BODY)
+
+
+@on_uvloop
+async def test_a_read_that_always_breaks_off_fails_and_writes_nothing() -> None:
+    outcome = await outcome_of({"GET old/a b": [CUT] * 10}, {})
+    assert (outcome.result, outcome.error) == ("failed", "ConnectionBroken")
+
+
+@pytest.mark.parametrize("body", [b"1234", b"123456", b""])
+def test_content_of_another_length_than_listed_is_not_written(body: bytes) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        outcome = await outcome_of({"GET old/a b": [content(body, ETAG)]}, {})
+        assert (outcome.result, outcome.error) == ("failed", "WrongLength")
+
+    scenario()
+
+
+@on_uvloop
+async def test_content_that_was_damaged_on_its_way_is_read_again() -> None:
+    source = {"GET old/a b": [content(b"1X345", ETAG), content()]}
+    assert (await outcome_of(source, {"PUT new/a b": [STORED]})).result == "copied"
+
+
+@on_uvloop
+async def test_content_that_its_own_etag_contradicts_is_never_written() -> None:
+    outcome = await outcome_of({"GET old/a b": [content(b"1X345", ETAG)] * 2}, {})
+    assert (outcome.result, outcome.error) == ("failed", "ContentDiffers")
+
+
+@on_uvloop
+async def test_a_put_whose_reply_was_lost_is_copied_not_present() -> None:
+    source = {"GET old/a b": [content()], "HEAD old/a b": [found(ETAG)]}
+    target = {"PUT new/a b": [None, PRECONDITION], "HEAD new/a b": [found(ETAG)]}
+    outcome = await outcome_of(source, target)
+    assert (*summary(outcome), outcome.attempts) == ("copied", ETAG, Evidence.ETAG, None, 2)
+
+
+@on_uvloop
+async def test_a_target_with_the_same_content_is_present_and_one_with_other_content_a_conflict() -> None:
+    for etag, size, result in ((ETAG, 5, "present"), ("t1", 6, "conflict")):
+        source = {"GET old/a b": [content()], "HEAD old/a b": [found(ETAG)]}
+        target = {"PUT new/a b": [PRECONDITION], "HEAD new/a b": [found(etag, size)]}
+        assert (await outcome_of(source, target)).result == result
+
+
+@on_uvloop
+async def test_a_target_that_is_busy_is_asked_again() -> None:
+    target = {"PUT new/a b": [error(503, "SlowDown"), error(500, "InternalError"), STORED]}
+    outcome = await outcome_of({"GET old/a b": [content()]}, target)
+    assert (outcome.result, outcome.attempts) == ("copied", 3)
+
+
+@on_uvloop
+async def test_a_target_that_ignores_the_condition_is_looked_at_first() -> None:
+    able = CopyOptions(method="stream", capabilities=Capabilities(put_condition=False))
+    source = {"HEAD old/a b": [found(ETAG)]}
+    outcome = await outcome_of(source, {"HEAD new/a b": [found("t1", 6), found("t1", 6)]}, options=able)
+    assert (outcome.result, outcome.attempts) == ("conflict", 0)
+    free = await outcome_of(
+        {"GET old/a b": [content()]}, {"HEAD new/a b": [reply(404)], "PUT new/a b": [STORED]}, options=able
+    )
+    assert free.result == "copied"
+
+
+KMS = {"x_amz_server_side_encryption": "aws:kms"}
+CRC = b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode()
+CRC32 = {"x_amz_checksum_crc32": CRC, "x_amz_checksum_type": "FULL_OBJECT"}
+CRC64 = {"x_amz_checksum_crc64nvme": "AAAAAAAAAAA=", "x_amz_checksum_type": "FULL_OBJECT"}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "evidence"),
+    [
+        pytest.param({}, {"etag": '"k1"', **KMS}, Evidence.BYTES, id="plain to KMS"),
+        pytest.param({"etag": "k0", **KMS, **CRC32}, {"etag": f'"{ETAG}"'}, Evidence.CHECKSUM, id="a known checksum"),
+        pytest.param({"etag": "k0", **KMS, **CRC64}, {"etag": '"k1"', **KMS, **CRC64}, Evidence.CHECKSUM, id="theirs"),
+        pytest.param({"etag": "k0", **KMS}, {"etag": f'"{ETAG}"'}, Evidence.SIZE, id="nothing said"),
+        pytest.param(
+            {"etag": "0" * 32, **CRC32}, {"etag": f'"{ETAG}"'}, Evidence.CHECKSUM, id="an ETag that is no MD5"
+        ),
+    ],
+)
+def test_what_proves_content_whose_etags_cannot_be_compared(
+    source: dict[str, str], target: dict[str, str], evidence: Evidence
+) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        facts = dict(source)
+        etag = facts.pop("etag", ETAG)
+        outcome = await outcome_of(
+            {"GET old/a b": [content(BODY, etag, **facts)]},
+            {"PUT new/a b": [reply(200, **target)]},
+            JOB._replace(etag=etag),
+        )
+        assert summary(outcome) == ("copied", target["etag"].strip('"'), evidence, None)
+
+    scenario()
+
+
+@on_uvloop
+async def test_the_target_is_told_the_checksum_that_cannot_be_computed_here() -> None:
+    source = {"GET old/a b": [content(BODY, "k0", **KMS, **CRC64)]}
+    async with services(source, {"PUT new/a b": [reply(200, etag=f'"{ETAG}"')]}) as both:
+        await copy_objects(both.source, both.target, iter([JOB._replace(etag="k0")]), lambda _: None, STREAM)
+    assert b"\r\nx-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\n" in both.told.requests[0]
+
+
+@on_uvloop
+async def test_a_checksum_that_the_content_has_not_forbids_writing_it() -> None:
+    wrong = {**CRC32, "x_amz_checksum_crc32": "AAAAAA=="}
+    source = {"GET old/a b": [content(BODY, "k0", **KMS, **wrong)] * 2}
+    outcome = await outcome_of(source, {}, JOB._replace(etag="k0"))
+    assert (outcome.result, outcome.error) == ("failed", "ContentDiffers")
+
+
+@on_uvloop
+async def test_a_target_with_another_checksum_than_the_source_is_never_called_copied() -> None:
+    source = {"GET old/a b": [content(BODY, "k0", **KMS, **CRC64)]}
+    other = {**CRC64, "x_amz_checksum_crc64nvme": "AAAAAAAAAAE="}
+    outcome = await outcome_of(
+        source, {"PUT new/a b": [reply(200, etag='"k1"', **KMS, **other)]}, JOB._replace(etag="k0")
+    )
+    assert summary(outcome) == ("failed", "k1", None, "ContentDiffers")
+
+
+@on_uvloop
+async def test_a_target_that_names_another_digest_is_read_and_never_believed() -> None:
+    for stored, result in ((BODY, "copied"), (b"1234X", "failed")):
+        source = {"GET old/a b": [content(), content()], "HEAD old/a b": [found(ETAG)]}
+        other = "f" * 32
+        target = {
+            "PUT new/a b": [reply(200, etag=f'"{other}"')],
+            "HEAD new/a b": [found(other)],
+            "GET new/a b": [content(stored, other)],
+        }
+        outcome = await outcome_of(source, target)
+        assert (outcome.result, outcome.evidence) == (result, Evidence.BYTES if result == "copied" else None)
+
+
+LARGE = bytes(range(256)) * (17 * MEBIBYTE // 256) + b"tail"
+LARGE_JOB = CopyJob("old/big", md5(LARGE), len(LARGE), "new/big")
+
+
+class LargeSource:
+    """A service with one large object."""
+
+    def __init__(self, body: bytes = LARGE, etag: str = LARGE_JOB.etag, part_size: int = 0) -> None:
+        self.body = body
+        self.etag = etag
+        self.part_size = part_size
+        self.cuts = 0
+        self.ranges: list[tuple[int, int]] = []
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        if kind.endswith("?tagging="):
+            writer.write(tagged(team="web"))
+        elif kind.endswith("?partNumber=1"):
+            writer.write(found(self.etag, self.part_size or len(self.body)))
+        elif kind.startswith("HEAD"):
+            writer.write(found(self.etag, len(self.body), content_type="image/png"))
+        else:
+            assert f'\r\nif-match: "{self.etag}"\r\n'.encode() in request
+            asked = next(line for line in request.split(b"\r\n") if line.startswith(b"range: bytes="))
+            first, last = (int(number) for number in asked[13:].split(b"-"))
+            self.ranges.append((first, last))
+            answer = reply(206, self.body[first : last + 1], etag=f'"{self.etag}"')
+            if self.cuts:
+                self.cuts -= 1
+                writer.write(answer[: len(answer) // 2])
+                await writer.drain()
+                writer.close()
+            else:
+                writer.write(answer)
+
+
+class LargeTarget:
+    """A service that takes an upload in parts."""
+
+    def __init__(self) -> None:
+        self.parts: dict[int, bytes] = {}
+        self.created: bytes = b""
+        self.completed: bytes = b""
+        self.aborted = False
+        self.damaging = False
+        self.refused = 0
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        head, _, body = request.partition(b"\r\n\r\n")
+        if kind.startswith("HEAD"):
+            writer.write(reply(404))
+        elif kind.endswith("?uploads="):
+            self.created = head
+            writer.write(reply(200, b"<R><UploadId>u1</UploadId></R>"))
+        elif kind.startswith("PUT"):
+            number = int(kind.partition("partNumber=")[2].partition("&")[0])
+            if number == self.refused:
+                writer.write(error(500, "InternalError"))
+                return
+            assert f"\r\ncontent-md5: {base64_md5(body)}\r\n".encode() in head
+            self.parts[number] = body
+            writer.write(reply(200, etag=f'"{"0" * 32 if self.damaging else md5(body)}"'))
+        elif kind.startswith("POST"):
+            self.completed = head
+            etag = composite([self.parts[number] for number in sorted(self.parts)])
+            result = f"<CompleteMultipartUploadResult><ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>"
+            writer.write(reply(200, result.encode()))
+        elif kind.startswith("DELETE"):
+            self.aborted = True
+            writer.write(reply(204))
+        else:
+            writer.write(error(404, "NoSuchUpload") if self.aborted else self._listed())
+
+    def _listed(self) -> bytes:
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><Size>{len(part)}</Size><ETag>{md5(part)}</ETag></Part>"
+            for number, part in self.parts.items()
+        )
+        return reply(200, f"<ListPartsResult>{parts}</ListPartsResult>".encode())
+
+
+def composite(parts: Sequence[bytes]) -> str:
+    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+    return f"{md5(digests)}-{len(parts)}"
+
+
+@on_uvloop
+async def test_a_large_object_goes_in_parts_and_is_proven_by_the_digests_of_both_ends() -> None:
+    source, target = LargeSource(), LargeTarget()
+    outcome = await outcome_of(source, target, LARGE_JOB)
+    assert (outcome.result, outcome.evidence) == ("copied", Evidence.BYTES)
+    assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
+    assert [len(target.parts[number]) for number in sorted(target.parts)] == [8 * MEBIBYTE, 8 * MEBIBYTE, MEBIBYTE + 4]
+    assert b"\r\ncontent-type: image/png\r\n" in target.created
+    assert b"\r\nx-amz-tagging: team=web\r\n" in target.created
+    assert b"\r\nif-none-match: *\r\n" in target.completed
+
+
+@on_uvloop
+async def test_the_parts_of_the_source_are_kept_so_that_the_etag_comes_out_equal() -> None:
+    step = 5 * MEBIBYTE
+    body = LARGE[: 12 * MEBIBYTE]
+    etag = composite([body[start : start + step] for start in range(0, len(body), step)])
+    source, target = LargeSource(body, etag, step), LargeTarget()
+    outcome = await outcome_of(source, target, LARGE_JOB._replace(etag=etag, size=len(body)))
+    assert summary(outcome) == ("copied", etag, Evidence.ETAG, None)
+
+
+@on_uvloop
+async def test_a_part_whose_read_breaks_off_is_read_anew() -> None:
+    source, target = LargeSource(), LargeTarget()
+    source.cuts = 2
+    assert (await outcome_of(source, target, LARGE_JOB)).result == "copied"
+    assert len(source.ranges) == 3 + 2
+
+
+@on_uvloop
+async def test_an_object_whose_parts_do_not_add_up_to_its_etag_is_never_completed() -> None:
+    source, target = LargeSource(LARGE[:-1] + b"X"), LargeTarget()
+    outcome = await outcome_of(source, target, LARGE_JOB)
+    assert (outcome.result, outcome.error) == ("failed", "ContentDiffers")
+    assert (target.completed, target.aborted) == (b"", True)
+
+
+@on_uvloop
+async def test_a_part_that_the_target_has_with_another_digest_ends_the_upload() -> None:
+    source, target = LargeSource(), LargeTarget()
+    target.damaging = True
+    outcome = await outcome_of(source, target, LARGE_JOB)
+    assert (outcome.result, outcome.error) == ("failed", "BadDigest")
+    assert (target.completed, target.aborted) == (b"", True)
+
+
+@on_uvloop
+async def test_an_upload_that_broke_off_is_resumed_and_what_was_not_read_again_is_not_called_proven() -> None:
+    source, target = LargeSource(), LargeTarget()
+    target.refused = 3
+    outcomes: list[CopyOutcome] = []
+    uploads = Uploads(None)
+    async with services(source, target) as both:
+        await copy_objects(both.source, both.target, iter([LARGE_JOB]), outcomes.append, STREAM, uploads)
+        target.refused = 0
+        target.parts.pop(2, None)
+        source.ranges.clear()
+        shared = Shared(Gate(2), TargetHeaders(both.source, both.target, STREAM))
+        resumed = await stream_one(both.source, both.target, LARGE_JOB, STREAM, uploads, shared)
+    assert (outcomes[0].result, outcomes[0].error) == ("failed", "InternalError")
+    assert sorted(source.ranges) == [(8 * MEBIBYTE, 16 * MEBIBYTE - 1), (16 * MEBIBYTE, len(LARGE) - 1)]
+    assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
+    assert (resumed.result, resumed.evidence) == ("copied", Evidence.SIZE)
+
+
+@on_uvloop
+async def test_parts_that_come_in_another_order_than_theirs_do_not_wait_for_each_other_for_ever() -> None:
+    source, target = LargeSource(), LargeTarget()
+    parts = even_parts(len(LARGE), 8 * MEBIBYTE)
+    async with services(source, target) as both:
+        memory = Budget(COPIES_HELD * parts[0].size)
+        send = PartSender(
+            both.source, both.target, LARGE_JOB, memory, {"md5": bytes.fromhex(LARGE_JOB.etag)}, len(parts)
+        )
+        await asyncio.gather(*[send("u1", part) for part in reversed(parts)])
+    assert (send.evidence, memory.held) == (Evidence.BYTES, 0)
+    assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
+
+
+@pytest.mark.parametrize("limit", [1, 16 * MEBIBYTE, 40 * MEBIBYTE])
+def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_under_way(limit: int) -> None:
+    """Also with too little for a single part, and for two whose digests wait for each other."""
+
+    @on_uvloop
+    async def scenario() -> None:
+        memory = Budget(limit)
+        async with services(LargeSource(), LargeTarget()) as both:
+            shared = Shared(Gate(4), TargetHeaders(both.source, both.target, STREAM))
+            streams = [
+                stream_one(both.source, both.target, LARGE_JOB, STREAM, Uploads(None), shared, memory) for _ in range(3)
+            ]
+            outcomes = await asyncio.gather(*streams)
+        assert {outcome.result for outcome in outcomes} == {"copied"}
+        assert memory.peak <= max(limit, 16 * MEBIBYTE)
+        assert memory.held == 0
+
+    scenario()
