@@ -48,7 +48,7 @@ lists:
 
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.plan import emptiness, make_plan, refusals
-from ansible.module_utils.rehome.report import OUTCOME_LISTS, PLAN_LISTS, plan_lines
+from ansible.module_utils.rehome.report import OUTCOME_LISTS, VERIFY_LISTS, plan_lines
 from ansible.module_utils.rehome.scan import scan
 from ansible.module_utils.rehome.verify import problems
 
@@ -62,7 +62,7 @@ def work(stage: Stage) -> dict[str, object]:
         counts = plan.counts()
         lists = stage.report(
             catalog,
-            PLAN_LISTS | OUTCOME_LISTS,
+            VERIFY_LISTS | OUTCOME_LISTS,
             **counts,
             plan_sha256=plan.sha256,
             # a real run is not over with its plan: it keeps the problem that it began with

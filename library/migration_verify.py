@@ -34,6 +34,18 @@ objects_compared:
   description: How many source objects were held against the target's.
   returned: success
   type: int
+objects_sampled:
+  description: How many objects were read on both sides and compared byte by byte.
+  returned: success
+  type: int
+objects_differing:
+  description: How many of those differ.
+  returned: success
+  type: int
+objects_weak:
+  description: How many objects of ours nothing but their size speaks for.
+  returned: success
+  type: int
 rows_compared:
   description: How many rows under the map were held against the objects.
   returned: success
@@ -45,7 +57,7 @@ lists:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.report import PLAN_LISTS
+from ansible.module_utils.rehome.report import VERIFY_LISTS
 from ansible.module_utils.rehome.verify import verify
 
 
@@ -56,7 +68,7 @@ def work(stage: Stage) -> dict[str, object]:
         # on its own, it is also the only one to count what is there
         alone = not stage.summary().facts["plan_sha256"]
         there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}
-        lists = stage.report(catalog, PLAN_LISTS, **(there | facts))
+        lists = stage.report(catalog, VERIFY_LISTS, **(there | facts))
     return {"changed": False, **facts, "lists": lists}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_batch_copy
-short_description: Copy the objects of a plan inside S3, and verify each
+short_description: Copy the objects of a plan, and verify each
 description:
-  - Copies what the plan of the same run calls to copy, server-side, each object under conditions on both ends.
+  - Copies what the plan of the same run calls to copy, each object under conditions on both ends. The service copies
+    where it can; otherwise objects are read from one service and written to the other.
   - Nothing in the target is replaced unless the policy for conflicts is V(overwrite); nothing is ever deleted.
+  - Asks for archived objects to be restored, where O(settings.restore) says so.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
@@ -37,6 +39,7 @@ lists:
 from ansible.module_utils.rehome.copying import CopyCounts, copy_planned, objects_to_copy
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.report import OUTCOME_LISTS
+from ansible.module_utils.rehome.restoring import restore_archived
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -52,9 +55,12 @@ def work(stage: Stage) -> dict[str, object]:
         try:
             with stage.stoppable() as stopping:
                 copy_planned(stage.settings, catalog, stage.progress, done, stopping)
+                restores = restore_archived(stage.settings, catalog, stage.progress)
         finally:
-            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts())
-    return {"changed": done.copied > 0, "counts": done.counts(), "lists": lists, "diff": diff}
+            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts(), copy_method=done.method)
+        stage.summary().add(**restores.counts())
+    changed = done.copied > 0 or restores.requested > 0
+    return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":

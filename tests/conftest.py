@@ -16,6 +16,7 @@ from sandbox.postgresql import PostgreSQL
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.server import Server
 from sandbox.sqlite import SQLite
+from tests.moto_server import Moto
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
@@ -34,6 +35,12 @@ ACTIONS = {
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A private object store: `.endpoint_url`, `.region`, `.users[name].access_key`, `.client(name)`."""
     yield from _running(SeaweedFS(tmp_path_factory.mktemp("servers") / "seaweedfs", ACTIONS))
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """A private S3 that ignores conditions on copies and takes keys that the object store refuses."""
+    yield from _running(Moto(tmp_path_factory.mktemp("servers") / "moto"))
 
 
 @pytest.fixture(scope="session")

@@ -23,21 +23,30 @@ OPEN_PATIENCE_S = 15.0
 OPEN_EVERY_S = 0.2
 """DuckDB's lock cannot be waited for, only asked for again."""
 BATCH_ROWS = 5_000
+FILL_ROWS = 10_000
+SEPARATORS = ("\x1f", "\x1e", "\x00")
+"""Characters that hardly a text has; a text that has them all goes over in another way."""
 
 SCHEMA = """
 CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 CREATE TABLE source_objects (
-    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, unroutable VARCHAR);
+    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR,
+    tier VARCHAR, unroutable VARCHAR);
 CREATE TABLE target_objects (rest VARCHAR, size BIGINT, etag VARCHAR);
 CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
 CREATE TABLE reference_rows (
     reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
 CREATE TABLE outcomes (
-    rest VARCHAR, result VARCHAR, size BIGINT, evidence VARCHAR, attempts INTEGER, error VARCHAR, message VARCHAR);
+    rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, attempts INTEGER,
+    duration_s DOUBLE, error VARCHAR, message VARCHAR, part INTEGER);
+CREATE TABLE differing (rest VARCHAR, etag VARCHAR, target_etag VARCHAR);
+CREATE TABLE restores (rest VARCHAR, restore VARCHAR);
+CREATE TABLE unrestored (rest VARCHAR, error VARCHAR, message VARCHAR);
 CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
 CREATE TABLE refused_rows (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR);
 """
-"""compared.evidence is NULL where the contents differ; reference_rows.key is the row's key as a JSON list."""
+"""compared.evidence is NULL where the contents differ; reference_rows.key is the row's key as a JSON list; rows of
+outcomes with one `part` go into one file."""
 
 
 class Catalog:
@@ -84,12 +93,31 @@ class Catalog:
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
     def append(self, table: str, rows: Sequence[Sequence[object]]) -> None:
-        """Append rows to a table. As lists through `unnest`: `executemany` is 300 times slower."""
+        """Append rows to a table."""
         if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            # one SELECT zips its unnests; a column of nothing but NULLs has no type of its own, the table gives it
-            marks = ", ".join(["unnest(?)"] * len(columns))
-            self._connection.execute(f"INSERT INTO {table} SELECT {marks}", columns)
+            self.append_columns(table, tuple(zip(*rows, strict=True)))
+
+    def append_columns(self, table: str, columns: Sequence[Sequence[object]]) -> None:
+        """Append rows that are given as columns of equal length, one for each of the table's, in its order.
+
+        A statement costs as much as hundreds of rows: `Filling` gathers small batches.
+        """
+        count = len(columns[0])
+        if any(len(column) != count for column in columns):
+            raise ValueError("columns of different lengths")
+        if not count:
+            return
+        # One SELECT zips its unnests, and repeats its constants beside them; `executemany` is 300 times slower.
+        parts = [_term(column) for column in columns]
+        if not any(term.startswith("unnest") for term, _ in parts):
+            parts[0] = _as_list(columns[0])
+        terms, values = zip(*parts, strict=True)
+        parameters = [value for pair in values for value in pair]
+        self._connection.execute(f"INSERT INTO {table} SELECT {', '.join(terms)}", parameters)
+
+    def filling(self, table: str) -> Filling:
+        """A context in which a table is filled by columns, batch after batch."""
+        return Filling(self, table)
 
     def run(self, statement: str, values: Values = ()) -> None:
         """Execute a statement that answers nothing."""
@@ -113,6 +141,60 @@ class Catalog:
             names = [column[0] for column in cursor.description or ()]
             while rows := cursor.fetchmany(batch):
                 yield names, rows
+
+
+class Filling:
+    """Appends columns to a table a few thousand rows at a time.
+
+    The rows are all in the table once the context is left, also by an exception: what was seen was seen.
+    """
+
+    def __init__(self, catalog: Catalog, table: str) -> None:
+        self._catalog = catalog
+        self._table = table
+        self._columns: list[list[object]] = []
+
+    def __enter__(self) -> Filling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def append(self, *columns: Sequence[object]) -> None:
+        """Append rows, as `Catalog.append_columns`."""
+        if not self._columns:
+            self._columns = [[] for _ in columns]
+        for gathered, column in zip(self._columns, columns, strict=True):
+            gathered.extend(column)
+        if len(self._columns[0]) >= FILL_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        gathered, self._columns = self._columns, []
+        if gathered:
+            self._catalog.append_columns(self._table, gathered)
+
+
+def _term(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
+    """A column as an SQL term and its parameters.
+
+    Text goes over as one string that DuckDB splits: to hand over a list costs DuckDB's binding a value for each.
+    """
+    first = column[0]
+    if column.count(first) == len(column):
+        return "?", (first,)
+    if isinstance(first, str) and None not in column:
+        text: Sequence[str] = column  # type: ignore[assignment] # a column holds values of one type
+        for separator in SEPARATORS:
+            joined = separator.join(text)
+            if joined.count(separator) == len(text) - 1:
+                return "unnest(string_split(?, ?))", (joined, separator)
+    return _as_list(column)
+
+
+def _as_list(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
+    return "unnest(?)", (column if isinstance(column, list) else list(column),)
 
 
 def _remove(path: Path) -> None:

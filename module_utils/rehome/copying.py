@@ -1,28 +1,37 @@
-"""Work through a plan's copy queue, and keep what happened to each object in the catalog."""
+"""Work through a plan's copy queue, and keep what happened to each object."""
 
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import uvloop
 
 from .catalog import Catalog
+from .copy_method import choose_method, copy_options
 from .errors import RehomeError
+from .outcomes import Outcomes
 from .progress import Progress
 from .s3.client import Client
+from .s3.compare import Evidence
 from .s3.copy import copy_objects
 from .s3.endpoint import resolve
 from .s3.errors import S3StopError
-from .s3.job import CopyJob, CopyOutcome
+from .s3.job import CopyJob, CopyMethod, CopyOutcome
+from .s3.leftovers import abort_leftovers
+from .s3.uploads import Uploads
+from .services import known_capabilities
 from .settings import Settings
 
-FLUSH_OUTCOMES = 1_000
+UPLOADS_FILE = "uploads.sqlite"
+SHUFFLE_WINDOW = 10_000
+"""Jobs are taken out of so many in random order: sorted keys would all ask one partition of the service at a time."""
 
 QUEUE = """
-SELECT rest, size, etag, CASE WHEN class = 'conflict' THEN target_etag END FROM objects
+SELECT rest, size, etag, CASE WHEN class = 'conflict' THEN target_etag END, storage_class FROM objects
 WHERE class = 'to_copy' OR (class = 'conflict' AND ?)
 """
 
@@ -35,64 +44,42 @@ class CopyCounts:
     present: the target had them by the time of the copy, with the same content
     conflict: the target had them by then, with other content
     changed: overwritten or deleted in the source since the plan; a later run finds them
+    archived: must be restored before they can be read, which only the attempt showed
     failed: refused by S3 for a reason of their own
+    weak: of those copied, the ones that nothing but their size speaks for
+    method: how they were copied; None where there was nothing to copy
     """
 
     copied: int = 0
     present: int = 0
     conflict: int = 0
     changed: int = 0
+    archived: int = 0
     failed: int = 0
+    weak: int = 0
     bytes_copied: int = 0
+    method: CopyMethod | None = None
 
     @property
     def done(self) -> int:
-        return self.copied + self.present + self.conflict + self.changed + self.failed
+        return self.copied + self.present + self.conflict + self.changed + self.archived + self.failed
+
+    def add(self, outcome: CopyOutcome) -> None:
+        """Count one outcome."""
+        setattr(self, outcome.result, getattr(self, outcome.result) + 1)
+        if outcome.result == "copied":
+            self.bytes_copied += outcome.job.size
+            self.weak += outcome.evidence is Evidence.SIZE
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
         return {
             "objects_copied": self.copied,
             "objects_changed": self.changed + self.conflict,
+            "objects_found_archived": self.archived,
             "objects_failed": self.failed,
             "bytes_copied": self.bytes_copied,
         }
-
-
-@dataclass
-class _Recorder:
-    """Counts outcomes and hands them to the catalog in batches."""
-
-    catalog: Catalog
-    progress: Progress
-    source_prefix: str
-    counts: CopyCounts
-    _rows: list[tuple[object, ...]] = field(default_factory=list)
-
-    def add(self, outcome: CopyOutcome) -> None:
-        counts, job = self.counts, outcome.job
-        setattr(counts, outcome.result, getattr(counts, outcome.result) + 1)
-        if outcome.result == "copied":
-            counts.bytes_copied += job.size
-        rest = job.source_key[len(self.source_prefix) :]
-        self._rows.append(
-            (
-                rest,
-                outcome.result,
-                job.size,
-                outcome.evidence,
-                outcome.attempts,
-                outcome.error,
-                outcome.message,
-            )
-        )
-        if len(self._rows) >= FLUSH_OUTCOMES:
-            self.flush()
-        self.progress.at(counts.done, copied=counts.copied, failed=counts.failed + counts.conflict + counts.changed)
-
-    def flush(self) -> None:
-        self.catalog.append("outcomes", self._rows)
-        self._rows.clear()
 
 
 def objects_to_copy(catalog: Catalog, settings: Settings) -> int:
@@ -115,12 +102,21 @@ def copy_planned(
     Raises RehomeError where going on is useless; the outcomes until then are kept.
     """
     total = objects_to_copy(catalog, settings)
-    if not total:
+    uploads_file = settings.state_dir / UPLOADS_FILE
+    if not total and not uploads_file.exists():
         return
-    recorder = _Recorder(catalog, progress, settings.source.prefix, counts)
+    outcomes = Outcomes(catalog, settings)
     progress.stage("copy", total)
+
+    def note(outcome: CopyOutcome) -> None:
+        counts.add(outcome)
+        outcomes.add(outcome)
+        unwell = counts.failed + counts.conflict + counts.changed + counts.archived
+        progress.at(counts.done, copied=counts.copied, failed=unwell)
+
     try:
-        uvloop.run(_copy(settings, _jobs(settings, catalog, stopping), recorder.add))
+        with Uploads(uploads_file) as uploads:
+            uvloop.run(_copy(settings, _jobs(settings, catalog, stopping), note, uploads, counts, stopping))
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
@@ -128,23 +124,39 @@ def copy_planned(
             "source and write the target, then run it again: it goes on from here."
         ) from error
     finally:
-        recorder.flush()
+        outcomes.close()
 
 
-async def _copy(settings: Settings, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None]) -> None:
+async def _copy(
+    settings: Settings,
+    jobs: Iterator[CopyJob],
+    on_outcome: Callable[[CopyOutcome], None],
+    uploads: Uploads,
+    counts: CopyCounts,
+    stopping: Callable[[], bool],
+) -> None:
+    policy = settings.copy
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source)))
-        target = await stack.enter_async_context(Client(resolve(settings.target)))
+        source = await stack.enter_async_context(Client(resolve(settings.source), policy.max_requests))
+        target = await stack.enter_async_context(Client(resolve(settings.target), policy.max_requests))
+        counts.method = await choose_method(settings, source, target)
+        capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
+        options = copy_options(settings, counts.method, capabilities)
         # what is there by now stays: the collector need not look at it again with every thousand copies
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        await copy_objects(source, target, jobs, on_outcome)
+        await copy_objects(source, target, jobs, on_outcome, options, uploads)
+        if not stopping():
+            # the whole queue was seen: what is open now belongs to no object any more
+            await abort_leftovers(target, uploads)
 
 
 def _jobs(settings: Settings, catalog: Catalog, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
-    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=1_000):
-        for rest, size, etag, replace_etag in batch:
+    source, target = settings.source.prefix, settings.target.prefix
+    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=SHUFFLE_WINDOW):
+        random.shuffle(batch)
+        for rest, size, etag, replace_etag, storage_class in batch:
             if stopping():
                 return
-            yield CopyJob(settings.source.prefix + rest, etag, size, settings.target.prefix + rest, replace_etag)
+            yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)

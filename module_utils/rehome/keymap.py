@@ -6,8 +6,7 @@ import fnmatch
 import re
 from dataclasses import dataclass, field
 
-MAX_KEY_BYTES = 1024
-"""Longest key that S3 takes, in UTF-8 bytes ("Naming Amazon S3 objects", user guide)."""
+from .s3.capabilities import MAX_KEY_BYTES, KeyShape, shapes_of
 
 
 def _compile(globs: tuple[str, ...]) -> re.Pattern[str]:
@@ -19,12 +18,14 @@ class KeyMap:
     """A prefix swap with its include and exclude globs.
 
     The globs (`*`, `?`, `[…]`; case matters; `*` also crosses `/`) are held against the key after the prefix.
+    only: where given, no other keys (after the prefix) are meant than these
     """
 
     source_prefix: str
     target_prefix: str
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
     _included: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _excluded: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
@@ -34,6 +35,8 @@ class KeyMap:
 
     def covers(self, rest: str) -> bool:
         """Whether a key is meant whose text after the prefix is `rest`."""
+        if self.only is not None and rest not in self.only:
+            return False
         return self._included.match(rest) is not None and self._excluded.match(rest) is None
 
     def to_target(self, key: str) -> str | None:
@@ -44,14 +47,20 @@ class KeyMap:
         """The inverse: the source key of a target key, or None where no source key maps to it."""
         return _swap(key, self.target_prefix, self.source_prefix, self)
 
-    def unroutable(self, key: str) -> str | None:
-        """Why the target key of a source key under the map is not a legal one, or None where it is."""
+    def unroutable(self, key: str, refused_keys: frozenset[KeyShape] = frozenset()) -> str | None:
+        """Why the target cannot take the target key of a source key under the map, or None where it can.
+
+        refused_keys: what the probe found that this target does not take as it is
+        """
         target = self.target_prefix + key[len(self.source_prefix) :]
         size = len(target.encode())
         if size > MAX_KEY_BYTES:
             return f"the target key has {size} bytes, S3 takes {MAX_KEY_BYTES}"
         if not target:
             return "the target key is empty"
+        if refused_keys and (refused := shapes_of(target) & refused_keys):
+            shapes = " and ".join(shape.words for shape in KeyShape if shape in refused)
+            return f"the target key has {shapes}, which this service does not take as it is"
         return None
 
 

@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from .catalog import Catalog
 from .errors import RehomeError
 from .lock import claim, release
+from .outcomes import rescue
 from .preflight import prepare_state_dir
 from .progress import Progress
 from .report import Summary, write_lists
@@ -27,7 +28,7 @@ def _text(setting: str | None = None, **more: Any) -> dict[str, Any]:
     return {"type": "str", **({"fallback": (env_fallback, [name])} if name else {}), **more}
 
 
-def _side(label: str) -> dict[str, Any]:
+def _side(label: str, **more: Any) -> dict[str, Any]:
     setting = f"rehome_{label}"
     return {
         "type": "dict",
@@ -45,6 +46,11 @@ def _side(label: str) -> dict[str, Any]:
             "addressing_style": _text(choices=["auto", "path", "virtual"], default="auto"),
             "ca_bundle": {"type": "path"},
             "verify_tls": {"type": "bool", "default": True},
+            "dualstack": {"type": "bool"},
+            "fips": {"type": "bool"},
+            "requester_pays": {"type": "bool", "default": False},
+            "expected_bucket_owner": _text(),
+            **more,
         },
     }
 
@@ -87,7 +93,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "required": True,
         "options": {
             "name": _text(),
-            "source": _side("source"),
+            "source": _side("source", inventory=_text()),
             "target": _side("target"),
             "include": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude": {"type": "list", "elements": "str", "default": []},
@@ -97,6 +103,23 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "on_dangling": _text(choices=["fail", "keep", "rewrite"], default="fail"),
             "journal_schema": _text(default="rehome"),
             "state_dir": {"type": "path", "required": True},
+            "copy_method": _text(choices=["auto", "server_side", "stream"], default="auto"),
+            "storage_class": _text(default="keep"),
+            "encryption": _text(choices=["bucket", "SSE-S3", "SSE-KMS"], default="bucket"),
+            "kms_key_id": _text(no_log=False),  # the name of a key, not the key
+            "acl": _text(choices=["none", "bucket-owner-full-control", "copy"], default="none"),
+            "multipart_threshold": {"type": "bytes", "default": "1GB"},
+            "max_requests": {"type": "int", "default": 128},
+            "objects_per_second": {"type": "float"},
+            "restore": {
+                "type": "dict",
+                "options": {
+                    "days": {"type": "int"},
+                    "tier": _text(choices=["Standard", "Bulk", "Expedited"], default="Standard"),
+                },
+            },
+            "verify_sample": {"type": "int", "default": 0},
+            "only_keys": {"type": "path", "no_log": False},  # keys of objects
         },
     },
     "run_pid": {"type": "int", "required": True},
@@ -119,8 +142,10 @@ class Stage:
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
         """An empty catalog of this run."""
+        path = self.settings.state_dir / file
+        rescue(path, self.settings.state_dir)
         facts = {"run": self.run, "fingerprint": self.settings.fingerprint}
-        return Catalog.create(self.settings.state_dir / file, facts)
+        return Catalog.create(path, facts)
 
     def catalog(self) -> Catalog:
         """The catalog that this run's plan has made. Raises RehomeError where there is none."""

@@ -16,19 +16,23 @@ from .settings import OnConflict, OnDangling, Settings
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects must be restored before they can be read (S3 user guide, "Archive retrieval")."""
 
+ARCHIVED = f"((s.storage_class IN {ARCHIVE_CLASSES} OR s.tier <> '') AND s.restore <> 'restored')"
+"""Whether a source object `s` cannot be read now. `tier` is an archive tier of INTELLIGENT_TIERING."""
+
 OBJECT_CLASSES = ("to_copy", "present", "conflict", "archived", "unroutable")
 ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "foreign")
 
 _CLASSIFY_OBJECTS = f"""
 CREATE OR REPLACE TABLE objects AS
-SELECT s.rest, s.size, s.etag, s.storage_class, s.unroutable, t.etag AS target_etag, t.size AS target_size,
+SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
     CASE
         WHEN t.rest IS NOT NULL AND s.size = t.size AND (s.etag = t.etag OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
         WHEN t.rest IS NOT NULL THEN 'conflict'
-        WHEN s.storage_class IN {ARCHIVE_CLASSES} THEN 'archived'
+        WHEN {ARCHIVED} THEN 'archived'
         ELSE 'to_copy'
     END AS class,
+    class = 'present' AND s.etag <> t.etag AND c.evidence = 'size' AS weak,
     EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = s.rest) AS named
 FROM source_objects s
 LEFT JOIN target_objects t ON t.rest = s.rest
@@ -68,6 +72,7 @@ class Plan:
 
     objects, rows: class → count; `foreign` counts what is there and not under the map
     orphans: objects under the map that no row names (they are moved too)
+    weak: objects present whose contents nothing but the size of our own copy speaks for
     rows_remaining: rows that hold an old value, whatever their class
     bytes_to_copy: the sizes of the objects to copy, and under `overwrite` of the conflicts
     """
@@ -75,6 +80,7 @@ class Plan:
     objects: dict[str, int]
     rows: dict[str, int]
     orphans: int
+    weak: int
     rows_remaining: int
     bytes_to_copy: int
     sha256: str
@@ -84,6 +90,7 @@ class Plan:
         return {
             **{f"objects_{name}": self.objects[name] for name in (*OBJECT_CLASSES, "foreign")},
             "objects_orphan": self.orphans,
+            "objects_weak": self.weak,
             **{f"rows_{name}": self.rows[name] for name in ROW_CLASSES},
             "rows_remaining": self.rows_remaining,
             "bytes_to_copy": self.bytes_to_copy,
@@ -106,7 +113,7 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     )
     objects["foreign"] = int(facts.get("source_foreign", 0))
     rows["foreign"] = int(facts.get("rows_foreign", 0))
-    (orphans,) = catalog.query("SELECT count(*) FROM objects WHERE NOT named")[0]
+    (orphans, weak) = catalog.query("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")[0]
     (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
     moved = ("to_copy", "conflict") if overwrite else ("to_copy",)
     (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
@@ -114,7 +121,7 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     digest.update(f"{settings.on_conflict} {settings.on_dangling}".encode())
     for statement in _DIGESTS:
         digest.update(repr(catalog.query(statement)[0]).encode())
-    return Plan(objects, rows, int(orphans), int(remaining), int(to_copy), digest.hexdigest())
+    return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
 
 
 def emptiness(plan: Plan, settings: Settings) -> list[str]:

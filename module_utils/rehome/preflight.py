@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .copy_method import one_service
 from .db import journal
 from .db.connect import connect
 from .db.dialect import (
@@ -20,6 +21,7 @@ from .db.dialect import (
 from .errors import Finding, RefusedError
 from .s3.access import check_bucket
 from .s3.endpoint import resolve
+from .services import probe_services
 from .settings import Settings, overlap_in_one_bucket
 
 
@@ -74,6 +76,10 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
                 findings += _check_journal_write(database, settings)
     except RefusedError as refusal:
         findings += refusal.findings
+    if not findings and not dry_run:
+        unable, notes = probe_services(settings)
+        findings += unable
+        warnings += notes
     if findings:
         # what keeps an endpoint from being resolved is found by more than one check
         raise RefusedError(list(dict.fromkeys(findings)))
@@ -81,20 +87,19 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
 
 
 def _check_places(settings: Settings) -> list[Finding]:
-    """Source and target must be in one service and, where they are one bucket by whatever spelling, apart in it."""
+    """Where source and target are one bucket, by whatever spelling, they must be apart in it."""
     try:
         source, target = resolve(settings.source), resolve(settings.target)
     except RefusedError as refusal:
         return list(refusal.findings)
-    custom = settings.source.endpoint_url or settings.target.endpoint_url
-    if custom and (source.host, source.port) != (target.host, target.port):
+    if settings.copy.method == "server_side" and not one_service(source, target):
         return [
             Finding(
-                "rehome_target.endpoint_url",
-                settings.target.endpoint_url,
-                f"is another service than rehome_source's ({source.host}:{source.port}), and objects are copied "
-                "inside one service only",
-                "Use buckets of one service",
+                "rehome_copy_method",
+                settings.copy.method,
+                f"is not possible from {source.host}:{source.port} to {target.host}:{target.port}, which are two "
+                "services",
+                "Leave it at auto, or set it to stream: objects are read here and written there then",
             )
         ]
     if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):

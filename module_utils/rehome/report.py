@@ -24,9 +24,15 @@ _COUNTS = (
     "objects_changed",
     "objects_archived",
     "objects_unroutable",
+    "objects_found_archived",
+    "objects_restoring",
+    "objects_not_restored",
     "objects_orphan",
+    "objects_weak",
     "objects_foreign",
     "objects_failed",
+    "objects_sampled",
+    "objects_differing",
     "bytes_to_copy",
     "bytes_copied",
     "rows_to_rewrite",
@@ -49,8 +55,9 @@ PLAN_LISTS = {
         facts="size, etag, target_size, target_etag", table="(FROM objects WHERE class = 'conflict')"
     ),
     "objects-archived": _OBJECT_LIST.format(
-        facts="size, storage_class", table="(FROM objects WHERE class = 'archived')"
+        facts="size, storage_class, restore", table="(FROM objects WHERE class = 'archived')"
     ),
+    "objects-weak": _OBJECT_LIST.format(facts="size, etag, target_etag", table="(FROM objects WHERE weak)"),
     "objects-unroutable": _OBJECT_LIST.format(
         facts="unroutable AS reason", table="(FROM objects WHERE class = 'unroutable')"
     ),
@@ -64,13 +71,23 @@ OUTCOME_LISTS = {
     "objects-changed": _OBJECT_LIST.format(
         facts="result, error, message", table="(FROM outcomes WHERE result IN ('changed', 'conflict'))"
     ),
+    "objects-found-archived": _OBJECT_LIST.format(
+        facts="error, message", table="(FROM outcomes WHERE result = 'archived')"
+    ),
+    "objects-not-restored": _OBJECT_LIST.format(facts="error, message", table="unrestored"),
     "objects-failed": _OBJECT_LIST.format(
         facts="error, message, attempts", table="(FROM outcomes WHERE result = 'failed')"
     ),
     "rows-refused": "SELECT reference, key, value, new_value, message FROM refused_rows",
     "rows-changed-by-app": "SELECT reference, key, expected FROM changed_rows",
 }
-"""What follows from a copy and a rewrite. `objects-changed` are those that changed, on either side, since the plan."""
+"""What follows from a copy and a rewrite. `objects-changed` are those that changed, on either side, since the plan;
+`objects-found-archived` those whose archive tier only the attempt to read them shows."""
+
+VERIFY_LISTS = PLAN_LISTS | {
+    "objects-differing": _OBJECT_LIST.format(facts="etag, target_etag", table="differing"),
+}
+"""What a verification finds."""
 
 
 def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -172,7 +189,7 @@ class Summary:
         lines = [
             f"{f['name']}: {f['source']} → {f['target']}",
             f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
-            *_others(f, "objects", ("conflict", "changed", "failed", *_OTHER_OBJECTS)),
+            *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
             f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
             *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
             f"plan     {f['plan_sha256'] or 'none was made'}",
@@ -183,7 +200,8 @@ class Summary:
         return [*lines, f"outcome  {outcome} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
 
 
-_OTHER_OBJECTS = ("archived", "unroutable", "orphan", "foreign")
+_LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
+_OTHER_OBJECTS = ("archived", "unroutable", "orphan", "weak", "foreign")
 _OTHER_ROWS = ("dangling", "blocked", "overflowing", "foreign")
 
 

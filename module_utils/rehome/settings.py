@@ -19,7 +19,17 @@ from .keymap import KeyMap, ValueMap
 OnConflict = Literal["fail", "skip", "overwrite"]
 OnDangling = Literal["fail", "keep", "rewrite"]
 SideLabel = Literal["source", "target"]
+CopyMethod = Literal["auto", "server_side", "stream"]
+Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
+Acl = Literal["none", "bucket-owner-full-control", "copy"]
+RestoreTier = Literal["Standard", "Bulk", "Expedited"]
 EngineName = Literal["mariadb", "mysql", "postgresql", "sqlite"]
+
+SMALLEST_THRESHOLD = 5 * 1024**2
+LARGEST_THRESHOLD = 5 * 1024**3
+"""What S3 takes as a part, and what it takes in one request ("Amazon S3 multipart upload limits", S3 user guide)."""
+
+MOST_REQUESTS = 1_000
 
 ENVIRONMENT_NAMES = {
     "rehome_source.bucket": "S3_LEGACY_BUCKET_NAME",
@@ -104,6 +114,35 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyPolicy:
+    """How objects are copied, and how hard the services are worked.
+
+    method: `auto` lets the service copy where it can, and streams where it cannot
+    storage_class: `keep`, or the class of every target object
+    multipart_threshold: bytes from which an object is copied in parts
+    max_requests: under way at once to one bucket, at most
+    objects_per_second: None: as fast as the services take
+    """
+
+    method: CopyMethod
+    storage_class: str
+    encryption: Encryption
+    kms_key_id: str | None
+    acl: Acl
+    multipart_threshold: int
+    max_requests: int
+    objects_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """What is asked for archived objects: how many days the restored copy stays, and how fast it is made."""
+
+    days: int
+    tier: RestoreTier
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One migration, complete and consistent as far as reading can tell."""
 
@@ -118,10 +157,14 @@ class Settings:
     on_dangling: OnDangling
     journal_schema: str
     state_dir: Path
+    copy: CopyPolicy
+    restore: Restore | None
+    verify_sample: int
+    only_keys: frozenset[str] | None
 
     @property
     def keymap(self) -> KeyMap:
-        return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude)
+        return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
 
     def value_map(self, reference: Reference) -> ValueMap:
         """How the values of `reference` change: the key map behind the texts of its form."""
@@ -129,7 +172,7 @@ class Settings:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of what is moved to where; policies, credentials and folders do not count."""
+        """Sha256 of what is moved to where; policies, credentials, folders and slices do not count."""
         facts = {
             "name": self.name,
             "source": [self.source.bucket, self.source.prefix],
@@ -163,6 +206,10 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         on_dangling=given["on_dangling"],
         journal_schema=given["journal_schema"],
         state_dir=Path(given["state_dir"]),
+        copy=_copy_policy(given, findings),
+        restore=_restore(given.get("restore") or {}, findings),
+        verify_sample=_at_least(0, "rehome_verify_sample", given.get("verify_sample") or 0, findings),
+        only_keys=_only_keys(given.get("only_keys"), source.prefix, findings),
     )
     if not settings.references:
         findings.append(_unset("rehome_references", "a list such as [{table: avatars, column: path, form: key}]"))
@@ -256,7 +303,121 @@ def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -
         addressing_style=given.get("addressing_style") or "auto",
         ca_bundle=given.get("ca_bundle") or None,
         verify_tls=given.get("verify_tls") is not False,
+        dualstack=given.get("dualstack"),
+        fips=given.get("fips"),
+        requester_pays=bool(given.get("requester_pays")),
+        expected_bucket_owner=given.get("expected_bucket_owner") or None,
+        inventory=_inventory(given.get("inventory") or None, findings),
     )
+
+
+def _inventory(url: str | None, findings: list[Finding]) -> str | None:
+    if url and not re.fullmatch(r"s3://[^/]+/.+/manifest\.json", url):
+        findings.append(
+            Finding(
+                "rehome_source.inventory",
+                url,
+                "is not the manifest of an S3 Inventory report",
+                "Write it as s3://<destination bucket>/<path>/<date>/manifest.json",
+            )
+        )
+    return url
+
+
+def _copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolicy:
+    policy = CopyPolicy(
+        method=given.get("copy_method") or "auto",
+        storage_class=given.get("storage_class") or "keep",
+        encryption=given.get("encryption") or "bucket",
+        kms_key_id=given.get("kms_key_id") or None,
+        acl=given.get("acl") or "none",
+        multipart_threshold=given.get("multipart_threshold") or 1024**3,
+        max_requests=_at_least(1, "rehome_max_requests", given.get("max_requests", 128), findings),
+        objects_per_second=given.get("objects_per_second"),
+    )
+    if policy.kms_key_id and policy.encryption != "SSE-KMS":
+        findings.append(
+            Finding(
+                "rehome_kms_key_id",
+                policy.kms_key_id,
+                f"is of no use with rehome_encryption ({policy.encryption})",
+                "Set rehome_encryption to SSE-KMS, or remove the key",
+            )
+        )
+    if not SMALLEST_THRESHOLD <= policy.multipart_threshold <= LARGEST_THRESHOLD:
+        findings.append(
+            Finding(
+                "rehome_multipart_threshold",
+                str(policy.multipart_threshold),
+                "is outside of what S3 allows",
+                "Choose a size from 5MB to 5GB",
+            )
+        )
+    if policy.max_requests > MOST_REQUESTS:
+        findings.append(
+            Finding(
+                "rehome_max_requests",
+                str(policy.max_requests),
+                "is more than one machine keeps under way",
+                f"Choose at most {MOST_REQUESTS}",
+            )
+        )
+    if policy.objects_per_second is not None and policy.objects_per_second <= 0:
+        findings.append(
+            Finding(
+                "rehome_objects_per_second",
+                str(policy.objects_per_second),
+                "would never end",
+                "Choose a positive number, or leave it unset for no limit",
+            )
+        )
+    return policy
+
+
+def _at_least(least: int, setting: str, value: int, findings: list[Finding]) -> int:
+    if value < least:
+        findings.append(Finding(setting, str(value), "is too small", f"Choose {least} or more"))
+    return value
+
+
+def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:
+    if not given:
+        return None
+    restore = Restore(given.get("days") or 0, given.get("tier") or "Standard")
+    if restore.days < 1:
+        findings.append(
+            Finding(
+                "rehome_restore.days",
+                str(given.get("days")),
+                "is not a number of days",
+                "Say how many days the restored objects shall stay, long enough for a run to copy them, such as 7",
+            )
+        )
+    return restore
+
+
+def _only_keys(path: str | None, prefix: str, findings: list[Finding]) -> frozenset[str] | None:
+    """The keys of a list, without the source prefix."""
+    if not path:
+        return None
+    rests = set()
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                key = json.loads(line)["key"]
+                if not key.startswith(prefix):
+                    raise ValueError(f"line {number}: {key!r} does not begin with rehome_source.prefix ({prefix})")
+                rests.add(key[len(prefix) :])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        findings.append(
+            Finding(
+                "rehome_only_keys",
+                path,
+                f"cannot be read as a list of source keys ({type(error).__name__}: {error})",
+                'Name a file with one {"key": "…"} a line, as those in the state folder\'s lists/',
+            )
+        )
+    return frozenset(rests)
 
 
 def _database(given: Mapping[str, Any], findings: list[Finding]) -> Database:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .catalog import Catalog
 from .plan import Plan, make_plan
 from .progress import Progress
+from .sampling import SampleCounts, compare_sample
 from .scan import scan
 from .settings import Settings
 
@@ -16,6 +17,7 @@ class Verdict:
     """What is there now, classed as a plan would, and what of it is left to do."""
 
     plan: Plan
+    sample: SampleCounts
     problems: list[str]
 
     @property
@@ -28,14 +30,21 @@ class Verdict:
             "objects_compared": sum(self.plan.objects.values()) - self.plan.objects["foreign"],
             "rows_compared": sum(self.plan.rows.values()) - self.plan.rows["foreign"],
             "rows_remaining": self.plan.rows_remaining,
+            "objects_weak": self.plan.weak,
+            **self.sample.counts(),
         }
 
 
 def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
     """Fill the empty `catalog` with what is there now, and judge it."""
-    scan(settings, catalog, progress)
+    # an inventory is as old as its report, and what is there now is the question
+    scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
     plan = make_plan(catalog, settings)
-    return Verdict(plan, problems(plan, settings))
+    sample = compare_sample(settings, catalog, progress)
+    found = problems(plan, settings)
+    if sample.differing:
+        found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
+    return Verdict(plan, sample, found)
 
 
 def problems(plan: Plan, settings: Settings) -> list[str]:

@@ -15,7 +15,7 @@ from rehome.plan import make_plan
 from rehome.progress import Progress
 from rehome.s3.endpoint import Credentials, Endpoint
 from rehome.s3.job import CopyOutcome
-from rehome.s3.listing import Listed
+from rehome.s3.listing import Listed, Page
 from rehome.settings import read_settings
 
 from tests.unit.test_settings import given
@@ -23,7 +23,7 @@ from tests.unit.test_settings import given
 ENDPOINT = Endpoint("http", "127.0.0.1", 9, "/bucket", "bucket", "us-east-1", None, lambda: Credentials("a", "b", None))
 
 
-async def _no_copying(_settings: Any, jobs: Any, on_outcome: Any) -> None:
+async def _no_copying(_settings: Any, jobs: Any, on_outcome: Any, *_: Any) -> None:
     """Stands in for the network: every job is copied at once."""
     for job in jobs:
         on_outcome(CopyOutcome(job, "copied", job.etag))
@@ -31,19 +31,24 @@ async def _no_copying(_settings: Any, jobs: Any, on_outcome: Any) -> None:
 
 def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes of Python's heap at the most, while so many objects are listed, planned and copied."""
-    settings = read_settings(given())
+    settings = read_settings(given(state_dir=str(folder)))
 
-    async def listing(client: Any, prefix: str) -> AsyncIterator[list[Listed]]:
+    async def listing(client: Any, prefix: str, *, parallel: int) -> AsyncIterator[Page]:
         for page in range(0, objects if prefix == "image/" else 0, 1000):
-            yield [
-                Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
-                for n in range(page, page + 1000)
-            ]
+            yield Page.of(
+                [
+                    Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
+                    for n in range(page, page + 1000)
+                ]
+            )
 
     # botocore's model of S3 takes 20 MB while it is read, which would hide what grows
     monkeypatch.setattr(scanning, "resolve", lambda side: ENDPOINT)
     monkeypatch.setattr(scanning, "list_objects", listing)
     monkeypatch.setattr("rehome.copying._copy", _no_copying)
+    # so that also the few objects fill more than what is gathered and shuffled at a time
+    monkeypatch.setattr("rehome.copying.SHUFFLE_WINDOW", 1_000)
+    monkeypatch.setattr("rehome.catalog.FILL_ROWS", 1_000)
     folder.mkdir()
     tracemalloc.start()
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:

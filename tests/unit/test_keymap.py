@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rehome.keymap import KeyMap, ValueMap
+from rehome.s3.capabilities import KeyShape, shapes_of
 
 AVATARS = KeyMap("image/", "avatar/", ("avatar-*.png",))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -56,6 +57,28 @@ def test_a_target_key_of_more_than_1024_bytes_is_unroutable(rest: str) -> None:
 
 def test_the_empty_target_key_is_unroutable() -> None:
     assert KeyMap("image/", "").unroutable("image/") is not None
+
+
+@given(rest=texts | st.text("a./\\\0\n\t", max_size=12), refused=st.frozensets(st.sampled_from(KeyShape)))
+def test_a_target_key_is_unroutable_exactly_if_it_has_a_shape_that_the_target_refuses(
+    rest: str, refused: frozenset[KeyShape]
+) -> None:
+    keymap = KeyMap("image/", "avatar/")
+    reason = keymap.unroutable("image/" + rest, refused)
+    found = shapes_of("avatar/" + rest) & refused
+    assert (reason is not None) == bool(found)
+    assert all(shape.words in str(reason) for shape in found)
+
+
+def test_the_shape_that_counts_is_the_target_keys() -> None:
+    refused = frozenset({KeyShape.EMPTY_SEGMENT})
+    assert KeyMap("a//b/", "c/").unroutable("a//b/x", refused) is None
+    assert KeyMap("a", "c/").unroutable("a/x", refused) == (
+        "the target key has an empty segment (`//`, or a leading `/`), which this service does not take as it is"
+    )
+    assert KeyMap("a/", "c/").unroutable("a/..", frozenset({KeyShape.DOT_SEGMENT})) == (
+        "the target key has a segment that is `.` or `..`, which this service does not take as it is"
+    )
 
 
 def test_a_value_is_the_key_behind_the_text_of_its_form() -> None:

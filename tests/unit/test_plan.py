@@ -11,17 +11,20 @@ from rehome.verify import problems
 
 from tests.unit.test_settings import given
 
-# rest, size, etag, last modified, storage class, why unroutable
+# rest, size, etag, last modified, storage class, restore, tier, why unroutable
 SOURCE = [
-    ("copy", 1, "a", "", "STANDARD", None),
-    ("same", 1, "a", "", "STANDARD", None),
-    ("same-by-comparison", 1, "a-2", "", "STANDARD", None),
-    ("other-bytes", 1, "a", "", "STANDARD", None),
-    ("other-size", 1, "a", "", "STANDARD", None),
-    ("cold", 1, "a", "", "DEEP_ARCHIVE", None),
-    ("cold-but-there", 1, "a", "", "GLACIER", None),
-    ("too-long", 1, "a", "", "STANDARD", "because"),
-    ("orphan", 1, "a", "", "STANDARD", None),
+    ("copy", 1, "a", "", "STANDARD", "", "", None),
+    ("same", 1, "a", "", "STANDARD", "", "", None),
+    ("same-by-comparison", 1, "a-2", "", "STANDARD", "", "", None),
+    ("other-bytes", 1, "a", "", "STANDARD", "", "", None),
+    ("other-size", 1, "a", "", "STANDARD", "", "", None),
+    ("cold", 1, "a", "", "DEEP_ARCHIVE", "in_progress", "", None),
+    ("cold-tier", 1, "a", "", "INTELLIGENT_TIERING", "", "ARCHIVE_ACCESS", None),
+    ("thawed", 1, "a", "", "GLACIER", "restored", "", None),
+    ("cold-but-there", 1, "a", "", "GLACIER", "", "", None),
+    ("weakly-proven", 1, "a-2", "", "STANDARD", "", "", None),
+    ("too-long", 1, "a", "", "STANDARD", "", "", "because"),
+    ("orphan", 1, "a", "", "STANDARD", "", "", None),
 ]
 TARGET = [
     ("same", 1, "a"),
@@ -29,9 +32,10 @@ TARGET = [
     ("other-bytes", 1, "b"),
     ("other-size", 2, "a"),
     ("cold-but-there", 1, "a"),
+    ("weakly-proven", 1, "b"),
     ("only-target", 1, "a"),
 ]
-COMPARED = [("same-by-comparison", "checksum"), ("other-bytes", None)]
+COMPARED = [("same-by-comparison", "checksum"), ("other-bytes", None), ("weakly-proven", "size")]
 # rest, is old, overflows → class
 ROWS = {
     ("copy", True, False): "to_rewrite",
@@ -77,6 +81,9 @@ def test_every_object_has_one_class(tmp_path: Path) -> None:
         "other-bytes": "conflict",
         "other-size": "conflict",
         "cold": "archived",
+        "cold-tier": "archived",
+        "thawed": "to_copy",
+        "weakly-proven": "present",
         "cold-but-there": "present",
         "too-long": "unroutable",
         "orphan": "to_copy",
@@ -93,14 +100,15 @@ def test_every_row_has_one_class(tmp_path: Path) -> None:
 
 def test_counts_that_are_no_class_are_right_too(tmp_path: Path) -> None:
     plan, _, _ = planned(tmp_path)
-    assert plan.orphans == 1
-    assert plan.bytes_to_copy == 2
+    assert plan.orphans == 4
+    assert plan.weak == 1
+    assert plan.bytes_to_copy == 3
     assert plan.rows_remaining == sum(is_old for _, is_old, _ in ROWS)
 
 
 def test_under_overwrite_conflicts_are_copied_and_their_rows_rewritten(tmp_path: Path) -> None:
     plan, _, _ = planned(tmp_path, on_conflict="overwrite")
-    assert plan.bytes_to_copy == 4
+    assert plan.bytes_to_copy == 5
     assert plan.rows["blocked"] == 2
     assert plan.objects["conflict"] == 2
 
@@ -127,7 +135,7 @@ def test_the_digest_knows_of_every_change_that_matters(tmp_path: Path, change: s
 
 def test_the_digest_does_not_know_what_is_done_already(tmp_path: Path) -> None:
     plan, catalog, settings = planned(tmp_path)
-    catalog.run("INSERT INTO source_objects VALUES ('done', 1, 'a', '', 'STANDARD', NULL)")
+    catalog.run("INSERT INTO source_objects VALUES ('done', 1, 'a', '', 'STANDARD', '', '', NULL)")
     catalog.run("INSERT INTO target_objects VALUES ('done', 1, 'a')")
     assert make_plan(catalog, settings).sha256 == plan.sha256
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +141,47 @@ def test_the_fingerprint_knows_what_is_moved_and_not_by_whom() -> None:
 def test_no_secret_shows_in_the_settings_own_text() -> None:
     settings = read_settings(given(source__access_key="AK", source__secret_key="hush-hush"))
     assert "hush-hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "way_out"),
+    [
+        ({"kms_key_id": "k"}, "rehome_kms_key_id (k)", "SSE-KMS"),
+        ({"multipart_threshold": 1024}, "rehome_multipart_threshold (1024)", "5MB to 5GB"),
+        ({"multipart_threshold": 6 * 1024**3}, "rehome_multipart_threshold", "5MB to 5GB"),
+        ({"max_requests": 0}, "rehome_max_requests (0)", "1 or more"),
+        ({"max_requests": 5000}, "rehome_max_requests (5000)", "at most 1000"),
+        ({"objects_per_second": 0.0}, "rehome_objects_per_second (0.0)", "positive"),
+        ({"restore": {"days": None, "tier": "Bulk"}}, "rehome_restore.days", "such as 7"),
+        ({"verify_sample": -1}, "rehome_verify_sample (-1)", "0 or more"),
+        ({"only_keys": "/no/such/file"}, "rehome_only_keys (/no/such/file)", '{"key": "…"}'),
+        ({"source__inventory": "https://host/manifest.json"}, "rehome_source.inventory", "manifest.json"),
+        ({"source__inventory": "s3://bucket/a/data.csv.gz"}, "rehome_source.inventory", "manifest.json"),
+    ],
+)
+def test_copy_settings_that_cannot_be_meant_are_refused(changes: dict[str, Any], named: str, way_out: str) -> None:
+    text = refusal(**changes)
+    assert named in text
+    assert way_out in text
+
+
+def test_how_to_copy_has_defaults() -> None:
+    settings = read_settings(given())
+    assert (settings.copy.method, settings.copy.storage_class, settings.copy.acl) == ("auto", "keep", "none")
+    assert (settings.restore, settings.verify_sample, settings.only_keys) == (None, 0, None)
+
+
+def test_a_list_of_keys_narrows_the_map_and_is_no_other_migration(tmp_path: Path) -> None:
+    file = tmp_path / "objects-failed.jsonl"
+    file.write_text('{"key": "image/avatar-1.png", "error": "SlowDown"}\n{"key": "image/avatar-\\n.png"}\n')
+    settings = read_settings(given(only_keys=str(file)))
+    assert settings.keymap.to_target("image/avatar-1.png") == "avatar/avatar-1.png"
+    assert settings.keymap.to_target("image/avatar-\n.png") == "avatar/avatar-\n.png"
+    assert settings.keymap.to_target("image/avatar-2.png") is None
+    assert settings.fingerprint == read_settings(given()).fingerprint
+
+
+def test_a_list_of_keys_of_another_place_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text('{"key": "elsewhere/avatar-1.png"}\n')
+    assert "line 1: 'elsewhere/avatar-1.png' does not begin with" in refusal(only_keys=str(file))

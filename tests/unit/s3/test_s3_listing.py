@@ -1,77 +1,43 @@
-"""Listings: what a page says, and how pages follow one another."""
+"""Listings: how pages follow one another, and how a listing is divided among several at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import uuid
+from typing import Any
 
 import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.listing import Listed, list_objects, parse_page
+from rehome.s3.listing import Listed, list_objects
 
+from tests.unit.s3.fake_bucket import FakeBucket, by_folders, by_utf16
+from tests.unit.s3.list_pages import entry, page
 from tests.unit.s3.wire import client_of, error, on_uvloop, reply, script
 
-NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+async def listed(bucket: FakeBucket, prefix: str = "", page_size: int = 10, parallel: int = 16) -> list[str]:
+    return [key async for batch in list_objects(bucket, prefix, page_size, parallel=parallel) for key in batch.keys]
 
 
-def entry(key: str, size: int = 1, etag: str = "&quot;e&quot;") -> str:
-    return (
-        f"<Contents><Key>{key}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>"
-        f"<ETag>{etag}</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-    )
-
-
-def page(*entries: str, token: str | None = None, encoding: str = "url", namespace: str = NAMESPACE) -> bytes:
-    more = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult {namespace}><Name>b</Name><Prefix/>'
-        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{more}"
-        f"{f'<EncodingType>{encoding}</EncodingType>' if encoding else ''}{''.join(entries)}</ListBucketResult>"
-    ).encode()
-
-
-def keys(body: bytes) -> list[str]:
-    return [listed.key for listed in parse_page(body).objects]
-
-
-@pytest.mark.parametrize("namespace", [NAMESPACE, ""])
-def test_an_entry_has_all_its_parts(namespace: str) -> None:
-    assert parse_page(page(entry("a", 7, "&#34;abc-2&#34;"), namespace=namespace)).objects == [
-        Listed("a", 7, "abc-2", "2026-01-02T03:04:05.000Z", "STANDARD")
-    ]
-
-
-def test_encoded_keys_are_decoded_as_s3_means_them() -> None:
-    body = page(*map(entry, ("a+b", "a%2Bb", "a%20b", "a%2520b", "%C3%A9%F0%9F%98%80", "a%01b", "%2F%2F")))
-    assert keys(body) == ["a b", "a+b", "a b", "a%20b", "é😀", "a\x01b", "//"]
-
-
-def test_keys_of_a_server_that_does_not_encode_are_taken_as_they_are() -> None:
-    assert keys(page(entry("a+b%20c &amp; d"), encoding="")) == ["a+b%20c & d"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html></html>",
-        b"<ListBucketResult><Contents>",
-        page(entry("a"))[:-30],
-        page("<Contents><Key>a</Key></Contents>"),
-        page(entry("%FF")),
-        page(entry("a")).replace(b"<IsTruncated>false", b"<IsTruncated>true"),
-    ],
-)
-def test_what_is_no_whole_listing_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError):
-        parse_page(body)
+def check(keys: set[str], page_size: int, prefix: str = "", parallel: int = 16, **server: Any) -> FakeBucket:
+    """List, and make sure that each key came exactly once."""
+    bucket = FakeBucket(keys, **server)
+    found = uvloop.run(listed(bucket, prefix, page_size, parallel))
+    assert sorted(found) == sorted(key for key in keys if key.startswith(prefix))
+    assert bucket.in_flight == 0
+    return bucket
 
 
 @on_uvloop
 async def test_pages_follow_one_another_by_their_tokens() -> None:
     bodies = [page(entry("a"), token="t/+1"), page(entry("b"), token="t2"), page(entry("c"))]
     async with client_of(script([reply(200, body) for body in bodies])) as (client, wire, _):
-        seen = [[listed.key for listed in batch] async for batch in list_objects(client, "p+ /")]
+        seen = [list(batch.keys) async for batch in list_objects(client, "p+ /", parallel=1)]
     assert seen == [["a"], ["b"], ["c"]]
     assert [request.split(b" ")[1] for request in wire.requests] == [
         b"/bucket?encoding-type=url&list-type=2&max-keys=1000&prefix=p%2B%20%2F",
@@ -128,8 +94,196 @@ async def test_garbage_that_stays_garbage_fails_the_listing() -> None:
 async def test_a_listing_that_fails_on_a_later_page_says_so() -> None:
     replies = [reply(200, page(entry("a"), token="t")), error(404, "NoSuchBucket")]
     async with client_of(script(replies)) as (client, _, _):
-        seen = []
+        seen: list[Listed] = []
         with pytest.raises(S3StopError, match="NoSuchBucket"):
             async for batch in list_objects(client, ""):
                 seen += batch
         assert len(seen) == 1
+
+
+@on_uvloop
+async def test_restore_status_is_asked_for_at_aws_only() -> None:
+    for is_aws in (True, False):
+        bucket = FakeBucket(["a"], is_aws=is_aws)
+        await listed(bucket)
+        assert ("x-amz-optional-object-attributes" in bucket.headers[0]) is is_aws
+
+
+CODE_POINTS = st.characters(exclude_categories=["Cs"])
+ALPHABETS = [
+    "0123456789",
+    "0123456789abcdef",
+    "ab",
+    "a/",
+    "a-/0Zz",
+    "\x01\x1f \x7f",
+    "aé中\ud7ff\ue000\uffff😀\U0010ffff",
+]
+KEYS = st.one_of(
+    *(st.sets(st.text(alphabet, min_size=1, max_size=6), max_size=120) for alphabet in ALPHABETS),
+    st.sets(st.text(CODE_POINTS, min_size=1, max_size=4), max_size=60),
+    st.builds(
+        lambda start, ends: {start + end for end in ends} - {""},
+        st.text(CODE_POINTS, max_size=40),
+        st.sets(st.text("0123456789", max_size=4), max_size=120),
+    ),
+    st.builds(
+        lambda count, form: {form.format(n) for n in range(count)},
+        st.integers(0, 300),
+        st.sampled_from(["{}", "a/{:09}"]),
+    ),
+)
+"""Keys of many alphabets, keys that are the beginning of others, keys that have much in common."""
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(keys=KEYS, page_size=st.integers(1, 7), parallel=st.integers(1, 20), most=st.integers(1, 7))
+def test_every_key_is_listed_once_in_a_bounded_number_of_requests(
+    keys: set[str], page_size: int, parallel: int, most: int
+) -> None:
+    bucket = check(keys, page_size, parallel=parallel, most=most)
+    pages = -(-len(keys) // min(page_size, most))
+    assert len(bucket.asked) <= 2 * pages + 60
+    assert bucket.peak <= parallel
+
+
+@settings(max_examples=40, deadline=None)
+@given(keys=KEYS, page_size=st.integers(1, 5), at=st.integers(0, 4), length=st.integers(0, 6))
+def test_a_prefix_is_listed_whole_and_nothing_else(keys: set[str], page_size: int, at: int, length: int) -> None:
+    prefix = (sorted(keys)[at] if len(keys) > at else "x")[:length]
+    check(keys, page_size, prefix)
+
+
+@settings(max_examples=40, deadline=None)
+@given(keys=KEYS, page_size=st.integers(1, 5), times=st.integers(0, 3))
+def test_a_server_that_does_not_know_start_after_is_listed_all_the_same(
+    keys: set[str], page_size: int, times: int
+) -> None:
+    """Also one that forgets it after some `times`."""
+    check(keys, page_size, honours=lambda time: time <= times)
+
+
+@settings(max_examples=40, deadline=None)
+@given(keys=KEYS, page_size=st.integers(1, 5))
+def test_a_server_that_sorts_by_utf_16_is_listed_all_the_same(keys: set[str], page_size: int) -> None:
+    check(keys, page_size, order=by_utf16)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    keys=st.sets(st.text("ab/-1", min_size=1, max_size=7), max_size=120) | KEYS,
+    page_size=st.integers(1, 5),
+    skips_folders=st.booleans(),
+)
+def test_a_server_that_walks_folders_is_listed_all_the_same(
+    keys: set[str], page_size: int, skips_folders: bool
+) -> None:
+    """Also one that takes a folder of the name it is to start after for listed, as SeaweedFS 4.48 does."""
+    check({key for key in keys if "\0" not in key}, page_size, order=by_folders, skips_folders=skips_folders)
+
+
+def test_a_folder_that_start_after_passes_over_is_listed() -> None:
+    keys = {f"2026/{month:02}/{number:03}" for month in range(1, 13) for number in range(80)}
+    assert check(keys, 10, order=by_folders, skips_folders=True).splits > 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(gone=st.sets(st.integers(0, 399), max_size=200), at=st.integers(1, 40))
+def test_objects_that_go_meanwhile_leave_neither_gap_nor_double(gone: set[int], at: int) -> None:
+    """Also where the first key of a range is among them, at which another one was to end."""
+    names = [f"{number:04}" for number in range(400)]
+
+    class Changing(FakeBucket):
+        def _page(self, given: dict[str, str]) -> bytes:
+            if len(self.asked) == at:
+                self.remove({names[number] for number in gone})
+            return super()._page(given)
+
+    found = uvloop.run(listed(Changing(names)))
+    assert len(found) == len(set(found))
+    assert set(found) >= {name for number, name in enumerate(names) if number not in gone}
+
+
+def hashed(key: str) -> int:
+    return random.Random(key).getrandbits(64)
+
+
+@settings(max_examples=40, deadline=None)
+@given(keys=st.sets(st.text("ab01", min_size=1, max_size=6), max_size=120))
+def test_keys_in_no_order_are_listed_all_the_same(keys: set[str]) -> None:
+    check(keys, 7, order=hashed)
+
+
+def test_disorder_that_shows_too_late_is_an_error_and_not_a_gap() -> None:
+    keys = {f"{n:04}" for n in range(900)}
+
+    def late(key: str) -> str:
+        return key if key < "0700" else key[:2] + key[:1:-1]
+
+    with pytest.raises(S3Error, match="ListingDisordered"):
+        check(keys, 10, order=late)
+    check(keys, 10, order=late, parallel=1)
+
+
+def test_a_server_that_does_not_know_start_after_is_asked_once() -> None:
+    assert check({str(n) for n in range(300)}, 10, honours=lambda time: False).splits == 1
+
+
+def test_a_server_that_refuses_start_after_is_listed_all_the_same() -> None:
+    assert check({str(n) for n in range(300)}, 10, refuses=True).splits == 1
+
+
+def test_a_directory_bucket_is_never_split() -> None:
+    assert check({str(n) for n in range(300)}, 10, name="fast--use1-az4--x-s3").splits == 0
+
+
+NAMES = {
+    "numbers": {f"image/avatar-{n:09}.png" for n in range(3000)},
+    "plain numbers": {f"image/avatar-{n}.png" for n in range(3000)},
+    "hashes": {str(uuid.UUID(int=random.Random(n).getrandbits(128))) for n in range(3000)},
+    "days": {f"2026/{n % 12 + 1:02}/{n % 28 + 1:02}/{n}.jpg" for n in range(3000)},
+    "ideographs": {
+        "".join(chr(0x4E00 + random.Random(n + i).randrange(20000)) for i in (0, 9999)) for n in range(3000)
+    },
+    "long beginnings": {"x" * 300 + f"/{n:06}" for n in range(3000)},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_usual_keys_are_divided_among_many_with_few_requests_too_many(name: str) -> None:
+    keys = NAMES[name]
+    bucket = check(keys, 20)
+    assert bucket.peak >= 12
+    assert len(bucket.asked) <= 1.4 * len(keys) / 20
+
+
+def test_a_listing_of_two_pages_is_not_split() -> None:
+    assert check({str(n) for n in range(20)}, 10).splits == 0
+
+
+@on_uvloop
+async def test_pages_wait_in_a_bounded_number_where_nobody_uses_them() -> None:
+    bucket = FakeBucket([f"{n:05}" for n in range(5000)])
+    async with contextlib.aclosing(list_objects(bucket, "", 10)) as listing:
+        await anext(listing)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert len(bucket.asked) < 40
+    assert bucket.in_flight == 0
+
+
+@on_uvloop
+async def test_an_error_in_one_range_ends_the_listing() -> None:
+    class Broken(FakeBucket):
+        async def request(self, *args: Any, **kwargs: Any) -> Any:
+            if len(self.asked) == 40:
+                raise S3StopError(403, "ExpiredToken", "expired", None, verb="GET")
+            return await super().request(*args, **kwargs)
+
+    bucket = Broken([f"{n:05}" for n in range(5000)])
+    with pytest.raises(S3StopError, match="ExpiredToken"):
+        await listed(bucket)
+    assert bucket.in_flight == 0
+    asked = len(bucket.asked)
+    await asyncio.sleep(0.01)
+    assert len(bucket.asked) == asked

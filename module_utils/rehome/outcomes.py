@@ -1,0 +1,145 @@
+"""What happened to each object: streamed through the catalog into Parquet files, for people and for later runs."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from .catalog import Catalog
+from .errors import RehomeError
+from .s3.job import CopyOutcome
+from .settings import Settings
+
+FOLDER = "outcomes"
+FLUSH_ROWS = 1_000
+PART_ROWS = 100_000
+
+_EXPORT = """
+COPY (
+    SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, size, etag, result, target_etag,
+        evidence, attempts, duration_s, error, message
+    FROM outcomes WHERE part = {part}
+) TO {file} (FORMAT parquet, COMPRESSION zstd)
+"""
+
+_KNOWN = """
+SELECT s.rest, min(o.evidence) FROM source_objects s
+JOIN target_objects t ON t.rest = s.rest
+JOIN read_parquet($files, union_by_name = true) o
+    ON o.key = $source_prefix || s.rest AND o.target_key = $target_prefix || s.rest
+WHERE s.size = t.size AND s.etag <> t.etag AND o.etag = s.etag AND o.target_etag = t.etag AND o.evidence IS NOT NULL
+    AND o.result IN ('copied', 'present')
+GROUP BY s.rest
+"""
+"""The best proof of each pair: `bytes` and `checksum` come before `size` in the alphabet, too."""
+
+
+class Outcomes:
+    """Takes outcomes as they come: into the catalog by the thousand, and from there into files by the hundred thousand.
+
+    What is in the catalog survives a kill; the next run writes it out (`rescue`).
+    """
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._state_dir = settings.state_dir
+        self._skip = len(settings.source.prefix)
+        if "began" not in catalog.facts():
+            # whoever writes the files has the catalog only
+            catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
+            catalog.note("source_prefix", settings.source.prefix)
+            catalog.note("target_prefix", settings.target.prefix)
+        self._rows: list[tuple[object, ...]] = []
+        # a part that may have its file already takes no more rows
+        (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
+        self._in_part = 0
+
+    def add(self, outcome: CopyOutcome) -> None:
+        """Take one outcome."""
+        job = outcome.job
+        self._rows.append(
+            (
+                job.source_key[self._skip :],
+                job.size,
+                job.etag,
+                outcome.result,
+                outcome.target_etag,
+                outcome.evidence,
+                outcome.attempts,
+                outcome.duration_s,
+                outcome.error,
+                outcome.message,
+                self._part,
+            )
+        )
+        self._in_part += 1
+        if self._in_part == PART_ROWS:
+            self.close()
+            self._part += 1
+            self._in_part = 0
+        elif len(self._rows) >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what has come to the catalog."""
+        self._catalog.append("outcomes", self._rows)
+        self._rows.clear()
+
+    def close(self) -> None:
+        """Hand over and write out what is left."""
+        self.flush()
+        write_files(self._catalog, self._state_dir)
+
+
+def write_files(catalog: Catalog, state_dir: Path) -> None:
+    """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all."""
+    facts = catalog.facts()
+    folder = state_dir / FOLDER
+    for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
+        file = folder / f"{facts['began']}-{part:05}.parquet"
+        if file.exists():
+            continue
+        folder.mkdir(mode=0o700, exist_ok=True)
+        temporary = file.with_suffix(".new")
+        # DuckDB takes no parameters in COPY
+        catalog.run(
+            _EXPORT.format(
+                source_prefix=_text(facts["source_prefix"]),
+                target_prefix=_text(facts["target_prefix"]),
+                part=part,
+                file=_text(str(temporary)),
+            )
+        )
+        temporary.replace(file)
+
+
+def rescue(path: Path, state_dir: Path) -> None:
+    """Write out what a killed run has left in its catalog at `path`, which is about to be replaced.
+
+    A catalog that cannot be read, or that another version has made, has nothing to give.
+    """
+    if path.exists():
+        with contextlib.suppress(RehomeError, duckdb.Error, KeyError), Catalog.open(path) as catalog:
+            write_files(catalog, state_dir)
+
+
+def recall_evidence(catalog: Catalog, state_dir: Path, settings: Settings) -> None:
+    """Note as compared the pairs whose contents an earlier run has proven, and that have the same ETags still.
+
+    An ETag changes with every change of content, so that a proof holds for as long as both ETags do.
+    """
+    files = sorted(str(file) for file in (state_dir / FOLDER).glob("*.parquet"))
+    if files:
+        asked = {
+            "files": files,
+            "source_prefix": settings.source.prefix,
+            "target_prefix": settings.target.prefix,
+        }
+        catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,125 @@
+"""A migration whose stages a test runs one by one, with the application's hands on the same data meanwhile."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rehome.catalog import Catalog
+from rehome.copying import CopyCounts, copy_planned
+from rehome.db.connect import connect
+from rehome.plan import Plan, make_plan
+from rehome.progress import Progress
+from rehome.rewriting import RewriteCounts, rewrite_planned
+from rehome.scan import scan
+from rehome.settings import Settings, read_settings
+from rehome.verify import Verdict, verify
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+from tests.moto_server import Moto
+
+Store = SeaweedFS | Moto
+
+
+class Migration:
+    """One migration. `target_store`: where the target is, if it is not where the source is."""
+
+    def __init__(
+        self, store: Store, buckets: Buckets, database: SQLite, folder: Path, target_store: Store | None = None
+    ) -> None:
+        self.s3 = store.client()
+        self.target_s3 = (target_store or store).client()
+        self.source, self.target = buckets.source, buckets.target
+        self._stores = {"source": store, "target": target_store or store}
+        self._database = database
+        self._folder = folder
+        self._catalogs = ExitStack()
+        self._made = 0
+        self.catalog: Catalog
+
+    def settings(self, **changes: Any) -> Settings:
+        return read_settings(
+            {
+                "name": "test",
+                "source": {"bucket": self.source, "prefix": "image/", **self._access("source")},
+                "target": {"bucket": self.target, "prefix": "avatar/", **self._access("target")},
+                "include": ["avatar-*.png"],
+                "exclude": [],
+                "database": self._database.database(),
+                "references": [{"table": "avatars", "column": "path", "form": "key"}],
+                "on_conflict": "fail",
+                "on_dangling": "fail",
+                "journal_schema": "rehome",
+                "state_dir": str(self._folder),
+            }
+            | changes
+        )
+
+    def _access(self, side: str) -> dict[str, str]:
+        store = self._stores[side]
+        keys = store.users["migrate"]
+        return {
+            "endpoint_url": store.endpoint_url,
+            "region": store.region,
+            "access_key": keys.access_key,
+            "secret_key": keys.secret_key,
+        }
+
+    def put(self, name: str, body: bytes = b"content", **facts: Any) -> None:
+        """An object of the source, and its row."""
+        self.s3.put_object(Bucket=self.source, Key=f"image/{name}", Body=body, **facts)
+        self.add_row(f"image/{name}")
+
+    def add_row(self, path: str) -> None:
+        self._sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
+
+    def paths(self) -> list[str]:
+        return [path for (path,) in self._sql("SELECT path FROM avatars ORDER BY id")]
+
+    def content(self, key: str) -> bytes:
+        return self.target_s3.get_object(Bucket=self.target, Key=key)["Body"].read()  # type: ignore[no-any-return]
+
+    def target_keys(self) -> list[str]:
+        return [item["Key"] for item in self.target_s3.list_objects_v2(Bucket=self.target).get("Contents", [])]
+
+    def source_keys(self) -> list[str]:
+        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.source).get("Contents", [])]
+
+    def plan(self, settings: Settings) -> Plan:
+        self.catalog = self._new_catalog()
+        scan(settings, self.catalog, Progress(self._folder))
+        with connect(settings.database) as database:
+            database.create_journal(settings.journal_schema)
+        return make_plan(self.catalog, settings)
+
+    def copy(self, settings: Settings) -> CopyCounts:
+        counts = CopyCounts()
+        copy_planned(settings, self.catalog, Progress(self._folder), counts)
+        return counts
+
+    def rewrite(self, settings: Settings) -> RewriteCounts:
+        counts = RewriteCounts()
+        rewrite_planned(settings, self.catalog, Progress(self._folder), counts)
+        return counts
+
+    def verify(self, settings: Settings) -> Verdict:
+        return verify(settings, self._new_catalog(), Progress(self._folder))
+
+    def close(self) -> None:
+        self._catalogs.close()
+
+    def _new_catalog(self) -> Catalog:
+        self._made += 1
+        return self._catalogs.enter_context(Catalog.create(self._folder / f"{self._made}.duckdb", {}))
+
+    def _sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        connection = self._database.connect("admin")
+        try:
+            rows = connection.execute(statement, values).fetchall()
+            connection.commit()
+            return rows  # type: ignore[no-any-return]
+        finally:
+            connection.close()

@@ -1,0 +1,138 @@
+"""What real servers lack according to the probe, and that it leaves nothing in them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from rehome.s3.capabilities import AMAZON, KeyShape
+from rehome.s3.errors import S3Error
+from rehome.s3.probe import ProbeResult, probe
+from rehome.s3.scratch import SCRATCH_NAME
+
+from sandbox.seaweedfs import SeaweedFS
+from tests.conftest import Buckets
+from tests.integration.s3.opening import S3Server, new_buckets, opened, witness
+from tests.moto_server import Moto
+from tests.unit.s3.wire import on_uvloop
+
+SEAWEEDFS = replace(
+    AMAZON,
+    refused_keys=frozenset(
+        {
+            KeyShape.DOT_SEGMENT,
+            KeyShape.EMPTY_SEGMENT,
+            KeyShape.FOLDER,
+            KeyShape.BACKSLASH,
+            KeyShape.NUL,
+            KeyShape.LONG_SEGMENT,
+        }
+    ),
+)
+MOTO = replace(AMAZON, source_condition=False, target_condition=False, refused_keys=frozenset({KeyShape.LINE_BREAK}))
+
+
+async def probed(server: S3Server, buckets: Buckets, user: str = "migrate") -> ProbeResult:
+    async with opened(server, buckets, user) as (source, target):
+        return await probe(source, target, "avatar/", source_prefix="image/")
+
+
+def left_in(server: S3Server, buckets: Buckets) -> list[str]:
+    """Whatever there is, in whichever version, and uploads."""
+    client = witness(server)
+    found = []
+    for bucket in (buckets.source, buckets.target):
+        versions = client.list_object_versions(Bucket=bucket)
+        uploads = client.list_multipart_uploads(Bucket=bucket)
+        found += [
+            entry["Key"]
+            for entry in (
+                *versions.get("Versions", []),
+                *versions.get("DeleteMarkers", []),
+                *uploads.get("Uploads", []),
+            )
+        ]
+    return [key for key in found if SCRATCH_NAME in key]
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@on_uvloop
+async def test_the_object_store_lacks_only_keys(seaweedfs: SeaweedFS, versioned: bool) -> None:
+    buckets = new_buckets(seaweedfs)
+    client = witness(seaweedfs)
+    client.put_object(Bucket=buckets.source, Key="image/a.png", Body=b"png", Tagging="a=b")
+    if versioned:
+        client.put_bucket_versioning(Bucket=buckets.target, VersioningConfiguration={"Status": "Enabled"})
+    result = await probed(seaweedfs, buckets)
+    # How long a segment may be differs: in a versioned bucket an object is not kept as a file of its name.
+    assert result.findings == ()
+    assert replace(result.capabilities, refused_keys=SEAWEEDFS.refused_keys) == SEAWEEDFS
+    assert result.capabilities.refused_keys - {KeyShape.LONG_SEGMENT} == SEAWEEDFS.refused_keys - {
+        KeyShape.LONG_SEGMENT
+    }
+    assert versioned or KeyShape.LONG_SEGMENT in result.capabilities.refused_keys
+    assert left_in(seaweedfs, buckets) == []
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@on_uvloop
+async def test_moto_lacks_the_conditions_on_copies(moto: Moto, versioned: bool) -> None:
+    buckets = new_buckets(moto)
+    if versioned:
+        witness(moto).put_bucket_versioning(Bucket=buckets.target, VersioningConfiguration={"Status": "Enabled"})
+    assert await probed(moto, buckets) == ProbeResult(MOTO)
+    assert left_in(moto, buckets) == []
+
+
+@on_uvloop
+async def test_credentials_that_may_not_write_are_told(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+    (finding,) = (await probed(seaweedfs, buckets, "reader")).findings
+    assert finding.setting == "rehome_target"
+    assert "s3:PutObject" in finding.way_out
+    assert left_in(seaweedfs, buckets) == []
+
+
+@on_uvloop
+async def test_a_source_that_the_targets_credentials_cannot_read_is_told(seaweedfs: SeaweedFS) -> None:
+    """The admin lists a bucket in which `migrate` has no rights at all."""
+    client = witness(seaweedfs)
+    buckets = new_buckets(seaweedfs)
+    hidden = Buckets(f"hidden-{buckets.source}", buckets.target)
+    client.create_bucket(Bucket=hidden.source)
+    client.put_object(Bucket=hidden.source, Key="image/a.png", Body=b"png")
+    async with opened(seaweedfs, hidden, "admin") as (source, _), opened(seaweedfs, hidden) as (_, target):
+        (finding,) = (await probe(source, target, "avatar/", source_prefix="image/")).findings
+        assert finding.setting == "rehome_target"
+        assert f"s3:GetObject on arn:aws:s3:::{hidden.source}/image/*" in finding.way_out
+        streamed = await probe(source, target, "avatar/", source_prefix="image/", method="stream")
+        assert streamed.findings == ()
+
+
+@on_uvloop
+async def test_a_cancelled_probe_leaves_nothing(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+    async with opened(seaweedfs, buckets) as (source, target):
+        for steps in (5, 20, 40, 80):
+            running = asyncio.create_task(probe(source, target, "avatar/"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+        assert left_in(seaweedfs, buckets) == []
+
+
+@on_uvloop
+async def test_probes_at_the_same_time_do_not_disturb_each_other(moto: Moto) -> None:
+    buckets = new_buckets(moto)
+    async with opened(moto, buckets) as (source, target):
+        results = await asyncio.gather(*(probe(source, target, "avatar/") for _ in range(3)))
+    assert results == [ProbeResult(MOTO)] * 3
+    assert left_in(moto, buckets) == []
+
+
+@on_uvloop
+async def test_a_bucket_that_is_not_there_ends_the_probe(seaweedfs: SeaweedFS) -> None:
+    nowhere = Buckets("legacy-s3-nowhere", "production-s3-nowhere")
+    async with opened(seaweedfs, nowhere) as (source, target):
+        with pytest.raises(S3Error, match="NoSuchBucket"):
+            await probe(source, target, "avatar/")

@@ -1,0 +1,209 @@
+"""What a migration does when its services are two, its source is archived or inventoried, or only a slice is meant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from rehome.preflight import preflight
+from rehome.progress import Progress
+from rehome.restoring import restore_archived
+from rehome.s3.capabilities import AMAZON
+from rehome.s3.endpoint import resolve
+from rehome.sampling import compare_sample
+from rehome.services import known_capabilities
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+from tests.integration.migration import Migration
+from tests.moto_server import Moto
+
+
+@pytest.fixture
+def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(seaweedfs, buckets, sqlite, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def from_moto(
+    moto: Moto, seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
+) -> Iterator[Migration]:
+    """The source in one service, the target in another."""
+    moto.client().create_bucket(Bucket=buckets.source)
+    made = Migration(moto, buckets, sqlite, tmp_path, target_store=seaweedfs)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def in_moto(moto: Moto, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    """Both in a service that knows archives."""
+    for bucket in (buckets.source, buckets.target):
+        moto.client().create_bucket(Bucket=bucket)
+    made = Migration(moto, buckets, sqlite, tmp_path)
+    yield made
+    made.close()
+
+
+def test_between_two_services_objects_are_streamed_and_rows_follow(from_moto: Migration) -> None:
+    migration, settings = from_moto, from_moto.settings()
+    for number in range(5):
+        migration.put(f"avatar-{number}.png", b"x" * number, ContentType="image/png", Metadata={"owner": str(number)})
+    migration.plan(settings)
+    counts = migration.copy(settings)
+    assert (counts.method, counts.copied) == ("stream", 5)
+    assert migration.rewrite(settings).rewritten == 5
+    assert migration.verify(settings).complete
+    there = migration.target_s3.head_object(Bucket=migration.target, Key="avatar/avatar-3.png")
+    assert (there["ContentType"], there["Metadata"]) == ("image/png", {"owner": "3"})
+    assert migration.plan(settings).objects["present"] == 5
+
+
+def test_a_copy_inside_the_service_is_refused_between_two(from_moto: Migration) -> None:
+    with pytest.raises(Exception, match="rehome_copy_method") as refused:
+        preflight(from_moto.settings(copy_method="server_side"), dry_run=True)
+    assert "which are two services" in str(refused.value)
+
+
+def test_preflight_tries_the_services_and_leaves_nothing(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    ends = resolve(settings.source), resolve(settings.target)
+    preflight(settings, dry_run=True)
+    assert known_capabilities(settings, *ends) == AMAZON
+    preflight(settings, dry_run=False)
+    found = known_capabilities(settings, *ends)
+    assert found.target_condition and found.source_condition
+    assert found.refused_keys
+    assert migration.target_keys() == []
+
+
+def test_keys_that_the_target_does_not_take_are_unroutable_before_the_first_copy(from_moto: Migration) -> None:
+    migration, settings = from_moto, from_moto.settings()
+    migration.put("avatar-1/../2.png")
+    migration.put("avatar-3.png")
+    preflight(settings, dry_run=False)
+    plan = migration.plan(settings)
+    assert (plan.objects["to_copy"], plan.objects["unroutable"]) == (1, 1)
+    assert migration.catalog.query("SELECT rest FROM objects WHERE class = 'unroutable'") == [("avatar-1/../2.png",)]
+
+
+def test_archived_objects_are_restored_on_request_and_copied_by_a_later_pass(in_moto: Migration) -> None:
+    migration = in_moto
+    migration.put("avatar-cold.png", StorageClass="GLACIER")
+    migration.put("avatar-warm.png")
+    settings = migration.settings()
+    plan = migration.plan(settings)
+    assert (plan.objects["archived"], plan.objects["to_copy"], plan.rows["blocked"]) == (1, 1, 1)
+    unasked = restore_archived(settings, migration.catalog, Progress(settings.state_dir))
+    assert unasked.requested == 0
+    asking = migration.settings(restore={"days": 3, "tier": "Bulk"})
+    assert restore_archived(asking, migration.catalog, Progress(settings.state_dir)).requested == 1
+    # moto restores at once
+    plan = migration.plan(asking)
+    assert (plan.objects["archived"], plan.objects["to_copy"]) == (0, 2)
+
+
+def test_objects_that_differ_although_they_were_judged_the_same_are_found_in_the_sample(migration: Migration) -> None:
+    settings = migration.settings(verify_sample=10)
+    for number in range(3):
+        migration.put(f"avatar-{number}.png", bytes([number]))
+    migration.plan(settings)
+    migration.copy(settings)
+    verdict = migration.verify(settings)
+    assert (verdict.sample.sampled, verdict.sample.differing) == (3, 0)
+    migration.plan(settings)
+    migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"!")
+    counts = compare_sample(settings, migration.catalog, Progress(settings.state_dir))
+    assert (counts.sampled, counts.differing) == (3, 1)
+    assert [row[0] for row in migration.catalog.query("SELECT rest FROM differing")] == ["avatar-1.png"]
+
+
+def test_only_the_listed_keys_and_their_rows_are_meant(migration: Migration, tmp_path: Path) -> None:
+    for number in range(3):
+        migration.put(f"avatar-{number}.png")
+    file = tmp_path / "slice.jsonl"
+    file.write_text('{"key": "image/avatar-1.png"}\n')
+    settings = migration.settings(only_keys=str(file))
+    plan = migration.plan(settings)
+    assert (plan.objects["to_copy"], plan.objects["foreign"], plan.rows["foreign"]) == (1, 2, 2)
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert migration.paths() == ["image/avatar-0.png", "avatar/avatar-1.png", "image/avatar-2.png"]
+    assert migration.plan(migration.settings()).objects["to_copy"] == 2
+
+
+def inventory_of(migration: Migration, folder: Path) -> str:
+    """An S3 Inventory report of the source bucket as it is now, in that bucket; answers its manifest's URL."""
+    objects = [
+        (migration.source, item["Key"], item["Size"], item["LastModified"], item["ETag"].strip('"'), "STANDARD")
+        for item in migration.s3.list_objects_v2(Bucket=migration.source).get("Contents", [])
+    ]
+    data = folder / "report.parquet"
+    schema = (
+        "bucket VARCHAR, key VARCHAR, size BIGINT, last_modified_date TIMESTAMP, e_tag VARCHAR, storage_class VARCHAR"
+    )
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE report ({schema})")
+        connection.executemany("INSERT INTO report VALUES (?, ?, ?, ?, ?, ?)", objects)
+        connection.execute(f"COPY report TO '{data}' (FORMAT parquet)")
+    manifest = json.dumps(
+        {
+            "sourceBucket": migration.source,
+            "version": "2016-11-30",
+            "creationTimestamp": "1798761600000",
+            "fileFormat": "Parquet",
+            "fileSchema": "message s3.inventory { required binary bucket (STRING); required binary key (STRING); "
+            "optional int64 size; optional int64 last_modified_date (TIMESTAMP(MILLIS,true)); "
+            "optional binary e_tag (STRING); optional binary storage_class (STRING); }",
+            "files": [
+                {
+                    "key": "reports/data/1.parquet",
+                    "size": data.stat().st_size,
+                    "MD5checksum": hashlib.md5(data.read_bytes(), usedforsecurity=False).hexdigest(),
+                }
+            ],
+        }
+    ).encode()
+    files = {
+        "reports/data/1.parquet": data.read_bytes(),
+        "reports/now/manifest.json": manifest,
+        "reports/now/manifest.checksum": hashlib.md5(manifest, usedforsecurity=False).hexdigest().encode(),
+    }
+    for key, body in files.items():
+        migration.s3.put_object(Bucket=migration.source, Key=key, Body=body)
+    return f"s3://{migration.source}/reports/now/manifest.json"
+
+
+def test_an_inventory_stands_in_for_the_listing_and_what_came_later_is_found(
+    migration: Migration, tmp_path: Path
+) -> None:
+    migration.put("avatar-1.png")
+    migration.put("avatar-gone.png")
+    access: dict[str, Any] = {"bucket": migration.source, "prefix": "image/", **migration._access("source")}
+    settings = migration.settings(source=access | {"inventory": inventory_of(migration, tmp_path)})
+    migration.s3.delete_object(Bucket=migration.source, Key="image/avatar-gone.png")
+    migration.put("avatar-named-later.png")
+    migration.s3.put_object(Bucket=migration.source, Key="image/avatar-later.png", Body=b"nobody names it")
+    plan = migration.plan(settings)
+    assert plan.rows["dangling"] == 0
+    assert migration.catalog.query("SELECT rest FROM objects ORDER BY rest") == [
+        ("avatar-1.png",),
+        ("avatar-gone.png",),
+        ("avatar-named-later.png",),
+    ]
+    counts = migration.copy(settings)
+    assert (counts.copied, counts.changed) == (2, 1)
+    assert migration.rewrite(settings).rewritten == 2
+    assert migration.verify(settings).problems == [
+        "1 objects under the source prefix are not in the target",
+        "1 rows name an object that is in neither bucket",
+    ]

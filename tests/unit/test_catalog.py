@@ -1,0 +1,74 @@
+"""The catalog: rows go in as they are, however they are handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rehome.catalog import FILL_ROWS, SEPARATORS, Catalog
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Iterator[Catalog]:
+    with TemporaryDirectory() as folder, Catalog.create(Path(folder) / "catalog.duckdb", {}) as opened:
+        opened.run("CREATE TABLE things (name VARCHAR, size BIGINT, other VARCHAR, flag BOOLEAN)")
+        yield opened
+
+
+def things(catalog: Catalog) -> list[tuple[object, ...]]:
+    return catalog.query("SELECT * FROM things")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.text("".join(SEPARATORS) + "a", max_size=4)
+ROW = st.tuples(TEXT, st.integers(-(2**63), 2**63 - 1) | st.none(), TEXT | st.none(), st.booleans() | st.none())
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(ROW, max_size=12), same=st.booleans())
+def test_rows_are_in_the_table_as_they_were_appended(
+    catalog: Catalog, rows: list[tuple[object, ...]], same: bool
+) -> None:
+    rows = rows[:1] * len(rows) if same else rows
+    catalog.run("TRUNCATE things")
+    catalog.append("things", rows)
+    assert things(catalog) == rows
+    if rows:
+        catalog.append_columns("things", list(zip(*rows, strict=True)))
+        assert things(catalog) == rows * 2
+
+
+@pytest.mark.parametrize("values", [[None, None], ["a", "a"], ["", ""], ["\x1f", "\x1e\x00"], [None, "a"]])
+def test_columns_of_one_value_and_of_none_are_kept(catalog: Catalog, values: list[str | None]) -> None:
+    catalog.run("TRUNCATE things")
+    catalog.append_columns("things", [values, [1, 1], [None, None], [True, True]])
+    assert things(catalog) == [(value, 1, None, True) for value in values]
+
+
+def test_columns_of_different_lengths_are_an_error_and_leave_the_table_as_it_was(catalog: Catalog) -> None:
+    catalog.run("TRUNCATE things")
+    with pytest.raises(ValueError):
+        catalog.append_columns("things", [["a", "b"], [1], [None, None], [True, True]])
+    assert things(catalog) == []
+
+
+def test_a_table_is_filled_in_large_batches_and_wholly(catalog: Catalog) -> None:
+    catalog.run("TRUNCATE things")
+    count = 2 * FILL_ROWS + 1
+    with catalog.filling("things") as filling:
+        for start in range(0, count, 1000):
+            part = range(start, min(count, start + 1000))
+            filling.append([str(n) for n in part], part, ("x",) * len(part), [None] * len(part))
+        assert len(things(catalog)) == 2 * FILL_ROWS
+    assert things(catalog) == [(str(n), n, "x", None) for n in range(count)]
+
+
+def test_what_was_gathered_is_in_the_table_after_an_exception(catalog: Catalog) -> None:
+    catalog.run("TRUNCATE things")
+    with pytest.raises(RuntimeError), catalog.filling("things") as filling:
+        filling.append(["a"], [1], [None], [True])
+        raise RuntimeError
+    assert things(catalog) == [("a", 1, None, True)]

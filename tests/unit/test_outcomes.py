@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from rehome import outcomes
+from rehome.catalog import Catalog
+from rehome.outcomes import FOLDER, Outcomes, recall_evidence, rescue
+from rehome.s3.compare import Evidence
+from rehome.s3.job import CopyJob, CopyOutcome
+from rehome.settings import Settings, read_settings
+
+from tests.unit.test_settings import given
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(given(state_dir=str(tmp_path)))
+
+
+def new_catalog(settings: Settings, file: str = "catalog.duckdb") -> Catalog:
+    return Catalog.create(settings.state_dir / file, {})
+
+
+def outcome(number: int, evidence: Evidence = Evidence.ETAG) -> CopyOutcome:
+    job = CopyJob(f"image/o'{number}.png", f"e{number}", number, f"avatar/o'{number}.png")
+    return CopyOutcome(job, "copied", f"t{number}", evidence, duration_s=0.25)
+
+
+def kept(settings: Settings) -> list[tuple[object, ...]]:
+    files = str(settings.state_dir / FOLDER / "*.parquet")
+    statement = "SELECT key, target_key, size, etag, result, evidence, attempts, duration_s FROM read_parquet(?)"
+    return duckdb.execute(statement + " ORDER BY size", [files]).fetchall()
+
+
+def test_every_outcome_is_in_a_file_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "PART_ROWS", 10)
+    monkeypatch.setattr(outcomes, "FLUSH_ROWS", 3)
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for number in range(25):
+            record.add(outcome(number))
+        record.close()
+    assert len(list((settings.state_dir / FOLDER).iterdir())) == 3
+    assert kept(settings) == [
+        (f"image/o'{n}.png", f"avatar/o'{n}.png", n, f"e{n}", "copied", "etag", 1, 0.25) for n in range(25)
+    ]
+
+
+def test_what_a_killed_run_has_left_in_its_catalog_is_written_out_by_the_next(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "PART_ROWS", 10)
+    monkeypatch.setattr(outcomes, "FLUSH_ROWS", 1)
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for number in range(15):
+            record.add(outcome(number))
+    assert len(kept(settings)) == 10
+    for _ in range(2):
+        rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+        assert [row[2] for row in kept(settings)] == list(range(15))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a catalog"])
+def test_a_catalog_that_cannot_be_read_has_nothing_to_rescue(settings: Settings, content: bytes) -> None:
+    path = settings.state_dir / "catalog.duckdb"
+    path.write_bytes(content)
+    rescue(path, settings.state_dir)
+    assert not (settings.state_dir / FOLDER).exists()
+
+
+def test_a_proof_is_recalled_for_as_long_as_both_etags_are_the_same(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for number in range(4):
+            record.add(outcome(number, Evidence.SIZE))
+        record.close()
+        again = Outcomes(catalog, settings)
+        again.add(outcome(0, Evidence.BYTES))
+        again.close()
+    with new_catalog(settings, "later.duckdb") as catalog:
+        pairs = {0: ("e0", "t0"), 1: ("e1", "t1"), 2: ("other", "t2"), 3: ("e3", "other")}
+        for number, (etag, target_etag) in pairs.items():
+            rest = f"o'{number}.png"
+            catalog.append("source_objects", [(rest, number, etag, "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(rest, number, target_etag)])
+        recall_evidence(catalog, settings.state_dir, settings)
+        assert sorted(catalog.query("SELECT * FROM compared")) == [("o'0.png", "bytes"), ("o'1.png", "size")]
