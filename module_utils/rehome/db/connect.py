@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
-from ..settings import Database
+from ..settings import Database, EngineName
 from .dialect import Dialect
-from .mysql import MySQL
-from .postgresql import PostgreSQL
-from .sqlite import SQLite
+
+_DIALECTS: dict[EngineName, tuple[str, str]] = {
+    "mariadb": (".mysql", "MySQL"),
+    "mysql": (".mysql", "MySQL"),
+    "postgresql": (".postgresql", "PostgreSQL"),
+    "sqlite": (".sqlite", "SQLite"),
+}
+"""Module and class. Each stage is a process of its own, so that only the driver which is needed is loaded."""
 
 
 @contextmanager
@@ -18,13 +24,8 @@ def connect(settings: Database) -> Iterator[Dialect]:
 
     Raises RefusedError where host, port, database, user, password or TLS are wrong, naming the setting.
     """
-    dialects: dict[str, Callable[[Database], Dialect]] = {
-        "mariadb": MySQL,
-        "mysql": MySQL,
-        "postgresql": PostgreSQL,
-        "sqlite": SQLite,
-    }
-    database = dialects[settings.engine](settings)
+    module, name = _DIALECTS[settings.engine]
+    database: Dialect = getattr(import_module(module, __package__), name)(settings)
     try:
         yield database
     finally:

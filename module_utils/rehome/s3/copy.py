@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 
+from .breath import Breath
 from .client import Client
 from .errors import ARCHIVED_CODES, S3Error, S3StopError
 from .job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, CopyResult, SourceChanged
@@ -50,9 +51,11 @@ async def copy_objects(
         return
     run = _Run(source, target, jobs, on_outcome, options, uploads)
     workers = [asyncio.create_task(run.work()) for _ in range(target.max_connections)]
+    breath = asyncio.create_task(run.breathe())
     try:
         await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
+        breath.cancel()
         for worker in workers:
             worker.cancel()
         ends = await asyncio.gather(*workers, return_exceptions=True)
@@ -88,8 +91,14 @@ class _Run:
         self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
+        self._breath = Breath()
         self._row = _Row()
         self.stop: S3StopError | None = None
+
+    async def breathe(self) -> None:
+        # Where content flows through here, a pause would hold it up.
+        if not self._streams:
+            await self._breath.keep()
 
     async def work(self) -> None:
         while self.stop is None and (job := next(self._jobs, None)) is not None:
@@ -106,7 +115,9 @@ class _Run:
                 outcome = CopyOutcome(job, result, attempts=error.attempts, error=error.code, message=error.message)
                 if isinstance(error, S3StopError):
                     self._end(error)
-            outcome = outcome._replace(duration_s=time.monotonic() - began)
+            took = time.monotonic() - began
+            self._breath.took(took)
+            outcome = outcome._replace(duration_s=took)
             if outcome.result == "failed":
                 reason = self._row.failed(outcome)
                 if reason is not None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ParamValidationError, ProfileNotFound
+from botocore.loaders import Loader, create_loader
 
 from ..errors import Finding, RefusedError
 from ..settings import Side
@@ -150,6 +151,7 @@ def _session(side: Side) -> botocore.session.Session:
         session.set_credentials(side.access_key, side.secret_key, side.session_token)
     with _refusing(side):
         found = session.get_credentials()
+        session.register_component("data_loader", _models(session.get_config_variable("data_path")))
     if found is None:
         raise RefusedError(
             [
@@ -163,6 +165,12 @@ def _session(side: Side) -> botocore.session.Session:
             ]
         )
     return session
+
+
+@cache
+def _models(search_path: str | None) -> Loader:
+    """botocore's models, read once: to read those of S3 and its endpoints takes longer than a thousand copies."""
+    return create_loader(search_path)
 
 
 def _client(side: Side, session: botocore.session.Session, config: Config) -> Any:
@@ -186,11 +194,14 @@ def _client(side: Side, session: botocore.session.Session, config: Config) -> An
                 config=explicit.merge(more),
             )
 
-    client = create(Config())
-    if side.addressing_style != "auto" or not _is_custom(client, side, create):
-        return client
     # Few S3-compatible services have a DNS name for each bucket, so a custom endpoint means path style.
-    return create(Config(s3={"addressing_style": "path"}))
+    path_style = Config(s3={"addressing_style": "path"})
+    if side.addressing_style == "auto" and side.endpoint_url:
+        return create(path_style)
+    client = create(Config())
+    if side.addressing_style == "auto" and _is_configured(client, create):
+        return create(path_style)
+    return client
 
 
 def _refuse_contradiction(side: Side) -> None:
@@ -230,10 +241,8 @@ class _NoBody:
         return iter(())
 
 
-def _is_custom(client: Any, side: Side, create: Callable[[Config], Any]) -> bool:
-    """Whether the endpoint was chosen, here or in what botocore reads (AWS_ENDPOINT_URL, ~/.aws/config)."""
-    if side.endpoint_url:
-        return True
+def _is_configured(client: Any, create: Callable[[Config], Any]) -> bool:
+    """Whether the endpoint comes from what botocore reads (AWS_ENDPOINT_URL, ~/.aws/config)."""
     options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}
     plain = create(Config(**options)).meta.endpoint_url
     return bool(client.meta.endpoint_url != plain)

@@ -1,0 +1,56 @@
+"""Pauses in which replies gather, so that many are read at once: to be woken for each costs more than reading it.
+
+Measured with 128 copies under way at SeaweedFS on two shared cores: 97 µs of CPU per copy without pauses, 58 µs with
+pauses of 8 ms, and a tenth more copies per second, as the server gets what is saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+LONGEST_S = 0.008
+SHORTEST_S = 0.0005
+"""Shorter ones gather nothing."""
+SHARE = 1 / 8
+"""Of the time that a request takes. A pause adds half of itself to that on the average."""
+_WEIGHT = 1 / 64
+_IDLE_S = 0.05
+
+
+class Breath:
+    """Stops the event loop for a moment again and again, where there is more waiting than work.
+
+    It takes no pause where the loop is busy anyhow: then the replies gather by themselves.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock = clock
+        self._pause = pause
+        self._typical = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Note how long a request took."""
+        self._typical += (seconds - self._typical) * _WEIGHT
+
+    @property
+    def length(self) -> float:
+        """Seconds of a pause as things stand; 0 where none pays."""
+        length = min(LONGEST_S, self._typical * SHARE)
+        return length if length >= SHORTEST_S else 0.0
+
+    async def keep(self) -> None:
+        """Pause until cancelled."""
+        while True:
+            length = self.length
+            if not length:
+                await asyncio.sleep(_IDLE_S)
+                continue
+            began = self._clock()
+            # one turn of the loop: all that has come is read and answered
+            await asyncio.sleep(0)
+            if self._clock() - began < length:
+                self._pause(length)

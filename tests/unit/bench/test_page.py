@@ -1,0 +1,66 @@
+"""The page that all suites make together, and the bars of the side-by-side."""
+
+from __future__ import annotations
+
+from bench.all import page
+from bench.cost import Cost
+from bench.section import Section, at_most
+from bench.side_by_side import OURS, phase_rows, ratio_rows, verdicts
+
+
+def test_the_page_has_every_verdict_first_and_every_version_once() -> None:
+    found = {
+        "one": Section("One", "", (at_most("a", 1, 2),), versions={"x": "1"}),
+        "two": Section("Two", "", (at_most("b", 3, 2),), versions={"x": "1", "y": "2"}),
+    }
+    text = page(found, [], "2 cores", quick=False)
+    assert "x 1, y 2." in text
+    assert text.index("| a |") < text.index("| b |") < text.index("## One") < text.index("## Two")
+    assert "2 cores" in text
+    assert "--quick" not in text
+
+
+def test_the_page_does_not_hide_a_suite_that_failed() -> None:
+    assert "missing here: memory" in page({}, ["memory"], "2 cores", quick=False)
+
+
+def test_a_quick_page_says_that_it_means_nothing() -> None:
+    assert "**Taken with `--quick`" in page({}, [], "2 cores", quick=True)
+
+
+COSTS = {
+    OURS: [Cost(6.0, 1.0), Cost(12.0, 2.0)],
+    "s5cmd": [Cost(10.0, 5.0), Cost(20.0, 10.0)],
+    "s5cmd, keeping metadata": [Cost(8.0, 8.0), Cost(16.0, 16.0)],
+    "rclone": [Cost(20.0, 1.0), Cost(40.0, 2.0)],
+    "rclone, unverified": [Cost(16.0, 1.0), Cost(32.0, 2.0)],
+    "aws s3 sync": [Cost(20.0, 1.0), Cost(40.0, 2.0)],
+}
+
+
+def test_a_bar_is_held_against_the_better_way_of_a_peer() -> None:
+    assert [(one.figure, one.met) for one in verdicts(COSTS)] == [
+        ("0.75", False),  # not 0.60
+        ("0.20", True),  # not 0.12
+        ("0.38", True),  # not 0.30
+        ("0.30", False),
+    ]
+
+
+def test_every_peer_has_its_ratios() -> None:
+    assert ratio_rows(COSTS) == (
+        ("s5cmd", "0.60", "0.20"),
+        ("s5cmd, keeping metadata", "0.75", "0.12"),
+        ("rclone", "0.30", "1.00"),
+        ("rclone, unverified", "0.38", "1.00"),
+        ("aws s3 sync", "0.30", "1.00"),
+    )
+
+
+def test_what_no_phase_has_is_the_start() -> None:
+    phases = {"scan": {"wall_s": 1.0, "cpu_s": 0.5}, "copy": {"wall_s": 2.0, "cpu_s": 1.0}}
+    assert phase_rows(phases, Cost(3.5, 1.75)) == (
+        ("scan", "1.00 s", "0.50 s"),
+        ("copy", "2.00 s", "1.00 s"),
+        ("start", "0.50 s", "0.25 s"),
+    )

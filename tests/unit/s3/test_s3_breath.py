@@ -1,0 +1,63 @@
+"""Pauses in which replies gather."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from rehome.s3.breath import LONGEST_S, Breath
+
+
+class Time:
+    """A clock that only moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def taught(time: Time, seconds: float) -> Breath:
+    breath = Breath(time, time.pause)
+    for _ in range(2_000):
+        breath.took(seconds)
+    return breath
+
+
+async def _turns(breath: Breath, count: int, work: float = 0.0, time: Time | None = None) -> None:
+    keeping = asyncio.create_task(breath.keep())
+    for _ in range(count):
+        await asyncio.sleep(0)
+        if time is not None:
+            time.now += work
+    keeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
+
+
+@pytest.mark.parametrize(("request_s", "pause_s"), [(0.016, 0.002), (0.04, 0.005), (10.0, LONGEST_S)])
+def test_a_pause_is_a_small_part_of_what_a_request_takes(request_s: float, pause_s: float) -> None:
+    time = Time()
+    asyncio.run(_turns(taught(time, request_s), 10))
+    assert time.pauses
+    assert all(pause == pytest.approx(pause_s) for pause in time.pauses)
+
+
+@pytest.mark.parametrize("request_s", [0.0, 0.003])
+def test_there_is_none_where_replies_come_at_once(request_s: float) -> None:
+    time = Time()
+    asyncio.run(_turns(taught(time, request_s), 10))
+    assert time.pauses == []
+
+
+def test_there_is_none_where_the_loop_is_busy_anyhow() -> None:
+    time = Time()
+    asyncio.run(_turns(taught(time, 0.04), 10, work=0.006, time=time))
+    assert time.pauses == []
