@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 
@@ -27,8 +27,11 @@ from .services import known_capabilities
 from .settings import Settings
 
 UPLOADS_FILE = "uploads.sqlite"
-SHUFFLE_WINDOW = 10_000
-"""Jobs are taken out of so many in random order: sorted keys would all ask one partition of the service at a time."""
+WINDOW = 10_000
+STRANDS = 16
+"""Jobs are taken from so many places of a window by turns: in their order, all keys would be asked of one partition of
+the service at a time. Shuffled, they would cost a store that keeps its keys in order (SeaweedFS) a seventh more CPU;
+strands that are in order cost it nothing."""
 
 QUEUE = """
 SELECT rest, size, etag, CASE WHEN class = 'conflict' THEN target_etag END, storage_class FROM objects
@@ -154,9 +157,14 @@ async def _copy(
 
 def _jobs(settings: Settings, catalog: Catalog, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
     source, target = settings.source.prefix, settings.target.prefix
-    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=SHUFFLE_WINDOW):
-        random.shuffle(batch)
-        for rest, size, etag, replace_etag, storage_class in batch:
+    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
+        for rest, size, etag, replace_etag, storage_class in _by_turns(batch):
             if stopping():
                 return
             yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)
+
+
+def _by_turns(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The rows in `STRANDS` strands, one of each in turn; every strand keeps its order."""
+    length = -(-len(batch) // STRANDS)
+    return (batch[index] for start in range(length) for index in range(start, len(batch), length))

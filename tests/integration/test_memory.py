@@ -46,8 +46,8 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(scanning, "resolve", lambda side: ENDPOINT)
     monkeypatch.setattr(scanning, "list_objects", listing)
     monkeypatch.setattr("rehome.copying._copy", _no_copying)
-    # so that also the few objects fill more than what is gathered and shuffled at a time
-    monkeypatch.setattr("rehome.copying.SHUFFLE_WINDOW", 1_000)
+    # so that also the few objects fill more than what is gathered at a time
+    monkeypatch.setattr("rehome.copying.WINDOW", 1_000)
     monkeypatch.setattr("rehome.catalog.FILL_ROWS", 1_000)
     folder.mkdir()
     tracemalloc.start()
