@@ -3,17 +3,18 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup packages sandbox-up sandbox-down seed demo migrate plan verify lint test unit integration e2e \
-	molecule bench lock
+	molecule bench bench-packages lock
 
 PYTHON ?= python3
 DB ?= mariadb
 OBJECTS ?= 1000
-bench: OBJECTS := 20000
 SEED_ODDITIES ?=
 ENV ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv/peers
+NGINX := nginx libnginx-mod-http-headers-more-filter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -93,8 +94,22 @@ test: lint packages ## everything: lint, unit, integration, end to end, molecule
 	$(BIN)/pytest
 	$(BIN)/molecule test
 
-bench: setup ## time a migration of OBJECTS objects, and see what memory it takes
-	@$(BIN)/python -m bench.migrate --objects $(OBJECTS) --db $(DB)
+bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
+	@$(BIN)/python -m bench.all $(if $(QUICK),--quick)
+
+bench-packages: setup $(PEERS)/.installed
+	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=mariadb
+
+# The peers have an environment of their own. nginx is only unpacked: installed, it would start a service.
+$(PEERS)/.installed: requirements-bench.txt | $(INSTALLED)
+	@echo "Fetching what Rehome is measured beside ..."
+	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r requirements-bench.txt
+	@mkdir -p $(PEERS)/nginx && cd $(PEERS)/nginx && rm -f *.deb && \
+	  { apt-get download -q $(NGINX) >/dev/null 2>&1 || \
+	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX); }; } && \
+	  for package in *.deb; do dpkg -x $$package .; done
+	@touch $@
 
 lock: setup ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --disable-pip-version-check --exclude ansible > constraints.txt

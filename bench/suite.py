@@ -1,0 +1,40 @@
+"""The command line that all suites share."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from .section import Section, markdown, write_json
+
+LOOK_S = 1.0
+
+
+class BenchError(Exception):
+    """A measurement that did not come about; the text says why."""
+
+
+def run_suite(name: str, measure: Callable[[bool], Section]) -> int:
+    """Measure and print; the exit status. A bar that is missed is a finding, not a failure."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it work, not how fast it is")
+    parser.add_argument("--json", type=Path, help="keep the section in this file as well")
+    options = parser.parse_args()
+    # as an exception it passes every `finally` on its way, and no server is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    busy = psutil.cpu_percent(interval=LOOK_S)
+    try:
+        section = replace(measure(options.quick), busy=busy)
+    except BenchError as error:
+        sys.stderr.write(f"bench.{name}: {error}\n")
+        return 1
+    if options.json:
+        write_json(section, options.json)
+    sys.stdout.write(markdown(section))
+    return 0
