@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 
-from ..settings import Database, EngineName
+from ..settings import Database
 from .dialect import Dialect
-
-_DIALECTS: dict[EngineName, tuple[str, str]] = {
-    "mariadb": (".mysql", "MySQL"),
-    "mysql": (".mysql", "MySQL"),
-    "postgresql": (".postgresql", "PostgreSQL"),
-    "sqlite": (".sqlite", "SQLite"),
-}
-"""Module and class. Each stage is a process of its own, so that only the driver which is needed is loaded."""
 
 
 @contextmanager
@@ -24,9 +15,25 @@ def connect(settings: Database) -> Iterator[Dialect]:
 
     Raises RefusedError where host, port, database, user, password or TLS are wrong, naming the setting.
     """
-    module, name = _DIALECTS[settings.engine]
-    database: Dialect = getattr(import_module(module, __package__), name)(settings)
+    database = _open(settings)
     try:
         yield database
     finally:
         database.close()
+
+
+def _open(settings: Database) -> Dialect:
+    # Each stage is a process of its own: it loads the one driver that it needs.
+    match settings.engine:
+        case "mariadb" | "mysql":
+            from .mysql import MySQL  # noqa: PLC0415
+
+            return MySQL(settings)
+        case "postgresql":
+            from .postgresql import PostgreSQL  # noqa: PLC0415
+
+            return PostgreSQL(settings)
+        case "sqlite":
+            from .sqlite import SQLite  # noqa: PLC0415
+
+            return SQLite(settings)
