@@ -32,6 +32,9 @@ CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 CREATE TABLE source_objects (
     rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR,
     tier VARCHAR, unroutable VARCHAR);
+CREATE TABLE looked_up (
+    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR,
+    tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN);
 CREATE TABLE target_objects (rest VARCHAR, size BIGINT, etag VARCHAR);
 CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
 CREATE TABLE reference_rows (

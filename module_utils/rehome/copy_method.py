@@ -13,10 +13,10 @@ from .settings import Settings
 def one_service(source: Endpoint, target: Endpoint) -> bool:
     """Whether one service holds both buckets, so that it can copy between them.
 
-    Amazon's regions are one service within a partition (the commercial one, China).
+    Amazon's regions are one service within a partition (the commercial one, China, GovCloud).
     """
     if source.is_aws or target.is_aws:
-        return source.is_aws and target.is_aws and _is_china(source) == _is_china(target)
+        return source.is_aws and target.is_aws and _partition(source) == _partition(target)
     return _service(source) == _service(target)
 
 
@@ -51,8 +51,11 @@ def copy_options(settings: Settings, method: CopyMethod, capabilities: Capabilit
     )
 
 
-def _is_china(endpoint: Endpoint) -> bool:
-    return endpoint.host.endswith(".cn")
+def _partition(endpoint: Endpoint) -> str:
+    """Which of Amazon's separate worlds ("AWS Partitions", AWS whitepaper on fault isolation boundaries)."""
+    if endpoint.host.endswith(".cn"):
+        return "aws-cn"
+    return "aws-us-gov" if "us-gov-" in endpoint.host else "aws"
 
 
 def _service(endpoint: Endpoint) -> tuple[str, int]:

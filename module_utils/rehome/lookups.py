@@ -1,24 +1,31 @@
-"""What a listing does not say, or an inventory does not know yet: asked object by object. Reads only."""
+"""What a listing does not say, or an inventory may have wrong by now: asked object by object. Reads only."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from .catalog import Catalog
+from .catalog import Catalog, Values
 from .keymap import KeyMap
 from .plan import ARCHIVED
 from .progress import Progress
+from .s3.capabilities import MAX_KEY_BYTES
 from .s3.client import Client
 from .s3.connection import Response
 
 _BATCH = 500
+_GONE = (0, "", "", "", "", "", None, False)
 
-_UNKNOWN = """
+_UNSURE = f"""
 SELECT DISTINCT rest FROM reference_rows r
-WHERE NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.rest = r.rest)
-    AND NOT EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = r.rest)
+WHERE CASE
+    WHEN EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = r.rest) THEN r.is_old
+    ELSE NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.rest = r.rest)
+    END
+    AND strlen($prefix || rest) BETWEEN 1 AND {MAX_KEY_BYTES}
 """
+"""What rows name that no copy is going to check: what the target has already, and what is in neither listing.
+No object has another name than one of 1 to 1024 bytes, and S3 refuses the question."""
 
 _ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore = ''"
 
@@ -26,12 +33,15 @@ _ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore
 async def find_named_objects(
     source: Client, keymap: KeyMap, unroutable: Callable[[str], str | None], catalog: Catalog, progress: Progress
 ) -> None:
-    """Look for the objects that rows name and that neither the inventory nor the target's listing has.
+    """Look at the objects that rows name and whose copy would not tell that the inventory is too old.
 
-    They may have been stored after the report: without this, their rows would seem to dangle. Raises S3Error.
+    Stored after the report, they would seem to dangle, or to be the target's older object of their name; stored
+    anew, the target's older copy would seem to be theirs: their rows would follow it. Raises S3Error.
     """
-    async for rests, replies in _look_up(source, keymap.source_prefix, _UNKNOWN, "look up objects", catalog, progress):
-        found = [
+    prefix = keymap.source_prefix
+    statement, asked = _UNSURE, {"prefix": prefix}
+    async for rests, replies in _look_up(source, prefix, statement, "look up objects", catalog, progress, asked):
+        there = [
             (
                 rest,
                 int(reply.headers.get(b"content-length", b"0")),
@@ -40,12 +50,16 @@ async def find_named_objects(
                 _text(reply, b"x-amz-storage-class") or "STANDARD",
                 _restore(reply),
                 _text(reply, b"x-amz-archive-status"),
-                unroutable(keymap.source_prefix + rest),
+                unroutable(prefix + rest),
+                True,
             )
-            for rest, reply in zip(rests, replies, strict=True)
             if reply.status == 200
+            else (rest, *_GONE)
+            for rest, reply in zip(rests, replies, strict=True)
         ]
-        catalog.append("source_objects", found)
+        catalog.append("looked_up", there)
+    catalog.run("DELETE FROM source_objects s USING looked_up l WHERE l.rest = s.rest")
+    catalog.run("INSERT INTO source_objects SELECT * EXCLUDE (is_there) FROM looked_up WHERE is_there")
 
 
 async def find_restores(source: Client, prefix: str, catalog: Catalog, progress: Progress) -> None:
@@ -61,9 +75,15 @@ async def find_restores(source: Client, prefix: str, catalog: Catalog, progress:
 
 
 async def _look_up(
-    source: Client, prefix: str, statement: str, stage: str, catalog: Catalog, progress: Progress
+    source: Client,
+    prefix: str,
+    statement: str,
+    stage: str,
+    catalog: Catalog,
+    progress: Progress,
+    values: Values = (),
 ) -> AsyncIterator[tuple[Sequence[str], Sequence[Response]]]:
-    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})")[0]
+    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})", values)[0]
     if not total:
         return
     progress.stage(stage, total)
@@ -74,7 +94,7 @@ async def _look_up(
             return await source.request("HEAD", prefix + rest)
 
     done = 0
-    for batch in catalog.stream(statement, batch=_BATCH):
+    for batch in catalog.stream(statement, values, batch=_BATCH):
         rests = [rest for (rest,) in batch]
         yield rests, await asyncio.gather(*map(one, rests))
         done += len(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import duckdb
 
 from .catalog import Catalog
 from .errors import RehomeError
+from .plan import BLANK_ETAG, SAME_ETAG
 from .s3.job import CopyOutcome
 from .settings import Settings
 
@@ -25,13 +27,13 @@ COPY (
 ) TO {file} (FORMAT parquet, COMPRESSION zstd)
 """
 
-_KNOWN = """
+_KNOWN = f"""
 SELECT s.rest, min(o.evidence) FROM source_objects s
 JOIN target_objects t ON t.rest = s.rest
 JOIN read_parquet($files, union_by_name = true) o
     ON o.key = $source_prefix || s.rest AND o.target_key = $target_prefix || s.rest
-WHERE s.size = t.size AND s.etag <> t.etag AND o.etag = s.etag AND o.target_etag = t.etag AND o.evidence IS NOT NULL
-    AND o.result IN ('copied', 'present')
+WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
+    AND o.evidence IS NOT NULL AND o.result IN ('copied', 'present')
 GROUP BY s.rest
 """
 """The best proof of each pair: `bytes` and `checksum` come before `size` in the alphabet, too."""
@@ -113,6 +115,8 @@ def write_files(catalog: Catalog, state_dir: Path) -> None:
                 file=_text(str(temporary)),
             )
         )
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
         temporary.replace(file)
 
 

@@ -19,6 +19,12 @@ ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 ARCHIVED = f"((s.storage_class IN {ARCHIVE_CLASSES} OR s.tier <> '') AND s.restore <> 'restored')"
 """Whether a source object `s` cannot be read now. `tier` is an archive tier of INTELLIGENT_TIERING."""
 
+BLANK_ETAG = f"(s.etag = '' OR starts_with(s.etag, '{'0' * 32}'))"
+"""Whether the ETag of a source object `s` says nothing of its content, as in `s3.compare.same_etag`."""
+
+SAME_ETAG = f"(s.etag = t.etag AND NOT {BLANK_ETAG})"
+"""Whether the ETags of a source object `s` and a target object `t` of its size prove that they are the same."""
+
 OBJECT_CLASSES = ("to_copy", "present", "conflict", "archived", "unroutable")
 ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "foreign")
 
@@ -26,13 +32,13 @@ _CLASSIFY_OBJECTS = f"""
 CREATE OR REPLACE TABLE objects AS
 SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
     CASE
-        WHEN t.rest IS NOT NULL AND s.size = t.size AND (s.etag = t.etag OR c.evidence IS NOT NULL) THEN 'present'
+        WHEN t.rest IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
         WHEN t.rest IS NOT NULL THEN 'conflict'
         WHEN {ARCHIVED} THEN 'archived'
         ELSE 'to_copy'
     END AS class,
-    class = 'present' AND s.etag <> t.etag AND c.evidence = 'size' AS weak,
+    class = 'present' AND NOT {SAME_ETAG} AND c.evidence = 'size' AS weak,
     EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = s.rest) AS named
 FROM source_objects s
 LEFT JOIN target_objects t ON t.rest = s.rest

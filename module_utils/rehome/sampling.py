@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -13,11 +12,16 @@ from .progress import Progress
 from .s3.client import Client
 from .s3.compare import compare_bytes
 from .s3.endpoint import resolve
+from .s3.errors import ARCHIVED_CODES, S3Error
+from .s3.scratch import together
 from .settings import Settings
 
 READS_IN_FLIGHT = 8
 
-_SAMPLE = "SELECT rest, etag, target_etag FROM objects WHERE class = 'present' USING SAMPLE reservoir({0} ROWS)"
+_SAMPLE = """
+SELECT rest, etag, target_etag FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
+"""
+"""DuckDB samples before it filters, so that the filter has to be inside."""
 
 
 @dataclass(slots=True)
@@ -35,8 +39,8 @@ class SampleCounts:
 def compare_sample(settings: Settings, catalog: Catalog, progress: Progress) -> SampleCounts:
     """Compare `rehome_verify_sample` of the objects that the plan in `catalog` calls present, chosen at random.
 
-    An object that was replaced since it was listed counts as differing: it is not what was judged.
-    Raises S3Error and S3StopError where one cannot be read.
+    An object that was replaced since it was listed counts as differing: it is not what was judged. One that is archived
+    on either side cannot be read, and is not counted. Raises S3Error and S3StopError where another cannot be read.
     """
     counts = SampleCounts()
     if settings.verify_sample:
@@ -49,21 +53,24 @@ def compare_sample(settings: Settings, catalog: Catalog, progress: Progress) -> 
 async def _compare(
     settings: Settings, catalog: Catalog, progress: Progress, pairs: list[tuple[str, str, str]], counts: SampleCounts
 ) -> None:
-    gate = asyncio.Semaphore(READS_IN_FLIGHT)
+    queue = iter(pairs)
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
         target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
 
-        async def one(rest: str, etag: str, target_etag: str) -> None:
-            key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
-            async with gate:
-                same = await compare_bytes(source, key, etag, target, target_key, target_etag)
-            counts.sampled += 1
-            if same is None:
-                counts.differing += 1
-                catalog.append("differing", [(rest, etag, target_etag)])
-            progress.at(counts.sampled, differing=counts.differing)
+        async def work() -> None:
+            for rest, etag, target_etag in queue:
+                key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
+                try:
+                    same = await compare_bytes(source, key, etag, target, target_key, target_etag)
+                except S3Error as error:
+                    if error.code in ARCHIVED_CODES:
+                        continue
+                    raise
+                counts.sampled += 1
+                if same is None:
+                    counts.differing += 1
+                    catalog.append("differing", [(rest, etag, target_etag)])
+                progress.at(counts.sampled, differing=counts.differing)
 
-        async with asyncio.TaskGroup() as group:
-            for pair in pairs:
-                group.create_task(one(*pair))
+        await together(*(work() for _ in range(READS_IN_FLIGHT)))

@@ -18,10 +18,10 @@ from .db.walk import walk
 from .keymap import KeyMap, ValueMap
 from .lookups import find_named_objects, find_restores
 from .outcomes import Outcomes, recall_evidence
-from .plan import ARCHIVED
+from .plan import ARCHIVED, SAME_ETAG
 from .progress import Progress
 from .s3.client import Client
-from .s3.compare import compare
+from .s3.compare import both, compare
 from .s3.endpoint import resolve
 from .s3.errors import S3Error, S3StopError
 from .s3.inventory import open_inventory, read_inventory
@@ -36,7 +36,7 @@ COMPARISONS_IN_FLIGHT = 8
 
 _UNCLEAR = f"""
 SELECT s.rest, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.rest = s.rest
-WHERE s.size = t.size AND s.etag <> t.etag AND NOT {ARCHIVED}
+WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
     AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.rest = s.rest)
 """
 
@@ -80,7 +80,7 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
             progress.stage("list objects")
             with catalog.filling("source_objects") as sources, catalog.filling("target_objects") as targets:
-                foreign, _ = await asyncio.gather(
+                foreign, _ = await both(
                     _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
                     _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
                 )
@@ -184,8 +184,10 @@ async def _compare_unclear(
                 evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
             except S3StopError:
                 raise
-            except S3Error:
-                # what cannot be read cannot be shown to be equal: a conflict, for a human
+            except S3Error as error:
+                if not 400 <= error.status < 500:
+                    raise
+                # what must not be read cannot be shown to be equal: a conflict, for a human
                 evidence = None
         if evidence is not None:
             outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))

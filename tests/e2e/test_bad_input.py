@@ -169,18 +169,12 @@ def test_a_bucket_that_these_credentials_may_not_list_is_told_from_one_that_is_n
 
 
 def test_credentials_that_may_not_write_the_target(seeded: World) -> None:
-    seeded.seed(60)
-    try:
-        reader = seeded.record["s3"]["users"]["reader"]
-        refused(
-            seeded,
-            *("rehome_target (s3://production-s3/avatar/)", "AccessDenied", "may read the source and write the target"),
-            rehome_target=source(seeded, bucket="production-s3", prefix="avatar/", **reader),
-        )
-        assert seeded.summary["objects_failed"] == len(seeded.lines("objects-failed")) >= 50
-        assert seeded.summary["complete"] is False
-    finally:
-        seeded.seed(5)
+    reader = seeded.record["s3"]["users"]["reader"]
+    refused(
+        seeded,
+        *("rehome_target (s3://production-s3/avatar/)", "AccessDenied", "Grant s3:PutObject on"),
+        rehome_target=source(seeded, bucket="production-s3", prefix="avatar/", **reader),
+    )
 
 
 def test_a_wrong_access_key(seeded: World) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from rehome import catalog, sampling, scan
+from rehome.errors import RehomeError
 from rehome.preflight import preflight
 from rehome.progress import Progress
 from rehome.restoring import restore_archived
 from rehome.s3.capabilities import AMAZON
+from rehome.s3.client import Client
 from rehome.s3.endpoint import resolve
+from rehome.s3.errors import S3Error
+from rehome.s3.listing import DISORDERED, Listed, Page
 from rehome.sampling import compare_sample
 from rehome.services import known_capabilities
 
@@ -206,4 +212,89 @@ def test_an_inventory_stands_in_for_the_listing_and_what_came_later_is_found(
     assert migration.verify(settings).problems == [
         "1 objects under the source prefix are not in the target",
         "1 rows name an object that is in neither bucket",
+    ]
+
+
+def test_a_row_never_follows_an_object_that_changed_after_the_inventory(migration: Migration, tmp_path: Path) -> None:
+    access: dict[str, Any] = {"bucket": migration.source, "prefix": "image/", **migration._access("source")}
+    migration.put("avatar-1.png", b"as reported")
+    migration.put("avatar-2.png", b"as reported")
+    settings = migration.settings(source=access | {"inventory": inventory_of(migration, tmp_path)}, on_conflict="skip")
+    migration.plan(settings)
+    assert migration.copy(settings).copied == 2
+    # killed before the rewrite; the application goes on
+    migration.s3.put_object(Bucket=migration.source, Key="image/avatar-1.png", Body=b"newer")
+    migration.put("avatar-3.png", b"stored after the report")
+    migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-3.png", Body=b"somebody else's")
+    plan = migration.plan(settings)
+    assert (plan.objects["present"], plan.objects["conflict"], plan.rows["blocked"]) == (1, 2, 2)
+    migration.copy(settings)
+    migration.rewrite(settings)
+    assert migration.paths() == ["image/avatar-1.png", "avatar/avatar-2.png", "image/avatar-3.png"]
+
+
+def test_what_is_archived_is_left_out_of_the_sample(in_moto: Migration) -> None:
+    migration, settings = in_moto, in_moto.settings(verify_sample=10)
+    for number in range(3):
+        migration.put(f"avatar-{number}.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.target_s3.put_object(
+        Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"content", StorageClass="GLACIER"
+    )
+    verdict = migration.verify(settings)
+    assert (verdict.sample.sampled, verdict.sample.differing) == (2, 0)
+
+
+def test_a_sample_that_cannot_be_read_is_an_error_with_a_message(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = migration.settings(verify_sample=1)
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.plan(settings)
+
+    async def refused(*_: object) -> None:
+        raise S3Error(403, "AccessDenied", "no", "image/avatar-1.png", verb="GET")
+
+    monkeypatch.setattr(sampling, "compare_bytes", refused)
+    with pytest.raises(RehomeError, match="AccessDenied"):
+        compare_sample(settings, migration.catalog, Progress(settings.state_dir))
+
+
+def test_the_sample_is_taken_of_what_is_present_however_little_that_is(migration: Migration) -> None:
+    settings = migration.settings(verify_sample=2)
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.plan(settings)
+    migration.catalog.run("INSERT INTO objects (rest, class) SELECT i, 'to_copy' FROM range(1000) n(i)")
+    assert compare_sample(settings, migration.catalog, Progress(settings.state_dir)).sampled == 1
+
+
+def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = {migration.source: 0, migration.target: 0}
+
+    async def disordered_once(client: Client, prefix: str, *, parallel: int) -> AsyncGenerator[Page, None]:
+        bucket = client.endpoint.bucket
+        attempts[bucket] += 1
+        if bucket == migration.source:
+            if attempts[bucket] == 1:
+                raise S3Error(200, DISORDERED, "no order", None, verb="GET")
+            # while this goes on, nothing else may be listing any more
+            await asyncio.sleep(0.05)
+            return
+        for number in range(3):
+            await asyncio.sleep(0.005)
+            yield Page.of([Listed(f"{prefix}avatar-{number}.png", 1, "e", "", "STANDARD")])
+
+    monkeypatch.setattr(scan, "list_objects", disordered_once)
+    monkeypatch.setattr(catalog, "FILL_ROWS", 1)
+    migration.plan(migration.settings())
+    assert attempts == {migration.source: 2, migration.target: 2}
+    assert migration.catalog.query("SELECT rest FROM target_objects ORDER BY rest") == [
+        (f"avatar-{number}.png",) for number in range(3)
     ]

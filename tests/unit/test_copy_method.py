@@ -16,6 +16,7 @@ def endpoint(host: str, bucket: str = "b", port: int = 443, base_path: str = "")
         (endpoint("a.s3.eu-west-1.amazonaws.com", "a"), endpoint("b.s3.us-east-2.amazonaws.com"), True),
         (endpoint("s3.us-east-1.amazonaws.com", base_path="/b"), endpoint("b.s3.amazonaws.com"), True),
         (endpoint("a.s3.amazonaws.com", "a"), endpoint("b.s3.cn-north-1.amazonaws.com.cn"), False),
+        (endpoint("a.s3.amazonaws.com", "a"), endpoint("b.s3.us-gov-west-1.amazonaws.com"), False),
         (endpoint("a.s3.amazonaws.com", "a"), endpoint("minio.internal", base_path="/b"), False),
         (endpoint("minio.internal", base_path="/a"), endpoint("minio.internal", base_path="/b"), True),
         (endpoint("a.minio.internal", "a"), endpoint("b.minio.internal", "b"), True),

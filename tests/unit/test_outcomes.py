@@ -88,3 +88,17 @@ def test_a_proof_is_recalled_for_as_long_as_both_etags_are_the_same(settings: Se
             catalog.append("target_objects", [(rest, number, target_etag)])
         recall_evidence(catalog, settings.state_dir, settings)
         assert sorted(catalog.query("SELECT * FROM compared")) == [("o'0.png", "bytes"), ("o'1.png", "size")]
+
+
+@pytest.mark.parametrize("blank", ["", "0" * 32 + "-1"])
+def test_a_proof_is_not_recalled_by_an_etag_that_every_object_may_have(settings: Settings, blank: str) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        job = CopyJob("image/1", blank, 1, "avatar/1")
+        record.add(CopyOutcome(job, "copied", "t1", Evidence.SIZE))
+        record.close()
+    with new_catalog(settings, "later.duckdb") as catalog:
+        catalog.append("source_objects", [("1", 1, blank, "", "STANDARD", "", "", None)])
+        catalog.append("target_objects", [("1", 1, "t1")])
+        recall_evidence(catalog, settings.state_dir, settings)
+        assert catalog.query("SELECT * FROM compared") == []

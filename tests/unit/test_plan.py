@@ -163,3 +163,16 @@ def test_a_verdict_names_all_that_is_left(tmp_path: Path) -> None:
 def test_what_a_policy_keeps_is_no_problem(tmp_path: Path) -> None:
     plan, _, settings = planned(tmp_path, on_conflict="skip", on_dangling="keep")
     assert not any("dangling" in text or "other content" in text for text in problems(plan, settings))
+
+
+@pytest.mark.parametrize("blank", ["", "0" * 32 + "-1"])
+def test_an_etag_that_every_object_may_have_makes_none_present(tmp_path: Path, blank: str) -> None:
+    settings = read_settings(given())
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        for rest in ("proven", "unproven"):
+            catalog.append("source_objects", [(rest, 1, blank, "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(rest, 1, blank)])
+        catalog.append("compared", [("proven", "bytes"), ("unproven", None)])
+        make_plan(catalog, settings)
+        found = dict(catalog.query("SELECT rest, class FROM objects"))
+    assert found == {"proven": "present", "unproven": "conflict"}

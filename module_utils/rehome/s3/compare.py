@@ -20,6 +20,7 @@ _READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
 _CHECKSUM_TYPE = b"x-amz-checksum-type"
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_BLANK = "0" * 32
 
 
 class Evidence(StrEnum):
@@ -30,6 +31,15 @@ class Evidence(StrEnum):
     BYTES = "bytes"
     SIZE = "size"
     """weak: nothing stronger was to be had without reading both"""
+
+
+def same_etag(one: str, other: str) -> bool:
+    """Whether two ETags (without quotes) are the same one, and say something of the content.
+
+    An empty one does not, nor one of zeros: gateways to file systems give those to files that others have written
+    (MinIO's `defaultEtag` in cmd/fs-v1.go is 32 zeros and `-1`), all the same whatever they hold.
+    """
+    return one == other and one != "" and not one.startswith(_BLANK)
 
 
 async def compare(
@@ -43,7 +53,7 @@ async def compare(
     Returns None where the contents differ, or where an object is gone or has another ETag by now.
     Raises S3Error and S3StopError.
     """
-    if source_etag == target_etag:
+    if same_etag(source_etag, target_etag):
         return Evidence.ETAG
     heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
     if heads is None:
@@ -71,7 +81,7 @@ async def prove_copy(
 
     checksums: of the whole new object in base64, by algorithm, as the service replied
     """
-    if source_etag == target_etag:
+    if same_etag(source_etag, target_etag):
         return Evidence.ETAG
     if checksums:
         there = await head(source, source_key, source_etag)
@@ -126,7 +136,7 @@ async def _heads(
     source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
 ) -> tuple[Response, Response] | None:
     """The HEADs of two objects that are there, with these ETags and of the same size; else None."""
-    heads = await _both(head(source, source_key, source_etag), head(target, target_key, target_etag))
+    heads = await both(head(source, source_key, source_etag), head(target, target_key, target_etag))
     if any(reply.status != 200 for reply in heads):
         return None
     first, second = (reply.headers.get(b"content-length") for reply in heads)
@@ -149,7 +159,7 @@ def _is_md5(etag: str, reply: Response) -> bool:
 async def compare_bytes(
     source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
 ) -> Evidence | None:
-    source_hash, target_hash = await _both(
+    source_hash, target_hash = await both(
         _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
     )
     return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
@@ -171,7 +181,7 @@ async def _content_hash(client: Client, key: str, etag: str) -> bytes | None:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _both(first: Coroutine[Any, Any, _T], second: Coroutine[Any, Any, _T]) -> tuple[_T, _T]:
+async def both(first: Coroutine[Any, Any, _T], second: Coroutine[Any, Any, _T]) -> tuple[_T, _T]:
     """Run both at once; where one fails, neither goes on."""
     tasks = asyncio.create_task(first), asyncio.create_task(second)
     try:

@@ -120,7 +120,8 @@ async def tags_of(source: Client, job: CopyJob) -> str:
     if code:
         raise SourceChanged(code)
     document = root_of(reply.body)
-    if reply.status != 200 or document is None:
+    # S3 may answer 200 and an error: it names no tags, and would pass for an object that has none.
+    if reply.status != 200 or document is None or local_name(document) != "Tagging":
         raise S3Error(reply.status, "InvalidReply", "the tags cannot be read", job.source_key, verb="GET")
     pairs = [fields_of(element) for element in document.iter() if local_name(element) == "Tag"]
     return "&".join(f"{quote(pair.get('Key', ''), safe='')}={quote(pair.get('Value', ''), safe='')}" for pair in pairs)

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote
 
 from .client import Client
-from .compare import Evidence, compare, etag_of, head, prove_copy
+from .compare import Evidence, compare, etag_of, head, prove_copy, same_etag
 from .connection import Response
 from .document import fields_of, full_checksums_of, root_of
 from .errors import read_error
@@ -83,7 +83,7 @@ class ServerSide:
             await put_tags(self._target, job.target_key, tags)
         found = _ETAG.search(reply.body)
         etag = found[1].decode() if found else ""
-        if etag == job.etag:
+        if same_etag(etag, job.etag):
             return CopyOutcome(job, "copied", etag, Evidence.ETAG, reply.attempts)
         checksums = full_checksums_of(fields_of(root_of(reply.body)))
         return await proven(self._source, self._target, job, etag, reply.attempts, checksums)

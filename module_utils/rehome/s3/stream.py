@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from .budget import Budget
 from .carried import Carried, ask_apart, carry, store_late
 from .client import Client
-from .compare import Evidence, compare, etag_of, full_checksums, head
+from .compare import Evidence, compare, etag_of, full_checksums, head, same_etag
 from .connection import Response
 from .digest import Digests, agreement, claims, hides_digest, verdict
 from .job import CopyJob, CopyOptions, CopyOutcome
@@ -155,7 +155,7 @@ async def _judge(source: Client, target: Client, job: CopyJob, content: _Content
     etag = etag_of(reply) or etag_of(await head(target, job.target_key))
     evidence: Evidence | None = content.evidence
     agrees = agreement(content.checksums, full_checksums(reply))
-    if etag == job.etag:
+    if same_etag(etag, job.etag):
         evidence = Evidence.ETAG
     elif agrees is False:
         evidence = None

@@ -10,7 +10,7 @@ from typing import cast
 from .budget import Budget
 from .carried import ask_apart, carry, store_late
 from .client import Client
-from .compare import Evidence, compare, etag_of, full_checksums, head
+from .compare import Evidence, compare, etag_of, full_checksums, head, same_etag
 from .connection import Response
 from .digest import Digests, agreement, claims, composite_etag, hides_digest, is_md5, verdict
 from .errors import S3Error, read_error
@@ -66,7 +66,7 @@ async def _judge(
 ) -> CopyOutcome:
     """The outcome of an upload that the target says it has completed."""
     etag = done.etag or etag_of(await head(target, job.target_key))
-    if etag == job.etag:
+    if same_etag(etag, job.etag):
         return settled(job, etag, Evidence.ETAG, done.attempts)
     agrees = agreement(full_checksums(there), done.checksums)
     if agrees is not None:

@@ -111,7 +111,7 @@ class TargetHeaders:
         if reply.status == 404:
             return None
         document = root_of(reply.body)
-        if reply.status != 200 or document is None:
+        if reply.status != 200 or document is None or local_name(document) != "AccessControlPolicy":
             raise S3Error(reply.status, *read_error(reply.status, reply.body), key, verb="GET")
         owner = ""
         grants = set()

@@ -114,6 +114,34 @@ async def test_the_same_etag_in_the_reply_proves_the_copy() -> None:
     assert summary(outcome) == ("copied", "e1", Evidence.ETAG, None)
 
 
+@pytest.mark.parametrize("blank", ["", "0" * 32 + "-1"])
+@on_uvloop
+async def test_an_etag_that_every_object_may_have_proves_no_copy(blank: str) -> None:
+    job = JOB._replace(etag=blank)
+    # a reply without an ETag is asked for it once more
+    looks = 1 if blank else 2
+    for size, expected in ((5, Evidence.SIZE), (6, None)):
+        replies = {
+            "PUT new/a b": [copied(blank)],
+            "HEAD old/a b": [found(blank)] * (1 if expected else 2),
+            "HEAD new/a b": [found(blank, size)] * looks,
+        }
+        assert (await outcome_of(replies, job)).evidence is expected
+
+
+@pytest.mark.parametrize("blank", ["", "0" * 32 + "-1"])
+@on_uvloop
+async def test_an_etag_that_every_object_may_have_makes_no_object_present(blank: str) -> None:
+    replies = {
+        "PUT new/a b": [PRECONDITION],
+        "HEAD old/a b": [found(blank)] * 3,
+        "HEAD new/a b": [found(blank)] * 2,
+        "GET old/a b": [reply(200, b"12345")],
+        "GET new/a b": [reply(200, b"1234X")],
+    }
+    assert (await outcome_of(replies, JOB._replace(etag=blank))).result == "conflict"
+
+
 @on_uvloop
 async def test_another_etag_is_proven_by_a_full_checksum() -> None:
     sums = {"x_amz_checksum_crc64nvme": "c1", "x_amz_checksum_type": "FULL_OBJECT"}
@@ -606,6 +634,29 @@ async def test_metadata_and_tags_that_the_service_does_not_carry_are_sent_along(
     only_tags = await sent_headers(source=Recorder(head, tags), capabilities=Capabilities(tags=False))
     assert "x-amz-metadata-directive" not in only_tags
     assert "content-type" not in only_tags
+
+
+@on_uvloop
+async def test_a_reply_that_is_no_list_of_tags_is_not_taken_for_an_empty_one() -> None:
+    head = Response(200, {b"etag": b'"e1"'}, b"")
+    refused = Response(200, {}, b"<Error><Code>InternalError</Code></Error>")
+    source, target = Recorder(head, refused), Recorder()
+    outcomes: list[CopyOutcome] = []
+    options = CopyOptions(capabilities=Capabilities(tags=False))
+    await copy_objects(cast(Client, source), cast(Client, target), iter([JOB]), outcomes.append, options)
+    assert [(outcome.result, outcome.error) for outcome in outcomes] == [("failed", "InvalidReply")]
+    assert target.asked == []
+
+
+@on_uvloop
+async def test_grants_that_cannot_be_read_are_not_taken_for_none() -> None:
+    refused = Response(200, {}, b"<Error><Code>InternalError</Code></Error>")
+    source, target = Recorder(refused), Recorder()
+    outcomes: list[CopyOutcome] = []
+    options = CopyOptions(acl="copy")
+    await copy_objects(cast(Client, source), cast(Client, target), iter([JOB]), outcomes.append, options)
+    assert [outcome.result for outcome in outcomes] == ["failed"]
+    assert target.asked == []
 
 
 @on_uvloop

@@ -1,0 +1,54 @@
+"""Which objects are looked at one by one, and what becomes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from rehome.catalog import Catalog
+from rehome.keymap import KeyMap
+from rehome.lookups import find_named_objects
+from rehome.progress import Progress
+from rehome.s3.client import Client
+from rehome.s3.connection import Response
+
+
+class Source(Client):
+    """Answers HEAD: every object that it is asked for is there, with the ETag `now`, but for `gone`."""
+
+    def __init__(self) -> None:
+        self.max_connections = 4
+        self.asked: list[str | None] = []
+
+    async def request(self, method: str, key: str | None, **_: Any) -> Response:
+        self.asked.append(key)
+        status = 404 if key == "image/gone" else 200
+        return Response(status, {b"etag": b'"now"', b"content-length": b"1"}, b"")
+
+
+def looked_up(folder: Path, prefix: str, rests: dict[str, bool], source: list[str], target: list[str]) -> Any:
+    client = Source()
+    with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
+        catalog.append("source_objects", [(rest, 1, "then", "", "STANDARD", "", "", None) for rest in source])
+        catalog.append("target_objects", [(rest, 1, "then") for rest in target])
+        rows = [("r", n, f"[{n}]", "", rest, is_old, False) for n, (rest, is_old) in enumerate(rests.items())]
+        catalog.append("reference_rows", rows)
+        keymap = KeyMap(prefix, "avatar/")
+        asyncio.run(find_named_objects(client, keymap, lambda key: None, catalog, Progress(folder)))
+        return client, dict(catalog.query("SELECT rest, etag FROM source_objects"))
+
+
+def test_what_no_copy_is_going_to_check_is_looked_at(tmp_path: Path) -> None:
+    rests = {"copied-anyhow": True, "in-both": True, "gone": True, "target-only": True, "nowhere": True, "done": False}
+    client, found = looked_up(
+        tmp_path, "image/", rests, ["copied-anyhow", "in-both", "gone"], ["in-both", "gone", "target-only", "done"]
+    )
+    assert sorted(client.asked) == [f"image/{rest}" for rest in ("gone", "in-both", "nowhere", "target-only")]
+    assert found == {"copied-anyhow": "then", "in-both": "now", "nowhere": "now", "target-only": "now"}
+
+
+def test_a_row_that_no_object_can_be_named_like_is_not_asked_for(tmp_path: Path) -> None:
+    client, found = looked_up(tmp_path, "", {"": True, "x" * 1025: True, "é" * 513: True, "x" * 1024: True}, [], [])
+    assert client.asked == ["x" * 1024]
+    assert set(found) == {"x" * 1024}
