@@ -35,8 +35,9 @@ from ansible.module_utils.rehome.report import Summary
 
 
 def work(stage: Stage) -> dict[str, object]:
-    Summary.start(stage.settings.state_dir, stage.settings, stage.run, stage.dry_run)
+    summary = Summary.start(stage.settings.state_dir, stage.settings, stage.run, stage.dry_run)
     found = preflight(stage.settings, stage.dry_run)
+    summary.add(copy_method=found.copy_method)
     return {"changed": found.journal_created, "warnings": found.warnings}
 
 

@@ -38,7 +38,7 @@ lists:
 
 from ansible.module_utils.rehome.copying import CopyCounts, copy_planned, objects_to_copy
 from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.report import OUTCOME_LISTS
+from ansible.module_utils.rehome.report import OUTCOME_LISTS, failures
 from ansible.module_utils.rehome.restoring import restore_archived
 
 
@@ -57,7 +57,8 @@ def work(stage: Stage) -> dict[str, object]:
                 copy_planned(stage.settings, catalog, stage.progress, done, stopping)
                 restores = restore_archived(stage.settings, catalog, stage.progress)
         finally:
-            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts(), copy_method=done.method)
+            facts = {"copy_method": done.method, "failures": failures(catalog)}
+            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts(), **facts)
         stage.summary().add(**restores.counts())
     changed = done.copied > 0 or restores.requested > 0
     return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}

@@ -15,8 +15,10 @@ from .copy_method import choose_method, copy_options
 from .errors import RehomeError
 from .outcomes import Outcomes
 from .progress import Progress
+from .s3.breaker import DEAD
 from .s3.client import Client
 from .s3.compare import Evidence
+from .s3.connection import Fault
 from .s3.copy import copy_objects
 from .s3.endpoint import resolve
 from .s3.errors import S3StopError
@@ -123,8 +125,8 @@ def copy_planned(
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
-            f"{counts.copied:,} of {total:,} objects: {error}. See that the credentials of rehome_target may read the "
-            "source and write the target, then run it again: it goes on from here."
+            f"{counts.copied:,} of {total:,} objects: {str(error).rstrip('.')}. {_way_out(error)}, then run it "
+            "again: it goes on from here."
         ) from error
     finally:
         outcomes.close()
@@ -162,6 +164,15 @@ def _jobs(settings: Settings, catalog: Catalog, stopping: Callable[[], bool]) ->
             if stopping():
                 return
             yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)
+
+
+def _way_out(error: S3StopError) -> str:
+    if error.code in (DEAD, *Fault):
+        return "See that the service runs and can be reached"
+    return (
+        "See that the credentials of rehome_target may read the source and write the target, as rehome_acl and "
+        "rehome_encryption need it"
+    )
 
 
 def _by_turns(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

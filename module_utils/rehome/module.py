@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,10 @@ from .catalog import Catalog
 from .errors import RehomeError
 from .lock import claim, release
 from .outcomes import rescue
-from .preflight import prepare_state_dir
 from .progress import Progress
 from .report import Summary, write_lists
 from .settings import ENVIRONMENT_NAMES, Settings, read_settings
+from .state_dir import prepare_state_dir
 
 CATALOG_FILE = "catalog.duckdb"
 
@@ -213,6 +214,7 @@ def run_stage(work: Callable[[Stage], dict[str, Any]]) -> None:
 
     Every expected failure ends as one message and never as a traceback.
     """
+    os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     _hide_passwords_in_urls(module)
     try:

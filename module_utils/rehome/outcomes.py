@@ -6,14 +6,18 @@ import contextlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from .catalog import Catalog
 from .errors import RehomeError
 from .plan import BLANK_ETAG, SAME_ETAG
-from .s3.job import CopyOutcome
 from .settings import Settings
+
+if TYPE_CHECKING:
+    # stages that ask no S3 service need not load the client for it
+    from .s3.job import CopyOutcome
 
 FOLDER = "outcomes"
 FLUSH_ROWS = 1_000

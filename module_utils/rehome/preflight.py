@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 from .copy_method import one_service
@@ -21,32 +19,22 @@ from .db.dialect import (
 from .errors import Finding, RefusedError
 from .s3.access import check_bucket
 from .s3.endpoint import resolve
-from .services import probe_services
+from .s3.job import CopyMethod
+from .services import method_of_run, probe_services
 from .settings import Settings, overlap_in_one_bucket
 
 
 class Preflight(NamedTuple):
-    """warnings: what only costs, in words; journal_created: whether the journal was made just now."""
+    """What a migration that may begin should know.
+
+    warnings: what only costs, in words
+    journal_created: whether the journal was made just now
+    copy_method: how a run would copy, for a dry run
+    """
 
     warnings: list[str]
     journal_created: bool
-
-
-def prepare_state_dir(path: Path) -> None:
-    """Make the state folder, readable by its owner only. Raises RefusedError where it cannot be written."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch(mode=0o600)
-        probe.unlink()
-    except OSError as error:
-        finding = Finding(
-            "rehome_state_dir",
-            str(path),
-            f"cannot be written ({os.strerror(error.errno or 0)})",
-            "Name a folder that the user who runs the playbook may write",
-        )
-        raise RefusedError([finding]) from error
+    copy_method: CopyMethod | None
 
 
 def preflight(settings: Settings, dry_run: bool) -> Preflight:
@@ -83,7 +71,7 @@ def preflight(settings: Settings, dry_run: bool) -> Preflight:
     if findings:
         # what keeps an endpoint from being resolved is found by more than one check
         raise RefusedError(list(dict.fromkeys(findings)))
-    return Preflight(warnings, created)
+    return Preflight(warnings, created, method_of_run(settings) if dry_run else None)
 
 
 def _check_places(settings: Settings) -> list[Finding]:

@@ -90,6 +90,12 @@ VERIFY_LISTS = PLAN_LISTS | {
 """What a verification finds."""
 
 
+def failures(catalog: Catalog) -> dict[str, int]:
+    """S3's code → how many objects it kept from being copied, the most frequent first."""
+    select = "SELECT coalesce(error, 'unknown'), count(*) AS n FROM outcomes WHERE result = 'failed' GROUP BY 1"
+    return dict(catalog.query(f"{select} ORDER BY n DESC, 1"))
+
+
 def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Write `lists/<class>.jsonl` into the state folder for each class of `lists` that is not empty.
 
@@ -143,14 +149,17 @@ class Summary:
     @classmethod
     def start(cls, state_dir: Path, settings: Settings, run: str, dry_run: bool) -> Summary:
         """Begin anew: no count is known yet."""
-        facts = {
+        facts: dict[str, Any] = {
             "name": settings.name,
             "source": f"s3://{settings.source.bucket}/{settings.source.prefix}",
             "target": f"s3://{settings.target.bucket}/{settings.target.prefix}",
             "run": run,
             "dry_run": dry_run,
+            "only_keys": None if settings.only_keys is None else len(settings.only_keys),
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             **dict.fromkeys(_COUNTS, 0),
+            "copy_method": None,
+            "failures": {},
             "plan_sha256": "",
             "lists": {},
             "complete": False,
@@ -186,10 +195,15 @@ class Summary:
         would = "would be " if f["dry_run"] else ""
         copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
         rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
+        streamed = f["copy_method"] == "stream" and f[copied]
+        sliced = f["only_keys"] is not None
         lines = [
             f"{f['name']}: {f['source']} → {f['target']}",
+            *([f"only     {f['only_keys']:,} keys and their rows (rehome_only_keys)"] if sliced else []),
             f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
             *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
+            *(["method   stream: objects are read here and written there"] if streamed else []),
+            *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
             f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
             *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
             f"plan     {f['plan_sha256'] or 'none was made'}",

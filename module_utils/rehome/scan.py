@@ -15,6 +15,7 @@ from .catalog import Catalog, Filling
 from .db.connect import connect
 from .db.dialect import Dialect, Row, TableFacts
 from .db.walk import walk
+from .errors import Finding, RefusedError
 from .keymap import KeyMap, ValueMap
 from .lookups import find_named_objects, find_restores
 from .outcomes import Outcomes, recall_evidence
@@ -119,7 +120,12 @@ async def _source_pages(
             stack.push_async_exit(clients[bucket])
         return clients[bucket]
 
-    inventory = await open_inventory(client_for, settings.source.inventory, settings.source.bucket)
+    url = settings.source.inventory
+    try:
+        inventory = await open_inventory(client_for, url, settings.source.bucket)
+    except S3Error as error:
+        way_out = f"Let the credentials of rehome_source read it: s3:GetObject on {url.rpartition('/')[0]}/*"
+        raise RefusedError([Finding("rehome_source.inventory", url, f"cannot be read: {error}", way_out)]) from error
     catalog.note("inventory_created", inventory.created.isoformat())
     return read_inventory(client_for, inventory, settings.source.prefix, settings.state_dir)
 

@@ -14,6 +14,7 @@ from .s3.capabilities import AMAZON, Capabilities, describe
 from .s3.client import Client
 from .s3.endpoint import Endpoint, resolve
 from .s3.errors import S3Error
+from .s3.job import CopyMethod
 from .s3.probe import probe
 from .s3.scratch import RETRY
 from .s3.target_headers import TargetHeaders
@@ -55,7 +56,26 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
         if not found.findings:
             # a probe that was refused has not tried everything
             _keep(settings, source.endpoint, target.endpoint, found.capabilities)
-    return list(found.findings), [*describe(found.capabilities), *found.notes]
+    told = found.capabilities
+    if told.keys_tried:
+        # the plan says which objects that concerns, if any
+        told = replace(told, refused_keys=frozenset())
+    return list(found.findings), [*describe(told), *found.notes]
+
+
+def method_of_run(settings: Settings) -> CopyMethod | None:
+    """How a run would copy, found out by reading alone; None where the trial says neither yes nor no."""
+    try:
+        return uvloop.run(_method_of_run(settings))
+    except S3Error:
+        return None
+
+
+async def _method_of_run(settings: Settings) -> CopyMethod:
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), retry=RETRY))
+        target = await stack.enter_async_context(Client(resolve(settings.target), retry=RETRY))
+        return await choose_method(settings, source, target)
 
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -281,6 +282,16 @@ def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -
             )
         )
     endpoint_url = given.get("endpoint_url") or None
+    owner = given.get("expected_bucket_owner") or None
+    if owner and not endpoint_url and not re.fullmatch(r"\d{12}", owner):
+        findings.append(
+            Finding(
+                f"{setting}.expected_bucket_owner",
+                owner,
+                "is not the number of an AWS account",
+                "Write its 12 digits in quotes: YAML takes some numbers that begin with 0 for octal ones",
+            )
+        )
     if endpoint_url and "@" in endpoint_url:
         findings.append(
             Finding(
@@ -306,7 +317,7 @@ def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -
         dualstack=given.get("dualstack"),
         fips=given.get("fips"),
         requester_pays=bool(given.get("requester_pays")),
-        expected_bucket_owner=given.get("expected_bucket_owner") or None,
+        expected_bucket_owner=owner,
         inventory=_inventory(given.get("inventory") or None, findings),
     )
 
@@ -362,12 +373,12 @@ def _copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolic
                 f"Choose at most {MOST_REQUESTS}",
             )
         )
-    if policy.objects_per_second is not None and policy.objects_per_second <= 0:
+    if policy.objects_per_second is not None and not 0 < policy.objects_per_second < math.inf:
         findings.append(
             Finding(
                 "rehome_objects_per_second",
                 str(policy.objects_per_second),
-                "would never end",
+                "is no rate to work at",
                 "Choose a positive number, or leave it unset for no limit",
             )
         )
@@ -401,23 +412,34 @@ def _only_keys(path: str | None, prefix: str, findings: list[Finding]) -> frozen
     if not path:
         return None
     rests = set()
+    problem = None
     try:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                key = json.loads(line)["key"]
-                if not key.startswith(prefix):
-                    raise ValueError(f"line {number}: {key!r} does not begin with rehome_source.prefix ({prefix})")
-                rests.add(key[len(prefix) :])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        findings.append(
-            Finding(
-                "rehome_only_keys",
-                path,
-                f"cannot be read as a list of source keys ({type(error).__name__}: {error})",
-                'Name a file with one {"key": "…"} a line, as those in the state folder\'s lists/',
-            )
-        )
+                if line.strip():
+                    rests.add(_key_of_line(number, line, prefix)[len(prefix) :])
+        if not rests:
+            problem = "names no key"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except ValueError as error:
+        problem = f"is no list of source keys ({error})"
+    if problem:
+        way_out = 'Name a file with one {"key": "…"} a line, such as lists/objects-failed.jsonl of the state folder'
+        findings.append(Finding("rehome_only_keys", path, problem, way_out))
     return frozenset(rests)
+
+
+def _key_of_line(number: int, line: str, prefix: str) -> str:
+    try:
+        key = json.loads(line)["key"]
+    except (ValueError, KeyError, TypeError):
+        key = None
+    if not isinstance(key, str):
+        raise ValueError(f"line {number} names no object")
+    if not key.startswith(prefix):
+        raise ValueError(f"line {number}: {key!r} does not begin with rehome_source.prefix ({prefix})")
+    return key
 
 
 def _database(given: Mapping[str, Any], findings: list[Finding]) -> Database:

@@ -6,14 +6,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sandbox.lifecycle import Sandbox
@@ -187,6 +190,23 @@ class World:
         there = {*self.objects("legacy-s3"), *self.objects("production-s3")}
         missing = [path for _, path in self.rows() if path not in there]
         assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
+
+
+def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> None:
+    """Start a migration and kill -9 everything of it as soon as `happened`."""
+    process = world.start(**variables)
+    family = psutil.Process(process.pid)
+    try:
+        while not happened():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        for one in [family, *family.children(recursive=True)]:
+            try:
+                os.kill(one.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
 
 
 @pytest.fixture(scope="session")

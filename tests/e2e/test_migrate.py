@@ -3,13 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 
 import psutil
 import pytest
 
 from sandbox.seed import manifest
-from tests.e2e.conftest import World
+from tests.e2e.conftest import World, kill_when
 
 pytestmark = pytest.mark.e2e
 
@@ -116,23 +115,6 @@ def test_the_plan_and_verify_verbs_read_only(world: World) -> None:
     assert world.play(playbook="playbooks/verify.yml").code == 0
 
 
-def _kill_when(world: World, happened: Callable[[], bool], **variables: object) -> None:
-    """Start a migration and kill -9 everything of it as soon as `happened`."""
-    process = world.start(**variables)
-    family = psutil.Process(process.pid)
-    try:
-        while not happened():
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.005)
-    finally:
-        for one in [family, *family.children(recursive=True)]:
-            try:
-                os.kill(one.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        process.wait()
-
-
 def settled(world: World) -> dict[str, tuple[str, int, str]]:
     """The target, once the store has done what the killed process had asked for."""
     seen, now = None, world.objects("production-s3")
@@ -144,7 +126,7 @@ def settled(world: World) -> dict[str, tuple[str, int, str]]:
 
 def test_killed_in_the_middle_of_the_copy_and_run_again_it_finishes(world: World) -> None:
     world.seed(3000)
-    _kill_when(world, lambda: 200 < len(world.objects("production-s3")) < 2900)
+    kill_when(world, lambda: 200 < len(world.objects("production-s3")) < 2900)
     copied = settled(world)
     assert 0 < len(copied) < 3000
     world.assert_no_row_dangles()
@@ -163,7 +145,7 @@ def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(any_world
     world.seed(3000)
     moved = "SELECT count(*) FROM avatars WHERE path LIKE 'avatar/%'"
     with world.slow_rows():
-        _kill_when(world, lambda: world.query(moved)[0][0] > 0)
+        kill_when(world, lambda: world.query(moved)[0][0] > 0)
     # the trigger could be dropped, so the server has found its client gone and has ended the transaction
     (rewritten,) = world.query(moved)[0]
     assert 0 < rewritten < 3000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rehome.catalog import Catalog
 from rehome.plan import make_plan
-from rehome.report import OUTCOME_LISTS, PLAN_LISTS, Summary, plan_lines, write_lists
+from rehome.report import OUTCOME_LISTS, PLAN_LISTS, Summary, failures, plan_lines, write_lists
 from rehome.settings import Settings, read_settings
 
 from tests.unit.test_settings import given
@@ -83,4 +83,20 @@ def test_the_lines_name_what_is_there_and_leave_out_what_is_not(tmp_path: Path) 
         "         1 conflict, 1 archived, 2 orphan",
         "rows     0 to rewrite, 0 done",
         "         1 dangling",
+    ]
+
+
+def test_the_lines_tell_how_objects_are_copied_why_some_are_not_and_that_a_run_was_a_slice(tmp_path: Path) -> None:
+    catalog, _ = catalog_with_leftovers(tmp_path)
+    keys = tmp_path / "keys.jsonl"
+    keys.write_text('{"key": "image/avatar-1.png"}\n')
+    summary = Summary.start(tmp_path, read_settings(given(only_keys=str(keys))), "run", dry_run=False)
+    told = ("only ", "method ", "failed ")
+    assert [line for line in summary.lines() if line.startswith(told)] == [
+        "only     1 keys and their rows (rehome_only_keys)"
+    ]
+    summary.add(objects_copied=1, objects_failed=1, copy_method="stream", failures=failures(catalog))
+    assert [line for line in summary.lines() if line.startswith(told)][1:] == [
+        "method   stream: objects are read here and written there",
+        "failed   1 by AccessDenied",
     ]

@@ -152,6 +152,9 @@ def test_no_secret_shows_in_the_settings_own_text() -> None:
         ({"max_requests": 0}, "rehome_max_requests (0)", "1 or more"),
         ({"max_requests": 5000}, "rehome_max_requests (5000)", "at most 1000"),
         ({"objects_per_second": 0.0}, "rehome_objects_per_second (0.0)", "positive"),
+        ({"objects_per_second": float("inf")}, "rehome_objects_per_second (inf)", "positive"),
+        ({"objects_per_second": float("nan")}, "rehome_objects_per_second (nan)", "positive"),
+        ({"source__expected_bucket_owner": "1234567"}, "rehome_source.expected_bucket_owner (1234567)", "12 digits"),
         ({"restore": {"days": None, "tier": "Bulk"}}, "rehome_restore.days", "such as 7"),
         ({"verify_sample": -1}, "rehome_verify_sample (-1)", "0 or more"),
         ({"only_keys": "/no/such/file"}, "rehome_only_keys (/no/such/file)", '{"key": "…"}'),
@@ -185,3 +188,17 @@ def test_a_list_of_keys_of_another_place_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "keys.jsonl"
     file.write_text('{"key": "elsewhere/avatar-1.png"}\n')
     assert "line 1: 'elsewhere/avatar-1.png' does not begin with" in refusal(only_keys=str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("\n", "names no key"),
+        ('\n{"key": [139]}\n', "line 2 names no object"),
+        ("image/avatar-1.png\n", "line 1 names no object"),
+    ],
+)
+def test_what_is_no_list_of_keys_is_refused_by_its_line(text: str, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text(text)
+    assert problem in refusal(only_keys=str(file))

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+DEAD = "EndpointDead"
+"""The code of the error that ends the run then."""
+
 _WITNESSES = 5
 """Requests in a row whose failure makes the endpoint suspect, not the object."""
 

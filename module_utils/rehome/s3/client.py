@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from .addresses import LookUp, look_up
-from .breaker import Breaker, DeadEndpointError
+from .breaker import DEAD, Breaker, DeadEndpointError
 from .connection import Fault, Response, Sink, TransportError
 from .endpoint import Credentials, Endpoint
 from .errors import STOP_CODES, Meaning, S3Error, S3StopError, meaning_of, read_error
@@ -188,7 +188,7 @@ class Client:
     def _dead(self, request: _Request, error: DeadEndpointError, *, attempts: int, repeated: bool) -> S3StopError:
         return S3StopError(
             0,
-            "EndpointDead",
+            DEAD,
             f"{self.endpoint.url}: {error}",
             request.key,
             verb=request.method,

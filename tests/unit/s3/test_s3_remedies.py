@@ -184,12 +184,13 @@ def test_a_wrong_clock_is_set_by_the_servers_for_all_further_requests(ahead: flo
 @pytest.mark.parametrize(
     ("date", "words"),
     [
-        (formatdate(usegmt=True), "had the time that the server says"),
+        (None, "had the time that the server says"),
         ("", "does not say what time it is"),
         ("yesterday", "does not say what time it is"),
     ],
 )
-def test_a_skew_that_cannot_be_corrected_stops_the_run(date: str, words: str) -> None:
+def test_a_skew_that_cannot_be_corrected_stops_the_run(date: str | None, words: str) -> None:
+    date = formatdate(usegmt=True) if date is None else date
     refusal = reply(403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>", date=date)
 
     @on_uvloop
