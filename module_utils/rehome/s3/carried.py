@@ -8,7 +8,7 @@ from .client import Client
 from .connection import Response
 from .errors import S3Error, S3StopError
 from .job import CopyJob
-from .properties import TAGGING_LIMIT, metadata_of, put_tags, tags_of
+from .properties import TAGGING_LIMIT, metadata_of, tags_of
 from .target_headers import TargetHeaders
 
 _NO_TAGS = frozenset({405, 501})
@@ -48,19 +48,6 @@ def carry(job: CopyJob, reply: Response, apart: Apart) -> Carried:
     if len(apart.tags) > TAGGING_LIMIT:
         return Carried(headers, apart.tags)
     return Carried({**headers, "x-amz-tagging": apart.tags} if apart.tags else headers, "")
-
-
-async def store_late(target: Client, job: CopyJob, carried: Carried) -> None:
-    """Store what no header took, once the object is there. Raises S3Error and S3StopError."""
-    if not carried.tags:
-        return
-    try:
-        await put_tags(target, job.target_key, carried.tags)
-    except S3StopError:
-        raise
-    except S3Error as error:
-        message = f"the object is copied, but without its tags: {error.message}"
-        raise S3Error(error.status, error.code, message, error.key, verb=error.verb, attempts=error.attempts) from None
 
 
 async def _tags_of(source: Client, job: CopyJob) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Coroutine, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -13,14 +12,13 @@ from typing import Any, TypeVar
 from .client import Client
 from .connection import Response
 from .errors import S3Error, S3StopError
+from .etags import agreement, is_md5, same_etag
 
 _T = TypeVar("_T")
 
 _READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
 _CHECKSUM_TYPE = b"x-amz-checksum-type"
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_BLANK = "0" * 32
 
 
 class Evidence(StrEnum):
@@ -31,15 +29,6 @@ class Evidence(StrEnum):
     BYTES = "bytes"
     SIZE = "size"
     """weak: nothing stronger was to be had without reading both"""
-
-
-def same_etag(one: str, other: str) -> bool:
-    """Whether two ETags (without quotes) are the same one, and say something of the content.
-
-    An empty one does not, nor one of zeros: gateways to file systems give those to files that others have written
-    (MinIO's `defaultEtag` in cmd/fs-v1.go is 32 zeros and `-1`), all the same whatever they hold.
-    """
-    return one == other and one != "" and not one.startswith(_BLANK)
 
 
 async def compare(
@@ -58,7 +47,7 @@ async def compare(
     heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
     if heads is None:
         return None
-    sums = _same_checksum(*(full_checksums(reply) for reply in heads))
+    sums = agreement(*(full_checksums(reply) for reply in heads))
     if sums is not None:
         return Evidence.CHECKSUM if sums else None
     return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
@@ -85,16 +74,16 @@ async def prove_copy(
         return Evidence.ETAG
     if checksums:
         there = await head(source, source_key, source_etag)
-        sums = _same_checksum(full_checksums(there), checksums) if there.status == 200 else None
+        sums = agreement(full_checksums(there), checksums) if there.status == 200 else None
         if sums is not None:
             return Evidence.CHECKSUM if sums else None
     heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
     if heads is None:
         return None
-    sums = _same_checksum(*(full_checksums(reply) for reply in heads))
+    sums = agreement(*(full_checksums(reply) for reply in heads))
     if sums is not None:
         return Evidence.CHECKSUM if sums else None
-    if _is_md5(source_etag, heads[0]) and _is_md5(target_etag, heads[1]):
+    if is_md5(source_etag, heads[0].headers) and is_md5(target_etag, heads[1].headers):
         return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
     return Evidence.SIZE
 
@@ -141,19 +130,6 @@ async def _heads(
         return None
     first, second = (reply.headers.get(b"content-length") for reply in heads)
     return heads if first == second else None
-
-
-def _same_checksum(first: Mapping[str, str], second: Mapping[str, str]) -> bool | None:
-    """Whether the checksums of a common algorithm are the same; None where there is none."""
-    common = first.keys() & second.keys()
-    return all(first[algorithm] == second[algorithm] for algorithm in common) if common else None
-
-
-def _is_md5(etag: str, reply: Response) -> bool:
-    """Whether an ETag is the MD5 digest of the content ("Checking object integrity", S3 user guide)."""
-    encryption = reply.headers.get(b"x-amz-server-side-encryption", b"AES256")
-    customer = b"x-amz-server-side-encryption-customer-algorithm" in reply.headers
-    return encryption == b"AES256" and not customer and _MD5.fullmatch(etag) is not None
 
 
 async def compare_bytes(

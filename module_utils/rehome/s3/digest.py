@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import zlib
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 from .compare import Evidence
-
-Headers = Mapping[bytes, bytes]
-"""A reply's; names in lower case."""
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_ENCRYPTION = b"x-amz-server-side-encryption"
-_CUSTOMER_KEY = b"x-amz-server-side-encryption-customer-algorithm"
+from .etags import Headers, is_md5, md5
 
 _LARGE = 1024**2
 """Bytes from which hashing takes longer than a thread's start."""
@@ -43,11 +36,6 @@ class _Crc32:
 
     def digest(self) -> bytes:
         return self._value.to_bytes(4, "big")
-
-
-def md5(content: bytes | bytearray = b"") -> hashlib._Hash:
-    """MD5, which is no proof against a forger, but what S3's ETags are made of."""
-    return hashlib.md5(content, usedforsecurity=False)
 
 
 _ALGORITHMS: Mapping[str, Callable[[], _Hash]] = {
@@ -112,31 +100,3 @@ def verdict(claimed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Evidenc
     if checksums:
         return Evidence.CHECKSUM
     return None if right else Evidence.SIZE
-
-
-def agreement(first: Mapping[str, str], second: Mapping[str, str]) -> bool | None:
-    """Whether two objects' checksums by algorithm are the same; None where they have no algorithm in common."""
-    common = first.keys() & second.keys()
-    return all(first[algorithm] == second[algorithm] for algorithm in common) if common else None
-
-
-def is_md5(etag: str, headers: Headers) -> bool:
-    """Whether an object's ETag is the MD5 of its content.
-
-    Not for multipart uploads (`-N`), nor under KMS or a customer's key ("Checking object integrity", S3 user
-    guide).
-    """
-    return not hides_digest(headers) and _MD5.fullmatch(etag) is not None
-
-
-def hides_digest(headers: Headers) -> bool:
-    """Whether an object is encrypted in a way that makes its ETag say nothing about its content."""
-    return _CUSTOMER_KEY in headers or headers.get(_ENCRYPTION, b"").startswith(b"aws:kms")
-
-
-def composite_etag(etags: Sequence[str]) -> str:
-    """The ETag of an upload whose parts have these ETags (the same source); empty where one is no MD5."""
-    if not all(_MD5.fullmatch(etag) for etag in etags):
-        return ""
-    parts = b"".join(bytes.fromhex(etag) for etag in etags)
-    return f"{md5(parts).hexdigest()}-{len(etags)}"

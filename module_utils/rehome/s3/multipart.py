@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from .compare import etag_of, head
 from .connection import Response
 from .document import fields_of, full_checksums_of, local_name, root_of
 from .errors import RETRY_CODES, THROTTLE_CODES, S3Error, S3StopError, read_error
+from .etags import composite_etag
 from .job import CopyJob, CopyOptions, SourceChanged
 from .leftovers import StoredPart, abort, abort_unnamed, stored_parts
 from .parts import MAX_OBJECT_BYTES, Part, SentPart, even_parts, layout, sent_part
@@ -49,7 +49,6 @@ _COMPLETE_TIMEOUT = 900.0
 _COMPLETE_ATTEMPTS = 3
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 SendPart = Callable[[str, Part], Awaitable[SentPart]]
@@ -256,7 +255,7 @@ class _Upload:
     async def finish(self, sent: Sequence[SentPart]) -> Completed:
         """Complete the upload, if the target's condition still holds."""
         target, key = self._target, self._job.target_key
-        ours = _etag_of_parts(sent)
+        ours = composite_etag([part.etag for part in sent])
         attempts = sum(part.attempts for part in sent)
         if not self._options.capabilities.complete_condition and is_in_the_way(await head(target, key), self._job):
             # Between this look and the completion somebody else may store the object, and lose it: that is
@@ -342,14 +341,6 @@ def _server_time(reply: Response) -> float:
     with suppress(ValueError):
         return parsedate_to_datetime(reply.headers.get(b"date", b"").decode()).timestamp() - _CLOCK_MARGIN
     return time.time() - _UNKNOWN_CLOCK_MARGIN
-
-
-def _etag_of_parts(sent: Sequence[SentPart]) -> str:
-    """The ETag of an upload of these parts, where theirs are MD5 digests; else empty."""
-    if not all(_MD5.fullmatch(part.etag) for part in sent):
-        return ""
-    digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in sent), usedforsecurity=False)
-    return f"{digest.hexdigest()}-{len(sent)}"
 
 
 def _complete_document(sent: Sequence[SentPart], algorithm: str) -> bytes:

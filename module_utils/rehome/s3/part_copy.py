@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .client import Client
-from .errors import S3Error, S3StopError
 from .job import CopyJob, CopyOptions, CopyOutcome
 from .multipart import (
     MAX_OBJECT_BYTES,
@@ -53,7 +52,7 @@ async def copy_in_parts(
     if done.status != 200:
         return await _explain(source, target, job, done)
     if properties.tags:
-        await _put_tags(target, job, properties.tags)
+        await put_tags(target, job.target_key, properties.tags)
     return await proven(source, target, job, done.etag, done.attempts, dict(done.checksums))
 
 
@@ -90,13 +89,3 @@ class _Sender:
 async def _explain(source: Client, target: Client, job: CopyJob, done: Completed) -> CopyOutcome:
     code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
     return await explain(source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag)
-
-
-async def _put_tags(target: Client, job: CopyJob, tags: str) -> None:
-    try:
-        await put_tags(target, job.target_key, tags)
-    except S3StopError:
-        raise
-    except S3Error as error:
-        message = f"the object is copied, but without its tags: {error.message}"
-        raise S3Error(error.status, error.code, message, error.key, verb=error.verb, attempts=error.attempts) from None

@@ -60,15 +60,25 @@ async def properties_of(source: Client, job: CopyJob, *, metadata: bool = True, 
 
 
 async def put_tags(target: Client, key: str, encoded: str) -> None:
-    """Store tags that no header took (PutObjectTagging). Raises S3Error and S3StopError."""
+    """Store tags that no header took, once the object is there (PutObjectTagging). Raises S3Error and S3StopError."""
     tags = "".join(
         f"<Tag><Key>{escape(unquote(name))}</Key><Value>{escape(unquote(value))}</Value></Tag>"
         for name, _, value in (pair.partition("=") for pair in encoded.split("&"))
     )
     body = f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{tags}</TagSet></Tagging>'
-    reply = await target.request("PUT", key, query=[("tagging", "")], body=body.encode())
+    try:
+        reply = await target.request("PUT", key, query=[("tagging", "")], body=body.encode())
+    except S3StopError:
+        raise
+    except S3Error as error:
+        raise _without_tags(key, error.status, error.code, error.message, error.attempts) from None
     if reply.status not in (200, 204):
-        raise S3Error(reply.status, *read_error(reply.status, reply.body), key, verb="PUT")
+        raise _without_tags(key, reply.status, *read_error(reply.status, reply.body), reply.attempts)
+
+
+def _without_tags(key: str, status: int, code: str, message: str, attempts: int) -> S3Error:
+    text = f"the object is copied, but without its tags: {message}"
+    return S3Error(status, code, text, key, verb="PUT", attempts=attempts)
 
 
 def metadata_of(job: CopyJob, reply: Response) -> dict[str, str]:

@@ -6,10 +6,11 @@ import re
 from urllib.parse import quote
 
 from .client import Client
-from .compare import Evidence, compare, etag_of, head, prove_copy, same_etag
+from .compare import Evidence, compare, etag_of, head, prove_copy
 from .connection import Response
 from .document import fields_of, full_checksums_of, root_of
 from .errors import read_error
+from .etags import same_etag
 from .job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
 from .multipart import is_in_the_way
 from .properties import Properties, properties_of, put_tags

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 from .budget import Budget
-from .carried import Carried, ask_apart, carry, store_late
+from .carried import Carried, ask_apart, carry
 from .client import Client
-from .compare import Evidence, compare, etag_of, full_checksums, head, same_etag
+from .compare import Evidence, compare, etag_of, full_checksums, head
 from .connection import Response
-from .digest import Digests, agreement, claims, hides_digest, verdict
+from .digest import Digests, claims, verdict
+from .etags import agreement, hides_digest, same_etag
 from .job import CopyJob, CopyOptions, CopyOutcome
 from .multipart import MAX_OBJECT_BYTES, Part, Shared, even_parts, is_in_the_way, layout
+from .properties import put_tags
 from .reading import damaged, read_whole
 from .server_side import explain, explain_reply
 from .stream_parts import COPIES_HELD, send_timeout, settled, stream_in_parts
@@ -116,7 +118,8 @@ async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Sh
     )
     if not 200 <= reply.status < 300:
         return await explain_reply(source, target, job, reply)
-    await store_late(target, job, carried)
+    if carried.tags:
+        await put_tags(target, job.target_key, carried.tags)
     return await _judge(source, target, job, content, reply)
 
 

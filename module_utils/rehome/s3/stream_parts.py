@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from typing import cast
 
 from .budget import Budget
-from .carried import ask_apart, carry, store_late
+from .carried import ask_apart, carry
 from .client import Client
-from .compare import Evidence, compare, etag_of, full_checksums, head, same_etag
+from .compare import Evidence, compare, etag_of, full_checksums, head
 from .connection import Response
-from .digest import Digests, agreement, claims, composite_etag, hides_digest, is_md5, verdict
+from .digest import Digests, claims, verdict
 from .errors import S3Error, read_error
+from .etags import agreement, composite_etag, hides_digest, is_md5, same_etag
 from .job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
 from .multipart import Completed, Part, SentPart, Shared, sent_part, upload_in_parts
+from .properties import put_tags
 from .reading import damaged, read_range
 from .server_side import explain
 from .uploads import Uploads
@@ -57,7 +59,8 @@ async def stream_in_parts(
         return await explain(
             source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag
         )
-    await store_late(target, job, carried)
+    if carried.tags:
+        await put_tags(target, job.target_key, carried.tags)
     return await _judge(source, target, job, there, send, done)
 
 
