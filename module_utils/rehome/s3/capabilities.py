@@ -88,7 +88,8 @@ class Capabilities:
     missing_source: a copy of an object that is not there is refused (404)
     source_condition: `x-amz-copy-source-if-match` with another ETag is refused (412); where the content is
         streamed, `If-Match` on GetObject of the source
-    target_condition: `If-None-Match: *` on a copy is refused where the target object exists (412)
+    target_condition: `If-None-Match: *` on a copy is refused where the target object exists (412), and so is
+        `If-Match` with another ETag
     put_condition: the same on PutObject
     complete_condition: the same on CompleteMultipartUpload
     etag: a copy's reply has the ETag
@@ -134,8 +135,8 @@ _INSTEAD = {
     "looked up first, which is slower, and one that is deleted at that moment leaves an empty target object",
     "source_condition": "the service ignores the condition on the source's ETag: each source object is looked up "
     "first, which is slower, and one that changes at that moment is found only after its copy is stored",
-    "target_condition": "the service ignores If-None-Match on copies: each target key is looked up first, which is "
-    "slower and leaves a short race with other writers",
+    "target_condition": "the service ignores If-None-Match or If-Match on copies: each target key is looked up first, "
+    "which is slower and leaves a short race with other writers",
     "put_condition": "the service ignores If-None-Match on PutObject: each target key is looked up before it is "
     "written, which is slower and leaves a short race with other writers",
     "complete_condition": "the service ignores If-None-Match on CompleteMultipartUpload: the target key of each "

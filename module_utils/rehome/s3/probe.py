@@ -168,6 +168,8 @@ class _Trials:
             self._find("a copy has not the content of its source", "Report this to the service; no copy can be proven")
         again = await self.scratch.copy("copy", {**self._from("plain"), "if-none-match": "*"})
         self._lacks("target_condition", again.status != 412)
+        other = await self.scratch.copy("copy", {**self._from("plain"), "if-match": _WRONG_ETAG})
+        self._lacks("target_condition", other.status != 412)
 
     async def _try_missing_source(self) -> None:
         refused = await self.scratch.copy("from-nothing", self._from("nothing"))

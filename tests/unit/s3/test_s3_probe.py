@@ -115,12 +115,17 @@ class Service:
             return self.delete(request, name)
         return self.get(request, name)
 
+    def is_in_the_way(self, request: Request, name: str, ignored: str) -> bool:
+        there = self.objects.get(name)
+        if "if-match" in request.headers and not self.lacks & {ignored, "overwrite_condition"}:
+            return there is None or there.etag != request.headers["if-match"]
+        return "if-none-match" in request.headers and there is not None and ignored not in self.lacks
+
     def put(self, request: Request, name: str) -> bytes:
         copies = request.source is not None
         if "if-none-match" in request.headers and "knowing_conditions" in self.lacks:
             return error(501, "NotImplemented")
-        ignored = "target_condition" if copies else "put_condition"
-        if "if-none-match" in request.headers and name in self.objects and ignored not in self.lacks:
+        if self.is_in_the_way(request, name, "target_condition" if copies else "put_condition"):
             return error(412, "PreconditionFailed")
         if not copies:
             return self.store(name, request.body, request.headers)
@@ -263,6 +268,12 @@ async def test_what_a_service_does_not_do_is_found_and_told(lack: str) -> None:
     assert len(describe(result.capabilities)) == 1
     assert list(service.objects) == ["image/a.png"]
     assert not service.uploads
+
+
+@on_uvloop
+async def test_a_service_that_would_overwrite_more_than_the_plan_saw_is_found() -> None:
+    result = await probed(Service(frozenset({"overwrite_condition"})))
+    assert result == ProbeResult(replace(AMAZON, target_condition=False))
 
 
 @on_uvloop
