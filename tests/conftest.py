@@ -72,14 +72,17 @@ class Buckets:
 
 
 @pytest.fixture
-def buckets(seaweedfs: SeaweedFS) -> Buckets:
+def buckets(seaweedfs: SeaweedFS) -> Iterator[Buckets]:
     """Two new buckets; `migrate` and `reader` have the same rights in them as in the sandbox's."""
     label = secrets.token_hex(4)
     pair = Buckets(f"legacy-s3-{label}", f"production-s3-{label}")
     client = seaweedfs.client()
     for bucket in (pair.source, pair.target):
         client.create_bucket(Bucket=bucket)
-    return pair
+    yield pair
+    for bucket in (pair.source, pair.target):
+        # with its volumes, of which the server has only as many as the disk has room for
+        client.delete_bucket(Bucket=bucket)
 
 
 def _running(server: AnyServer) -> Iterator[AnyServer]:
