@@ -28,7 +28,7 @@ COPY (
     SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, size, etag, result, target_etag,
         evidence, attempts, duration_s, error, message
     FROM outcomes WHERE part = {part}
-) TO {file} (FORMAT parquet, COMPRESSION zstd)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)
 """
 
 _KNOWN = f"""
