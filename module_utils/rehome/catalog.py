@@ -18,7 +18,7 @@ from .errors import RehomeError
 T = TypeVar("T")
 Values = Sequence[object] | Mapping[str, object]
 
-MEMORY_LIMIT = "128MB"
+MEMORY_LIMIT = "256MB"
 OPEN_PATIENCE_S = 15.0
 OPEN_EVERY_S = 0.2
 """DuckDB's lock cannot be waited for, only asked for again."""

@@ -111,6 +111,8 @@ def copy_planned(
     if not total and not uploads_file.exists():
         return
     outcomes = Outcomes(catalog, settings)
+    # nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over
+    catalog.run("SET memory_limit = '128MB'")
     progress.stage("copy", total)
 
     def note(outcome: CopyOutcome) -> None:

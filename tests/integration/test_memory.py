@@ -72,4 +72,4 @@ def test_ten_times_the_objects_need_the_same_memory(tmp_path: Path, monkeypatch:
 def test_the_catalog_is_told_how_much_memory_it_may_take(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         ((limit,),) = catalog.query("SELECT current_setting('memory_limit')")
-    assert (MEMORY_LIMIT, limit) == ("128MB", "122.0 MiB")
+    assert (MEMORY_LIMIT, limit) == ("256MB", "244.1 MiB")
