@@ -22,6 +22,8 @@ def _as_option(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _documentation() -> str:
     variables = yaml.safe_load(VARIABLES.read_text())["argument_specs"]["main"]["options"]
+    # hooks are tasks, which the roles include
+    del variables["rehome_hooks"]
     settings = {name.removeprefix("rehome_"): _as_option(facts) for name, facts in variables.items()}
     del settings["state_dir"]["default"]
     settings["state_dir"]["required"] = True

@@ -36,6 +36,7 @@ lists:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.passes import grown
 from ansible.module_utils.rehome.report import OUTCOME_LISTS
 from ansible.module_utils.rehome.rewriting import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
@@ -51,7 +52,8 @@ def work(stage: Stage) -> dict[str, object]:
             with stage.stoppable() as stopping:
                 rewrite_planned(stage.settings, catalog, stage.progress, done, stopping)
         finally:
-            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts())
+            counts = grown(stage.summary().facts, done.counts())
+            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
     return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 

@@ -26,6 +26,22 @@ plan_sha256:
   description: The plan's digest; the same buckets, rows and policies give the same digest.
   returned: success
   type: str
+objects_to_move:
+  description: How many objects a run would copy, or copy again.
+  returned: success
+  type: int
+pass_number:
+  description: Which pass of the run this plan begins, from 1.
+  returned: success
+  type: int
+last_pass:
+  description: Whether no other pass follows before the rows are rewritten.
+  returned: success
+  type: bool
+whole:
+  description: Whether the run may go beyond this plan, to take in what the application writes meanwhile.
+  returned: success
+  type: bool
 counts:
   description: How many objects and rows there are of each class, and how many bytes are to be copied.
   returned: success
@@ -46,7 +62,9 @@ lists:
   type: dict
 """
 
+from ansible.module_utils.rehome.approval import keep_plan, objections
 from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.passes import is_last, over_all_passes
 from ansible.module_utils.rehome.plan import emptiness, make_plan, refusals
 from ansible.module_utils.rehome.report import OUTCOME_LISTS, VERIFY_LISTS, plan_lines
 from ansible.module_utils.rehome.scan import scan
@@ -55,16 +73,21 @@ from ansible.module_utils.rehome.verify import problems
 
 def work(stage: Stage) -> dict[str, object]:
     settings = stage.settings
-    with stage.new_catalog() as catalog:
+    with stage.catalog_of_pass() as catalog:
         scan(settings, catalog, stage.progress)
         plan = make_plan(catalog, settings)
-        found = [str(refusal) for refusal in refusals(plan, settings.on_conflict, settings.on_dangling)]
-        counts = plan.counts()
+        stops = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
+        found = [str(refusal) for refusal in stops]
+        if stage.dry_run:
+            keep_plan(catalog, settings, plan)
+        counts = over_all_passes(stage.summary().facts, plan)
+        number = len(counts["passes"])
         lists = stage.report(
             catalog,
             VERIFY_LISTS | OUTCOME_LISTS,
             **counts,
-            plan_sha256=plan.sha256,
+            # the run is known by its first plan
+            **({"plan_sha256": plan.sha256} if number == 1 else {}),
             # a real run is not over with its plan: it keeps the problem that it began with
             **({"problems": found} if found or stage.dry_run else {}),
             complete=not problems(plan, settings),
@@ -72,11 +95,15 @@ def work(stage: Stage) -> dict[str, object]:
     return {
         "changed": False,
         "warnings": emptiness(plan, settings),
-        "counts": counts,
+        "counts": plan.counts(),
+        "objects_to_move": plan.objects_to_move(settings.on_conflict),
+        "pass_number": number,
+        "last_pass": is_last(settings, plan, number),
+        "whole": settings.whole,
         "plan_sha256": plan.sha256,
         "refusals": found,
         "lists": lists,
-        "lines": plan_lines(counts),
+        "lines": plan_lines(plan.counts()),
     }
 
 

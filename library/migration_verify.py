@@ -57,6 +57,7 @@ lists:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.passes import left_of_slice
 from ansible.module_utils.rehome.report import VERIFY_LISTS
 from ansible.module_utils.rehome.verify import verify
 
@@ -64,7 +65,8 @@ from ansible.module_utils.rehome.verify import verify
 def work(stage: Stage) -> dict[str, object]:
     with stage.new_catalog("verify.duckdb") as catalog:
         found = verify(stage.settings, catalog, stage.progress)
-        facts = {**found.counts(), "complete": found.complete, "problems": found.problems}
+        problems = found.problems + left_of_slice(stage.settings, stage.summary().facts)
+        facts = {**found.counts(), "complete": found.complete, "problems": problems}
         # on its own, it is also the only one to count what is there
         alone = not stage.summary().facts["plan_sha256"]
         there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}

@@ -38,6 +38,7 @@ lists:
 
 from ansible.module_utils.rehome.copying import CopyCounts, copy_planned, objects_to_copy
 from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.passes import grown
 from ansible.module_utils.rehome.report import OUTCOME_LISTS, failures
 from ansible.module_utils.rehome.restoring import restore_archived
 
@@ -58,7 +59,8 @@ def work(stage: Stage) -> dict[str, object]:
                 restores = restore_archived(stage.settings, catalog, stage.progress)
         finally:
             facts = {"copy_method": done.method, "failures": failures(catalog)}
-            lists = stage.report(catalog, OUTCOME_LISTS, **done.counts(), **facts)
+            counts = grown(stage.summary().facts, done.counts())
+            lists = stage.report(catalog, OUTCOME_LISTS, **counts, **facts)
         stage.summary().add(**restores.counts())
     changed = done.copied > 0 or restores.requested > 0
     return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}

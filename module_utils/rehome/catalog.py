@@ -37,6 +37,7 @@ CREATE TABLE looked_up (
     tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN);
 CREATE TABLE target_objects (rest VARCHAR, size BIGINT, etag VARCHAR);
 CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
+CREATE TABLE own_copies (rest VARCHAR);
 CREATE TABLE reference_rows (
     reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
 CREATE TABLE outcomes (
@@ -48,8 +49,9 @@ CREATE TABLE unrestored (rest VARCHAR, error VARCHAR, message VARCHAR);
 CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
 CREATE TABLE refused_rows (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR);
 """
-"""compared.evidence is NULL where the contents differ; reference_rows.key is the row's key as a JSON list; rows of
-outcomes with one `part` go into one file."""
+"""compared.evidence is NULL where the contents differ; own_copies are target objects that an earlier pass or run made
+and nobody has touched since; reference_rows.key is the row's key as a JSON list; rows of outcomes with one `part` go
+into one file."""
 
 
 class Catalog:

@@ -36,8 +36,8 @@ the service at a time. Shuffled, they would cost a store that keeps its keys in 
 strands that are in order cost it nothing."""
 
 QUEUE = """
-SELECT rest, size, etag, CASE WHEN class = 'conflict' THEN target_etag END, storage_class FROM objects
-WHERE class = 'to_copy' OR (class = 'conflict' AND ?)
+SELECT rest, size, etag, CASE WHEN class <> 'to_copy' THEN target_etag END, storage_class FROM objects
+WHERE class IN ('to_copy', 'outdated') OR (class = 'conflict' AND ?)
 """
 
 
@@ -100,7 +100,9 @@ def copy_planned(
     counts: CopyCounts,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Copy what the plan in `catalog` calls to copy (and, under `overwrite`, its conflicts), each object verified.
+    """Copy what the plan in `catalog` calls to copy, each object verified.
+
+    That includes what is outdated and, under `overwrite`, its conflicts.
 
     counts: grows with each outcome, so that it is true also where this raises
     stopping: asked before each object; once true, what is in flight is finished and the rest left.

@@ -121,6 +121,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
             },
             "verify_sample": {"type": "int", "default": 0},
             "only_keys": {"type": "path", "no_log": False},  # keys of objects
+            "limit": {"type": "int"},
+            "approved_plan": _text(),
+            "quiet_objects": {"type": "int", "default": 0},
+            "max_passes": {"type": "int", "default": 5},
         },
     },
     "run_pid": {"type": "int", "required": True},
@@ -147,6 +151,16 @@ class Stage:
         rescue(path, self.settings.state_dir)
         facts = {"run": self.run, "fingerprint": self.settings.fingerprint}
         return Catalog.create(path, facts)
+
+    def catalog_of_pass(self) -> Catalog:
+        """An empty catalog for the plan of a pass, but for the rows that the application changed under earlier ones."""
+        if not self.summary().facts["passes"]:
+            return self.new_catalog()
+        with self.catalog() as earlier:
+            changed_rows = earlier.query("FROM changed_rows")
+        catalog = self.new_catalog()
+        catalog.append("changed_rows", changed_rows)
+        return catalog
 
     def catalog(self) -> Catalog:
         """The catalog that this run's plan has made. Raises RehomeError where there is none."""

@@ -25,8 +25,8 @@ PART_ROWS = 100_000
 
 _EXPORT = """
 COPY (
-    SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, size, etag, result, target_etag,
-        evidence, attempts, duration_s, error, message
+    SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, {target_bucket} AS target_bucket,
+        size, etag, result, target_etag, evidence, attempts, duration_s, error, message
     FROM outcomes WHERE part = {part}
 ) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)
 """
@@ -41,6 +41,15 @@ WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.et
 GROUP BY s.rest
 """
 """The best proof of each pair: `bytes` and `checksum` come before `size` in the alphabet, too."""
+
+_OWN = f"""
+SELECT DISTINCT t.rest FROM target_objects t
+JOIN source_objects s ON s.rest = t.rest
+JOIN read_parquet($files, union_by_name = true) o
+    ON o.key = $source_prefix || t.rest AND o.target_key = $target_prefix || t.rest
+WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
+    AND o.target_bucket = $target_bucket AND o.result = 'copied' AND o.target_etag = t.etag AND o.size = t.size
+"""
 
 
 class Outcomes:
@@ -58,6 +67,7 @@ class Outcomes:
             catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
             catalog.note("source_prefix", settings.source.prefix)
             catalog.note("target_prefix", settings.target.prefix)
+            catalog.note("target_bucket", settings.target.bucket)
         self._rows: list[tuple[object, ...]] = []
         # a part that may have its file already takes no more rows
         (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
@@ -115,6 +125,7 @@ def write_files(catalog: Catalog, state_dir: Path) -> None:
             _EXPORT.format(
                 source_prefix=_text(facts["source_prefix"]),
                 target_prefix=_text(facts["target_prefix"]),
+                target_bucket=_text(facts["target_bucket"]),
                 part=part,
                 file=_text(str(temporary)),
             )
@@ -134,12 +145,13 @@ def rescue(path: Path, state_dir: Path) -> None:
             write_files(catalog, state_dir)
 
 
-def recall_evidence(catalog: Catalog, state_dir: Path, settings: Settings) -> None:
-    """Note as compared the pairs whose contents an earlier run has proven, and that have the same ETags still.
+def recall(catalog: Catalog, settings: Settings) -> None:
+    """Note what earlier passes and runs have left proofs of, for as long as the ETags are those of the proof.
 
-    An ETag changes with every change of content, so that a proof holds for as long as both ETags do.
+    In `compared`: pairs whose contents were found equal. In `own_copies`: target objects that they made themselves.
+    An ETag changes with every change of content.
     """
-    files = sorted(str(file) for file in (state_dir / FOLDER).glob("*.parquet"))
+    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
     if files:
         asked = {
             "files": files,
@@ -147,6 +159,7 @@ def recall_evidence(catalog: Catalog, state_dir: Path, settings: Settings) -> No
             "target_prefix": settings.target.prefix,
         }
         catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
+        catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
 
 
 def _text(text: str) -> str:

@@ -7,6 +7,7 @@ copy and the rewrite then work through.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from .catalog import Catalog
@@ -25,8 +26,11 @@ BLANK_ETAG = f"(s.etag = '' OR starts_with(s.etag, '{'0' * 32}'))"
 SAME_ETAG = f"(s.etag = t.etag AND NOT {BLANK_ETAG})"
 """Whether the ETags of a source object `s` and a target object `t` of its size prove that they are the same."""
 
-OBJECT_CLASSES = ("to_copy", "present", "conflict", "archived", "unroutable")
-ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "foreign")
+OBJECT_CLASSES = ("to_copy", "outdated", "present", "conflict", "archived", "unroutable", "deferred")
+"""`outdated`: the target has our own copy, unchanged, of what the source held before it was overwritten."""
+
+ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "deferred", "foreign")
+"""`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
 
 _CLASSIFY_OBJECTS = f"""
 CREATE OR REPLACE TABLE objects AS
@@ -34,8 +38,9 @@ SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag 
     CASE
         WHEN t.rest IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
-        WHEN t.rest IS NOT NULL THEN 'conflict'
+        WHEN t.rest IS NOT NULL AND w.rest IS NULL THEN 'conflict'
         WHEN {ARCHIVED} THEN 'archived'
+        WHEN t.rest IS NOT NULL THEN 'outdated'
         ELSE 'to_copy'
     END AS class,
     class = 'present' AND NOT {SAME_ETAG} AND c.evidence = 'size' AS weak,
@@ -43,7 +48,18 @@ SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag 
 FROM source_objects s
 LEFT JOIN target_objects t ON t.rest = s.rest
 LEFT JOIN compared c ON c.rest = s.rest
+LEFT JOIN own_copies w ON w.rest = s.rest
 """
+
+_DEFER = """
+UPDATE objects SET class = 'deferred' WHERE rest IN (
+    SELECT o.rest FROM objects o
+    WHERE o.class IN ('to_copy', 'outdated')
+        OR (o.class = 'present' AND EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = o.rest AND r.is_old))
+    ORDER BY NOT o.named, o.rest OFFSET $limit
+)
+"""
+"""What is left to do beyond the first objects in the order of their keys; those that rows name come first."""
 
 _CLASSIFY_ROWS = """
 CREATE OR REPLACE TABLE planned_rows AS
@@ -51,6 +67,7 @@ SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
     CASE
         WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL AND NOT (r.overflows AND $rewrite_dangling) THEN 'dangling'
         WHEN r.is_old AND r.overflows THEN 'overflowing'
+        WHEN r.is_old AND (o.class = 'deferred' OR $limited AND o.rest IS NULL) THEN 'deferred'
         WHEN r.is_old AND o.class IN ('archived', 'unroutable') THEN 'blocked'
         WHEN r.is_old AND o.class = 'conflict' AND NOT $overwrite THEN 'blocked'
         WHEN r.is_old THEN 'to_rewrite'
@@ -63,13 +80,15 @@ LEFT JOIN objects o ON o.rest = r.rest
 LEFT JOIN target_objects t ON t.rest = r.rest
 """
 
-_DIGESTS = (
-    """SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), rest, size, etag, class, target_etag))), 0)
-    FROM objects WHERE class <> 'present'""",
-    """SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), reference, key, value, class))), 0)
-    FROM planned_rows WHERE class <> 'done'""",
-)
-"""What is left to do or to decide. An order-free digest: the catalog's order of rows is not part of the plan."""
+DECIDED = {
+    "objects": "SELECT rest, class, size, etag, target_etag FROM objects WHERE class NOT IN ('present', 'deferred')",
+    "rows": """SELECT reference || ' ' || key AS row, class, value FROM planned_rows
+    WHERE class NOT IN ('done', 'deferred')""",
+}
+"""What is left to do or to decide, which is what a plan is known by: kind → what, its class, and what it rests on."""
+
+_DIGEST = "SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), COLUMNS(*)))), 0) FROM ({0})"
+"""Free of order: the catalog's order of rows is not part of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +99,7 @@ class Plan:
     orphans: objects under the map that no row names (they are moved too)
     weak: objects present whose contents nothing but the size of our own copy speaks for
     rows_remaining: rows that hold an old value, whatever their class
-    bytes_to_copy: the sizes of the objects to copy, and under `overwrite` of the conflicts
+    bytes_to_copy: the sizes of the objects to copy (once more, where outdated), and under `overwrite` of the conflicts
     """
 
     objects: dict[str, int]
@@ -90,6 +109,11 @@ class Plan:
     rows_remaining: int
     bytes_to_copy: int
     sha256: str
+
+    def objects_to_move(self, on_conflict: OnConflict) -> int:
+        """How many objects a run would copy, or copy again."""
+        overwritten = self.objects["conflict"] if on_conflict == "overwrite" else 0
+        return self.objects["to_copy"] + self.objects["outdated"] + overwritten
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
@@ -106,9 +130,14 @@ class Plan:
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
     catalog.run(_CLASSIFY_OBJECTS)
+    if settings.limit is not None:
+        catalog.run(_DEFER, {"limit": settings.limit})
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
     # DuckDB takes no parameters in a statement that makes a table
-    rows_sql = _CLASSIFY_ROWS.replace("$overwrite", str(overwrite)).replace("$rewrite_dangling", str(rewrite_dangling))
+    asked = {"$overwrite": overwrite, "$rewrite_dangling": rewrite_dangling, "$limited": settings.limit is not None}
+    rows_sql = _CLASSIFY_ROWS
+    for name, value in asked.items():
+        rows_sql = rows_sql.replace(name, str(value))
     catalog.run(rows_sql)
     facts = catalog.facts()
     objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
@@ -121,12 +150,12 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     rows["foreign"] = int(facts.get("rows_foreign", 0))
     (orphans, weak) = catalog.query("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")[0]
     (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
-    moved = ("to_copy", "conflict") if overwrite else ("to_copy",)
+    moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
     (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
     digest = hashlib.sha256(settings.fingerprint.encode())
-    digest.update(f"{settings.on_conflict} {settings.on_dangling}".encode())
-    for statement in _DIGESTS:
-        digest.update(repr(catalog.query(statement)[0]).encode())
+    digest.update(json.dumps(settings.policies, sort_keys=True).encode())
+    for select in DECIDED.values():
+        digest.update(repr(catalog.query(_DIGEST.format(select))[0]).encode())
     return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ LISTS_FOLDER = "lists"
 _COUNTS = (
     "objects_to_copy",
     "objects_copied",
+    "objects_outdated",
     "objects_present",
     "objects_conflict",
     "objects_changed",
     "objects_archived",
     "objects_unroutable",
+    "objects_deferred",
     "objects_found_archived",
     "objects_restoring",
     "objects_not_restored",
@@ -41,6 +43,7 @@ _COUNTS = (
     "rows_dangling",
     "rows_blocked",
     "rows_overflowing",
+    "rows_deferred",
     "rows_foreign",
     "rows_changed_by_app",
     "rows_refused",
@@ -156,8 +159,11 @@ class Summary:
             "run": run,
             "dry_run": dry_run,
             "only_keys": None if settings.only_keys is None else len(settings.only_keys),
+            "limit": settings.limit,
+            "approved_plan": settings.approved_plan,
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             **dict.fromkeys(_COUNTS, 0),
+            "passes": [],
             "copy_method": None,
             "failures": {},
             "plan_sha256": "",
@@ -200,23 +206,43 @@ class Summary:
         lines = [
             f"{f['name']}: {f['source']} → {f['target']}",
             *([f"only     {f['only_keys']:,} keys and their rows (rehome_only_keys)"] if sliced else []),
+            *([f"only     {f['limit']:,} objects and their rows (rehome_limit)"] if f["limit"] is not None else []),
             f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
             *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
             *(["method   stream: objects are read here and written there"] if streamed else []),
             *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
             f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
             *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
-            f"plan     {f['plan_sha256'] or 'none was made'}",
+            *_later_passes(f["passes"]),
+            f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
         ]
         lines += [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
-        outcome = "complete" if f["complete"] else "NOT COMPLETE" if f["problems"] else "a dry run: nothing was written"
-        return [*lines, f"outcome  {outcome} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
+        return [*lines, f"outcome  {self._outcome()} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
+
+    def _outcome(self) -> str:
+        if self.facts["complete"]:
+            return "complete"
+        if self.facts["problems"]:
+            return "NOT COMPLETE"
+        if self.facts["dry_run"]:
+            return "a dry run: nothing was written"
+        return "the slice is done; run it without rehome_limit for the rest"
+
+
+def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
+    """What the application was doing while the run went on: what each pass but the first found new."""
+    return [
+        f"pass {number:<3} found {found['objects_to_copy']:,} objects more to copy, {found['objects_outdated']:,} "
+        f"overwritten since they were copied, {found['rows_to_rewrite']:,} rows to rewrite"
+        for number, found in enumerate(passes, 1)
+        if number > 1 and any(found.values())
+    ]
 
 
 _LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
-_OTHER_OBJECTS = ("archived", "unroutable", "orphan", "weak", "foreign")
-_OTHER_ROWS = ("dangling", "blocked", "overflowing", "foreign")
+_OTHER_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
+_OTHER_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
 
 
 def plan_lines(counts: Mapping[str, int]) -> list[str]:

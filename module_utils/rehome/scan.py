@@ -18,7 +18,7 @@ from .db.walk import walk
 from .errors import Finding, RefusedError
 from .keymap import KeyMap, ValueMap
 from .lookups import find_named_objects, find_restores
-from .outcomes import Outcomes, recall_evidence
+from .outcomes import Outcomes, recall
 from .plan import ARCHIVED, SAME_ETAG
 from .progress import Progress
 from .s3.client import Client
@@ -175,7 +175,7 @@ async def _compare_unclear(
     The ETag of a multipart upload or of an object under KMS is no digest of its content (S3 user guide, "Checking
     object integrity"), so that different ones prove nothing. What an earlier run has proven of them still holds.
     """
-    recall_evidence(catalog, settings.state_dir, settings)
+    recall(catalog, settings)
     (total,) = catalog.query(f"SELECT count(*) FROM ({_UNCLEAR})")[0]
     if not total:
         return

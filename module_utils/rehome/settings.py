@@ -162,10 +162,31 @@ class Settings:
     restore: Restore | None
     verify_sample: int
     only_keys: frozenset[str] | None
+    limit: int | None
+    approved_plan: str | None
+    quiet_objects: int
+    max_passes: int
 
     @property
     def keymap(self) -> KeyMap:
         return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a run may take in what comes to light while it works: not so for a slice and an approved plan."""
+        return self.limit is None and self.approved_plan is None
+
+    @property
+    def policies(self) -> dict[str, object]:
+        """What decides, beside what is there, what a run would do and how the result would be."""
+        copy = self.copy
+        return {
+            "on_conflict": self.on_conflict,
+            "on_dangling": self.on_dangling,
+            "storage_class": copy.storage_class,
+            "encryption": [copy.encryption, copy.kms_key_id],
+            "acl": copy.acl,
+        }
 
     def value_map(self, reference: Reference) -> ValueMap:
         """How the values of `reference` change: the key map behind the texts of its form."""
@@ -211,6 +232,10 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         restore=_restore(given.get("restore") or {}, findings),
         verify_sample=_at_least(0, "rehome_verify_sample", given.get("verify_sample") or 0, findings),
         only_keys=_only_keys(given.get("only_keys"), source.prefix, findings),
+        limit=_limit(given.get("limit"), findings),
+        approved_plan=_approved_plan(given.get("approved_plan") or None, findings),
+        quiet_objects=_at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
+        max_passes=_at_least(1, "rehome_max_passes", given.get("max_passes", 5), findings),
     )
     if not settings.references:
         findings.append(_unset("rehome_references", "a list such as [{table: avatars, column: path, form: key}]"))
@@ -389,6 +414,23 @@ def _at_least(least: int, setting: str, value: int, findings: list[Finding]) -> 
     if value < least:
         findings.append(Finding(setting, str(value), "is too small", f"Choose {least} or more"))
     return value
+
+
+def _limit(limit: int | None, findings: list[Finding]) -> int | None:
+    return None if limit is None else _at_least(1, "rehome_limit", limit, findings)
+
+
+def _approved_plan(digest: str | None, findings: list[Finding]) -> str | None:
+    if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        findings.append(
+            Finding(
+                "approved_plan",
+                digest,
+                "is no digest of a plan",
+                "Give the 64 hexadecimal digits that playbooks/plan.yml shows as `plan`",
+            )
+        )
+    return digest
 
 
 def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:

@@ -19,10 +19,7 @@ class Verdict:
     plan: Plan
     sample: SampleCounts
     problems: list[str]
-
-    @property
-    def complete(self) -> bool:
-        return not self.problems
+    complete: bool
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
@@ -39,25 +36,32 @@ def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
     """Fill the empty `catalog` with what is there now, and judge it."""
     # an inventory is as old as its report, and what is there now is the question
     scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
-    plan = make_plan(catalog, settings)
+    plan = make_plan(catalog, replace(settings, limit=None))
     sample = compare_sample(settings, catalog, progress)
     found = problems(plan, settings)
     if sample.differing:
         found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
-    return Verdict(plan, sample, found)
+    left = found or problems(plan, replace(settings, limit=None))
+    return Verdict(plan, sample, found, complete=not left)
 
 
 def problems(plan: Plan, settings: Settings) -> list[str]:
     """What keeps a migration from being complete, given a plan made of what is there now. Empty: complete.
 
-    Classes that a policy keeps on purpose (`skip`, `keep`, `rewrite`) are no problems.
+    Classes that a policy keeps on purpose (`skip`, `keep`, `rewrite`) are no problems, nor is what lies beyond
+    `rehome_limit`.
     """
     kept_objects = {"conflict"} if settings.on_conflict == "skip" else set()
     kept_rows = {"dangling"} if settings.on_dangling != "fail" else set()
+    if settings.limit is not None:
+        # what is beyond the slice; what of the slice was not moved, the copy and the rewrite have said
+        kept_objects |= {"to_copy", "outdated"}
+        kept_rows |= {"to_rewrite", "blocked"}
     # rows are blocked by their object's class, which speaks for them
     kept_rows |= {"blocked"} if kept_objects else set()
     texts = {
         "to_copy": "objects under the source prefix are not in the target",
+        "outdated": "objects were overwritten in the source since they were copied",
         "conflict": "target objects have other content than the source's",
         "archived": "objects are archived and must be restored before they can be copied",
         "unroutable": "objects have no legal target key",

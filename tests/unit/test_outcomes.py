@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from rehome import outcomes
 from rehome.catalog import Catalog
-from rehome.outcomes import FOLDER, Outcomes, recall_evidence, rescue
+from rehome.outcomes import FOLDER, Outcomes, recall, rescue
 from rehome.s3.compare import Evidence
 from rehome.s3.job import CopyJob, CopyOutcome
 from rehome.settings import Settings, read_settings
@@ -86,7 +86,7 @@ def test_a_proof_is_recalled_for_as_long_as_both_etags_are_the_same(settings: Se
             rest = f"o'{number}.png"
             catalog.append("source_objects", [(rest, number, etag, "", "STANDARD", "", "", None)])
             catalog.append("target_objects", [(rest, number, target_etag)])
-        recall_evidence(catalog, settings.state_dir, settings)
+        recall(catalog, settings)
         assert sorted(catalog.query("SELECT * FROM compared")) == [("o'0.png", "bytes"), ("o'1.png", "size")]
 
 
@@ -100,5 +100,5 @@ def test_a_proof_is_not_recalled_by_an_etag_that_every_object_may_have(settings:
     with new_catalog(settings, "later.duckdb") as catalog:
         catalog.append("source_objects", [("1", 1, blank, "", "STANDARD", "", "", None)])
         catalog.append("target_objects", [("1", 1, "t1")])
-        recall_evidence(catalog, settings.state_dir, settings)
+        recall(catalog, settings)
         assert catalog.query("SELECT * FROM compared") == []

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome import approval
+from rehome.approval import FOLDER, keep_plan, objections
+from rehome.catalog import Catalog
+from rehome.plan import Plan, make_plan
+from rehome.settings import Settings, read_settings
+
+from tests.unit.test_settings import given
+
+
+def planned(folder: Path, *changes: str, **settings: Any) -> tuple[Catalog, Settings, Plan]:
+    """A catalog of three objects and their rows, after `changes`."""
+    made = read_settings(given(state_dir=str(folder), **settings))
+    catalog = Catalog.create(folder / "catalog.duckdb", {})
+    for number in range(3):
+        rest = f"{number}.png"
+        catalog.append("source_objects", [(rest, 5, f"e{number}", "", "STANDARD", "", "", None)])
+        catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", rest, rest, True, False)])
+    for change in changes:
+        catalog.run(change)
+    return catalog, made, make_plan(catalog, made)
+
+
+def approved(folder: Path, **settings: Any) -> str:
+    catalog, made, plan = planned(folder, **settings)
+    with catalog:
+        keep_plan(catalog, made, plan)
+    return plan.sha256
+
+
+def told(folder: Path, *changes: str, **settings: Any) -> str:
+    catalog, made, plan = planned(folder, *changes, **settings)
+    with catalog:
+        return " ".join(str(finding) for finding in objections(catalog, made, plan))
+
+
+COPIED = "INSERT INTO target_objects VALUES ('0.png', 5, 'e0')"
+REWRITTEN = "UPDATE reference_rows SET is_old = false WHERE ordinal = 0"
+
+
+@pytest.mark.parametrize(
+    "changes", [(), (COPIED,), (COPIED, REWRITTEN), ("DELETE FROM reference_rows WHERE ordinal = 2",)]
+)
+def test_what_was_approved_or_is_left_of_it_may_run(tmp_path: Path, changes: tuple[str, ...]) -> None:
+    digest = approved(tmp_path)
+    assert told(tmp_path, *changes, approved_plan=digest) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "INSERT INTO source_objects VALUES ('9.png', 5, 'e', '', 'STANDARD', '', '', NULL)",
+            "1 objects are new or have changed since, such as 9.png (to copy)",
+        ),
+        ("UPDATE source_objects SET etag = 'z' WHERE rest = '1.png'", "1 objects are new or have changed"),
+        ("INSERT INTO target_objects VALUES ('1.png', 5, 'other')", "such as 1.png (conflict)"),
+        ("UPDATE reference_rows SET value = 'z' WHERE ordinal = 1", "1 rows are new or have changed since"),
+        ("DELETE FROM source_objects WHERE rest = '1.png'", "such as avatars.path [1] (dangling)"),
+        ("UPDATE source_objects SET etag = 'z'; UPDATE reference_rows SET value = 'z'", "3 objects are new or have"),
+    ],
+)
+def test_what_was_not_approved_is_refused_and_told(tmp_path: Path, change: str, words: str) -> None:
+    digest = approved(tmp_path)
+    text = told(tmp_path, change, approved_plan=digest)
+    assert f"approved_plan ({digest}): is not the plan that would run now" in text
+    assert words in text
+    assert "playbooks/plan.yml" in text
+
+
+@pytest.mark.parametrize("other", [{"acl": "copy"}, {"storage_class": "GLACIER"}, {"limit": 2}, {"exclude": ["x*"]}])
+def test_a_plan_that_was_approved_under_other_settings_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+    digest = approved(tmp_path)
+    assert "it was made with other settings" in told(tmp_path, approved_plan=digest, **other)
+
+
+def test_a_plan_of_which_nothing_is_left_here_is_refused(tmp_path: Path) -> None:
+    assert "which the dry run of the approved plan has left" in told(tmp_path, approved_plan="a" * 64)
+
+
+def test_the_same_digest_needs_nothing_kept(tmp_path: Path) -> None:
+    catalog, _, plan = planned(tmp_path)
+    catalog.close()
+    assert told(tmp_path, approved_plan=plan.sha256) == ""
+
+
+def test_only_the_latest_plans_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approval, "KEPT_PLANS", 1)
+    first = approved(tmp_path)
+    second = approved(tmp_path, on_dangling="keep")
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [second] != [first]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome.catalog import Catalog
+from rehome.passes import grown, is_last, left_of_slice, over_all_passes
+from rehome.plan import Plan, make_plan
+from rehome.settings import read_settings
+from rehome.verify import problems
+
+from tests.unit.test_settings import given
+
+SUMMARY: dict[str, Any] = {
+    "passes": [],
+    "objects_present": 0,
+    "rows_done": 0,
+    "objects_copied": 0,
+    "bytes_copied": 0,
+    "rows_rewritten": 0,
+    "rows_changed_by_app": 0,
+}
+
+
+def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0, **changes: object) -> Plan:
+    """The plan where so many objects, one row each, are there."""
+    with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
+        for kind, count in (("new", to_copy), ("old", outdated), ("same", present)):
+            for number in range(count):
+                rest = f"{kind}-{number}"
+                catalog.append("source_objects", [(rest, 5, "a", "", "STANDARD", "", "", None)])
+                catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", rest, rest, True, False)])
+                if kind != "new":
+                    catalog.append("target_objects", [(rest, 5, "a" if kind == "same" else "b")])
+                if kind == "old":
+                    catalog.append("own_copies", [(rest,)])
+        return make_plan(catalog, read_settings(given(**changes)))
+
+
+def test_an_untouched_copy_of_ours_is_copied_again_where_the_source_was_overwritten(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, outdated=2)
+    assert (plan.objects["outdated"], plan.objects["conflict"], plan.bytes_to_copy) == (2, 0, 10)
+    assert plan.rows["to_rewrite"] == 2
+    assert "2 objects were overwritten in the source" in problems(plan, read_settings(given()))[0]
+
+
+def test_a_run_goes_on_in_passes_until_one_finds_nothing_or_little(tmp_path: Path) -> None:
+    busy, quiet = plan_of(tmp_path, to_copy=2, outdated=1), plan_of(tmp_path, present=3)
+    assert not is_last(read_settings(given()), busy, 1)
+    assert is_last(read_settings(given()), quiet, 1)
+    assert is_last(read_settings(given(quiet_objects=3)), busy, 1)
+    assert not is_last(read_settings(given(quiet_objects=2)), busy, 1)
+    assert is_last(read_settings(given(max_passes=2)), busy, 2)
+
+
+@pytest.mark.parametrize("setting", [{"limit": 2}, {"approved_plan": "a" * 64}])
+def test_a_slice_and_an_approved_plan_are_one_pass(tmp_path: Path, setting: dict[str, Any]) -> None:
+    settings = read_settings(given(**setting))
+    assert is_last(settings, plan_of(tmp_path, to_copy=3), 1)
+    assert not settings.whole
+
+
+def test_over_all_passes_what_failed_does_not_count_twice(tmp_path: Path) -> None:
+    summary = SUMMARY | over_all_passes(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
+    assert (summary["objects_to_copy"], summary["objects_present"], summary["rows_to_rewrite"]) == (3, 1, 4)
+    # one of three fails; meanwhile two appear and one is overwritten
+    summary |= grown(summary, {"objects_copied": 2, "bytes_copied": 10, "objects_failed": 1})
+    summary |= over_all_passes(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
+    assert (summary["objects_to_copy"], summary["objects_present"], summary["objects_outdated"]) == (6, 1, 1)
+    assert summary["rows_to_rewrite"] == 6
+    summary |= grown(summary, {"objects_copied": 4, "bytes_copied": 20, "objects_failed": 0})
+    assert (summary["objects_copied"], summary["bytes_copied"], summary["objects_failed"]) == (6, 30, 0)
+    summary |= grown(summary, {"rows_rewritten": 6, "rows_changed_by_app": 1})
+    summary |= over_all_passes(summary, plan_of(tmp_path, present=1))
+    assert (summary["rows_to_rewrite"], summary["rows_done"]) == (7, 0)
+    assert summary["passes"] == [
+        {"objects_to_copy": 3, "objects_outdated": 0, "rows_to_rewrite": 4},
+        {"objects_to_copy": 3, "objects_outdated": 1, "rows_to_rewrite": 6},
+        {"objects_to_copy": 0, "objects_outdated": 0, "rows_to_rewrite": 1},
+    ]
+
+
+def test_a_slice_takes_the_first_objects_and_their_rows_and_defers_the_rest(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, to_copy=3, present=2, limit=2)
+    assert (plan.objects["to_copy"], plan.objects["present"], plan.objects["deferred"]) == (2, 0, 3)
+    assert (plan.rows["to_rewrite"], plan.rows["deferred"]) == (2, 3)
+    assert plan.bytes_to_copy == 10
+
+
+def test_objects_that_rows_name_come_first_in_a_slice(tmp_path: Path) -> None:
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        for rest in ("a-orphan", "b-named"):
+            catalog.append("source_objects", [(rest, 5, "a", "", "STANDARD", "", "", None)])
+        catalog.append("reference_rows", [("avatars.path", 0, "[0]", "v", "b-named", True, False)])
+        make_plan(catalog, read_settings(given(limit=1)))
+        assert dict(catalog.query("SELECT rest, class FROM objects")) == {"a-orphan": "deferred", "b-named": "to_copy"}
+
+
+def test_a_row_whose_object_is_only_in_the_target_is_not_part_of_a_slice(tmp_path: Path) -> None:
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        catalog.append("target_objects", [("gone", 5, "a")])
+        catalog.append("reference_rows", [("avatars.path", 0, "[0]", "v", "gone", True, False)])
+        plan = make_plan(catalog, read_settings(given(limit=1)))
+    assert plan.rows["deferred"] == 1
+
+
+def test_what_lies_beyond_a_slice_is_no_problem_but_what_of_it_was_not_moved_is(tmp_path: Path) -> None:
+    settings = read_settings(given(limit=2))
+    assert problems(plan_of(tmp_path, to_copy=3, outdated=1), settings) == []
+    counts = {"objects_failed": 1, "objects_changed": 0, "objects_found_archived": 0, "rows_refused": 0}
+    assert left_of_slice(settings, counts) == ["1 objects of the slice could not be copied"]
+    assert left_of_slice(read_settings(given()), counts) == []
