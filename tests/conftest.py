@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ ACTIONS = {
     "reader": tuple(f"{action}:{bucket}*" for bucket in ("legacy-s3", "production-s3") for action in ("Read", "List")),
 }
 """The sandbox's own rights, for the pairs of buckets that tests make too."""
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends a session as Ctrl-C does, so that the fixtures still end their servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

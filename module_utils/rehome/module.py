@@ -60,6 +60,7 @@ _DATABASE = {
     "type": "dict",
     "apply_defaults": True,
     "options": {
+        "url": _text(no_log=True),
         "engine": _text(choices=["mariadb", "mysql", "postgresql", "sqlite"]),
         "host": _text("rehome_database.host"),
         "port": {"type": "int"},

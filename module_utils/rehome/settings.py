@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .database_url import parse_database_url
 from .errors import Finding, RefusedError
 from .keymap import KeyMap, ValueMap
 
@@ -485,6 +486,8 @@ def _key_of_line(number: int, line: str, prefix: str) -> str:
 
 
 def _database(given: Mapping[str, Any], findings: list[Finding]) -> Database:
+    if given.get("url"):
+        given = _from_url(given, findings)
     engine = given.get("engine")
     tls = Tls(**{name: value for name, value in (given.get("tls") or {}).items() if value is not None})
     if not engine:
@@ -504,6 +507,25 @@ def _database(given: Mapping[str, Any], findings: list[Finding]) -> Database:
         path=given.get("path"),
         tls=tls,
     )
+
+
+def _from_url(given: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """What the URL says, with the rest of what was given in the places that it leaves open."""
+    try:
+        named = parse_database_url(given["url"])
+    except ValueError as error:
+        findings.append(
+            Finding(
+                "rehome_database.url",
+                None,
+                str(error),
+                "Write it as engine://user:password@host:port/name, or set host, name, user and password one by one",
+            )
+        )
+        named = {"engine": "sqlite", "path": "unknown"}
+    # the server is the URL's alone: a host of the environment is another database's
+    others = {name: given.get(name) for name in ("user", "password", "tls")}
+    return {**others, **{name: value for name, value in named.items() if value is not None}}
 
 
 def _reference(

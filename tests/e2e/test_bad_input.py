@@ -62,11 +62,11 @@ def refused(world: World, *named: str, **variables: Any) -> Played:
 
 
 def test_no_env(seeded: World) -> None:
-    refused(seeded, "env (not set)", "-e env=<name>", "prod, sandbox, staging", env=None)
+    refused(seeded, "env (not set)", "-e env=<name>", "avatars, prod, sandbox, staging", env=None)
 
 
 def test_unknown_env(seeded: World) -> None:
-    refused(seeded, "env (nope)", "-e env=<name>", "prod, sandbox, staging", env="nope")
+    refused(seeded, "env (nope)", "-e env=<name>", "avatars, prod, sandbox, staging", env="nope")
 
 
 @pytest.mark.parametrize("switch", [("--limit", "rehome-prod"), ("--tags", "copy"), ("--skip-tags", "verify")])

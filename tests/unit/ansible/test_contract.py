@@ -95,7 +95,7 @@ def test_every_module_says_what_it_returns_and_how_it_is_used(module: str) -> No
 def test_secrets_are_marked_and_nothing_else_that_sounds_like_one() -> None:
     marked = {path for path, spec in _leaves("", ARGUMENT_SPEC) if spec.get("no_log") is True}
     sides = {f"settings.{side}.{name}" for side in ("source", "target") for name in ("secret_key", "session_token")}
-    assert marked == sides | {"settings.database.password"}
+    assert marked == sides | {"settings.database.password", "settings.database.url"}
 
 
 def _leaves(path: str, specs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,76 @@
+"""A database named by one URL, as applications have it in DATABASE_URL. Pure text, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+ENGINES = {
+    "mariadb": "mariadb",
+    "mysql": "mysql",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+}
+_TLS_MODES: Mapping[str, dict[str, bool]] = {
+    "disable": {"enabled": False},
+    "disabled": {"enabled": False},
+    "require": {"enabled": True, "verify": False},
+    "required": {"enabled": True, "verify": False},
+    "verify-full": {"enabled": True, "verify": True},
+    "verify_identity": {"enabled": True, "verify": True},
+}
+"""What libpq (`sslmode`) and MySQL's clients (`ssl-mode`) call the ways that Rehome has. Those in between, which check
+the certificate and not the name, or take TLS where they can get it, are none of them."""
+_TLS_FILES = {
+    **dict.fromkeys(["sslrootcert", "ssl-ca", "ssl_ca"], "ca"),
+    **dict.fromkeys(["sslcert", "ssl-cert", "ssl_cert"], "cert"),
+    **dict.fromkeys(["sslkey", "ssl-key", "ssl_key"], "key"),
+}
+_SOCKETS = ("unix_socket", "socket", "host")
+_IMMATERIAL = ("charset", "collation", "application_name", "connect_timeout")
+"""What Rehome sets for its own connections, whatever the application does for its."""
+
+
+def parse_database_url(url: str) -> dict[str, object]:
+    """The parts of `rehome_database` that a URL names: `engine://user:password@host:port/name?options`.
+
+    A driver after the engine (`mysql+pymysql`) is taken and not used. For SQLite, `sqlite:///relative.db` and
+    `sqlite:////absolute.db`, as SQLAlchemy has them ("Engine Configuration", SQLAlchemy's manual).
+    Raises ValueError, with a text that does not repeat the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(
+            "is no URL: characters such as @ : / # in a user or a password are written as %40 …"
+        ) from error
+    engine = ENGINES.get(parts.scheme.partition("+")[0].lower())
+    if engine is None:
+        raise ValueError(f"begins with none of {', '.join(f'{name}://' for name in ENGINES)}")
+    path = unquote(parts.path)
+    if engine == "sqlite":
+        return {"engine": engine, "path": path[1:] or None}
+    found: dict[str, object] = {
+        "engine": engine,
+        "host": unquote(parts.hostname) if parts.hostname else None,
+        "port": port,
+        "name": path[1:] or None,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    }
+    tls: dict[str, object] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _SOCKETS:
+            found["socket"] = value
+        elif name in ("sslmode", "ssl-mode", "ssl_mode") and value.lower() in _TLS_MODES:
+            tls |= _TLS_MODES[value.lower()]
+        elif name in _TLS_FILES:
+            tls[_TLS_FILES[name]] = value
+        elif name not in _IMMATERIAL:
+            raise ValueError(f"has the option {name}, which Rehome does not know with this value")
+    if tls:
+        found["tls"] = {"enabled": True} | tls
+    return found
