@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup packages sandbox-up sandbox-down seed demo migrate plan verify lint test unit integration e2e \
-	molecule bench bench-packages lock
+	molecule bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -110,6 +110,9 @@ $(PEERS)/.installed: requirements-bench.txt | $(INSTALLED)
 	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX); }; } && \
 	  for package in *.deb; do dpkg -x $$package .; done
 	@touch $@
+
+docs: setup ## write docs/settings.md anew from the variables' descriptions
+	@$(BIN)/python -m docs.settings_reference
 
 lock: setup ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --disable-pip-version-check --exclude ansible > constraints.txt

@@ -125,6 +125,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "limit": {"type": "int"},
             "approved_plan": _text(),
             "quiet_objects": {"type": "int", "default": 0},
+            "state_uri": _text(),
             "max_passes": {"type": "int", "default": 5},
         },
     },

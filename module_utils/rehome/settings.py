@@ -167,6 +167,7 @@ class Settings:
     approved_plan: str | None
     quiet_objects: int
     max_passes: int
+    state_uri: str | None
 
     @property
     def keymap(self) -> KeyMap:
@@ -236,6 +237,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         limit=_limit(given.get("limit"), findings),
         approved_plan=_approved_plan(given.get("approved_plan") or None, findings),
         quiet_objects=_at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
+        state_uri=_state_uri(given.get("state_uri") or None, source, target, findings),
         max_passes=_at_least(1, "rehome_max_passes", given.get("max_passes", 5), findings),
     )
     if not settings.references:
@@ -415,6 +417,30 @@ def _at_least(least: int, setting: str, value: int, findings: list[Finding]) -> 
     if value < least:
         findings.append(Finding(setting, str(value), "is too small", f"Choose {least} or more"))
     return value
+
+
+def _state_uri(uri: str | None, source: Side, target: Side, findings: list[Finding]) -> str | None:
+    """The URI with a slash at its end."""
+    if uri is None:
+        return None
+    found = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
+    if found is None:
+        findings.append(
+            Finding("rehome_state_uri", uri, "names no folder of a bucket", "Write it as s3://<bucket>/<folder>/")
+        )
+        return uri
+    bucket, prefix = found[1], found[2].rstrip("/") + "/"
+    for side in (source, target):
+        if bucket == side.bucket and (prefix.startswith(side.prefix) or side.prefix.startswith(prefix)):
+            findings.append(
+                Finding(
+                    "rehome_state_uri",
+                    uri,
+                    f"lies among the objects of {side.setting} ({side.bucket}/{side.prefix})",
+                    "Name a folder apart from both prefixes, or another bucket",
+                )
+            )
+    return f"s3://{bucket}/{prefix}"
 
 
 def _limit(limit: int | None, findings: list[Finding]) -> int | None:

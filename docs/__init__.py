@@ -1,0 +1,1 @@
+"""What users read, and what writes the part of it that is made from the code."""
