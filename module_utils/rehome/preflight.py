@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import NamedTuple
 
 from .copy_method import one_service
@@ -14,6 +15,7 @@ from .db.dialect import (
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
+    UnusableJournalError,
     UnusableTableError,
 )
 from .errors import Finding, RefusedError
@@ -139,8 +141,12 @@ def _check_updates(database: Dialect, tables: list[TableFacts]) -> list[Finding]
 
 
 def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
-    if not database.has_journal(settings.journal_schema):
-        return []
+    try:
+        if not database.has_journal(settings.journal_schema):
+            return []
+    except UnusableJournalError as error:
+        way_out = "Choose another rehome_journal_schema, or drop that table if nothing in it is needed any more"
+        return [Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)]
     others = set(database.journal_fingerprints(settings.journal_schema, settings.name)) - {settings.fingerprint}
     if not others:
         return []
@@ -161,11 +167,12 @@ class _TakeItBackError(Exception):
 
 def _check_journal_write(database: Dialect, settings: Settings) -> list[Finding]:
     """Write an entry and take it back: a right that is missing must show before the first object is copied."""
+    target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
     try:
         with database.transaction():
             database.append_journal(
                 settings.journal_schema,
-                journal.entry(settings.name, settings.fingerprint, "preflight", [Change((0,), "", "")]),
+                journal.entry(uuid.uuid4().hex, target, "preflight", [Change((0,), "", "")]),
             )
             raise _TakeItBackError
     except _TakeItBackError:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from .catalog import Catalog
 from .db.connect import connect
 from .db.dialect import Change, Dialect
-from .db.rewrite import CHUNK_ROWS, ChunkOutcome, JournalTarget, rewrite_chunk
+from .db.journal import JournalTarget
+from .db.rewrite import CHUNK_ROWS, ChunkOutcome, rewrite_chunk
 from .progress import Progress
 from .settings import Reference, Settings
 

@@ -1,21 +1,71 @@
 from __future__ import annotations
 
+import random
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rehome.db import journal
-from rehome.db.dialect import Change
+from rehome.db.dialect import Change, Dialect, RecordedEntry, UnusableJournalError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-keys = st.lists(st.one_of(st.integers(-(2**63), 2**64), texts), min_size=1, max_size=3).map(tuple)
+integers = st.integers(-(2**63), 2**64)
+key_kinds = st.sampled_from(
+    [st.tuples(integers), st.tuples(texts), st.tuples(integers, texts), st.tuples(st.one_of(integers, texts))]
+)
+changes = key_kinds.flatmap(lambda keys: st.lists(st.builds(Change, keys, texts, texts), min_size=1, max_size=20))
+swaps = st.tuples(texts, texts, st.lists(st.tuples(st.tuples(integers), texts), min_size=1, max_size=20)).map(
+    lambda drawn: [Change(key, drawn[0] + rest, drawn[1] + rest) for key, rest in drawn[2]]
+)
 
 
-@given(st.lists(st.builds(Change, keys, texts, texts), min_size=1, max_size=20))
+@given(st.one_of(changes, swaps))
 def test_what_is_packed_comes_back_to_the_last_byte(changes: list[Change]) -> None:
     assert journal.unpack(journal.pack(changes)) == changes
 
 
-def test_an_entry_of_a_thousand_avatars_takes_less_than_ten_bytes_a_row() -> None:
-    changes = [Change((n,), f"image/avatar-{n}.png", f"avatar/avatar-{n}.png") for n in range(1, 1001)]
-    entry = journal.entry("avatars", "f" * 64, "avatars.path", changes)
-    assert (entry.row_count, entry.first_key, entry.last_key) == (1000, "[1]", "[1000]")
-    assert len(entry.entries) < 10_000
+TARGET = journal.JournalTarget("rehome", "avatars", "f" * 64)
+
+
+@pytest.mark.parametrize("order", ["of the keys", "none"])
+def test_an_entry_of_the_seeds_paths_takes_less_than_ten_bytes_a_row_all_told(order: str) -> None:
+    numbers = list(range(1_000_000, 1_001_000))
+    if order == "none":
+        numbers = random.Random(1).sample(range(1_000_000), 1000)
+    changes = [Change((n,), f"image/avatar-{m}.png", f"avatar/avatar-{m}.png") for n, m in enumerate(numbers, 9**7)]
+    entry = journal.entry(uuid.uuid4().hex, TARGET, "avatars.path", changes)
+    assert (entry.row_count, entry.first_key, entry.last_key) == (1000, "[4782969]", "[4783968]")
+    assert sum(len(str(value)) for value in entry._replace(entries=b"")) + len(entry.entries) < 10_000
+
+
+def test_a_rollbacks_entry_says_what_it_undoes() -> None:
+    target = TARGET._replace(direction="rollback", undoes=7)
+    entry = journal.entry(uuid.uuid4().hex, target, "avatars.path", [Change((1,), "b", "a")])
+    assert (entry.direction, entry.undoes) == ("rollback", 7)
+
+
+def test_a_table_of_another_shape_is_no_journal_and_the_message_says_what_it_lacks() -> None:
+    with pytest.raises(UnusableJournalError, match=r"rehome\.journal .* lacks chunk, direction, undoes"):
+        columns = {"id", "written_at", *journal.JournalEntry._fields} - {"chunk", "direction", "undoes"}
+        journal.check_columns("rehome.journal", columns)
+    assert not journal.check_columns("rehome.journal", [])
+    assert journal.check_columns("rehome.journal", ["id", "written_at", *journal.JournalEntry._fields, "more"])
+
+
+def test_the_newest_come_first_and_what_is_written_meanwhile_does_not_come() -> None:
+    entry = journal.entry(uuid.uuid4().hex, TARGET, "avatars.path", [Change((1,), "a", "b")])
+    written = [RecordedEntry(number, datetime.now(UTC), entry) for number in range(1, 8)]
+
+    def read(schema: str, migration: str, before: int | None, limit: int) -> Sequence[RecordedEntry]:
+        found = [item for item in reversed(written) if before is None or item.id < before][:limit]
+        written.append(RecordedEntry(len(written) + 1, datetime.now(UTC), entry))
+        return found
+
+    database = cast(Dialect, SimpleNamespace(read_journal=read))
+    batches = journal.newest_first(database, "rehome", "avatars", batch=3)
+    assert [[item.id for item in batch] for batch in batches] == [[7, 6, 5], [4, 3, 2], [1]]

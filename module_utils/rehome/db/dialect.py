@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from ..errors import RehomeError
 
 KeyFamily = Literal["integer", "text", "binary"]
 """How a key column travels: as an integer, as text (also UUIDs and dates), or as hexadecimal text."""
+
+Direction = Literal["rewrite", "rollback"]
 
 Key = tuple[int | str, ...]
 """The values of a row's key columns, in the key's order."""
@@ -65,17 +68,32 @@ class TableFacts:
 
 
 class JournalEntry(NamedTuple):
-    """What one chunk's transaction records beside its change. `entries` is compressed (see `journal.pack`)."""
+    """What one chunk's transaction records beside its change. `entries` is compressed (see `journal.pack`).
 
+    chunk: 32 hexadecimal digits that no other chunk has, by which a lost COMMIT is found again
+    undoes: the id of the entry that a rollback undoes
+    """
+
+    chunk: str
     migration: str
     fingerprint: str
     reference: str
+    direction: Direction
+    undoes: int | None
     row_count: int
     first_key: str
     last_key: str
     entries: bytes
     sha256: str
     written_by: str
+
+
+class RecordedEntry(NamedTuple):
+    """A journal entry with what the database gave it: an id that grows, and the time (UTC)."""
+
+    id: int
+    written_at: datetime
+    entry: JournalEntry
 
 
 class DatabaseError(RehomeError):
@@ -88,6 +106,10 @@ class RetryableError(DatabaseError):
 
 class RowRefusedError(DatabaseError):
     """The server takes no such value in some row: a unique index, a check, a length, a character set, a trigger."""
+
+
+class UnusableJournalError(RehomeError):
+    """What has the journal's name in the database is not one; the text says how it differs."""
 
 
 class UnknownTableError(RehomeError):
@@ -131,7 +153,7 @@ class Dialect(Protocol):
         """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
 
     def has_journal(self, schema: str) -> bool:
-        """Whether the journal's table is there."""
+        """Whether the journal's table is there. Raises UnusableJournalError where it has another shape."""
 
     def create_journal(self, schema: str) -> None:
         """Make the journal's schema and table where they are missing."""
@@ -142,5 +164,8 @@ class Dialect(Protocol):
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         """The fingerprints of the settings under which `migration` has written so far."""
 
-    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        """Every entry of `migration`, oldest first."""
+    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+        """How many rows a chunk has changed; None where it never happened."""
+
+    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        """The `limit` newest entries of `migration`, of those with an id below `before`; the newest first."""

@@ -21,6 +21,7 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    RecordedEntry,
     RetryableError,
     Row,
     RowRefusedError,
@@ -212,12 +213,11 @@ class MySQL:
         return None
 
     def has_journal(self, schema: str) -> bool:
-        return bool(
-            self._run(
-                "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
-                (schema, journal.TABLE),
-            )
+        columns = self._run(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+            (schema, journal.TABLE),
         )
+        return journal.check_columns(f"{schema}.{journal.TABLE}", (name for (name,) in columns))
 
     def create_journal(self, schema: str) -> None:
         if not self._run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
@@ -225,7 +225,9 @@ class MySQL:
         self._run(
             f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
             " id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,"
+            " chunk CHAR(32) CHARACTER SET ascii NOT NULL UNIQUE,"
             " migration VARCHAR(64) NOT NULL, fingerprint CHAR(64) NOT NULL, reference VARCHAR(255) NOT NULL,"
+            " direction VARCHAR(8) NOT NULL, undoes BIGINT UNSIGNED,"
             " row_count INT UNSIGNED NOT NULL, first_key TEXT NOT NULL, last_key TEXT NOT NULL,"
             " entries LONGBLOB NOT NULL, sha256 CHAR(64) NOT NULL,"
             " written_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), written_by VARCHAR(255) NOT NULL,"
@@ -239,9 +241,14 @@ class MySQL:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
 
-    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        rows = self._run(journal.select_entries(_journal(schema), "%s"), (migration,))
-        return [JournalEntry(*row) for row in rows]
+    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+        found = self._run(journal.select_row_count(_journal(schema), "%s"), (chunk,))
+        return int(found[0][0]) if found else None
+
+    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        statement = journal.select_entries(_journal(schema), "%s", all_of_them=before is None)
+        values = [migration, limit] if before is None else [migration, before, limit]
+        return [journal.recorded(row) for row in self._run(statement, values)]
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

@@ -19,6 +19,7 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    RecordedEntry,
     RetryableError,
     Row,
     RowRefusedError,
@@ -173,15 +174,15 @@ class PostgreSQL:
         return None
 
     def has_journal(self, schema: str) -> bool:
-        return bool(
-            self._run(
-                # to_regclass would fail where this user may not look into the schema
-                "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " WHERE n.nspname = %s AND c.relname = %s"
-                " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
-                (schema, journal.TABLE),
-            )
+        columns = self._run(
+            # to_regclass would fail where this user may not look into the schema
+            "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped"
+            " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
+            (schema, journal.TABLE),
         )
+        return journal.check_columns(f"{schema}.{journal.TABLE}", (name for (name,) in columns))
 
     def create_journal(self, schema: str) -> None:
         if not self._run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):
@@ -189,7 +190,8 @@ class PostgreSQL:
         self._run(
             f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
             " id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
-            " migration text NOT NULL, fingerprint text NOT NULL, reference text NOT NULL,"
+            " chunk text NOT NULL UNIQUE, migration text NOT NULL, fingerprint text NOT NULL,"
+            " reference text NOT NULL, direction text NOT NULL, undoes bigint,"
             " row_count integer NOT NULL, first_key text NOT NULL, last_key text NOT NULL,"
             " entries bytea NOT NULL, sha256 text NOT NULL,"
             " written_at timestamptz NOT NULL DEFAULT clock_timestamp(), written_by text NOT NULL)"
@@ -201,9 +203,14 @@ class PostgreSQL:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
 
-    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        rows = self._run(journal.select_entries(_journal(schema), "%s"), (migration,))
-        return [JournalEntry(*row) for row in rows]
+    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+        found = self._run(journal.select_row_count(_journal(schema), "%s"), (chunk,))
+        return int(found[0][0]) if found else None
+
+    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        statement = journal.select_entries(_journal(schema), "%s", all_of_them=before is None)
+        values = [migration, limit] if before is None else [migration, before, limit]
+        return [journal.recorded(row) for row in self._run(statement, values)]
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

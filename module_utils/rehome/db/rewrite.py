@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,14 +16,6 @@ CHUNK_ROWS = 1_000
 ATTEMPTS = 8
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-
-
-class JournalTarget(NamedTuple):
-    """Where a migration's chunks are recorded."""
-
-    schema: str
-    migration: str
-    fingerprint: str
 
 
 class Refusal(NamedTuple):
@@ -52,7 +45,7 @@ def rewrite_chunk(
     database: Dialect,
     facts: TableFacts,
     changes: Sequence[Change],
-    target: JournalTarget,
+    target: journal.JournalTarget,
     outcome: ChunkOutcome,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -84,7 +77,11 @@ def rewrite_chunk(
 
 
 def _in_one_transaction(
-    database: Dialect, facts: TableFacts, changes: Sequence[Change], target: JournalTarget, outcome: ChunkOutcome
+    database: Dialect,
+    facts: TableFacts,
+    changes: Sequence[Change],
+    target: journal.JournalTarget,
+    outcome: ChunkOutcome,
 ) -> None:
     with database.transaction():
         now = database.lock(facts, changes)
@@ -98,7 +95,7 @@ def _in_one_transaction(
                 )
             _see_that_it_is_written(database, facts, fit)
             reference = f"{facts.table}.{facts.column}"
-            entry = journal.entry(target.migration, target.fingerprint, reference, fit)
+            entry = journal.entry(uuid.uuid4().hex, target, reference, fit)
             database.append_journal(target.schema, entry)
     others = [change for change in changes if now.get(change.key) != change.old]
     changed = [change for change in others if now.get(change.key) != change.new]

@@ -18,6 +18,7 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    RecordedEntry,
     RetryableError,
     Row,
     RowRefusedError,
@@ -168,12 +169,16 @@ class SQLite:
         return None
 
     def has_journal(self, schema: str) -> bool:
-        return bool(self._run("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (f"{schema}_journal",)))
+        name = f"{schema}_journal"
+        columns = self._run("SELECT name FROM pragma_table_info(?)", (name,))
+        return journal.check_columns(name, (column for (column,) in columns))
 
     def create_journal(self, schema: str) -> None:
         self._run(
             f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
-            " id INTEGER PRIMARY KEY, migration TEXT NOT NULL, fingerprint TEXT NOT NULL, reference TEXT NOT NULL,"
+            # AUTOINCREMENT: an id is never given twice, so that `undoes` always means what it meant
+            " id INTEGER PRIMARY KEY AUTOINCREMENT, chunk TEXT NOT NULL UNIQUE, migration TEXT NOT NULL,"
+            " fingerprint TEXT NOT NULL, reference TEXT NOT NULL, direction TEXT NOT NULL, undoes INTEGER,"
             " row_count INTEGER NOT NULL, first_key TEXT NOT NULL, last_key TEXT NOT NULL, entries BLOB NOT NULL,"
             " sha256 TEXT NOT NULL, written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
             " written_by TEXT NOT NULL)"
@@ -185,9 +190,14 @@ class SQLite:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "?"), (migration,))]
 
-    def read_journal(self, schema: str, migration: str) -> list[JournalEntry]:
-        rows = self._run(journal.select_entries(_journal(schema), "?"), (migration,))
-        return [JournalEntry(*row) for row in rows]
+    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+        found = self._run(journal.select_row_count(_journal(schema), "?"), (chunk,))
+        return int(found[0][0]) if found else None
+
+    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        statement = journal.select_entries(_journal(schema), "?", all_of_them=before is None)
+        values = [migration, limit] if before is None else [migration, before, limit]
+        return [journal.recorded(row) for row in self._run(statement, values)]
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with _translated_errors():

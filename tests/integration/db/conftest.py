@@ -20,13 +20,21 @@ ENGINES = ("mariadb", "postgresql", "sqlite")
 class Bench:
     """One engine with an administrator's connection, and Rehome's connections on demand."""
 
-    def __init__(self, engine: str, admin: Any, database: Callable[[str], dict[str, Any]], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        engine: str,
+        admin: Any,
+        database: Callable[[str], dict[str, Any]],
+        stack: ExitStack,
+        connect_as: Callable[[str], Any],
+    ) -> None:
         self.engine = engine
         self.schema = "rehome"
         self.table = f"t_{secrets.token_hex(4)}"
         self._admin = admin
         self._database = database
         self._stack = stack
+        self._connect_as = connect_as
 
     def settings(self, user: str = "migrate", **changes: Any) -> Database:
         return Database(**(self._database(user) | changes))
@@ -43,6 +51,15 @@ class Bench:
         rows = list(cursor.fetchall()) if cursor.description else []
         self._admin.commit()
         return rows
+
+    def rehome_execute(self, statement: str) -> None:
+        """As Rehome's own user, who owns the journal."""
+        if self.engine == "sqlite":
+            self.execute(statement)
+            return
+        with self._connect_as("migrate") as connection:
+            connection.cursor().execute(statement)
+            connection.commit()
 
     def create(
         self, key: str = "id BIGINT NOT NULL PRIMARY KEY", column: str = "path VARCHAR(255)", more: str = ""
@@ -65,12 +82,12 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             path = tmp_path / "app.db"
             admin: Any = stack.enter_context(sqlite3.connect(path))
             database = {"engine": "sqlite", "path": str(path)}
-            yield Bench("sqlite", admin, lambda _user: dict(database), stack)
+            yield Bench("sqlite", admin, lambda _user: dict(database), stack, lambda _user: admin)
         else:
             server = request.getfixturevalue(request.param)
             admin = server.connect("admin")
             stack.callback(admin.close)
-            yield Bench(request.param, admin, server.database, stack)
+            yield Bench(request.param, admin, server.database, stack, server.connect)
             stack.close()
             _drop_journal(server, request.param)
 

@@ -3,14 +3,24 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.db import journal
-from rehome.db.dialect import Change, DatabaseError, UnknownColumnError, UnknownTableError, UnusableTableError
-from rehome.db.rewrite import ChunkOutcome, JournalTarget, rewrite_chunk
+from rehome.db.dialect import (
+    Change,
+    DatabaseError,
+    RecordedEntry,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableJournalError,
+    UnusableTableError,
+)
+from rehome.db.journal import JournalTarget
+from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
 from rehome.db.walk import walk
 
 from tests.integration.db.conftest import Bench
@@ -44,6 +54,11 @@ def rewrite(bench: Bench, changes: Sequence[Change]) -> ChunkOutcome:
     return outcome
 
 
+def journalled(bench: Bench) -> list[RecordedEntry]:
+    """The newest first, a few at a time."""
+    return [entry for batch in journal.newest_first(bench.rehome(), bench.schema, bench.table, 2) for entry in batch]
+
+
 def planned(bench: Bench) -> list[Change]:
     """What a plan would hold: every row's new value in place of its first `image/`."""
     database = bench.rehome()
@@ -63,10 +78,26 @@ def test_the_journal_holds_what_the_rows_held_before(bench: Bench) -> None:
     bench.fill(*ODD)
     changes = planned(bench)
     rewrite(bench, changes)
-    (entry,) = bench.rehome().read_journal(bench.schema, bench.table)
-    assert journal.unpack(bytes(entry.entries)) == changes
+    (recorded,) = journalled(bench)
+    entry = recorded.entry
+    assert abs((datetime.now(UTC) - recorded.written_at).total_seconds()) < 60
+    assert journal.unpack(entry.entries) == changes
+    assert bench.rehome().journalled_rows(bench.schema, entry.chunk) == len(ODD)
+    assert bench.rehome().journalled_rows(bench.schema, "0" * 32) is None
     assert entry.row_count == len(ODD)
     assert entry.reference == f"{bench.table}.path"
+
+
+def test_a_table_that_is_no_journal_of_this_version_is_told(bench: Bench) -> None:
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    assert database.has_journal(bench.schema)
+    journal_table = "rehome_journal" if bench.engine == "sqlite" else "rehome.journal"
+    bench.rehome_execute(f"DROP TABLE {journal_table}")
+    assert not database.has_journal(bench.schema)
+    bench.rehome_execute(f"CREATE TABLE {journal_table} (id INTEGER)")
+    with pytest.raises(UnusableJournalError, match=f"{journal_table} is there and is no journal"):
+        database.has_journal(bench.schema)
 
 
 def test_a_row_that_the_application_changed_is_left_alone_and_told(bench: Bench) -> None:
@@ -97,7 +128,7 @@ def test_again_changes_nothing_and_journals_nothing(bench: Bench) -> None:
     changes = planned(bench)
     rewrite(bench, changes)
     assert rewrite(bench, changes) == ChunkOutcome(done=2)
-    assert len(bench.rehome().read_journal(bench.schema, bench.table)) == 1
+    assert len(journalled(bench)) == 1
 
 
 def test_a_refused_journal_takes_the_rewrite_back_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,9 +302,8 @@ def test_a_row_that_a_unique_index_refuses_is_told_and_the_others_go_on(bench: B
     assert outcome.rewritten == 2
     assert [refusal.change.old for refusal in outcome.refused] == ["image/b.png"]
     assert bench.values() == ["avatar/a.png", "image/b.png", "avatar/b.png", "avatar/c.png"]
-    entries = bench.rehome().read_journal(bench.schema, bench.table)
-    journalled = [change for entry in entries for change in journal.unpack(bytes(entry.entries))]
-    assert [change.old for change in journalled] == ["image/a.png", "image/c.png"]
+    changes = [change for recorded in journalled(bench) for change in journal.unpack(recorded.entry.entries)]
+    assert [change.old for change in changes] == ["image/c.png", "image/a.png"]
 
 
 @only("mariadb", "postgresql")  # in SQLite a trigger cannot change the row that is being written
@@ -290,7 +320,7 @@ def test_a_trigger_that_puts_another_value_in_place_is_found_out(bench: Bench) -
         bench.execute(f"CREATE TRIGGER tr BEFORE UPDATE ON T FOR EACH ROW EXECUTE FUNCTION f_{bench.table}()")
     changes = planned(bench)
     assert [refusal.change for refusal in rewrite(bench, changes).refused] == changes
-    assert bench.rehome().read_journal(bench.schema, bench.table) == []
+    assert journalled(bench) == []
 
 
 @only("sqlite")
