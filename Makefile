@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages sandbox-up sandbox-down seed demo migrate plan verify lint test unit integration e2e \
-	molecule bench bench-packages docs lock
+.PHONY: help setup packages sandbox-up sandbox-down seed demo migrate preflight plan verify lint test unit integration \
+	e2e molecule bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -64,6 +64,9 @@ KEEP := $(if $(SEED_ODDITIES),-e rehome_on_dangling=keep)
 
 migrate: setup ## migrate ENV=<environment>, for real
 	@$(BIN)/ansible-playbook migrate.yml $(if $(ENV),-e env=$(ENV))
+
+preflight: setup ## say whether a migration of ENV=<environment> may begin, and what it costs; reads only
+	@$(BIN)/ansible-playbook playbooks/preflight.yml $(if $(ENV),-e env=$(ENV))
 
 plan: setup ## say what a migration of ENV=<environment> would do
 	@$(BIN)/ansible-playbook playbooks/plan.yml $(if $(ENV),-e env=$(ENV))

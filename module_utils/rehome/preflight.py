@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from pathlib import Path
 from typing import NamedTuple
 
+from .checks import Check, as_facts, refusals, stop, unknown
 from .copy_method import one_service
 from .db import journal
 from .db.connect import connect
@@ -18,62 +21,126 @@ from .db.dialect import (
     UnusableJournalError,
     UnusableTableError,
 )
+from .db.inspection.column import Column, inspect_column
+from .db.inspection.facts import Inspector
+from .db.inspection.open import inspector
 from .errors import Finding, RefusedError
+from .machine import SUBJECT as MACHINE
+from .machine import inspect_machine
+from .progress import Progress
 from .s3.access import check_bucket
+from .s3.bucket_facts import inspect_bucket
 from .s3.endpoint import resolve
 from .s3.job import CopyMethod
 from .services import method_of_run, probe_services
-from .settings import Settings, overlap_in_one_bucket
+from .settings import Reference, Settings, Side, overlap_in_one_bucket
+
+PREFLIGHT_FILE = "preflight.json"
+
+_ORDER = {subject: place for place, subject in enumerate((MACHINE, "source bucket", "target bucket", "database"))}
 
 
 class Preflight(NamedTuple):
-    """What a migration that may begin should know.
+    """What was found, and what that means.
 
-    warnings: what only costs, in words
+    checks: every fact that was looked at, the stops among them
     journal_created: whether the journal was made just now
     copy_method: how a run would copy, for a dry run
     """
 
-    warnings: list[str]
+    checks: list[Check]
     journal_created: bool
     copy_method: CopyMethod | None
 
 
-def preflight(settings: Settings, dry_run: bool) -> Preflight:
-    """Check both buckets and the database against the settings.
+def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Preflight:
+    """Check this machine, both buckets and the database against the settings; a stop does not end the looking.
 
-    dry_run: then nothing is asked for that only writing needs, and nothing is made.
-    Raises RefusedError with every finding.
+    dry_run: then nothing is made, and what only writing needs is told but stops nothing.
     """
-    findings = [*_check_places(settings), *check_bucket(settings.source), *check_bucket(settings.target)]
-    warnings: list[str] = []
+    progress.stage("look at the buckets")
+    checks = [*inspect_machine(settings.state_dir), *_places(settings)]
+    for side in (settings.source, settings.target):
+        checks += _bucket(settings, side)
     created = False
     try:
         with connect(settings.database) as database:
-            facts, in_tables = _check_references(database, settings)
-            findings += in_tables
-            warnings = [
-                f"table {table.table} has the trigger {name}, which fires for every rewritten row"
-                for table in facts
-                for name in table.triggers
-            ]
-            if not dry_run:
-                findings += _check_updates(database, facts)
-            if not findings:
-                findings += _check_journal(database, settings)
-            if not findings and not dry_run:
-                created = _make_journal(database, settings)
-                findings += _check_journal_write(database, settings)
+            ask = inspector(database, settings.database)
+            checks += _database(database, ask, settings, dry_run, progress)
+            if not dry_run and not refusals(checks):
+                created = _make_journal(database, ask, settings)
+                checks += _journal_write(database, ask, settings)
     except RefusedError as refusal:
-        findings += refusal.findings
-    if not findings and not dry_run:
+        checks += [stop("database", "access", finding) for finding in refusal.findings]
+    if not dry_run and not refusals(checks):
+        progress.stage("try what the services can do")
         unable, notes = probe_services(settings)
-        findings += unable
-        warnings += notes
-    if findings:
-        # what keeps an endpoint from being resolved is found by more than one check
-        raise RefusedError(list(dict.fromkeys(findings)))
-    return Preflight(warnings, created, method_of_run(settings) if dry_run else None)
+        checks += [stop("target bucket", "trial", finding) for finding in unable]
+        checks += [Check("target bucket", "trial", "warn", note) for note in notes]
+        if not unable and not notes:
+            found = "copies keep their conditions, and carry metadata and tags"
+            checks.append(Check("target bucket", "trial", "pass", found))
+    in_order = sorted(checks, key=lambda check: _ORDER.get(check.subject, len(_ORDER)))
+    method = method_of_run(settings) if dry_run and not refusals(checks) else None
+    keep_table(settings.state_dir, in_order)
+    return Preflight(in_order, created, method)
+
+
+def keep_table(state_dir: Path, checks: list[Check]) -> None:
+    """Keep the table as `preflight.json`, for whoever asks later."""
+    path = state_dir / PREFLIGHT_FILE
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(as_facts(checks), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _places(settings: Settings) -> list[Check]:
+    return [stop("target bucket", "place", finding) for finding in _check_places(settings)]
+
+
+def _bucket(settings: Settings, side: Side) -> list[Check]:
+    subject = f"{side.label} bucket"
+    found = check_bucket(side)
+    if found:
+        return [stop(subject, "access", finding) for finding in found]
+    return [
+        Check(subject, "access", "pass", f"s3://{side.bucket}/{side.prefix} can be listed"),
+        *inspect_bucket(side, settings.copy.acl),
+    ]
+
+
+def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool, progress: Progress) -> list[Check]:
+    try:
+        checks = ask.server(dry_run)
+    except DatabaseError as error:
+        checks = [unknown("database", "server", str(error))]
+    for position, reference in enumerate(settings.references):
+        progress.stage(f"inspect {reference.name}")
+        setting = f"rehome_references[{position}]"
+        described = _describe(database, ask, reference, setting)
+        if isinstance(described, Finding):
+            checks.append(stop(reference.name, "table", described))
+        else:
+            column = Column(described, setting, settings.value_map(reference), dry_run)
+            checks += inspect_column(database, ask, column)
+    return [*checks, *_journal(database, ask, settings, dry_run)]
+
+
+def _describe(database: Dialect, ask: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:
+    table, column = reference.table, reference.column
+    try:
+        return database.describe(table, column)
+    except UnknownTableError as error:
+        return Finding(f"{setting}.table", table, str(error), ask.hidden(table, column))
+    except UnknownColumnError as error:
+        return Finding(f"{setting}.column", column, str(error), ask.hidden(table, column))
+    except UnusableTableError as error:
+        way_out = "Change the table, or take it out of rehome_references"
+        if ask.hides_columns:
+            way_out += f". Columns that this user may not read are hidden from it: {ask.hidden(table, column)}"
+        return Finding(setting, reference.name, str(error), way_out)
+    except DatabaseError as error:
+        return Finding(setting, reference.name, str(error), ask.hidden(table, column))
 
 
 def _check_places(settings: Settings) -> list[Finding]:
@@ -97,47 +164,23 @@ def _check_places(settings: Settings) -> list[Finding]:
     return []
 
 
-def _check_references(database: Dialect, settings: Settings) -> tuple[list[TableFacts], list[Finding]]:
-    facts, findings = [], []
-    for position, reference in enumerate(settings.references):
-        setting = f"rehome_references[{position}]"
-        try:
-            facts.append(database.describe(reference.table, reference.column))
-        except UnknownTableError as error:
-            findings.append(
-                Finding(
-                    f"{setting}.table",
-                    reference.table,
-                    str(error),
-                    "Correct the name, or grant SELECT on the table",
-                )
-            )
-        except UnknownColumnError as error:
-            findings.append(Finding(f"{setting}.column", reference.column, str(error), "Correct the name"))
-        except UnusableTableError as error:
-            findings.append(
-                Finding(
-                    setting,
-                    reference.name,
-                    str(error),
-                    "Change the table, or take it out of rehome_references",
-                )
-            )
-    return facts, findings
-
-
-def _check_updates(database: Dialect, tables: list[TableFacts]) -> list[Finding]:
-    return [
-        Finding(
-            "rehome_database.user",
-            None,
-            f"may not rewrite {facts.table}.{facts.column}: {refusal}",
-            f"Grant SELECT and UPDATE on {', '.join([facts.column, *facts.keep_columns])} of {facts.table}, "
-            f"and SELECT on its key",
-        )
-        for facts in tables
-        if (refusal := database.refuses_update(facts))
-    ]
+def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool) -> list[Check]:
+    schema = settings.journal_schema
+    try:
+        found = _check_journal(database, settings)
+        if found:
+            return [stop("database", "journal", finding) for finding in found]
+        if not dry_run:
+            return []  # it is tried instead, once nothing else stops the run
+        if database.has_journal(schema):
+            return [Check("database", "journal", "pass", f"{schema} is there, and holds nothing of other settings")]
+        if ask.may_make_journal(schema):
+            return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
+        advice = ask.journal_grant(schema, there=False)
+    except DatabaseError as error:
+        return [unknown("database", "journal", str(error))]
+    words = "is not there yet, and this user may not make it, which a dry run does not need"
+    return [Check("database", "journal", "info", f"{schema} {words}", advice)]
 
 
 def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
@@ -165,7 +208,7 @@ class _TakeItBackError(Exception):
     """Ends a transaction that was only to be tried."""
 
 
-def _check_journal_write(database: Dialect, settings: Settings) -> list[Finding]:
+def _journal_write(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
     """Write an entry and take it back: a right that is missing must show before the first object is copied."""
     target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
     try:
@@ -176,19 +219,16 @@ def _check_journal_write(database: Dialect, settings: Settings) -> list[Finding]
             )
             raise _TakeItBackError
     except _TakeItBackError:
-        return []
+        return [Check("database", "journal", "pass", f"{settings.journal_schema} takes entries")]
     except DatabaseError as error:
+        problem = f"the journal there cannot be written: {error}"
+        way_out = ask.journal_grant(settings.journal_schema, there=True)
         return [
-            Finding(
-                "rehome_journal_schema",
-                settings.journal_schema,
-                f"the journal there cannot be written: {error}",
-                "Grant this user SELECT and INSERT on its table journal",
-            )
+            stop("database", "journal", Finding("rehome_journal_schema", settings.journal_schema, problem, way_out))
         ]
 
 
-def _make_journal(database: Dialect, settings: Settings) -> bool:
+def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool:
     if database.has_journal(settings.journal_schema):
         return False
     try:
@@ -198,8 +238,7 @@ def _make_journal(database: Dialect, settings: Settings) -> bool:
             "rehome_journal_schema",
             settings.journal_schema,
             f"the journal cannot be made there: {error}",
-            f"Let an administrator create the schema {settings.journal_schema} and grant this user "
-            "CREATE, SELECT and INSERT in it",
+            f"Let an administrator {ask.journal_grant(settings.journal_schema, there=False)}",
         )
         raise RefusedError([finding]) from error
     return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..errors import RehomeError
 
@@ -135,6 +135,15 @@ class Dialect(Protocol):
 
         Raises UnknownTableError, UnknownColumnError, or UnusableTableError (no usable unique key, a storage engine
         without transactions, a column that holds no text).
+        """
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Read whatever else is to be known; `statement` is in the dialect's own SQL and marks."""
+
+    def explaining(self) -> AbstractContextManager[list[Mapping[str, Any]]]:
+        """Within the block, statements are explained instead of run, and bring no rows.
+
+        Yields the plans, a row as the server gives it, of all of them. So what is judged is what a run would send.
         """
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:

@@ -64,6 +64,7 @@ class MySQL:
 
     def __init__(self, settings: Database) -> None:
         self._settings = settings
+        self._plans: list[Mapping[str, Any]] | None = None
         self._connection = self._open()
         for statement in SESSION:
             self._run(statement)
@@ -90,7 +91,7 @@ class MySQL:
         if column not in columns:
             raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
         engine, table_type = found[0]
-        if table_type != "BASE TABLE":
+        if table_type not in ("BASE TABLE", "SYSTEM VERSIONED"):
             raise UnusableTableError(f"{table} is a {table_type}, and only base tables can be rewritten")
         if str(engine).lower() != "innodb":
             raise UnusableTableError(
@@ -158,6 +159,17 @@ class MySQL:
             (self._settings.name, table),
         )
         return tuple(name for (name,) in found)
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._run(statement, values)
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        self._plans = plans = list[Mapping[str, Any]]()
+        try:
+            yield plans
+        finally:
+            self._plans = None
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
         where, values = ("", []) if after is None else _behind(facts.key, after)
@@ -256,8 +268,12 @@ class MySQL:
             return list(cursor.fetchall())
 
     def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
+        explained = "" if self._plans is None else "EXPLAIN "
         try:
-            cursor.execute(statement, tuple(values))
+            cursor.execute(explained + statement, tuple(values))
+            if self._plans is not None:
+                names = [part[0] for part in cursor.description or ()]
+                self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except pymysql.Error as error:
             raise _translated(error) from error
 

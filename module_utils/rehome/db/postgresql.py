@@ -60,6 +60,7 @@ class PostgreSQL:
     """See `dialect.Dialect`. A table may be written with its schema: `media.avatars`."""
 
     def __init__(self, settings: Database) -> None:
+        self._plans: list[Mapping[str, Any]] | None = None
         self._connection = _open(settings)
 
     def close(self) -> None:
@@ -123,6 +124,17 @@ class PostgreSQL:
             f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
             "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
         )
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._run(statement, values)
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        self._plans = plans = list[Mapping[str, Any]]()
+        try:
+            yield plans
+        finally:
+            self._plans = None
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
         names = ", ".join(quoted(part.name) for part in facts.key)
@@ -218,8 +230,12 @@ class PostgreSQL:
             return cursor.fetchall() if cursor.description else []
 
     def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
+        explained = "" if self._plans is None else "EXPLAIN "
         try:
-            cursor.execute(statement, tuple(values))
+            cursor.execute(explained + statement, tuple(values))
+            if self._plans is not None:
+                names = [part[0] for part in cursor.description or ()]
+                self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except psycopg.Error as error:
             raise _translated(error) from error
 

@@ -40,6 +40,7 @@ class SQLite:
     """See `dialect.Dialect`. It knows no schemas: the journal is the table `<schema>_journal` of the same file."""
 
     def __init__(self, settings: Database) -> None:
+        self._plans: list[Mapping[str, Any]] | None = None
         path = Path(settings.path or "")
         if not path.is_file():
             raise RefusedError(
@@ -114,6 +115,20 @@ class SQLite:
             f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
             "columns that are NOT NULL"
         )
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._run(statement, values)
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        # what cannot be explained (`executemany`) must not be run instead
+        self._run("PRAGMA query_only = ON")
+        self._plans = plans = list[Mapping[str, Any]]()
+        try:
+            yield plans
+        finally:
+            self._plans = None
+            self._run("PRAGMA query_only = OFF")
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
         names = ", ".join(quoted(part.name) for part in facts.key)
@@ -201,6 +216,11 @@ class SQLite:
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with _translated_errors():
+            if self._plans is not None:
+                cursor = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+                names = [part[0] for part in cursor.description]
+                self._plans += [dict(zip(names, row, strict=True)) for row in cursor]
+                return []
             return self._connection.execute(statement, values).fetchall()
 
 

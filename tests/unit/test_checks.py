@@ -1,0 +1,76 @@
+"""The preflight's table, and what this machine lends to it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from rehome import machine
+from rehome.checks import Check, as_facts, as_table, refusals, stop, unknown
+from rehome.errors import Finding
+from rehome.machine import SCARCE, SPENT, inspect_machine
+from rehome.s3.bucket_facts import _Bucket
+from rehome.settings import Side
+
+FINDING = Finding("rehome_x", "y", "is wrong", "Put it right")
+
+
+def test_the_table_is_aligned_and_has_the_advice() -> None:
+    checks = [
+        Check("database", "version", "pass", "MariaDB 11"),
+        stop("avatars.path", "foreign keys", FINDING),
+        unknown("target bucket", "lifecycle", "denied", "Grant it"),
+    ]
+    lines = as_table(checks)
+    assert lines[0].split() == ["status", "subject", "check", "found"]
+    column = lines[0].index("found")
+    assert [line[column:] for line in lines[2:]] == [
+        "MariaDB 11",
+        "is wrong. Put it right",
+        "unknown: denied. Grant it",
+    ]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_long_text_goes_on_in_its_column() -> None:
+    lines = as_table([Check("a", "b", "warn", "word " * 60)])
+    assert len(lines) > 4 and max(map(len, lines)) < 160
+
+
+def test_numbers_and_paths_stay_as_they_are() -> None:
+    assert as_table([Check("1e5", "0x10", "pass", "007")])[2].split() == ["pass", "1e5", "0x10", "007"]
+
+
+def test_only_stops_refuse_and_each_finding_once() -> None:
+    checks = [stop("a", "b", FINDING), stop("c", "d", FINDING), Check("e", "f", "warn", "costs")]
+    assert refusals(checks) == [FINDING]
+    assert json.loads(json.dumps(as_facts(checks)))[0]["status"] == "stop"
+
+
+@pytest.mark.parametrize(("free", "status"), [(2 * SCARCE, "pass"), (SCARCE - 1, "warn"), (SPENT - 1, "stop")])
+def test_a_full_disk_stops_and_a_nearly_full_one_warns(
+    free: int, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage(free, 0, free))
+    room, versions = inspect_machine(tmp_path)
+    assert (room.status, versions.status) == (status, "pass")
+    assert str(tmp_path) in f"{room.found} {room.value}"
+
+
+def test_the_disk_that_is_looked_at_is_the_state_folders(tmp_path: Path) -> None:
+    assert f"{shutil.disk_usage(tmp_path).free / 1024**3:,.1f} GiB"[:-6] in inspect_machine(tmp_path)[0].found
+
+
+@pytest.mark.parametrize(("off", "status"), [(0, "pass"), (300, "warn"), (-300, "warn"), (3_600, "stop")])
+def test_a_clock_that_is_off_is_told(off: int, status: str) -> None:
+    told = format_datetime(datetime.now(UTC) - timedelta(seconds=off))
+    reply = {"ResponseMetadata": {"HTTPHeaders": {"date": told}}}
+    region, clock = _Bucket(Side("source", "b", "p/"), "none").region(reply, "eu-west-1")
+    assert clock.status == status, clock
+    assert region.found.endswith("asked as in eu-west-1")
