@@ -109,14 +109,16 @@ def test_a_run_that_begins_at_its_end_does_not_tell_of_an_older_one(seeded: Worl
 def test_a_user_who_may_not_write_the_journal_is_told_before_anything_moves(seeded: World) -> None:
     seeded.query("CREATE DATABASE readonly_journal")
     seeded.query(
-        "CREATE TABLE readonly_journal.journal (migration TEXT, fingerprint TEXT, reference TEXT, row_count INT,"
-        " first_key TEXT, last_key TEXT, entries BLOB, sha256 TEXT, written_by TEXT)"
+        "CREATE TABLE readonly_journal.journal (id INT, chunk TEXT, migration TEXT, fingerprint TEXT, reference TEXT,"
+        " direction TEXT, undoes INT, row_count INT, first_key TEXT, last_key TEXT, entries BLOB, sha256 TEXT,"
+        " written_at TIMESTAMP, written_by TEXT)"
     )
     seeded.query("GRANT SELECT ON readonly_journal.* TO 'migrate'@'%'")
     try:
         refused(
             seeded,
-            *("rehome_journal_schema (readonly_journal)", "INSERT command denied", "Grant this user SELECT and INSERT"),
+            *("rehome_journal_schema (readonly_journal)", "INSERT command denied"),
+            "GRANT CREATE, SELECT, INSERT ON `readonly_journal`.* TO 'migrate'@'%'",
             rehome_journal_schema="readonly_journal",
         )
     finally:
@@ -272,7 +274,8 @@ def test_a_database_user_who_may_only_read(seeded: World) -> None:
     reader = seeded.record["database"]["users"]["reader"]
     refused(
         seeded,
-        *("rehome_database.user", "may not rewrite avatars.path", "Grant SELECT and UPDATE"),
+        *("rehome_database.user", "may not rewrite avatars.path"),
+        "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars` TO 'reader'@'%'",
         rehome_database=database(seeded, **reader),
     )
 

@@ -24,6 +24,7 @@ def test_it_tells_every_trouble_at_once_and_writes_nothing(world: World) -> None
     finally:
         world.query("DROP TABLE thumbs")
     assert refused.code != 0 and refused.changed == 0
+    assert refused.message.index("rehome_references[0]") < refused.message.index("preflight.json")
     assert "rehome_references[0] (avatars.path): thumbs.path refers to it" in refused.message
     assert "rehome_references[1].table (nowhere)" in refused.message
     assert "stop" in refused.output and "plan: lock" in refused.output
