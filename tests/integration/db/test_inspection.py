@@ -16,8 +16,10 @@ from rehome.db.inspection import column as judging
 from rehome.db.inspection.column import Column, inspect_column
 from rehome.db.inspection.open import inspector
 from rehome.db.inspection.server import older
+from rehome.errors import Finding
 from rehome.keymap import KeyMap, ValueMap
-from rehome.settings import Database
+from rehome.preflight import _describe
+from rehome.settings import Database, Reference
 
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
@@ -552,3 +554,49 @@ def wait_until(happened: Callable[[], bool]) -> None:
 )
 def test_versions_are_compared_as_numbers(version: str, oldest: tuple[int, ...], is_older: bool) -> None:
     assert older(version, oldest) is is_older
+
+
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_key_that_is_hidden_for_want_of_a_right_is_told_as_such(
+    bench: Bench, modest: Callable[..., dict[str, str]]
+) -> None:
+    bench.create()
+    settings = replace(bench.settings(), **modest("SELECT (path)", "UPDATE (path)"))
+    with connect(settings) as database:
+        ask = inspector(database, settings)
+        found = _describe(database, ask, Reference(bench.table, "path"), "rehome_references[0]")
+    assert isinstance(found, Finding)
+    assert "no usable unique key" in found.problem
+    assert f"GRANT SELECT (`<its key>`, `path`) ON `app`.`{bench.table}` TO" in found.way_out
+
+
+@pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
+def test_a_schema_that_is_closed_is_told_with_the_right_that_opens_it(bench: Bench) -> None:
+    bench.execute("CREATE SCHEMA closed")
+    try:
+        bench.execute("CREATE TABLE closed.t (id BIGINT PRIMARY KEY, path TEXT)")
+        settings = bench.settings()
+        with connect(settings) as database:
+            ask = inspector(database, settings)
+            found = _describe(database, ask, Reference("closed.t", "path"), "rehome_references[0]")
+            assert isinstance(found, Finding)
+            for grant in found.way_out.partition("GRANT")[2].split("; GRANT"):
+                if "<its key>" not in grant:
+                    bench.execute(f"GRANT{grant}")
+            facts = database.describe("closed.t", "path")
+            rights = ask.rights(facts)
+            assert rights.missing == ("SELECT on id", "SELECT on path", "UPDATE on path")
+            bench.execute(rights.grant)
+            assert ask.rights(facts).missing == ()
+            assert only(inspect_column(database, ask, Column(facts, "r", IMAGES, dry_run=False)), "grants", "pass")
+    finally:
+        bench.execute("DROP SCHEMA closed CASCADE")
+
+
+@pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)
+def test_whether_the_journal_can_be_made_is_known_without_making_it(bench: Bench) -> None:
+    for user, may in (("migrate", True), ("reader", False)):
+        settings = bench.settings(user)
+        with connect(settings) as database:
+            assert inspector(database, settings).may_make_journal("rehome") is may
+            assert not database.has_journal("rehome")

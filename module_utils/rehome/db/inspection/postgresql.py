@@ -73,7 +73,10 @@ class PostgreSQLInspector:
     # Rights
 
     def hidden(self, table: str, column: str) -> str:
-        return f"Correct the name, or GRANT SELECT ({_named(column)}, <its key>) ON {_table(table)} TO {self._user()}"
+        schema, dot, _ = table.rpartition(".")
+        usage = f"GRANT USAGE ON SCHEMA {_named(schema)} TO {self._user()}; " if dot else ""
+        grant = f"GRANT SELECT (<its key>, {_named(column)}) ON {_table(table)} TO {self._user()}"
+        return f"Correct the name, or {usage}{grant}"
 
     def rights(self, facts: TableFacts) -> Rights:
         read = [*(part.name for part in facts.key), facts.column]
