@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from ..errors import RehomeError
 
@@ -124,6 +124,13 @@ class UnusableTableError(RehomeError):
     """The table cannot be rewritten safely; the text says why."""
 
 
+EXPLAINABLE: Final = ("SELECT", "UPDATE", "WITH")
+
+
+class Explained(Exception):  # noqa: N818 - no error: it ends an `explaining` block
+    """The statement was explained: there is nothing to go on with."""
+
+
 class Dialect(Protocol):
     """An open connection to one database. Every method raises DatabaseError where the server refuses."""
 
@@ -141,9 +148,9 @@ class Dialect(Protocol):
         """Read whatever else is to be known; `statement` is in the dialect's own SQL and marks."""
 
     def explaining(self) -> AbstractContextManager[list[Mapping[str, Any]]]:
-        """Within the block, statements are explained instead of run, and bring no rows.
+        """Within the block, the first SELECT or UPDATE is explained instead of run, and the block ends with it.
 
-        Yields the plans, a row as the server gives it, of all of them. So what is judged is what a run would send.
+        Yields the plan, a row as the server gives it. So what is judged is what a run would send.
         """
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:

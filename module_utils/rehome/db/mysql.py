@@ -15,8 +15,10 @@ from ..errors import Finding, RefusedError
 from ..settings import Database
 from . import journal
 from .dialect import (
+    EXPLAINABLE,
     Change,
     DatabaseError,
+    Explained,
     JournalEntry,
     Key,
     KeyColumn,
@@ -167,7 +169,8 @@ class MySQL:
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
         self._plans = plans = list[Mapping[str, Any]]()
         try:
-            yield plans
+            with suppress(Explained):
+                yield plans
         finally:
             self._plans = None
 
@@ -268,12 +271,13 @@ class MySQL:
             return list(cursor.fetchall())
 
     def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
-        explained = "" if self._plans is None else "EXPLAIN "
+        explained = self._plans is not None and statement.startswith(EXPLAINABLE)
         try:
-            cursor.execute(explained + statement, tuple(values))
-            if self._plans is not None:
+            cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
+            if self._plans is not None and explained:
                 names = [part[0] for part in cursor.description or ()]
                 self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+                raise Explained
         except pymysql.Error as error:
             raise _translated(error) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -13,8 +13,10 @@ from ..errors import Finding, RefusedError
 from ..settings import Database
 from . import journal
 from .dialect import (
+    EXPLAINABLE,
     Change,
     DatabaseError,
+    Explained,
     JournalEntry,
     Key,
     KeyColumn,
@@ -132,7 +134,8 @@ class PostgreSQL:
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
         self._plans = plans = list[Mapping[str, Any]]()
         try:
-            yield plans
+            with suppress(Explained):
+                yield plans
         finally:
             self._plans = None
 
@@ -230,12 +233,13 @@ class PostgreSQL:
             return cursor.fetchall() if cursor.description else []
 
     def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
-        explained = "" if self._plans is None else "EXPLAIN "
+        explained = self._plans is not None and statement.startswith(EXPLAINABLE)
         try:
-            cursor.execute(explained + statement, tuple(values))
-            if self._plans is not None:
+            cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
+            if self._plans is not None and explained:
                 names = [part[0] for part in cursor.description or ()]
                 self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+                raise Explained
         except psycopg.Error as error:
             raise _translated(error) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from ..errors import Finding, RefusedError
 from ..settings import Database
 from . import journal
 from .dialect import (
+    EXPLAINABLE,
     Change,
     DatabaseError,
+    Explained,
     JournalEntry,
     Key,
     KeyColumn,
@@ -125,7 +127,8 @@ class SQLite:
         self._run("PRAGMA query_only = ON")
         self._plans = plans = list[Mapping[str, Any]]()
         try:
-            yield plans
+            with suppress(Explained):
+                yield plans
         finally:
             self._plans = None
             self._run("PRAGMA query_only = OFF")
@@ -216,11 +219,11 @@ class SQLite:
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with _translated_errors():
-            if self._plans is not None:
+            if self._plans is not None and statement.startswith(EXPLAINABLE):
                 cursor = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
                 names = [part[0] for part in cursor.description]
                 self._plans += [dict(zip(names, row, strict=True)) for row in cursor]
-                return []
+                raise Explained
             return self._connection.execute(statement, values).fetchall()
 
 

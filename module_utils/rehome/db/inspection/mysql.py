@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -206,9 +206,9 @@ class MySQLInspector:
         return [str(value) for (value,) in rows]
 
     @staticmethod
-    def _texts(facts: TableFacts, alias: str = "t") -> tuple[str, str]:
+    def _texts(facts: TableFacts) -> tuple[str, str]:
         """The column as text, and the test for an old value, which takes the pattern."""
-        text = f"CONVERT({alias}.{quoted(facts.column)} USING utf8mb4)"
+        text = f"CONVERT(t.{quoted(facts.column)} USING utf8mb4)"
         # LIKE goes character by character, so that not even a PAD SPACE collation sees more than is there
         return text, f"{text} COLLATE utf8mb4_bin LIKE %s ESCAPE '|'"
 
@@ -231,24 +231,24 @@ class MySQLInspector:
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
         column, table = quoted(facts.column), quoted(facts.table)
-        text, old = self._texts(facts, "r")
+        text, old = self._texts(facts)
         pattern = _like(values.source_head)
-        new = f"CONCAT(%s, SUBSTRING(r.{column}, {len(values.source_head) + 1}))"
+        new = f"CONCAT(%s, SUBSTRING(t.{column}, {len(values.source_head) + 1}))"
         if index.characters is not None:
             # what the whole table would hold; a group with a moved row in it and more than one row is a collision
-            others = "".join(f", r.{quoted(name)}" for name in index.others)
+            others = "".join(f", t.{quoted(name)}" for name in index.others)
             some = f"MIN(IF({old}, {text}, NULL))"
             rows = self._patiently(
-                f"{some} FROM {table} r WHERE r.{column} IS NOT NULL"
-                f" GROUP BY LEFT(IF({old}, {new}, r.{column}), {index.characters}){others}"
+                f"{some} FROM {table} t WHERE t.{column} IS NOT NULL"
+                f" GROUP BY LEFT(IF({old}, {new}, t.{column}), {index.characters}){others}"
                 f" HAVING COUNT(*) > 1 AND {some} IS NOT NULL LIMIT {SAMPLE}",
                 [pattern, pattern, values.target_head, pattern],
             )
             return [Collision(value, None) for (value,) in rows]
-        same = "".join(f" AND s.{quoted(name)} = r.{quoted(name)}" for name in index.others)
-        itself = " AND ".join(f"s.{quoted(part.name)} = r.{quoted(part.name)}" for part in facts.key)
+        same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
+        itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._patiently(
-            f"{text}, CONVERT(s.{column} USING utf8mb4) FROM {table} r STRAIGHT_JOIN {table} s"
+            f"{text}, CONVERT(s.{column} USING utf8mb4) FROM {table} t STRAIGHT_JOIN {table} s"
             f" ON s.{column} = {new}{same} WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE}",
             [values.target_head, pattern],
         )
@@ -313,11 +313,11 @@ class MySQLInspector:
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
         parent, _, parent_column = key.parent.rpartition(".")
         column = quoted(facts.column)
-        _, old = self._texts(facts, "r")
+        _, old = self._texts(facts)
         return bool(
             self._patiently(
-                f"1 FROM {quoted(facts.table)} r WHERE {old} AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE"
-                f" p.{quoted(parent_column)} = CONCAT(%s, SUBSTRING(r.{column}, {len(values.source_head) + 1})))"
+                f"1 FROM {quoted(facts.table)} t WHERE {old} AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE"
+                f" p.{quoted(parent_column)} = CONCAT(%s, SUBSTRING(t.{column}, {len(values.source_head) + 1})))"
                 " LIMIT 1",
                 [_like(values.source_head), values.target_head],
             )
@@ -360,7 +360,7 @@ class MySQLInspector:
         return [*checks, Check(subject, "partitions", "pass", ", ".join(told) or "none")]
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = self._database.page(facts, None, 3)
+        page = list(self._database.page(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
@@ -370,7 +370,7 @@ class MySQLInspector:
             self._plan("update", facts, lambda: self._database.update(facts, changes)),
         ]
 
-    def _plan(self, name: str, facts: TableFacts, send: Any) -> StatementPlan:
+    def _plan(self, name: str, facts: TableFacts, send: Callable[[], object]) -> StatementPlan:
         try:
             with self._database.explaining() as plans:
                 send()

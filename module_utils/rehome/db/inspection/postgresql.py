@@ -189,14 +189,14 @@ class PostgreSQLInspector:
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
         column, table = quoted(facts.column), _quoted_table(facts)
-        old = f'starts_with(r.{column}::text COLLATE "C", %s)'
-        new = f"(%s || substr(r.{column}::text, {len(values.source_head) + 1}))::{self._type(facts)}"
+        old = f'starts_with(t.{column}::text COLLATE "C", %s)'
+        new = f"(%s || substr(t.{column}::text, {len(values.source_head) + 1}))::{self._type(facts)}"
         if index.expression is not None:
             return self._collisions_of_expression(facts, values, index, old, new)
-        same = "".join(f" AND s.{quoted(name)} = r.{quoted(name)}" for name in index.others)
-        itself = " AND ".join(f"s.{quoted(part.name)} = r.{quoted(part.name)}" for part in facts.key)
+        same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
+        itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._patiently(
-            f"SELECT r.{column}::text, s.{column}::text FROM {table} r JOIN {table} s ON s.{column} = {new}{same}"
+            f"SELECT t.{column}::text, s.{column}::text FROM {table} t JOIN {table} s ON s.{column} = {new}{same}"
             f" WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE}",
             [values.target_head, values.source_head],
         )
@@ -219,11 +219,11 @@ class PostgreSQLInspector:
             )
             if re.search(rf"\b{re.escape(name)}\b", f"{index.expression} {index.where}")
         ]
-        kept = "".join(f", r.{name}" for name in names)
+        kept = "".join(f", t.{name}" for name in names)
         expression, where = (part.replace("%", "%%") for part in (index.expression or "", index.where or "true"))
         rows = self._patiently(
-            f"SELECT min(was) FROM (SELECT CASE WHEN {old} THEN r.{column}::text END AS was,"
-            f" CASE WHEN {old} THEN {new} ELSE r.{column} END AS {column}{kept} FROM {table} r) AS x"
+            f"SELECT min(was) FROM (SELECT CASE WHEN {old} THEN t.{column}::text END AS was,"
+            f" CASE WHEN {old} THEN {new} ELSE t.{column} END AS {column}{kept} FROM {table} t) AS x"
             f" WHERE {where} GROUP BY {expression}"
             f" HAVING count(*) > 1 AND count(was) > 0 AND min({column}::text) IS NOT NULL LIMIT {SAMPLE}",
             [values.source_head, values.source_head, values.target_head],
@@ -268,10 +268,10 @@ class PostgreSQLInspector:
         column = quoted(facts.column)
         return bool(
             self._patiently(
-                f'SELECT 1 FROM {_quoted_table(facts)} r WHERE starts_with(r.{column}::text COLLATE "C", %s)'
+                f'SELECT 1 FROM {_quoted_table(facts)} t WHERE starts_with(t.{column}::text COLLATE "C", %s)'
                 # regclass gives the parent quoted already
                 f" AND NOT EXISTS (SELECT 1 FROM {parent.replace('%', '%%')} p WHERE p.{quoted(parent_column)}"
-                f" = (%s || substr(r.{column}::text, {len(values.source_head) + 1}))) LIMIT 1",
+                f" = (%s || substr(t.{column}::text, {len(values.source_head) + 1}))) LIMIT 1",
                 [values.source_head, values.target_head],
             )
         )
@@ -361,7 +361,7 @@ class PostgreSQLInspector:
         return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = self._database.page(facts, None, 3)
+        page = list(self._database.page(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]

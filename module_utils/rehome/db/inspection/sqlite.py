@@ -107,12 +107,12 @@ class SQLiteInspector:
         if index.expression is not None:
             return Unknown("SQLite does not tell what an index over expressions, or over some rows, holds")
         column, table, head = quoted(facts.column), quoted(facts.table), values.source_head
-        same = "".join(f" AND s.{quoted(name)} = r.{quoted(name)}" for name in index.others)
-        itself = " AND ".join(f"s.{quoted(part.name)} = r.{quoted(part.name)}" for part in facts.key)
+        same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
+        itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._rows(
-            f"SELECT r.{column}, s.{column} FROM {table} r JOIN {table} s"
-            f" ON s.{column} = (? || substr(r.{column}, {len(head) + 1})) COLLATE {quoted(index.collation or 'BINARY')}"
-            f"{same} WHERE substr(r.{column}, 1, {len(head)}) COLLATE BINARY = ? AND NOT ({itself}) LIMIT {SAMPLE}",
+            f"SELECT t.{column}, s.{column} FROM {table} t JOIN {table} s"
+            f" ON s.{column} = (? || substr(t.{column}, {len(head) + 1})) COLLATE {quoted(index.collation or 'BINARY')}"
+            f"{same} WHERE substr(t.{column}, 1, {len(head)}) COLLATE BINARY = ? AND NOT ({itself}) LIMIT {SAMPLE}",
             (values.target_head, head),
         )
         return [Collision(*row) for row in rows]
@@ -135,9 +135,9 @@ class SQLiteInspector:
         column, head = quoted(facts.column), values.source_head
         return bool(
             self._rows(
-                f"SELECT 1 FROM {quoted(facts.table)} r WHERE substr(r.{column}, 1, {len(head)}) COLLATE BINARY = ?"
+                f"SELECT 1 FROM {quoted(facts.table)} t WHERE substr(t.{column}, 1, {len(head)}) COLLATE BINARY = ?"
                 f" AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE p.{quoted(parent_column)}"
-                f" = ? || substr(r.{column}, {len(head) + 1})) LIMIT 1",
+                f" = ? || substr(t.{column}, {len(head) + 1})) LIMIT 1",
                 (head, values.target_head),
             )
         )
@@ -155,7 +155,7 @@ class SQLiteInspector:
         return []
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = self._database.page(facts, None, 3)
+        page = list(self._database.page(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
