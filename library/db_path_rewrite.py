@@ -49,7 +49,7 @@ def work(stage: Stage) -> dict[str, object]:
             return {"changed": rows > 0, "counts": {"rows_to_rewrite": rows}, "lists": {}, "diff": diff}
         done = RewriteCounts()
         try:
-            with stage.stoppable() as stopping:
+            with stage.held(), stage.stoppable() as stopping:
                 rewrite_planned(stage.settings, catalog, stage.progress, done, stopping)
         finally:
             counts = grown(stage.summary().facts, done.counts())

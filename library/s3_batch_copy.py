@@ -54,7 +54,7 @@ def work(stage: Stage) -> dict[str, object]:
             return {"changed": to_copy > 0, "counts": {"objects_to_copy": to_copy}, "lists": {}, "diff": diff}
         done = CopyCounts()
         try:
-            with stage.stoppable() as stopping:
+            with stage.held(), stage.stoppable() as stopping:
                 copy_planned(stage.settings, catalog, stage.progress, done, stopping)
                 restores = restore_archived(stage.settings, catalog, stage.progress)
         finally:

@@ -13,6 +13,7 @@ import duckdb
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from .catalog import Catalog
+from .db.hold import held
 from .errors import RehomeError
 from .lock import claim, release
 from .outcomes import rescue
@@ -191,6 +192,12 @@ class Stage:
         if summary.facts.get("run") != self.run:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the migration in the database, too, for the length of the block: another machine has another folder."""
+        with held(self.settings.database, self.settings.name):
+            yield
 
     @contextmanager
     def stoppable(self) -> Iterator[Callable[[], bool]]:

@@ -168,6 +168,12 @@ class Dialect(Protocol):
     def refuses_update(self, facts: TableFacts) -> str | None:
         """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
 
+    def claim(self, name: str) -> str | None:
+        """Take the server's advisory lock of this name, which is held until `close`.
+
+        None where it was taken; else who holds it, in words. Never waits.
+        """
+
     def has_journal(self, schema: str) -> bool:
         """Whether the journal's table is there. Raises UnusableJournalError where it has another shape."""
 

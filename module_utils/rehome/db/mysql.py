@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -226,6 +227,16 @@ class MySQL:
         except DatabaseError as refusal:
             return str(refusal)
         return None
+
+    def claim(self, name: str) -> str | None:
+        # the session waits, idle, for as long as objects are copied; a year is the most that MariaDB takes
+        self._run("SET SESSION wait_timeout = 31536000")
+        lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # MySQL takes 64 characters
+        if self._run("SELECT GET_LOCK(%s, 0)", (lock,)) == [(1,)]:
+            return None
+        holder = self._run("SELECT IS_USED_LOCK(%s)", (lock,))[0][0]
+        seen = self._run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
+        return f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}"
 
     def has_journal(self, schema: str) -> bool:
         columns = self._run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -187,6 +188,24 @@ class PostgreSQL:
         except DatabaseError as refusal:
             return str(refusal)
         return None
+
+    def claim(self, name: str) -> str | None:
+        # a lock of the session, which PgBouncer in transaction mode would leave to somebody else's
+        number = int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)
+        if self._run("SELECT pg_try_advisory_lock(%s)", (number,)) == [(True,)]:
+            return None
+        high, low = number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF
+        seen = self._run(
+            "SELECT a.pid, a.usename, a.client_addr, a.backend_start"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted"
+            " AND l.classid = %s::bigint::oid AND l.objid = %s::bigint::oid",
+            (high, low),
+        )
+        if not seen:
+            return "a connection that has just ended"
+        pid, user, address, since = seen[0]
+        return f"connection {pid} of {user} from {address or 'this machine'}, since {since:%Y-%m-%d %H:%M:%S %Z}"
 
     def has_journal(self, schema: str) -> bool:
         columns = self._run(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import Finding, RefusedError
 from ..settings import Database
@@ -43,7 +46,8 @@ class SQLite:
 
     def __init__(self, settings: Database) -> None:
         self._plans: list[Mapping[str, Any]] | None = None
-        path = Path(settings.path or "")
+        self._claims: list[BaseFileLock] = []
+        self._path = path = Path(settings.path or "")
         if not path.is_file():
             raise RefusedError(
                 [
@@ -74,6 +78,8 @@ class SQLite:
             raise RefusedError([finding]) from error
 
     def close(self) -> None:
+        for lock in self._claims:
+            lock.release()
         self._connection.close()
 
     def describe(self, table: str, column: str) -> TableFacts:
@@ -184,6 +190,17 @@ class SQLite:
                 self._run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
         except DatabaseError as refusal:
             return str(refusal)
+        return None
+
+    def claim(self, name: str) -> str | None:
+        # SQLite has no advisory locks; a file beside the database is seen by all who can see that
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        lock = FileLock(self._path.with_name(f"{self._path.name}.rehome-{digest}.lock"), timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except Timeout:
+            return "another process on this machine"
+        self._claims.append(lock)
         return None
 
     def has_journal(self, schema: str) -> bool:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+from rehome.db.hold import held
+from rehome.errors import RefusedError
+from rehome.settings import Database
+
+from tests.integration.db.conftest import Bench
+
+
+def test_a_migration_is_held_by_one_run_at_a_time_and_others_beside_it(bench: Bench) -> None:
+    database: Database = bench.settings()
+    with held(database, "avatars"):
+        with pytest.raises(RefusedError) as refused, held(database, "avatars"):
+            pass
+        with held(database, "covers"):
+            pass
+    text = str(refused.value)
+    assert "rehome_name (avatars): another run of this migration is at work in the database: " in text
+    with held(database, "avatars"):
+        pass
+
+
+def test_who_holds_it_is_told(bench: Bench) -> None:
+    with held(bench.settings(), "avatars"), pytest.raises(RefusedError) as refused, held(bench.settings(), "avatars"):
+        pass
+    expected = {
+        "mariadb": "of migrate from",
+        "postgresql": "of migrate from 127.0.0.1, since",
+        "sqlite": "process on this",
+    }
+    assert expected[bench.engine] in str(refused.value)
