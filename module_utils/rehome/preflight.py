@@ -28,6 +28,7 @@ from .errors import Finding, RefusedError
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine
 from .progress import Progress
+from .rewriting import rewritten_facts
 from .s3.access import check_bucket
 from .s3.bucket_facts import inspect_bucket
 from .s3.endpoint import resolve
@@ -121,7 +122,7 @@ def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bo
         if isinstance(described, Finding):
             checks.append(stop(reference.name, "table", described))
         else:
-            column = Column(described, setting, settings.value_map(reference), dry_run)
+            column = Column(rewritten_facts(described, settings), setting, settings.value_map(reference), dry_run)
             checks += inspect_column(database, ask, column)
     return [*checks, *_journal(database, ask, settings, dry_run)]
 

@@ -19,16 +19,31 @@ class Progress:
         self._clock = clock
         self._due = 0.0
         self._facts: dict[str, object] = {}
+        self._paused_s = 0.0
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Begin a stage of `total` steps (None: not known)."""
-        self._facts = {"stage": name, "done": 0, "total": total, "began": time.time()}
+        self._paused_s = 0.0
+        self._facts = {"stage": name, "done": 0, "total": total, "began": time.time(), "paused_s": 0.0}
         self._write()
 
     def at(self, done: int, **counts: int) -> None:
         """The stage has come to `done`; `counts` say more (`failed=2`)."""
         self._facts.update(done=done, counts=counts)
         if self._clock() >= self._due:
+            self._write()
+
+    def hold(self, why: str, for_s: float) -> None:
+        """The stage waits, since so many seconds."""
+        self._facts["waiting"] = {"why": why, "since": time.time() - for_s}
+        if self._clock() >= self._due:
+            self._write()
+
+    def go_on(self, paused_s: float) -> None:
+        """The stage has waited so long and goes on; no forecast counts that time."""
+        self._paused_s += paused_s
+        self._facts["paused_s"] = self._paused_s
+        if self._facts.pop("waiting", None):
             self._write()
 
     def end(self) -> None:

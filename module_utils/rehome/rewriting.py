@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from .catalog import Catalog
 from .db.connect import connect
-from .db.dialect import Change, Dialect
+from .db.crew import Crew
+from .db.dialect import Change, Dialect, TableFacts
 from .db.journal import JournalTarget
-from .db.rewrite import CHUNK_ROWS, ChunkOutcome, rewrite_chunk
+from .db.recovery import Surroundings
+from .db.rewrite import ChunkOutcome, rewrite_chunk
+from .db.servo import Servo
+from .db.walk import walk
 from .progress import Progress
 from .settings import Reference, Settings
 
@@ -23,10 +30,24 @@ _VERIFIED = """(
 )"""
 
 QUEUE = f"""
-SELECT r.key, r.value, r.rest FROM planned_rows r
+SELECT r.key, r.value FROM planned_rows r
 WHERE r.reference = $reference AND r.is_old AND ({_VERIFIED} OR (r.class = 'dangling' AND $rewrite_dangling))
 ORDER BY r.ordinal
 """
+
+_KNOWN = """
+SELECT g.place FROM (
+    SELECT unnest($keys) AS key, unnest($rests) AS rest, unnest(range(len($keys))) AS place
+) g
+LEFT JOIN objects o ON o.rest = g.rest
+WHERE (
+    o.class = 'present'
+    OR (o.rest IS NULL AND EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = g.rest))
+    OR EXISTS (SELECT 1 FROM outcomes u WHERE u.rest = g.rest AND u.result IN ('copied', 'present'))
+) AND NOT EXISTS (SELECT 1 FROM refused_rows f WHERE f.reference = $reference AND f.key = g.key)
+ORDER BY g.place
+"""
+"""Which of the given rows name an object that is verified as in `_VERIFIED`."""
 
 PLANNED = """
 SELECT value, rest FROM planned_rows
@@ -34,6 +55,8 @@ WHERE reference = $reference AND is_old AND (class = 'to_rewrite' OR (class = 'd
 ORDER BY ordinal
 """
 SAMPLE_ROWS = 3
+MOST_LOOKS = 3
+"""A busy application may write under the old form for ever; what is left is for the next pass, and counted."""
 
 
 @dataclass(slots=True)
@@ -67,53 +90,134 @@ def rewrite_planned(
 ) -> None:
     """Rewrite the rows that the plan in `catalog` calls to rewrite and whose object is verified in the target.
 
+    Then look again, until nothing is found or `MOST_LOOKS` times: the application may have written rows under the old
+    form meanwhile, of objects that this catalog knows to be in the target.
     counts: grows with what is committed, so that it is true also where this raises
     stopping: asked before each chunk; once true, the rest is left.
     Raises DatabaseError where the server fails; the chunks until then are committed and journalled.
     """
-    with connect(settings.database) as database:
+    with ExitStack() as stack:
+        # SQLite has one writer at a time
+        hands = 1 if settings.database.engine == "sqlite" else settings.connections
+        reader, *writers = [stack.enter_context(connect(settings.database)) for _ in range(1 + hands)]
         for reference in settings.references:
-            _rewrite_reference(database, settings, reference, catalog, counts, progress, stopping)
+            _Rewriting(settings, reference, catalog, progress, counts, reader, writers, stopping).run()
 
 
-def _rewrite_reference(
-    database: Dialect,
-    settings: Settings,
-    reference: Reference,
-    catalog: Catalog,
-    counts: RewriteCounts,
-    progress: Progress,
-    stopping: Callable[[], bool],
-) -> None:
-    head = settings.value_map(reference).target_head
-    facts = database.describe(reference.table, reference.column)
-    target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
-    asked = _asked(settings, reference)
-    (total,) = catalog.query(f"SELECT count(*) FROM ({QUEUE})", asked)[0]
-    progress.stage(f"rewrite {reference.name}", total)
-    done = 0
-    for batch in catalog.stream(QUEUE, asked, batch=CHUNK_ROWS):
-        if stopping():
-            return
-        changes = [Change(tuple(json.loads(key)), value, head + rest) for key, value, rest in batch]
-        outcome = ChunkOutcome()
-        try:
-            rewrite_chunk(database, facts, changes, target, outcome)
-        finally:
-            counts.add(outcome)
-            _note_leftovers(catalog, reference, outcome)
-        done += len(batch)
-        progress.at(done, changed_by_app=counts.changed_by_app, refused=counts.refused)
+class _Rewriting:
+    """The rewrite of one reference."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reference: Reference,
+        catalog: Catalog,
+        progress: Progress,
+        counts: RewriteCounts,
+        reader: Dialect,
+        writers: Sequence[Dialect],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._reference = reference
+        self._values = settings.value_map(reference)
+        self._catalog = catalog
+        self._progress = progress
+        self._counts = counts
+        self._stopping = stopping
+        self._asked = _asked(settings, reference)
+        self._looks = MOST_LOOKS if settings.whole else 0
+        self._reader = reader
+        self._facts = rewritten_facts(reader.describe(reference.table, reference.column), settings)
+        self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
+        self._servo = Servo(settings.chunk_ms / 1000)
+        self._around = Surroundings(tell=self._tell, stopping=stopping, servo=self._servo)
+        self._waiting: tuple[str, float] | None = None
+        self._crew = Crew(writers, self._work, self._look)
+        self._done = 0
+
+    def run(self) -> None:
+        (total,) = self._catalog.query(f"SELECT count(*) FROM ({QUEUE})", self._asked)[0]
+        self._progress.stage(f"rewrite {self._reference.name}", total)
+        found = self._work_through(self._queued())
+        while found and self._looks and not self._stopping():
+            self._looks -= 1
+            self._progress.stage(f"look again at {self._reference.name}")
+            found = self._work_through(self._appeared())
+
+    def _work_through(self, rows: Iterator[Change]) -> int:
+        self._done = 0
+        self._crew.run(self._chunks(rows), self._note)
+        return self._done
+
+    def _chunks(self, rows: Iterator[Change]) -> Iterator[list[Change]]:
+        while not self._stopping() and (chunk := list(islice(rows, self._servo.rows))):
+            yield chunk
+
+    def _queued(self) -> Iterator[Change]:
+        for batch in self._catalog.stream(QUEUE, self._asked):
+            keys = json.loads(f"[{','.join(key for key, _ in batch)}]")
+            for key, (_, value) in zip(keys, batch, strict=True):
+                new = self._values.to_target(value)
+                if new is not None:
+                    yield Change(tuple(key), value, new)
+
+    def _appeared(self) -> Iterator[Change]:
+        """Rows under the old form whose object is verified, as they are now; those refused before are left."""
+        for page in walk(self._reader, self._facts, around=self._around):
+            olds = [row for row in page if row.value and self._values.rest_if_old(row.value) is not None]
+            rests = [self._values.rest_if_old(row.value or "") for row in olds]
+            keys = [json.dumps(row.key, ensure_ascii=False) for row in olds]
+            if not olds or self._stopping():
+                continue
+            asked = {"reference": self._reference.name, "keys": keys, "rests": rests}
+            for (place,) in self._catalog.query(_KNOWN, asked):
+                key, value = olds[place]
+                new = self._values.to_target(value or "")
+                if value is not None and new is not None and not self._facts.overflows(new):
+                    yield Change(key, value, new)
+
+    def _work(self, database: Dialect, changes: Sequence[Change], outcome: ChunkOutcome) -> None:
+        rewrite_chunk(database, self._facts, changes, self._target, outcome, self._around)
+
+    def _note(self, changes: Sequence[Change], outcome: ChunkOutcome) -> None:
+        self._counts.add(outcome)
+        _note_leftovers(self._catalog, self._reference, outcome)
+        self._done += len(changes)
+        self._progress.at(self._done, changed_by_app=self._counts.changed_by_app, refused=self._counts.refused)
+
+    def _tell(self, why: str | None) -> None:
+        self._waiting = (why, time.monotonic()) if why else None
+
+    def _look(self) -> None:
+        """Show what the crew waits for, if it does."""
+        waiting = self._waiting
+        if waiting:
+            why, since = waiting
+            self._progress.hold(why, time.monotonic() - since)
+        else:
+            self._progress.go_on(0.0)
+
+
+def rewritten_facts(facts: TableFacts, settings: Settings) -> TableFacts:
+    """What a rewrite must know of a table: `facts`, but for the columns that may move."""
+    return replace(facts, keep_columns=()) if settings.touch_updated_at else facts
 
 
 def _note_leftovers(catalog: Catalog, reference: Reference, outcome: ChunkOutcome) -> None:
     catalog.append(
-        "changed_rows", [(reference.name, json.dumps(change.key), change.old) for change in outcome.changed_by_app]
+        "changed_rows",
+        [(reference.name, json.dumps(change.key, ensure_ascii=False), change.old) for change in outcome.changed_by_app],
     )
     catalog.append(
         "refused_rows",
         [
-            (reference.name, json.dumps(refusal.change.key), refusal.change.old, refusal.change.new, refusal.message)
+            (
+                reference.name,
+                json.dumps(refusal.change.key, ensure_ascii=False),
+                refusal.change.old,
+                refusal.change.new,
+                refusal.message,
+            )
             for refusal in outcome.refused
         ],
     )

@@ -32,6 +32,8 @@ LARGEST_THRESHOLD = 5 * 1024**3
 """What S3 takes as a part, and what it takes in one request ("Amazon S3 multipart upload limits", S3 user guide)."""
 
 MOST_REQUESTS = 1_000
+CHUNK_MS, SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 75, 5, 10_000
+MOST_CONNECTIONS = 16
 
 ENVIRONMENT_NAMES = {
     "rehome_source.bucket": "S3_LEGACY_BUCKET_NAME",
@@ -158,6 +160,9 @@ class Settings:
     on_conflict: OnConflict
     on_dangling: OnDangling
     journal_schema: str
+    chunk_ms: int
+    connections: int
+    touch_updated_at: bool
     state_dir: Path
     copy: CopyPolicy
     restore: Restore | None
@@ -229,6 +234,9 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         on_conflict=given["on_conflict"],
         on_dangling=given["on_dangling"],
         journal_schema=given["journal_schema"],
+        chunk_ms=_chunk_ms(given.get("chunk_ms"), findings),
+        connections=_connections(given.get("connections"), findings),
+        touch_updated_at=bool(given.get("touch_updated_at")),
         state_dir=Path(given["state_dir"]),
         copy=_copy_policy(given, findings),
         restore=_restore(given.get("restore") or {}, findings),
@@ -458,6 +466,34 @@ def _approved_plan(digest: str | None, findings: list[Finding]) -> str | None:
             )
         )
     return digest
+
+
+def _chunk_ms(given: int | None, findings: list[Finding]) -> int:
+    milliseconds = CHUNK_MS if given is None else given
+    if not SHORTEST_CHUNK_MS <= milliseconds <= LONGEST_CHUNK_MS:
+        findings.append(
+            Finding(
+                "rehome_chunk_ms",
+                str(milliseconds),
+                "is no duration for a transaction that others may wait for",
+                f"Choose {SHORTEST_CHUNK_MS} to {LONGEST_CHUNK_MS} milliseconds",
+            )
+        )
+    return milliseconds
+
+
+def _connections(given: int | None, findings: list[Finding]) -> int:
+    connections = 1 if given is None else given
+    if not 1 <= connections <= MOST_CONNECTIONS:
+        findings.append(
+            Finding(
+                "rehome_connections",
+                str(connections),
+                "is no number of connections to rewrite rows with",
+                f"Choose 1 to {MOST_CONNECTIONS}",
+            )
+        )
+    return connections
 
 
 def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:

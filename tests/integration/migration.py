@@ -76,6 +76,13 @@ class Migration:
     def add_row(self, path: str) -> None:
         self._sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
 
+    def refuse(self, path: str) -> None:
+        """Have the database take no such path."""
+        self._sql(
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON avatars WHEN NEW.path = '{path}'"
+            " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+
     def paths(self) -> list[str]:
         return [path for (path,) in self._sql("SELECT path FROM avatars ORDER BY id")]
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome import rewriting
 from rehome import scan as scanning
 from rehome.copying import CopyCounts, copy_planned
+from rehome.db.dialect import TableFacts
 from rehome.plan import make_plan
 from rehome.progress import Progress
+from rehome.rewriting import rewritten_facts
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -214,3 +217,47 @@ def test_a_row_that_would_overflow_is_refused_even_where_dangling_rows_are_rewri
     migration.catalog.run("UPDATE reference_rows SET overflows = true")
     assert make_plan(migration.catalog, settings).rows["overflowing"] == 1
     assert make_plan(migration.catalog, migration.settings()).rows["dangling"] == 1
+
+
+def test_rows_that_appear_before_the_rewrite_ends_are_found_if_their_object_is_known_to_be_there(
+    migration: Migration,
+) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.put("avatar-2.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.add_row("image/avatar-1.png")
+    migration.put("avatar-3.png")
+    assert migration.rewrite(settings).rewritten == 3
+    now = ["avatar/avatar-1.png", "avatar/avatar-2.png", "avatar/avatar-1.png", "image/avatar-3.png"]
+    assert migration.paths() == now
+
+
+def test_an_empty_queue_costs_no_look_at_the_table(migration: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(rewriting, "walk", lambda *_asked, **_more: pytest.fail("the table was read"))
+        assert migration.rewrite(settings).rewritten == 0
+    migration.copy(settings)
+    assert migration.rewrite(settings).rewritten == 1
+
+
+def test_a_row_that_was_refused_is_not_tried_again_by_the_next_look(migration: Migration) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.put("avatar-2.png")
+    migration.refuse("avatar/avatar-2.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    counts = migration.rewrite(settings)
+    assert (counts.rewritten, counts.refused) == (1, 1)
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool) -> None:
+    facts = TableFacts("avatars", "path", (), keep_columns=("updated_at",))
+    settings = migration.settings(touch_updated_at=touched)
+    assert rewritten_facts(facts, settings).keep_columns == (() if touched else ("updated_at",))

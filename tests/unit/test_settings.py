@@ -50,6 +50,8 @@ def test_good_settings_are_taken() -> None:
 @pytest.mark.parametrize(
     ("changes", "named", "way_out"),
     [
+        ({"chunk_ms": 0}, "rehome_chunk_ms (0)", "5 to 10000"),
+        ({"connections": 17}, "rehome_connections (17)", "1 to 16"),
         ({"source__bucket": None}, "rehome_source.bucket", "S3_LEGACY_BUCKET_NAME"),
         ({"target__bucket": ""}, "rehome_target.bucket", "S3_PROD_BUCKET_NAME"),
         ({"source__prefix": ""}, "rehome_source.prefix", "rehome_source.whole_bucket: true"),

@@ -19,6 +19,12 @@ Key = tuple[int | str, ...]
 """The values of a row's key columns, in the key's order."""
 
 
+Side = Literal["old", "new"]
+
+Heads = tuple[str, str]
+"""What old values begin with, and what new ones have in its place."""
+
+
 class Row(NamedTuple):
     """A row as the walk sees it. `value` is None for NULL and for bytes that are no UTF-8."""
 
@@ -32,6 +38,26 @@ class Change(NamedTuple):
     key: Key
     old: str
     new: str
+
+
+def common_heads(changes: Sequence[Change]) -> Heads | None:
+    """The heads by which every new value differs from its old one, as long as can be; None where there are none."""
+    heads = common_head([change.old for change in changes]), common_head([change.new for change in changes])
+    old, new = map(len, heads)
+    return heads if all(change.old[old:] == change.new[new:] for change in changes) else None
+
+
+def common_head(texts: Sequence[str]) -> str:
+    """What all `texts` begin with."""
+    first, last = min(texts), max(texts)
+    length = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    return first[:length]
+
+
+def separator(texts: Sequence[str]) -> str | None:
+    """A character that none of `texts` has, so that joined by it they are equal only to themselves."""
+    together = "".join(texts)
+    return next((mark for mark in "\x01\x02\x1e\x1f" if mark not in together), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +127,15 @@ class DatabaseError(RehomeError):
 
 
 class RetryableError(DatabaseError):
-    """A deadlock, a lock time-out or a serialization failure: the transaction may be tried again as it was."""
+    """A deadlock, a time-out or a serialization failure: the transaction may be tried again as it was."""
+
+
+class ConnectionLostError(DatabaseError):
+    """The connection is gone; whether a transaction under way was committed is not known."""
+
+
+class ReadOnlyError(DatabaseError):
+    """The server takes no writes now: after a failover, or until one is over."""
 
 
 class RowRefusedError(DatabaseError):
@@ -159,11 +193,33 @@ class Dialect(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """COMMIT at the end of the block, ROLLBACK where it raises."""
 
+    def reconnect(self) -> None:
+        """Open the connection anew. Raises RefusedError where that is not possible now."""
+
+    def is_read_only(self) -> bool:
+        """Whether the server takes no writes now."""
+
+    @property
+    def most_bytes(self) -> int:
+        """How much text a chunk may have, for its statements to be taken by the server."""
+
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
         """Lock the rows of `changes` that still exist, and read their values now."""
 
+    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        """Lock the rows of `changes`, and tell whether each of them holds what `changes` says, to the last byte.
+
+        At a fraction of `lock`'s cost. May say no where the rows are not in the server's own order of keys.
+        """
+
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         """Rewrite the rows whose bytes still equal `old`; answers how many there were."""
+
+    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
+        """Rewrite the rows, which are locked and known to hold `old`, by putting one head in place of another.
+
+        At a fraction of `update`'s cost. Answers how many there were.
+        """
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""

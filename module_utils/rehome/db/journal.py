@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntry, UnusableJournalError
+from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntry, UnusableJournalError, common_head
 
 TABLE = "journal"
 READ_AT_ONCE = 20
@@ -99,11 +99,11 @@ def pack(changes: Sequence[Change]) -> bytes:
     Integer keys become differences. What all old values begin with stands once, and so for the new ones; where the
     rest of each row's two values is one, it stands once too.
     """
-    keys = [_differences(part) for part in zip(*(change.key for change in changes), strict=True)]
-    olds, news = [change.old for change in changes], [change.new for change in changes]
-    old_head, new_head = _common_head(olds), _common_head(news)
-    rests = [old[len(old_head) :] for old in olds]
-    new_rests = [new[len(new_head) :] for new in news]
+    all_keys, olds, news = zip(*changes, strict=True)
+    old_head, new_head = common_head(olds), common_head(news)
+    old, new = len(old_head), len(new_head)
+    rests, new_rests = [text[old:] for text in olds], [text[new:] for text in news]
+    keys = [_differences(part) for part in zip(*all_keys, strict=True)]
     document = {"keys": keys, "old": old_head, "new": new_head, "rests": rests}
     if new_rests != rests:
         document["new_rests"] = new_rests
@@ -133,12 +133,6 @@ def _differences(part: Sequence[int | str]) -> dict[str, Sequence[int | str]]:
 
 def _sums(part: dict[str, Sequence[int | str]]) -> Iterable[int | str]:
     return part["values"] if "values" in part else itertools.accumulate(int(step) for step in part["steps"])
-
-
-def _common_head(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)
-    length = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
-    return first[:length]
 
 
 def entry(chunk: str, target: JournalTarget, reference: str, changes: Sequence[Change]) -> JournalEntry:

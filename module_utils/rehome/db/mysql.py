@@ -1,11 +1,10 @@
-"""MariaDB (10.6 and later) and MySQL (8.0.19 and later), through PyMySQL."""
+"""MariaDB (10.5 and later) and MySQL (8 and later), through PyMySQL."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -18,27 +17,39 @@ from . import journal
 from .dialect import (
     EXPLAINABLE,
     Change,
+    ConnectionLostError,
     DatabaseError,
     Explained,
+    Heads,
     JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
+    ReadOnlyError,
     RecordedEntry,
     RetryableError,
     Row,
     RowRefusedError,
+    Side,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
+    separator,
 )
 
-DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020}
+DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
+"""1020: the row changed since the snapshot; 1969 and 3024: the statement's time-out, of MariaDB and of MySQL."""
+CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
+"""0 is PyMySQL's own, for a connection that is closed; 1053: shutting down; 1927: killed; 4031: idle for too long."""
+READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
+"""1047: a Galera node that is not ready."""
 ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
 """Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
-LONGEST_VARCHAR: Final = 16_383
-"""In utf8mb4 characters: 65,535 bytes is what a row may have."""
+SPAN_AT_MOST: Final = 2
+"""How many keys a range may have for each that is meant. Beyond, a list of keys reads less."""
+JOINED_ROWS: Final = 500
+"""Rows of one derived table: each SELECT of a UNION takes stack space of the server's parser."""
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
     **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp"], "text"),
@@ -53,7 +64,20 @@ SESSION: Final = (
     # No gap locks: the application may insert while a chunk is open.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     # In a conflict it is this tool that loses, not the application.
-    "SET SESSION innodb_lock_wait_timeout = 3",
+    "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 10",
+    # A chunk's values come back as one text.
+    "SET SESSION group_concat_max_len = 1073741824",
+)
+SESSION_MARIADB: Final = (
+    # A list of keys must stay a list: made into a subquery, it would be joined and lock what it reads.
+    "SET SESSION in_predicate_conversion_threshold = 0",
+    # What we may have lost must not hold its locks for hours.
+    "SET SESSION idle_transaction_timeout = 15, max_statement_time = 60",
+)
+SESSION_MYSQL: Final = (
+    # Else a long list of keys means a scan of the table.
+    "SET SESSION range_optimizer_max_mem_size = 0",
+    "SET SESSION wait_timeout = 120, max_execution_time = 60000",
 )
 
 
@@ -68,9 +92,32 @@ class MySQL:
     def __init__(self, settings: Database) -> None:
         self._settings = settings
         self._plans: list[Mapping[str, Any]] | None = None
+        self._most_bytes = 0
         self._connection = self._open()
-        for statement in SESSION:
-            self._run(statement)
+        self._prepare()
+
+    def reconnect(self) -> None:
+        self.close()
+        self._connection = self._open()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            is_mariadb = "mariadb" in str(self._run("SELECT VERSION()")[0][0]).lower()
+            for statement in (*SESSION, *(SESSION_MARIADB if is_mariadb else SESSION_MYSQL)):
+                self._run(statement)
+            # an oversized statement looks like a lost server; what is escaped may double
+            self._most_bytes = int(self._run("SELECT @@max_allowed_packet")[0][0]) // 4
+        except DatabaseError as error:
+            raise RefusedError([_connection_finding(self._settings, error)]) from error
+
+    @property
+    def most_bytes(self) -> int:
+        return self._most_bytes
+
+    def is_read_only(self) -> bool:
+        # reading it takes no right, and a connection to a replica is made as easily as one to the primary
+        return str(self._run("SELECT @@global.read_only")[0][0]) not in ("0", "OFF")
 
     def close(self) -> None:
         if self._connection.open:
@@ -147,13 +194,12 @@ class MySQL:
     def _key_column(name: str, facts: Sequence[Any]) -> KeyColumn:
         kind, length, column_type, collation, *_ = facts
         if FAMILIES[kind] == "integer":
-            return KeyColumn(name, "integer", "BIGINT UNSIGNED" if "unsigned" in column_type else "BIGINT")
+            return KeyColumn(name, "integer", "UNSIGNED" if "unsigned" in column_type else "SIGNED")
         if FAMILIES[kind] == "binary":
-            return KeyColumn(name, "binary", f"VARCHAR({2 * int(length)}) CHARACTER SET ascii")
+            return KeyColumn(name, "binary", f"BINARY({length})" if kind == "binary" else "BINARY")
         if collation is None:
-            return KeyColumn(name, "text", "VARCHAR(64) CHARACTER SET ascii")
-        charset = str(collation).split("_", 1)[0]
-        return KeyColumn(name, "text", f"VARCHAR({length}) CHARACTER SET {charset} COLLATE {collation}")
+            return KeyColumn(name, "text", {"timestamp": "DATETIME(6)", "datetime": "DATETIME(6)"}.get(kind, kind))
+        return KeyColumn(name, "text", f"{str(collation).split('_', 1)[0]} {collation}")
 
     def _triggers(self, table: str) -> tuple[str, ...]:
         found = self._run(
@@ -177,11 +223,13 @@ class MySQL:
 
     def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
         where, values = ("", []) if after is None else _behind(facts.key, after)
-        rows = self._run(
-            f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} t {where}"
-            f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
-            [*values, limit],
-        )
+        # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
+        with self.transaction():
+            rows = self._run(
+                f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} t {where}"
+                f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
+                [*values, limit],
+            )
         return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
 
     @contextmanager
@@ -197,27 +245,60 @@ class MySQL:
             raise
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        rows = self._run(
-            # STRAIGHT_JOIN: the rows are found from the list by their key; a scan would lock the whole table
-            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {_as_table(facts, changes)}"
-            f" STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)} FOR UPDATE",
-            (_as_json(changes),),
+        found: dict[Key, str | None] = {}
+        for part in _parts(facts, changes):
+            rows, where, values = _rows_of(facts, part)
+            read = self._run(
+                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} FOR UPDATE", values
+            )
+            found.update((tuple(row[:-1]), _text(row[-1])) for row in read)
+        return found
+
+    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        return all(self._part_holds(facts, part, side) for part in _parts(facts, changes))
+
+    def _part_holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        texts = [change.old if side == "old" else change.new for change in changes]
+        mark = separator(texts)
+        if mark is None:
+            return False
+        rows, where, values = _rows_of(facts, changes)
+        ((count, found),) = self._run(
+            # One text in place of rows, which PyMySQL takes apart in Python. In which order a range is read is not
+            # promised; any but that of the keys is only a no.
+            f"SELECT count(t.{quoted(facts.column)}), GROUP_CONCAT(t.{quoted(facts.column)} SEPARATOR '{mark}')"
+            f" FROM {rows} {where} FOR UPDATE",
+            values,
         )
-        return {tuple(row[:-1]): _text(row[-1]) for row in rows}
+        return bool(count == len(texts) and _text(found) == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         column = quoted(facts.column)
-        keeps = "".join(f", t.{quoted(name)} = t.{quoted(name)}" for name in facts.keep_columns)
-        with self._connection.cursor() as cursor:
-            self._execute(
-                cursor,
-                f"UPDATE {_as_table(facts, changes)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
-                f" SET t.{column} = j.new_value{keeps}"
+        return sum(
+            self._changed(
+                f"UPDATE {_as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
+                f" SET t.{column} = j.new_value{_keeps(facts)}"
                 # `=` follows the collation (case, accents, trailing spaces); the bytes decide
                 f" WHERE CAST(CONVERT(t.{column} USING utf8mb4) AS BINARY) = CAST(j.old_value AS BINARY)",
-                (_as_json(changes),),
+                [value for change in part for value in (*change.key, change.old, change.new)],
             )
-            return int(cursor.rowcount)
+            for part in _slices(changes)
+        )
+
+    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
+        old, new = heads
+        column = f"t.{quoted(facts.column)}"
+        count = 0
+        for part in _parts(facts, changes):
+            rows, where, values = _rows_of(facts, part)
+            # the parameters stand in the statement's order: a derived table comes before SET, a list of keys after it
+            joined = len(facts.key) > 1
+            head = [new, len(old) + 1]
+            count += self._changed(
+                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){_keeps(facts)} {where}",
+                [*values, *head] if joined else [*head, *values],
+            )
+        return count
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
@@ -275,6 +356,11 @@ class MySQL:
         statement = journal.select_entries(_journal(schema), "%s", all_of_them=before is None)
         values = [migration, limit] if before is None else [migration, before, limit]
         return [journal.recorded(row) for row in self._run(statement, values)]
+
+    def _changed(self, statement: str, values: Sequence[object]) -> int:
+        with self._connection.cursor() as cursor:
+            self._execute(cursor, statement, values)
+            return int(cursor.rowcount)
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -376,6 +462,10 @@ def _connection_finding(settings: Database, error: Exception) -> Finding:
 def _translated(error: pymysql.Error) -> DatabaseError:
     number = error.args[0] if error.args else 0
     said = f"{error.args[-1] if error.args else error} (error {number})"
+    if number in CONNECTION_LOST:
+        return ConnectionLostError(f"the connection to the database was lost: {said}")
+    if number in READ_ONLY:
+        return ReadOnlyError(f"the database takes no writes now: {said}")
     if number in DEADLOCK_OR_TIMEOUT:
         return RetryableError(f"the database asks to try again: {said}")
     if number in ROW_REFUSED:
@@ -419,24 +509,65 @@ def _placeholder(part: KeyColumn) -> str:
     return "UNHEX(%s)" if part.family == "binary" else "%s"
 
 
-def _as_json(changes: Sequence[Change]) -> str:
-    return json.dumps([[*change.key, change.old, change.new] for change in changes], ensure_ascii=False)
+def _keeps(facts: TableFacts) -> str:
+    return "".join(f", t.{quoted(name)} = t.{quoted(name)}" for name in facts.keep_columns)
 
 
-def _as_table(facts: TableFacts, changes: Sequence[Change]) -> str:
-    """The one bound parameter (`_as_json`) as a table `j`: the key columns, old_value, new_value."""
-    width = max(max(len(change.old), len(change.new), 1) for change in changes)
-    kind = f"VARCHAR({width})" if width <= LONGEST_VARCHAR else "LONGTEXT"
-    columns = [f"k{i} {part.sql_type} PATH '$[{i}]'" for i, part in enumerate(facts.key)]
-    columns += [
-        f"{name} {kind} CHARACTER SET utf8mb4 PATH '$[{len(facts.key) + i}]'"
-        for i, name in enumerate(("old_value", "new_value"))
-    ]
-    return f"JSON_TABLE(%s, '$[*]' COLUMNS ({', '.join(columns)})) j"
+def _slices(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    return (changes[start : start + JOINED_ROWS] for start in range(0, len(changes), JOINED_ROWS))
+
+
+def _parts(facts: TableFacts, changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
+    """What one statement takes: a list of keys may be long, a join with a derived table not."""
+    return [changes] if len(facts.key) == 1 else _slices(changes)
+
+
+def _rows_of(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, str, list[int | str]]:
+    """Exactly the rows of `changes`: what stands behind FROM, the condition, and the parameters."""
+    table = f"{quoted(facts.table)} t"
+    if len(facts.key) > 1:
+        # STRAIGHT_JOIN: the rows are found from the list by their key; a scan would lock the whole table
+        joined = f"{_as_table(facts, changes)} STRAIGHT_JOIN {table} ON {_on(facts)}"
+        return joined, "", [value for change in changes for value in change.key]
+    part = facts.key[0]
+    name = f"t.{quoted(part.name)}"
+    if part.family == "integer":
+        return table, f"WHERE {_numbers(name, [int(change.key[0]) for change in changes])}", []
+    marks = ", ".join([_placeholder(part)] * len(changes))
+    return table, f"WHERE {name} IN ({marks})", [change.key[0] for change in changes]
+
+
+def _numbers(name: str, keys: list[int]) -> str:
+    """The condition that is true for these keys. Where they lie close together it is a range, read three times as fast
+    as a list is, without those between them that are not meant."""
+    first, last = min(keys), max(keys)
+    if last - first >= SPAN_AT_MOST * len(keys):
+        return f"{name} IN ({', '.join(map(str, keys))})"
+    span = f"{name} BETWEEN {first} AND {last}"
+    gaps = set(range(first, last + 1)).difference(keys)
+    # `+ 0` hides the list from the range optimizer, which would cut the range into pieces at great cost
+    return f"{span} AND {name} + 0 NOT IN ({', '.join(map(str, gaps))})" if gaps else span
+
+
+def _as_table(facts: TableFacts, changes: Sequence[Change], values: bool = False) -> str:
+    """A table `j` of the keys of `changes`, with old_value and new_value where the `values` are wanted too.
+
+    No JSON_TABLE: MariaDB has it from 10.6 on. No VALUES: MariaDB and MySQL spell it differently.
+    """
+    terms = [_typed(part) for part in facts.key] + ["%s", "%s"] * values
+    names = [f"k{i}" for i in range(len(facts.key))] + ["old_value", "new_value"] * values
+    first = ", ".join(f"{term} AS {name}" for term, name in zip(terms, names, strict=True))
+    more = f" UNION ALL SELECT {', '.join(terms)}" * (len(changes) - 1)
+    return f"(SELECT {first}{more}) j"
+
+
+def _typed(part: KeyColumn) -> str:
+    """A parameter as a value of the key column's own type, so that its index is used."""
+    if part.family == "binary":
+        return f"CAST(UNHEX(%s) AS {part.sql_type})"
+    charset, _, collation = part.sql_type.partition(" ")
+    return f"CONVERT(%s USING {charset}) COLLATE {collation}" if collation else f"CAST(%s AS {part.sql_type})"
 
 
 def _on(facts: TableFacts) -> str:
-    return " AND ".join(
-        f"t.{quoted(part.name)} = {f'UNHEX(j.k{i})' if part.family == 'binary' else f'j.k{i}'}"
-        for i, part in enumerate(facts.key)
-    )
+    return " AND ".join(f"t.{quoted(part.name)} = j.k{i}" for i, part in enumerate(facts.key))

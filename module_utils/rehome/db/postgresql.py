@@ -16,20 +16,25 @@ from . import journal
 from .dialect import (
     EXPLAINABLE,
     Change,
+    ConnectionLostError,
     DatabaseError,
     Explained,
+    Heads,
     JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
+    ReadOnlyError,
     RecordedEntry,
     RetryableError,
     Row,
     RowRefusedError,
+    Side,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
+    separator,
 )
 
 RETRYABLE: Final = (
@@ -37,6 +42,15 @@ RETRYABLE: Final = (
     pg_errors.DeadlockDetected,
     pg_errors.LockNotAvailable,
     pg_errors.QueryCanceled,
+)
+LOST: Final = (
+    pg_errors.AdminShutdown,
+    pg_errors.CrashShutdown,
+    pg_errors.CannotConnectNow,
+    pg_errors.ConnectionException,
+    pg_errors.ConnectionFailure,
+    pg_errors.ConnectionDoesNotExist,
+    pg_errors.IdleInTransactionSessionTimeout,
 )
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["int2", "int4", "int8"], "integer"),
@@ -48,10 +62,12 @@ SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "
 them, are about the row ("PostgreSQL Error Codes", appendix A of its manual)."""
 TEXT_TYPES: Final = {"text", "varchar", "bpchar", "citext"}
 OPTIONS: Final = (
-    # In a conflict it is this tool that loses, not the application.
-    "-c lock_timeout=2s -c statement_timeout=300s -c idle_in_transaction_session_timeout=60s "
-    "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8"
+    # In a conflict it is this tool that loses, not the application; what we may have lost must not hold its locks.
+    "-c lock_timeout=2s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s "
+    "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8 -c timezone=UTC"
 )
+MOST_BYTES: Final = 64 * 1024**2
+"""A message may have a gigabyte; a chunk of this size is large enough."""
 
 
 def quoted(name: str) -> str:
@@ -64,7 +80,19 @@ class PostgreSQL:
 
     def __init__(self, settings: Database) -> None:
         self._plans: list[Mapping[str, Any]] | None = None
+        self._settings = settings
         self._connection = _open(settings)
+
+    def reconnect(self) -> None:
+        self._connection.close()
+        self._connection = _open(self._settings)
+
+    def is_read_only(self) -> bool:
+        return bool(self._run("SHOW transaction_read_only")[0][0] == "on")
+
+    @property
+    def most_bytes(self) -> int:
+        return MOST_BYTES
 
     def close(self) -> None:
         self._connection.close()
@@ -144,11 +172,13 @@ class PostgreSQL:
         names = ", ".join(quoted(part.name) for part in facts.key)
         marks = ", ".join(_from_text(part, "%s") for part in facts.key)
         where = f"WHERE ({names}) > ({marks})" if after is not None else ""
-        rows = self._run(
-            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t {where}"
-            f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
-            [*(after or ()), limit],
-        )
+        # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
+        with self.transaction():
+            rows = self._run(
+                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t {where}"
+                f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
+                [*(after or ()), limit],
+            )
         return [Row(tuple(row[:-1]), row[-1]) for row in rows]
 
     @contextmanager
@@ -161,24 +191,50 @@ class PostgreSQL:
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
         rows = self._run(
-            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text"
-            f" FROM {_table(facts.table)} t JOIN {_as_table(facts)} ON {_on(facts)} FOR NO KEY UPDATE OF t",
-            _as_arrays(facts, changes),
+            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t"
+            f" WHERE {_among(facts)} FOR NO KEY UPDATE OF t",
+            _key_arrays(facts, changes),
         )
         return {tuple(row[:-1]): row[-1] for row in rows}
 
+    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        texts = [change.old if side == "old" else change.new for change in changes]
+        mark = separator(texts)
+        if mark is None:
+            return False
+        order = ", ".join(f"k{i}" for i in range(len(facts.key)))
+        keys = ", ".join(f"t.{quoted(part.name)} AS k{i}" for i, part in enumerate(facts.key))
+        ((count, found),) = self._run(
+            f"SELECT count(v), string_agg(v, %s ORDER BY {order})"
+            f" FROM (SELECT {keys}, t.{quoted(facts.column)}::text AS v FROM {_table(facts.table)} t"
+            f" WHERE {_among(facts)} FOR NO KEY UPDATE OF t) AS locked",
+            [mark, *_key_arrays(facts, changes)],
+        )
+        return bool(count == len(texts) and found == mark.join(texts))
+
+    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
+        old, new = heads
+        column = quoted(facts.column)
+        return self._changed(
+            # no cast to the column's type: an explicit one would cut an overlong value silently
+            f"UPDATE {_table(facts.table)} t SET {column} = %s::text || substr({column}::text, %s)"
+            f" WHERE {_among(facts)}",
+            [new, len(old) + 1, *_key_arrays(facts, changes)],
+        )
+
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         column = quoted(facts.column)
-        with self._connection.cursor() as cursor:
-            self._execute(
-                cursor,
-                # no cast to the column's type: an explicit one would cut an overlong value silently
-                f"UPDATE {_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
-                # a nondeterministic collation would call other bytes equal; "C" compares the bytes
-                f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"',
-                _as_arrays(facts, changes),
-            )
-            return cursor.rowcount
+        return self._changed(
+            # no cast to the column's type: an explicit one would cut an overlong value silently
+            f"UPDATE {_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
+            # a nondeterministic collation would call other bytes equal; "C" compares the bytes
+            f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"',
+            [
+                *_key_arrays(facts, changes),
+                [change.old for change in changes],
+                [change.new for change in changes],
+            ],
+        )
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         column, table = quoted(facts.column), _table(facts.table)
@@ -245,6 +301,11 @@ class PostgreSQL:
         statement = journal.select_entries(_journal(schema), "%s", all_of_them=before is None)
         values = [migration, limit] if before is None else [migration, before, limit]
         return [journal.recorded(row) for row in self._run(statement, values)]
+
+    def _changed(self, statement: str, values: Sequence[object]) -> int:
+        with self._connection.cursor() as cursor:
+            self._execute(cursor, statement, values)
+            return cursor.rowcount
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -321,6 +382,10 @@ def _connection_finding(settings: Database, error: psycopg.Error) -> Finding:
 
 def _translated(error: psycopg.Error) -> DatabaseError:
     said = " ".join(str(error).split())
+    if isinstance(error, LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        return ConnectionLostError(f"the connection to the database was lost: {said}")
+    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
+        return ReadOnlyError(f"the database takes no writes now: {said} (SQLSTATE {error.sqlstate})")
     if isinstance(error, RETRYABLE):
         return RetryableError(f"the database asks to try again: {said} (SQLSTATE {error.sqlstate})")
     if (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE:
@@ -347,17 +412,30 @@ def _from_text(part: KeyColumn, given: str) -> str:
     return f"decode({given}, 'hex')" if part.family == "binary" else f"{given}::{part.sql_type}"
 
 
-def _as_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[list[int | str]]:
-    """The parameters of `_as_table`: one array per key column, then the old values and the new ones."""
-    keys = [[change.key[i] for change in changes] for i in range(len(facts.key))]
-    return [*keys, [change.old for change in changes], [change.new for change in changes]]
+def _key_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[object]:
+    """The parameters of `_among`, and the first of `_as_table`: one array per key column."""
+    return [[change.key[i] for change in changes] for i in range(len(facts.key))]
+
+
+def _among(facts: TableFacts) -> str:
+    """The condition that is true for exactly the rows of `_key_arrays`."""
+    part = facts.key[0]
+    if len(facts.key) == 1 and part.family != "binary":
+        # not by way of text[]: what a text means to another type is known for a constant only
+        return f"t.{quoted(part.name)} = ANY(%s::{part.sql_type}[])"
+    names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
+    given = ", ".join(_from_text(part, f"j.k{i}") for i, part in enumerate(facts.key))
+    return f"({names}) IN (SELECT {given} FROM {_key_table(facts)})"
+
+
+def _key_table(facts: TableFacts, *more: str) -> str:
+    arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
+    names = [f"k{i}" for i in range(len(facts.key))]
+    return f"unnest({', '.join([*arrays, *['%s::text[]'] * len(more)])}) AS j({', '.join([*names, *more])})"
 
 
 def _as_table(facts: TableFacts) -> str:
-    arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
-    names = [f"k{i}" for i in range(len(facts.key))]
-    columns = ", ".join([*names, "old_value", "new_value"])
-    return f"unnest({', '.join([*arrays, '%s::text[]', '%s::text[]'])}) AS j({columns})"
+    return _key_table(facts, "old_value", "new_value")
 
 
 def _on(facts: TableFacts) -> str:

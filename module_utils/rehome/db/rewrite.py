@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import random
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from . import journal
-from .dialect import Change, DatabaseError, Dialect, RetryableError, RowRefusedError, TableFacts
+from .dialect import (
+    Change,
+    ConnectionLostError,
+    Dialect,
+    ReadOnlyError,
+    RetryableError,
+    RowRefusedError,
+    TableFacts,
+    common_heads,
+)
+from .recovery import Surroundings, come_back
 
-CHUNK_ROWS = 1_000
 ATTEMPTS = 8
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+LOSSES = 5
+"""Connections that one chunk may lose."""
+CHARACTER_BYTES = 4
+ROW_BYTES = 50
+"""What a row adds to a statement beside its values, its key above all."""
 
 
 class Refusal(NamedTuple):
@@ -33,12 +46,21 @@ class ChunkOutcome:
     done: held the new value already
     changed_by_app: hold neither the old value nor the new, or are gone
     refused: stay as they were, because the server does not take the new value
+    conflicts: deadlocks and time-outs on the way
     """
 
     rewritten: int = 0
     done: int = 0
     changed_by_app: list[Change] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    conflicts: int = field(default=0, compare=False)
+
+    def add(self, other: ChunkOutcome) -> None:
+        self.rewritten += other.rewritten
+        self.done += other.done
+        self.changed_by_app += other.changed_by_app
+        self.refused += other.refused
+        self.conflicts += other.conflicts
 
 
 def rewrite_chunk(
@@ -47,70 +69,137 @@ def rewrite_chunk(
     changes: Sequence[Change],
     target: journal.JournalTarget,
     outcome: ChunkOutcome,
-    sleep: Callable[[float], None] = time.sleep,
+    around: Surroundings | None = None,
 ) -> None:
     """Rewrite the rows that still hold what the plan saw, byte for byte, and journal them in the same transaction.
 
-    Adds to `outcome` what is committed, so that it is true also where a later part fails. Deadlocks and lock
-    time-outs are tried again with full jitter, then in halves; a row that the server refuses is found by halving.
-    Raises DatabaseError for the rest; what it was about is rolled back then.
+    Adds to `outcome` what is committed, so that it is true also where a later part fails. Deadlocks and time-outs are
+    tried again with full jitter, then in halves; a row that the server refuses is found by halving. A lost connection
+    is opened anew, and the journal tells whether the chunk had been committed; a server that takes no writes is waited
+    for. Raises DatabaseError for the rest; what it was about is rolled back then.
     """
-    for attempt in range(ATTEMPTS):
-        try:
-            _in_one_transaction(database, facts, changes, target, outcome)
-        except RowRefusedError as error:
-            if len(changes) == 1:
-                outcome.refused.append(Refusal(changes[0], str(error)))
-                return
-            break
-        except RetryableError:
-            if attempt + 1 == ATTEMPTS:
-                raise
-            sleep(random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt)))  # noqa: S311 - spreads load
-            if attempt and len(changes) > 1:
-                break
-        else:
-            return
+    around = around or Surroundings()
+    fits = len(changes) == 1 or _bytes_at_most(changes) <= database.most_bytes
+    if fits and _Chunk(database, facts, changes, target, outcome, around).is_dealt_with():
+        return
     half = len(changes) // 2
     for part in (changes[:half], changes[half:]):
-        rewrite_chunk(database, facts, part, target, outcome, sleep)
+        rewrite_chunk(database, facts, part, target, outcome, around)
 
 
-def _in_one_transaction(
-    database: Dialect,
-    facts: TableFacts,
-    changes: Sequence[Change],
-    target: journal.JournalTarget,
-    outcome: ChunkOutcome,
-) -> None:
-    with database.transaction():
-        now = database.lock(facts, changes)
-        fit = [change for change in changes if now.get(change.key) == change.old]
-        if fit:
-            count = database.update(facts, fit)
-            if count != len(fit):
-                raise DatabaseError(
-                    f"{facts.table}.{facts.column}: {len(fit)} locked rows were to be rewritten and the server "
-                    f"rewrote {count}; the chunk was rolled back"
-                )
-            _see_that_it_is_written(database, facts, fit)
-            reference = f"{facts.table}.{facts.column}"
-            entry = journal.entry(uuid.uuid4().hex, target, reference, fit)
-            database.append_journal(target.schema, entry)
+@dataclass
+class _Chunk:
+    """One chunk on its way through any number of attempts.
+
+    id: what its journal entry is known by, in every attempt
+    unsure: a connection was lost, and the last attempt may have been committed
+    account: what the last attempt has to its credit if it was
+    """
+
+    database: Dialect
+    facts: TableFacts
+    changes: Sequence[Change]
+    target: journal.JournalTarget
+    outcome: ChunkOutcome
+    around: Surroundings
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    unsure: bool = False
+    account: ChunkOutcome = field(default_factory=ChunkOutcome)
+
+    def is_dealt_with(self) -> bool:
+        """Try until it is; if it cannot be in one piece, answer no."""
+        conflicts = losses = 0
+        while True:
+            try:
+                self._attempt()
+            except RowRefusedError as error:
+                return self._refused(error)
+            except RetryableError:
+                conflicts += 1
+                self._met_conflict()
+                if conflicts == ATTEMPTS:
+                    raise
+                self._pause(conflicts)
+                if conflicts > 1 and len(self.changes) > 1 and not self.unsure:
+                    return False
+            except ConnectionLostError as error:
+                losses += 1
+                if losses == LOSSES:
+                    raise
+                self.unsure = True
+                come_back(self.database, error, self.around)
+            except ReadOnlyError as error:
+                come_back(self.database, error, self.around)
+            else:
+                self.outcome.add(self.account)
+                return True
+
+    def _attempt(self) -> None:
+        began = self.around.clock()
+        with self.database.transaction():
+            fit, others = _lock(self.database, self.facts, self.changes)
+            if self.unsure:
+                # An attempt whose end is not known holds the locks of its rows until it is over. We hold them now.
+                if self.database.journalled_rows(self.target.schema, self.id) is not None:
+                    return
+                self.unsure = False
+            self.account = others
+            if fit:
+                _write(self.database, self.facts, fit)
+                entry = journal.entry(self.id, self.target, f"{self.facts.table}.{self.facts.column}", fit)
+                self.database.append_journal(self.target.schema, entry)
+                self.account.rewritten = len(fit)
+        if self.around.servo:
+            self.around.servo.note(len(self.changes), self.around.clock() - began)
+
+    def _refused(self, error: RowRefusedError) -> bool:
+        if len(self.changes) > 1:
+            return False
+        self.outcome.refused.append(Refusal(self.changes[0], str(error)))
+        return True
+
+    def _met_conflict(self) -> None:
+        self.outcome.conflicts += 1
+        if self.around.servo:
+            self.around.servo.note_trouble()
+
+    def _pause(self, conflicts: int) -> None:
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (conflicts - 1))
+        self.around.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load
+
+
+def _lock(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> tuple[Sequence[Change], ChunkOutcome]:
+    """Lock the rows; answers those that are as the plan saw them, and what the others are."""
+    if database.holds(facts, changes, "old"):
+        return changes, ChunkOutcome()
+    now = database.lock(facts, changes)
     others = [change for change in changes if now.get(change.key) != change.old]
     changed = [change for change in others if now.get(change.key) != change.new]
-    outcome.rewritten += len(fit)
-    outcome.done += len(others) - len(changed)
-    outcome.changed_by_app += changed
+    fit = [change for change in changes if now.get(change.key) == change.old]
+    return fit, ChunkOutcome(done=len(others) - len(changed), changed_by_app=changed)
 
 
-def _see_that_it_is_written(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> None:
-    """A trigger may put another value in place of ours, which the server counts as rewritten all the same.
-
-    MySQL hides triggers from users without the right to them, so every chunk is read back.
-    """
-    now = database.lock(facts, changes)
-    if any(now.get(change.key) != change.new for change in changes):
+def _write(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> None:
+    """Rewrite rows that are locked and as the plan saw them, and see that it is done."""
+    heads = common_heads(changes)
+    count = database.swap_heads(facts, changes, heads) if heads else database.update(facts, changes)
+    if count != len(changes):
         raise RowRefusedError(
-            f"the server put another value into {facts.table}.{facts.column} than it was given; a trigger may do that"
+            f"{len(changes)} locked rows of {facts.table}.{facts.column} were to be rewritten and the server rewrote "
+            f"{count}; a trigger or a policy may do that"
         )
+    # A trigger may put another value in place of ours, which the server counts as rewritten all the same. MySQL hides
+    # triggers from users without the right to them, so every chunk is read back.
+    if not database.holds(facts, changes, "new"):
+        now = database.lock(facts, changes)
+        if any(now.get(change.key) != change.new for change in changes):
+            raise RowRefusedError(
+                f"the server put another value into {facts.table}.{facts.column} than it was given; a trigger may do "
+                "that"
+            )
+
+
+def _bytes_at_most(changes: Sequence[Change]) -> int:
+    """How much text a chunk's statements have at most."""
+    characters = sum(len(change.old) + len(change.new) for change in changes)
+    return CHARACTER_BYTES * characters + ROW_BYTES * len(changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from .dialect import (
     Change,
     DatabaseError,
     Explained,
+    Heads,
     JournalEntry,
     Key,
     KeyColumn,
@@ -27,6 +29,7 @@ from .dialect import (
     RetryableError,
     Row,
     RowRefusedError,
+    Side,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -34,6 +37,8 @@ from .dialect import (
 )
 
 BUSY_SECONDS = 3.0
+MOST_BYTES = 64 * 1024**2
+"""Rows are changed one by one: a chunk of any size would do, and this is large enough."""
 
 
 def quoted(name: str) -> str:
@@ -47,7 +52,15 @@ class SQLite:
     def __init__(self, settings: Database) -> None:
         self._plans: list[Mapping[str, Any]] | None = None
         self._claims: list[BaseFileLock] = []
-        self._path = path = Path(settings.path or "")
+        self._path = Path(settings.path or "")
+        self._open()
+
+    def reconnect(self) -> None:
+        self._connection.close()
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path
         if not path.is_file():
             raise RefusedError(
                 [
@@ -61,7 +74,12 @@ class SQLite:
             )
         try:
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                # one thread at a time uses a connection, not always the same
+                check_same_thread=False,
             )
             self._connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
             # text that is no UTF-8 must not end the whole scan
@@ -81,6 +99,13 @@ class SQLite:
         for lock in self._claims:
             lock.release()
         self._connection.close()
+
+    def is_read_only(self) -> bool:
+        return not os.access(self._path, os.W_OK)
+
+    @property
+    def most_bytes(self) -> int:
+        return MOST_BYTES
 
     def describe(self, table: str, column: str) -> TableFacts:
         kinds = self._run("SELECT type FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')", (table,))
@@ -183,6 +208,13 @@ class SQLite:
                 [(change.new, *change.key, change.old) for change in changes],
             )
         return cursor.rowcount
+
+    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        now = self.lock(facts, changes)
+        return all(now.get(change.key) == (change.old if side == "old" else change.new) for change in changes)
+
+    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], _heads: Heads) -> int:
+        return self.update(facts, changes)
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         try:

@@ -17,6 +17,11 @@ from rehome.settings import Database
 ENGINES = ("mariadb", "postgresql", "sqlite")
 
 
+def only(*engines: str) -> pytest.MarkDecorator:
+    """For what only these engines have."""
+    return pytest.mark.parametrize("bench", engines, indirect=True)
+
+
 class Bench:
     """One engine with an administrator's connection, and Rehome's connections on demand."""
 
@@ -60,6 +65,16 @@ class Bench:
         with self._connect_as("migrate") as connection:
             connection.cursor().execute(statement)
             connection.commit()
+
+    def another_admin(self) -> Any:
+        """A connection for an application that writes beside Rehome."""
+        return self._connect_as("admin")
+
+    def table_emptied(self) -> None:
+        """Have no row, and no journal of this test's."""
+        self.execute("DELETE FROM T ")
+        journal = "rehome_journal" if self.engine == "sqlite" else "rehome.journal"
+        self.rehome_execute(f"DELETE FROM {journal}")
 
     def create(
         self, key: str = "id BIGINT NOT NULL PRIMARY KEY", column: str = "path VARCHAR(255)", more: str = ""

@@ -366,8 +366,8 @@ class MySQLInspector:
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
             self._plan("page", facts, lambda: self._database.page(facts, page[0].key, 1_000)),
-            self._plan("lock", facts, lambda: self._database.lock(facts, changes)),
-            self._plan("update", facts, lambda: self._database.update(facts, changes)),
+            self._plan("lock", facts, lambda: self._database.holds(facts, changes, "old")),
+            self._plan("update", facts, lambda: self._database.swap_heads(facts, changes, ("", ""))),
         ]
 
     def _plan(self, name: str, facts: TableFacts, send: Callable[[], object]) -> StatementPlan:

@@ -367,8 +367,8 @@ class PostgreSQLInspector:
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
             self._plan("page", lambda: self._database.page(facts, page[0].key, 1_000)),
-            self._plan("lock", lambda: self._database.lock(facts, changes)),
-            self._plan("update", lambda: self._database.update(facts, changes)),
+            self._plan("lock", lambda: self._database.holds(facts, changes, "old")),
+            self._plan("update", lambda: self._database.swap_heads(facts, changes, ("", ""))),
         ]
 
     def _plan(self, name: str, send: Callable[[], object]) -> StatementPlan:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+from rehome.db.crew import Crew
+from rehome.db.dialect import Change, DatabaseError, Dialect
+from rehome.db.rewrite import ChunkOutcome
+
+CHUNKS = [[Change((number,), "a", "b")] for number in range(40)]
+
+
+def hands(number: int) -> list[Dialect]:
+    return [cast(Dialect, object()) for _ in range(number)]
+
+
+def nothing() -> None:
+    pass
+
+
+def test_every_chunk_is_done_once_and_no_connection_has_two_at_a_time() -> None:
+    busy: set[int] = set()
+    together: list[int] = []
+    lock = threading.Lock()
+
+    def work(connection: Dialect, chunk: Sequence[Change], outcome: ChunkOutcome) -> None:
+        with lock:
+            assert id(connection) not in busy
+            busy.add(id(connection))
+            together.append(len(busy))
+        outcome.rewritten = len(chunk)
+        with lock:
+            busy.discard(id(connection))
+
+    noted: list[int] = []
+    Crew(hands(3), work, nothing).run(CHUNKS, lambda chunk, _outcome: noted.append(int(chunk[0].key[0])))
+    assert sorted(noted) == list(range(40))
+    assert max(together) <= 3
+
+
+def test_two_connections_work_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def work(_connection: Dialect, _chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        both.wait()
+
+    Crew(hands(2), work, nothing).run(CHUNKS[:4], lambda _chunk, _outcome: None)
+
+
+def test_repeated_conflicts_take_connections_away_but_for_the_last() -> None:
+    def work(_connection: Dialect, _chunk: Sequence[Change], outcome: ChunkOutcome) -> None:
+        outcome.conflicts = 1
+
+    crew = Crew(hands(3), work, nothing)
+    crew.run(CHUNKS, lambda _chunk, _outcome: None)
+    assert crew.hands == 1
+
+
+def test_after_a_failure_nothing_more_is_begun_and_what_was_done_is_noted() -> None:
+    begun: list[int] = []
+
+    def work(_connection: Dialect, chunk: Sequence[Change], outcome: ChunkOutcome) -> None:
+        begun.append(int(chunk[0].key[0]))
+        if begun[-1] == 3:
+            raise DatabaseError("gone")
+        outcome.rewritten = 1
+
+    noted: list[ChunkOutcome] = []
+    with pytest.raises(DatabaseError, match="gone"):
+        Crew(hands(1), work, nothing).run(CHUNKS, lambda _chunk, outcome: noted.append(outcome))
+    assert begun == [0, 1, 2, 3]
+    assert sum(outcome.rewritten for outcome in noted) == 3
+    assert len(noted) == 4
