@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from .catalog import Catalog
 from .db.connect import connect
 from .db.crew import Crew
 from .db.dialect import Change, Dialect, TableFacts
-from .db.journal import JournalTarget
+from .db.journal import JournalTarget, pack
 from .db.recovery import Surroundings
 from .db.rewrite import ChunkOutcome, rewrite_chunk
 from .db.servo import Servo
@@ -104,6 +105,13 @@ def rewrite_planned(
             _Rewriting(settings, reference, catalog, progress, counts, reader, writers, stopping).run()
 
 
+class _Chunk(NamedTuple):
+    """Changes of a chunk, and what the journal will say of them."""
+
+    changes: list[Change]
+    packed: bytes
+
+
 class _Rewriting:
     """The rewrite of one reference."""
 
@@ -149,17 +157,18 @@ class _Rewriting:
         self._crew.run(self._chunks(rows), self._note)
         return self._done
 
-    def _chunks(self, rows: Iterator[Change]) -> Iterator[list[Change]]:
-        while not self._stopping() and (chunk := list(islice(rows, self._servo.rows))):
-            yield chunk
+    def _chunks(self, rows: Iterator[Change]) -> Iterator[_Chunk]:
+        while not self._stopping() and (changes := list(islice(rows, self._servo.rows))):
+            # here and not in the transaction, while the server is busy with the chunk before
+            yield _Chunk(changes, pack(changes))
 
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._asked):
             keys = json.loads(f"[{','.join(key for key, _ in batch)}]")
-            for key, (_, value) in zip(keys, batch, strict=True):
-                new = self._values.to_target(value)
-                if new is not None:
-                    yield Change(tuple(key), value, new)
+            olds = [value for _, value in batch]
+            news = map(self._values.to_target, olds)
+            # what the plan calls old has a new value
+            yield from (Change(tuple(key), old, new) for key, old, new in zip(keys, olds, news, strict=True) if new)
 
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""
@@ -176,13 +185,13 @@ class _Rewriting:
                 if value is not None and new is not None and not self._facts.overflows(new):
                     yield Change(key, value, new)
 
-    def _work(self, database: Dialect, changes: Sequence[Change], outcome: ChunkOutcome) -> None:
-        rewrite_chunk(database, self._facts, changes, self._target, outcome, self._around)
+    def _work(self, database: Dialect, chunk: _Chunk, outcome: ChunkOutcome) -> None:
+        rewrite_chunk(database, self._facts, chunk.changes, self._target, outcome, self._around, chunk.packed)
 
-    def _note(self, changes: Sequence[Change], outcome: ChunkOutcome) -> None:
+    def _note(self, chunk: _Chunk, outcome: ChunkOutcome) -> None:
         self._counts.add(outcome)
         _note_leftovers(self._catalog, self._reference, outcome)
-        self._done += len(changes)
+        self._done += len(chunk.changes)
         self._progress.at(self._done, changed_by_app=self._counts.changed_by_app, refused=self._counts.refused)
 
     def _tell(self, why: str | None) -> None:

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
+from typing import Generic, TypeVar
 
-from .dialect import Change, DatabaseError, Dialect
+from .dialect import DatabaseError, Dialect
 from .rewrite import ChunkOutcome
 
 LOOK_EVERY_S = 0.5
@@ -15,17 +16,22 @@ CONFLICTS = 3
 WITHIN_CHUNKS = 10
 """So many deadlocks and time-outs in so many chunks mean that the connections are in each other's way."""
 
-Work = Callable[[Dialect, Sequence[Change], ChunkOutcome], None]
+Chunk = TypeVar("Chunk")
 
 
-class Crew:
+class Crew(Generic[Chunk]):
     """Works through chunks, one at a time on each connection, and on fewer of them where they meet conflicts.
 
     work: does a chunk on a connection, in a thread of its own
     look: called every now and then by the thread that runs the crew
     """
 
-    def __init__(self, connections: Sequence[Dialect], work: Work, look: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connections: Sequence[Dialect],
+        work: Callable[[Dialect, Chunk, ChunkOutcome], None],
+        look: Callable[[], None],
+    ) -> None:
         self._work = work
         self._look = look
         self._free: SimpleQueue[Dialect] = SimpleQueue()
@@ -35,13 +41,13 @@ class Crew:
         self._most = len(connections)
         self._conflicts: deque[int] = deque(maxlen=WITHIN_CHUNKS)
 
-    def run(self, chunks: Iterable[Sequence[Change]], note: Callable[[Sequence[Change], ChunkOutcome], None]) -> None:
+    def run(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
         """Do every chunk, and `note` each in the caller's thread. The next one is made while others are at work.
 
         After a failure no more is begun; what is under way is finished and noted. Raises the first DatabaseError.
         """
         failures: list[DatabaseError] = []
-        running: dict[Future[tuple[ChunkOutcome, DatabaseError | None]], Sequence[Change]] = {}
+        running: dict[Future[tuple[ChunkOutcome, DatabaseError | None]], Chunk] = {}
 
         def settle(at_most: int) -> None:
             while len(running) > at_most:
@@ -65,7 +71,7 @@ class Crew:
         if failures:
             raise failures[0]
 
-    def _one(self, chunk: Sequence[Change]) -> tuple[ChunkOutcome, DatabaseError | None]:
+    def _one(self, chunk: Chunk) -> tuple[ChunkOutcome, DatabaseError | None]:
         outcome = ChunkOutcome()
         connection = self._free.get()
         try:

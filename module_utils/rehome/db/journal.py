@@ -135,9 +135,15 @@ def _sums(part: dict[str, Sequence[int | str]]) -> Iterable[int | str]:
     return part["values"] if "values" in part else itertools.accumulate(int(step) for step in part["steps"])
 
 
-def entry(chunk: str, target: JournalTarget, reference: str, changes: Sequence[Change]) -> JournalEntry:
-    """The record of one chunk, of at least one change. `chunk`: 32 hexadecimal digits that no other chunk has."""
-    packed = pack(changes)
+def entry(
+    chunk: str, target: JournalTarget, reference: str, changes: Sequence[Change], packed: bytes | None = None
+) -> JournalEntry:
+    """The record of one chunk, of at least one change.
+
+    chunk: 32 hexadecimal digits that no other chunk has
+    packed: what `pack` makes of `changes`, if that is known
+    """
+    packed = packed or pack(changes)
     return JournalEntry(
         chunk=chunk,
         migration=target.migration,

@@ -414,7 +414,12 @@ def _from_text(part: KeyColumn, given: str) -> str:
 
 def _key_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[object]:
     """The parameters of `_among`, and the first of `_as_table`: one array per key column."""
-    return [[change.key[i] for change in changes] for i in range(len(facts.key))]
+    return [_array(part, [change.key[i] for change in changes]) for i, part in enumerate(facts.key)]
+
+
+def _array(part: KeyColumn, values: Sequence[int | str]) -> object:
+    # numbers as the text of an array: the driver would convert them one by one
+    return f"{{{','.join(map(str, values))}}}" if part.family == "integer" else values
 
 
 def _among(facts: TableFacts) -> str:

@@ -70,6 +70,7 @@ def rewrite_chunk(
     target: journal.JournalTarget,
     outcome: ChunkOutcome,
     around: Surroundings | None = None,
+    packed: bytes | None = None,
 ) -> None:
     """Rewrite the rows that still hold what the plan saw, byte for byte, and journal them in the same transaction.
 
@@ -77,10 +78,12 @@ def rewrite_chunk(
     tried again with full jitter, then in halves; a row that the server refuses is found by halving. A lost connection
     is opened anew, and the journal tells whether the chunk had been committed; a server that takes no writes is waited
     for. Raises DatabaseError for the rest; what it was about is rolled back then.
+
+    packed: what `journal.pack` makes of `changes`, where that was made while the server was at work
     """
     around = around or Surroundings()
     fits = len(changes) == 1 or _bytes_at_most(changes) <= database.most_bytes
-    if fits and _Chunk(database, facts, changes, target, outcome, around).is_dealt_with():
+    if fits and _Chunk(database, facts, changes, target, outcome, around, packed).is_dealt_with():
         return
     half = len(changes) // 2
     for part in (changes[:half], changes[half:]):
@@ -102,6 +105,7 @@ class _Chunk:
     target: journal.JournalTarget
     outcome: ChunkOutcome
     around: Surroundings
+    packed: bytes | None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     unsure: bool = False
     account: ChunkOutcome = field(default_factory=ChunkOutcome)
@@ -146,7 +150,8 @@ class _Chunk:
             self.account = others
             if fit:
                 _write(self.database, self.facts, fit)
-                entry = journal.entry(self.id, self.target, f"{self.facts.table}.{self.facts.column}", fit)
+                packed = self.packed if len(fit) == len(self.changes) else None
+                entry = journal.entry(self.id, self.target, f"{self.facts.table}.{self.facts.column}", fit, packed)
                 self.database.append_journal(self.target.schema, entry)
                 self.account.rewritten = len(fit)
         if self.around.servo:
