@@ -61,10 +61,13 @@ def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
 
 def progress_line(facts: dict[str, Any], now: float | None = None) -> str:
     """How far a stage is, on one line for people and for grep, from what the module wrote (`Progress`)."""
-    done, total = facts["done"], facts["total"]
+    done, total, now = facts["done"], facts["total"], now or time.time()
+    waiting = facts.get("waiting")
+    told = [_waiting(waiting, now)] if waiting else []
     if not done:
-        return f"  {facts['stage']}"
-    rate = done / max((now or time.time()) - facts["began"], 0.001)
+        return "  ".join([f"  {facts['stage']}", *told])
+    paused = facts.get("paused_s", 0.0) + (now - waiting["since"] if waiting else 0.0)
+    rate = done / max(now - facts["began"] - paused, 0.001)
     parts = [
         f"  {facts['stage']}",
         f"{done:,}/{total:,} {done / total:.1%}" if total else f"{done:,}",
@@ -73,4 +76,10 @@ def progress_line(facts: dict[str, Any], now: float | None = None) -> str:
     parts += [f"{name}={count:,}" for name, count in facts.get("counts", {}).items()]
     if total:
         parts.append(f"eta {datetime.timedelta(seconds=round((total - done) / rate))}")
-    return "  ".join(parts)
+    return "  ".join(parts + told)
+
+
+def _waiting(facts: dict[str, Any], now: float) -> str:
+    since = datetime.datetime.fromtimestamp(facts["since"], datetime.UTC)
+    for_s = datetime.timedelta(seconds=round(now - facts["since"]))
+    return f"waiting since {since:%H:%M:%S} UTC ({for_s}): {facts['why']}"

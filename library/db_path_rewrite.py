@@ -52,8 +52,9 @@ def work(stage: Stage) -> dict[str, object]:
             with stage.held(), stage.stoppable() as stopping:
                 rewrite_planned(stage.settings, catalog, stage.progress, done, stopping)
         finally:
-            counts = grown(stage.summary().facts, done.counts())
-            lists = stage.report(catalog, OUTCOME_LISTS, **counts)
+            before = stage.summary().facts
+            waited = done.waited(before["throttled_s"])
+            lists = stage.report(catalog, OUTCOME_LISTS, **grown(before, done.counts()), throttled_s=waited)
     return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 

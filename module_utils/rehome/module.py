@@ -90,6 +90,29 @@ _REFERENCES = {
     "options": {"table": _text(), "column": _text(), "form": {"type": "raw", "default": "key"}},
 }
 
+_THROTTLE = {
+    "type": "dict",
+    "apply_defaults": True,
+    "options": {
+        "max_lag_s": {"type": "float"},
+        "replicas": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"host": _text(), "port": {"type": "int"}},
+        },
+        "max_running": {"type": "int"},
+        "max_dead_ratio": {"type": "float"},
+        "vacuum": {"type": "bool", "default": True},
+        "pause_file": {"type": "path"},
+        "window": _text(),
+        "query": _text(),
+        "query_limit": {"type": "float", "default": 0.0},
+        "nice": {"type": "float", "default": 0.0},
+        "max_wait_s": {"type": "float"},
+    },
+}
+
 ARGUMENT_SPEC: dict[str, Any] = {
     "settings": {
         "type": "dict",
@@ -126,6 +149,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             },
             "verify_sample": {"type": "int", "default": 0},
             "only_keys": {"type": "path", "no_log": False},  # keys of objects
+            "throttle": _THROTTLE,
             "limit": {"type": "int"},
             "approved_plan": _text(),
             "quiet_objects": {"type": "int", "default": 0},

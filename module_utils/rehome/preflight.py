@@ -24,6 +24,7 @@ from .db.dialect import (
 from .db.inspection.column import Column, inspect_column
 from .db.inspection.facts import Inspector
 from .db.inspection.open import inspector
+from .db.throttling import check_throttle
 from .errors import Finding, RefusedError
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine
@@ -71,6 +72,8 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
             if not dry_run and not refusals(checks):
                 created = _make_journal(database, ask, settings)
                 checks += _journal_write(database, ask, settings)
+        if not refusals(checks):
+            checks += _throttle(settings)
     except RefusedError as refusal:
         checks += [stop("database", "access", finding) for finding in refusal.findings]
     if not dry_run and not refusals(checks):
@@ -142,6 +145,12 @@ def _describe(database: Dialect, ask: Inspector, reference: Reference, setting: 
         return Finding(setting, reference.name, str(error), way_out)
     except DatabaseError as error:
         return Finding(setting, reference.name, str(error), ask.hidden(table, column))
+
+
+def _throttle(settings: Settings) -> list[Check]:
+    refused, notes = check_throttle(settings)
+    checks = [stop("database", "throttle", finding) for finding in refused]
+    return checks + [Check("database", "throttle", "warn", note) for note in notes]
 
 
 def _check_places(settings: Settings) -> list[Finding]:

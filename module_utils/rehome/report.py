@@ -166,6 +166,7 @@ class Summary:
             "passes": [],
             "copy_method": None,
             "failures": {},
+            "throttled_s": {},
             "plan_sha256": "",
             "lists": {},
             "complete": False,
@@ -213,6 +214,7 @@ class Summary:
             *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
             f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
             *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
+            *([f"waited   {_waits(f['throttled_s'])}"] if f["throttled_s"] else []),
             *_later_passes(f["passes"]),
             f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
         ]
@@ -254,6 +256,10 @@ def plan_lines(counts: Mapping[str, int]) -> list[str]:
         f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
         *_others(counts, "rows", _OTHER_ROWS),
     ]
+
+
+def _waits(throttled_s: Mapping[str, float]) -> str:
+    return ", ".join(f"{held:,.1f} s for {name.replace('_', ' ')}" for name, held in throttled_s.items())
 
 
 def _others(facts: Mapping[str, Any], kind: str, names: tuple[str, ...]) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from .db.journal import JournalTarget, pack
 from .db.recovery import Surroundings
 from .db.rewrite import ChunkOutcome, rewrite_chunk
 from .db.servo import Servo
+from .db.throttle import Throttle
+from .db.throttling import throttle
 from .db.walk import walk
 from .progress import Progress
 from .settings import Reference, Settings
@@ -62,11 +64,15 @@ MOST_LOOKS = 3
 
 @dataclass(slots=True)
 class RewriteCounts:
-    """What became of the queue's rows; the classes are those of `ChunkOutcome`."""
+    """What became of the queue's rows; the classes are those of `ChunkOutcome`.
+
+    throttled_s: for how long the throttle held the work, by its reasons
+    """
 
     rewritten: int = 0
     changed_by_app: int = 0
     refused: int = 0
+    throttled_s: dict[str, float] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
@@ -75,6 +81,11 @@ class RewriteCounts:
             "rows_changed_by_app": self.changed_by_app,
             "rows_refused": self.refused,
         }
+
+    def waited(self, before: Mapping[str, float]) -> dict[str, float]:
+        """For how many seconds the throttle held this work and that before it, by its reasons."""
+        both = {name: before.get(name, 0.0) + self.throttled_s.get(name, 0.0) for name in [*before, *self.throttled_s]}
+        return {name: round(held, 1) for name, held in both.items() if held >= 0.1}
 
     def add(self, outcome: ChunkOutcome) -> None:
         self.rewritten += outcome.rewritten
@@ -101,8 +112,10 @@ def rewrite_planned(
         # SQLite has one writer at a time
         hands = 1 if settings.database.engine == "sqlite" else settings.connections
         reader, *writers = [stack.enter_context(connect(settings.database)) for _ in range(1 + hands)]
+        throttled = stack.enter_context(throttle(settings, progress))
+        counts.throttled_s = throttled.held_s
         for reference in settings.references:
-            _Rewriting(settings, reference, catalog, progress, counts, reader, writers, stopping).run()
+            _Rewriting(settings, reference, catalog, progress, counts, reader, writers, throttled, stopping).run()
 
 
 class _Chunk(NamedTuple):
@@ -124,8 +137,10 @@ class _Rewriting:
         counts: RewriteCounts,
         reader: Dialect,
         writers: Sequence[Dialect],
+        throttled: Throttle,
         stopping: Callable[[], bool],
     ) -> None:
+        self._throttled = throttled
         self._reference = reference
         self._values = settings.value_map(reference)
         self._catalog = catalog
@@ -186,7 +201,12 @@ class _Rewriting:
                     yield Change(key, value, new)
 
     def _work(self, database: Dialect, chunk: _Chunk, outcome: ChunkOutcome) -> None:
+        self._throttled.wait(self._stopping, self._facts.table, database.keep_alive)
+        if self._stopping():
+            return
+        began = time.monotonic()
         rewrite_chunk(database, self._facts, chunk.changes, self._target, outcome, self._around, chunk.packed)
+        self._throttled.rest(time.monotonic() - began, self._facts.table, outcome.rewritten)
 
     def _note(self, chunk: _Chunk, outcome: ChunkOutcome) -> None:
         self._counts.add(outcome)
@@ -195,7 +215,9 @@ class _Rewriting:
         self._progress.at(self._done, changed_by_app=self._counts.changed_by_app, refused=self._counts.refused)
 
     def _tell(self, why: str | None) -> None:
-        self._waiting = (why, time.monotonic()) if why else None
+        waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
+        if waited and not why:
+            self._progress.go_on(time.monotonic() - waited[1])
 
     def _look(self) -> None:
         """Show what the crew waits for, if it does."""
@@ -203,8 +225,6 @@ class _Rewriting:
         if waiting:
             why, since = waiting
             self._progress.hold(why, time.monotonic() - since)
-        else:
-            self._progress.go_on(0.0)
 
 
 def rewritten_facts(facts: TableFacts, settings: Settings) -> TableFacts:

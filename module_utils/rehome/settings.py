@@ -17,6 +17,7 @@ from typing import Any, Literal
 from .database_url import parse_database_url
 from .errors import Finding, RefusedError
 from .keymap import KeyMap, ValueMap
+from .throttle_settings import ThrottleSettings, read_throttle
 
 OnConflict = Literal["fail", "skip", "overwrite"]
 OnDangling = Literal["fail", "keep", "rewrite"]
@@ -168,6 +169,7 @@ class Settings:
     restore: Restore | None
     verify_sample: int
     only_keys: frozenset[str] | None
+    throttle: ThrottleSettings
     limit: int | None
     approved_plan: str | None
     quiet_objects: int
@@ -242,6 +244,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         restore=_restore(given.get("restore") or {}, findings),
         verify_sample=_at_least(0, "rehome_verify_sample", given.get("verify_sample") or 0, findings),
         only_keys=_only_keys(given.get("only_keys"), source.prefix, findings),
+        throttle=read_throttle(given.get("throttle") or {}, Path(given["state_dir"]), findings),
         limit=_limit(given.get("limit"), findings),
         approved_plan=_approved_plan(given.get("approved_plan") or None, findings),
         quiet_objects=_at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),

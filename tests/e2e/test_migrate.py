@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from sandbox.seed import manifest
-from tests.e2e.conftest import World, kill_when
+from tests.e2e.conftest import PLAY_TIMEOUT_S, World, kill_when
 
 pytestmark = pytest.mark.e2e
 
@@ -185,6 +185,23 @@ def test_a_second_run_at_the_same_time_is_refused_and_told_who_holds_it(world: W
     assert f"another run holds it: process {first.pid} of " in second.message
     output, _ = first.communicate(timeout=240)
     assert first.returncode == 0, output
+
+
+def test_a_paused_run_says_why_it_waits_and_goes_on_when_the_pause_file_is_gone(world: World) -> None:
+    world.seed(20)
+    pause = world.folder / "pause"
+    pause.touch()
+    run = world.start(rehome_throttle={"pause_file": str(pause)})
+    assert run.stdout is not None
+    told = next(line for line in run.stdout if "waiting since" in line)
+    assert f"the pause file {pause} exists" in told
+    assert all(path.startswith("image/") for _, path in world.rows())
+    pause.unlink()
+    output, _ = run.communicate(timeout=PLAY_TIMEOUT_S)
+    assert run.returncode == 0, output
+    assert "for pause file" in output
+    assert world.summary["throttled_s"]["pause_file"] > 1
+    assert world.rows() == list(manifest.rows(20, with_oddities=False, after_migration=True))
 
 
 def test_a_row_that_the_application_changes_meanwhile_is_left_alone(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rehome.copying import CopyCounts, copy_planned
 from rehome.db.dialect import TableFacts
 from rehome.plan import make_plan
 from rehome.progress import Progress
-from rehome.rewriting import rewritten_facts
+from rehome.rewriting import RewriteCounts, rewrite_planned, rewritten_facts
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -261,3 +262,32 @@ def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool)
     facts = TableFacts("avatars", "path", (), keep_columns=("updated_at",))
     settings = migration.settings(touch_updated_at=touched)
     assert rewritten_facts(facts, settings).keep_columns == (() if touched else ("updated_at",))
+
+
+def test_a_pause_file_holds_the_rewrite_until_it_is_gone_and_is_told(migration: Migration, tmp_path: Path) -> None:
+    pause = tmp_path / "halt"
+    settings = migration.settings(throttle={"pause_file": str(pause)})
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    pause.touch()
+    held: list[list[str]] = []
+    threading.Timer(1.5, lambda: (held.append(migration.paths()), pause.unlink())).start()
+    counts = migration.rewrite(settings)
+    assert held == [["image/avatar-1.png"]]
+    assert counts.rewritten == 1
+    assert counts.waited({}).keys() == {"pause_file"}
+    assert counts.waited({"pause_file": 100.0, "nice": 5.0})["pause_file"] > 100
+
+
+def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration, tmp_path: Path) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    (tmp_path / "pause").touch()
+    counts, asked = RewriteCounts(), threading.Event()
+    threading.Timer(0.5, asked.set).start()
+    rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
+    assert counts.rewritten == 0
+    assert migration.paths() == ["image/avatar-1.png"]

@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from .dialect import DatabaseError, Dialect
+from ..errors import RehomeError
+from .dialect import Dialect
 from .rewrite import ChunkOutcome
 
 LOOK_EVERY_S = 0.5
@@ -44,10 +45,10 @@ class Crew(Generic[Chunk]):
     def run(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
         """Do every chunk, and `note` each in the caller's thread. The next one is made while others are at work.
 
-        After a failure no more is begun; what is under way is finished and noted. Raises the first DatabaseError.
+        After a failure no more is begun; what is under way is finished and noted. Raises the first RehomeError.
         """
-        failures: list[DatabaseError] = []
-        running: dict[Future[tuple[ChunkOutcome, DatabaseError | None]], Chunk] = {}
+        failures: list[RehomeError] = []
+        running: dict[Future[tuple[ChunkOutcome, RehomeError | None]], Chunk] = {}
 
         def settle(at_most: int) -> None:
             while len(running) > at_most:
@@ -71,12 +72,12 @@ class Crew(Generic[Chunk]):
         if failures:
             raise failures[0]
 
-    def _one(self, chunk: Chunk) -> tuple[ChunkOutcome, DatabaseError | None]:
+    def _one(self, chunk: Chunk) -> tuple[ChunkOutcome, RehomeError | None]:
         outcome = ChunkOutcome()
         connection = self._free.get()
         try:
             self._work(connection, chunk, outcome)
-        except DatabaseError as error:
+        except RehomeError as error:
             return outcome, error
         finally:
             self._free.put(connection)

@@ -171,6 +171,12 @@ class Dialect(Protocol):
     def close(self) -> None:
         """Let go of the connection."""
 
+    def keep_alive(self) -> None:
+        """Use the connection outside a transaction, so that nobody takes it for idle.
+
+        It is opened anew where it was lost; where that fails too, the next statement tells.
+        """
+
     def describe(self, table: str, column: str) -> TableFacts:
         """Read the facts of a referencing column.
 

@@ -56,6 +56,8 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["binary", "varbinary"], "binary"),
 }
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
+PATIENCE_S: Final = 300
+"""How long a server that is silent in the midst of a statement is waited for."""
 SESSION: Final = (
     # Strict, or an overlong value is cut with a warning; nothing else, so that old zero dates stay as they are.
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
@@ -89,8 +91,9 @@ def quoted(name: str) -> str:
 class MySQL:
     """See `dialect.Dialect`."""
 
-    def __init__(self, settings: Database) -> None:
+    def __init__(self, settings: Database, patience_s: int = PATIENCE_S) -> None:
         self._settings = settings
+        self._patience_s = patience_s
         self._plans: list[Mapping[str, Any]] | None = None
         self._most_bytes = 0
         self._connection = self._open()
@@ -122,6 +125,19 @@ class MySQL:
     def close(self) -> None:
         if self._connection.open:
             self._connection.close()
+
+    def keep_alive(self) -> None:
+        try:
+            self._run("SELECT 1")
+        except DatabaseError:
+            with suppress(RefusedError, DatabaseError):
+                self.reconnect()
+
+    def named_rows(self, statement: str) -> list[dict[str, Any]]:
+        """Run one statement; each row by the names of its columns."""
+        with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
+            self._execute(cursor, statement, ())
+            return list(cursor.fetchall())
 
     def describe(self, table: str, column: str) -> TableFacts:
         found = self._run(
@@ -394,8 +410,8 @@ class MySQL:
                 client_flag=CLIENT.FOUND_ROWS,
                 autocommit=True,
                 connect_timeout=10,
-                read_timeout=300,
-                write_timeout=300,
+                read_timeout=self._patience_s,
+                write_timeout=self._patience_s,
                 ssl=_tls_context(settings),
                 program_name="rehome",
             )

@@ -97,6 +97,13 @@ class PostgreSQL:
     def close(self) -> None:
         self._connection.close()
 
+    def keep_alive(self) -> None:
+        try:
+            self._run("SELECT 1")
+        except DatabaseError:
+            with suppress(RefusedError, DatabaseError):
+                self.reconnect()
+
     def describe(self, table: str, column: str) -> TableFacts:
         found = self._run(
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)",

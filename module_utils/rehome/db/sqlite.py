@@ -100,6 +100,9 @@ class SQLite:
             lock.release()
         self._connection.close()
 
+    def keep_alive(self) -> None:
+        """A file does not go away."""
+
     def is_read_only(self) -> bool:
         return not os.access(self._path, os.W_OK)
 

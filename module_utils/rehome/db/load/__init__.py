@@ -1,0 +1,1 @@
+"""What the throttle asks the servers about their load."""

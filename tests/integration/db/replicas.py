@@ -1,0 +1,94 @@
+"""Real replicas for the tests: a PostgreSQL standby and a MariaDB replica, private and short-lived."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sandbox.files import write_private
+from sandbox.mariadb import MariaDB
+from sandbox.postgresql import PostgreSQL, _service_account
+from sandbox.server import Login
+
+
+class Standby(PostgreSQL):
+    """A streaming standby of another private server, made by pg_basebackup."""
+
+    def __init__(self, folder: Path, primary: PostgreSQL) -> None:
+        super().__init__(folder)
+        self._primary = primary
+
+    def new_logins(self) -> dict[str, Login]:
+        return dict(self._primary.state.logins)
+
+    def prepare(self) -> None:
+        data = self.folder / "data"
+        data.mkdir(mode=0o700)
+        passwords = self.folder / "pgpass"
+        login = self._primary.state.logins[self.superuser]
+        write_private(passwords, f"*:*:*:{login.name}:{login.secret}\n")
+        if os.geteuid() == 0:
+            account = _service_account()
+            for path in (data, passwords):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        port = self._primary.state.ports["sql"]
+        where = f"host=127.0.0.1 port={port} user={login.name} passfile={passwords}"
+        self.run_tool(
+            [
+                self._tool(),
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+                "--write-recovery-conf",
+                f"--pgdata={data}",
+                f"--dbname={where}",
+            ],
+            self.folder,
+        )
+
+    def _tool(self) -> str:
+        return str(Path(self.program("postgres")).with_name("pg_basebackup"))
+
+    def populate(self) -> None:
+        """All comes from the primary."""
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with self._connect(self.superuser, "app", autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+class Primary(MariaDB):
+    """A MariaDB that writes a binary log."""
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--log-bin=binlog", "--server-id=1", "--binlog-format=ROW"]
+
+
+class Replica(MariaDB):
+    """A MariaDB that follows a `Primary` from its beginning; its users are its own."""
+
+    def __init__(self, folder: Path, primary: Primary) -> None:
+        super().__init__(folder)
+        self._primary = primary
+
+    def new_logins(self) -> dict[str, Login]:
+        return dict(self._primary.state.logins)
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--server-id=2"]
+
+    def populate(self) -> None:
+        port, login = self._primary.state.ports["sql"], self._primary.state.logins["admin"]
+        self.ask(
+            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='{login.name}',"
+            f" MASTER_PASSWORD='{login.secret}', MASTER_USE_GTID=slave_pos"
+        )
+        self.ask("START SLAVE")
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connect("admin") as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())

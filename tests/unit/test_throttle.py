@@ -1,0 +1,504 @@
+"""The throttle's signals and its waits, with a clock that only sleeping moves."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rehome.db.throttle import (
+    LEAST_DEAD,
+    DeadTuples,
+    Heap,
+    HeldTooLongError,
+    OpenWindow,
+    OwnQuery,
+    PauseFile,
+    ReplicaLag,
+    Running,
+    Signal,
+    Throttle,
+    Trail,
+    UnreadableError,
+)
+from rehome.errors import Finding
+from rehome.progress import FILE, Progress
+from rehome.throttle_settings import Window, read_throttle
+
+
+class Clock:
+    """Stands still but for sleeps; calls what is due on the way."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 1, "a request to stop must be heard within a second"
+        self.now += seconds
+        for at, action in [due for due in self.due if due[0] <= self.now]:
+            self.due.remove((at, action))
+            action()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        self.due.append((self.now + seconds, action))
+
+
+class Switch(Signal):
+    """Holds for as long as it has a reason."""
+
+    name = "switch"
+
+    def __init__(self, why: str | None = None, deliberate: bool = False) -> None:
+        self.why = why
+        type(self).deliberate = deliberate
+
+    def set(self, why: str | None) -> None:
+        self.why = why
+
+    def holds(self) -> str | None:
+        return self.why
+
+
+class Other(Switch):
+    name = "other"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    progress = Progress(tmp_path)
+    progress.stage("rewrite", 10)
+    return progress
+
+
+def told(tmp_path: Path) -> dict[str, Any]:
+    return json.loads((tmp_path / FILE).read_text())  # type: ignore[no-any-return]
+
+
+def make(clock: Clock, progress: Progress, *signals: Signal, **more: Any) -> Throttle:
+    return Throttle(signals, progress, clock=clock, sleep=clock.sleep, **more)
+
+
+# Waiting
+
+
+def test_nothing_holds_and_nothing_is_waited(clock: Clock, progress: Progress) -> None:
+    throttle = make(clock, progress, Switch())
+    throttle.wait()
+    assert clock.now == 100
+    assert throttle.held_s == {}
+
+
+def test_a_wait_ends_when_its_reason_does_and_is_counted_under_its_name(clock: Clock, progress: Progress) -> None:
+    switch = Switch("too much")
+    throttle = make(clock, progress, switch)
+    clock.after(30, lambda: switch.set(None))
+    throttle.wait()
+    assert clock.now == pytest.approx(130, abs=0.2)
+    assert throttle.held_s == {"switch": pytest.approx(30, abs=0.2)}
+
+
+def test_progress_says_why_and_since_when_and_forgets_it_afterwards(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: clock.now)
+    progress = Progress(tmp_path, clock)
+    progress.stage("rewrite", 10)
+    switch = Switch("too much")
+    seen = []
+    clock.after(20, lambda: seen.append(told(tmp_path)))
+    clock.after(30, lambda: switch.set(None))
+    make(clock, progress, switch).wait()
+    assert seen[0]["waiting"]["why"] == "too much"
+    assert seen[0]["waiting"]["since"] == pytest.approx(100, abs=0.2)
+    assert "waiting" not in told(tmp_path)
+    assert told(tmp_path)["paused_s"] == pytest.approx(30, abs=0.2)
+
+
+def test_a_stale_reason_gives_way_to_the_present_one(clock: Clock, tmp_path: Path) -> None:
+    progress = Progress(tmp_path, clock)
+    progress.stage("rewrite", 10)
+    first, second = Switch("the first"), Other()
+    seen = []
+    clock.after(10, lambda: (first.set(None), second.set("the second")))  # type: ignore[func-returns-value]
+    clock.after(15, lambda: seen.append(told(tmp_path)["waiting"]["why"]))
+    clock.after(20, lambda: second.set(None))
+    throttle = make(clock, progress, first, second)
+    throttle.wait()
+    assert seen == ["the second"]
+    assert throttle.held_s == {"switch": pytest.approx(10, abs=0.2), "other": pytest.approx(10, abs=0.2)}
+
+
+def test_a_request_to_stop_ends_a_wait_within_a_second(clock: Clock, progress: Progress) -> None:
+    asked: list[bool] = []
+    clock.after(5, lambda: asked.append(True))
+    make(clock, progress, Switch("for ever")).wait(lambda: bool(asked))
+    assert clock.now < 106
+
+
+def test_the_connection_is_kept_alive_while_waiting_and_seen_to_afterwards(clock: Clock, progress: Progress) -> None:
+    switch, pings = Switch("too much"), list[float]()
+    clock.after(35, lambda: switch.set(None))
+    make(clock, progress, switch).wait(keep_alive=lambda: pings.append(clock.now - 100))
+    assert [round(ping / 10) for ping in pings] == [1, 2, 3, 4]
+    assert pings[-1] == pytest.approx(35, abs=0.2)
+
+
+def test_an_unreadable_signal_holds_and_says_so(clock: Clock, tmp_path: Path) -> None:
+    progress = Progress(tmp_path, clock)
+    progress.stage("rewrite", 10)
+    answers: list[Any] = [UnreadableError("the lag cannot be read: access denied")]
+
+    def lag() -> Mapping[str, float]:
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]  # type: ignore[no-any-return]
+
+    seen = []
+    clock.after(5, lambda: seen.append(told(tmp_path)["waiting"]["why"]))
+    clock.after(8, lambda: answers.__setitem__(0, {"db2": 0.0}))
+    make(clock, progress, ReplicaLag(lag, 10)).wait()
+    assert seen == ["the lag cannot be read: access denied"]
+    assert clock.now == pytest.approx(108, abs=0.2)
+
+
+def test_a_wait_that_lasts_too_long_ends_the_run_with_its_reason(clock: Clock, progress: Progress) -> None:
+    with pytest.raises(HeldTooLongError, match=r"max_wait_s \(60\).*kept waiting for 60 s: too much.*run it again"):
+        make(clock, progress, Switch("too much"), max_wait_s=60).wait()
+
+
+def test_a_wait_that_the_operator_wants_may_last(clock: Clock, progress: Progress) -> None:
+    switch = Switch("the window is closed", deliberate=True)
+    clock.after(3600, lambda: switch.set(None))
+    make(clock, progress, switch, max_wait_s=60).wait()
+    assert clock.now > 3700 - 1
+
+
+def test_reasons_that_alternate_are_not_one_long_wait(clock: Clock, progress: Progress) -> None:
+    first, second = Switch("a"), Other()
+    clock.after(40, lambda: (first.set(None), second.set("b")))  # type: ignore[func-returns-value]
+    clock.after(80, lambda: second.set(None))
+    make(clock, progress, first, second, max_wait_s=60).wait()
+    assert clock.now > 179
+
+
+def test_nice_rests_for_its_share_of_the_work_and_hears_a_request_to_stop(clock: Clock, progress: Progress) -> None:
+    throttle = make(clock, progress, nice=2.0)
+    throttle.rest(0.5)
+    throttle.wait()
+    assert clock.now == pytest.approx(101)
+    assert throttle.held_s == {"nice": pytest.approx(1)}
+    throttle.rest(1000)
+    asked: list[bool] = []
+    clock.after(3, lambda: asked.append(True))
+    throttle.wait(lambda: bool(asked))
+    assert clock.now < 105
+
+
+def test_a_signal_of_one_table_does_not_hold_the_work_on_another(clock: Clock, progress: Progress) -> None:
+    switch = Switch("its table is busy")
+    switch.table = "avatars"
+    make(clock, progress, switch).wait(table="thumbs")
+    assert clock.now == 100
+
+
+def test_threads_wait_together_and_their_wait_is_counted_once(progress: Progress) -> None:
+    switch = Switch("too much")
+    throttle = Throttle([switch], progress)
+    threads = [threading.Thread(target=throttle.wait) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    assert all(thread.is_alive() for thread in threads)
+    switch.set(None)
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert 0.3 < throttle.held_s["switch"] < 4 * 0.5
+
+
+def test_rows_that_any_thread_wrote_reach_the_tables_signal(clock: Clock, progress: Progress) -> None:
+    table = Table(clock, vacuum=True)
+    throttle = make(clock, progress, table.signal)
+    throttle.wait(table="avatars")
+    throttle.rest(0.1, "thumbs", 500_000)
+    throttle.wait(table="avatars")
+    throttle.rest(0.1, "avatars", 100_000)
+    assert table.vacuum
+    clock.after(3, table.vacuum.end)
+    throttle.wait(table="avatars")
+    assert throttle.held_s == {"dead_tuples": pytest.approx(3, abs=0.3)}
+
+
+# Signals
+
+
+def test_a_pause_file_holds_while_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "pause"
+    signal = PauseFile(path)
+    assert signal.holds() is None
+    path.touch()
+    assert signal.holds() == f"the pause file {path} exists"
+    path.unlink()
+    assert signal.holds() is None
+
+
+def test_a_pause_file_that_cannot_be_looked_for_holds(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UnreadableError, match=r"cannot be looked for: Too many levels"):
+        PauseFile(loop / "pause").holds()
+
+
+def test_a_lag_within_the_limit_does_not_hold_and_one_beyond_names_the_replica() -> None:
+    lags = {"db2": 10.0, "db3": 0.0}
+    signal = ReplicaLag(lambda: lags, 10)
+    assert signal.holds() is None
+    lags["db3"] = 12.34
+    assert signal.holds() == "replica db3 is 12.3 s behind; max_lag_s is 10"
+
+
+@pytest.mark.parametrize(("at_start", "limit"), [(0, 25), (20, 25), (100, 120)])
+def test_the_default_for_running_statements_follows_what_ran_at_the_start(at_start: int, limit: int) -> None:
+    now = [at_start]
+    signal = Running(lambda: now[0], None)
+    assert signal.holds() is None
+    now[0] = limit
+    assert signal.holds() is None
+    now[0] = limit + 1
+    assert signal.holds() == (f"the server has {limit + 1} statements of others under way; max_running is {limit}")
+
+
+def test_a_limit_of_running_statements_holds_from_the_start() -> None:
+    assert Running(lambda: 4, 3).holds()
+    assert not Running(lambda: 3, 3).holds()
+
+
+def test_the_operators_query_holds_above_its_limit() -> None:
+    assert OwnQuery(lambda: 0.0, 0.0).holds() is None
+    assert OwnQuery(lambda: 1.5, 1.0).holds() == "the query answers 1.5; query_limit is 1"
+
+
+# Windows
+
+
+def window(text: str) -> Window:
+    findings: list[Finding] = []
+    settings = read_throttle({"window": text}, Path("/state"), findings)
+    assert not findings
+    assert settings.window is not None
+    return settings.window
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "hours"),
+    [
+        ("22:00-06:00", "23:00", None),
+        ("22:00-06:00", "05:59", None),
+        ("22:00-06:00", "06:00", 16),
+        ("22:00-06:00", "21:00", 1),
+        ("22:00-06:00", "22:00", None),
+        ("01:00-03:00", "00:00", 1),
+        ("01:00-03:00", "02:00", None),
+        ("01:00-03:00", "03:00", 22),
+        ("22:00-06:00 Asia/Tokyo", "13:00", None),
+        ("22:00-06:00 Asia/Tokyo", "12:00", 1),
+        ("22:00-00:00", "23:59", None),
+        ("22:00-00:00", "00:00", 22),
+    ],
+)
+def test_a_window_is_open_in_its_hours_by_its_own_zone(text: str, now: str, hours: int | None) -> None:
+    at = datetime.fromisoformat(f"2026-03-10T{now}:00+00:00")
+    assert window(text).opens_in(at) == (None if hours is None else timedelta(hours=hours))
+
+
+def test_a_window_knows_the_night_on_which_the_clock_is_changed() -> None:
+    at = datetime(2026, 3, 28, 23, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert window("06:00-07:00 Europe/Berlin").opens_in(at) == timedelta(hours=6)
+
+
+def test_a_closed_window_says_when_it_opens() -> None:
+    signal = OpenWindow(window("22:00-06:00"), lambda: datetime(2026, 1, 1, 20, 14, 30, tzinfo=UTC))
+    assert signal.holds() == "the window 22:00-06:00 is closed; it opens in 1:46 h"
+
+
+@given(st.integers(0, 1439), st.integers(0, 1439), st.datetimes(timezones=st.just(UTC)))
+def test_a_window_is_open_when_it_says_it_will_be(start: int, end: int, now: datetime) -> None:
+    if start == end:
+        return
+    text = f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}"
+    closed = window(text).opens_in(now)
+    if closed is not None and now.year < 9999:
+        assert window(text).opens_in(now + closed) is None
+        assert window(text).opens_in(now + closed - timedelta(microseconds=1)) is not None
+
+
+# Dead tuples
+
+
+class FakeVacuum:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.started = 0
+        self.running = False
+        self.ended_at = -math.inf
+        self.failure: str | None = None
+
+    def start(self) -> None:
+        self.started += 1
+        self.running = True
+
+    def end(self) -> None:
+        self.running, self.ended_at = False, self.clock()
+
+
+class Table:
+    """A table of a million rows, and what the statistics say about it."""
+
+    def __init__(self, clock: Clock, vacuum: bool, ratio: float = 0.1) -> None:
+        self.clock = clock
+        self.dead = 0
+        self.vacuumed = False
+        self.autovacuum_at: int | None = 200_050
+        self.lag_s = 0.0
+        self.vacuum = FakeVacuum(clock) if vacuum else None
+        self.signal = DeadTuples("avatars", self.heap, ratio, self.vacuum, clock)
+
+    def heap(self) -> Heap:
+        return Heap(1_000_000, self.dead, self.autovacuum_at, self.vacuumed, self.clock() - self.lag_s)
+
+
+def test_a_vacuum_of_our_own_begins_at_the_limit_by_our_own_count(clock: Clock) -> None:
+    table = Table(clock, vacuum=True)
+    assert table.vacuum
+    assert table.signal.holds() is None
+    table.signal.wrote(99_999)
+    assert table.signal.holds() is None
+    table.signal.wrote(1)
+    assert table.signal.holds() == "VACUUM makes room in avatars"
+    clock.now += 5
+    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.vacuum.started == 1
+    table.vacuum.end()
+    table.lag_s = 1
+    assert "the statistics are awaited" in (table.signal.holds() or "")
+    table.lag_s = 0
+    assert table.signal.holds() is None
+    table.signal.wrote(99_999)
+    assert table.signal.holds() is None
+
+
+def test_dead_tuples_of_the_application_count_too(clock: Clock) -> None:
+    table = Table(clock, vacuum=True)
+    assert table.signal.holds() is None
+    table.dead = 100_000
+    assert table.signal.holds()
+
+
+def test_a_vacuum_that_is_of_no_use_is_told_and_tried_again_after_a_minute(clock: Clock) -> None:
+    table = Table(clock, vacuum=True)
+    assert table.vacuum
+    table.dead = 150_000
+    assert table.signal.holds() == "VACUUM makes room in avatars"
+    table.vacuum.end()
+    assert table.signal.holds() == (
+        "avatars has 150,000 dead tuples beside 1,000,000 live ones, and VACUUM could not remove them: an old "
+        "transaction or a replication slot may need them still"
+    )
+    table.vacuum.failure = "canceled"
+    assert (table.signal.holds() or "").endswith("could not remove them: canceled")
+    clock.now += 61
+    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.vacuum.started == 2
+
+
+def test_without_the_right_to_vacuum_the_limit_is_where_autovacuum_comes(clock: Clock) -> None:
+    table = Table(clock, vacuum=False)
+    table.dead = 200_050
+    assert table.signal.holds() is None
+    table.dead = 200_051
+    assert table.signal.holds() == ("avatars has 200,051 dead tuples beside 1,000,000 live ones; autovacuum is awaited")
+    table.vacuumed = True
+    assert table.signal.holds() == "a VACUUM works on avatars"
+    table.vacuumed, table.dead = False, 0
+    assert table.signal.holds() is None
+
+
+def test_what_was_just_written_counts_before_the_statistics_have_it_but_not_twice_for_long(clock: Clock) -> None:
+    table = Table(clock, vacuum=False)
+    table.signal.wrote(200_051)
+    assert table.signal.holds()
+    clock.now += 2
+    assert table.signal.holds() is None
+
+
+def test_a_table_that_no_vacuum_will_come_to_says_what_to_do(clock: Clock) -> None:
+    table = Table(clock, vacuum=False)
+    table.autovacuum_at = None
+    table.dead = 100_000
+    assert (table.signal.holds() or "").endswith(
+        "autovacuum is off for it, and this user may not VACUUM it: do so by hand"
+    )
+
+
+def test_a_few_dead_tuples_never_hold_a_small_table(clock: Clock) -> None:
+    signal = DeadTuples("t", lambda: Heap(1000, LEAST_DEAD - 1, 250, False, clock()), 0.1, None, clock)
+    assert signal.holds() is None
+
+
+# How far a follower is behind
+
+
+def test_a_follower_is_behind_since_the_stream_passed_it() -> None:
+    trail = Trail()
+    assert trail.seconds_behind(0, 100) == 0
+    trail.note(5, 100)
+    trail.note(5, 150)
+    trail.note(8, 200)
+    assert trail.seconds_behind(8, 210) == 0
+    assert trail.seconds_behind(5, 210) == 10
+    assert trail.seconds_behind(4, 210) == 110
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "way_out"),
+    [
+        ({"window": "22-6"}, "rehome_throttle.window", "22:00-06:00 Europe/Berlin"),
+        ({"window": "22:00-06:00 Mars/Olympus"}, "names no time zone", "in UTC"),
+        ({"window": "06:00-06:00"}, "begins when it ends", "22:00-06:00"),
+        ({"nice": -1.0}, "rehome_throttle.nice (-1.0)", "Choose 0"),
+        ({"max_lag_s": math.nan}, "rehome_throttle.max_lag_s", "Choose 0"),
+        ({"replicas": [{"port": 3306}]}, "rehome_throttle.replicas[0].host", "Name the server"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(given: dict[str, Any], named: str, way_out: str) -> None:
+    findings: list[Finding] = []
+    read_throttle(given, Path("/state"), findings)
+    (finding,) = findings
+    assert named in str(finding)
+    assert way_out in str(finding)
+
+
+def test_the_pause_file_is_in_the_state_folder_unless_it_is_named() -> None:
+    assert read_throttle({}, Path("/state"), []).pause_file == Path("/state/pause")
+    assert read_throttle({"pause_file": "/run/halt"}, Path("/state"), []).pause_file == Path("/run/halt")
