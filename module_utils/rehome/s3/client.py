@@ -351,7 +351,7 @@ def _refusal(  # noqa: PLR0911 - a table of cases
         if key is not None and method not in ("PUT", "POST"):
             return None
         # CopyObject and its kin begin a 200 before they know how it ends (CopyObject, S3 API reference).
-        if b"<Error" in body[:512]:
+        if body.find(b"<Error", 0, 512) >= 0:
             return read_error(status, body)
         if "x-amz-copy-source" in headers and not body.rstrip().endswith(b"Result>"):
             return "InternalError", "the reply says 200, but its result is missing or cut short"

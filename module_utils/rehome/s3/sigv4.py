@@ -6,6 +6,7 @@ The rules: "Authenticating Requests: Using the Authorization Header", S3 API ref
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -19,9 +20,13 @@ _ORDERS_KEPT = 256
 """Sets of header names; user metadata may bring new ones with every object."""
 
 
+_needs_no_escape = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
+
+
 def encode_key(key: str) -> str:
     """A key as it stands in a request's path: each UTF-8 byte escaped unless unreserved; `/` stays."""
-    return quote(key, safe="/~")
+    # Most keys are plain, and to see that takes a fifth of the time that `quote` takes to leave them as they are.
+    return key if _needs_no_escape(key) else quote(key, safe="/~")
 
 
 def encode_query(query: Sequence[tuple[str, str]]) -> str:
@@ -53,7 +58,7 @@ class Signer:
         self._stamp = ""
         self._token: str | None = None
         self._key_of: tuple[str, str] | None = None
-        self._key = b""
+        self._mac = _Mac(b"")
         self._string_head = ""
         self._authorization_head = ""
         self._orders: dict[tuple[str, ...], tuple[list[str], str]] = {}
@@ -79,7 +84,7 @@ class Signer:
             values = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
         request = f"{method}\n{path}\n{query}\n{values}\n{listed}\n{payload_sha256}"
         to_sign = self._string_head + sha256(request.encode()).hexdigest()
-        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
+        signature = self._mac.of(to_sign.encode())
         signed["authorization"] = f"{self._authorization_head}{listed}, Signature={signature}"
         return signed
 
@@ -109,7 +114,27 @@ class Signer:
         self._authorization_head = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders="
         if self._key_of != (day, credentials.secret_key):
             self._key_of = (day, credentials.secret_key)
-            self._key = _signing_key(credentials.secret_key, day, self._region)
+            self._mac = _Mac(_signing_key(credentials.secret_key, day, self._region))
+
+
+class _Mac:
+    """HMAC-SHA256 (RFC 2104) under one key of at most 64 bytes, whose two blocks are hashed once.
+
+    `hmac.digest` has OpenSSL look up its algorithm each time, which takes longer than the hashing.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def of(self, message: bytes) -> str:
+        """The code of a message, in hexadecimal."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 def _may_need_trimming(values: str) -> bool:
