@@ -6,6 +6,7 @@ its target object and the rows that name them.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ T = TypeVar("T")
 Values = Sequence[object] | Mapping[str, object]
 
 MEMORY_LIMIT = "256MB"
+SHRUNK = "8MB"
 OPEN_PATIENCE_S = 15.0
 OPEN_EVERY_S = 0.2
 """DuckDB's lock cannot be waited for, only asked for again."""
@@ -59,6 +61,7 @@ class Catalog:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._memory_limit = MEMORY_LIMIT
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, str]) -> Catalog:
@@ -128,6 +131,18 @@ class Catalog:
         """Execute a statement that answers nothing."""
         self._connection.execute(statement, values)
 
+    def limit_memory(self, limit: str) -> None:
+        """Take no more than this from now on, such as `128MB`."""
+        self._memory_limit = limit
+        self.run(f"SET memory_limit = '{limit}'")
+
+    def shrink(self) -> None:
+        """Give back the memory of blocks that are kept only to be read again: DuckDB does so only at its limit."""
+        # refused where more is in use; what is not has been let go by then
+        with contextlib.suppress(duckdb.OutOfMemoryException):
+            self.run(f"SET memory_limit = '{SHRUNK}'")
+        self.run(f"SET memory_limit = '{self._memory_limit}'")
+
     def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
         return self._connection.execute(statement, values).fetchall()
@@ -184,13 +199,14 @@ class Filling:
 def _term(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
     """A column as an SQL term and its parameters.
 
-    Text goes over as one string that DuckDB splits: to hand over a list costs DuckDB's binding a value for each.
+    Text and whole numbers go over as one string that DuckDB splits: to hand over a list costs DuckDB's binding a
+    value for each.
     """
     first = column[0]
     if column.count(first) == len(column):
         return "?", (first,)
-    if isinstance(first, str) and None not in column:
-        text: Sequence[str] = column  # type: ignore[assignment] # a column holds values of one type
+    if isinstance(first, str | int) and None not in column:
+        text: Sequence[str] = list(map(str, column)) if isinstance(first, int) else column  # type: ignore[assignment] # a column holds values of one type
         for separator in SEPARATORS:
             joined = separator.join(text)
             if joined.count(separator) == len(text) - 1:

@@ -113,8 +113,10 @@ def copy_planned(
     if not total and not uploads_file.exists():
         return
     outcomes = Outcomes(catalog, settings)
-    # nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over
-    catalog.run("SET memory_limit = '128MB'")
+    # nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over,
+    # and a second thread would take as much memory again for each file of outcomes
+    catalog.limit_memory("128MB")
+    catalog.run("SET threads = 1")
     progress.stage("copy", total)
 
     def note(outcome: CopyOutcome) -> None:

@@ -94,6 +94,7 @@ class Outcomes:
         self._in_part += 1
         if self._in_part == PART_ROWS:
             self.close()
+            self._catalog.shrink()
             self._part += 1
             self._in_part = 0
         elif len(self._rows) >= FLUSH_ROWS:

@@ -72,3 +72,23 @@ def test_what_was_gathered_is_in_the_table_after_an_exception(catalog: Catalog) 
         filling.append(["a"], [1], [None], [True])
         raise RuntimeError
     assert things(catalog) == [("a", 1, None, True)]
+
+
+def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cached(catalog: Catalog) -> int:
+        ((size,),) = catalog.query("SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'BASE_TABLE'")
+        return int(size)
+
+    monkeypatch.setattr("rehome.catalog.SHRUNK", "4MB")
+    path = tmp_path / "catalog.duckdb"
+    with Catalog.create(path, {}) as catalog:
+        catalog.run("INSERT INTO compared SELECT sha256(i::VARCHAR), 'etag' FROM range(200_000) AS numbers(i)")
+    with Catalog.open(path) as catalog:
+        limit = catalog.query("SELECT current_setting('memory_limit')")
+        catalog.query("SELECT count(*) FROM compared WHERE rest LIKE '%0%1%2%'")
+        before = cached(catalog)
+        catalog.shrink()
+        assert cached(catalog) <= 4_000_000 < before
+        assert catalog.query("SELECT current_setting('memory_limit')") == limit
