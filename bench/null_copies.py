@@ -79,7 +79,6 @@ async def _rounds(endpoint: Endpoint, count: int, warm_up: int, rounds: int) -> 
         target = await stack.enter_async_context(Client(endpoint))
         await _copy(source, target, warm_up)
         # as `copy_planned` does
-        gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
         return [await _copy(source, target, count) for _ in range(rounds)]

@@ -153,8 +153,7 @@ async def _copy(
         counts.method = await choose_method(settings, source, target)
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         options = copy_options(settings, counts.method, capabilities)
-        # what is there by now stays: the collector need not look at it again with every thousand copies
-        gc.collect()
+        # what is there by now stays: the collector need not look at it again with every thousand copies, nor now
         gc.freeze()
         stack.callback(gc.unfreeze)
         await copy_objects(source, target, jobs, on_outcome, options, uploads)
