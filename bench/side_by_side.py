@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
 from sandbox.seed import avatars
@@ -33,6 +36,10 @@ Rehome does the job with all its safety: both buckets listed into a catalog, a p
 both ends, every result's ETag held against the listed one and recorded. s5cmd drops content type and metadata unless
 it is told to copy them, and proves nothing. rclone asks for each copy to compare its digest, unless it is told not to.
 Both ways of both are measured, and the ratio is against the faster. aws sync proves nothing.
+
+The server does its part of each copy whoever asks: it looks up the source, has a volume assigned, reads and writes the
+content, takes a lock and makes the entry, by a dozen calls between its own components, and no option of its spares
+them. Where client and server have used up the cores, no client can be faster than that part alone allows.
 
 What is marked * was run once, for information; `s3_object` copies the {few:,} objects under `{slice}` and leaves their
 names as they are."""
@@ -83,6 +90,7 @@ def measure(quick: bool) -> Section:
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name, store(Path(name), objects) as filled:
         arena = _Arena(filled, Path(name))
         arena.run(CONTENDERS[0])
+        arena.served.clear()
         costs: dict[str, list[Cost]] = {one.name: [] for one in CONTENDERS}
         for order in alternating(CONTENDERS, rounds):
             for contender in order:
@@ -107,6 +115,10 @@ def measure(quick: bool) -> Section:
         tables=(
             Table(("", "wall", "client CPU", "objects/s", "CPU per object"), tuple(rows)),
             Table(("Rehome against", "wall", "client CPU"), ratio_rows(costs)),
+            Table(
+                ("", "server CPU per copy", "least wall time that it allows, in times of s5cmd's"),
+                server_rows({name: arena.served[name] for name in costs}, costs, objects),
+            ),
             Table(("of Rehome's last run", "wall", "client CPU"), phase_rows(arena.phases, costs[OURS][-1])),
         ),
         commands=tuple(arena.commands),
@@ -129,6 +141,18 @@ def ratio_rows(costs: Mapping[str, Sequence[Cost]]) -> tuple[tuple[str, ...], ..
     """Ours over each of theirs."""
     walls, cpus = _ratios(costs)
     return tuple((name, f"{walls[name]:.2f}", f"{cpus[name]:.2f}") for name in walls)
+
+
+def server_rows(
+    served: Mapping[str, Sequence[float]], costs: Mapping[str, Sequence[Cost]], objects: int
+) -> tuple[tuple[str, ...], ...]:
+    """What each one's copies cost the server (seconds of CPU), and what a client that cost nothing could reach so."""
+    fastest = min(median(cost.wall_s for cost in costs[name]) for name in S5CMD)
+    cores = os.cpu_count() or 1
+    return tuple(
+        (name, spread([cpu / objects * 1e3 for cpu in found], 3) + " ms", f"{median(found) / cores / fastest:.2f}")
+        for name, found in served.items()
+    )
 
 
 def phase_rows(phases: Mapping[str, Mapping[str, float]], whole: Cost) -> tuple[tuple[str, ...], ...]:
@@ -171,6 +195,8 @@ class _Arena:
         self._runs = 0
         self._shown: dict[str, str] = {}
         self.phases: dict[str, dict[str, float]] = {}
+        self.served: defaultdict[str, list[float]] = defaultdict(list)
+        """Seconds of the server's CPU in each run."""
 
     @property
     def commands(self) -> list[str]:
@@ -182,7 +208,9 @@ class _Arena:
         job = Job(self._store, self._folder / str(self._runs), f"avatar-{self._runs}/")
         job.folder.mkdir()
         command = contender.command(job)
+        before = self._store.cpu_s
         cost, said = spend([str(part) for part in command.arguments], command.environment)
+        self.served[contender.name].append(self._store.cpu_s - before)
         if contender.name == OURS:
             self.phases = json.loads(said)["phases"]
         self._store.check(job.target_prefix, self._store.objects)

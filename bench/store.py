@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import uvloop
 
 from sandbox.seaweedfs import TARGET_BUCKET, S3User, SeaweedFS
@@ -29,6 +30,13 @@ class Store:
     @property
     def user(self) -> S3User:
         return self.seaweedfs.users["admin"]
+
+    @property
+    def cpu_s(self) -> float:
+        """User and system time that it has used since its start."""
+        (process,) = self.seaweedfs.processes
+        times = psutil.Process(process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def check(self, prefix: str, expected: int) -> None:
         """Raises BenchError where the target does not have what was to be copied."""
