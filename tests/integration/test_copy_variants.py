@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from rehome import catalog, sampling, scan
+from rehome.checks import refusals
 from rehome.errors import RehomeError
 from rehome.preflight import preflight
 from rehome.progress import Progress
@@ -73,30 +74,33 @@ def test_between_two_services_objects_are_streamed_and_rows_follow(from_moto: Mi
     assert migration.plan(settings).objects["present"] == 5
 
 
-def test_a_copy_inside_the_service_is_refused_between_two(from_moto: Migration) -> None:
-    with pytest.raises(Exception, match="rehome_copy_method") as refused:
-        preflight(from_moto.settings(copy_method="server_side"), dry_run=True)
-    assert "which are two services" in str(refused.value)
+def test_a_copy_inside_the_service_is_refused_between_two(from_moto: Migration, tmp_path: Path) -> None:
+    found = preflight(from_moto.settings(copy_method="server_side"), dry_run=True, progress=Progress(tmp_path))
+    (refusal,) = refusals(found.checks)
+    assert refusal.setting == "rehome_copy_method"
+    assert "which are two services" in str(refusal)
 
 
-def test_preflight_tries_the_services_and_leaves_nothing(migration: Migration) -> None:
+def test_preflight_tries_the_services_and_leaves_nothing(migration: Migration, tmp_path: Path) -> None:
     settings = migration.settings()
     migration.put("avatar-1.png")
     ends = resolve(settings.source), resolve(settings.target)
-    preflight(settings, dry_run=True)
+    preflight(settings, dry_run=True, progress=Progress(tmp_path))
     assert known_capabilities(settings, *ends) == AMAZON
-    preflight(settings, dry_run=False)
+    preflight(settings, dry_run=False, progress=Progress(tmp_path))
     found = known_capabilities(settings, *ends)
     assert found.target_condition and found.source_condition
     assert found.refused_keys
     assert migration.target_keys() == []
 
 
-def test_keys_that_the_target_does_not_take_are_unroutable_before_the_first_copy(from_moto: Migration) -> None:
+def test_keys_that_the_target_does_not_take_are_unroutable_before_the_first_copy(
+    from_moto: Migration, tmp_path: Path
+) -> None:
     migration, settings = from_moto, from_moto.settings()
     migration.put("avatar-1/../2.png")
     migration.put("avatar-3.png")
-    preflight(settings, dry_run=False)
+    preflight(settings, dry_run=False, progress=Progress(tmp_path))
     plan = migration.plan(settings)
     assert (plan.objects["to_copy"], plan.objects["unroutable"]) == (1, 1)
     assert migration.catalog.query("SELECT rest FROM objects WHERE class = 'unroutable'") == [("avatar-1/../2.png",)]
@@ -227,10 +231,14 @@ def test_a_row_never_follows_an_object_that_changed_after_the_inventory(migratio
     migration.put("avatar-3.png", b"stored after the report")
     migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-3.png", Body=b"somebody else's")
     plan = migration.plan(settings)
-    assert (plan.objects["present"], plan.objects["conflict"], plan.rows["blocked"]) == (1, 2, 2)
-    migration.copy(settings)
-    migration.rewrite(settings)
+    assert (plan.objects["present"], plan.objects["outdated"], plan.objects["conflict"]) == (1, 1, 1)
+    assert plan.rows["blocked"] == 1
+    assert migration.rewrite(settings).rewritten == 1
     assert migration.paths() == ["image/avatar-1.png", "avatar/avatar-2.png", "image/avatar-3.png"]
+    migration.copy(settings)
+    assert migration.content("avatar/avatar-1.png") == b"newer"
+    assert migration.rewrite(settings).rewritten == 1
+    assert migration.paths() == ["avatar/avatar-1.png", "avatar/avatar-2.png", "image/avatar-3.png"]
 
 
 def test_what_is_archived_is_left_out_of_the_sample(in_moto: Migration) -> None:
