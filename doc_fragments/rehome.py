@@ -7,6 +7,12 @@ from typing import Any
 
 import yaml
 
+OF_GRANTS = ("rehome_grants_", "rehome_admin_")
+"""What the names of variables begin with that `grants` alone takes."""
+
+OF_ROLES = ("principal", "credentials", "hooks")
+"""What the roles use themselves: they lay the first two over other settings, and include the hooks' tasks."""
+
 VARIABLES = Path(__file__).parent.parent / "roles" / "rehome" / "meta" / "argument_specs.yml"
 
 
@@ -20,11 +26,35 @@ def _as_option(facts: dict[str, Any]) -> dict[str, Any]:
     return option
 
 
-def _documentation() -> str:
+def _variables() -> dict[str, Any]:
     variables = yaml.safe_load(VARIABLES.read_text())["argument_specs"]["main"]["options"]
-    # hooks are tasks, which the roles include
-    del variables["rehome_hooks"]
-    settings = {name.removeprefix("rehome_"): _as_option(facts) for name, facts in variables.items()}
+    return {name: _as_option(facts) for name, facts in variables.items()}
+
+
+def _grants() -> str:
+    """The option of the modules that need an administrator."""
+    given = {
+        name.removeprefix("rehome_").removeprefix("grants_"): facts
+        for name, facts in _variables().items()
+        if name.startswith(OF_GRANTS)
+    }
+    for name in ("name", "secrets_file", "folder"):
+        del given[name]["default"]  # known to the role only
+    option = {
+        "description": "What is to be granted, and by whom, as the role C(rehome) puts it together.",
+        "type": "dict",
+        "required": True,
+        "suboptions": given,
+    }
+    return yaml.safe_dump({"options": {"grants": option}})
+
+
+def _documentation() -> str:
+    settings = {
+        name.removeprefix("rehome_"): facts for name, facts in _variables().items() if not name.startswith(OF_GRANTS)
+    }
+    for name in OF_ROLES:
+        del settings[name]
     del settings["state_dir"]["default"]
     settings["state_dir"]["required"] = True
     del settings["name"]["default"]
@@ -48,6 +78,8 @@ class ModuleDocFragment:
     """`extends_documentation_fragment: [rehome, rehome.attributes]`."""
 
     DOCUMENTATION = _documentation()
+
+    GRANTS = _grants()
 
     ATTRIBUTES = r"""
 attributes:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -161,12 +162,73 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+_ADMIN_SIDE = {
+    "type": "dict",
+    "options": {
+        "endpoint_url": _text(),
+        "region": _text(),
+        "access_key": _text(no_log=False),  # an identifier
+        "secret_key": _text(no_log=True),
+        "session_token": _text(no_log=True),
+        "profile": _text(),
+    },
+}
+
+GRANTS_SPEC: dict[str, Any] = {
+    "type": "dict",
+    "required": True,
+    "options": {
+        "state": _text(choices=["present", "absent"], default="present"),
+        "s3": _text(choices=["user", "role", "document", "none"], default="user"),
+        "name": _text(),
+        "trust": {"type": "dict"},
+        "bucket_policy": {"type": "bool", "default": False},
+        "account": _text(),
+        "kms_keys": {
+            "type": "dict",
+            "no_log": False,  # names of keys, not the keys
+            "options": {
+                "source": {"type": "list", "elements": "str", "default": []},
+                "target": {"type": "list", "elements": "str", "default": []},
+            },
+        },
+        "undelete": {"type": "bool", "default": False},
+        "database": {"type": "bool", "default": True},
+        "database_host": _text(default="%"),
+        "database_tls": {"type": "bool"},
+        "connections": {"type": "int", "default": 10},
+        "expire_days": {"type": "int"},
+        "secrets_file": {"type": "path", "no_log": False},  # a path
+        "hand_over": {"type": "path"},
+        "rotate": {"type": "bool", "default": False},
+        "folder": {"type": "path"},
+        "admin_source": _ADMIN_SIDE,
+        "admin_target": _ADMIN_SIDE,
+        "admin_database": {
+            "type": "dict",
+            "apply_defaults": True,
+            "options": {
+                "user": _text("rehome_admin_database.user"),
+                "password": _text("rehome_admin_database.password", no_log=True),
+                "host": _text(),
+                "port": {"type": "int"},
+                "socket": {"type": "path"},
+            },
+        },
+    },
+}
+"""What the modules of `grants` take as their `grants`."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a module's work is given.
 
     run: tells this run from any other; the catalog must have been made by the same one
     run_pid: its process
+    given: all that the module was given, as Ansible hands it over
     """
 
     settings: Settings
@@ -174,6 +236,7 @@ class Stage:
     run: str
     run_pid: int
     dry_run: bool
+    given: Mapping[str, Any]
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
         """An empty catalog of this run."""
@@ -259,13 +322,15 @@ def _hide_passwords_in_urls(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
 
 
-def run_stage(work: Callable[[Stage], dict[str, Any]]) -> None:
+def run_stage(work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] = NO_OPTIONS) -> None:
     """Be an Ansible module: read the options, hold the state folder, do `work`, and answer with what it returns.
+
+    options: what the module takes beside `ARGUMENT_SPEC`
 
     Every expected failure ends as one message and never as a traceback.
     """
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**ARGUMENT_SPEC, **options}, supports_check_mode=True)
     _hide_passwords_in_urls(module)
     try:
         result = _held(module, work)
@@ -291,7 +356,7 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
     holder = claim(settings.state_dir, module.params["run_pid"])
     progress = Progress(settings.state_dir)
     try:
-        return work(Stage(settings, progress, holder.identity, holder.pid, module.check_mode))
+        return work(Stage(settings, progress, holder.identity, holder.pid, module.check_mode, module.params))
     except Exception:  # whatever it was, it goes on its way: only the hold must not outlive it
         release(settings.state_dir, holder.pid)
         raise

@@ -21,7 +21,7 @@ from .throttle_settings import ThrottleSettings, read_throttle
 
 OnConflict = Literal["fail", "skip", "overwrite"]
 OnDangling = Literal["fail", "keep", "rewrite"]
-SideLabel = Literal["source", "target"]
+SideLabel = Literal["source", "target", "admin_source", "admin_target"]
 CopyMethod = Literal["auto", "server_side", "stream"]
 Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 Acl = Literal["none", "bucket-owner-full-control", "copy"]
@@ -47,6 +47,8 @@ ENVIRONMENT_NAMES = {
     "rehome_database.name": "DB_NAME",
     "rehome_database.user": "DB_USER",
     "rehome_database.password": "DB_PASSWD",
+    "rehome_admin_database.user": "DB_ADMIN_USER",
+    "rehome_admin_database.password": "DB_ADMIN_PASSWD",
 }
 """The environment variable that stands in for a setting that is unset."""
 

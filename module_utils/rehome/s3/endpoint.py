@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from math import inf
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -115,6 +115,19 @@ def botocore_client(side: Side, config: Config | None = None) -> Any:
     Raises RefusedError as `resolve` does.
     """
     return _client(side, _session(side), config or Config())
+
+
+def account_client(side: Side, service: Literal["iam", "sts"]) -> Any:
+    """A botocore client for the service that keeps the account's users. Raises RefusedError as `resolve` does."""
+    session = _session(side)
+    with _refusing(side):
+        return session.create_client(
+            service,
+            region_name=side.region or session.get_config_variable("region") or _DEFAULT_REGION,
+            endpoint_url=side.endpoint_url,
+            verify=side.ca_bundle if side.verify_tls else False,
+            config=Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60),
+        )
 
 
 def _located(side: Side, session: botocore.session.Session, provider: _Provider) -> Endpoint:

@@ -21,6 +21,10 @@ _METADATA: Mapping[str, str] = MappingProxyType(
     {"content-type": "text/x-rehome", "cache-control": "max-age=61", "x-amz-meta-rehome-carried": "yes"}
 )
 _TAGS: Mapping[str, str] = MappingProxyType({"x-amz-tagging": "rehome-probe=yes"})
+_TAG_SET = (
+    b'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet><Tag><Key>rehome-probe</Key><Value>yes</Value>'
+    b"</Tag></TagSet></Tagging>"
+)
 _TAG = re.compile(rb"<Key>rehome-probe</Key>\s*<Value>yes</Value>")
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 _WRONG_ETAG = f'"{"0" * 32}"'
@@ -193,7 +197,12 @@ class _Trials:
             await self._read_tags("tagged")
 
     async def _put_tagged(self) -> bool:
+        """An object with tags, stored both ways in which a copy does: in the header, and where they are too many."""
         tagged = await self.scratch.put("tagged", _TAGS)
+        if tagged.ok:
+            # some services ask for the right to store tags only here
+            alone = await self.scratch.write("PUT", "tagged", query=[("tagging", "")], headers={}, body=_TAG_SET)
+            tagged = alone if alone.denied else tagged
         if tagged.denied:
             self._refused(tagged, "s3:PutObjectTagging", "store tags")
         elif not tagged.ok:
@@ -202,6 +211,12 @@ class _Trials:
 
     async def _read_tags(self, name: str) -> None:
         tags = await ask(self.target, "GET", self.scratch.folder + name, query=[("tagging", "")])
+        if tags.denied:
+            place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
+            self.notes.append(
+                "the credentials of rehome_target may not read tags, which a migration does not need; whether copies "
+                f"carry them is not tried. Grant s3:GetObjectTagging on {place} and nothing else, and it can be"
+            )
         self._lacks("tags", not tags.denied and _TAG.search(tags.body) is None)
 
     async def _try_put(self) -> None:
@@ -229,8 +244,20 @@ class _Trials:
             body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode(),
         )
         self._lacks("complete_condition", completed.status != 412)
+        await self._try_looking("taken", upload)
         # Where it was completed there is nothing to abort any more, but a right that is missing shows all the same.
         await self._try_abort("taken")
+
+    async def _try_looking(self, name: str, upload: str) -> None:
+        """What a run that resumes asks: which uploads are open, and which parts of one are there."""
+        query = [("uploads", ""), ("prefix", self.scratch.folder)]
+        uploads = await ask(self.target, "GET", None, query=query)
+        if uploads.denied:
+            bucket = f"arn:aws:s3:::{self.target.endpoint.bucket}"
+            self._refused(uploads, "s3:ListBucketMultipartUploads", "list open multipart uploads", bucket)
+        parts = await ask(self.target, "GET", self.scratch.folder + name, query=[("uploadId", upload)])
+        if parts.denied:
+            self._refused(parts, "s3:ListMultipartUploadParts", "list the parts of an upload")
 
     async def _try_abort(self, name: str) -> None:
         aborted = await self.scratch.abort_upload(name)
@@ -248,7 +275,8 @@ class _Trials:
         if not created.ok:
             self._refused(created, "s3:PutObject", "store objects")
             return
-        if "upload" in self.scratch.uploads:
+        if upload := self.scratch.uploads.get("upload"):
+            await self._try_looking("upload", upload)
             await self._try_abort("upload")
 
     async def _try_shapes(self, method: CopyMethod) -> None:
@@ -306,10 +334,11 @@ class _Trials:
         if lacking:
             self.found[name] = False
 
-    def _refused(self, answer: Answer, action: str, doing: str) -> None:
+    def _refused(self, answer: Answer, action: str, doing: str, resource: str | None = None) -> None:
         problem = f"S3 does not let its credentials {doing} there ({answer.code}: {answer.message.rstrip('.')})"
         if answer.denied:
-            self._find(problem, f"Grant {action} on arn:aws:s3:::{self.target.endpoint.bucket}/{self.prefix}*")
+            objects = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.prefix}*"
+            self._find(problem, f"Grant {action} on {resource or objects}")
         else:
             self._find(problem, "Correct what S3 names")
 

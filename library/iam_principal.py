@@ -1,0 +1,68 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: iam_principal
+short_description: Keep the policy of an IAM user or role and delete its old access keys, or delete it all
+description:
+  - The policy is a managed one of the principal's name; where it is another, it gets a new version.
+  - Does what amazon.aws can on AWS only, as other services have not all of IAM.
+extends_documentation_fragment:
+  - rehome
+  - rehome.grants
+  - rehome.attributes
+options:
+  principal:
+    description: What M(migration_grants) has worked out about the principal.
+    type: dict
+    required: true
+  without_keys:
+    description: Access keys to delete.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Keep the policy
+  iam_principal:
+    settings: "{{ rehome_settings }}"
+    grants: "{{ rehome_grants_settings }}"
+    principal: "{{ grants_plan.principals[0] }}"
+"""
+
+RETURN = r"""
+name:
+  description: The principal.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.rehome.grants.iam_principal import keep_principal, remove_principal
+from ansible.module_utils.rehome.grants.settings import read_grant_settings
+from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
+
+OPTIONS = {
+    "grants": GRANTS_SPEC,
+    "principal": {"type": "dict", "required": True},
+    "without_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},  # identifiers
+}
+
+
+def work(stage: Stage) -> dict[str, object]:
+    grants = read_grant_settings(stage.given["grants"], stage.settings)
+    principal, keys = stage.given["principal"], stage.given["without_keys"]
+    admin, kind, name = grants.admin_of(principal["admin"]), grants.kind, principal["name"]
+    changed = principal["policy_changes"] or bool(keys) or (grants.state == "absent" and principal["exists"])
+    if changed and not stage.dry_run:
+        if grants.state == "absent":
+            remove_principal(admin, kind, name)
+        else:
+            keep_principal(admin, kind, name, principal["policy"], keys)
+    return {"changed": changed, "name": name}
+
+
+if __name__ == "__main__":
+    run_stage(work, OPTIONS)

@@ -1,0 +1,1 @@
+"""Database users: what they may do, as it is and as it shall be."""

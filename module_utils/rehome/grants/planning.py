@@ -1,0 +1,41 @@
+"""What has to be granted and taken away, as administrators would do it by hand: worked out, and shown, before."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import Finding, RefusedError
+from ..settings import Settings
+from .access import PlannedAccess, plan_access
+from .account import plan_account
+from .settings import GrantSettings
+
+
+def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
+    """All that there is to do, as the tasks take it; `diff` shows it as policies and statements.
+
+    Writes nothing. Raises RefusedError with every finding.
+    """
+    findings: list[Finding] = []
+    access, account = PlannedAccess([], None, []), None
+    if grants.s3 != "none":
+        try:
+            access = plan_access(settings, grants)
+        except RefusedError as refusal:
+            findings += refusal.findings
+    if grants.database:
+        try:
+            account = plan_account(settings, grants)
+        except RefusedError as refusal:
+            findings += refusal.findings
+    if findings:
+        raise RefusedError(list(dict.fromkeys(findings)))
+    diffs = [*access.diffs, *(account.diffs if account else [])]
+    return {
+        "changed": bool(diffs),
+        "principals": [asdict(one) for one in access.principals],
+        "bucket_policy": asdict(access.bucket_policy) if access.bucket_policy else None,
+        "account": asdict(account.account) if account else None,
+        "diff": diffs,
+    }

@@ -1,0 +1,206 @@
+"""The S3 policies that the settings call for. Pure: nothing here asks anybody.
+
+Which action a request takes: "Required permissions for Amazon S3 API operations", S3 user guide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from ..s3.scratch import SCRATCH_NAME
+from ..settings import Settings, Side
+
+Verb = Literal["migrate", "retire"]
+VERBS: tuple[Verb, ...] = ("migrate", "retire")
+Place = Literal["both", "source", "target"]
+Document = dict[str, Any]
+
+VERSION = "2012-10-17"
+"""The language in which `${*}` means a star."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What decides about the rights, beside the settings of the migration.
+
+    partition: of AWS: aws, aws-cn, aws-us-gov; other services use aws
+    source_keys, target_keys: ARNs of the KMS keys of one's own that the buckets are encrypted with
+    undelete: whether `retire` may take back what it has deleted
+    """
+
+    partition: str = "aws"
+    source_keys: tuple[str, ...] = ()
+    target_keys: tuple[str, ...] = ()
+    undelete: bool = False
+
+
+class Principal(NamedTuple):
+    """Somebody who gets rights: what for, in which of the buckets, and the statements that say so."""
+
+    verb: Verb
+    place: Place
+    policy: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One `Allow`. `prefixes`: under which alone a bucket may be listed."""
+
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    condition: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def document(self) -> Document:
+        made: Document = {
+            "Sid": self.sid,
+            "Effect": "Allow",
+            "Action": list(self.actions),
+            "Resource": list(self.resources),
+        }
+        return {**made, "Condition": self.condition} if self.condition else made
+
+
+def principals(settings: Settings, needs: Needs) -> list[Principal]:
+    """Who is needed: one principal per verb, or one per verb and bucket where these are in two services."""
+    statements = {
+        "migrate": (migrate_source(settings, needs), migrate_target(settings, needs)),
+        "retire": (retire_source(settings, needs), retire_target(settings, needs)),
+    }
+    made = []
+    for verb in VERBS:
+        source, target = statements[verb]
+        if same_endpoint(settings):
+            made.append(Principal(verb, "both", policy([*source, *target])))
+        else:
+            made += [Principal(verb, "source", policy(source)), Principal(verb, "target", policy(target))]
+    return made
+
+
+def same_endpoint(settings: Settings) -> bool:
+    """Whether one principal can be known on both sides."""
+    source, target = ((side.endpoint_url or "").rstrip("/") for side in (settings.source, settings.target))
+    return source == target
+
+
+def policy(statements: Iterable[Statement]) -> Document:
+    """The document that holds `statements`."""
+    return {"Version": VERSION, "Statement": [statement.document() for statement in statements]}
+
+
+def migrate_source(settings: Settings, needs: Needs) -> list[Statement]:
+    """What is read of the source: its listing, objects and tags."""
+    side = settings.source
+    reading = ["s3:GetObject", "s3:GetObjectTagging"]
+    if settings.copy.acl == "copy":
+        reading.append("s3:GetObjectAcl")
+    if settings.restore:
+        reading.append("s3:RestoreObject")
+    made = [
+        _listing("RehomeListSource", side, needs),
+        Statement("RehomeReadSource", tuple(reading), (_objects(side, needs),)),
+    ]
+    if side.inventory:
+        # s3://bucket/<configuration>/<date>/manifest.json, and the files in <configuration>/data/
+        bucket, _, path = side.inventory.removeprefix("s3://").partition("/")
+        configuration = path.rpartition("/")[0].rpartition("/")[0]
+        files = f"{_arn(bucket, needs)}/{_literal(f'{configuration}/' if configuration else '')}*"
+        made.append(Statement("RehomeReadInventory", ("s3:GetObject",), (files,)))
+    return made + _keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys)
+
+
+def migrate_target(settings: Settings, needs: Needs) -> list[Statement]:
+    """What is stored in the target; nothing of it may be deleted but the preflight's scratch objects."""
+    side = settings.target
+    writing = [
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:PutObjectTagging",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    ]
+    if settings.copy.acl != "none":
+        writing.append("s3:PutObjectAcl")
+    bucket = ["s3:ListBucketMultipartUploads"]
+    if settings.copy.acl == "copy":
+        bucket.append("s3:GetBucketAcl")
+    keys = needs.target_keys
+    if settings.copy.kms_key_id and settings.copy.kms_key_id not in keys:
+        keys = (settings.copy.kms_key_id, *keys)
+    return [
+        _listing("RehomeListTarget", side, needs),
+        # neither knows the condition s3:prefix ("Actions, resources, and condition keys for Amazon S3")
+        Statement("RehomeSeeTarget", tuple(bucket), (_arn(side.bucket, needs),)),
+        Statement("RehomeWriteTarget", tuple(writing), (_objects(side, needs),)),
+        Statement(
+            "RehomeTryTarget",
+            ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObjectTagging"),
+            (f"{_arn(side.bucket, needs)}/{_literal(side.prefix + SCRATCH_NAME)}*",),
+        ),
+        # the parts of an upload are decrypted to be put together (UploadPartCopy, S3 API reference)
+        *_keys("RehomeEncryptTarget", ("kms:GenerateDataKey", "kms:Decrypt"), keys),
+    ]
+
+
+def retire_source(settings: Settings, needs: Needs) -> list[Statement]:
+    """What it takes to delete legacy objects that are proven moved."""
+    side = settings.source
+    deleting = ["s3:GetObject", "s3:DeleteObject"]
+    made = [_listing("RehomeListSource", side, needs)]
+    if needs.undelete:
+        # the delete markers are found among the versions, and deleted as such
+        deleting.append("s3:DeleteObjectVersion")
+        made.append(_listing("RehomeListVersions", side, needs, "s3:ListBucketVersions"))
+    return [
+        *made,
+        Statement("RehomeSeeSource", ("s3:GetBucketVersioning",), (_arn(side.bucket, needs),)),
+        Statement("RehomeRetireSource", tuple(deleting), (_objects(side, needs),)),
+        *_keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys),
+    ]
+
+
+def retire_target(settings: Settings, needs: Needs) -> list[Statement]:
+    """What it takes to see that they are moved."""
+    side = settings.target
+    return [
+        _listing("RehomeListTarget", side, needs),
+        Statement("RehomeReadTarget", ("s3:GetObject",), (_objects(side, needs),)),
+        *_keys("RehomeDecryptTarget", ("kms:Decrypt",), needs.target_keys),
+    ]
+
+
+def actions(document: Document) -> list[tuple[str, str]]:
+    """Every right of a policy that Rehome made, as (Sid, action)."""
+    return [(statement["Sid"], action) for statement in document["Statement"] for action in statement["Action"]]
+
+
+def _listing(sid: str, side: Side, needs: Needs, action: str = "s3:ListBucket") -> Statement:
+    condition = {"StringLike": {"s3:prefix": f"{_literal(side.prefix)}*"}} if side.prefix else {}
+    return Statement(sid, (action,), (_arn(side.bucket, needs),), condition)
+
+
+def _arn(bucket: str, needs: Needs) -> str:
+    return f"arn:{needs.partition}:s3:::{bucket}"
+
+
+def _objects(side: Side, needs: Needs) -> str:
+    return f"{_arn(side.bucket, needs)}/{_literal(side.prefix)}*"
+
+
+def _literal(text: str) -> str:
+    """A text in which no character is a wildcard ("IAM policy elements: Variables and tags", IAM user guide)."""
+    return re.sub(r"[*?$]", lambda found: f"${{{found[0]}}}", text)
+
+
+def _keys(sid: str, doing: Sequence[str], keys: Sequence[str]) -> list[Statement]:
+    """Rights on KMS keys, through S3 only."""
+    made = []
+    for number, key in enumerate(keys, 1):
+        _, partition, _, region, *_ = key.split(":")
+        domain = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+        through = {"StringEquals": {"kms:ViaService": f"s3.{region}.{domain}"}}
+        made.append(Statement(f"{sid}{number if len(keys) > 1 else ''}", tuple(doing), (key,), through))
+    return made

@@ -1,0 +1,93 @@
+"""What IAM and the source's bucket hold now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import Finding, RefusedError
+from ..s3.endpoint import account_client, botocore_client
+from ..settings import Side
+from .managed_policy import find_policy, is_attached
+from .policy import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A principal as it is.
+
+    arn: None where there is none of this name
+    policy: the managed one of its name; has_policy: whether the principal has it
+    keys: its access keys, the oldest first
+    """
+
+    arn: str | None = None
+    policy: Document | None = None
+    has_policy: bool = False
+    trust: Document | None = None
+    keys: tuple[str, ...] = ()
+
+
+def read_principal(admin: Side, kind: Literal["user", "role"], name: str) -> Present:
+    """A user or role of IAM, and its policy. Raises RefusedError where the administrator may not look."""
+    iam = account_client(admin, "iam")
+    title = kind.capitalize()
+    named = {f"{title}Name": name}
+    kept = _found(admin, lambda: find_policy(iam, name))
+    policy = None if kept is None else kept.document
+    about = _found(admin, getattr(iam, f"get_{kind}"), **named)
+    if about is None:
+        return Present(policy=policy)
+    has_policy = kept is not None and _found(admin, lambda: is_attached(iam, kind, name, kept.arn))
+    keys = [] if kind == "role" else (_found(admin, iam.list_access_keys, **named) or {}).get("AccessKeyMetadata", [])
+    return Present(
+        arn=about[title]["Arn"],
+        policy=policy,
+        has_policy=bool(has_policy),
+        trust=about[title].get("AssumeRolePolicyDocument"),
+        keys=tuple(
+            key["AccessKeyId"]
+            for key in sorted(keys, key=lambda key: (str(key.get("CreateDate", "")), key["AccessKeyId"]))
+        ),
+    )
+
+
+def read_bucket_policy(admin: Side) -> Document | None:
+    """The policy of `admin`'s bucket; None where it has none. Raises RefusedError where it may not be read."""
+    reply = _found(admin, botocore_client(admin).get_bucket_policy, Bucket=admin.bucket)
+    if reply is None:
+        return None
+    found: Document = json.loads(reply["Policy"])
+    return found
+
+
+def read_account(admin: Side) -> str:
+    """The number of the account that `admin` belongs to."""
+    return str((_found(admin, account_client(admin, "sts").get_caller_identity) or {}).get("Account", ""))
+
+
+def _found(admin: Side, ask: Callable[..., Any], **names: str) -> Any:
+    try:
+        return ask(**names)
+    except ClientError as error:
+        code, message = (str(error.response.get("Error", {}).get(part, "")) for part in ("Code", "Message"))
+        if code in ("NoSuchEntity", "NoSuchEntityException", "NoSuchBucketPolicy"):
+            return None
+        problem = f"{error.operation_name} was refused ({code}: {message.rstrip('.')})"
+    except BotoCoreError as error:
+        problem = f"its service cannot be asked ({error})"
+    raise RefusedError(
+        [
+            Finding(
+                admin.setting,
+                admin.endpoint_url,
+                problem,
+                "Give it an administrator's credentials; or, where others manage rights, "
+                "set rehome_grants_s3 to document",
+            )
+        ]
+    )
