@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: iam_principal
 short_description: Keep the policy of an IAM user or role and delete its old access keys, or delete it all
 description:
-  - The policy is a managed one of the principal's name; where it is another, it gets a new version.
+  - The policy is a managed one; another content is another policy, which takes the place of the last.
   - Does what amazon.aws can on AWS only, as other services have not all of IAM.
 extends_documentation_fragment:
   - rehome

@@ -52,6 +52,7 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
             source_prefix=settings.source.prefix,
             method=method,
             storing=TargetHeaders(source, target, options).constant,
+            acl=settings.copy.acl == "copy",
         )
         if not found.findings:
             # a probe that was refused has not tried everything

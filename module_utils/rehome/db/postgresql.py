@@ -365,6 +365,13 @@ def _connection_finding(settings: Database, error: psycopg.Error) -> Finding:
             f"the server at {where} refuses this user with this password",
             "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
         )
+    if "CONNECT privilege" in said:
+        return Finding(
+            "rehome_database.user",
+            settings.user,
+            f"may not connect to database {settings.name}",
+            f"Grant CONNECT on database {settings.name} to it",
+        )
     if f'database "{settings.name}" does not exist' in said:
         return Finding(
             "rehome_database.name",

@@ -11,6 +11,7 @@ from ..errors import Finding, RefusedError
 from ..settings import Settings
 from .bucket_policy import merged, same
 from .diff import Diff, diff_of
+from .managed_policy import policy_name
 from .policy import Document, Place, Principal, Verb, principals, same_endpoint
 from .present import Present, read_account, read_bucket_policy, read_principal
 from .settings import GrantSettings
@@ -97,7 +98,7 @@ def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, there: Pr
     after = ""
     if grants.state == "present":
         after = _json(trust) + _json(planned.policy)
-        if same(there.policy, planned.policy) and (trust is None or same(there.trust, trust)):
+        if not planned.policy_changes and (trust is None or same(there.trust, trust)):
             after = before  # services write lists of one as values
         if planned.new_key:
             after += "# and a new access key\n"
@@ -139,8 +140,9 @@ def _policy_changes(grants: GrantSettings, principal: Principal, there: Present)
     if grants.s3 == "document":
         return False
     if grants.state == "absent":
-        return there.policy is not None
-    return not (there.has_policy and same(there.policy, principal.policy))
+        return bool(there.policies)
+    wanted = policy_name(_name(grants, principal), principal.policy)
+    return there.policy is None or there.policies != (wanted,)
 
 
 def _unknown_keys(grants: GrantSettings, planned: PlannedPrincipal, there: Present) -> list[Finding]:

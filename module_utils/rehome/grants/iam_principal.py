@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..errors import Finding, RefusedError
 from ..s3.endpoint import account_client
 from ..settings import Side
-from .managed_policy import Kind, give_policy, take_policy
+from .managed_policy import Kind, give_policy, take_policies
 from .policy import Document
 
 
@@ -31,7 +31,7 @@ def remove_principal(admin: Side, kind: Kind, name: str) -> None:
     """
     with _telling(admin):
         iam = account_client(admin, "iam")
-        take_policy(iam, kind, name)
+        take_policies(iam, kind, name)
         with suppress(iam.exceptions.NoSuchEntityException):
             if kind == "user":
                 for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import Finding, RefusedError
 from ..s3.endpoint import account_client, botocore_client
 from ..settings import Side
-from .managed_policy import find_policy, is_attached
+from .managed_policy import Kind, attached, document_of, policies_of
 from .policy import Document
 
 
@@ -21,38 +21,36 @@ class Present:
     """A principal as it is.
 
     arn: None where there is none of this name
-    policy: the managed one of its name; has_policy: whether the principal has it
+    policies: the names of those that were made for it, whether it has them or not
+    policy: what the one says that it has
     keys: its access keys, the oldest first
     """
 
     arn: str | None = None
+    policies: tuple[str, ...] = ()
     policy: Document | None = None
-    has_policy: bool = False
     trust: Document | None = None
     keys: tuple[str, ...] = ()
 
 
-def read_principal(admin: Side, kind: Literal["user", "role"], name: str) -> Present:
+def read_principal(admin: Side, kind: Kind, name: str) -> Present:
     """A user or role of IAM, and its policy. Raises RefusedError where the administrator may not look."""
     iam = account_client(admin, "iam")
-    title = kind.capitalize()
-    named = {f"{title}Name": name}
-    kept = _found(admin, lambda: find_policy(iam, name))
-    policy = None if kept is None else kept.document
+    named = {f"{kind.capitalize()}Name": name}
+    ours = _found(admin, lambda: policies_of(iam, name)) or {}
     about = _found(admin, getattr(iam, f"get_{kind}"), **named)
     if about is None:
-        return Present(policy=policy)
-    has_policy = kept is not None and _found(admin, lambda: is_attached(iam, kind, name, kept.arn))
+        return Present(policies=tuple(ours))
+    held = [arn for arn in _found(admin, lambda: attached(iam, kind, name)) or () if arn in ours.values()]
+    policy = _found(admin, lambda: document_of(iam, held[0])) if held else None
     keys = [] if kind == "role" else (_found(admin, iam.list_access_keys, **named) or {}).get("AccessKeyMetadata", [])
+    ordered = sorted(keys, key=lambda key: (str(key.get("CreateDate", "")), key["AccessKeyId"]))
     return Present(
-        arn=about[title]["Arn"],
+        arn=about[kind.capitalize()]["Arn"],
+        policies=tuple(ours),
         policy=policy,
-        has_policy=bool(has_policy),
-        trust=about[title].get("AssumeRolePolicyDocument"),
-        keys=tuple(
-            key["AccessKeyId"]
-            for key in sorted(keys, key=lambda key: (str(key.get("CreateDate", "")), key["AccessKeyId"]))
-        ),
+        trust=about[kind.capitalize()].get("AssumeRolePolicyDocument"),
+        keys=tuple(key["AccessKeyId"] for key in ordered),
     )
 
 

@@ -67,6 +67,7 @@ async def probe(
     source_prefix: str = "",
     method: CopyMethod = "server_side",
     storing: Mapping[str, str] = _NO_HEADERS,
+    acl: bool = False,
 ) -> ProbeResult:
     """Try on scratch objects under `prefix` in the target bucket, with the target's credentials, what a copy needs.
 
@@ -77,6 +78,7 @@ async def probe(
         copies
     method: where the content is streamed, nothing is copied inside the service, so that is not tried
     storing: headers that each copy is going to have, for encryption and access (the storage class would be billed)
+    acl: each copy is going to have the ACL of its source
 
     The scratch objects are removed, also where this fails or is cancelled, each version by its id (a right to
     s3:DeleteObjectVersion that is missing leaves them hidden under a delete marker); so is what earlier probes left
@@ -89,13 +91,13 @@ async def probe(
     - elsewhere the trials use fixed names (`<prefix>.rehome-probe-kept/…`), so that at most seven objects of a hundred
       bytes stay, whatever the number of probes; keys of odd shapes are not tried, and count as refused.
 
-    About 45 requests where the target takes all keys, 80 where it refuses most shapes, and as many of them at once as
+    About 50 requests where the target takes all keys, 85 where it refuses most shapes, and as many of them at once as
     the client allows: a tenth of a second on a near server.
     Raises S3Error where the service gives no answer, S3StopError where no request can succeed.
     """
     trials = _Trials(target, Scratch(target, prefix, storing), prefix)
     try:
-        await together(trials.run(method), trials.read_source(source, source_prefix, method))
+        await together(trials.run(method), trials.read_source(source, source_prefix, method, acl))
     finally:
         await trials.scratch.clean()
     return trials.result()
@@ -116,11 +118,18 @@ class _Trials:
     notes: list[str] = field(default_factory=list)
 
     def result(self) -> ProbeResult:
+        if self.scratch.hides_versions:
+            place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
+            self.notes.append(
+                "the credentials of rehome_target may not delete versions, which a migration does not need; the "
+                "scratch objects stay, hidden by delete markers. Grant s3:DeleteObjectVersion on "
+                f"{place} and nothing else, and they go"
+            )
         # Several trials may miss the same right.
         return ProbeResult(Capabilities(**self.found), tuple(dict.fromkeys(self.findings)), tuple(self.notes))
 
-    async def read_source(self, source: Client, prefix: str, method: CopyMethod) -> None:
-        reading = await check_reading(source, prefix, None if method == "stream" else self.target)
+    async def read_source(self, source: Client, prefix: str, method: CopyMethod, acl: bool) -> None:
+        reading = await check_reading(source, prefix, None if method == "stream" else self.target, acl)
         self.findings += reading.findings
         if method == "stream":
             self._lacks("source_condition", not reading.condition)

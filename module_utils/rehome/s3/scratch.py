@@ -109,6 +109,7 @@ class Scratch:
     objects stay, and the next probe writes the same ones again.
 
     storing: headers that the copies are going to have too, for encryption and access
+    hides_versions: versions could not be removed, and stay under delete markers
     """
 
     def __init__(self, client: Client, prefix: str, storing: Mapping[str, str]) -> None:
@@ -122,6 +123,7 @@ class Scratch:
         self._under_way: set[asyncio.Future[Answer]] = set()
         self._server_time = datetime.now(UTC)
         self.may_delete = True
+        self.hides_versions = False
 
     @property
     def folder(self) -> str:
@@ -264,6 +266,7 @@ class Scratch:
         """Delete the named versions. Without any, or without the right to (s3:DeleteObjectVersion), the object."""
         with suppress(S3Error):  # what stays is a later probe's leftover
             answers = [await ask(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
+            self.hides_versions |= any(answer.denied for answer in answers)
             if not answers or not all(answer.ok for answer in answers):
                 await ask(self._client, "DELETE", key)
 

@@ -19,8 +19,8 @@ class Reading(NamedTuple):
     condition: bool = True
 
 
-async def check_reading(source: Client, prefix: str, target: Client | None) -> Reading:
-    """Read the first object under `prefix`, and its tags.
+async def check_reading(source: Client, prefix: str, target: Client | None, acl: bool = False) -> Reading:
+    """Read the first object under `prefix`, and its tags; where `acl` is set, the source's own credentials its ACL too.
 
     target: whose credentials read it, as in a copy inside the service; None: the source's own
 
@@ -34,6 +34,10 @@ async def check_reading(source: Client, prefix: str, target: Client | None) -> R
     if not first:
         return Reading()
     key = first[0].key
+    if acl:
+        grants = await ask(source, "GET", key, query=[("acl", "")])
+        if grants.denied:
+            return Reading((_finding(source, prefix, "rehome_source", grants, "s3:GetObjectAcl", "read the ACL of"),))
     if target is None:
         return await _read(source, key, prefix, "rehome_source")
     endpoint = replace(source.endpoint, credentials=target.endpoint.credentials, renew=target.endpoint.renew)

@@ -109,6 +109,8 @@ class Service:
             return error(400, "InvalidRequest")
         if request.query.keys() & {"uploads", "uploadId"}:
             return self.upload(request, name)
+        if request.method == "PUT" and "tagging" in request.query:
+            return reply(200)  # they are the same that it has
         if request.method == "PUT":
             return self.put(request, name)
         if request.method == "DELETE":
@@ -193,6 +195,8 @@ class Service:
         if request.method == "PUT":
             return reply(200, etag='"part"')
         label = request.query["uploadId"]
+        if request.method == "GET":
+            return reply(200, b"<ListPartsResult></ListPartsResult>")
         if request.method == "DELETE":
             return reply(204) if self.uploads.pop(label, None) else error(404, "NoSuchUpload")
         if "if-none-match" in request.headers and name in self.objects and "complete_condition" not in self.lacks:
@@ -244,7 +248,7 @@ async def test_a_service_that_does_all_that_amazons_does_lacks_nothing() -> None
 async def test_a_service_without_a_lack_is_asked_few_questions() -> None:
     service = Service()
     await probed(service)
-    assert len(service.seen) < 50
+    assert len(service.seen) < 55
 
 
 @pytest.mark.parametrize(
@@ -349,6 +353,8 @@ DENIED: dict[str, Callable[[Request], bool]] = {
     "s3:PutObject": lambda request: request.method in ("PUT", "POST"),
     "s3:PutObjectTagging": lambda request: "x-amz-tagging" in request.headers,
     "s3:AbortMultipartUpload": lambda request: request.method == "DELETE" and "uploadId" in request.query,
+    "s3:ListMultipartUploadParts": lambda request: request.method == "GET" and "uploadId" in request.query,
+    "s3:ListBucketMultipartUploads": lambda request: request.method == "GET" and "uploads" in request.query,
 }
 
 
@@ -364,8 +370,29 @@ async def test_a_missing_right_names_the_target_and_the_action(action: str, amaz
         result = await probed(service)
     (finding,) = result.findings
     assert finding.setting == "rehome_target"
-    assert f"{action} on arn:aws:s3:::bucket/avatar/*" in finding.way_out
+    resource = "bucket" if action == "s3:ListBucketMultipartUploads" else "bucket/avatar/*"
+    assert finding.way_out == f"Grant {action} on arn:aws:s3:::{resource}"
     assert scratch(service) == []
+
+
+@on_uvloop
+async def test_a_right_to_store_tags_that_is_asked_for_without_an_object_only_is_missed() -> None:
+    """SeaweedFS 4.48 lets objects be stored with tags without it."""
+    service = Service(denies=lambda request: request.method == "PUT" and "tagging" in request.query)
+    (finding,) = (await probed(service)).findings
+    assert "s3:PutObjectTagging" in finding.way_out
+
+
+@on_uvloop
+async def test_tags_that_cannot_be_read_are_said_not_to_be_tried() -> None:
+    def denies(request: Request) -> bool:
+        return SCRATCH_NAME in request.key and request.method == "GET" and "tagging" in request.query
+
+    service = Service(denies=denies)
+    result = await probed(service)
+    assert result.capabilities.tags
+    (note,) = result.notes
+    assert "Grant s3:GetObjectTagging on arn:aws:s3:::bucket/avatar/.rehome-probe-*" in note
 
 
 @on_uvloop
@@ -490,7 +517,10 @@ async def test_a_key_that_the_service_stumbles_over_gets_no_delete_marker() -> N
 @on_uvloop
 async def test_versions_that_may_not_be_removed_are_hidden() -> None:
     service = Service(versioned=True, denies=lambda request: "versionId" in request.query)
-    assert (await probed(service)).findings == ()
+    result = await probed(service)
+    assert result.findings == ()
+    (note,) = result.notes
+    assert "Grant s3:DeleteObjectVersion on arn:aws:s3:::bucket/avatar/.rehome-probe-*" in note
     assert scratch(service) == []
     assert len(service.markers) == len(set(service.markers)) > 0
 
@@ -565,7 +595,8 @@ async def test_headers_that_copies_store_with_are_tried_too() -> None:
     writes = [
         request
         for request in service.seen
-        if (request.method == "PUT" and "uploadId" not in request.query) or "uploads" in request.query
+        if (request.method == "PUT" and not request.query.keys() & {"uploadId", "tagging"})
+        or (request.method == "POST" and "uploads" in request.query)
     ]
     assert writes
     assert all(request.headers.items() >= encrypted.items() for request in writes)

@@ -1,0 +1,338 @@
+"""Exactly the rights that grants.yml gives: enough, none too many, and each that is missing is named beforehand."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from rehome.db.accounts import mysql, postgresql
+from rehome.db.accounts.rights import Right, mysql_privileges, postgresql_changes
+from rehome.db.connect import connect
+from rehome.db.dialect import DatabaseError
+from rehome.errors import RefusedError
+from rehome.grants.account import plan_account
+from rehome.grants.iam_principal import remove_principal
+from rehome.grants.journal_table import keep_journal
+from rehome.grants.managed_policy import give_policy
+from rehome.grants.policy import Document, Needs, actions, principals
+from rehome.grants.settings import GrantSettings, read_grant_settings
+from rehome.preflight import preflight
+from rehome.settings import Settings, read_settings
+
+from sandbox.database import DatabaseServer
+from sandbox.seaweedfs import SeaweedFS, s3_client
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+
+
+@dataclass
+class Place:
+    """A migration's surroundings, and the principal that has the rights in question."""
+
+    store: SeaweedFS
+    settings: Settings
+    iam: Any
+    name: str
+
+    @property
+    def policy(self) -> Document:
+        return principals(self.settings, Needs())[0].policy
+
+    def allow(self, policy: Document) -> None:
+        give_policy(self.iam, "user", self.name, policy)
+
+    def client(self) -> Any:
+        side = self.settings.source
+        return s3_client(self.store.endpoint_url, side.access_key or "", side.secret_key or "")
+
+
+def iam_of(store: SeaweedFS) -> Any:
+    admin = store.users["admin"]
+    return botocore.session.Session().create_client(
+        "iam",
+        endpoint_url=store.endpoint_url,
+        region_name=store.region,
+        aws_access_key_id=admin.access_key,
+        aws_secret_access_key=admin.secret_key,
+    )
+
+
+def settings_of(store: SeaweedFS, buckets: Buckets, database: dict[str, Any], folder: Path, key: Any) -> Settings:
+    access = {
+        "endpoint_url": store.endpoint_url,
+        "region": store.region,
+        "access_key": key["AccessKeyId"],
+        "secret_key": key["SecretAccessKey"],
+    }
+    return read_settings(
+        {
+            "name": "test",
+            "source": {"bucket": buckets.source, "prefix": "image/", **access},
+            "target": {"bucket": buckets.target, "prefix": "avatar/", **access},
+            "include": ["*"],
+            "exclude": [],
+            "database": database,
+            "references": [{"table": "avatars", "column": "path", "form": "key"}],
+            "on_conflict": "fail",
+            "on_dangling": "fail",
+            "journal_schema": "rehome",
+            "state_dir": str(folder),
+        }
+    )
+
+
+def grants_of(store: SeaweedFS, settings: Settings, admin_database: dict[str, Any] | None = None) -> GrantSettings:
+    keys = store.users["admin"]
+    admin = {"access_key": keys.access_key, "secret_key": keys.secret_key}
+    return read_grant_settings(
+        {
+            "state": "present",
+            "s3": "user",
+            "name": "rehome-test",
+            "database": True,
+            "connections": 10,
+            "secrets_file": str(settings.state_dir / "kept" / "secrets.yml"),
+            "admin_source": admin,
+            "admin_target": admin,
+            "admin_database": admin_database or {},
+        },
+        settings,
+    )
+
+
+@pytest.fixture
+def place(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Place]:
+    iam, name = iam_of(seaweedfs), f"rehome-{secrets.token_hex(4)}"
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    settings = settings_of(seaweedfs, buckets, sqlite.database(), tmp_path, key)
+    admin = seaweedfs.client()
+    admin.put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a", Tagging="a=b")
+    admin.put_object(Bucket=buckets.source, Key="other/a.png", Body=b"a")
+    place = Place(seaweedfs, settings, iam, name)
+    place.allow(place.policy)
+    yield place
+    remove_principal(grants_of(seaweedfs, settings).admin_target, "user", name)
+
+
+NOT_TOLD_APART = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+"""SeaweedFS 4.48 gives these with s3:PutObject. tests/unit/s3/test_s3_probe.py denies them one by one."""
+
+
+def test_without_any_one_of_the_actions_the_preflight_names_it(place: Place) -> None:
+    place.store.client().put_bucket_versioning(
+        Bucket=place.settings.target.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    assert "s3:" not in told_by_preflight(place.settings)
+    unnoticed = set()
+    for sid, action in actions(place.policy):
+        place.allow(without(place.policy, sid, action))
+        told = told_by_preflight(place.settings)
+        if not re.search(rf"Grant [^.]*{action} (and|on) ", told):
+            unnoticed.add(action)
+    assert unnoticed == NOT_TOLD_APART
+
+
+def told_by_preflight(settings: Settings) -> str:
+    """What it refuses, or what it warns of."""
+    try:
+        return " ".join(preflight(settings, dry_run=False).warnings)
+    except RefusedError as refusal:
+        return str(refusal)
+
+
+def test_actions_that_the_server_does_not_tell_apart_are_really_let_through(place: Place) -> None:
+    """Where one of them begins to be refused, the loop above has to notice it."""
+    policy = place.policy
+    for action in NOT_TOLD_APART:
+        policy = without(policy, "RehomeWriteTarget", action)
+    place.allow(policy)
+    client, where = place.client(), {"Bucket": place.settings.target.bucket, "Key": "avatar/a.png"}
+    upload = client.create_multipart_upload(**where)["UploadId"]
+    client.list_parts(**where, UploadId=upload)
+    client.abort_multipart_upload(**where, UploadId=upload)
+
+
+def test_everything_else_is_refused(place: Place) -> None:
+    source, target, client = place.settings.source.bucket, place.settings.target.bucket, place.client()
+    place.store.client().put_object(Bucket=target, Key="avatar/mine.png", Body=b"x")
+    place.store.client().put_object(Bucket=target, Key="other/mine.png", Body=b"x")
+    attempts = {
+        "list the whole source": lambda: client.list_objects_v2(Bucket=source),
+        "list another prefix": lambda: client.list_objects_v2(Bucket=source, Prefix="other/"),
+        "list the whole target": lambda: client.list_objects_v2(Bucket=target),
+        "read another prefix": lambda: client.get_object(Bucket=source, Key="other/a.png"),
+        "read another prefix of the target": lambda: client.get_object(Bucket=target, Key="other/mine.png"),
+        "write to the source": lambda: client.put_object(Bucket=source, Key="image/b.png", Body=b"x"),
+        "tag the source": lambda: client.put_object_tagging(
+            Bucket=source, Key="image/a.png", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]}
+        ),
+        "delete from the source": lambda: client.delete_object(Bucket=source, Key="image/a.png"),
+        "delete from the target": lambda: client.delete_object(Bucket=target, Key="avatar/mine.png"),
+        "write beside the prefix": lambda: client.put_object(Bucket=target, Key="other/b.png", Body=b"x"),
+        "copy from beside the prefix": lambda: client.copy_object(
+            Bucket=target, Key="avatar/b.png", CopySource={"Bucket": source, "Key": "other/a.png"}
+        ),
+        "change access": lambda: client.put_object_acl(Bucket=target, Key="avatar/mine.png", ACL="public-read"),
+        "change the bucket's policy": lambda: client.delete_bucket_policy(Bucket=source),
+        "delete the bucket": lambda: client.delete_bucket(Bucket=target),
+        "make a bucket": lambda: client.create_bucket(Bucket=f"{target}-more"),
+    }
+    allowed = []
+    for doing, attempt in attempts.items():
+        try:
+            attempt()
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDenied", (doing, error)
+        else:
+            allowed.append(doing)
+    assert allowed == []
+
+
+def without(policy: Document, sid: str, action: str) -> Document:
+    statements = [
+        {**one, "Action": [given for given in one["Action"] if (one["Sid"], given) != (sid, action)]}
+        for one in policy["Statement"]
+    ]
+    return {**policy, "Statement": [one for one in statements if one["Action"]]}
+
+
+@dataclass
+class Accounts:
+    """A database with the table, and a user who was made by the very statements that the plan shows."""
+
+    server: DatabaseServer
+    settings: Settings
+    grants: GrantSettings
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        connection = self.server.connect("admin")
+        try:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.server.engine == "postgresql"
+
+    @property
+    def user(self) -> str:
+        return self.settings.database.user or ""
+
+    def make(self) -> None:
+        (diff,) = plan_account(self.settings, self.grants).diffs
+        keep_journal(self.settings, self.grants, dry_run=False)
+        password = self.settings.database.password
+        secret = f"ALTER ROLE {self.user} PASSWORD" if self.is_postgresql else f"ALTER USER {self.user} IDENTIFIED BY"
+        self.execute(*diff["after"].split(";\n")[:-1], f"{secret} '{password}'")
+
+    def remove(self) -> None:
+        if self.is_postgresql:
+            self.execute(*postgresql_changes("REVOKE", rights_of(self), self.user, "app"))
+        self.execute(f"DROP {'ROLE' if self.is_postgresql else 'USER'} {self.user}")
+        keep_journal(self.settings, replace(self.grants, state="absent"), dry_run=False)
+
+    def change(self, doing: str, right: Right) -> None:
+        """GRANT or REVOKE one right."""
+        if self.is_postgresql:
+            self.execute(*postgresql_changes(doing, [right], self.user, "app"))
+        else:
+            ((schema, table), words), *_ = mysql_privileges([right]).items()
+            self.execute(f"{doing} {words} ON {schema}.{table} {'TO' if doing == 'GRANT' else 'FROM'} {self.user}")
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def accounts(
+    request: pytest.FixtureRequest, seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path
+) -> Iterator[Accounts]:
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    admin = server.database("admin")
+    seaweedfs.client().put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
+    keys = seaweedfs.users["migrate"]
+    database = {**admin, "user": f"rehome_{secrets.token_hex(4)}", "password": secrets.token_hex(16)}
+    key = {"AccessKeyId": keys.access_key, "SecretAccessKey": keys.secret_key}
+    settings = settings_of(seaweedfs, buckets, database, tmp_path, key)
+    made = Accounts(server, settings, grants_of(seaweedfs, settings, admin))
+    everybody = ["CONNECT ON DATABASE app", "USAGE ON SCHEMA public"] if made.is_postgresql else []
+    # as in a hardened server: what everybody may do needs no grant, and could not be missing
+    made.execute(*[f"REVOKE {right} FROM PUBLIC" for right in everybody])
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+        made.execute(*[f"GRANT {right} TO PUBLIC" for right in everybody])
+
+
+def test_without_any_one_of_the_database_rights_the_preflight_names_it(accounts: Accounts) -> None:
+    planned = plan_account(accounts.settings, accounts.grants)
+    assert planned.diffs == []
+    assert "rant" not in told_by_preflight(accounts.settings).replace("avatars_touch", "")
+    there = rights_of(accounts)
+    assert len(there) >= 7
+    unnoticed = {}
+    for right in there:
+        accounts.change("REVOKE", right)
+        told = told_by_preflight(accounts.settings)
+        accounts.change("GRANT", right)
+        named = {"CONNECT": "app", "USAGE": "schema"}.get(right.privilege, right.column or right.table)
+        if named == "id" and not accounts.is_postgresql:
+            named = "key"  # MariaDB does not tell the names of columns that a user has no right on
+        if right.privilege not in told or not re.search(rf"\b{named}\b", told):
+            unnoticed[right] = told
+    assert unnoticed == {}
+
+
+def rights_of(accounts: Accounts) -> list[Right]:
+    with connect(accounts.grants.admin_database) as database:
+        if accounts.is_postgresql:
+            there = postgresql.read_account(database, accounts.user, "rehome")
+        else:
+            there = mysql.read_account(database, accounts.user, "%", "rehome")
+    assert there is not None
+    assert there.beyond == ()
+    return sorted(there.rights)
+
+
+def test_a_user_who_cannot_see_all_columns_is_told_what_that_may_hide(accounts: Accounts) -> None:
+    """MariaDB hides a column, and with it what the server does to it on UPDATE, from those who have no right on it."""
+    if accounts.is_postgresql:
+        assert "may not see" not in told_by_preflight(accounts.settings)
+        return
+    for privilege in ("SELECT", "UPDATE"):
+        accounts.change("REVOKE", Right(privilege, "app", "avatars", "updated_at"))
+    assert "may not see all columns of avatars" in told_by_preflight(accounts.settings)
+
+
+FORBIDDEN = [
+    "SELECT user_id FROM avatars",
+    "UPDATE avatars SET user_id = 1",
+    "INSERT INTO avatars (user_id, path) VALUES (1, 'image/x.png')",
+    "DELETE FROM avatars",
+    "DROP TABLE avatars",
+    "CREATE TABLE more (id INT)",
+    "UPDATE rehome.journal SET migration = 'x'",
+    "DELETE FROM rehome.journal",
+    "DROP TABLE rehome.journal",
+    "CREATE TABLE rehome.more (id INT)",
+]
+
+
+def test_every_other_statement_is_refused(accounts: Accounts) -> None:
+    with connect(accounts.settings.database) as database:
+        for statement in FORBIDDEN:
+            with pytest.raises(DatabaseError, match=r"denied|must be owner"):
+                database.rows(statement)
