@@ -33,6 +33,8 @@ from ansible.module_utils.rehome.grants.journal_table import keep_journal
 from ansible.module_utils.rehome.grants.settings import read_grant_settings
 from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
 
+OPTIONS = {"grants": GRANTS_SPEC}
+
 
 def work(stage: Stage) -> dict[str, object]:
     kept = keep_journal(stage.settings, read_grant_settings(stage.given["grants"], stage.settings), stage.dry_run)
@@ -40,4 +42,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work, {"grants": GRANTS_SPEC})
+    run_stage(work, OPTIONS)

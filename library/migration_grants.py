@@ -54,6 +54,11 @@ from ansible.module_utils.rehome.grants.planning import make_plan
 from ansible.module_utils.rehome.grants.settings import read_grant_settings
 from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
 
+OPTIONS = {
+    "grants": GRANTS_SPEC,
+    "known_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},  # identifiers
+}
+
 
 def work(stage: Stage) -> dict[str, object]:
     grants = read_grant_settings(stage.given["grants"], stage.settings, stage.given["known_keys"])
@@ -68,6 +73,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(
-        work, {"grants": GRANTS_SPEC, "known_keys": {"type": "list", "elements": "str", "default": [], "no_log": False}}
-    )
+    run_stage(work, OPTIONS)

@@ -179,7 +179,7 @@ GRANTS_SPEC: dict[str, Any] = {
     "required": True,
     "options": {
         "state": _text(choices=["present", "absent"], default="present"),
-        "s3": _text(choices=["user", "role", "document", "none"], default="user"),
+        "principals": _text(choices=["user", "role", "document", "none"], default="user"),
         "name": _text(),
         "trust": {"type": "dict"},
         "bucket_policy": {"type": "bool", "default": False},

@@ -94,7 +94,7 @@ def grants_of(store: SeaweedFS, settings: Settings, admin_database: dict[str, An
     return read_grant_settings(
         {
             "state": "present",
-            "s3": "user",
+            "principals": "user",
             "name": "rehome-test",
             "database": True,
             "connections": 10,

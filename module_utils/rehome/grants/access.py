@@ -75,13 +75,13 @@ def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
     present: dict[Verb, Present] = {}
     for principal in principals(settings, grants.needs):
         there = Present()
-        if grants.s3 != "document":
+        if grants.principals != "document":
             there = read_principal(grants.admin_of(_admin(principal)), grants.kind, _name(grants, principal))
         present[principal.verb] = there
         planned = _planned(grants, principal, there)
         made.append(planned)
         findings += _unknown_keys(grants, planned, there)
-        if grants.s3 != "document":
+        if grants.principals != "document":
             diffs += _principal_diffs(grants, planned, there)
     if findings:
         raise RefusedError(findings)
@@ -93,7 +93,7 @@ def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
 
 
 def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, there: Present) -> list[Diff]:
-    trust = grants.trust if grants.s3 == "role" else None
+    trust = grants.trust if grants.principals == "role" else None
     before = (_json(there.trust) if trust and there.arn else "") + _json(there.policy)
     after = ""
     if grants.state == "present":
@@ -104,7 +104,7 @@ def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, there: Pr
             after += "# and a new access key\n"
     if before == after and not planned.policy_changes and planned.exists == (grants.state == "present"):
         return []
-    return [diff_of(f"IAM {grants.s3} {planned.name}", before, after)]
+    return [diff_of(f"IAM {grants.principals} {planned.name}", before, after)]
 
 
 def _admin(principal: Principal) -> Literal["source", "target"]:
@@ -125,7 +125,7 @@ def _planned(grants: GrantSettings, principal: Principal, there: Present) -> Pla
         policy=principal.policy,
         policy_changes=_policy_changes(grants, principal, there),
     )
-    if grants.s3 != "user" or grants.state == "absent":
+    if grants.principals != "user" or grants.state == "absent":
         return planned
     keeps = [key for key in there.keys if key in grants.known_keys]
     if not grants.rotate:
@@ -137,7 +137,7 @@ def _planned(grants: GrantSettings, principal: Principal, there: Present) -> Pla
 
 
 def _policy_changes(grants: GrantSettings, principal: Principal, there: Present) -> bool:
-    if grants.s3 == "document":
+    if grants.principals == "document":
         return False
     if grants.state == "absent":
         return bool(there.policies)
@@ -163,7 +163,7 @@ def _plan_bucket_policy(
     settings: Settings, grants: GrantSettings, present: Mapping[Verb, Present]
 ) -> tuple[PlannedBucketPolicy, list[Diff]]:
     bucket = settings.source.bucket
-    if grants.s3 == "document":  # whoever manages IAM merges it
+    if grants.principals == "document":  # whoever manages IAM merges it
         alone = merged(None, grants.name, _let_in(settings, grants, present))
         return PlannedBucketPolicy(bucket, alone, False), []
     before = read_bucket_policy(grants.admin_source)

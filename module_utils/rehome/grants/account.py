@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..db.accounts import mysql, postgresql
 from ..db.accounts.rights import (
@@ -33,6 +33,8 @@ from .settings import GrantSettings
 class PlannedAccount:
     """A user of the database.
 
+    server: where it is, as the settings, the URL and the environment say together: host, port, socket, name, and what
+        a TLS connection takes
     new_password: whether it needs one that is not known yet
     privileges: table → privileges, for community.mysql.mysql_user
     statements: for community.postgresql.postgresql_query, those that are needed still
@@ -40,6 +42,7 @@ class PlannedAccount:
     """
 
     engine: str
+    server: Mapping[str, Any]
     user: str
     host: str | None
     exists: bool
@@ -124,6 +127,7 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
     )
     planned = PlannedAccount(
         engine=settings.database.engine,
+        server=_server(grants.admin_database),
         user=user,
         host=account.host,
         exists=there is not None,
@@ -158,6 +162,17 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
         raise RefusedError(findings)
     diffs = [diff_of(f"database user {user}", listed(before), listed(after))] if changed else []
     return PlannedUser(planned, diffs)
+
+
+def _server(admin: Database) -> dict[str, Any]:
+    tls = admin.tls
+    return {
+        "host": admin.host or "localhost",
+        "port": admin.port,
+        "socket": admin.socket,
+        "name": admin.name,
+        "tls": {"verify": tls.verify, "ca": tls.ca, "cert": tls.cert, "key": tls.key} if tls.enabled else None,
+    }
 
 
 def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding]) -> set[Right]:

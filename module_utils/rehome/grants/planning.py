@@ -19,7 +19,7 @@ def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
     """
     findings: list[Finding] = []
     access, account = PlannedAccess([], None, []), None
-    if grants.s3 != "none":
+    if grants.principals != "none":
         try:
             access = plan_access(settings, grants)
         except RefusedError as refusal:

@@ -141,7 +141,20 @@ def migrate_target(settings: Settings, needs: Needs) -> list[Statement]:
             (f"{_arn(side.bucket, needs)}/{_literal(side.prefix + SCRATCH_NAME)}*",),
         ),
         # the parts of an upload are decrypted to be put together (UploadPartCopy, S3 API reference)
+        *_state(settings, needs),
         *_keys("RehomeEncryptTarget", ("kms:GenerateDataKey", "kms:Decrypt"), keys),
+    ]
+
+
+def _state(settings: Settings, needs: Needs) -> list[Statement]:
+    """What keeping the state folder in a bucket takes; it is asked for as the target is."""
+    if not settings.state_uri:
+        return []
+    bucket, _, folder = settings.state_uri.removeprefix("s3://").partition("/")
+    condition = {"StringLike": {"s3:prefix": f"{_literal(folder)}*"}}
+    return [
+        Statement("RehomeListState", ("s3:ListBucket",), (_arn(bucket, needs),), condition),
+        Statement("RehomeKeepState", ("s3:GetObject", "s3:PutObject"), (f"{_arn(bucket, needs)}/{_literal(folder)}*",)),
     ]
 
 

@@ -85,7 +85,7 @@ def _found(admin: Side, ask: Callable[..., Any], **names: str) -> Any:
                 admin.endpoint_url,
                 problem,
                 "Give it an administrator's credentials; or, where others manage rights, "
-                "set rehome_grants_s3 to document",
+                "set rehome_grants_principals to document",
             )
         ]
     )

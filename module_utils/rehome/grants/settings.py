@@ -19,7 +19,7 @@ Keeper = Literal["user", "role", "document", "none"]
 class GrantSettings:
     """Whom to give rights, and as whom to do it.
 
-    s3: what each principal is: an IAM user, an IAM role, a document only, or none
+    principals: what each of S3 is: an IAM user, an IAM role, a document only, or none
     name: what the principals' names begin with
     trust: the role's trust policy
     bucket_policy: whether the source's bucket is another account's, and has to let the principals in
@@ -30,7 +30,7 @@ class GrantSettings:
     """
 
     state: State
-    s3: Keeper
+    principals: Keeper
     name: str
     trust: Document | None
     bucket_policy: bool
@@ -52,7 +52,7 @@ class GrantSettings:
     @property
     def kind(self) -> Literal["user", "role"]:
         """What IAM is to keep."""
-        return "role" if self.s3 == "role" else "user"
+        return "role" if self.principals == "role" else "user"
 
     def admin_of(self, label: Literal["source", "target"]) -> Side:
         return self.admin_source if label == "source" else self.admin_target
@@ -78,7 +78,7 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
     tls = given.get("database_tls")
     made = GrantSettings(
         state=given["state"],
-        s3=given["s3"],
+        principals=given["principals"],
         name=given["name"],
         trust=given.get("trust") or None,
         bucket_policy=bool(given.get("bucket_policy")),
@@ -129,7 +129,7 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
 
 def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
     findings = []
-    if made.s3 == "role" and made.state == "present" and not (made.trust or {}).get("Statement"):
+    if made.principals == "role" and made.state == "present" and not (made.trust or {}).get("Statement"):
         findings.append(
             Finding(
                 "rehome_grants_trust",
@@ -148,13 +148,13 @@ def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
     findings += [
         Finding(setting, key, "is not the ARN of a key, and a policy names keys by nothing else", "Write its ARN")
         for setting, key in keys
-        if made.s3 != "none" and (not key.startswith("arn:") or ":key/" not in key)
+        if made.principals != "none" and (not key.startswith("arn:") or ":key/" not in key)
     ]
     return findings
 
 
 def _check_secrets(made: GrantSettings) -> list[Finding]:
-    if made.state == "absent" or not (made.s3 == "user" or made.database):
+    if made.state == "absent" or not (made.principals == "user" or made.database):
         return []
     if made.hand_over and not Path(made.hand_over).is_file():
         return [

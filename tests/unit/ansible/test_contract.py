@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import pytest
 import yaml
 from ansible.playbook.task import Task
 from packaging.specifiers import SpecifierSet
-from rehome.module import ARGUMENT_SPEC
+from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("*.yml")])
 TASK_FILES += sorted(ROOT.glob("playbooks/*.yml"))
+OF_GRANTS = ("rehome_grants_", "rehome_admin_")
+FREE = ("import_playbook", "set_fact")
+"""Modules whose options are the caller's own names."""
 KEYWORDS = {*Task.fattributes, "block", "rescue", "always"}
 
 
@@ -50,7 +54,7 @@ def documented(*names: str) -> dict[str, Any]:
 
 
 def test_every_task_uses_options_that_its_module_has() -> None:
-    found = [task for task in tasks() if not task[1].endswith("import_playbook")]
+    found = [task for task in tasks() if not task[1].endswith(FREE)]
     assert {module for _, module, _ in found} >= {"migration_plan", "s3_batch_copy", "db_path_rewrite"}
     docs = documented(*sorted({module for _, module, _ in found}))
     for path, module, given in found:
@@ -67,9 +71,27 @@ def test_every_task_uses_options_that_its_module_has() -> None:
 
 def test_every_module_documents_exactly_its_options() -> None:
     for module, facts in documented(*MODULES).items():
-        assert facts["doc"]["options"].keys() == ARGUMENT_SPEC.keys(), module
-        for name, spec in ARGUMENT_SPEC.items():
-            _same(f"{module}.{name}", facts["doc"]["options"][name], spec)
+        options = facts["doc"]["options"]
+        assert options.keys() == spec_of(module).keys(), module
+        for name, spec in spec_of(module).items():
+            _same(f"{module}.{name}", options[name], spec)
+
+
+def spec_of(module: str) -> dict[str, Any]:
+    """What the module takes: what all take, and what it names itself."""
+    text = (ROOT / "library" / f"{module}.py").read_text()
+    if "run_stage" not in text:
+        return PLUGIN_SPECS[module]
+    own: dict[str, Any] = {}
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "OPTIONS":
+            own = eval(ast.unparse(statement.value), {"GRANTS_SPEC": GRANTS_SPEC})  # noqa: S307 - our own source
+    return {**ARGUMENT_SPEC, **own}
+
+
+PLUGIN_SPECS = {
+    "vault_file": {"path": {"type": "path", "required": True}, "content": {"type": "dict", "default": {}}},
+}
 
 
 def _same(where: str, doc: dict[str, Any], spec: dict[str, Any]) -> None:
@@ -96,6 +118,9 @@ def test_secrets_are_marked_and_nothing_else_that_sounds_like_one() -> None:
     marked = {path for path, spec in _leaves("", ARGUMENT_SPEC) if spec.get("no_log") is True}
     sides = {f"settings.{side}.{name}" for side in ("source", "target") for name in ("secret_key", "session_token")}
     assert marked == sides | {"settings.database.password", "settings.database.url"}
+    of_grants = {path for path, spec in _leaves("", GRANTS_SPEC["options"]) if spec.get("no_log") is True}
+    admins = {f"admin_{side}.{name}" for side in ("source", "target") for name in ("secret_key", "session_token")}
+    assert of_grants == admins | {"admin_database.password"}
 
 
 def _leaves(path: str, specs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -114,11 +139,21 @@ def test_a_roles_defaults_are_what_its_specification_says(role: str) -> None:
 
 
 def test_every_variable_reaches_the_modules() -> None:
-    spec = yaml.safe_load((ROOT / "roles/rehome/meta/argument_specs.yml").read_text())
-    handed = yaml.safe_load((ROOT / "roles/rehome/vars/main.yml").read_text())["rehome_settings"]
-    # hooks are tasks, which the roles include
-    variables = spec["argument_specs"]["main"]["options"].keys() - {"rehome_hooks"}
-    assert handed == {name.removeprefix("rehome_"): f"{{{{ {name} }}}}" for name in variables}
+    variables = yaml.safe_load((ROOT / "roles/rehome/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    handed = yaml.safe_load((ROOT / "roles/rehome/vars/main.yml").read_text())
+    of_grants = {name for name in variables["options"] if name.startswith(OF_GRANTS)}
+    # hooks are tasks, which the roles include; credentials of the verb's principal are laid over the others
+    others = variables["options"].keys() - of_grants - {"rehome_hooks", "rehome_credentials", "rehome_principal"}
+    laid_over = {
+        part: f"{{{{ rehome_{part} | combine(rehome_kept.{part} | default({{}})) }}}}"
+        for part in ("source", "target", "database")
+    }
+    assert handed["rehome_settings"] == _handed(others) | laid_over
+    assert handed["rehome_grants_settings"] == _handed(of_grants)
+
+
+def _handed(variables: Iterable[str]) -> dict[str, str]:
+    return {name.removeprefix("rehome_").removeprefix("grants_"): f"{{{{ {name} }}}}" for name in variables}
 
 
 def test_every_module_has_its_action_plugin() -> None:

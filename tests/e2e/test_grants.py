@@ -1,0 +1,332 @@
+"""grants.yml: a migration with exactly its rights, nothing secret anywhere, and everything taken away again."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import psutil
+import pytest
+import yaml
+
+from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, Played, World, world_of
+from tests.moto_server import Moto
+
+PLAYBOOK = "playbooks/grants.yml"
+
+
+class Granting:
+    """A world with an administrator, in which the user `rehome` is to be made."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.kept = world.folder / ".sandbox" / "credentials.yml"
+        self._password = folder / "vault-password"
+        self._password.write_text("of the vault, and no other")
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> Played:
+        credentials = ["-e", f"@{self.kept}"] if self.kept.exists() else []
+        process = self.world.start(
+            *credentials,
+            *arguments,
+            playbook=playbook,
+            exported={"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password)},
+            **{"sandbox_user": "rehome", **variables},
+        )
+        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+        return Played(process.returncode, output)
+
+    def secrets(self) -> dict[str, Any]:
+        command = [BIN / "ansible-vault", "view", "--vault-password-file", self._password, self.kept]
+        text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        return yaml.safe_load(text)["rehome_credentials"]  # type: ignore[no-any-return]
+
+    def users(self) -> set[str]:
+        """Of the database."""
+        if self.world.db == "postgresql":
+            return {name for (name,) in self.world.query("SELECT rolname FROM pg_roles")}
+        return {name for (name,) in self.world.query("SELECT user FROM mysql.user")}
+
+    def iam(self) -> Any:
+        store = self.world.sandbox.store
+        admin = store.users["admin"]
+        return iam_at(store.endpoint_url, admin.access_key, admin.secret_key)
+
+    def principals(self) -> set[str]:
+        return {user["UserName"] for user in self.iam().list_users()["Users"]} - {"admin", "migrate", "reader"}
+
+    def policies(self) -> set[str]:
+        return {policy["PolicyName"] for policy in self.iam().list_policies(Scope="Local")["Policies"]}
+
+    def everything(self) -> dict[str, Any]:
+        return {
+            **self.world.everything(),
+            "users": self.users(),
+            "principals": self.principals(),
+            "policies": self.policies(),
+            "kept": self.kept.exists(),
+        }
+
+
+def iam_at(endpoint_url: str, access_key: str, secret_key: str) -> Any:
+    return botocore.session.Session().create_client(
+        "iam",
+        endpoint_url=endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+
+
+@pytest.fixture
+def granting(world: World, tmp_path: Path) -> Iterator[Granting]:
+    yield from _granting(world, tmp_path)
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def any_granting(
+    request: pytest.FixtureRequest,
+    worlds: dict[str, World],
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+) -> Iterator[Granting]:
+    yield from _granting(world_of(request.param, worlds, tmp_path_factory), tmp_path)
+
+
+def _granting(world: World, folder: Path) -> Iterator[Granting]:
+    world.query(
+        "DROP TABLE IF EXISTS rehome.journal" if world.db == "mariadb" else "DROP SCHEMA IF EXISTS rehome CASCADE"
+    )
+    world.seed(6)
+    granting = Granting(world, folder)
+    yield granting
+    assert granting.play(PLAYBOOK, rehome_grants_state="absent").code == 0
+    assert granting.principals() == granting.policies() == set()
+
+
+def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_again(any_granting: Granting) -> None:
+    granting, world = any_granting, any_granting.world
+    before = granting.everything()
+
+    checked = granting.play(PLAYBOOK, "--check", "--diff")
+    assert checked.code == 0, checked.output
+    assert checked.changed > 0
+    assert granting.everything() == before
+    assert '+        "arn:aws:s3:::production-s3/avatar/*"' in checked.output
+    quote = "`" if world.db == "mariadb" else '"'
+    assert f"+GRANT SELECT ({quote}id{quote}, {quote}path{quote}" in checked.output
+
+    with command_lines() as seen:
+        granted = granting.play(PLAYBOOK, "-vvv")
+    assert granted.code == 0, granted.output
+    made = granting.secrets()
+    assert granting.principals() == {"rehome-avatars-migrate", "rehome-avatars-retire"}
+    assert stat.S_IMODE(granting.kept.stat().st_mode) == 0o600
+    assert made["migrate"]["source"] == made["migrate"]["target"] != made["retire"]["source"]
+    assert_nowhere(secrets_of(made), granted.output, *seen, granting.kept.read_text(), *texts_in(world.state))
+
+    again = granting.play(PLAYBOOK)
+    assert (again.code, again.changed) == (0, 0), again.output
+
+    dry = granting.play("migrate.yml", "--check")
+    assert dry.code == 0, dry.output
+    assert world.rows() == [(user, path) for user, path in world.rows() if path.startswith("image/")]
+    migrated = granting.play("migrate.yml")
+    assert migrated.code == 0, migrated.output
+    assert world.summary["complete"]
+    assert world.summary["rows_rewritten"] == 6
+    world.assert_no_row_dangles()
+    assert_nowhere(secrets_of(made), migrated.output, *texts_in(world.state))
+
+    gone = granting.play(PLAYBOOK, rehome_grants_state="absent")
+    assert gone.code == 0, gone.output
+    assert "rehome" not in granting.users()
+    assert not granting.kept.exists()
+    assert granting.principals() == granting.policies() == set()
+    # what each row held before is kept
+    assert world.query("SELECT COUNT(*) FROM rehome.journal")[0][0] > 0
+    assert "entries are the only way back" in gone.output
+    again = granting.play(PLAYBOOK, rehome_grants_state="absent")
+    assert (again.code, again.changed) == (0, 0), again.output
+
+
+def test_keys_are_changed_when_asked_for_and_handed_over_to_the_operators_own_tasks(
+    granting: Granting, tmp_path: Path
+) -> None:
+    safe, tasks = tmp_path / "safe.json", tmp_path / "safe.yml"
+    tasks.write_text(
+        "- ansible.builtin.lineinfile:\n"
+        f"    path: {safe}\n    create: true\n    mode: '0600'\n"
+        "    line: '{{ rehome_credentials_made | to_json }}'\n"
+    )
+    first = granting.play(PLAYBOOK, "-vv", rehome_grants_hand_over=str(tasks))
+    assert first.code == 0, first.output
+    assert not granting.kept.exists()
+    old = [json.loads(line) for line in safe.read_text().splitlines()]
+    assert [sorted(part) for part in old] == [["migrate"], ["retire"], ["migrate", "retire"]]
+    assert_nowhere([secret for part in old for secret in secrets_of(part)], first.output)
+
+    again = granting.play(PLAYBOOK, rehome_grants_hand_over=str(tasks))
+    assert (again.code, again.changed) == (0, 0), again.output
+
+    lost = granting.play(PLAYBOOK)  # into a file, which knows nothing of them
+    assert lost.code != 0
+    assert "does not hold the secret of" in lost.message
+    assert "rehome_grants_rotate=true" in lost.message
+
+    changed = granting.play(PLAYBOOK, rehome_grants_rotate=True)
+    assert changed.code == 0, changed.output
+    new = granting.secrets()["migrate"]["source"]["access_key"]
+    assert new != old[0]["migrate"]["source"]["access_key"]
+    keys = granting.iam().list_access_keys(UserName="rehome-avatars-migrate")["AccessKeyMetadata"]
+    assert [key["AccessKeyId"] for key in keys] == [new]
+    migrated = granting.play("migrate.yml")
+    assert migrated.code == 0, migrated.output
+
+
+def test_what_others_have_said_about_the_sources_bucket_stays(granting: Granting) -> None:
+    s3 = granting.world.sandbox.store.client()
+    theirs = {
+        "Sid": "Theirs",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutBucketWebsite",
+        "Resource": "arn:aws:s3:::legacy-s3",
+    }
+    s3.put_bucket_policy(Bucket="legacy-s3", Policy=json.dumps({"Version": "2012-10-17", "Statement": [theirs]}))
+    options = {"rehome_grants_bucket_policy": True, "rehome_grants_database": False}
+
+    def statements() -> list[dict[str, Any]]:
+        return json.loads(s3.get_bucket_policy(Bucket="legacy-s3")["Policy"])["Statement"]  # type: ignore[no-any-return]
+
+    try:
+        for changes in (True, False):
+            played = granting.play(PLAYBOOK, **options)
+            assert played.code == 0, played.output
+            assert (played.changed > 0) == changes, played.output
+        assert theirs in statements()
+        ours = [one for one in statements() if one != theirs]
+        assert {one["Principal"]["AWS"].rpartition("/")[2] for one in ours} == granting.principals()
+        assert {one["Sid"][:6] for one in ours} == {"Rehome"}
+        played = granting.play(PLAYBOOK, **options, rehome_grants_state="absent")
+        assert played.code == 0, played.output
+        assert statements() == [theirs]
+    finally:
+        s3.delete_bucket_policy(Bucket="legacy-s3")
+
+
+def test_policies_are_only_written_where_others_manage_iam(granting: Granting) -> None:
+    before = granting.everything()
+    options = {"rehome_grants_principals": "document", "rehome_grants_database": False}
+    assert granting.play(PLAYBOOK, "--check", **options).code == 0
+    assert not (granting.world.state / "grants").exists()
+    written = granting.play(PLAYBOOK, **options)
+    assert written.code == 0, written.output
+    assert granting.everything() == before
+    policy = json.loads((granting.world.state / "grants" / "rehome-avatars-migrate.json").read_text())
+    assert {one["Sid"] for one in policy["Statement"]} >= {"RehomeListSource", "RehomeWriteTarget"}
+    assert granting.play(PLAYBOOK, **options).changed == 0
+
+
+def test_a_user_that_has_other_rights_too_is_left_alone(granting: Granting) -> None:
+    before = granting.everything()
+    for state in ("present", "absent"):
+        refused = granting.play(PLAYBOOK, sandbox_user="migrate", rehome_grants_state=state)
+        assert refused.code != 0
+        assert "rehome_database.user (migrate): is there and has more than a migration needs" in refused.message
+        assert "SELECT ON app.*" in refused.message
+    assert granting.everything() == before
+
+
+def test_without_a_vault_password_nothing_is_made(granting: Granting) -> None:
+    before = granting.everything()
+    process = granting.world.start(playbook=PLAYBOOK, sandbox_user="rehome")
+    output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+    assert process.returncode != 0
+    assert "this run has no vault password" in " ".join(output.split())
+    assert granting.everything() == before
+
+
+def test_roles_get_a_trust_policy_and_go_again(granting: Granting, moto: Moto) -> None:
+    """On moto, as SeaweedFS has no roles."""
+    keys = moto.users["admin"]
+    iam = iam_at(moto.endpoint_url, keys.access_key, keys.secret_key)
+    principal = {"AWS": "arn:aws:iam::123456789012:root"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
+    }
+    options = {
+        "rehome_grants_principals": "role",
+        "rehome_grants_database": False,
+        "rehome_grants_trust": trust,
+        "rehome_admin_target": {
+            "endpoint_url": moto.endpoint_url,
+            "access_key": keys.access_key,
+            "secret_key": keys.secret_key,
+        },
+    }
+    for changes in (True, False):
+        played = granting.play(PLAYBOOK, **options)
+        assert played.code == 0, played.output
+        assert (played.changed > 0) == changes, played.output
+    role = iam.get_role(RoleName="rehome-avatars-migrate")["Role"]
+    assert role["AssumeRolePolicyDocument"] == trust
+    assert len(iam.list_attached_role_policies(RoleName="rehome-avatars-migrate")["AttachedPolicies"]) == 1
+    played = granting.play(PLAYBOOK, **options, rehome_grants_state="absent")
+    assert played.code == 0, played.output
+    assert not [role for role in iam.list_roles()["Roles"] if role["RoleName"].startswith("rehome-")]
+    assert iam.list_policies(Scope="Local")["Policies"] == []
+
+
+# P9
+
+
+def secrets_of(made: dict[str, Any]) -> list[str]:
+    """Every generated secret in credentials."""
+    if not isinstance(made, dict):
+        return []
+    found = [str(value) for name, value in made.items() if name in ("secret_key", "password")]
+    return found + [secret for value in made.values() for secret in secrets_of(value)]
+
+
+def assert_nowhere(secrets: list[str], *places: str) -> None:
+    assert len(secrets) >= 1
+    assert all(len(secret) >= 16 for secret in secrets)
+    for place in places:
+        assert not [True for secret in secrets if secret in place]
+
+
+def texts_in(folder: Path) -> list[str]:
+    return [path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def command_lines() -> Iterator[list[str]]:
+    """What the process list showed within the block, all processes and moments together."""
+    seen: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        lines: set[str] = set()
+        while not over.is_set():
+            for process in psutil.process_iter(["cmdline"]):
+                lines.add(" ".join(process.info["cmdline"] or ()))
+            time.sleep(0.1)
+        seen.extend(lines)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()

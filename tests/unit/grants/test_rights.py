@@ -1,0 +1,60 @@
+"""The statements that grant database rights, as they are shown and run."""
+
+from __future__ import annotations
+
+from rehome.db.accounts.rights import (
+    Account,
+    Right,
+    is_ours,
+    mysql_privileges,
+    mysql_statements,
+    postgresql_changes,
+    postgresql_statements,
+    rights_on_journal,
+    rights_on_table,
+    unspeakable,
+)
+from rehome.db.dialect import KeyColumn, TableFacts
+
+FACTS = TableFacts("avatars", "path", (KeyColumn("id", "integer", "BIGINT"),), keep_columns=("updated_at",))
+RIGHTS = frozenset(rights_on_table("app", "avatars", FACTS) | rights_on_journal("rehome"))
+
+
+def test_rewriting_takes_rights_on_the_columns_it_touches() -> None:
+    assert rights_on_table("app", "avatars", FACTS) == {
+        *(Right("SELECT", "app", "avatars", name) for name in ("id", "path", "updated_at")),
+        *(Right("UPDATE", "app", "avatars", name) for name in ("path", "updated_at")),
+    }
+
+
+def test_mysql_is_told_as_show_grants_tells_it() -> None:
+    account = Account("rehome", "10.0.%", True, 10, 30, rights=RIGHTS)
+    assert mysql_statements(account) == [
+        "CREATE USER `rehome`@`10.0.%` REQUIRE SSL WITH MAX_USER_CONNECTIONS 10 PASSWORD EXPIRE INTERVAL 30 DAY",
+        "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars`"
+        " TO `rehome`@`10.0.%`",
+        "GRANT SELECT, INSERT ON `rehome`.`journal` TO `rehome`@`10.0.%`",
+    ]
+    assert mysql_privileges(RIGHTS)["rehome", "journal"] == "SELECT, INSERT"
+
+
+def test_postgresql_is_told_with_quoted_names() -> None:
+    rights = frozenset({Right("SELECT", "media", 'a"b', "path"), Right("CONNECT"), Right("USAGE", "media")})
+    account = Account("rehome", None, None, 5, None, valid_until="2027-01-01", rights=rights)
+    assert postgresql_statements(account, "app") == [
+        "CREATE ROLE \"rehome\" LOGIN CONNECTION LIMIT 5 VALID UNTIL '2027-01-01'",
+        'GRANT CONNECT ON DATABASE "app" TO "rehome"',
+        'GRANT USAGE ON SCHEMA "media" TO "rehome"',
+        'GRANT SELECT ("path") ON TABLE "media"."a""b" TO "rehome"',
+    ]
+    assert postgresql_changes("REVOKE", [Right("CONNECT")], "x", "app") == ['REVOKE CONNECT ON DATABASE "app" FROM "x"']
+
+
+def test_rights_that_grants_never_gives_are_not_ours_to_take() -> None:
+    assert all(is_ours(right, "rehome") for right in RIGHTS)
+    for right in (Right("SELECT", "app", "avatars"), Right("UPDATE", "app"), Right("ALL"), Right("DELETE", "rehome")):
+        assert not is_ours(right, "rehome")
+
+
+def test_names_that_the_module_would_take_apart_are_found() -> None:
+    assert unspeakable([Right("SELECT", "app", "a/b", "c:d"), *RIGHTS]) == ["a/b", "c:d"]
