@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages sandbox-up sandbox-down seed demo migrate preflight plan verify lint test unit integration \
-	e2e molecule bench bench-packages docs lock
+.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify lint test unit \
+	integration e2e molecule bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -61,6 +61,9 @@ demo: ## from nothing to a verified migration in the sandbox
 
 # The oddities have rows whose object is nowhere; by default a migration stops and says so.
 KEEP := $(if $(SEED_ODDITIES),-e rehome_on_dangling=keep)
+
+grants: setup ## give migrate and retire their rights in ENV=<environment> (needs an administrator; VAULT=<password file>)
+	@$(BIN)/ansible-playbook playbooks/grants.yml $(if $(ENV),-e env=$(ENV)) $(if $(VAULT),--vault-password-file $(VAULT))
 
 migrate: setup ## migrate ENV=<environment>, for real
 	@$(BIN)/ansible-playbook migrate.yml $(if $(ENV),-e env=$(ENV))

@@ -188,7 +188,9 @@ def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: boo
             return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
         advice = ask.journal_grant(schema, there=False)
     except DatabaseError as error:
-        return [unknown("database", "journal", str(error))]
+        way_out = ask.journal_grant(schema, there=True)
+        finding = Finding("rehome_journal_schema", schema, f"the journal there cannot be read: {error}", way_out)
+        return [unknown("database", "journal", str(error)) if dry_run else stop("database", "journal", finding)]
     words = "is not there yet, and this user may not make it, which a dry run does not need"
     return [Check("database", "journal", "info", f"{schema} {words}", advice)]
 
@@ -248,7 +250,8 @@ def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool
             "rehome_journal_schema",
             settings.journal_schema,
             f"the journal cannot be made there: {error}",
-            f"Let an administrator {ask.journal_grant(settings.journal_schema, there=False)}",
+            f"Let an administrator {ask.journal_grant(settings.journal_schema, there=False)}. Where it is there "
+            f"already: {ask.journal_grant(settings.journal_schema, there=True)}",
         )
         raise RefusedError([finding]) from error
     return True

@@ -202,8 +202,8 @@ class MySQL:
             if all(usable for _, usable in parts):
                 return tuple(self._key_column(name, columns[name]) for name, _ in parts)
         raise UnusableTableError(
-            f"table {table} has no usable unique key that this user can see: a primary key or a unique index without "
-            f"{column} itself, over columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
+            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+            "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
         )
 
     @staticmethod

@@ -101,6 +101,10 @@ def migrate_source(settings: Settings, needs: Needs) -> list[Statement]:
         reading.append("s3:RestoreObject")
     made = [
         _listing("RehomeListSource", side, needs),
+        # what the preflight looks at: it would do without, and could then not warn
+        Statement(
+            "RehomeSeeSource", ("s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"), (_arn(side.bucket, needs),)
+        ),
         Statement("RehomeReadSource", tuple(reading), (_objects(side, needs),)),
     ]
     if side.inventory:
@@ -124,7 +128,18 @@ def migrate_target(settings: Settings, needs: Needs) -> list[Statement]:
     ]
     if settings.copy.acl != "none":
         writing.append("s3:PutObjectAcl")
-    bucket = ["s3:ListBucketMultipartUploads"]
+    # the first knows no condition s3:prefix ("Actions, resources, and condition keys for Amazon S3"); the rest is what
+    # the preflight looks at
+    bucket = [
+        "s3:ListBucketMultipartUploads",
+        "s3:GetBucketVersioning",
+        "s3:GetLifecycleConfiguration",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetReplicationConfiguration",
+        "s3:GetBucketNotification",
+    ]
     if settings.copy.acl == "copy":
         bucket.append("s3:GetBucketAcl")
     keys = needs.target_keys
@@ -132,7 +147,6 @@ def migrate_target(settings: Settings, needs: Needs) -> list[Statement]:
         keys = (settings.copy.kms_key_id, *keys)
     return [
         _listing("RehomeListTarget", side, needs),
-        # neither knows the condition s3:prefix ("Actions, resources, and condition keys for Amazon S3")
         Statement("RehomeSeeTarget", tuple(bucket), (_arn(side.bucket, needs),)),
         Statement("RehomeWriteTarget", tuple(writing), (_objects(side, needs),)),
         Statement(

@@ -55,6 +55,14 @@ PLAIN = {
     "s3:ListMultipartUploadParts",
     "s3:DeleteObject",
     "s3:DeleteObjectVersion",
+    # read by the preflight, so that it can warn
+    "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetReplicationConfiguration",
+    "s3:GetBucketNotification",
 }
 
 
@@ -114,7 +122,8 @@ def test_two_services_get_principals_of_their_own() -> None:
     settings = settings_with(source={"endpoint_url": "https://s3.example.com"})
     made = {(one.verb, one.place): allowed(one.policy) for one in principals(settings, Needs())}
     assert made.keys() == {(verb, place) for verb in ("migrate", "retire") for place in ("source", "target")}
-    assert made["migrate", "source"] == {"s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging"}
+    looking = {"s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"}
+    assert made["migrate", "source"] == {"s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging", *looking}
     assert made["retire", "target"] == {"s3:ListBucket", "s3:GetObject"}
 
 

@@ -74,7 +74,7 @@ class PostgreSQLInspector:
 
     def hidden(self, table: str, column: str) -> str:
         schema, dot, _ = table.rpartition(".")
-        usage = f"GRANT USAGE ON SCHEMA {_named(schema)} TO {self._user()}; " if dot else ""
+        usage = f"GRANT USAGE ON SCHEMA {_named(schema) if dot else '<its schema>'} TO {self._user()}; "
         grant = f"GRANT SELECT (<its key>, {_named(column)}) ON {_table(table)} TO {self._user()}"
         return f"Correct the name, or {usage}{grant}"
 
