@@ -65,7 +65,7 @@ lists:
 from ansible.module_utils.rehome.approval import keep_plan, objections
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.passes import is_last, over_all_passes
-from ansible.module_utils.rehome.plan import emptiness, make_plan, refusals
+from ansible.module_utils.rehome.plan import emptiness, make_plan, other_forms, refusals
 from ansible.module_utils.rehome.report import OUTCOME_LISTS, VERIFY_LISTS, plan_lines
 from ansible.module_utils.rehome.scan import scan
 from ansible.module_utils.rehome.verify import problems
@@ -82,6 +82,7 @@ def work(stage: Stage) -> dict[str, object]:
             keep_plan(catalog, settings, plan)
         counts = over_all_passes(stage.summary().facts, plan)
         number = len(counts["passes"])
+        warnings = [*emptiness(plan, settings), *other_forms(catalog, settings)]
         lists = stage.report(
             catalog,
             VERIFY_LISTS | OUTCOME_LISTS,
@@ -94,7 +95,7 @@ def work(stage: Stage) -> dict[str, object]:
         )
     return {
         "changed": False,
-        "warnings": emptiness(plan, settings),
+        "warnings": warnings,
         "counts": plan.counts(),
         "objects_to_move": plan.objects_to_move(settings.on_conflict),
         "pass_number": number,

@@ -42,6 +42,7 @@ CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
 CREATE TABLE own_copies (rest VARCHAR);
 CREATE TABLE reference_rows (
     reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
+CREATE TABLE other_forms (reference VARCHAR, form VARCHAR, rows BIGINT);
 CREATE TABLE outcomes (
     rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, attempts INTEGER,
     duration_s DOUBLE, error VARCHAR, message VARCHAR, part INTEGER);
@@ -52,8 +53,8 @@ CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
 CREATE TABLE refused_rows (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR);
 """
 """compared.evidence is NULL where the contents differ; own_copies are target objects that an earlier pass or run made
-and nobody has touched since; reference_rows.key is the row's key as a JSON list; rows of outcomes with one `part` go
-into one file."""
+and nobody has touched since; reference_rows.key is the row's key as a JSON list; other_forms counts rows that are not
+under the map, and would be in another form; rows of outcomes with one `part` go into one file."""
 
 
 class Catalog:
@@ -197,12 +198,14 @@ class Filling:
 
 
 def _term(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
-    """A column as an SQL term and its parameters.
+    """A column as an SQL term and its parameters. A range is one of consecutive numbers.
 
     Text and whole numbers go over as one string that DuckDB splits: to hand over a list costs DuckDB's binding a
     value for each.
     """
     first = column[0]
+    if isinstance(column, range):
+        return "unnest(range(?, ?))", (column.start, column.stop)
     if column.count(first) == len(column):
         return "?", (first,)
     if isinstance(first, str | int) and None not in column:

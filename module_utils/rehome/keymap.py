@@ -6,6 +6,7 @@ import fnmatch
 import re
 from dataclasses import dataclass, field
 
+from .percent import decode, encode, spellings, spelt_slash
 from .s3.capabilities import MAX_KEY_BYTES, KeyShape, shapes_of
 
 
@@ -26,18 +27,21 @@ class KeyMap:
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     only: frozenset[str] | None = None
-    _included: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _excluded: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _included: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+    _excluded: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_included", _compile(self.include))
-        object.__setattr__(self, "_excluded", _compile(self.exclude))
+        # None: all are included, none is excluded; a pattern that says so would be asked for every key
+        object.__setattr__(self, "_included", None if "*" in self.include else _compile(self.include))
+        object.__setattr__(self, "_excluded", _compile(self.exclude) if self.exclude else None)
 
     def covers(self, rest: str) -> bool:
         """Whether a key is meant whose text after the prefix is `rest`."""
         if self.only is not None and rest not in self.only:
             return False
-        return self._included.match(rest) is not None and self._excluded.match(rest) is None
+        if self._included is not None and self._included.match(rest) is None:
+            return False
+        return self._excluded is None or self._excluded.match(rest) is None
 
     def to_target(self, key: str) -> str | None:
         """The target key of a source key, or None where the key is not under the map."""
@@ -64,58 +68,160 @@ class KeyMap:
         return None
 
 
-@dataclass(frozen=True)
-class ValueMap:
-    """How a column's value changes: the key map behind the texts that its form puts before the key."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a column's value wraps a key.
 
-    keymap: KeyMap
+    source_text, target_text: what stands before the key, in old values and in new ones
+    encoded: the key is percent-encoded
+    query: the key ends before the first `?` or `#`; the query string and the fragment are kept as they are
+    """
+
     source_text: str = ""
     target_text: str = ""
+    encoded: bool = False
+    query: bool = False
+
+    @property
+    def reserved(self) -> str:
+        """The characters that end a key."""
+        return "?#" if self.query else ""
+
+    def key_end(self, value: str, begin: int) -> int:
+        """Where the key ends that begins at `begin`."""
+        return min((end for mark in self.reserved if (end := value.find(mark, begin)) >= 0), default=len(value))
+
+
+class _Head:
+    """What values begin with: a text, and behind it a prefix of keys in whichever spelling the form allows."""
+
+    def __init__(self, text: str, prefix: str, form: Form) -> None:
+        self.usual = text + (encode(prefix) if form.encoded else prefix)
+        self._length = len(self.usual)
+        self._form = form
+        self._spelt = re.compile(re.escape(text) + spellings(prefix, form.reserved)) if form.encoded else None
+
+    def end(self, value: str) -> int | None:
+        """Where a value's head ends, or None where it has another one."""
+        if value.startswith(self.usual):
+            return self._length
+        found = self._spelt.match(value) if self._spelt else None
+        return found.end() if found else None
+
+    def rest(self, value: str) -> str | None:
+        """What a value's key has behind the prefix; None where the value has another head, or spells no key."""
+        end = self.end(value)
+        if end is None:
+            return None
+        rest = value[end : self._form.key_end(value, end)] if self._form.query else value[end:]
+        return decode(rest) if self._form.encoded else rest
+
+
+@dataclass(frozen=True)
+class ValueMap:
+    """How a column's value changes: the key map behind the form that wraps the key.
+
+    A value is parsed and its key held against the map; the new value is the other head and what the old value had
+    behind its own, byte for byte: the spelling of the key's rest, the query string, the fragment.
+    """
+
+    keymap: KeyMap
+    form: Form = Form()
+    _old: _Head = field(init=False, repr=False, compare=False)
+    _new: _Head = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        form = self.form
+        object.__setattr__(self, "_old", _Head(form.source_text, self.keymap.source_prefix, form))
+        object.__setattr__(self, "_new", _Head(form.target_text, self.keymap.target_prefix, form))
 
     @property
     def source_head(self) -> str:
-        """What every old value begins with."""
-        return self.source_text + self.keymap.source_prefix
+        """What old values begin with, in its usual spelling."""
+        return self._old.usual
 
     @property
     def target_head(self) -> str:
-        """What every new value begins with."""
-        return self.target_text + self.keymap.target_prefix
+        """What new values begin with, in its usual spelling."""
+        return self._new.usual
+
+    @property
+    def moves(self) -> bool:
+        """Whether values change at all. Where they do not, every old value is a new one too."""
+        return self.source_head != self.target_head
+
+    @property
+    def swaps_head(self) -> bool:
+        """Whether every new value is `target_head` and what the old one has behind `source_head`."""
+        return not self.form.encoded
+
+    @property
+    def growth(self) -> int:
+        """By how many characters a new value is longer than its old one, at most; may be negative."""
+        longest = self.target_head.replace("/", "%2F") if self.form.encoded else self.target_head
+        return len(longest) - len(self.form.source_text + self.keymap.source_prefix)
 
     def to_target(self, value: str) -> str | None:
-        """The new value of an old one, or None where the value is not under the map."""
-        return _swap(value, self.source_head, self.target_head, self.keymap)
+        """The new value of an old one, or None where the value is not under the map.
+
+        The new prefix's slashes are encoded where the old value encodes all that its key has.
+        """
+        if self.rest_if_old(value) is None:
+            return None
+        head = self.target_head
+        if self.form.encoded:
+            begin, text = len(self.form.source_text), len(self.form.target_text)
+            slash = spelt_slash(value[begin : self.form.key_end(value, begin)])
+            if slash:
+                head = head[:text] + head[text:].replace("/", slash)
+        return head + value[self._old.end(value) :]
 
     def rest_if_old(self, value: str) -> str | None:
-        """The part of an old value that stays as it is, or None where the value is not an old one."""
-        return _rest(value, self.source_head, self.keymap)
+        """What the key of an old value has behind the source prefix, or None where the value is not an old one."""
+        rest = self._old.rest(value)
+        return rest if rest is not None and self.keymap.covers(rest) else None
 
     def rest_if_new(self, value: str) -> str | None:
-        """The same part of a new value, or None where the value is not a new one."""
-        return _rest(value, self.target_head, self.keymap)
+        """What the key of a new value has behind the target prefix, or None where the value is not a new one."""
+        rest = self._new.rest(value)
+        return rest if rest is not None and self.keymap.covers(rest) else None
 
     @property
     def feeds_itself(self) -> bool:
         """Whether a new value can be under the map again. Errs on the side of yes."""
-        if self.source_head == self.target_head:
+        if not self.moves:
             return False
-        if self.source_head.startswith(self.target_head):
-            inner = self.source_head[len(self.target_head) :]
-            return any(_may_begin_with(glob, inner) for glob in self.keymap.include)
-        if self.target_head.startswith(self.source_head):
-            inner = self.target_head[len(self.source_head) :]
-            return any(_may_begin_with(glob, inner) for glob in self.keymap.include)
-        return False
+        heads = self._comparable_heads()
+        if heads is None:
+            return True
+        old, new = heads
+        if not old.startswith(new) and not new.startswith(old):
+            return False
+        inner = old[len(new) :] or new[len(old) :]
+        if not self.form.encoded and any(mark in inner for mark in self.form.reserved):
+            return True
+        return any(_may_begin_with(glob, inner) for glob in self.keymap.include)
+
+    def _comparable_heads(self) -> tuple[str, str] | None:
+        """The old head and the new one, decoded as far as a value with one could have the other; None: unclear."""
+        if not self.form.encoded:
+            return self.source_head, self.target_head
+        old, new = self.form.source_text, self.form.target_text
+        if not old.startswith(new) and not new.startswith(old):
+            return old, new
+        more = old[len(new) :] or new[len(old) :]
+        decoded = None if any(mark in more for mark in self.form.reserved) else decode(more)
+        if decoded is None:
+            return None
+        keymap = self.keymap
+        if len(old) > len(new):
+            return decoded + keymap.source_prefix, keymap.target_prefix
+        return keymap.source_prefix, decoded + keymap.target_prefix
 
 
-def _rest(text: str, head: str, keymap: KeyMap) -> str | None:
-    rest = text[len(head) :]
-    return rest if text.startswith(head) and keymap.covers(rest) else None
-
-
-def _swap(text: str, old_head: str, new_head: str, keymap: KeyMap) -> str | None:
-    rest = _rest(text, old_head, keymap)
-    return None if rest is None else new_head + rest
+def _swap(key: str, old_prefix: str, new_prefix: str, keymap: KeyMap) -> str | None:
+    rest = key[len(old_prefix) :]
+    return new_prefix + rest if key.startswith(old_prefix) and keymap.covers(rest) else None
 
 
 def _may_begin_with(glob: str, text: str) -> bool:

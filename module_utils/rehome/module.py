@@ -88,7 +88,12 @@ _REFERENCES = {
     "type": "list",
     "elements": "dict",
     "default": [],
-    "options": {"table": _text(), "column": _text(), "form": {"type": "raw", "default": "key"}},
+    "options": {
+        "table": _text(),
+        "column": _text(),
+        "form": {"type": "raw", "default": "key"},
+        "where": _text(),
+    },
 }
 
 _THROTTLE = {

@@ -170,6 +170,17 @@ def emptiness(plan: Plan, settings: Settings) -> list[str]:
     ]
 
 
+def other_forms(catalog: Catalog, settings: Settings) -> list[str]:
+    """A warning for each form that rows seem to have and their reference does not: such rows would be left behind."""
+    positions = {reference.name: position for position, reference in enumerate(settings.references)}
+    found = catalog.query("SELECT reference, form, rows FROM other_forms ORDER BY rows DESC, reference, form")
+    return [
+        f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but"
+        f" would be with the form {form}; they name objects under the source prefix, and stay as they are"
+        for reference, form, count in found
+    ]
+
+
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
     """Why a run must stop before the first byte moves. The lists that the texts speak of are `lists/<class>.jsonl`."""
     found = []

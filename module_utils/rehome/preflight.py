@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,9 +125,14 @@ def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bo
         described = _describe(database, ask, reference, setting)
         if isinstance(described, Finding):
             checks.append(stop(reference.name, "table", described))
-        else:
-            column = Column(rewritten_facts(described, settings), setting, settings.value_map(reference), dry_run)
-            checks += inspect_column(database, ask, column)
+            continue
+        facts = replace(described, where=reference.where)
+        unusable = _check_condition(database, facts, f"{setting}.where")
+        if unusable:
+            checks.append(stop(reference.name, "condition", unusable))
+            continue
+        column = Column(rewritten_facts(facts, settings), setting, settings.value_map(reference), dry_run)
+        checks += inspect_column(database, ask, column)
     return [*checks, *_journal(database, ask, settings, dry_run)]
 
 
@@ -151,6 +157,19 @@ def _throttle(settings: Settings) -> list[Check]:
     refused, notes = check_throttle(settings)
     checks = [stop("database", "throttle", finding) for finding in refused]
     return checks + [Check("database", "throttle", "warn", note) for note in notes]
+
+
+def _check_condition(database: Dialect, facts: TableFacts, setting: str) -> Finding | None:
+    """What the server has against the operator's condition. It explains the statement that a scan would send."""
+    if facts.where is None:
+        return None
+    try:
+        with database.explaining():
+            database.page(facts, None, 1)
+    except DatabaseError as error:
+        way_out = "Correct the condition; where a column's name is ambiguous, write it as t.<column>"
+        return Finding(setting, facts.where, str(error), way_out)
+    return None
 
 
 def _check_places(settings: Settings) -> list[Finding]:

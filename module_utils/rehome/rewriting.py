@@ -53,7 +53,7 @@ ORDER BY g.place
 """Which of the given rows name an object that is verified as in `_VERIFIED`."""
 
 PLANNED = """
-SELECT value, rest FROM planned_rows
+SELECT value FROM planned_rows
 WHERE reference = $reference AND is_old AND (class = 'to_rewrite' OR (class = 'dangling' AND $rewrite_dangling))
 ORDER BY ordinal
 """
@@ -150,7 +150,8 @@ class _Rewriting:
         self._asked = _asked(settings, reference)
         self._looks = MOST_LOOKS if settings.whole else 0
         self._reader = reader
-        self._facts = rewritten_facts(reader.describe(reference.table, reference.column), settings)
+        facts = replace(reader.describe(reference.table, reference.column), where=reference.where)
+        self._facts = rewritten_facts(facts, settings)
         self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
         self._servo = Servo(settings.chunk_ms / 1000)
         self._around = Surroundings(tell=self._tell, stopping=stopping, servo=self._servo)
@@ -265,7 +266,7 @@ def sample_diffs(settings: Settings, catalog: Catalog) -> list[dict[str, str]]:
     diffs = []
     for reference in settings.references:
         asked = _asked(settings, reference)
-        head = settings.value_map(reference).target_head
+        values = settings.value_map(reference)
         (total,) = catalog.query(f"SELECT count(*) FROM ({PLANNED})", asked)[0]
         rows = catalog.query(f"{PLANNED} LIMIT {SAMPLE_ROWS}", asked)
         if rows:
@@ -274,8 +275,8 @@ def sample_diffs(settings: Settings, catalog: Catalog) -> list[dict[str, str]]:
                 {
                     "before_header": header,
                     "after_header": header,
-                    "before": "".join(f"{value}\n" for value, _ in rows),
-                    "after": "".join(f"{head}{rest}\n" for _, rest in rows),
+                    "before": "".join(f"{value}\n" for (value,) in rows),
+                    "after": "".join(f"{values.to_target(value)}\n" for (value,) in rows),
                 }
             )
     return diffs

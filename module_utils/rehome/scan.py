@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
@@ -12,15 +11,13 @@ from itertools import compress
 import uvloop
 
 from .catalog import Catalog, Filling
-from .db.connect import connect
-from .db.dialect import Dialect, Row, TableFacts
-from .db.walk import walk
 from .errors import Finding, RefusedError
-from .keymap import KeyMap, ValueMap
+from .keymap import KeyMap
 from .lookups import find_named_objects, find_restores
 from .outcomes import Outcomes, recall
 from .plan import ARCHIVED, SAME_ETAG
 from .progress import Progress
+from .rows import read_rows
 from .s3.client import Client
 from .s3.compare import both, compare
 from .s3.endpoint import resolve
@@ -30,7 +27,7 @@ from .s3.job import CopyJob, CopyOutcome
 from .s3.listing import DISORDERED, Page, list_objects
 from .s3.scratch import SCRATCH_NAME
 from .services import known_capabilities
-from .settings import Reference, Settings
+from .settings import Settings
 
 PARALLEL_LISTS = 16
 COMPARISONS_IN_FLIGHT = 8
@@ -50,12 +47,7 @@ def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
     finds it.
     Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
     """
-    with connect(settings.database) as database:
-        foreign = sum(
-            _scan_reference(database, reference, settings.value_map(reference), catalog, progress)
-            for reference in settings.references
-        )
-    catalog.note("rows_foreign", foreign)
+    catalog.note("rows_foreign", read_rows(settings, catalog, progress))
     uvloop.run(_scan_buckets(settings, catalog, progress))
 
 
@@ -205,35 +197,3 @@ async def _compare_unclear(
         done += len(batch)
         progress.at(done)
     outcomes.close()
-
-
-def _scan_reference(
-    database: Dialect, reference: Reference, values: ValueMap, catalog: Catalog, progress: Progress
-) -> int:
-    """Read one reference into the catalog; answers how many rows are not under the map."""
-    facts = database.describe(reference.table, reference.column)
-    progress.stage(f"read {reference.name}")
-    read = kept = 0
-    for page in walk(database, facts):
-        meant = _meant_rows(page, values, facts)
-        rows = [(reference.name, kept + place, *row) for place, row in enumerate(meant)]
-        catalog.append("reference_rows", rows)
-        read, kept = read + len(page), kept + len(rows)
-        progress.at(read)
-    return read - kept
-
-
-def _meant_rows(page: list[Row], values: ValueMap, facts: TableFacts) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = []
-    moves = values.source_head != values.target_head
-    for key, value in page:
-        if value is None:
-            continue
-        rest = values.rest_if_old(value) if moves else None
-        is_old = rest is not None
-        if rest is None:
-            rest = values.rest_if_new(value)
-        if rest is not None:
-            overflows = is_old and facts.overflows(values.target_head + rest)
-            found.append((json.dumps(key, ensure_ascii=False), value, rest, is_old, overflows))
-    return found

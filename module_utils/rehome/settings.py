@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .conditions import objection
 from .database_url import parse_database_url
 from .errors import Finding, RefusedError
-from .keymap import KeyMap, ValueMap
+from .forms import read_form
+from .keymap import Form, KeyMap, ValueMap
 from .throttle_settings import ThrottleSettings, read_throttle
 
 OnConflict = Literal["fail", "skip", "overwrite"]
@@ -108,12 +110,15 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A column whose value names an object: the texts are what the value has before the key, old and new."""
+    """A column whose value names an object.
+
+    where: the operator's own condition in SQL; other rows of the table are not looked at
+    """
 
     table: str
     column: str
-    source_text: str = ""
-    target_text: str = ""
+    form: Form = field(default_factory=Form)
+    where: str | None = None
 
     @property
     def name(self) -> str:
@@ -200,8 +205,8 @@ class Settings:
         }
 
     def value_map(self, reference: Reference) -> ValueMap:
-        """How the values of `reference` change: the key map behind the texts of its form."""
-        return ValueMap(self.keymap, reference.source_text, reference.target_text)
+        """How the values of `reference` change: the key map behind its form."""
+        return ValueMap(self.keymap, reference.form)
 
     @property
     def fingerprint(self) -> str:
@@ -212,9 +217,17 @@ class Settings:
             "target": [self.target.bucket, self.target.prefix],
             "include": self.include,
             "exclude": self.exclude,
-            "references": [[r.table, r.column, r.source_text, r.target_text] for r in self.references],
+            "references": [_identity(reference) for reference in self.references],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(reference: Reference) -> list[str]:
+    """What tells a reference from others, in a fingerprint; what is unset says nothing."""
+    form = reference.form
+    more = [f"where {reference.where}"] if reference.where else []
+    more += [option for option in ("encoded", "query") if getattr(form, option)]
+    return [reference.table, reference.column, form.source_text, form.target_text, *more]
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
@@ -226,14 +239,18 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     findings: list[Finding] = []
     source = _side("source", given["source"] or {}, findings)
     target = _side("target", given["target"] or {}, findings)
-    references = [_reference(i, ref, source, target, findings) for i, ref in enumerate(given["references"] or [])]
+    database = _database(given["database"] or {}, findings)
+    references = [
+        _reference(position, reference, database.engine, source, target, findings)
+        for position, reference in enumerate(given["references"] or [])
+    ]
     settings = Settings(
         name=_name(given["name"], findings),
         source=source,
         target=target,
         include=tuple(given["include"]),
         exclude=tuple(given["exclude"]),
-        database=_database(given["database"] or {}, findings),
+        database=database,
         references=tuple(references),
         on_conflict=given["on_conflict"],
         on_dangling=given["on_dangling"],
@@ -596,37 +613,19 @@ def _from_url(given: Mapping[str, Any], findings: list[Finding]) -> dict[str, An
 
 
 def _reference(
-    position: int, given: Mapping[str, Any], source: Side, target: Side, findings: list[Finding]
+    position: int, given: Mapping[str, Any], engine: EngineName, source: Side, target: Side, findings: list[Finding]
 ) -> Reference:
     setting = f"rehome_references[{position}]"
     findings += [_unset(f"{setting}.{part}") for part in ("table", "column") if not given.get(part)]
-    source_text, target_text = _form_texts(f"{setting}.form", given.get("form", "key"), source, target, findings)
-    return Reference(given.get("table") or "", given.get("column") or "", source_text, target_text)
-
-
-def _form_texts(setting: str, form: object, source: Side, target: Side, findings: list[Finding]) -> tuple[str, str]:
-    """The texts before the key, old and new, of a form: a name, or a mapping with `prefix` (and `target_prefix`)."""
-    match form:
-        case "key":
-            return "", ""
-        case "/key":
-            return "/", "/"
-        case "s3://bucket/key":
-            return f"s3://{source.bucket}/", f"s3://{target.bucket}/"
-        case {"prefix": str(text), "target_prefix": str(target_text), **rest} if not rest:
-            return text, target_text
-        case {"prefix": str(text), **rest} if not rest:
-            return text, text
-    findings.append(
-        Finding(
-            setting,
-            json.dumps(form),
-            "is not a form that Rehome knows",
-            "Use key, /key, s3://bucket/key, or {prefix: <the text before the key>} "
-            "(with target_prefix where that text changes too)",
-        )
-    )
-    return "", ""
+    form, where = Form(), given.get("where")
+    try:
+        form = read_form(f"{setting}.form", given.get("form", "key"), source, target)
+    except RefusedError as refusal:
+        findings += refusal.findings
+    if where is not None and (problem := objection(where, engine)):
+        way_out = "Write one SQL condition as it would stand after WHERE, such as deleted_at IS NULL"
+        findings.append(Finding(f"{setting}.where", where, problem, way_out))
+    return Reference(given.get("table") or "", given.get("column") or "", form, where)
 
 
 def _repeated(references: Sequence[Reference]) -> list[Finding]:
@@ -661,6 +660,22 @@ def overlap_in_one_bucket(source: Side, target: Side) -> list[Finding]:
     return []
 
 
+def _ending_in_prefix(settings: Settings) -> list[Finding]:
+    """Forms that end a key at a mark that a prefix has: no value could be told to begin with that prefix."""
+    return [
+        Finding(
+            f"rehome_references ({reference.name})",
+            None,
+            f"{side.setting}.prefix ({side.prefix}) has {mark}, with which a query string or a fragment begins here",
+            "Leave out query: true, or say encoded: true where the column has keys percent-encoded",
+        )
+        for reference in settings.references
+        for side in (settings.source, settings.target)
+        for mark in reference.form.reserved
+        if mark in side.prefix and not reference.form.encoded
+    ]
+
+
 def _overlaps(settings: Settings) -> list[Finding]:
     """Maps that would move things into themselves, or whose results would be moved again by the next run."""
     source, target = settings.source, settings.target
@@ -668,7 +683,7 @@ def _overlaps(settings: Settings) -> list[Finding]:
         found = overlap_in_one_bucket(source, target)
         if found:
             return found
-    return [
+    return _ending_in_prefix(settings) or [
         Finding(
             f"rehome_references ({reference.name})",
             None,

@@ -241,6 +241,14 @@ def test_an_unknown_column(seeded: World) -> None:
     )
 
 
+def test_a_condition_that_the_server_does_not_take(seeded: World) -> None:
+    refused(
+        seeded,
+        *("rehome_references[0].where (deleted_at IS NULL)", "Unknown column", "t.<column>"),
+        rehome_references=[{"table": "avatars", "column": "path", "where": "deleted_at IS NULL"}],
+    )
+
+
 def test_a_table_without_a_usable_unique_key(seeded: World) -> None:
     seeded.query("CREATE TABLE keyless (path VARCHAR(255))")
     try:

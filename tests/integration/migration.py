@@ -74,7 +74,7 @@ class Migration:
         self.add_row(f"image/{name}")
 
     def add_row(self, path: str) -> None:
-        self._sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
+        self.sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
 
     def refuse(self, path: str) -> None:
         """Have the database take no such path."""
@@ -84,7 +84,7 @@ class Migration:
         )
 
     def paths(self) -> list[str]:
-        return [path for (path,) in self._sql("SELECT path FROM avatars ORDER BY id")]
+        return [path for (path,) in self.sql("SELECT path FROM avatars ORDER BY id")]
 
     def content(self, key: str) -> bytes:
         return self.target_s3.get_object(Bucket=self.target, Key=key)["Body"].read()  # type: ignore[no-any-return]
@@ -122,7 +122,8 @@ class Migration:
         self._made += 1
         return self._catalogs.enter_context(Catalog.create(self._folder / f"{self._made}.duckdb", {}))
 
-    def _sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """As the application."""
         connection = self._database.connect("admin")
         try:
             rows = connection.execute(statement, values).fetchall()

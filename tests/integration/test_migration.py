@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import rewriting
+from rehome import rewriting, rows
 from rehome import scan as scanning
 from rehome.copying import CopyCounts, copy_planned
 from rehome.db.dialect import TableFacts
 from rehome.plan import make_plan
 from rehome.progress import Progress
-from rehome.rewriting import RewriteCounts, rewrite_planned, rewritten_facts
+from rehome.rewriting import RewriteCounts, rewrite_planned, rewritten_facts, sample_diffs
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -202,8 +202,8 @@ def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_
 
         return racing
 
-    for name in ("connect", "resolve"):
-        monkeypatch.setattr(scanning, name, with_an_upload_before(getattr(scanning, name)))
+    for module, name in ((rows, "connect"), (scanning, "resolve")):
+        monkeypatch.setattr(module, name, with_an_upload_before(getattr(module, name)))
     assert migration.plan(settings).rows["dangling"] == 0
     monkeypatch.undo()
     migration.copy(settings)
@@ -291,3 +291,48 @@ def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration
     rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
     assert counts.rewritten == 0
     assert migration.paths() == ["image/avatar-1.png"]
+
+
+URLS = {"table": "avatars", "column": "path", "form": "path-style"}
+
+
+def test_several_columns_in_several_forms_name_one_object(migration: Migration) -> None:
+    settings = migration.settings(
+        references=[URLS, {"table": "thumbs", "column": "original"}, {"table": "thumbs", "column": "copy"}]
+    )
+    values = settings.value_map(settings.references[0])
+    old, new = values.source_head, values.target_head
+    migration.s3.put_object(Bucket=migration.source, Key="image/avatar-é 1.png", Body=b"content")
+    migration.add_row(f"{old}avatar-%C3%A9%201.png?v=1#top")
+    migration.add_row(f"{old}avatar-é%201.png")
+    migration.add_row(f"{old}readme.txt?v=1")
+    migration.sql("CREATE TABLE thumbs (id INTEGER PRIMARY KEY, original TEXT, copy TEXT)")
+    migration.sql("INSERT INTO thumbs VALUES (1, 'image/avatar-é 1.png', 'image/avatar-é 1.png')")
+    assert migration.plan(settings).rows["to_rewrite"] == 4
+    migration.copy(settings)
+    assert [line for diff in sample_diffs(settings, migration.catalog) for line in diff["after"].splitlines()] == [
+        f"{new}avatar-%C3%A9%201.png?v=1#top",
+        f"{new}avatar-é%201.png",
+        "avatar/avatar-é 1.png",
+        "avatar/avatar-é 1.png",
+    ]
+    assert migration.rewrite(settings).rewritten == 4
+    assert migration.paths() == [
+        f"{new}avatar-%C3%A9%201.png?v=1#top",
+        f"{new}avatar-é%201.png",
+        f"{old}readme.txt?v=1",
+    ]
+    assert migration.sql("SELECT * FROM thumbs") == [(1, "avatar/avatar-é 1.png", "avatar/avatar-é 1.png")]
+    verdict = migration.verify(settings)
+    assert (verdict.complete, verdict.plan.rows["done"]) == (True, 4)
+
+
+def test_rows_outside_the_condition_stay_as_they_are(migration: Migration) -> None:
+    settings = migration.settings(references=[{"table": "avatars", "column": "path", "where": "id % 2 = 1"}])
+    for number in (1, 2, 3):
+        migration.put(f"avatar-{number}.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    assert migration.rewrite(settings).rewritten == 2
+    assert migration.paths() == ["avatar/avatar-1.png", "image/avatar-2.png", "avatar/avatar-3.png"]
+    assert migration.verify(settings).complete

@@ -92,3 +92,11 @@ def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much
         catalog.shrink()
         assert cached(catalog) <= 4_000_000 < before
         assert catalog.query("SELECT current_setting('memory_limit')") == limit
+
+
+@pytest.mark.parametrize("numbers", [range(0, 1), range(5, 9), range(2**40, 2**40 + 3)])
+def test_a_range_is_the_numbers_in_it(catalog: Catalog, numbers: range) -> None:
+    catalog.run("TRUNCATE things")
+    same = [None] * len(numbers)
+    catalog.append_columns("things", [same, numbers, same, same])
+    assert catalog.query("SELECT size FROM things") == [(number,) for number in numbers]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.keymap import KeyMap, ValueMap
+from rehome.keymap import Form, KeyMap, ValueMap
+from rehome.percent import decode
 from rehome.s3.capabilities import KeyShape, shapes_of
 
 AVATARS = KeyMap("image/", "avatar/", ("avatar-*.png",))
@@ -82,7 +84,7 @@ def test_the_shape_that_counts_is_the_target_keys() -> None:
 
 
 def test_a_value_is_the_key_behind_the_text_of_its_form() -> None:
-    values = ValueMap(AVATARS, "https://old.example/", "https://new.example/")
+    values = ValueMap(AVATARS, Form("https://old.example/", "https://new.example/"))
     assert values.to_target("https://old.example/image/avatar-1.png") == "https://new.example/avatar/avatar-1.png"
     assert values.to_target("image/avatar-1.png") is None
     assert values.rest_if_new("https://new.example/avatar/avatar-1.png") == "avatar-1.png"
@@ -118,3 +120,147 @@ def test_a_map_that_is_not_known_to_feed_itself_never_does(source: str, target: 
     new = values.to_target(source + rest)
     if new is not None and new != source + rest and not values.feeds_itself:
         assert values.to_target(new) is None
+
+
+VIRTUAL_HOST = Form("https://old.example/", "https://new.example/", encoded=True, query=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("image/a.png", "avatar/a.png"),
+        ("image/a%20b%2Bc.png", "avatar/a%20b%2Bc.png"),
+        ("image/ä%C3%A4%c3%a4.png", "avatar/ä%C3%A4%c3%a4.png"),
+        ("%69mage/a.png", "avatar/a.png"),
+        ("image/a.png?v=1&w=image/#top", "avatar/a.png?v=1&w=image/#top"),
+        ("image/a.png#top?v=1", "avatar/a.png#top?v=1"),
+        ("image/a%3Fb%23.png?", "avatar/a%3Fb%23.png?"),
+        ("image/a+b.png", "avatar/a+b.png"),
+        ("image/deep%2Fa.png", "avatar/deep%2Fa.png"),
+        ("image%2Fdeep%2Fa.png", "avatar%2Fdeep%2Fa.png"),
+        ("image%2fa.png?next=/x", "avatar%2fa.png?next=/x"),
+        ("image%2Fdeep/a.png", "avatar/deep/a.png"),
+    ],
+)
+def test_a_url_keeps_all_but_its_head_byte_for_byte(old: str, new: str) -> None:
+    values = ValueMap(KeyMap("image/", "avatar/"), VIRTUAL_HOST)
+    assert values.to_target(f"https://old.example/{old}") == f"https://new.example/{new}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "image/100%.png",
+        "image/100%zz.png",
+        "image/%C3.png",
+        "image/%FF.png",
+        "image%252Fa.png",
+        "image?/a.png",
+        "IMAGE/a.png",
+        "elsewhere/a.png",
+    ],
+)
+def test_a_url_that_spells_no_key_under_the_prefix_is_not_under_the_map(value: str) -> None:
+    values = ValueMap(KeyMap("image/", "avatar/"), VIRTUAL_HOST)
+    assert values.rest_if_old(f"https://old.example/{value}") is None
+    assert values.to_target(f"https://old.example/{value}") is None
+
+
+def test_globs_are_held_against_the_decoded_key_without_its_query_string() -> None:
+    values = ValueMap(KeyMap("image/", "avatar/", ("avatar-*.png",), ("avatar-ä.png",)), VIRTUAL_HOST)
+    assert values.rest_if_old("https://old.example/image/avatar%2D1.png?v=1") == "avatar-1.png"
+    assert values.rest_if_old("https://old.example/image/avatar-%C3%A4.png") is None
+    assert values.rest_if_old("https://old.example/image/readme.txt?avatar-1.png") is None
+
+
+def test_in_a_literal_form_nothing_is_decoded_and_a_question_mark_is_part_of_the_key() -> None:
+    values = ValueMap(KeyMap("image/", "avatar/"))
+    assert values.rest_if_old("image/a%20b?c#d.png") == "a%20b?c#d.png"
+    kept = ValueMap(KeyMap("image/", "avatar/"), Form(query=True))
+    assert kept.rest_if_old("image/a%20b?c#d.png") == "a%20b"
+    assert kept.to_target("image/a%20b?c#d.png") == "avatar/a%20b?c#d.png"
+
+
+def test_the_target_prefix_is_encoded_where_keys_are() -> None:
+    values = ValueMap(KeyMap("image/", "neue bilder?/"), Form(encoded=True, query=True))
+    assert values.to_target("image/a.png") == "neue%20bilder%3F/a.png"
+    assert values.rest_if_new("neue%20bilder%3f/a.png") == "a.png"
+    assert values.rest_if_new("neue bilder?/a.png") is None
+
+
+def spelt(key: str, form: Form, choose: st.DataObject) -> str:
+    """One of the spellings of a key."""
+    if not form.encoded:
+        return key
+    parts = []
+    for character in key:
+        must = character == "%" or character in form.reserved
+        encoded = "".join(f"%{byte:02x}" for byte in character.encode())
+        parts.append(choose.draw(st.sampled_from([encoded, encoded.upper(), *([] if must else [character])])))
+    return "".join(parts)
+
+
+prefixes = st.text("aé/ %+?", max_size=4)
+some_texts = st.sampled_from(["", "/", "h/", "h/a/", "s3://b/"])
+forms = st.builds(Form, some_texts, some_texts, st.booleans(), st.booleans())
+
+
+@given(choose=st.data(), source=prefixes, target=prefixes, rest=st.text("aé/%+ ?#", max_size=6), form=forms)
+def test_a_new_value_holds_the_target_key_in_whatever_spelling_the_old_one_held_the_source_key(
+    choose: st.DataObject, source: str, target: str, rest: str, form: Form
+) -> None:
+    if form.query and not form.encoded:
+        rest, source, target = (re.sub("[?#]", "", text) for text in (rest, source, target))
+    keymap = KeyMap(source, target)
+    values = ValueMap(keymap, form)
+    query = choose.draw(st.sampled_from(["", "?v=%", "#a?b", "?"])) if form.query else ""
+    old = form.source_text + spelt(source + rest, form, choose) + query
+    assert values.rest_if_old(old) == rest
+    new = values.to_target(old)
+    assert new is not None
+    assert new.startswith(form.target_text)
+    path = new.removeprefix(form.target_text).removesuffix(query)
+    assert (decode(path) if form.encoded else path) == keymap.to_target(source + rest)
+    assert new.endswith(query)
+    assert values.rest_if_new(new) == rest
+    assert len(new) - len(old) <= values.growth
+    if values.swaps_head:
+        assert new == values.target_head + old[len(values.source_head) :]
+
+
+@given(
+    form=forms,
+    source=st.text("aé/", max_size=3),
+    target=st.text("aé/", max_size=3),
+    include=st.text("aé/*?", min_size=1, max_size=4),
+    value=st.lists(st.sampled_from(["h/", "/", "s3://b/", "a", "é", "%61", "%C3%A9", "%2f", "?", "#"])).map("".join),
+)
+def test_where_a_map_does_not_feed_itself_no_value_is_an_old_one_and_a_new_one(
+    form: Form, source: str, target: str, include: str, value: str
+) -> None:
+    values = ValueMap(KeyMap(source, target, (include,)), form)
+    if values.moves and not values.feeds_itself:
+        assert values.rest_if_old(value) is None or values.rest_if_new(value) is None
+
+
+@given(value=st.text(max_size=30) | st.text("%aF2é?#/", max_size=12), form=forms)
+def test_any_text_is_parsed_without_an_error(value: str, form: Form) -> None:
+    values = ValueMap(KeyMap("a/", "b/"), form)
+    assert (values.to_target(value) is None) == (values.rest_if_old(value) is None)
+
+
+@pytest.mark.parametrize(
+    ("form", "source", "target", "feeds"),
+    [
+        (VIRTUAL_HOST, "image/", "image/new/", False),
+        (Form(encoded=True), "image/", "image/new/", True),
+        (Form("h/", "h/b/", encoded=True), "image/", "avatar/", False),
+        (Form("h/", "h/%69mage/", encoded=True), "image/", "avatar/", True),
+        (Form("h/b/", "h/", encoded=True), "image/", "b/image/x", True),
+        (Form("h/", "h/?k=", encoded=True, query=True), "", "avatar/", True),
+    ],
+)
+def test_a_map_of_urls_whose_results_may_be_mapped_again_is_known(
+    form: Form, source: str, target: str, feeds: bool
+) -> None:
+    assert ValueMap(KeyMap(source, target), form).feeds_itself is feeds

@@ -76,6 +76,24 @@ def test_good_settings_are_taken() -> None:
             "rehome_references[0].form",
             "target_prefix",
         ),
+        (
+            {"references": [{"table": "a", "column": "b", "form": "virtual-host"}]},
+            "rehome_references[0].form (virtual-host)",
+            "rehome_source.region",
+        ),
+        (
+            {"references": [{"table": "a", "column": "b", "where": "a = 1; b"}]},
+            "rehome_references[0].where (a = 1; b)",
+            "deleted_at IS NULL",
+        ),
+        (
+            {
+                "source__prefix": "what?/",
+                "references": [{"table": "a", "column": "b", "form": {"prefix": "/", "query": True}}],
+            },
+            "rehome_source.prefix (what?/)",
+            "encoded: true",
+        ),
         ({"name": ".."}, "rehome_name (..)", "letter or digit first"),
         ({"references": [{"table": "a", "column": "b"}] * 2}, "rehome_references (a.b)", "one entry"),
         ({"include": []}, "rehome_include", '["*"]'),
@@ -138,6 +156,17 @@ def test_the_fingerprint_knows_what_is_moved_and_not_by_whom() -> None:
     first = read_settings(given()).fingerprint
     assert read_settings(given(on_conflict="skip", database__password="other", state_dir="/x")).fingerprint == first
     assert read_settings(given(include=["*.png"])).fingerprint != first
+
+
+def test_a_condition_and_what_a_form_says_are_part_of_the_fingerprint_where_they_are_given() -> None:
+    def fingerprint(**more: object) -> str:
+        return read_settings(given(references=[{"table": "a", "column": "b"} | more])).fingerprint
+
+    plain = fingerprint()
+    assert fingerprint(where=None, form={"prefix": "", "encoded": False}) == plain
+    forms = [{"prefix": "", "encoded": True}, {"prefix": "", "query": True}]
+    others = [fingerprint(where="id > 1"), fingerprint(where="id > 2"), *[fingerprint(form=form) for form in forms]]
+    assert len({plain, *others}) == 5
 
 
 def test_no_secret_shows_in_the_settings_own_text() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,30 @@ class Row(NamedTuple):
 
     key: Key
     value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows behind one another in the server's own order of keys, as columns; iterating gives them row by row.
+
+    last: the key of the last row, behind which the next page begins; None where there is no row
+    """
+
+    keys: Sequence[Key]
+    values: Sequence[str | None]
+    last: Key | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Page:
+        """The page of `rows`, in their order."""
+        keys, values = zip(*rows, strict=True) if rows else ((), ())
+        return cls(keys, values, keys[-1] if keys else None)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row, self.keys, self.values)
 
 
 class Change(NamedTuple):
@@ -76,6 +100,8 @@ class TableFacts:
     max_length: the longest value that the column takes, in `length_unit`; None where it has no limit
     keep_columns: columns that the server would touch by itself on UPDATE; the rewrite assigns them to themselves
     triggers: those that fire for a rewritten row; they may change what was written
+    where: the operator's condition, in which the table goes by the name `t`; pages and locks have only rows that
+        meet it. `describe` does not know it: whoever means to narrow the table sets it
     """
 
     table: str
@@ -85,6 +111,14 @@ class TableFacts:
     length_unit: Literal["characters", "bytes"] = "characters"
     keep_columns: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
+    where: str | None = None
+
+    @property
+    def roomy(self) -> int | None:
+        """So many characters fit whatever they are; None: any number."""
+        if self.max_length is None or self.length_unit == "characters":
+            return self.max_length
+        return self.max_length // 4
 
     def overflows(self, value: str) -> bool:
         """Whether the column is too short for `value`."""
@@ -193,8 +227,11 @@ class Dialect(Protocol):
         Yields the plan, a row as the server gives it. So what is judged is what a run would send.
         """
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
-        """The next `limit` rows behind the key `after`, in the server's own order of keys."""
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+        """The next `limit` rows behind the key `after`, in the server's own order of keys.
+
+        Read in a short transaction of its own, which proxies that split reads from writes send to the primary.
+        """
 
     def transaction(self) -> AbstractContextManager[None]:
         """COMMIT at the end of the block, ROLLBACK where it raises."""

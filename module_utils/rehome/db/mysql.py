@@ -25,6 +25,7 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    Page,
     ReadOnlyError,
     RecordedEntry,
     RetryableError,
@@ -52,7 +53,7 @@ JOINED_ROWS: Final = 500
 """Rows of one derived table: each SELECT of a UNION takes stack space of the server's parser."""
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
-    **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp"], "text"),
+    **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp", "decimal", "inet4", "inet6"], "text"),
     **dict.fromkeys(["binary", "varbinary"], "binary"),
 }
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
@@ -81,6 +82,8 @@ SESSION_MYSQL: Final = (
     "SET SESSION range_optimizer_max_mem_size = 0",
     "SET SESSION wait_timeout = 120, max_execution_time = 60000",
 )
+NULL, FIELD_END, ROW_END = "\x1d", "\x1f", "\x1e"
+"""What stands in a packed page for NULL, between key and value, and behind a row (ASCII's separators)."""
 
 
 def quoted(name: str) -> str:
@@ -145,7 +148,10 @@ class MySQL:
             (self._settings.name, table),
         )
         if not found:
-            raise UnknownTableError(f"database {self._settings.name} has no table {table} that this user can see")
+            other = "; a table of another database is a migration of its own" if "." in table else ""
+            raise UnknownTableError(
+                f"database {self._settings.name} has no table {table} that this user can see{other}"
+            )
         columns = {
             row[0]: row[1:]
             for row in self._run(
@@ -203,7 +209,7 @@ class MySQL:
                 return tuple(self._key_column(name, columns[name]) for name, _ in parts)
         raise UnusableTableError(
             f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
-            "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
+            "columns that are NOT NULL and hold integers, decimals, texts, UUIDs, dates, addresses or binary ids"
         )
 
     @staticmethod
@@ -213,6 +219,8 @@ class MySQL:
             return KeyColumn(name, "integer", "UNSIGNED" if "unsigned" in column_type else "SIGNED")
         if FAMILIES[kind] == "binary":
             return KeyColumn(name, "binary", f"BINARY({length})" if kind == "binary" else "BINARY")
+        if kind == "decimal":
+            return KeyColumn(name, "text", f"DECIMAL{column_type.removeprefix('decimal').partition(')')[0]})")
         if collation is None:
             return KeyColumn(name, "text", {"timestamp": "DATETIME(6)", "datetime": "DATETIME(6)"}.get(kind, kind))
         return KeyColumn(name, "text", f"{str(collation).split('_', 1)[0]} {collation}")
@@ -237,16 +245,33 @@ class MySQL:
         finally:
             self._plans = None
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
-        where, values = ("", []) if after is None else _behind(facts.key, after)
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
         # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
         with self.transaction():
-            rows = self._run(
-                f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} t {where}"
-                f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
-                [*values, limit],
-            )
-        return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
+            packed = self._packed_page(facts, after, limit) if len(facts.key) == 1 else None
+            return packed if packed is not None else self._plain_page(facts, after, limit)
+
+    def _plain_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+        rows, values = _rows(facts, after)
+        found = self._run(f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
+        return Page.of([Row(tuple(row[:-1]), _text(row[-1])) for row in found])
+
+    def _packed_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page | None:
+        """The page as one text: for the driver, each row and each column of it costs more than for the server.
+
+        None where the text cannot be told apart again: values that hold the separators, or more than the server packs.
+        """
+        rows, values = _rows(facts, after)
+        key = _travelling(facts.key[0], "{}")
+        text = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"
+        found = self._run(
+            # GROUP_CONCAT promises no order, so the last key is asked for; of one column, it is the greatest
+            f"SELECT COUNT(*), COUNT(v), {key.format('MAX(k)')}, GROUP_CONCAT({text.format(key.format('k'))},"
+            f" '{FIELD_END}', IFNULL({text.format('v')}, '{NULL}'), '{ROW_END}' SEPARATOR '') FROM ("
+            f"SELECT t.{quoted(facts.key[0].name)} AS k, t.{quoted(facts.column)} AS v {rows} LIMIT %s) page",
+            [*values, limit],
+        )
+        return _unpacked(facts.key[0], *found[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -504,10 +529,45 @@ def _text(value: str | bytes | None) -> str | None:
 
 def _key_list(facts: TableFacts) -> str:
     """The key columns of `t` as they travel."""
-    return ", ".join(
-        {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format("t." + quoted(part.name))
-        for part in facts.key
+    return ", ".join(_travelling(part, f"t.{quoted(part.name)}") for part in facts.key)
+
+
+def _travelling(part: KeyColumn, term: str) -> str:
+    return {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format(term)
+
+
+def _unpacked(part: KeyColumn, count: int, filled: int, last: int | str | None, packed: str | None) -> Page | None:
+    """The page that a packed one says, or None where it cannot be told.
+
+    count, filled: how many rows there are, and how many of them are not NULL
+    """
+    if last is None:
+        return Page((), (), None) if count == 0 else None
+    fields = (packed or "").replace(ROW_END, FIELD_END).split(FIELD_END)
+    # cut texts lack their last separator, and values with separators have too many
+    if len(fields) != 2 * count + 1 or fields.pop() != "":
+        return None
+    keys, values = fields[::2], fields[1::2]
+    if values.count(NULL) != count - filled:
+        return None
+    return Page(
+        [(int(key),) for key in keys] if part.family == "integer" else [(key,) for key in keys],
+        [None if value == NULL else value for value in values] if filled < count else values,
+        (last,),
     )
+
+
+def condition(facts: TableFacts, before: str) -> str:
+    """The operator's condition behind the word `before`, in a statement that the driver formats."""
+    return f" {before} ({facts.where.replace('%', '%%')})" if facts.where else ""
+
+
+def _rows(facts: TableFacts, after: Key | None) -> tuple[str, list[int | str]]:
+    """The rows of `t` behind a key, in their order, from FROM on, with its parameters."""
+    behind, values = ("true", []) if after is None else _behind(facts.key, after)
+    order = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
+    table = f"{quoted(facts.table)} t"
+    return f"FROM {table} WHERE {behind}{condition(facts, 'AND')} ORDER BY {order}", values
 
 
 def _behind(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]:
@@ -518,11 +578,14 @@ def _behind(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]
         equal = [f"t.{quoted(before.name)} = {_placeholder(before)}" for before in key[:depth]]
         terms.append("(" + " AND ".join([*equal, f"t.{quoted(part.name)} > {_placeholder(part)}"]) + ")")
         values += after[: depth + 1]
-    return f"WHERE {' OR '.join(terms)}", values
+    return f"({' OR '.join(terms)})", values
 
 
 def _placeholder(part: KeyColumn) -> str:
-    return "UNHEX(%s)" if part.family == "binary" else "%s"
+    if part.family == "binary":
+        return "UNHEX(%s)"
+    # a text would be compared with a number as a floating-point one
+    return f"CAST(%s AS {part.sql_type})" if part.sql_type.startswith("DECIMAL") else "%s"
 
 
 def _keeps(facts: TableFacts) -> str:
@@ -539,18 +602,19 @@ def _parts(facts: TableFacts, changes: Sequence[Change]) -> Iterable[Sequence[Ch
 
 
 def _rows_of(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, str, list[int | str]]:
-    """Exactly the rows of `changes`: what stands behind FROM, the condition, and the parameters."""
+    """Those rows of `changes` that are meant: what stands behind FROM, the condition, and the parameters."""
     table = f"{quoted(facts.table)} t"
     if len(facts.key) > 1:
         # STRAIGHT_JOIN: the rows are found from the list by their key; a scan would lock the whole table
         joined = f"{_as_table(facts, changes)} STRAIGHT_JOIN {table} ON {_on(facts)}"
-        return joined, "", [value for change in changes for value in change.key]
+        return joined, condition(facts, "WHERE"), [value for change in changes for value in change.key]
     part = facts.key[0]
     name = f"t.{quoted(part.name)}"
     if part.family == "integer":
-        return table, f"WHERE {_numbers(name, [int(change.key[0]) for change in changes])}", []
+        numbers = _numbers(name, [int(change.key[0]) for change in changes])
+        return table, f"WHERE {numbers}{condition(facts, 'AND')}", []
     marks = ", ".join([_placeholder(part)] * len(changes))
-    return table, f"WHERE {name} IN ({marks})", [change.key[0] for change in changes]
+    return table, f"WHERE {name} IN ({marks}){condition(facts, 'AND')}", [change.key[0] for change in changes]
 
 
 def _numbers(name: str, keys: list[int]) -> str:

@@ -24,10 +24,10 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    Page,
     ReadOnlyError,
     RecordedEntry,
     RetryableError,
-    Row,
     RowRefusedError,
     Side,
     TableFacts,
@@ -54,8 +54,10 @@ LOST: Final = (
 )
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["int2", "int4", "int8"], "integer"),
-    **dict.fromkeys(["text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz", "numeric"], "text"),
+    **dict.fromkeys(["text", "varchar", "bpchar", "citext"], "text"),
+    **dict.fromkeys(["uuid", "numeric", "date", "timestamp", "timestamptz", "inet", "cidr", "macaddr"], "text"),
     "bytea": "binary",
+    "enum": "text",
 }
 SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
 """Classes of SQLSTATE that are about the connection, the statement or the server; all others, a trigger's own among
@@ -118,9 +120,12 @@ class PostgreSQL:
         columns = {
             row[0]: row[1:]
             for row in self._run(
-                "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, format_type(a.atttypid, -1),"
-                " a.attgenerated <> ''"
-                " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+                # a domain counts as the type that it narrows
+                "SELECT a.attname, CASE t.typtype WHEN 'e' THEN 'enum' ELSE t.typname END,"
+                " CASE d.typtype WHEN 'd' THEN d.typtypmod ELSE a.atttypmod END, a.attnotnull OR d.typnotnull,"
+                " format_type(t.oid, -1), a.attgenerated <> ''"
+                " FROM pg_attribute a JOIN pg_type d ON d.oid = a.atttypid"
+                " JOIN pg_type t ON t.oid = CASE d.typtype WHEN 'd' THEN d.typbasetype ELSE d.oid END"
                 " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
                 (oid,),
             )
@@ -160,7 +165,7 @@ class PostgreSQL:
                 return tuple(KeyColumn(name, FAMILIES[columns[name][0]], columns[name][3]) for name in names)
         raise UnusableTableError(
             f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
-            "columns that are NOT NULL and hold integers, texts, UUIDs, dates or binary ids"
+            "columns that are NOT NULL and hold integers, numerics, texts, enums, UUIDs, dates, addresses or binary ids"
         )
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -175,18 +180,18 @@ class PostgreSQL:
         finally:
             self._plans = None
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
-        names = ", ".join(quoted(part.name) for part in facts.key)
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+        names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_from_text(part, "%s") for part in facts.key)
-        where = f"WHERE ({names}) > ({marks})" if after is not None else ""
+        behind = f"({names}) > ({marks})" if after is not None else "true"
         # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
         with self.transaction():
             rows = self._run(
-                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t {where}"
-                f" ORDER BY {', '.join('t.' + quoted(part.name) for part in facts.key)} LIMIT %s",
+                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t"
+                f" WHERE {behind}{condition(facts, 'AND')} ORDER BY {names} LIMIT %s",
                 [*(after or ()), limit],
             )
-        return [Row(tuple(row[:-1]), row[-1]) for row in rows]
+        return _page(rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -415,6 +420,20 @@ def _journal(schema: str) -> str:
     return f"{quoted(schema)}.{quoted(journal.TABLE)}"
 
 
+def _page(rows: list[tuple[Any, ...]]) -> Page:
+    """The page of rows that have the value behind the key."""
+    if not rows:
+        return Page((), (), None)
+    *keys, values = zip(*rows, strict=True)
+    page = list(zip(*keys, strict=True))
+    return Page(page, values, page[-1])
+
+
+def condition(facts: TableFacts, before: str) -> str:
+    """The operator's condition behind the word `before`, in a statement that the driver formats."""
+    return f" {before} ({facts.where.replace('%', '%%')})" if facts.where else ""
+
+
 def _key_list(facts: TableFacts) -> str:
     """The key columns of `t` as they travel."""
     forms = {"integer": "t.{}", "text": "t.{}::text", "binary": "encode(t.{}, 'hex')"}
@@ -437,14 +456,14 @@ def _array(part: KeyColumn, values: Sequence[int | str]) -> object:
 
 
 def _among(facts: TableFacts) -> str:
-    """The condition that is true for exactly the rows of `_key_arrays`."""
+    """The condition that is true for those rows of `_key_arrays` that are meant."""
     part = facts.key[0]
     if len(facts.key) == 1 and part.family != "binary":
         # not by way of text[]: what a text means to another type is known for a constant only
-        return f"t.{quoted(part.name)} = ANY(%s::{part.sql_type}[])"
+        return f"t.{quoted(part.name)} = ANY(%s::{part.sql_type}[]){condition(facts, 'AND')}"
     names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
     given = ", ".join(_from_text(part, f"j.k{i}") for i, part in enumerate(facts.key))
-    return f"({names}) IN (SELECT {given} FROM {_key_table(facts)})"
+    return f"({names}) IN (SELECT {given} FROM {_key_table(facts)}){condition(facts, 'AND')}"
 
 
 def _key_table(facts: TableFacts, *more: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from . import journal
@@ -149,7 +149,8 @@ class _Chunk:
                 self.unsure = False
             self.account = others
             if fit:
-                _write(self.database, self.facts, fit)
+                # of rows that are locked; the operator's condition may be about the very value
+                _write(self.database, replace(self.facts, where=None), fit)
                 packed = self.packed if len(fit) == len(self.changes) else None
                 entry = journal.entry(self.id, self.target, f"{self.facts.table}.{self.facts.column}", fit, packed)
                 self.database.append_journal(self.target.schema, entry)

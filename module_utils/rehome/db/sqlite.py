@@ -25,9 +25,9 @@ from .dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    Page,
     RecordedEntry,
     RetryableError,
-    Row,
     RowRefusedError,
     Side,
     TableFacts,
@@ -167,18 +167,24 @@ class SQLite:
             self._plans = None
             self._run("PRAGMA query_only = OFF")
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> list[Row]:
-        names = ", ".join(quoted(part.name) for part in facts.key)
+    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+        # a statement by itself is a transaction that takes no lock for writing
+        names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_placeholder(part) for part in facts.key)
-        where = f"WHERE ({names}) > ({marks})" if after is not None else ""
+        behind = f"({names}) > ({marks})" if after is not None else "true"
         rows = self._run(
-            f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} {where}"
-            f" ORDER BY {names} LIMIT ?",
+            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+            f" WHERE {behind}{condition(facts)} ORDER BY {names} LIMIT ?",
             [*(after or ()), limit],
         )
-        if any(isinstance(part, bytes) for row in rows for part in row[:-1]):
-            raise UnusableTableError(f"table {facts.table} has bytes in a key column that is declared as text")
-        return [Row(tuple(row[:-1]), _text(row[-1])) for row in rows]
+        if not rows:
+            return Page((), (), None)
+        *columns, values = zip(*rows, strict=True)
+        for part, column in zip(facts.key, columns, strict=True):
+            if not {int, str}.issuperset(map(type, column)):
+                raise UnusableTableError(f"table {facts.table} has keys of several kinds in its column {part.name}")
+        keys = list(zip(*columns, strict=True))
+        return Page(keys, list(map(_text, values)), keys[-1])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -196,7 +202,8 @@ class SQLite:
         found: dict[Key, str | None] = {}
         for change in changes:
             for row in self._run(
-                f"SELECT {_key_list(facts)}, {quoted(facts.column)} FROM {quoted(facts.table)} WHERE {_is(facts)}",
+                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+                f" WHERE {_is(facts)}{condition(facts)}",
                 change.key,
             ):
                 found[tuple(row[:-1])] = _text(row[-1])
@@ -318,9 +325,17 @@ def _text(value: object) -> str | None:
 
 
 def _key_list(facts: TableFacts) -> str:
-    return ", ".join(
-        f"hex({quoted(part.name)})" if part.family == "binary" else quoted(part.name) for part in facts.key
-    )
+    """The key columns of `t` as they travel; NULL where a column that is to hold bytes holds something else."""
+    return ", ".join(_travelling(part, f"t.{quoted(part.name)}") for part in facts.key)
+
+
+def _travelling(part: KeyColumn, term: str) -> str:
+    return f"CASE typeof({term}) WHEN 'blob' THEN hex({term}) END" if part.family == "binary" else term
+
+
+def condition(facts: TableFacts) -> str:
+    """The operator's condition, behind others."""
+    return f" AND ({facts.where})" if facts.where else ""
 
 
 def _placeholder(part: KeyColumn) -> str:

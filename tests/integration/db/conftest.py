@@ -44,6 +44,10 @@ class Bench:
     def settings(self, user: str = "migrate", **changes: Any) -> Database:
         return Database(**(self._database(user) | changes))
 
+    def rehome_database(self, user: str = "migrate") -> dict[str, Any]:
+        """This database as `rehome_database` names it."""
+        return self._database(user)
+
     def rehome(self, user: str = "migrate") -> Dialect:
         """Rehome's own connection, as this user."""
         return self._stack.enter_context(connect(self.settings(user)))

@@ -30,11 +30,15 @@ SERVERS = {"mariadb", "postgresql"}
 
 
 def column_checks(
-    bench: Bench, values: ValueMap = IMAGES, dry_run: bool = False, login: Mapping[str, str] | None = None
+    bench: Bench,
+    values: ValueMap = IMAGES,
+    dry_run: bool = False,
+    login: Mapping[str, str] | None = None,
+    where: str | None = None,
 ) -> list[Check]:
     settings = replace(bench.settings(), **(login or {}))
     with connect(settings) as database:
-        facts = database.describe(bench.table, "path")
+        facts = replace(database.describe(bench.table, "path"), where=where)
         column = Column(facts, "rehome_references[0]", values, dry_run)
         return inspect_column(database, inspector(database, settings), column)
 
@@ -134,6 +138,16 @@ def test_a_new_value_that_is_taken_is_told(bench: Bench) -> None:
     bench.fill("image/a.png", "avatar/a.png", "image/b.png", "image/c.gif", "avatar/c.gif")
     found = only(column_checks(bench), "unique indexes", "warn").found
     assert "1 rows would get a value that is taken, such as 'image/a.png', by 'avatar/a.png'" in found
+
+
+def test_rows_outside_the_operators_condition_are_not_counted(bench: Bench) -> None:
+    bench.create(column="path VARCHAR(100) NOT NULL UNIQUE")
+    bench.fill("image/a.png", "avatar/a.png", "image/b.png", "Image/c.png")
+    only(column_checks(bench), "unique indexes", "warn")
+    checks = column_checks(bench, where="id > 2 AND path NOT LIKE '%?%'")
+    assert "2, of which 1 begin" in only(checks, "rows", "pass").found
+    only(checks, "unique indexes", "pass")
+    assert all(check.status == "pass" for check in named(checks, "statements"))
 
 
 def test_a_unique_index_without_collisions_passes(bench: Bench) -> None:

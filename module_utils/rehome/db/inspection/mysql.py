@@ -12,7 +12,7 @@ from ...errors import Finding
 from ...keymap import ValueMap
 from ...settings import Database
 from ..dialect import Change, DatabaseError, Dialect, TableFacts
-from ..mysql import quoted
+from ..mysql import condition, quoted
 from .facts import (
     PATIENCE_S,
     SAMPLE,
@@ -191,7 +191,8 @@ class MySQLInspector:
         # the bytes of utf8mb4, whatever the column's own character set
         rows, exact, alike, longest = self._patiently(
             f"COUNT(*), SUM({old}), SUM({text} COLLATE utf8mb4_general_ci LIKE %s ESCAPE '|'),"
-            f" MAX(IF({old}, {size}(t.{quoted(facts.column)}), 0)) FROM {quoted(facts.table)} t",
+            f" MAX(IF({old}, {size}(t.{quoted(facts.column)}), 0)) FROM {quoted(facts.table)} t"
+            f"{condition(facts, 'WHERE')}",
             [_like(values.source_head)] * 3,
         )[0]
         return Values(int(rows), int(exact or 0), int(alike or 0) - int(exact or 0), int(longest or 0))
@@ -200,7 +201,8 @@ class MySQLInspector:
         text, old = self._texts(facts)
         size = "CHAR_LENGTH" if facts.length_unit == "characters" else "LENGTH"
         rows = self._patiently(
-            f"{text} FROM {quoted(facts.table)} t WHERE {old} AND {size}(t.{quoted(facts.column)}) > %s LIMIT {SAMPLE}",
+            f"{text} FROM {quoted(facts.table)} t WHERE {old} AND {size}(t.{quoted(facts.column)}) > %s"
+            f"{condition(facts, 'AND')} LIMIT {SAMPLE}",
             [_like(values.source_head), than],
         )
         return [str(value) for (value,) in rows]
@@ -237,6 +239,7 @@ class MySQLInspector:
         if index.characters is not None:
             # what the whole table would hold; a group with a moved row in it and more than one row is a collision
             others = "".join(f", t.{quoted(name)}" for name in index.others)
+            old = f"({old}{condition(facts, 'AND')})"
             some = f"MIN(IF({old}, {text}, NULL))"
             rows = self._patiently(
                 f"{some} FROM {table} t WHERE t.{column} IS NOT NULL"
@@ -248,7 +251,7 @@ class MySQLInspector:
         same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
         itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._patiently(
-            f"{text}, CONVERT(s.{column} USING utf8mb4) FROM {table} t STRAIGHT_JOIN {table} s"
+            f"{text}, CONVERT(s.{column} USING utf8mb4) FROM {_narrowed(facts, index.others)} STRAIGHT_JOIN {table} s"
             f" ON s.{column} = {new}{same} WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE}",
             [values.target_head, pattern],
         )
@@ -316,7 +319,8 @@ class MySQLInspector:
         _, old = self._texts(facts)
         return bool(
             self._patiently(
-                f"1 FROM {quoted(facts.table)} t WHERE {old} AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE"
+                f"1 FROM {quoted(facts.table)} t WHERE {old}{condition(facts, 'AND')}"
+                f" AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE"
                 f" p.{quoted(parent_column)} = CONCAT(%s, SUBSTRING(t.{column}, {len(values.source_head) + 1})))"
                 " LIMIT 1",
                 [_like(values.source_head), values.target_head],
@@ -430,3 +434,14 @@ def _galera(on: bool) -> Check:
         return Check("database", "Galera", "pass", "off")
     found = "on: conflicts with the application on other nodes show as deadlocks at COMMIT, and are tried again"
     return Check("database", "Galera", "warn", found, "Connect to the node that the application writes to")
+
+
+def _narrowed(facts: TableFacts, others: Sequence[str]) -> str:
+    """The rows that are meant, as a table `t` with key, column and `others`.
+
+    Where another table stands beside it, the names in the operator's condition would be ambiguous.
+    """
+    names = dict.fromkeys([*(part.name for part in facts.key), facts.column, *others])
+    columns = ", ".join(f"t.{quoted(name)}" for name in names)
+    table = f"{quoted(facts.table)} t"
+    return f"(SELECT {columns} FROM {table}{condition(facts, 'WHERE')}) t" if facts.where else table

@@ -12,7 +12,7 @@ from ...keymap import ValueMap
 from ...settings import Database
 from .. import journal
 from ..dialect import Change, DatabaseError, Dialect, TableFacts
-from ..postgresql import quoted
+from ..postgresql import condition, quoted
 from .facts import PATIENCE_S, SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Values
 from .server import read_only, server_version
 
@@ -149,7 +149,8 @@ class PostgreSQLInspector:
             f"SELECT count(*), count(*) FILTER (WHERE starts_with({column}, %s)),"
             f" count(*) FILTER (WHERE lower(left({column}, {len(head)})) = lower(%s)"
             f" AND NOT starts_with({column}, %s)),"
-            f" max(length({column})) FILTER (WHERE starts_with({column}, %s)) FROM {_quoted_table(facts)} t",
+            f" max(length({column})) FILTER (WHERE starts_with({column}, %s)) FROM {_quoted_table(facts)} t"
+            f"{condition(facts, 'WHERE')}",
             [head] * 4,
         )
         return Values(*(int(count or 0) for count in rows[0]))
@@ -158,7 +159,7 @@ class PostgreSQLInspector:
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         rows = self._patiently(
             f"SELECT {column} FROM {_quoted_table(facts)} t WHERE starts_with({column}, %s)"
-            f" AND length({column}) > %s LIMIT {SAMPLE}",
+            f" AND length({column}) > %s{condition(facts, 'AND')} LIMIT {SAMPLE}",
             [values.source_head, than],
         )
         return [value for (value,) in rows]
@@ -196,7 +197,8 @@ class PostgreSQLInspector:
         same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
         itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._patiently(
-            f"SELECT t.{column}::text, s.{column}::text FROM {table} t JOIN {table} s ON s.{column} = {new}{same}"
+            f"SELECT t.{column}::text, s.{column}::text FROM {_narrowed(facts, index.others)}"
+            f" JOIN {table} s ON s.{column} = {new}{same}"
             f" WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE}",
             [values.target_head, values.source_head],
         )
@@ -220,6 +222,7 @@ class PostgreSQLInspector:
             if re.search(rf"\b{re.escape(name)}\b", f"{index.expression} {index.where}")
         ]
         kept = "".join(f", t.{name}" for name in names)
+        old = f"({old}{condition(facts, 'AND')})"
         expression, where = (part.replace("%", "%%") for part in (index.expression or "", index.where or "true"))
         rows = self._patiently(
             f"SELECT min(was) FROM (SELECT CASE WHEN {old} THEN t.{column}::text END AS was,"
@@ -269,6 +272,7 @@ class PostgreSQLInspector:
         return bool(
             self._patiently(
                 f'SELECT 1 FROM {_quoted_table(facts)} t WHERE starts_with(t.{column}::text COLLATE "C", %s)'
+                f"{condition(facts, 'AND')}"
                 # regclass gives the parent quoted already
                 f" AND NOT EXISTS (SELECT 1 FROM {parent.replace('%', '%%')} p WHERE p.{quoted(parent_column)}"
                 f" = (%s || substr(t.{column}::text, {len(values.source_head) + 1}))) LIMIT 1",
@@ -424,3 +428,14 @@ def _quoted_table(facts: TableFacts) -> str:
 
 def _mib(count: float) -> str:
     return f"{count / 1024**2:,.0f} MiB" if count < 1024**3 else f"{count / 1024**3:,.1f} GiB"
+
+
+def _narrowed(facts: TableFacts, others: Sequence[str]) -> str:
+    """The rows that are meant, as a table `t` with key, column and `others`.
+
+    Where another table stands beside it, the names in the operator's condition would be ambiguous.
+    """
+    names = dict.fromkeys([*(part.name for part in facts.key), facts.column, *others])
+    columns = ", ".join(f"t.{quoted(name)}" for name in names)
+    table = f"{_quoted_table(facts)} t"
+    return f"(SELECT {columns} FROM {table}{condition(facts, 'WHERE')}) t" if facts.where else table

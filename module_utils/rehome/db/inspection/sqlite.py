@@ -12,7 +12,7 @@ from ...checks import Check
 from ...keymap import ValueMap
 from ...settings import Database
 from ..dialect import Change, Dialect, TableFacts
-from ..sqlite import quoted
+from ..sqlite import condition, quoted
 from .facts import SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Unknown, Values
 from .server import server_version
 
@@ -68,7 +68,8 @@ class SQLiteInspector:
         begins = f"substr({column}, 1, {len(head)}) COLLATE BINARY"
         rows = self._rows(
             f"SELECT count(*), total({begins} = ?), total(lower({begins}) = lower(?)),"
-            f" max(CASE WHEN {begins} = ? THEN length({column}) END) FROM {quoted(facts.table)}",
+            f" max(CASE WHEN {begins} = ? THEN length({column}) END) FROM {quoted(facts.table)} t"
+            f" WHERE true{condition(facts)}",
             [head] * 3,
         )
         count, old, alike, longest = (int(count or 0) for count in rows[0])
@@ -77,8 +78,8 @@ class SQLiteInspector:
     def longer(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         column, head = quoted(facts.column), values.source_head
         rows = self._rows(
-            f"SELECT {column} FROM {quoted(facts.table)} WHERE substr({column}, 1, {len(head)}) COLLATE BINARY = ?"
-            f" AND length({column}) > ? LIMIT {SAMPLE}",
+            f"SELECT {column} FROM {quoted(facts.table)} t WHERE substr({column}, 1, {len(head)}) COLLATE BINARY = ?"
+            f" AND length({column}) > ?{condition(facts)} LIMIT {SAMPLE}",
             (head, than),
         )
         return [value for (value,) in rows]
@@ -110,7 +111,7 @@ class SQLiteInspector:
         same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
         itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
         rows = self._rows(
-            f"SELECT t.{column}, s.{column} FROM {table} t JOIN {table} s"
+            f"SELECT t.{column}, s.{column} FROM {_narrowed(facts, index.others)} JOIN {table} s"
             f" ON s.{column} = (? || substr(t.{column}, {len(head) + 1})) COLLATE {quoted(index.collation or 'BINARY')}"
             f"{same} WHERE substr(t.{column}, 1, {len(head)}) COLLATE BINARY = ? AND NOT ({itself}) LIMIT {SAMPLE}",
             (values.target_head, head),
@@ -136,7 +137,7 @@ class SQLiteInspector:
         return bool(
             self._rows(
                 f"SELECT 1 FROM {quoted(facts.table)} t WHERE substr(t.{column}, 1, {len(head)}) COLLATE BINARY = ?"
-                f" AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE p.{quoted(parent_column)}"
+                f"{condition(facts)} AND NOT EXISTS (SELECT 1 FROM {quoted(parent)} p WHERE p.{quoted(parent_column)}"
                 f" = ? || substr(t.{column}, {len(head) + 1})) LIMIT 1",
                 (head, values.target_head),
             )
@@ -177,3 +178,14 @@ class SQLiteInspector:
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._database.rows(statement, values)
+
+
+def _narrowed(facts: TableFacts, others: Sequence[str]) -> str:
+    """The rows that are meant, as a table `t` with key, column and `others`.
+
+    Where another table stands beside it, the names in the operator's condition would be ambiguous.
+    """
+    names = dict.fromkeys([*(part.name for part in facts.key), facts.column, *others])
+    columns = ", ".join(f"t.{quoted(name)}" for name in names)
+    table = f"{quoted(facts.table)} t"
+    return f"(SELECT {columns} FROM {table} WHERE true{condition(facts)}) t" if facts.where else table
