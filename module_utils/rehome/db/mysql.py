@@ -584,7 +584,7 @@ def _behind(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]
 def _placeholder(part: KeyColumn) -> str:
     if part.family == "binary":
         return "UNHEX(%s)"
-    # a text would be compared with a number as a floating-point one
+    # MySQL compares a text with a decimal as floating-point numbers ("Type Conversion in Expression Evaluation")
     return f"CAST(%s AS {part.sql_type})" if part.sql_type.startswith("DECIMAL") else "%s"
 
 

@@ -60,6 +60,22 @@ def test_any_text_is_read_as_it_is(text_bench: Bench, held: list[str | None], pa
     assert values(text_bench, page_rows) == held
 
 
+def test_null_is_told_from_the_mark_that_stands_for_it(bench: Bench) -> None:
+    bench.create()
+    bench.fill(None, "\x1d")
+    assert values(bench, 2) == [None, "\x1d"]
+
+
+@only("mariadb")  # the others' drivers need no packing
+def test_a_cut_page_whose_values_make_up_for_the_separator_it_lost_is_read_row_by_row(bench: Bench) -> None:
+    bench.create()
+    held = ["a\x1fb", "x" * 50]
+    bench.fill(*held)
+    database: Any = bench.rehome()
+    database._run("SET SESSION group_concat_max_len = 20")
+    assert [row.value for row in walked(database, database.describe(bench.table, "path"), 2)] == held
+
+
 @only("mariadb")  # the others' drivers need no packing
 def test_a_page_that_the_server_cuts_is_read_row_by_row(bench: Bench) -> None:
     bench.create()
