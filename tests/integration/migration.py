@@ -78,7 +78,7 @@ class Migration:
 
     def refuse(self, path: str) -> None:
         """Have the database take no such path."""
-        self._sql(
+        self.sql(
             f"CREATE TRIGGER refuse BEFORE UPDATE ON avatars WHEN NEW.path = '{path}'"
             " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
         )
