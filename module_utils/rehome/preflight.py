@@ -167,7 +167,10 @@ def _check_condition(database: Dialect, facts: TableFacts, setting: str) -> Find
         with database.explaining():
             database.page(facts, None, 1)
     except DatabaseError as error:
-        way_out = "Correct the condition; where a column's name is ambiguous, write it as t.<column>"
+        way_out = (
+            "Correct the condition, and grant SELECT on the columns that it names; where a name is ambiguous, write it "
+            "as t.<column>"
+        )
         return Finding(setting, facts.where, str(error), way_out)
     return None
 
