@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify lint test unit \
-	integration e2e molecule bench bench-packages docs lock
+.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify retire redirect lint \
+	test unit integration e2e molecule bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -14,7 +14,8 @@ ENV ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv/peers
-NGINX := nginx libnginx-mod-http-headers-more-filter
+NGINX := .venv/nginx
+NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -36,9 +37,11 @@ $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
 	@touch $@
 
-packages: setup ## install the database servers that the tests start (OS packages), where they are missing
+packages: setup $(NGINX)/.installed ## install the servers that the tests start (OS packages), where they are missing
 	@for db in mariadb postgresql; do \
 	  $(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=$$db; done
+	@command -v node >/dev/null || { $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; }
 
 sandbox-up: setup ## start the sandbox: an object store and a database (DB=mariadb|postgresql|sqlite)
 	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=present -e db=$(DB)
@@ -77,6 +80,13 @@ plan: setup ## say what a migration of ENV=<environment> would do
 verify: setup ## judge what is there in ENV=<environment>, from nothing
 	@$(BIN)/ansible-playbook playbooks/verify.yml $(if $(ENV),-e env=$(ENV))
 
+retire: setup ## delete what ENV=<environment> has moved, CONFIRM=<source bucket>; CHECK=1 lists, RESTORE=1 takes it back
+	@$(BIN)/ansible-playbook playbooks/retire.yml $(if $(ENV),-e env=$(ENV)) $(if $(CONFIRM),-e confirm=$(CONFIRM)) \
+	  $(if $(RESTORE),-e restore=true) $(if $(CHECK),--check --diff)
+
+redirect: setup ## have the old URLs of ENV=<environment> lead to the new place
+	@$(BIN)/ansible-playbook playbooks/redirect.yml $(if $(ENV),-e env=$(ENV))
+
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -103,17 +113,21 @@ test: lint packages ## everything: lint, unit, integration, end to end, molecule
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
 	@$(BIN)/python -m bench.all $(if $(QUICK),--quick)
 
-bench-packages: setup $(PEERS)/.installed
+bench-packages: setup $(PEERS)/.installed $(NGINX)/.installed
 	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=mariadb
 
-# The peers have an environment of their own. nginx is only unpacked: installed, it would start a service.
+# The peers have an environment of their own.
 $(PEERS)/.installed: requirements-bench.txt | $(INSTALLED)
 	@echo "Fetching what Rehome is measured beside ..."
 	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r requirements-bench.txt
-	@mkdir -p $(PEERS)/nginx && cd $(PEERS)/nginx && rm -f *.deb && \
-	  { apt-get download -q $(NGINX) >/dev/null 2>&1 || \
-	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX); }; } && \
+	@touch $@
+
+# nginx is only unpacked: installed, it would start a service.
+$(NGINX)/.installed: | $(INSTALLED)
+	@mkdir -p $(NGINX) && cd $(NGINX) && rm -f *.deb && \
+	  { apt-get download -q $(NGINX_PACKAGES) >/dev/null 2>&1 || \
+	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX_PACKAGES); }; } && \
 	  for package in *.deb; do dpkg -x $$package .; done
 	@touch $@
 

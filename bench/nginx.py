@@ -23,8 +23,8 @@ from .cost import ROOT
 from .null_replies import COPIED
 from .suite import BenchError
 
-_UNPACKED = ROOT / ".venv" / "peers" / "nginx" / "usr"
-"""Where `make bench` unpacks its packages: nothing is installed, so that no service of the system's is started."""
+_UNPACKED = ROOT / ".venv" / "nginx" / "usr"
+"""Where the Makefile unpacks its packages: nothing is installed, so that no service of the system's is started."""
 _BINARY = _UNPACKED / "sbin" / "nginx"
 _MODULE = _UNPACKED / "lib" / "nginx" / "modules" / "ngx_http_headers_more_filter_module.so"
 _START_S = 10.0
@@ -79,7 +79,7 @@ def version() -> str:
 def null_server(folder: Path) -> Iterator[NullServer]:
     """Run it in `folder` while the context is open."""
     if not (_BINARY.exists() and _MODULE.exists()):
-        raise BenchError(f"no nginx in {_UNPACKED}; `make bench` gets one")
+        raise BenchError(f"no nginx in {_UNPACKED}; `make packages` gets one")
     http, https = find_free(2)
     _write_certificate(folder)
     config = folder / "nginx.conf"

@@ -58,6 +58,9 @@ def _documentation() -> str:
     del settings["state_dir"]["default"]
     settings["state_dir"]["required"] = True
     del settings["name"]["default"]
+    # what the role takes from the command line
+    del settings["retire_confirm"]["default"]
+    settings["retire_restore"]["default"] = False
     options = {
         "settings": {
             "description": "The whole migration, as the role C(rehome) puts it together from its variables.",

@@ -43,7 +43,7 @@ def _rows(outer: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str, st
 
 
 def _shown(default: object) -> str:
-    return str(default).lower() if isinstance(default, bool) else str(default)
+    return str(default).lower() if isinstance(default, bool) else str(default).replace("|", "\\|")
 
 
 def _as_markdown(text: str) -> str:

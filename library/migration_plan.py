@@ -63,6 +63,7 @@ lists:
 """
 
 from ansible.module_utils.rehome.approval import keep_plan, objections
+from ansible.module_utils.rehome.completion import forget_completion
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.passes import is_last, over_all_passes
 from ansible.module_utils.rehome.plan import emptiness, make_plan, other_forms, refusals
@@ -93,6 +94,8 @@ def work(stage: Stage) -> dict[str, object]:
             **({"problems": found} if found or stage.dry_run else {}),
             complete=not problems(plan, settings),
         )
+    if not (stage.dry_run or found) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
+        forget_completion(settings, stage.run)
     return {
         "changed": False,
         "warnings": warnings,

@@ -56,6 +56,7 @@ lists:
   type: dict
 """
 
+from ansible.module_utils.rehome.completion import note_completion
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.passes import left_of_slice
 from ansible.module_utils.rehome.report import VERIFY_LISTS
@@ -71,6 +72,8 @@ def work(stage: Stage) -> dict[str, object]:
         alone = not stage.summary().facts["plan_sha256"]
         there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}
         lists = stage.report(catalog, VERIFY_LISTS, **(there | facts))
+    if found.complete and stage.settings.only_keys is None:  # a slice says nothing of the rest
+        note_completion(stage.settings, stage.run)
     return {"changed": False, **facts, "lists": lists}
 
 

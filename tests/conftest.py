@@ -27,6 +27,10 @@ ACTIONS = {
         *(f"{action}:legacy-s3*" for action in ("Read", "List")),
         *(f"{action}:production-s3*" for action in ("Read", "Write", "List", "Tagging")),
     ),
+    "retire": (
+        *(f"{action}:legacy-s3*" for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")),
+        *(f"{action}:production-s3*" for action in ("Read", "List")),
+    ),
     "reader": tuple(f"{action}:{bucket}*" for bucket in ("legacy-s3", "production-s3") for action in ("Read", "List")),
 }
 """The sandbox's own rights, for the pairs of buckets that tests make too."""

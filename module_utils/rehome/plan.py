@@ -115,6 +115,11 @@ class Plan:
         overwritten = self.objects["conflict"] if on_conflict == "overwrite" else 0
         return self.objects["to_copy"] + self.objects["outdated"] + overwritten
 
+    def moves_anything(self, on_conflict: OnConflict, on_dangling: OnDangling) -> bool:
+        """Whether a run copies an object or rewrites a row."""
+        dangling = self.rows["dangling"] if on_dangling == "rewrite" else 0
+        return self.objects_to_move(on_conflict) + self.rows["to_rewrite"] + dangling > 0
+
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
         return {

@@ -92,6 +92,34 @@ VERIFY_LISTS = PLAN_LISTS | {
 }
 """What a verification finds."""
 
+_RETIREMENT = "(FROM retirement WHERE class = '{0}')"
+
+RETIRE_LISTS = {
+    "objects-to-retire": _OBJECT_LIST.format(facts="size, etag, last_modified", table=_RETIREMENT.format("to_retire")),
+    "objects-kept-unverified": _OBJECT_LIST.format(
+        facts="plan_class, weak, size, etag, target_etag", table=_RETIREMENT.format("unverified")
+    ),
+    "objects-kept-by-policy": _OBJECT_LIST.format(facts="plan_class", table=_RETIREMENT.format("by_policy")),
+    "objects-kept-referenced": _OBJECT_LIST.format(
+        facts="named_by, row_key, value",
+        table="(SELECT rest, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n "
+        "JOIN retirement r USING (rest) WHERE r.class = 'referenced')",
+    ),
+    "objects-kept-too-young": _OBJECT_LIST.format(facts="last_modified", table=_RETIREMENT.format("too_young")),
+    "objects-kept-locked": _OBJECT_LIST.format(facts="reason", table="locked"),
+    "objects-kept-changed": _OBJECT_LIST.format(
+        facts="error, message", table="(FROM retire_outcomes WHERE result = 'changed')"
+    ),
+    "objects-kept-refused": _OBJECT_LIST.format(
+        facts="error, message", table="(FROM retire_outcomes WHERE result = 'refused')"
+    ),
+    "objects-brought-back": "SELECT key, marker FROM brought_back WHERE problem IS NULL",
+    "objects-not-brought-back": "SELECT key, marker, problem FROM brought_back WHERE problem IS NOT NULL",
+}
+"""What follows from a retirement: what it would delete or has deleted, and why the rest stays."""
+
+RESTORE_LISTS = {name: RETIRE_LISTS[name] for name in ("objects-brought-back", "objects-not-brought-back")}
+
 
 def failures(catalog: Catalog) -> dict[str, int]:
     """S3's code → how many objects it kept from being copied, the most frequent first."""
@@ -199,6 +227,8 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary for a terminal, one subject a line; classes that are empty are left out."""
         f = self.facts
+        if "objects_retired" in f:
+            return [f"{f['name']}: {f['source']} → {f['target']}", *_retire_lines(f), *self._ending()]
         would = "would be " if f["dry_run"] else ""
         copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
         rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
@@ -218,7 +248,11 @@ class Summary:
             *_later_passes(f["passes"]),
             f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
         ]
-        lines += [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]
+        return [*lines, *self._ending()]
+
+    def _ending(self) -> list[str]:
+        f = self.facts
+        lines = [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
         return [*lines, f"outcome  {self._outcome()} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
 
@@ -245,6 +279,24 @@ def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
 _LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
 _OTHER_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
 _OTHER_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
+
+
+_KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
+
+
+def _retire_lines(f: Mapping[str, Any]) -> list[str]:
+    """What a retirement did, one subject a line; classes that are empty are left out."""
+    would = "would be " if f["dry_run"] else ""
+    retired, size = ("objects_to_retire", "bytes_to_retire") if f["dry_run"] else ("objects_retired", "bytes_retired")
+    kept = [f"{count:,} {name.replace('_', ' ')}" for name in _KEPT_OBJECTS if (count := f[f"objects_kept_{name}"])]
+    back = f"{f['objects_brought_back']:,} {would}brought back"
+    if f["restores"]:
+        return [f"objects  {back}"]
+    return [
+        f"objects  {f[retired]:,} {would}retired ({_size(f[size])})",
+        *([f"kept     {', '.join(kept)}"] if kept else []),
+        *([f"         {back}, as rows name them"] if f["objects_brought_back"] else []),
+    ]
 
 
 def plan_lines(counts: Mapping[str, int]) -> list[str]:

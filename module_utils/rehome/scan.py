@@ -48,6 +48,11 @@ def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
     Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
     """
     catalog.note("rows_foreign", read_rows(settings, catalog, progress))
+    scan_buckets(settings, catalog, progress)
+
+
+def scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+    """List both buckets, and compare what an ETag cannot tell apart. Raises S3Error: half a listing is none."""
     uvloop.run(_scan_buckets(settings, catalog, progress))
 
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from .database_url import parse_database_url
 from .errors import Finding, RefusedError
 from .forms import read_form
 from .keymap import Form, KeyMap, ValueMap
+from .redirect.wanted import Redirect, read_redirect
 from .throttle_settings import ThrottleSettings, read_throttle
 
 OnConflict = Literal["fail", "skip", "overwrite"]
@@ -37,6 +39,9 @@ LARGEST_THRESHOLD = 5 * 1024**3
 MOST_REQUESTS = 1_000
 CHUNK_MS, SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 75, 5, 10_000
 MOST_CONNECTIONS = 16
+
+NO_WAY_BACK = "delete without a way back"
+"""What an operator must write out to retire objects from a bucket that keeps no versions."""
 
 ENVIRONMENT_NAMES = {
     "rehome_source.bucket": "S3_LEGACY_BUCKET_NAME",
@@ -155,6 +160,22 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """Which legacy objects may be deleted, and how sure the operator is.
+
+    after: since the migration's end, and since each object was stored
+    confirm: the bucket to delete from, once more
+    unversioned: whether deleting without a way back was asked for, in words
+    restore: take the delete markers away again, instead
+    """
+
+    after: timedelta
+    confirm: str | None
+    unversioned: bool
+    restore: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One migration, complete and consistent as far as reading can tell."""
 
@@ -182,6 +203,8 @@ class Settings:
     quiet_objects: int
     max_passes: int
     state_uri: str | None
+    retire: Retire
+    redirect: Redirect
 
     @property
     def keymap(self) -> KeyMap:
@@ -269,6 +292,8 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         quiet_objects=_at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
         state_uri=_state_uri(given.get("state_uri") or None, source, target, findings),
         max_passes=_at_least(1, "rehome_max_passes", given.get("max_passes", 5), findings),
+        retire=_retire(given, findings),
+        redirect=read_redirect(given.get("redirect") or {}, findings),
     )
     if not settings.references:
         findings.append(_unset("rehome_references", "a list such as [{table: avatars, column: path, form: key}]"))
@@ -532,6 +557,37 @@ def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | Non
             )
         )
     return restore
+
+
+_PERIOD = re.compile(r"(\d+)\s*([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def _retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:
+    after, words = given.get("retire_after") or "7d", given.get("retire_unversioned") or ""
+    period = _PERIOD.fullmatch(after)
+    if period is None or len(period[1]) > 6:
+        findings.append(
+            Finding(
+                "rehome_retire_after", after, "is no period", "Write a number of days, hours or minutes: 7d, 36h, 90m"
+            )
+        )
+        period = None
+    if words not in ("", NO_WAY_BACK):
+        findings.append(
+            Finding(
+                "rehome_retire_unversioned",
+                words,
+                "does not say what it takes",
+                f'Write "{NO_WAY_BACK}" if that is what you want, or leave it unset',
+            )
+        )
+    return Retire(
+        after=timedelta(**{_UNITS[period[2]]: int(period[1])}) if period else timedelta.max,
+        confirm=given.get("retire_confirm") or None,
+        unversioned=words == NO_WAY_BACK,
+        restore=bool(given.get("retire_restore")),
+    )
 
 
 def _only_keys(path: str | None, prefix: str, findings: list[Finding]) -> frozenset[str] | None:

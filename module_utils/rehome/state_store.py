@@ -20,7 +20,15 @@ from .report import Summary
 from .s3.endpoint import botocore_client
 from .settings import Settings
 
-LASTING = ("outcomes/*.parquet", "plans/*/*", "retired/*", "capabilities.json", "uploads.sqlite")
+LASTING = (
+    "outcomes/*.parquet",
+    "plans/*/*",
+    "retired/*",
+    "capabilities.json",
+    "uploads.sqlite",
+    "completion.json",
+    "redirect.json",
+)
 OF_A_RUN = ("summary*.json", "preflight.json", "lists/*.jsonl", "report.html")
 RUNS = "runs"
 

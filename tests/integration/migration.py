@@ -19,6 +19,7 @@ from rehome.verify import Verdict, verify
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
+from tests.integration.s3.opening import witness
 from tests.moto_server import Moto
 
 Store = SeaweedFS | Moto
@@ -30,8 +31,8 @@ class Migration:
     def __init__(
         self, store: Store, buckets: Buckets, database: SQLite, folder: Path, target_store: Store | None = None
     ) -> None:
-        self.s3 = store.client()
-        self.target_s3 = (target_store or store).client()
+        self.s3 = witness(store)
+        self.target_s3 = witness(target_store or store)
         self.source, self.target = buckets.source, buckets.target
         self._stores = {"source": store, "target": target_store or store}
         self._database = database

@@ -65,6 +65,9 @@ def test_good_settings_are_taken() -> None:
         ({"database__user": None}, "rehome_database.user", "DB_USER"),
         ({"database": {"engine": "sqlite"}}, "rehome_database.path", "group_vars"),
         ({"references": []}, "rehome_references", "table: avatars"),
+        ({"retire_after": "7"}, "rehome_retire_after", "7d, 36h, 90m"),
+        ({"retire_after": "9999999d"}, "rehome_retire_after", "7d, 36h, 90m"),
+        ({"retire_unversioned": "yes"}, "rehome_retire_unversioned", '"delete without a way back"'),
         ({"references": [{"table": "avatars", "form": "key"}]}, "rehome_references[0].column", "group_vars"),
         (
             {"references": [{"table": "a", "column": "b", "form": "url"}]},

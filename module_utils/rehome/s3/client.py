@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
@@ -17,6 +18,9 @@ from .remedies import Remedies, may_have_remedy
 from .route import Route
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+_ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error[\s>]")
+"""Only as the root: the result of DeleteObjects has an element of that name for each key that stays."""
 
 _REMEDIES_PER_REQUEST = 3
 """A token, a clock and a region may all be wrong, each once."""
@@ -351,7 +355,7 @@ def _refusal(  # noqa: PLR0911 - a table of cases
         if key is not None and method not in ("PUT", "POST"):
             return None
         # CopyObject and its kin begin a 200 before they know how it ends (CopyObject, S3 API reference).
-        if body.find(b"<Error", 0, 512) >= 0:
+        if _ERROR_DOCUMENT.match(body):
             return read_error(status, body)
         if "x-amz-copy-source" in headers and not body.rstrip().endswith(b"Result>"):
             return "InternalError", "the reply says 200, but its result is missing or cut short"

@@ -1,0 +1,99 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_batch_delete
+short_description: Retire legacy objects, or take their delete markers away again
+description:
+  - Looks at both buckets and at every row of the references, from nothing, and deletes the source's objects that have
+    the same content in the target, that no row names, and that are older than O(settings.retire_after); each only while
+    its ETag is the one that was judged.
+  - Needs the bucket's name once more in O(settings.retire_confirm), and a bucket that keeps versions, unless
+    O(settings.retire_unversioned) says otherwise in words.
+  - The version id of each delete marker is recorded in the folder C(retired) of the state folder. With
+    O(settings.retire_restore) exactly those are taken away again.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Retire the legacy objects
+  s3_batch_delete:
+    settings: "{{ rehome_settings }}"
+"""
+
+RETURN = r"""
+counts:
+  description: How many objects were retired or brought back, and how many were kept, by class.
+  returned: success
+  type: dict
+lists:
+  description: The class → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.report import RESTORE_LISTS, RETIRE_LISTS
+from ansible.module_utils.rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
+
+
+def work(stage: Stage) -> dict[str, object]:
+    return restored(stage) if stage.settings.retire.restore else retired(stage)
+
+
+def retired(stage: Stage) -> dict[str, object]:
+    facts = look_at_source(stage.settings, stage.dry_run)
+    # from the first look on: a rollback elsewhere would put rows back on what is being deleted
+    with held_unless_dry(stage), stage.new_catalog("retire.duckdb") as catalog:
+        counts = plan_retirement(stage.settings, catalog, stage.progress, facts)
+        to_retire, bucket = counts.classes["to_retire"], stage.settings.source.bucket
+        try:
+            if not stage.dry_run:
+                with stage.stoppable() as stopping:
+                    retire(stage.settings, catalog, stage.progress, facts, counts, stopping)
+        finally:
+            lists = stage.report(catalog, RETIRE_LISTS, **told(stage, counts))
+    changed = to_retire > 0 if stage.dry_run else counts.retired + counts.brought_back > 0
+    diff = {"before": f"{to_retire} objects to retire in {bucket}\n", "after": f"0 objects to retire in {bucket}\n"}
+    return {
+        "changed": changed,
+        "warnings": facts.warnings(),
+        "counts": counts.counts(),
+        "lists": lists,
+        "diff": diff if to_retire else {"before": "", "after": ""},
+    }
+
+
+def restored(stage: Stage) -> dict[str, object]:
+    counts = RetireCounts()
+    with held_unless_dry(stage), stage.new_catalog("retire.duckdb") as catalog:
+        try:
+            with stage.stoppable() as stopping:
+                bring_back(stage.settings, catalog, stage.progress, counts, stage.dry_run, stopping)
+        finally:
+            lists = stage.report(catalog, RESTORE_LISTS, **told(stage, counts))
+    diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
+    return {"changed": counts.brought_back > 0, "counts": counts.counts(), "lists": lists, "diff": diff}
+
+
+def held_unless_dry(stage: Stage) -> AbstractContextManager[None]:
+    return nullcontext() if stage.dry_run else stage.held()
+
+
+def told(stage: Stage, counts: RetireCounts) -> dict[str, object]:
+    problems = counts.problems()
+    facts = {"dry_run": stage.dry_run, "restores": stage.settings.retire.restore, "problems": problems}
+    return {**counts.counts(), **facts, "complete": not (problems or stage.dry_run)}
+
+
+if __name__ == "__main__":
+    run_stage(work)

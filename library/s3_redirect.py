@@ -1,0 +1,61 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_redirect
+short_description: Have old URLs lead to where the objects are now
+description:
+  - Merges routing rules into the website of the source bucket, or takes exactly those out again; whatever else is
+    configured there stays.
+  - Answers with what the templates for nginx and CloudFront are filled with.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Have old URLs lead to the new place
+  s3_redirect:
+    settings: "{{ rehome_settings }}"
+  register: redirect
+"""
+
+RETURN = r"""
+routes:
+  description: The old places and the new ones, as texts for the templates; empty where they are taken away.
+  returned: success
+  type: dict
+directory:
+  description: Where the files belong.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.redirect.apply import apply_website
+from ansible.module_utils.rehome.redirect.routes import notes, refuse_without_url, routes
+
+
+def work(stage: Stage) -> dict[str, object]:
+    settings, wanted = stage.settings, stage.settings.redirect
+    if wanted.present:
+        refuse_without_url(settings)
+    told = routes(settings) if wanted.present else {}
+    website = apply_website(settings, stage.dry_run)
+    stage.release()
+    return {
+        "changed": website.changed,
+        "warnings": [*([website.note] if website.note else []), *(notes(told) if told else [])],
+        "routes": told,
+        "directory": wanted.directory or str(settings.state_dir / "redirect"),
+        "diff": {"before": website.before or {}, "after": website.after or {}},
+    }
+
+
+if __name__ == "__main__":
+    run_stage(work)

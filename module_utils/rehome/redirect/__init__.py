@@ -1,0 +1,1 @@
+"""Old URLs that keep working: where they lead, as S3, nginx and CloudFront are told."""

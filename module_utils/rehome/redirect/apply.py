@@ -1,0 +1,133 @@
+"""Have the bucket's website redirect, and remember which of its rules are ours."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import Finding, RefusedError, RehomeError
+from ..s3.endpoint import botocore_client
+from ..settings import Settings
+from .website import Rule, Website, merged, routing_rules, without
+
+FILE = "redirect.json"
+
+_NONE_CODES = frozenset({"NoSuchWebsiteConfiguration", "404"})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """before, after: the website's configuration; None: none. note: what the operator should know, in a sentence"""
+
+    before: Website | None
+    after: Website | None
+    note: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """rules: those that we put there. made: whether the website itself is ours"""
+
+    rules: list[Rule]
+    made: bool
+
+
+def apply_website(settings: Settings, dry_run: bool) -> Applied:
+    """Merge our routing rules into the source bucket's website, or take them out again.
+
+    Needs s3:GetBucketWebsite and s3:PutBucketWebsite, and s3:DeleteBucketWebsite to take a website away that was made
+    here. Raises RefusedError, and RehomeError where S3 refuses.
+    """
+    wanted = settings.redirect
+    bucket, ours = settings.source.bucket, _recall(settings)
+    if wanted.website == "none" and (wanted.present or not ours.rules):
+        return Applied(None, None)
+    client = botocore_client(settings.source)
+    try:
+        there = _read(client, bucket)
+        after, note = _aim(settings, there, ours)
+        if after == there or dry_run:
+            return Applied(there, after, note)
+        if wanted.present:
+            # before the rules themselves: a run that dies in between leaves rules that are known to be ours
+            _remember(settings, _Ours([*ours.rules, *routing_rules(settings)], ours.made or there is None))
+        _write(client, bucket, after)
+        if _rules(now := _read(client, bucket)) != _rules(after):
+            raise RehomeError(
+                f"rehome_source.bucket ({bucket}): the service does not keep the website's routing rules as they were "
+                f"sent (it shows {json.dumps(now)}). Set rehome_redirect.website to none, and use the files for nginx "
+                "or CloudFront."
+            )
+    except (ClientError, BotoCoreError) as error:
+        finding = Finding(
+            "rehome_source.bucket",
+            bucket,
+            f"its website cannot be configured: {error}",
+            "Grant s3:GetBucketWebsite and s3:PutBucketWebsite, or set rehome_redirect.website to none",
+        )
+        raise RefusedError([finding]) from error
+    if wanted.present:
+        _remember(settings, _Ours(routing_rules(settings), ours.made or there is None))
+    else:
+        (settings.state_dir / FILE).unlink(missing_ok=True)
+    return Applied(there, after, note)
+
+
+def _aim(settings: Settings, there: Website | None, ours: _Ours) -> tuple[Website | None, str | None]:
+    wanted = settings.redirect
+    if not wanted.present:
+        rest = without(there, ours.rules if ours.rules else routing_rules(settings))
+        gone = ours.made and rest is not None and rest == {"IndexDocument": rest.get("IndexDocument")}
+        return (None if gone else rest), None
+    if there is None and wanted.website == "merge":
+        return None, (
+            "the source bucket has no website, whose rules could redirect; rehome_redirect.website: create makes one"
+        )
+    return merged(there, routing_rules(settings), ours.rules, wanted.index), None
+
+
+def _rules(website: Website | None) -> list[Rule]:
+    return [] if website is None else website.get("RoutingRules", [])
+
+
+def _read(client: Any, bucket: str) -> Website | None:
+    try:
+        found = client.get_bucket_website(Bucket=bucket)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _NONE_CODES:
+            return None
+        raise
+    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+
+def _write(client: Any, bucket: str, website: Website | None) -> None:
+    if website is None:
+        client.delete_bucket_website(Bucket=bucket)
+    else:
+        client.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
+
+
+def _recall(settings: Settings) -> _Ours:
+    try:
+        kept = json.loads((settings.state_dir / FILE).read_text(encoding="utf-8"))
+        if kept["bucket"] == settings.source.bucket:
+            return _Ours(list(kept["rules"]), bool(kept["made"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return _Ours([], made=False)
+
+
+def _remember(settings: Settings, ours: _Ours) -> None:
+    path: Path = settings.state_dir / FILE
+    temporary = path.with_suffix(".new")
+    facts = {"bucket": settings.source.bucket, "made": ours.made, "rules": ours.rules}
+    temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

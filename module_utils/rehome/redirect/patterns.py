@@ -1,0 +1,103 @@
+"""Globs as regular expressions that nginx (PCRE over bytes) and CloudFront (ECMAScript) understand.
+
+A glob means exactly what it means to the key map, which is Python's `fnmatch`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+Flavour = Literal["pcre", "ecmascript"]
+
+_ANY = {
+    # one character of UTF-8; bytes that are no UTF-8 are no key
+    "pcre": r"(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]+)",
+    # one character may be two units of UTF-16
+    "ecmascript": r"(?:[\ud800-\udbff][\udc00-\udfff]|[\s\S])",
+}
+_ANYTHING = {"pcre": r"[\x00-\xff]*", "ecmascript": r"[\s\S]*"}
+_BEYOND_ASCII = {"pcre": r"[\xc2-\xf4][\x80-\xbf]+", "ecmascript": r"[\ud800-\udbff][\udc00-\udfff]|[^\x00-\x7f]"}
+
+_PIECE = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|[\s\S]")
+_PLAIN = re.compile(r"[A-Za-z0-9_/-]")
+_ASCII = [chr(code) for code in range(128)]
+
+
+class ForeignGlobError(ValueError):
+    """A glob that cannot be written in the flavours; its text says why."""
+
+
+class Prefix(NamedTuple):
+    """What every key that a glob matches begins with. exact: the glob matches all of those keys, and no others"""
+
+    text: str
+    exact: bool
+
+
+def prefix_of(glob: str) -> Prefix:
+    """The text that a glob begins with."""
+    literal = re.match(r"[^*?\[]*", glob)
+    text = literal[0] if literal else ""
+    return Prefix(text, bool(re.fullmatch(r"\*+", glob[len(text) :])))
+
+
+def pattern(globs: Sequence[str], flavour: Flavour) -> str:
+    """A group that matches what any of `globs` does. Raises ForeignGlobError."""
+    return f"(?:{'|'.join(_translate(glob, flavour) for glob in globs)})"
+
+
+def literal(text: str, flavour: Flavour) -> str:
+    """A regular expression for exactly this text."""
+    return "".join(map(_unit, text.encode() if flavour == "pcre" else _utf_16(text)))
+
+
+def _translate(glob: str, flavour: Flavour) -> str:
+    return "".join(_piece(piece[0], flavour) for piece in _PIECE.finditer(glob))
+
+
+def _piece(piece: str, flavour: Flavour) -> str:
+    if piece[0] == "*":
+        return _ANYTHING[flavour]
+    if piece == "?":
+        return _ANY[flavour]
+    if len(piece) > 1:
+        return _class(piece, flavour)
+    return literal(piece, flavour)
+
+
+def _class(piece: str, flavour: Flavour) -> str:
+    """A `[…]`: asked of fnmatch itself, character by character."""
+    if not piece.isascii():
+        raise ForeignGlobError(f"{piece} names characters beyond ASCII")
+    is_member = _member(piece)
+    members = "".join(literal(one, flavour) for one in _ASCII if is_member(one))
+    inside = f"[{_escaped(members)}]" if members else "(?!)"
+    # all that is beyond ASCII behaves alike in a class of ASCII
+    return f"(?:{inside}|{_BEYOND_ASCII[flavour]})" if is_member("ä") else inside
+
+
+def _member(piece: str) -> Callable[[str], bool]:
+    compiled = re.compile(fnmatch.translate(piece))
+    return lambda one: compiled.match(one) is not None
+
+
+def _escaped(members: str) -> str:
+    """A dash would make a range of its neighbours."""
+    return members.replace("-", r"\x2d")
+
+
+def _unit(unit: int) -> str:
+    """A byte of UTF-8, or a unit of UTF-16."""
+    if _PLAIN.match(chr(unit)):
+        return chr(unit)
+    if chr(unit) == ".":
+        return r"\."
+    return f"\\x{unit:02x}" if unit < 256 else f"\\u{unit:04x}"
+
+
+def _utf_16(text: str) -> list[int]:
+    data = text.encode("utf-16-be")
+    return [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]

@@ -1,0 +1,148 @@
+"""The redirect's files, rendered as the role does, and what a real nginx and Node make of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from rehome.redirect.routes import routes
+from rehome.settings import Settings, read_settings
+
+from sandbox.ports import find_free
+from tests.unit.test_settings import given
+
+ROOT = Path(__file__).parents[3]
+TEMPLATES = ROOT / "roles" / "redirect" / "templates"
+NGINX = ROOT / ".venv" / "nginx" / "usr" / "sbin" / "nginx"
+
+CONFIG = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    include {folder}/redirect.conf;
+    location / {{ return 200 "untouched"; }}
+  }}
+}}
+"""
+
+CALL = """
+var asked = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+process.stdout.write(JSON.stringify(asked.map(function (request) { return handler({ request: request }); })));
+"""
+
+
+class Answer(NamedTuple):
+    """location: None where the request passes as it is"""
+
+    status: int
+    location: str | None
+
+
+UNTOUCHED = Answer(200, None)
+
+
+def settings_of(redirect: dict[str, Any], **changes: Any) -> Settings:
+    """Settings that redirect to https://cdn.example/new/, but for what `redirect` says."""
+    return read_settings(given(**changes) | {"redirect": {"base_url": "https://cdn.example/new/"} | redirect})
+
+
+def rendered(name: str, settings: Settings) -> str:
+    """A template, as the role's task writes it."""
+    loader = DataLoader()
+    variables = {"redirect_routes": routes(settings)}
+    text = loader.get_text_file_contents(str(TEMPLATES / f"{name}.j2"))
+    return str(Templar(loader=loader, variables=variables).template(trust_as_template(text)))
+
+
+@contextmanager
+def nginx(folder: Path, settings: Settings) -> Iterator[int]:
+    """A private nginx with the snippet; yields its port."""
+    if not NGINX.exists():
+        pytest.fail(f"{NGINX} is missing; make packages gets it", pytrace=False)
+    (port,) = find_free(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "redirect.conf").write_text(rendered("nginx.conf", settings), encoding="utf-8")
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port))
+    log = folder / "error.log"
+    process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
+    try:
+        give_up = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < give_up:
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        else:
+            told = log.read_text() if log.exists() else "it left no log"
+            pytest.fail(f"nginx did not start: {told}", pytrace=False)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def ask_nginx(port: int, target: str) -> Answer:
+    """What it answers to a request line's target, sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.putrequest("GET", "/", skip_host=True, skip_accept_encoding=True)
+        # http.client would refuse what is odd
+        connection._buffer[0] = f"GET {target} HTTP/1.1".encode()  # type: ignore[attr-defined] # no public way
+        connection.putheader("Host", "old.example")
+        connection.endheaders()
+        reply = connection.getresponse()
+        reply.read()
+        return Answer(reply.status, reply.getheader("Location"))
+    finally:
+        connection.close()
+
+
+def ask_node(folder: Path, settings: Settings, targets: Sequence[str]) -> list[Answer]:
+    """What the function answers, each target given to it as CloudFront gives it."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.fail("node is missing; make packages gets it", pytrace=False)
+    script = folder / "call.js"
+    script.write_text(f"'use strict';\n{rendered('cloudfront.js', settings)}\n{CALL}", encoding="utf-8")
+    told = json.dumps([_request(target) for target in targets])
+    done = subprocess.run([node, script], input=told, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [
+        Answer(reply["statusCode"], reply["headers"]["location"]["value"]) if "statusCode" in reply else UNTOUCHED
+        for reply in json.loads(done.stdout)
+    ]
+
+
+def _request(target: str) -> dict[str, Any]:
+    uri, _, query = target.partition("?")
+    parameters: dict[str, Any] = {}
+    for part in query.split("&") if query else []:
+        name, _, value = part.partition("=")
+        if name in parameters:
+            known = parameters[name]
+            known.setdefault("multiValue", [{"value": known["value"]}]).append({"value": value})
+        else:
+            parameters[name] = {"value": value}
+    return {"method": "GET", "uri": uri, "querystring": parameters, "headers": {}, "cookies": {}}

@@ -1,0 +1,522 @@
+"""Legacy objects deleted and brought back on real object stores, with the application's hands on the same data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome import retirement, retiring
+from rehome.catalog import Catalog
+from rehome.completion import completed_at, forget_completion, note_completion
+from rehome.db.dialect import DatabaseError
+from rehome.errors import RefusedError, RehomeError
+from rehome.progress import Progress
+from rehome.report import RETIRE_LISTS, write_lists
+from rehome.retired import RetiredRecords
+from rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
+from rehome.s3.client import Client
+from rehome.s3.delete import DeleteJob, DeleteMethod, DeleteOutcome
+from rehome.s3.errors import S3Error, S3StopError
+from rehome.settings import NO_WAY_BACK, Settings, Side
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+from tests.integration.migration import Migration, Store
+from tests.integration.s3.opening import new_buckets
+from tests.moto_server import Moto
+
+
+class Retirement(Migration):
+    """A migration that is done, and what may be deleted of its source."""
+
+    def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path, user: str) -> None:
+        super().__init__(store, buckets, database, folder)
+        self._store = store
+        self._user = user
+        self._state = folder
+        self.ahead = timedelta(seconds=2)
+
+    def keep_versions(self, status: str = "Enabled") -> None:
+        self.s3.put_bucket_versioning(Bucket=self.source, VersioningConfiguration={"Status": status})
+
+    def wanted(self, **changes: Any) -> Settings:
+        """Settings that retire at once, as the user who may."""
+        settings = self.settings(**{"retire_after": "0d", "retire_confirm": self.source} | changes)
+        return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
+
+    def migrate(self, *names: str) -> None:
+        """Objects with rows, moved; and the moment noted."""
+        for name in names:
+            self.put(name, f"content of {name}".encode())
+        settings = self.settings()
+        self.plan(settings)
+        self.copy(settings)
+        self.rewrite(settings)
+        verdict = self.verify(settings)
+        assert verdict.complete, verdict.problems
+        note_completion(settings, "test")
+
+    def judge(self, settings: Settings, **how: bool) -> RetireCounts:
+        self.catalog = self._new_catalog()
+        facts = look_at_source(settings, **{"dry_run": False} | how)
+        # "0d" is over a moment after the last object was stored; a server tells the time by whole seconds
+        self.facts = replace(facts, now=datetime.now(UTC) + self.ahead)
+        return plan_retirement(settings, self.catalog, self.progress, self.facts)
+
+    def carry_out(self, settings: Settings, counts: RetireCounts) -> RetireCounts:
+        retire(settings, self.catalog, self.progress, self.facts, counts)
+        return counts
+
+    def retire(self, **changes: Any) -> RetireCounts:
+        settings = self.wanted(**changes)
+        return self.carry_out(settings, self.judge(settings))
+
+    def bring_back(self) -> RetireCounts:
+        counts = RetireCounts()
+        bring_back(self.wanted(), self._new_catalog(), self.progress, counts, dry_run=False)
+        return counts
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self._state)
+
+    def listed(self, settings: Settings, name: str) -> list[dict[str, Any]]:
+        lists = write_lists(self.catalog, settings, RETIRE_LISTS)
+        return [json.loads(line) for line in Path(lists[name]["file"]).read_text().splitlines()]
+
+    def versions(self) -> dict[str, Any]:
+        found = self.s3.list_object_versions(Bucket=self.source)
+        return {
+            "versions": sorted((one["Key"], one["VersionId"]) for one in found.get("Versions", [])),
+            "markers": sorted((one["Key"], one["VersionId"]) for one in found.get("DeleteMarkers", [])),
+        }
+
+    def execute(self, statement: str, *values: object) -> None:
+        self._sql(statement, *values)
+
+    def _as_user(self, side: Side) -> Side:
+        keys = self._store.users[self._user]
+        return replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
+
+
+@pytest.fixture
+def plain(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
+    """A source bucket without versions."""
+    made = Retirement(seaweedfs, buckets, sqlite, tmp_path, "retire")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def versioned(plain: Retirement) -> Retirement:
+    """A source bucket with versions."""
+    plain.keep_versions()
+    return plain
+
+
+@pytest.fixture
+def at_moto(moto: Moto, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
+    """A service that deletes by the thousand without looking at ETags, and one by one under If-Match."""
+    made = Retirement(moto, new_buckets(moto), sqlite, tmp_path, "migrate")
+    made.keep_versions()
+    yield made
+    made.close()
+
+
+NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
+KEYS = [f"image/{name}" for name in NAMES]
+
+
+def test_retires_by_markers_then_nothing_and_brings_back_exactly_those(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    one.s3.put_object(Bucket=one.source, Key="other/kept.txt", Body=b"not under the map")
+    one.s3.put_object(Bucket=one.source, Key="image/gone-before.png", Body=b"deleted by the application")
+    one.s3.delete_object(Bucket=one.source, Key="image/gone-before.png")
+    before = one.versions()
+
+    done = one.retire()
+    assert (done.retired, done.changed, done.refused, done.problems()) == (3, 0, 0, [])
+    assert done.bytes_retired == sum(len(f"content of {name}") for name in NAMES)
+    assert one.source_keys() == ["other/kept.txt"]
+    after = one.versions()
+    assert after["versions"] == before["versions"], "no version is gone, nor any scratch object left"
+    assert len(after["markers"]) == len(before["markers"]) + 3
+
+    again = one.retire()
+    assert (again.classes["to_retire"], again.retired) == (0, 0)
+    assert one.versions() == after
+
+    back = one.bring_back()
+    assert (back.brought_back, back.not_brought_back) == (3, 0)
+    assert one.versions() == before, "the application's own marker stays"
+    assert one.source_keys() == [*KEYS, "other/kept.txt"]
+    assert one.bring_back().brought_back == 0
+
+
+def test_an_object_retired_twice_has_two_markers_on_record_and_both_come_off(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate("avatar-1.png")
+    before = one.versions()
+    for _ in range(2):
+        assert one.retire().retired == 1
+        assert one.bring_back().brought_back == 1
+    assert one.versions() == before
+
+
+def test_a_check_writes_nothing_and_lists_what_a_run_would_delete(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    before = one.versions()
+    settings = one.wanted(retire_confirm=None)
+    assert one.judge(settings, dry_run=True).classes["to_retire"] == 3
+    assert [line["key"] for line in one.listed(settings, "objects-to-retire")] == KEYS
+    assert one.versions() == before
+    assert not (one._state / "retired").exists()
+
+
+def test_whatever_is_not_proven_or_still_named_is_kept_in_its_class(versioned: Retirement) -> None:
+    one = versioned
+    names = [f"avatar-{number}.png" for number in range(1, 9)]
+    one.migrate(*names)
+    client = one.s3
+    client.delete_object(Bucket=one.target, Key="avatar/avatar-1.png")
+    client.put_object(Bucket=one.target, Key="avatar/avatar-2.png", Body=b"other content")
+    one.add_row("image/avatar-3.png")
+    one.add_row("https://old.example/image/avatar-4.png?width=20")
+    one.add_row('{"big": "image\\/avatar-5.png", "small": "image%2Favatar-6.png"}')
+    one.add_row("not/named/image/elsewhere.png")
+    settings = one.wanted()
+    counts = one.carry_out(settings, one.judge(settings))
+    assert counts.classes == {
+        "to_retire": 2,
+        "unverified": 2,
+        "by_policy": 0,
+        "referenced": 4,
+        "too_young": 0,
+        "locked": 0,
+    }
+    assert counts.retired == 2
+    assert one.source_keys() == [f"image/avatar-{number}.png" for number in range(1, 7)]
+    named = one.listed(settings, "objects-kept-referenced")
+    assert [line["key"] for line in sorted(named, key=lambda line: line["key"])] == one.source_keys()[2:]
+    assert {line["named_by"] for line in named} == {"avatars.path"}
+    assert {line["plan_class"] for line in one.listed(settings, "objects-kept-unverified")} == {"to_copy", "conflict"}
+
+
+def test_conflicts_that_are_skipped_on_purpose_are_kept_by_policy(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate("avatar-1.png")
+    one.s3.put_object(Bucket=one.target, Key="avatar/avatar-1.png", Body=b"other content")
+    assert one.retire(on_conflict="skip").classes["by_policy"] == 1
+    assert one.source_keys() == ["image/avatar-1.png"]
+
+
+def test_objects_and_migrations_that_are_too_young_are_kept(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    assert one.retire(retire_after="1h").classes["too_young"] == 3
+    file = one._state / "completion.json"
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps(facts | {"completed_at": "2020-01-01T00:00:00+00:00"}))
+    assert one.retire(retire_after="1h").classes["too_young"] == 3, "the migration is old, its objects are not"
+    one.ahead = timedelta(hours=2)
+    ended_at = datetime.now(UTC) + timedelta(minutes=90)
+    file.write_text(json.dumps(facts | {"completed_at": ended_at.isoformat()}))
+    assert one.retire(retire_after="1h").classes["too_young"] == 3, "the objects are old, the migration is not"
+    assert one.source_keys() == KEYS
+    file.write_text(json.dumps(facts))
+    assert one.retire(retire_after="1h").retired == 3
+
+
+def test_the_end_is_known_from_the_first_verification_and_forgotten_when_something_moves(
+    versioned: Retirement,
+) -> None:
+    one = versioned
+    settings = one.wanted()
+    with pytest.raises(RefusedError, match=r"completion\.json knows of none .* Run migrate\.yml or playbooks/verify"):
+        look_at_source(settings, dry_run=True)
+    one.migrate("avatar-1.png")
+    first = completed_at(settings)
+    assert first is not None
+    note_completion(settings, "later")
+    assert completed_at(settings) == first
+    assert completed_at(replace(settings, name="other")) is None
+    forget_completion(settings, "later")
+    assert completed_at(settings) is None
+
+
+@pytest.mark.parametrize("confirm", [None, "production-s3"])
+def test_needs_the_buckets_name_once_more(versioned: Retirement, confirm: str | None) -> None:
+    versioned.migrate("avatar-1.png")
+    with pytest.raises(RefusedError, match=f"Say -e confirm={versioned.source} if it is that one"):
+        versioned.retire(retire_confirm=confirm)
+    assert versioned.source_keys() == ["image/avatar-1.png"]
+
+
+@pytest.mark.parametrize("versioning", [None, "Suspended"])
+def test_a_bucket_without_a_way_back_is_refused_unless_told_in_words(plain: Retirement, versioning: str | None) -> None:
+    if versioning:
+        plain.keep_versions()
+        plain.keep_versions(versioning)
+    plain.migrate("avatar-1.png", "avatar-2.png")
+    with pytest.raises(RefusedError, match="cannot be brought back"):
+        plain.retire()
+    with pytest.raises(RefusedError, match="does not say what it takes"):
+        plain.retire(retire_unversioned="yes")
+    assert plain.source_keys() == KEYS[:2]
+    assert plain.retire(retire_unversioned=NO_WAY_BACK).retired == 2
+    assert plain.source_keys() == []
+    assert plain.retire(retire_unversioned=NO_WAY_BACK).retired == 0
+    assert plain.bring_back().brought_back == 0
+
+
+def test_an_object_that_is_replaced_after_it_was_judged_is_kept(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    settings = one.wanted()
+    counts = one.judge(settings)
+    one.s3.put_object(Bucket=one.source, Key="image/avatar-2.png", Body=b"newer")
+    one.s3.delete_object(Bucket=one.source, Key="image/avatar-3.png")
+    before = one.versions()
+    one.carry_out(settings, counts)
+    assert (counts.retired, counts.changed, counts.problems()) == (1, 2, [])
+    assert [line["key"] for line in one.listed(settings, "objects-kept-changed")] == KEYS[1:]
+    assert one.source_keys() == ["image/avatar-2.png"]
+    one.bring_back()
+    assert one.versions() == before, "what the application deleted stays deleted"
+
+
+def test_a_row_that_is_written_while_objects_are_deleted_gets_its_object_back(
+    versioned: Retirement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    before = one.versions()
+
+    def racing(*arguments: Any) -> None:
+        one.add_row("image/avatar-2.png")
+        original(*arguments)
+
+    original = retiring.read_named_keys
+    monkeypatch.setattr(retiring, "read_named_keys", racing)
+    done = one.retire()
+    assert (done.retired, done.brought_back, done.problems()) == (3, 1, [])
+    assert one.source_keys() == ["image/avatar-2.png"]
+    monkeypatch.undo()
+    assert one.retire().classes["referenced"] == 1
+    one.bring_back()
+    assert one.versions() == before
+
+
+def test_a_row_written_meanwhile_is_told_where_there_is_no_way_back(
+    plain: Retirement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.migrate("avatar-1.png")
+    original = retiring.read_named_keys
+
+    def racing(*arguments: Any) -> None:
+        plain.add_row("image/avatar-1.png")
+        original(*arguments)
+
+    monkeypatch.setattr(retiring, "read_named_keys", racing)
+    assert plain.retire(retire_unversioned=NO_WAY_BACK).problems() == [
+        "1 objects that were retired without a way back are named by rows that were written meanwhile"
+    ]
+
+
+def _raise(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        (retirement, "scan_buckets", S3Error(200, "ListingDisordered", "keys in no order", None)),
+        (retirement, "scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
+        (retirement, "read_named_keys", DatabaseError("the server went away")),
+    ],
+)
+def test_half_a_look_never_leads_to_a_delete(
+    versioned: Retirement, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, error: RehomeError
+) -> None:
+    versioned.migrate(*NAMES)
+    monkeypatch.setattr(module, name, _raise(error))
+    with pytest.raises(type(error)):
+        versioned.retire()
+    assert versioned.source_keys() == KEYS
+
+
+def _die_after(count: int, deletes: bool) -> Callable[..., Any]:
+    """A deletion that ends the run after so many batches; the last one is done or not, and nobody is told."""
+    original = retiring.delete_objects
+    seen: list[int] = []
+
+    async def delete(client: Client, jobs: Sequence[DeleteJob], method: DeleteMethod) -> list[DeleteOutcome]:
+        seen.append(1)
+        if len(seen) < count:
+            return await original(client, jobs, method)
+        if len(seen) == count and deletes:
+            await original(client, jobs, method)
+        raise S3StopError(0, "Killed", "as kill -9 would", None)
+
+    return delete
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_a_run_that_dies_between_delete_and_record_is_settled_by_the_next(
+    versioned: Retirement, monkeypatch: pytest.MonkeyPatch, deletes: bool
+) -> None:
+    one = versioned
+    one.migrate(*(f"avatar-{number}.png" for number in range(10)))
+    before = one.versions()
+    monkeypatch.setattr(retiring, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(retiring, "BATCHES_IN_FLIGHT", 1)
+    with monkeypatch.context() as dying:
+        dying.setattr(retiring, "delete_objects", _die_after(3, deletes))
+        with pytest.raises(RehomeError, match="after 4 objects"):
+            one.retire()
+    assert len(one.source_keys()) == (4 if deletes else 6)
+
+    assert one.retire().retired == (4 if deletes else 6)
+    assert one.source_keys() == []
+    assert one.bring_back().brought_back == 10
+    assert one.versions() == before
+
+
+def test_bringing_back_settles_what_a_dead_run_left(versioned: Retirement, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    before = one.versions()
+    with monkeypatch.context() as dying:
+        dying.setattr(retiring, "delete_objects", _die_after(1, deletes=True))
+        with pytest.raises(RehomeError):
+            one.retire()
+    assert one.source_keys() == []
+    assert one.bring_back().brought_back == 3
+    assert one.versions() == before
+
+
+def test_a_marker_of_another_hour_is_not_taken_for_ours(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate("avatar-1.png")
+    etag = one.s3.head_object(Bucket=one.source, Key="image/avatar-1.png")["ETag"].strip('"')
+    folder = one._state / "retired"
+    folder.mkdir()
+    lines = [{"bucket": one.source}, {"event": "intended", "key": KEYS[0], "etag": etag, "at": "2026-01-01T00:00:00Z"}]
+    (folder / "1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    one.s3.delete_object(Bucket=one.source, Key="image/avatar-1.png")
+    assert one.bring_back().brought_back == 0
+    assert one.source_keys() == []
+
+
+def test_a_line_that_was_cut_off_and_other_buckets_records_mean_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "retired"
+    folder.mkdir()
+    intended = json.dumps({"event": "intended", "key": "a", "etag": "e", "at": "2026-01-01T00:00:00+00:00"})
+    (folder / "1.jsonl").write_text(f'{{"bucket": "ours"}}\n{intended}\n{{"event": "retired", "key": "a", "mar')
+    (folder / "2.jsonl").write_text(f'{{"bucket": "other"}}\n{intended}\n')
+    (folder / "3.jsonl").write_text('{"buck')
+    with Catalog.create(tmp_path / "c.duckdb", {}) as catalog, RetiredRecords(tmp_path, "ours", catalog) as records:
+        assert [one.key for one in records.unsettled()] == ["a"]
+        records.note("retired", [("a", "e", "v1"), ("b", "e", None)])
+        assert (records.unsettled(), records.live_markers()) == ([], 1)
+    with Catalog.create(tmp_path / "d.duckdb", {}) as catalog, RetiredRecords(tmp_path, "ours", catalog) as records:
+        assert (records.unsettled(), records.live_markers()) == ([], 1)
+
+
+def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_deleted(
+    versioned: Retirement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    original = retirement.make_plan
+
+    def weakly(catalog: Catalog, settings: Settings) -> Any:
+        plan = original(catalog, settings)
+        catalog.run("UPDATE objects SET weak = true, etag = etag || '' WHERE rest <> 'avatar-1.png'")
+        catalog.run("UPDATE objects SET target_etag = 'another-1' WHERE rest = 'avatar-3.png'")
+        return plan
+
+    monkeypatch.setattr(retirement, "make_plan", weakly)
+    counts = one.retire()
+    assert (counts.retired, counts.classes["unverified"]) == (2, 1)
+    assert one.source_keys() == ["image/avatar-3.png"]
+
+
+def test_where_deletes_by_the_thousand_ignore_etags_each_is_deleted_on_its_own(at_moto: Retirement) -> None:
+    one = at_moto
+    one.migrate("avatar-1.png", "avatar-2.png", "avatar-a&b <c>.png")
+    before = one.versions()
+    settings = one.wanted()
+    counts = one.judge(settings)
+    one.s3.put_object(Bucket=one.source, Key="image/avatar-2.png", Body=b"newer")
+    one.carry_out(settings, counts)
+    assert (counts.retired, counts.changed) == (2, 1)
+    assert one.source_keys() == ["image/avatar-2.png"]
+    one.bring_back()
+    assert one.versions()["markers"] == before["markers"]
+    assert len(one.source_keys()) == 3
+
+
+def test_odd_keys_are_retired_and_come_back(at_moto: Retirement) -> None:
+    one = at_moto
+    names = ("avatar-ü😀.png", "avatar-a%2Fb+c.png", "avatar-//.png", "avatar-'\"&<>.png")
+    one.migrate(*names)
+    keys = one.source_keys()
+    assert one.retire().retired == len(names)
+    assert one.source_keys() == []
+    assert one.bring_back().brought_back == len(names)
+    assert one.source_keys() == keys
+
+
+def test_objects_under_legal_hold_or_retention_are_kept_as_locked(moto: Moto, sqlite: SQLite, tmp_path: Path) -> None:
+    buckets = Buckets("legacy-s3-locked", "production-s3-locked")
+    client = moto.client()
+    client.create_bucket(Bucket=buckets.source, ObjectLockEnabledForBucket=True)
+    client.create_bucket(Bucket=buckets.target)
+    one = Retirement(moto, buckets, sqlite, tmp_path, "migrate")
+    one.migrate(*NAMES)
+    client.put_object_legal_hold(Bucket=one.source, Key=KEYS[0], LegalHold={"Status": "ON"})
+    retention = {"Mode": "GOVERNANCE", "RetainUntilDate": "2999-01-01T00:00:00Z"}
+    client.put_object_retention(Bucket=one.source, Key=KEYS[1], Retention=retention)
+    settings = one.wanted()
+    counts = one.carry_out(settings, one.judge(settings))
+    assert (counts.retired, counts.classes["locked"]) == (1, 2)
+    assert {line["key"]: line["reason"][:9] for line in one.listed(settings, "objects-kept-locked")} == {
+        KEYS[0]: "legal hol",
+        KEYS[1]: "retention",
+    }
+    assert one.source_keys() == KEYS[:2]
+    one.close()
+
+
+def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    settings = one.wanted()
+    alias = replace(settings, target=replace(settings.target, bucket=one.source, prefix="image/"))
+    forget_completion(alias, "test")
+    note_completion(alias, "test")
+    one.execute("DELETE FROM avatars")
+    with pytest.raises(RefusedError, match="shows the very objects of rehome_source under another name"):
+        one.carry_out(alias, one.judge(alias))
+    assert one.source_keys() == KEYS
+
+
+def test_the_user_who_migrates_may_not_retire(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    one._user = "migrate"
+    with pytest.raises(RefusedError, match="AccessDenied"):
+        one.retire()
+    assert one.source_keys() == KEYS
