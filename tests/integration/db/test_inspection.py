@@ -455,6 +455,17 @@ def test_a_missing_right_is_named_with_the_statement_that_grants_it(
     only(column_checks(bench, login=login), "grants", "pass")
 
 
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_missing_right_to_keep_a_column_is_named_with_the_way_around_it(
+    bench: Bench, modest: Callable[..., dict[str, str]]
+) -> None:
+    bench.create(more=", seen TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP")
+    login = modest("SELECT (id, path, seen)", "UPDATE (path)")
+    check = only(column_checks(bench, login=login), "grants", "stop")
+    assert "'seen'" in check.found
+    assert "rehome_touch_updated_at: true and let seen move" in check.advice
+
+
 # The server
 
 

@@ -269,6 +269,9 @@ def _rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
         missing, grant = rights.missing, rights.grant
     if refusal is None and not missing:
         return [column.check("grants", "pass", "this user may read the key and the column, and rewrite the column")]
+    if column.facts.keep_columns:
+        moving = ", ".join(column.facts.keep_columns)
+        grant += f", or set rehome_touch_updated_at: true and let {moving} move"
     lacking = ", ".join(missing) or "a right"
     if column.dry_run:
         return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
