@@ -168,7 +168,7 @@ class World:
             "target": self.objects("production-s3"),
             "rows": self.query("SELECT * FROM avatars ORDER BY id"),
             "tables": self.query(
-                "SELECT name FROM sqlite_master ORDER BY name"
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
                 if self.db == "sqlite"
                 else "SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"
             ),
