@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify retire redirect lint \
-	test unit integration e2e molecule bench bench-packages docs lock
+.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify rollback retire redirect \
+	lint test unit integration e2e molecule bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -86,6 +86,9 @@ retire: setup ## delete what ENV=<environment> has moved, CONFIRM=<source bucket
 
 redirect: setup ## have the old URLs of ENV=<environment> lead to the new place
 	@$(BIN)/ansible-playbook playbooks/redirect.yml $(if $(ENV),-e env=$(ENV))
+
+rollback: setup ## put back the rows that a migration of ENV=<environment> has rewritten
+	@$(BIN)/ansible-playbook playbooks/rollback.yml $(if $(ENV),-e env=$(ENV))
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -25,7 +26,7 @@ LOOK_EVERY_S = 0.5
 
 
 class ActionModule(ActionBase):
-    """Gives the module the process that the run belongs to, and tails its progress file."""
+    """Gives the module the process that the run belongs to and the verb that it is, and tails its progress file."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -39,11 +40,16 @@ class ActionModule(ActionBase):
         watcher = threading.Thread(target=_watch, args=(state_dir, parent, over), daemon=True)
         watcher.start()
         try:
-            arguments = {**self._task.args, "run_pid": parent}
+            arguments = {**self._task.args, "run_pid": parent, "run_verb": self._verb()}
             return self._execute_module(module_args=arguments, task_vars=task_vars)
         finally:
             over.set()
             watcher.join()
+
+    def _verb(self) -> str:
+        """The name of the playbook; with --check it is another verb, whose summary must not replace the real run's."""
+        playbook = Path(str(self._task.get_play().get_path()).rpartition(":")[0])
+        return playbook.stem + ("-check" if context.CLIARGS.get("check") else "")
 
 
 def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:

@@ -73,6 +73,11 @@ def _documentation() -> str:
             "type": "int",
             "required": True,
         },
+        "run_verb": {
+            "description": "The verb that the run is. The action plugin of the same name fills it in.",
+            "type": "str",
+            "required": True,
+        },
     }
     return yaml.safe_dump({"options": options, "author": ["The Rehome authors"]})
 

@@ -67,7 +67,7 @@ from ansible.module_utils.rehome.completion import forget_completion
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.passes import is_last, over_all_passes
 from ansible.module_utils.rehome.plan import emptiness, make_plan, other_forms, refusals
-from ansible.module_utils.rehome.report import OUTCOME_LISTS, VERIFY_LISTS, plan_lines
+from ansible.module_utils.rehome.report import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
 from ansible.module_utils.rehome.scan import scan
 from ansible.module_utils.rehome.verify import problems
 
@@ -86,7 +86,7 @@ def work(stage: Stage) -> dict[str, object]:
         warnings = [*emptiness(plan, settings), *other_forms(catalog, settings)]
         lists = stage.report(
             catalog,
-            VERIFY_LISTS | OUTCOME_LISTS,
+            VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS,
             **counts,
             # the run is known by its first plan
             **({"plan_sha256": plan.sha256} if number == 1 else {}),

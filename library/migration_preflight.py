@@ -59,11 +59,10 @@ table:
 from ansible.module_utils.rehome.checks import as_facts, as_table, refusals
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.preflight import preflight
-from ansible.module_utils.rehome.report import Summary
 
 
 def work(stage: Stage) -> dict[str, object]:
-    summary = Summary.start(stage.settings.state_dir, stage.settings, stage.run, stage.dry_run)
+    summary = stage.start_summary("migration")
     found = preflight(stage.settings, stage.dry_run, stage.progress)
     refused = [str(finding) for finding in refusals(found.checks)]
     summary.add(copy_method=found.copy_method, **({"problems": refused} if refused else {}))

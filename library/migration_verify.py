@@ -8,6 +8,8 @@ module: migration_verify
 short_description: Look at both buckets and the database again, from nothing, and judge
 description:
   - Needs no plan and no catalog of an earlier stage, and no more than rights to read.
+  - Where there is a journal, each row that it says was rewritten is compared with what it was given. Ranges of rows are
+    compared by their checksums, and those that differ row by row.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
@@ -48,6 +50,34 @@ objects_weak:
   type: int
 rows_compared:
   description: How many rows under the map were held against the objects.
+  returned: success
+  type: int
+rows_checked:
+  description: How many rewritten rows were held against the journal. 0 where it has none of this migration.
+  returned: success
+  type: int
+ranges_checked:
+  description: How many ranges of those rows were compared by their checksums.
+  returned: success
+  type: int
+ranges_differing:
+  description: How many of them were gone through row by row.
+  returned: success
+  type: int
+rows_changed_since:
+  description: How many rewritten rows the application has given another value of its own.
+  returned: success
+  type: int
+rows_gone:
+  description: How many rewritten rows are not there any more.
+  returned: success
+  type: int
+rows_wrong:
+  description: How many rewritten rows hold the old value again, or a value whose object is nowhere.
+  returned: success
+  type: int
+rows_without_object:
+  description: How many rewritten rows name an object that is not in the target.
   returned: success
   type: int
 lists:

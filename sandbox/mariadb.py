@@ -118,6 +118,7 @@ GRANT SELECT, UPDATE ON {NAME}.* TO 'migrate'@'%';
 GRANT ALL PRIVILEGES ON {JOURNAL}.* TO 'migrate'@'%';
 CREATE USER 'reader'@'%' IDENTIFIED BY '{secret["reader"]}';
 GRANT SELECT ON {NAME}.* TO 'reader'@'%';
+GRANT SELECT ON {JOURNAL}.* TO 'reader'@'%';
 """
 
 

@@ -19,7 +19,7 @@ from .errors import RehomeError
 from .lock import claim, release
 from .outcomes import rescue
 from .progress import Progress
-from .report import Summary, write_lists
+from .report import Summary, SummaryKind, write_lists
 from .settings import ENVIRONMENT_NAMES, Settings, read_settings
 from .state_dir import prepare_state_dir
 
@@ -179,9 +179,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
                     "directory": {"type": "path"},
                 },
             },
+            "rollback_since": _text(),
+            "rollback_missing": _text(choices=["keep", "restore"], default="keep"),
         },
     },
     "run_pid": {"type": "int", "required": True},
+    "run_verb": {"type": "str", "required": True},
 }
 
 
@@ -251,6 +254,7 @@ class Stage:
 
     run: tells this run from any other; the catalog must have been made by the same one
     run_pid: its process
+    verb: what the run is: its playbook's name, and `-check` where that is only tried
     given: all that the module was given, as Ansible hands it over
     """
 
@@ -258,6 +262,7 @@ class Stage:
     progress: Progress
     run: str
     run_pid: int
+    verb: str
     dry_run: bool
     given: Mapping[str, Any]
 
@@ -298,6 +303,10 @@ class Stage:
         others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
         summary.add(**facts, lists=others | written)
         return written
+
+    def start_summary(self, kind: SummaryKind) -> Summary:
+        """Begin the run's summary."""
+        return Summary.start(self.settings, self.run, self.verb, self.dry_run, kind)
 
     def summary(self) -> Summary:
         """The summary of this run. Raises RehomeError where what lies there is another's."""
@@ -379,7 +388,8 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
     holder = claim(settings.state_dir, module.params["run_pid"])
     progress = Progress(settings.state_dir)
     try:
-        return work(Stage(settings, progress, holder.identity, holder.pid, module.check_mode, module.params))
+        told = (holder.identity, holder.pid, module.params["run_verb"], module.check_mode, module.params)
+        return work(Stage(settings, progress, *told))
     except Exception:  # whatever it was, it goes on its way: only the hold must not outlive it
         release(settings.state_dir, holder.pid)
         raise

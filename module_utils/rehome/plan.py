@@ -134,7 +134,7 @@ class Plan:
 
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
-    catalog.run(_CLASSIFY_OBJECTS)
+    classify_objects(catalog)
     if settings.limit is not None:
         catalog.run(_DEFER, {"limit": settings.limit})
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
@@ -162,6 +162,11 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     for select in DECIDED.values():
         digest.update(repr(catalog.query(_DIGEST.format(select))[0]).encode())
     return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
+
+
+def classify_objects(catalog: Catalog) -> None:
+    """Make the table `objects`: every source object under the map, with its class."""
+    catalog.run(_CLASSIFY_OBJECTS)
 
 
 def emptiness(plan: Plan, settings: Settings) -> list[str]:

@@ -22,7 +22,7 @@ from .db.dialect import (
     UnusableJournalError,
     UnusableTableError,
 )
-from .db.inspection.column import Column, inspect_column
+from .db.inspection.column import Column, inspect_column, inspect_rights
 from .db.inspection.facts import Inspector
 from .db.inspection.open import inspector
 from .db.throttling import check_throttle
@@ -175,6 +175,37 @@ def _check_condition(database: Dialect, facts: TableFacts, setting: str) -> Find
     return None
 
 
+def preflight_rollback(settings: Settings, dry_run: bool) -> None:
+    """Check what putting rows back needs: the buckets to be read, unless they are not to be asked, and the database.
+
+    dry_run: then nothing is asked for that only writing needs.
+    Raises RefusedError with every finding.
+    """
+    checks: list[Check] = []
+    if settings.rollback.missing == "keep":
+        for side in (settings.source, settings.target):
+            checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]
+    try:
+        with connect(settings.database) as database:
+            ask = inspector(database, settings.database)
+            for position, reference in enumerate(settings.references):
+                setting = f"rehome_references[{position}]"
+                described = _describe(database, ask, reference, setting)
+                if isinstance(described, Finding):
+                    checks.append(stop(reference.name, "table", described))
+                else:
+                    facts = rewritten_facts(described, settings)
+                    column = Column(facts, setting, settings.value_map(reference), dry_run)
+                    checks += inspect_rights(database, ask, column)
+            checks += [*_journal_is_there(database, ask, settings), *_throttle(settings)]
+            if not dry_run and not refusals(checks):
+                checks += _journal_write(database, ask, settings)
+    except RefusedError as refusal:
+        checks += [stop("database", "access", finding) for finding in refusal.findings]
+    if found := refusals(checks):
+        raise RefusedError(found)
+
+
 def _check_places(settings: Settings) -> list[Finding]:
     """Where source and target are one bucket, by whatever spelling, they must be apart in it."""
     try:
@@ -217,13 +248,33 @@ def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: boo
     return [Check("database", "journal", "info", f"{schema} {words}", advice)]
 
 
+def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
+    schema = settings.journal_schema
+    try:
+        if database.has_journal(schema):
+            return []
+        finding = Finding(
+            "rehome_journal_schema",
+            schema,
+            "has no journal that this user can see, and nothing else tells what the rows held before",
+            f"Name the schema that the migration used, or: {ask.journal_grant(schema, there=True)}",
+        )
+    except UnusableJournalError as error:
+        finding = _unusable_journal(settings, error)
+    return [stop("database", "journal", finding)]
+
+
+def _unusable_journal(settings: Settings, error: UnusableJournalError) -> Finding:
+    way_out = "Choose another rehome_journal_schema, or drop that table if nothing in it is needed any more"
+    return Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)
+
+
 def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
     try:
         if not database.has_journal(settings.journal_schema):
             return []
     except UnusableJournalError as error:
-        way_out = "Choose another rehome_journal_schema, or drop that table if nothing in it is needed any more"
-        return [Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)]
+        return [_unusable_journal(settings, error)]
     others = set(database.journal_fingerprints(settings.journal_schema, settings.name)) - {settings.fingerprint}
     if not others:
         return []

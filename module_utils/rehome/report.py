@@ -7,13 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .catalog import Catalog
 from .errors import RehomeError
 from .settings import Settings
 
+SummaryKind = Literal["migration", "rollback"]
+"""What was done, and so what the summary's lines are about."""
+
 SUMMARY_FILE = "summary.json"
+VERB_SUMMARY_FILE = "summary-{}.json"
 LISTS_FOLDER = "lists"
 
 _COUNTS = (
@@ -48,6 +52,13 @@ _COUNTS = (
     "rows_changed_by_app",
     "rows_refused",
     "rows_remaining",
+    "rows_journalled",
+    "rows_to_restore",
+    "rows_restored",
+    "rows_restored_before",
+    "rows_changed_since",
+    "rows_gone",
+    "rows_kept",
 )
 
 _OBJECT_LIST = "SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {facts} FROM {table}"
@@ -87,9 +98,26 @@ OUTCOME_LISTS = {
 """What follows from a copy and a rewrite. `objects-changed` are those that changed, on either side, since the plan;
 `objects-found-archived` those whose archive tier only the attempt to read them shows."""
 
-VERIFY_LISTS = PLAN_LISTS | {
-    "objects-differing": _OBJECT_LIST.format(facts="etag, target_etag", table="differing"),
+_SINCE_LISTS = {
+    "rows-changed-since": "SELECT reference, key, value, new_value AS expected, old_value FROM rows_changed_since",
+    "rows-gone": "SELECT reference, key, new_value AS expected, old_value FROM rows_gone",
 }
+"""What the application did to rewritten rows. `expected` is what Rehome gave a row, `old_value` what it held before."""
+
+ROLLBACK_LISTS = _SINCE_LISTS | {
+    "rows-kept": "SELECT reference, key, value, old_value, reason FROM rows_kept",
+    "rows-refused": OUTCOME_LISTS["rows-refused"],
+}
+"""What follows from a rollback."""
+
+VERIFY_LISTS = (
+    PLAN_LISTS
+    | _SINCE_LISTS
+    | {
+        "rows-wrong": "SELECT reference, key, value, new_value AS expected, old_value, reason FROM rows_wrong",
+        "objects-differing": _OBJECT_LIST.format(facts="etag, target_etag", table="differing"),
+    }
+)
 """What a verification finds."""
 
 _RETIREMENT = "(FROM retirement WHERE class = '{0}')"
@@ -171,17 +199,22 @@ def _digest(path: Path) -> str:
 
 
 class Summary:
-    """The summary of a run, kept on disk from its first stage on, so that a run that dies leaves one too."""
+    """The summary of a run, kept on disk from its first stage on, so that a run that dies leaves one too.
+
+    It is `summary.json` until the next run begins, and `summary-<verb>.json` until the next one of its verb does.
+    """
 
     def __init__(self, state_dir: Path, facts: dict[str, Any]) -> None:
         self.path = state_dir / SUMMARY_FILE
         self.facts = facts
 
     @classmethod
-    def start(cls, state_dir: Path, settings: Settings, run: str, dry_run: bool) -> Summary:
+    def start(cls, settings: Settings, run: str, verb: str, dry_run: bool, kind: SummaryKind = "migration") -> Summary:
         """Begin anew: no count is known yet."""
         facts: dict[str, Any] = {
             "name": settings.name,
+            "verb": verb,
+            "kind": kind,
             "source": f"s3://{settings.source.bucket}/{settings.source.prefix}",
             "target": f"s3://{settings.target.bucket}/{settings.target.prefix}",
             "run": run,
@@ -200,7 +233,7 @@ class Summary:
             "complete": False,
             "problems": ["the run has not come to its end"],
         }
-        summary = cls(state_dir, facts)
+        summary = cls(settings.state_dir, facts)
         summary.add()
         return summary
 
@@ -220,33 +253,22 @@ class Summary:
         began = datetime.fromisoformat(self.facts["started_at"])
         elapsed = round((datetime.now(UTC) - began).total_seconds(), 3)
         self.facts.update(facts, elapsed_s=elapsed)
-        temporary = self.path.with_suffix(".new")
-        temporary.write_text(json.dumps(self.facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(self.path)
+        text = json.dumps(self.facts, indent=2, ensure_ascii=False) + "\n"
+        for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.facts["verb"])), self.path):
+            temporary = path.with_suffix(".new")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
 
     def lines(self) -> list[str]:
         """The summary for a terminal, one subject a line; classes that are empty are left out."""
         f = self.facts
         if "objects_retired" in f:
             return [f"{f['name']}: {f['source']} → {f['target']}", *_retire_lines(f), *self._ending()]
-        would = "would be " if f["dry_run"] else ""
-        copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
-        rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
-        streamed = f["copy_method"] == "stream" and f[copied]
         sliced = f["only_keys"] is not None
         lines = [
             f"{f['name']}: {f['source']} → {f['target']}",
             *([f"only     {f['only_keys']:,} keys and their rows (rehome_only_keys)"] if sliced else []),
-            *([f"only     {f['limit']:,} objects and their rows (rehome_limit)"] if f["limit"] is not None else []),
-            f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
-            *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
-            *(["method   stream: objects are read here and written there"] if streamed else []),
-            *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
-            f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
-            *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
-            *([f"waited   {_waits(f['throttled_s'])}"] if f["throttled_s"] else []),
-            *_later_passes(f["passes"]),
-            f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
+            *(_rollback_lines(f) if f["kind"] == "rollback" else _migration_lines(f)),
         ]
         return [*lines, *self._ending()]
 
@@ -273,6 +295,46 @@ def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
         f"overwritten since they were copied, {found['rows_to_rewrite']:,} rows to rewrite"
         for number, found in enumerate(passes, 1)
         if number > 1 and any(found.values())
+    ]
+
+
+def _migration_lines(f: Mapping[str, Any]) -> list[str]:
+    would = "would be " if f["dry_run"] else ""
+    copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
+    rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
+    streamed = f["copy_method"] == "stream" and f[copied]
+    return [
+        *([f"only     {f['limit']:,} objects and their rows (rehome_limit)"] if f["limit"] is not None else []),
+        f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
+        *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
+        *(["method   stream: objects are read here and written there"] if streamed else []),
+        *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
+        f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
+        *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
+        *_waited_line(f),
+        *_later_passes(f["passes"]),
+        *([_checked_line(f)] if "rows_checked" in f else []),
+        f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
+    ]
+
+
+def _checked_line(f: Mapping[str, Any]) -> str:
+    names = ("wrong", "without_object", "changed_since", "gone")
+    found = [f"{f[f'rows_{name}']:,} {name.replace('_', ' ')}" for name in names if f[f"rows_{name}"]]
+    if not f["rows_checked"]:
+        return "journal  0 rows checked: it has none of this migration, or this user cannot see it"
+    return f"journal  {f['rows_checked']:,} rows checked: {', '.join(found) or 'all as they were rewritten'}"
+
+
+def _rollback_lines(f: Mapping[str, Any]) -> list[str]:
+    restored = "rows_to_restore" if f["dry_run"] else "rows_restored"
+    would = "would be " if f["dry_run"] else ""
+    since = f" since {f['since']}" if f.get("since") else ""
+    return [
+        f"journal  {f['rows_journalled']:,} rows that were rewritten{since} and not put back yet",
+        f"rows     {f[restored]:,} {would}restored, {f['rows_restored_before']:,} restored before",
+        *_others(f, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
+        *_waited_line(f),
     ]
 
 
@@ -310,8 +372,9 @@ def plan_lines(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _waits(throttled_s: Mapping[str, float]) -> str:
-    return ", ".join(f"{held:,.1f} s for {name.replace('_', ' ')}" for name, held in throttled_s.items())
+def _waited_line(f: Mapping[str, Any]) -> list[str]:
+    held = [f"{seconds:,.1f} s for {name.replace('_', ' ')}" for name, seconds in f["throttled_s"].items()]
+    return [f"waited   {', '.join(held)}"] if held else []
 
 
 def _others(facts: Mapping[str, Any], kind: str, names: tuple[str, ...]) -> list[str]:

@@ -84,13 +84,19 @@ class RewriteCounts:
 
     def waited(self, before: Mapping[str, float]) -> dict[str, float]:
         """For how many seconds the throttle held this work and that before it, by its reasons."""
-        both = {name: before.get(name, 0.0) + self.throttled_s.get(name, 0.0) for name in [*before, *self.throttled_s]}
-        return {name: round(held, 1) for name, held in both.items() if held >= 0.1}
+        return waited(before, self.throttled_s)
 
     def add(self, outcome: ChunkOutcome) -> None:
         self.rewritten += outcome.rewritten
         self.changed_by_app += len(outcome.changed_by_app)
         self.refused += len(outcome.refused)
+
+
+def waited(*throttled_s: Mapping[str, float]) -> dict[str, float]:
+    """The waits of several pieces of work together, by their reasons, in seconds as the summary tells them."""
+    names = dict.fromkeys(name for one in throttled_s for name in one)
+    together = {name: sum(one.get(name, 0.0) for one in throttled_s) for name in names}
+    return {name: round(held, 1) for name, held in together.items() if held >= 0.1}
 
 
 def rewrite_planned(
@@ -109,13 +115,38 @@ def rewrite_planned(
     Raises DatabaseError where the server fails; the chunks until then are committed and journalled.
     """
     with ExitStack() as stack:
-        # SQLite has one writer at a time
-        hands = 1 if settings.database.engine == "sqlite" else settings.connections
-        reader, *writers = [stack.enter_context(connect(settings.database)) for _ in range(1 + hands)]
+        reader, *writers = [stack.enter_context(connect(settings.database)) for _ in range(1 + hands(settings))]
         throttled = stack.enter_context(throttle(settings, progress))
         counts.throttled_s = throttled.held_s
         for reference in settings.references:
             _Rewriting(settings, reference, catalog, progress, counts, reader, writers, throttled, stopping).run()
+
+
+def hands(settings: Settings) -> int:
+    """How many connections write."""
+    # SQLite has one writer at a time
+    return 1 if settings.database.engine == "sqlite" else settings.connections
+
+
+class Waits:
+    """What a crew waits for: told by its threads, shown by the one that runs it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._waiting: tuple[str, float] | None = None
+
+    def tell(self, why: str | None) -> None:
+        """It waits for this from now on; None: it waits no more."""
+        waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
+        if waited and not why:
+            self._progress.go_on(time.monotonic() - waited[1])
+
+    def show(self) -> None:
+        """Let the progress say so."""
+        waiting = self._waiting
+        if waiting:
+            why, since = waiting
+            self._progress.hold(why, time.monotonic() - since)
 
 
 class _Chunk(NamedTuple):
@@ -154,9 +185,9 @@ class _Rewriting:
         self._facts = rewritten_facts(facts, settings)
         self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
         self._servo = Servo(settings.chunk_ms / 1000)
-        self._around = Surroundings(tell=self._tell, stopping=stopping, servo=self._servo)
-        self._waiting: tuple[str, float] | None = None
-        self._crew = Crew(writers, self._work, self._look)
+        waits = Waits(progress)
+        self._around = Surroundings(tell=waits.tell, stopping=stopping, servo=self._servo)
+        self._crew = Crew(writers, self._work, waits.show)
         self._done = 0
 
     def run(self) -> None:
@@ -215,18 +246,6 @@ class _Rewriting:
         self._done += len(chunk.changes)
         self._progress.at(self._done, changed_by_app=self._counts.changed_by_app, refused=self._counts.refused)
 
-    def _tell(self, why: str | None) -> None:
-        waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
-        if waited and not why:
-            self._progress.go_on(time.monotonic() - waited[1])
-
-    def _look(self) -> None:
-        """Show what the crew waits for, if it does."""
-        waiting = self._waiting
-        if waiting:
-            why, since = waiting
-            self._progress.hold(why, time.monotonic() - since)
-
 
 def rewritten_facts(facts: TableFacts, settings: Settings) -> TableFacts:
     """What a rewrite must know of a table: `facts`, but for the columns that may move."""
@@ -238,11 +257,16 @@ def _note_leftovers(catalog: Catalog, reference: Reference, outcome: ChunkOutcom
         "changed_rows",
         [(reference.name, json.dumps(change.key, ensure_ascii=False), change.old) for change in outcome.changed_by_app],
     )
+    note_refused(catalog, reference.name, outcome)
+
+
+def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> None:
+    """Keep the rows that the server refused, for their list."""
     catalog.append(
         "refused_rows",
         [
             (
-                reference.name,
+                reference,
                 json.dumps(refusal.change.key, ensure_ascii=False),
                 refusal.change.old,
                 refusal.change.new,
@@ -270,16 +294,19 @@ def sample_diffs(settings: Settings, catalog: Catalog) -> list[dict[str, str]]:
         (total,) = catalog.query(f"SELECT count(*) FROM ({PLANNED})", asked)[0]
         rows = catalog.query(f"{PLANNED} LIMIT {SAMPLE_ROWS}", asked)
         if rows:
-            header = f"{reference.name}, {len(rows)} of {total:,} rows"
-            diffs.append(
-                {
-                    "before_header": header,
-                    "after_header": header,
-                    "before": "".join(f"{value}\n" for (value,) in rows),
-                    "after": "".join(f"{values.to_target(value)}\n" for (value,) in rows),
-                }
-            )
+            diffs.append(diff_of(reference.name, total, [(value, values.to_target(value)) for (value,) in rows]))
     return diffs
+
+
+def diff_of(reference: str, total: int, sample: Sequence[tuple[str, str | None]]) -> dict[str, str]:
+    """A few of a reference's `total` rows, before and after, as Ansible shows differences."""
+    header = f"{reference}, {len(sample)} of {total:,} rows"
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": "".join(f"{before}\n" for before, _ in sample),
+        "after": "".join(f"{after}\n" for _, after in sample),
+    }
 
 
 def _asked(settings: Settings, reference: Reference) -> dict[str, object]:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ CopyMethod = Literal["auto", "server_side", "stream"]
 Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 Acl = Literal["none", "bucket-owner-full-control", "copy"]
 RestoreTier = Literal["Standard", "Bulk", "Expedited"]
+RollbackMissing = Literal["keep", "restore"]
 EngineName = Literal["mariadb", "mysql", "postgresql", "sqlite"]
 
 SMALLEST_THRESHOLD = 5 * 1024**2
@@ -176,6 +177,18 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackPolicy:
+    """What a rollback undoes.
+
+    since: what was rewritten at that time or later; None: everything
+    missing: what becomes of rows whose object is not in the source any more as it was
+    """
+
+    since: datetime | None = None
+    missing: RollbackMissing = "keep"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One migration, complete and consistent as far as reading can tell."""
 
@@ -205,6 +218,7 @@ class Settings:
     state_uri: str | None
     retire: Retire
     redirect: Redirect
+    rollback: RollbackPolicy
 
     @property
     def keymap(self) -> KeyMap:
@@ -294,6 +308,10 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         max_passes=_at_least(1, "rehome_max_passes", given.get("max_passes", 5), findings),
         retire=_retire(given, findings),
         redirect=read_redirect(given.get("redirect") or {}, findings),
+        rollback=RollbackPolicy(
+            since=_moment("rehome_rollback_since", given.get("rollback_since"), findings),
+            missing=given.get("rollback_missing") or "keep",
+        ),
     )
     if not settings.references:
         findings.append(_unset("rehome_references", "a list such as [{table: avatars, column: path, form: key}]"))
@@ -541,6 +559,22 @@ def _connections(given: int | None, findings: list[Finding]) -> int:
             )
         )
     return connections
+
+
+def _moment(setting: str, text: str | None, findings: list[Finding]) -> datetime | None:
+    """A point in time in UTC, from ISO 8601."""
+    if not text:
+        return None
+    way_out = "Write it as 2026-01-31T14:30:00Z or 2026-01-31T15:30:00+01:00"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        findings.append(Finding(setting, text, "is no time in ISO 8601", way_out))
+        return None
+    if moment.tzinfo is None:
+        findings.append(Finding(setting, text, "has no time zone, so that it could mean several moments", way_out))
+        return None
+    return moment.astimezone(UTC)
 
 
 def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .catalog import Catalog
+from .comparing import RowsCheck, compare_rows
 from .plan import Plan, make_plan
 from .progress import Progress
 from .sampling import SampleCounts, compare_sample
@@ -18,6 +19,7 @@ class Verdict:
 
     plan: Plan
     sample: SampleCounts
+    rows: RowsCheck
     problems: list[str]
     complete: bool
 
@@ -29,20 +31,22 @@ class Verdict:
             "rows_remaining": self.plan.rows_remaining,
             "objects_weak": self.plan.weak,
             **self.sample.counts(),
+            **self.rows.counts(),
         }
 
 
 def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
-    """Fill the empty `catalog` with what is there now, and judge it."""
+    """Fill the empty `catalog` with what is there now, and judge it, on its own and by the journal."""
     # an inventory is as old as its report, and what is there now is the question
     scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
     plan = make_plan(catalog, replace(settings, limit=None))
     sample = compare_sample(settings, catalog, progress)
-    found = problems(plan, settings)
+    rows = compare_rows(settings, catalog, progress)
+    found = problems(plan, settings) + rows.problems()
     if sample.differing:
         found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
     left = found or problems(plan, replace(settings, limit=None))
-    return Verdict(plan, sample, found, complete=not left)
+    return Verdict(plan, sample, rows, found, complete=not left)
 
 
 def problems(plan: Plan, settings: Settings) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -99,6 +100,9 @@ def test_a_check_of_a_finished_migration_says_that_nothing_would_change(world: W
     checked = world.play("--check")
     assert (checked.code, checked.changed) == (0, 0)
     assert world.summary["complete"] is True
+    assert (world.summary["verb"], world.summary["rows_rewritten"]) == ("migrate-check", 0)
+    kept = json.loads((world.state / "summary-migrate.json").read_text())
+    assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 10), "what was done is still told"
 
 
 def test_the_plan_and_verify_verbs_read_only(world: World) -> None:

@@ -58,7 +58,7 @@ def test_a_list_that_is_empty_now_is_taken_away(tmp_path: Path) -> None:
 
 
 def test_a_summary_has_every_count_from_its_beginning_and_is_not_complete(tmp_path: Path) -> None:
-    Summary.start(tmp_path, read_settings(given()), "run", dry_run=False)
+    Summary.start(read_settings(given(state_dir=str(tmp_path))), "run", "migrate", dry_run=False)
     facts = Summary.load(tmp_path).facts
     promised = (
         "objects_to_copy objects_copied objects_present objects_conflict objects_failed bytes_copied rows_to_rewrite"
@@ -70,9 +70,19 @@ def test_a_summary_has_every_count_from_its_beginning_and_is_not_complete(tmp_pa
 
 
 def test_what_a_stage_adds_is_on_disk_at_once(tmp_path: Path) -> None:
-    Summary.start(tmp_path, read_settings(given()), "run", dry_run=False)
+    Summary.start(read_settings(given(state_dir=str(tmp_path))), "run", "migrate", dry_run=False)
     Summary.load(tmp_path).add(objects_copied=7)
     assert Summary.load(tmp_path).facts["objects_copied"] == 7
+
+
+def test_a_verbs_summary_outlives_the_other_verbs_that_follow(tmp_path: Path) -> None:
+    settings = read_settings(given(state_dir=str(tmp_path)))
+    Summary.start(settings, "one", "migrate", dry_run=False).add(rows_rewritten=7)
+    Summary.start(settings, "two", "migrate-check", dry_run=True).add(rows_to_rewrite=3)
+    assert Summary.load(tmp_path).facts["verb"] == "migrate-check"
+    kept = json.loads((tmp_path / "summary-migrate.json").read_text())
+    assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 7)
+    assert json.loads((tmp_path / "summary-migrate-check.json").read_text())["rows_to_rewrite"] == 3
 
 
 def test_the_lines_name_what_is_there_and_leave_out_what_is_not(tmp_path: Path) -> None:
@@ -90,7 +100,8 @@ def test_the_lines_tell_how_objects_are_copied_why_some_are_not_and_that_a_run_w
     catalog, _ = catalog_with_leftovers(tmp_path)
     keys = tmp_path / "keys.jsonl"
     keys.write_text('{"key": "image/avatar-1.png"}\n')
-    summary = Summary.start(tmp_path, read_settings(given(only_keys=str(keys))), "run", dry_run=False)
+    settings = read_settings(given(only_keys=str(keys), state_dir=str(tmp_path)))
+    summary = Summary.start(settings, "run", "migrate", dry_run=False)
     told = ("only ", "method ", "failed ")
     assert [line for line in summary.lines() if line.startswith(told)] == [
         "only     1 keys and their rows (rehome_only_keys)"
@@ -100,3 +111,30 @@ def test_the_lines_tell_how_objects_are_copied_why_some_are_not_and_that_a_run_w
         "method   stream: objects are read here and written there",
         "failed   1 by AccessDenied",
     ]
+
+
+def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_checked(tmp_path: Path) -> None:
+    settings = read_settings(given(state_dir=str(tmp_path)))
+    summary = Summary.start(settings, "run", "rollback", dry_run=False, kind="rollback")
+    summary.add(rows_journalled=1003, rows_restored=1000, rows_changed_since=2, rows_kept=1, problems=["one is kept"])
+    assert summary.lines()[1:5] == [
+        "journal  1,003 rows that were rewritten and not put back yet",
+        "rows     1,000 restored, 0 restored before",
+        "         2 changed since, 1 kept",
+        "problem  one is kept",
+    ]
+    dry = Summary.start(settings, "run", "rollback-check", dry_run=True, kind="rollback")
+    dry.add(rows_to_restore=5, since="2026-01-31T14:30:00+00:00", problems=[])
+    assert dry.lines()[1:4] == [
+        "journal  0 rows that were rewritten since 2026-01-31T14:30:00+00:00 and not put back yet",
+        "rows     5 would be restored, 0 restored before",
+        f"outcome  a dry run: nothing was written ({dry.facts['elapsed_s']:.1f} s)",
+    ]
+    verified = Summary.start(settings, "run", "verify", dry_run=True)
+    assert not [line for line in verified.lines() if line.startswith("journal")]
+    verified.add(rows_checked=0, rows_wrong=0, rows_without_object=0)
+    assert "journal  0 rows checked: it has none of this migration, or this user cannot see it" in verified.lines()
+    verified.add(rows_checked=1000)
+    assert "journal  1,000 rows checked: all as they were rewritten" in verified.lines()
+    verified.add(rows_wrong=3, rows_gone=1)
+    assert "journal  1,000 rows checked: 3 wrong, 1 gone" in verified.lines()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ def test_good_settings_are_taken() -> None:
         ({"source__access_key": "AK"}, "rehome_source.access_key", "credential chain"),
         ({"source__endpoint_url": "http://me:hush-hush@host"}, "rehome_source.endpoint_url", "access_key"),
         ({"database": {}}, "rehome_database.engine", "mariadb"),
+        ({"rollback_since": "yesterday"}, "rehome_rollback_since", "2026-01-31T14:30:00Z"),
+        ({"rollback_since": "2026-01-31 14:30"}, "rehome_rollback_since", "2026-01-31T15:30:00+01:00"),
         ({"database__host": None}, "rehome_database.host", "DB_HOST"),
         ({"database__name": None}, "rehome_database.name", "DB_NAME"),
         ({"database__user": None}, "rehome_database.user", "DB_USER"),
@@ -236,3 +239,11 @@ def test_what_is_no_list_of_keys_is_refused_by_its_line(text: str, problem: str,
     file = tmp_path / "keys.jsonl"
     file.write_text(text)
     assert problem in refusal(only_keys=str(file))
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-31T14:30:00Z", "2026-01-31T15:30:00+01:00", "2026-01-31 14:30:00+00:00", "20260131T143000Z"]
+)
+def test_a_time_to_roll_back_to_means_one_moment_however_it_is_written(text: str) -> None:
+    settings = read_settings(given(rollback_since=text))
+    assert settings.rollback.since == datetime(2026, 1, 31, 14, 30, tzinfo=UTC)

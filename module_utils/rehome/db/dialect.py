@@ -249,6 +249,9 @@ class Dialect(Protocol):
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
         """Lock the rows of `changes` that still exist, and read their values now."""
 
+    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        """The values now of the rows of `changes` that still exist. As `lock`, with no lock and no more than SELECT."""
+
     def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
         """Lock the rows of `changes`, and tell whether each of them holds what `changes` says, to the last byte.
 

@@ -111,17 +111,30 @@ def pack(changes: Sequence[Change]) -> bytes:
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
 
 
+class Columns(NamedTuple):
+    """Changes as columns of equal length."""
+
+    keys: list[Key]
+    olds: list[str]
+    news: list[str]
+
+
 def unpack(entries: bytes) -> list[Change]:
     """The inverse of `pack`."""
+    return list(map(Change, *unpack_columns(entries)))
+
+
+def unpack_columns(entries: bytes) -> Columns:
+    """What `unpack` answers, at a fraction of its cost."""
     document = json.loads(zlib.decompress(entries).decode("utf-8", "surrogatepass"))
-    keys: Iterable[Key] = zip(*map(_sums, document["keys"]), strict=True)
+    keys: list[Key] = list(zip(*map(_sums, document["keys"]), strict=True))
     rests = document["rests"]
-    new_rests = document.get("new_rests", rests)
     old_head, new_head = document["old"], document["new"]
-    return [
-        Change(key, old_head + rest, new_head + new_rest)
-        for key, rest, new_rest in zip(keys, rests, new_rests, strict=True)
-    ]
+    return Columns(
+        keys,
+        [old_head + rest for rest in rests],
+        [new_head + rest for rest in document.get("new_rests", rests)],
+    )
 
 
 def _differences(part: Sequence[int | str]) -> dict[str, Sequence[int | str]]:

@@ -286,11 +286,17 @@ class MySQL:
             raise
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, "FOR UPDATE")
+
+    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, "")
+
+    def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
         for part in _parts(facts, changes):
             rows, where, values = _rows_of(facts, part)
             read = self._run(
-                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} FOR UPDATE", values
+                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values
             )
             found.update((tuple(row[:-1]), _text(row[-1])) for row in read)
         return found

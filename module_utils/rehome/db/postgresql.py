@@ -202,9 +202,15 @@ class PostgreSQL:
             raise _translated(error) from error
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, "FOR NO KEY UPDATE OF t")
+
+    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, "")
+
+    def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         rows = self._run(
             f"SELECT {_key_list(facts)}, t.{quoted(facts.column)}::text FROM {_table(facts.table)} t"
-            f" WHERE {_among(facts)} FOR NO KEY UPDATE OF t",
+            f" WHERE {_among(facts)} {locking}",
             _key_arrays(facts, changes),
         )
         return {tuple(row[:-1]): row[-1] for row in rows}

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errors import RefusedError
-from .dialect import DatabaseError, Dialect
+from .dialect import ConnectionLostError, DatabaseError, Dialect
 from .servo import Servo
 
 PATIENCE_S = 300.0
 """How long a server may be away, or read-only: a restart or a failover takes minutes at worst."""
 ASK_EVERY_S = 1.0
+LOSSES = 5
+"""Connections that one reading may lose."""
+
+T = TypeVar("T")
 
 
 def _say_nothing(_why: str | None) -> None:
@@ -55,3 +60,16 @@ def come_back(database: Dialect, trouble: DatabaseError, around: Surroundings, *
             raise trouble
         around.sleep(ASK_EVERY_S)
     around.tell(None)
+
+
+def persist(database: Dialect, ask: Callable[[], T], around: Surroundings) -> T:
+    """The answer of `ask`, which only reads, and is asked again over a new connection where one is lost."""
+    losses = 0
+    while True:
+        try:
+            return ask()
+        except ConnectionLostError as error:
+            losses += 1
+            if losses == LOSSES:
+                raise
+            come_back(database, error, around, to_write=False)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from .dialect import ConnectionLostError, Dialect, Key, Page, TableFacts
-from .recovery import Surroundings, come_back
+from .dialect import Dialect, Key, Page, TableFacts
+from .recovery import Surroundings, persist
 
 PAGE_ROWS = 5_000
-LOSSES = 5
-"""Connections that one page may lose."""
 
 
 def walk(
@@ -22,21 +20,13 @@ def walk(
     connection is the walk's until it has ended.
     """
     around = around or Surroundings()
+
+    def read(after: Key | None) -> Page:
+        return persist(database, lambda: database.page(facts, after, page_rows), around)
+
     with ThreadPoolExecutor(1) as reader:
-        page = _page(database, facts, None, page_rows, around)
+        page = read(None)
         while page:
-            ahead = reader.submit(_page, database, facts, page.last, page_rows, around)
+            ahead = reader.submit(read, page.last)
             yield page
             page = ahead.result()
-
-
-def _page(database: Dialect, facts: TableFacts, after: Key | None, rows: int, around: Surroundings) -> Page:
-    losses = 0
-    while True:
-        try:
-            return database.page(facts, after, rows)
-        except ConnectionLostError as error:
-            losses += 1
-            if losses == LOSSES:
-                raise
-            come_back(database, error, around, to_write=False)

@@ -71,7 +71,7 @@ def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Ch
         *_told(column, "generated columns", lambda: ask.generated(facts), lambda names: _generated(column, names)),
         *_told(column, "table", lambda: ask.others(facts), list),
         *_told(column, "statements", lambda: ask.plans(facts), lambda plans: _plans(column, plans, rows)),
-        *_rights(database, ask, column),
+        *inspect_rights(database, ask, column),
         *_cost(ask, column, counted),
     ]
 
@@ -260,7 +260,8 @@ def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> 
     return checks
 
 
-def _rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
+def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
+    """Whether this user may rewrite the column; under a dry run, what it lacks for it."""
     rights = known_or(lambda: ask.rights(column.facts))
     refusal = None if column.dry_run else database.refuses_update(column.facts)
     if isinstance(rights, Unknown):

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: db_path_rollback
+short_description: Put the rows back that a migration has rewritten
+description:
+  - Walks the journal from its newest entry. Each chunk is one transaction that locks its rows, compares them byte for
+    byte with what the migration gave them, puts back what they held before, and writes the journal.
+  - Rows that the application has changed since, or deleted, are left alone and listed, and so are rows whose object is
+    not in the source any more as it is in the target.
+  - Begins a new C(summary.json).
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Put the rows back
+  db_path_rollback:
+    settings: "{{ rehome_settings }}"
+"""
+
+RETURN = r"""
+counts:
+  description: What became of the rows, by outcome.
+  returned: success
+  type: dict
+lists:
+  description: The class of what needs a human → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.preflight import preflight_rollback
+from ansible.module_utils.rehome.report import ROLLBACK_LISTS
+from ansible.module_utils.rehome.rewriting import waited
+from ansible.module_utils.rehome.rolling_back import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
+
+
+def work(stage: Stage) -> dict[str, object]:
+    settings = stage.settings
+    since = settings.rollback.since
+    stage.start_summary("rollback").add(since=since and since.isoformat())
+    preflight_rollback(settings, stage.dry_run)
+    with stage.new_catalog("rollback.duckdb") as catalog:
+        counts = plan_rollback(settings, catalog, stage.progress)
+        problems = ["the run has not come to its end"]
+        try:
+            look(settings, catalog, stage.progress, counts, OBSTRUCTED)
+            if stage.dry_run:
+                diff = look(settings, catalog, stage.progress, counts)
+            else:
+                with stage.held(), stage.stoppable() as stopping:
+                    diff = roll_back(settings, catalog, stage.progress, counts, stopping)
+            problems = counts.problems()
+        finally:
+            facts = {"problems": problems, "complete": not problems and not counts.to_restore}
+            held = waited(counts.throttled_s)
+            lists = stage.report(catalog, ROLLBACK_LISTS, **counts.counts(), **facts, throttled_s=held)
+    return {
+        "changed": counts.to_restore + counts.restored > 0,
+        "counts": counts.counts(),
+        "lists": lists,
+        "diff": diff,
+        "warnings": emptiness(counts, settings),
+    }
+
+
+if __name__ == "__main__":
+    run_stage(work)

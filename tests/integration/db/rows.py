@@ -1,0 +1,117 @@
+"""A table whose old values are rewritten and put back by Rehome's own user, with the application's hands on it too."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rehome.catalog import Catalog
+from rehome.comparing import RowsCheck, compare_rows
+from rehome.db import journal
+from rehome.db.dialect import Change
+from rehome.db.journal import JournalTarget
+from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
+from rehome.db.walk import walk
+from rehome.progress import Progress
+from rehome.rolling_back import OBSTRUCTED, RollbackCounts, look, plan_rollback, roll_back
+from rehome.rows import read_rows
+from rehome.settings import RollbackPolicy, Settings, read_settings
+
+from tests.integration.db.conftest import Bench
+from tests.unit.test_settings import given as given_settings
+
+
+class Rows:
+    """The table of `bench`. name: of the migration"""
+
+    def __init__(self, bench: Bench, folder: Path, name: str | None = None) -> None:
+        self.bench = bench
+        self.name = name or bench.table
+        self.folder = folder
+        self._made = itertools.count()
+        self._catalogs = ExitStack()
+        self.database = bench.rehome()
+        self.database.create_journal(bench.schema)
+
+    def settings(self, since: datetime | None = None, **changes: Any) -> Settings:
+        made = read_settings(
+            given_settings(
+                name=self.name,
+                references=[{"table": self.bench.table, "column": "path", "form": "key"}],
+                state_dir=str(self.folder),
+                **changes,
+            )
+        )
+        return replace(made, database=self.bench.settings(), rollback=RollbackPolicy(since, "restore"))
+
+    def migrate(self, chunk_rows: int = 1_000) -> int:
+        """Rewrite every row that holds an old value, as if its object were in the target."""
+        made = self.settings()
+        values = made.value_map(made.references[0])
+        database = self.database
+        facts = database.describe(self.bench.table, "path")
+        changes = [
+            Change(row.key, row.value, new)
+            for page in walk(database, facts)
+            for row in page
+            if row.value is not None and (new := values.to_target(row.value))
+        ]
+        outcome = ChunkOutcome()
+        target = JournalTarget(made.journal_schema, made.name, made.fingerprint)
+        for start in range(0, len(changes), chunk_rows):
+            rewrite_chunk(database, facts, changes[start : start + chunk_rows], target, outcome)
+        return outcome.rewritten
+
+    def roll_back(self, made: Settings | None = None, chunks: int | None = None) -> tuple[RollbackCounts, Catalog]:
+        """chunks: after so many of them it is asked to stop."""
+        made = made or self.settings()
+        counts, catalog = self.plan(made)
+        left = itertools.count()
+        look(made, catalog, Progress(self.folder), counts, OBSTRUCTED)
+        roll_back(made, catalog, Progress(self.folder), counts, lambda: chunks is not None and next(left) >= chunks)
+        return counts, catalog
+
+    def check(self, made: Settings | None = None) -> tuple[RollbackCounts, list[dict[str, str]]]:
+        made = made or self.settings()
+        counts, catalog = self.plan(made)
+        look(made, catalog, Progress(self.folder), counts, OBSTRUCTED)
+        return counts, look(made, catalog, Progress(self.folder), counts)
+
+    def verify(
+        self, source: Collection[str], target: Collection[str], made: Settings | None = None
+    ) -> tuple[RowsCheck, Catalog]:
+        """Compare the rows with the journal. source, target: what the keys there have after the prefix"""
+        made = made or self.settings()
+        catalog = self._catalog()
+        read_rows(made, catalog, Progress(self.folder))
+        catalog.append("source_objects", [(rest, 1, "a", "", "STANDARD", "", "", None) for rest in source])
+        catalog.append("target_objects", [(rest, 1, "a") for rest in target])
+        return compare_rows(made, catalog, Progress(self.folder)), catalog
+
+    def plan(self, made: Settings) -> tuple[RollbackCounts, Catalog]:
+        catalog = self._catalog()
+        return plan_rollback(made, catalog, Progress(self.folder)), catalog
+
+    def _catalog(self) -> Catalog:
+        return self._catalogs.enter_context(Catalog.create(self.folder / f"{next(self._made)}.duckdb", {}))
+
+    def close(self) -> None:
+        self._catalogs.close()
+        self.database.close()
+
+    def entries(self) -> list[tuple[str, int]]:
+        """Direction and rows of every entry, the oldest first."""
+        found = [
+            (recorded.entry.direction, recorded.entry.row_count)
+            for batch in journal.newest_first(self.database, self.bench.schema, self.name)
+            for recorded in batch
+        ]
+        return found[::-1]
+
+    def set(self, number: int, value: str | None) -> None:
+        self.bench.execute("UPDATE T SET path = ? WHERE id = ?", value, number)
