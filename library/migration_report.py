@@ -33,10 +33,12 @@ lines:
 """
 
 from ansible.module_utils.rehome.module import Stage, run_stage
+from ansible.module_utils.rehome.state_store import save_state
 
 
 def work(stage: Stage) -> dict[str, object]:
     summary = stage.summary()
+    save_state(stage.settings)
     stage.release()
     return {"changed": False, "summary": summary.facts, "lines": summary.lines()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from .progress import Progress
 from .report import Summary, SummaryKind, write_lists
 from .settings import ENVIRONMENT_NAMES, Settings, read_settings
 from .state_dir import prepare_state_dir
+from .state_store import fetch_state, save_state
 
 CATALOG_FILE = "catalog.duckdb"
 
@@ -305,7 +306,8 @@ class Stage:
         return written
 
     def start_summary(self, kind: SummaryKind) -> Summary:
-        """Begin the run's summary."""
+        """Begin the run, and its summary, with what runs elsewhere have left."""
+        fetch_state(self.settings)
         return Summary.start(self.settings, self.run, self.verb, self.dry_run, kind)
 
     def summary(self) -> Summary:
@@ -392,6 +394,9 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
         return work(Stage(settings, progress, *told))
     except Exception:  # whatever it was, it goes on its way: only the hold must not outlive it
         release(settings.state_dir, holder.pid)
+        # what failed is what is to be told; that the state could not be kept either, the next run tells
+        with suppress(RehomeError):
+            save_state(settings)
         raise
     finally:
         progress.end()

@@ -29,7 +29,7 @@ LASTING = (
     "completion.json",
     "redirect.json",
 )
-OF_A_RUN = ("summary*.json", "preflight.json", "lists/*.jsonl", "report.html")
+OF_A_RUN = ("summary.json", "preflight.json", "lists/*.jsonl")
 RUNS = "runs"
 
 

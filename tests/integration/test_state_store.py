@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome.errors import RehomeError
+from rehome.report import Summary
+from rehome.settings import Settings
+from rehome.state_store import fetch_state, save_state
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+from tests.integration.migration import Migration
+
+
+@pytest.fixture
+def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(seaweedfs, buckets, sqlite, tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    yield made
+    made.close()
+
+
+def settings_of(migration: Migration, **changes: Any) -> Settings:
+    return migration.settings(state_uri=f"s3://{migration.target}/rehome-state", **changes)
+
+
+def moved(migration: Migration, settings: Settings) -> None:
+    migration.put("avatar-1.png")
+    Summary.start(settings, "run", "migrate", dry_run=False)
+    migration.plan(settings)
+    migration.copy(settings)
+    migration.rewrite(settings)
+
+
+def test_a_runner_that_is_thrown_away_leaves_what_the_next_one_needs(migration: Migration, tmp_path: Path) -> None:
+    settings = settings_of(migration)
+    fetch_state(settings)
+    moved(migration, settings)
+    (settings.state_dir / "lists").mkdir()
+    (settings.state_dir / "lists" / "rows-refused.jsonl").write_text("{}\n")
+    save_state(settings)
+    (outcomes,) = (settings.state_dir / "outcomes").iterdir()
+    elsewhere = settings_of(migration, state_dir=str(tmp_path / "elsewhere"))
+    fetch_state(elsewhere)
+    there = elsewhere.state_dir / "outcomes" / outcomes.name
+    assert there.read_bytes() == outcomes.read_bytes()
+    assert not (elsewhere.state_dir / "summary.json").exists(), "that is another run's"
+    began = Summary.load(settings.state_dir).facts["started_at"]
+    kept = {key for key in migration.target_keys() if "/runs/" in key}
+    assert kept == {f"rehome-state/runs/{began}/{name}" for name in ("summary.json", "lists/rows-refused.jsonl")}
+    body = migration.target_s3.get_object(Bucket=migration.target, Key=f"rehome-state/runs/{began}/summary.json")
+    assert json.loads(body["Body"].read())["name"] == "test"
+
+
+def test_what_has_not_changed_is_not_put_again(migration: Migration) -> None:
+    settings = settings_of(migration)
+    moved(migration, settings)
+    save_state(settings)
+
+    def stored() -> dict[str, Any]:
+        listed = migration.target_s3.list_objects_v2(Bucket=migration.target, Prefix="rehome-state/outcomes/")
+        return {item["Key"]: item["LastModified"] for item in listed["Contents"]}
+
+    before = stored()
+    save_state(settings)
+    assert stored() == before
+
+
+def test_what_lies_here_is_not_replaced_by_what_lies_there(migration: Migration) -> None:
+    settings = settings_of(migration)
+    moved(migration, settings)
+    (settings.state_dir / "capabilities.json").write_text("here")
+    save_state(settings)
+    (settings.state_dir / "capabilities.json").write_text("newer")
+    fetch_state(settings)
+    assert (settings.state_dir / "capabilities.json").read_text() == "newer"
+
+
+def test_a_name_that_climbs_out_of_the_folder_is_not_fetched(migration: Migration, tmp_path: Path) -> None:
+    settings = settings_of(migration)
+    migration.target_s3.put_object(Bucket=migration.target, Key="rehome-state/plans/..%2f/x", Body=b"x")
+    migration.target_s3.put_object(Bucket=migration.target, Key="rehome-state/other.txt", Body=b"x")
+    fetch_state(settings)
+    assert not (settings.state_dir / "other.txt").exists()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_state_that_cannot_be_kept_is_told(migration: Migration) -> None:
+    settings = migration.settings(state_uri="s3://no-such-bucket/state/")
+    with pytest.raises(RehomeError, match=r"rehome_state_uri \(s3://no-such-bucket/state/\)") as told:
+        fetch_state(settings)
+    assert "rehome_target" in str(told.value)
+
+
+def test_without_a_uri_no_bucket_is_asked(migration: Migration) -> None:
+    settings = migration.settings()
+    moved(migration, settings)
+    save_state(settings)
+    fetch_state(settings)
+    assert migration.target_keys() == ["avatar/avatar-1.png"]
