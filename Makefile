@@ -14,6 +14,8 @@ ENV ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv/peers
+# Whole playbooks leave half of a machine idle: two halves of the tests share it, each with servers of its own.
+HALVES := -n 2 --dist worksteal
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -101,16 +103,16 @@ unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit
 
 integration: packages ## the tests on real servers
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest $(HALVES) tests/integration
 
 e2e: packages ## the tests of whole playbooks
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest $(HALVES) tests/e2e
 
 molecule: packages ## the migrate roles under molecule: converge, idempotence, verify
 	$(BIN)/molecule test
 
 test: lint packages ## everything: lint, unit, integration, end to end, molecule
-	$(BIN)/pytest
+	$(BIN)/pytest $(HALVES)
 	$(BIN)/molecule test
 
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
