@@ -6,7 +6,6 @@ import json
 import stat
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,28 +101,30 @@ def any_granting(
 
 
 def _granting(world: World, folder: Path) -> Iterator[Granting]:
-    world.query(
-        "DROP TABLE IF EXISTS rehome.journal" if world.db == "mariadb" else "DROP SCHEMA IF EXISTS rehome CASCADE"
-    )
+    drop = "DROP TABLE IF EXISTS rehome.journal" if world.db == "mariadb" else "DROP SCHEMA IF EXISTS rehome CASCADE"
+    world.query(drop)
     world.seed(6)
     granting = Granting(world, folder)
     yield granting
-    assert granting.play(PLAYBOOK, rehome_grants_state="absent").code == 0
+    if granting.principals() or "rehome" in granting.users():
+        assert granting.play(PLAYBOOK, rehome_grants_state="absent").code == 0
     assert granting.principals() == granting.policies() == set()
 
 
-def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_again(any_granting: Granting) -> None:
-    granting, world = any_granting, any_granting.world
+def test_a_dry_run_shows_what_would_be_granted_and_grants_nothing(granting: Granting) -> None:
     before = granting.everything()
-
     checked = granting.play(PLAYBOOK, "--check", "--diff")
     assert checked.code == 0, checked.output
     assert checked.changed > 0
     assert granting.everything() == before
     assert '+        "arn:aws:s3:::production-s3/avatar/*"' in checked.output
-    quote = "`" if world.db == "mariadb" else '"'
-    assert f"+GRANT SELECT ({quote}id{quote}, {quote}path{quote}" in checked.output
+    assert "+GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars`" in (
+        checked.output
+    )
 
+
+def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_again(any_granting: Granting) -> None:
+    granting, world = any_granting, any_granting.world
     with command_lines() as seen:
         granted = granting.play(PLAYBOOK, "-vvv")
     assert granted.code == 0, granted.output
@@ -131,14 +132,12 @@ def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_agai
     assert granting.principals() == {"rehome-avatars-migrate", "rehome-avatars-retire"}
     assert stat.S_IMODE(granting.kept.stat().st_mode) == 0o600
     assert made["migrate"]["source"] == made["migrate"]["target"] != made["retire"]["source"]
+    assert any("ansible-playbook" in line for line in seen)
     assert_nowhere(secrets_of(made), granted.output, *seen, granting.kept.read_text(), *texts_in(world.state))
 
     again = granting.play(PLAYBOOK)
     assert (again.code, again.changed) == (0, 0), again.output
 
-    dry = granting.play("migrate.yml", "--check")
-    assert dry.code == 0, dry.output
-    assert world.rows() == [(user, path) for user, path in world.rows() if path.startswith("image/")]
     migrated = granting.play("migrate.yml")
     assert migrated.code == 0, migrated.output
     assert world.summary["complete"]
@@ -153,12 +152,12 @@ def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_agai
     assert granting.principals() == granting.policies() == set()
     # what each row held before is kept
     assert world.query("SELECT COUNT(*) FROM rehome.journal")[0][0] > 0
-    assert "entries are the only way back" in gone.output
+    assert "entries are the only way back" in " ".join(gone.output.split())
     again = granting.play(PLAYBOOK, rehome_grants_state="absent")
     assert (again.code, again.changed) == (0, 0), again.output
 
 
-def test_keys_are_changed_when_asked_for_and_handed_over_to_the_operators_own_tasks(
+def test_secrets_are_handed_over_to_the_operators_own_tasks_and_changed_when_asked_for(
     granting: Granting, tmp_path: Path
 ) -> None:
     safe, tasks = tmp_path / "safe.json", tmp_path / "safe.yml"
@@ -167,15 +166,14 @@ def test_keys_are_changed_when_asked_for_and_handed_over_to_the_operators_own_ta
         f"    path: {safe}\n    create: true\n    mode: '0600'\n"
         "    line: '{{ rehome_credentials_made | to_json }}'\n"
     )
-    first = granting.play(PLAYBOOK, "-vv", rehome_grants_hand_over=str(tasks))
-    assert first.code == 0, first.output
+    for changes in (True, False):
+        played = granting.play(PLAYBOOK, "-vv", rehome_grants_hand_over=str(tasks))
+        assert played.code == 0, played.output
+        assert (played.changed > 0) == changes, played.output
     assert not granting.kept.exists()
     old = [json.loads(line) for line in safe.read_text().splitlines()]
     assert [sorted(part) for part in old] == [["migrate"], ["retire"], ["migrate", "retire"]]
-    assert_nowhere([secret for part in old for secret in secrets_of(part)], first.output)
-
-    again = granting.play(PLAYBOOK, rehome_grants_hand_over=str(tasks))
-    assert (again.code, again.changed) == (0, 0), again.output
+    assert_nowhere([secret for part in old for secret in secrets_of(part)], played.output)
 
     lost = granting.play(PLAYBOOK)  # into a file, which knows nothing of them
     assert lost.code != 0
@@ -188,8 +186,6 @@ def test_keys_are_changed_when_asked_for_and_handed_over_to_the_operators_own_ta
     assert new != old[0]["migrate"]["source"]["access_key"]
     keys = granting.iam().list_access_keys(UserName="rehome-avatars-migrate")["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in keys] == [new]
-    migrated = granting.play("migrate.yml")
-    assert migrated.code == 0, migrated.output
 
 
 def test_what_others_have_said_about_the_sources_bucket_stays(granting: Granting) -> None:
@@ -225,24 +221,19 @@ def test_what_others_have_said_about_the_sources_bucket_stays(granting: Granting
 
 def test_policies_are_only_written_where_others_manage_iam(granting: Granting) -> None:
     before = granting.everything()
-    options = {"rehome_grants_principals": "document", "rehome_grants_database": False}
-    assert granting.play(PLAYBOOK, "--check", **options).code == 0
-    assert not (granting.world.state / "grants").exists()
-    written = granting.play(PLAYBOOK, **options)
+    written = granting.play(PLAYBOOK, rehome_grants_principals="document", rehome_grants_database=False)
     assert written.code == 0, written.output
     assert granting.everything() == before
     policy = json.loads((granting.world.state / "grants" / "rehome-avatars-migrate.json").read_text())
     assert {one["Sid"] for one in policy["Statement"]} >= {"RehomeListSource", "RehomeWriteTarget"}
-    assert granting.play(PLAYBOOK, **options).changed == 0
 
 
 def test_a_user_that_has_other_rights_too_is_left_alone(granting: Granting) -> None:
     before = granting.everything()
-    for state in ("present", "absent"):
-        refused = granting.play(PLAYBOOK, sandbox_user="migrate", rehome_grants_state=state)
-        assert refused.code != 0
-        assert "rehome_database.user (migrate): is there and has more than a migration needs" in refused.message
-        assert "SELECT ON app.*" in refused.message
+    refused = granting.play(PLAYBOOK, sandbox_user="migrate")
+    assert refused.code != 0
+    assert "rehome_database.user (migrate): is there and has more than a migration needs" in refused.message
+    assert "SELECT ON app.*" in refused.message
     assert granting.everything() == before
 
 
@@ -311,16 +302,18 @@ def texts_in(folder: Path) -> list[str]:
 
 @contextmanager
 def command_lines() -> Iterator[list[str]]:
-    """What the process list showed within the block, all processes and moments together."""
+    """The command lines of all that this process started within the block, however indirectly."""
     seen: list[str] = []
     over = threading.Event()
 
     def look() -> None:
         lines: set[str] = set()
-        while not over.is_set():
-            for process in psutil.process_iter(["cmdline"]):
-                lines.add(" ".join(process.info["cmdline"] or ()))
-            time.sleep(0.1)
+        while not over.wait(0.1):
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    lines.add(" ".join(process.cmdline()))
+                except psutil.Error:
+                    continue  # it has ended
         seen.extend(lines)
 
     watcher = threading.Thread(target=look)

@@ -135,7 +135,9 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
         connections=grants.connections,
         expire_days=account.expire_days,
         valid_until=account.valid_until,
-        new_password=grants.state == "present" and (grants.rotate or not settings.database.password),
+        # an unknown one of a user who is there is refused above, or was handed over
+        new_password=grants.state == "present"
+        and (grants.rotate or (there is None and not settings.database.password)),
     )
     name = settings.database.name or ""
     if is_postgresql:

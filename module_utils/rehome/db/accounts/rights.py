@@ -14,6 +14,9 @@ from .. import journal
 from ..dialect import TableFacts
 
 
+_SHOWN_IN_ORDER = "SELECT INSERT UPDATE CREATE"
+
+
 class Right(NamedTuple):
     """One privilege: on a column, a table (no column), a schema (no table), or the database (no schema)."""
 
@@ -88,7 +91,7 @@ def mysql_privileges(rights: Iterable[Right]) -> dict[tuple[str, str], str]:
     for schema, table in tables:
         here = [right for right in rights if (right.schema, right.table) == (schema, table)]
         words = []
-        for privilege in sorted({right.privilege for right in here}, key=("SELECT", "INSERT", "UPDATE").index):
+        for privilege in sorted({right.privilege for right in here}, key=_SHOWN_IN_ORDER.find):
             columns = sorted(right.column for right in here if right.privilege == privilege)
             names = ", ".join(_mysql_name(column) for column in columns if column)
             words.append(f"{privilege} ({names})" if names else privilege)
