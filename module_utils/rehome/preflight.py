@@ -23,7 +23,7 @@ from .db.dialect import (
     UnusableTableError,
 )
 from .db.inspection.column import Column, inspect_column, inspect_rights
-from .db.inspection.facts import Inspector
+from .db.inspection.facts import Inspector, Unknown, known_or
 from .db.inspection.open import inspector
 from .db.throttling import check_throttle
 from .errors import Finding, RefusedError
@@ -127,7 +127,7 @@ def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bo
             checks.append(stop(reference.name, "table", described))
             continue
         facts = replace(described, where=reference.where)
-        unusable = _check_condition(database, facts, f"{setting}.where")
+        unusable = _check_condition(database, ask, facts, f"{setting}.where")
         if unusable:
             checks.append(stop(reference.name, "condition", unusable))
             continue
@@ -159,7 +159,7 @@ def _throttle(settings: Settings) -> list[Check]:
     return checks + [Check("database", "throttle", "warn", note) for note in notes]
 
 
-def _check_condition(database: Dialect, facts: TableFacts, setting: str) -> Finding | None:
+def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setting: str) -> Finding | None:
     """What the server has against the operator's condition. It explains the statement that a scan would send."""
     if facts.where is None:
         return None
@@ -171,6 +171,10 @@ def _check_condition(database: Dialect, facts: TableFacts, setting: str) -> Find
             "Correct the condition, and grant SELECT on the columns that it names; where a name is ambiguous, write it "
             "as t.<column>"
         )
+        rights = known_or(lambda: ask.rights(facts))
+        if not isinstance(rights, Unknown) and rights.missing:
+            # PostgreSQL does not say which column it was about
+            way_out = f"{rights.grant}. {way_out}"
         return Finding(setting, facts.where, str(error), way_out)
     return None
 

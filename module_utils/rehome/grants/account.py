@@ -12,6 +12,7 @@ from ..db.accounts import mysql, postgresql
 from ..db.accounts.rights import (
     Account,
     Right,
+    columns_named,
     listed,
     mysql_privileges,
     mysql_statements,
@@ -24,6 +25,7 @@ from ..db.accounts.rights import (
 from ..db.connect import connect
 from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTableError, UnusableTableError
 from ..errors import Finding, RefusedError
+from ..rewriting import rewritten_facts
 from ..settings import Database, Settings
 from .diff import Diff, diff_of
 from .settings import GrantSettings
@@ -184,7 +186,7 @@ def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding
         wanted |= {Right("CONNECT"), Right("USAGE", settings.journal_schema)}
     for position, reference in enumerate(settings.references):
         try:
-            facts = database.describe(reference.table, reference.column)
+            facts = rewritten_facts(database.describe(reference.table, reference.column), settings)
         except (UnknownTableError, UnknownColumnError, UnusableTableError) as error:
             findings.append(
                 Finding(f"rehome_references[{position}]", reference.name, str(error), "Correct it in rehome_references")
@@ -194,7 +196,12 @@ def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding
         if is_postgresql:
             schema, table = postgresql.place_of(database, reference.table)
             wanted.add(Right("USAGE", schema))
-        wanted |= rights_on_table(schema, table, facts)
+        columns = database.rows(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+            (schema, table),
+        )
+        in_condition = columns_named(reference.where, [str(name) for (name,) in columns])
+        wanted |= rights_on_table(schema, table, facts, in_condition)
     return wanted
 
 

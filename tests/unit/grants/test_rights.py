@@ -5,6 +5,7 @@ from __future__ import annotations
 from rehome.db.accounts.rights import (
     Account,
     Right,
+    columns_named,
     is_ours,
     mysql_privileges,
     mysql_statements,
@@ -25,6 +26,15 @@ def test_rewriting_takes_rights_on_the_columns_it_touches() -> None:
         *(Right("SELECT", "app", "avatars", name) for name in ("id", "path", "updated_at")),
         *(Right("UPDATE", "app", "avatars", name) for name in ("path", "updated_at")),
     }
+
+
+def test_what_a_condition_reads_is_granted_too() -> None:
+    columns = ["id", "path", "tenant", "Deleted_At", "odd name", "other"]
+    condition = "t.tenant = 7 AND deleted_at IS NULL AND `odd name` <> 'x'"
+    assert columns_named(condition, columns) == ["tenant", "Deleted_At", "odd name"]
+    assert columns_named(None, columns) == []
+    more = rights_on_table("app", "avatars", FACTS, ["tenant"]) - rights_on_table("app", "avatars", FACTS)
+    assert more == {Right("SELECT", "app", "avatars", "tenant")}
 
 
 def test_mysql_is_told_as_show_grants_tells_it() -> None:
@@ -54,6 +64,15 @@ def test_rights_that_grants_never_gives_are_not_ours_to_take() -> None:
     assert all(is_ours(right, "rehome") for right in RIGHTS)
     for right in (Right("SELECT", "app", "avatars"), Right("UPDATE", "app"), Right("ALL"), Right("DELETE", "rehome")):
         assert not is_ours(right, "rehome")
+
+
+def test_rights_of_any_kind_can_be_shown() -> None:
+    rights = [
+        Right("CREATE", "rehome", "journal"),
+        Right("REFERENCES", "a", "b", "c"),
+        Right("SELECT", "rehome", "journal"),
+    ]
+    assert mysql_privileges(rights) == {("a", "b"): "REFERENCES (`c`)", ("rehome", "journal"): "SELECT, CREATE"}
 
 
 def test_names_that_the_module_would_take_apart_are_found() -> None:

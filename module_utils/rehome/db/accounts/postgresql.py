@@ -61,7 +61,11 @@ def read_account(database: Dialect, user: str, journal_schema: str) -> Account |
     )
 
 
-_ROLES: Final = "SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE m.member = %s"
+# pg_monitor only reads; an operator may have given it for the throttle, which sees the lag of standbys by it
+_ROLES: Final = (
+    "SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid"
+    " WHERE m.member = %s AND r.rolname <> 'pg_monitor'"
+)
 _OWNED: Final = (
     "SELECT oid::regclass::text FROM pg_class WHERE relowner = %s AND relkind IN ('r', 'p', 'v', 'm', 'S')"
     " UNION ALL SELECT nspname FROM pg_namespace WHERE nspowner = %s"

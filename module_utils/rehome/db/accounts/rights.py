@@ -6,13 +6,13 @@ explaining and rewriting alike; and SELECT and INSERT on the journal, which is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .. import journal
 from ..dialect import TableFacts
-
 
 _SHOWN_IN_ORDER = "SELECT INSERT UPDATE CREATE"
 
@@ -49,13 +49,26 @@ class Account:
     beyond: tuple[str, ...] = ()
 
 
-def rights_on_table(schema: str, table: str, facts: TableFacts) -> set[Right]:
-    """What rewriting takes: to read the key, to read and write the column and those that the server would touch."""
+def rights_on_table(schema: str, table: str, facts: TableFacts, in_condition: Iterable[str] = ()) -> set[Right]:
+    """What rewriting takes: to read the key, to read and write the column and those that the server would touch.
+
+    in_condition: the columns that the operator's condition names
+    """
     written = (facts.column, *facts.keep_columns)
-    read = (*(part.name for part in facts.key), *written)
+    read = (*(part.name for part in facts.key), *written, *in_condition)
     return {Right("SELECT", schema, table, name) for name in read} | {
         Right("UPDATE", schema, table, name) for name in written
     }
+
+
+def columns_named(condition: str | None, columns: Iterable[str]) -> list[str]:
+    """Those of a table's columns whose names are words of the operator's condition, which has to read them.
+
+    What stands in quotes may be a value or a name, so it counts too: a column too many is read, never one too few.
+    """
+    words = {word.lower() for word in re.findall(r"\w+", condition or "")}
+    quoted = [part.lower() for part in re.findall(r"[`\"]([^`\"]+)[`\"]", condition or "")]
+    return [name for name in columns if name.lower() in words or name.lower() in quoted]
 
 
 def rights_on_journal(schema: str) -> set[Right]:
