@@ -60,8 +60,7 @@ def named_rests(value: str, values: ValueMap) -> set[str]:
 
     A new value names none: the same text may be part of the new prefix. It errs on the side of naming too much.
     """
-    moves = values.source_head != values.target_head
-    if moves and (rest := values.rest_if_old(value)) is not None:
+    if values.moves and (rest := values.rest_if_old(value)) is not None:
         return {rest, *_texts_after_prefix(value, values)}
     if values.rest_if_new(value) is not None:
         return set()

@@ -97,9 +97,6 @@ class Retirement(Migration):
             "markers": sorted((one["Key"], one["VersionId"]) for one in found.get("DeleteMarkers", [])),
         }
 
-    def execute(self, statement: str, *values: object) -> None:
-        self._sql(statement, *values)
-
     def _as_user(self, side: Side) -> Side:
         keys = self._store.users[self._user]
         return replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
@@ -208,6 +205,19 @@ def test_whatever_is_not_proven_or_still_named_is_kept_in_its_class(versioned: R
     assert [line["key"] for line in sorted(named, key=lambda line: line["key"])] == one.source_keys()[2:]
     assert {line["named_by"] for line in named} == {"avatars.path"}
     assert {line["plan_class"] for line in one.listed(settings, "objects-kept-unverified")} == {"to_copy", "conflict"}
+
+
+def test_a_row_beyond_a_references_own_condition_keeps_its_object(versioned: Retirement) -> None:
+    one = versioned
+    one.migrate(*NAMES)
+    one.sql("INSERT INTO avatars (user_id, path) VALUES (2, 'image/avatar-1.png')")
+    narrow = {"table": "avatars", "column": "path", "form": "key", "where": "t.user_id = 1"}
+    settings = one.wanted(references=[narrow])
+    note_completion(settings, "test")
+    assert one.plan(settings).rows["to_rewrite"] == 0, "that row is not the migration's"
+    counts = one.carry_out(settings, one.judge(settings))
+    assert (counts.retired, counts.classes["referenced"]) == (2, 1)
+    assert one.source_keys() == ["image/avatar-1.png"]
 
 
 def test_conflicts_that_are_skipped_on_purpose_are_kept_by_policy(versioned: Retirement) -> None:
@@ -507,7 +517,7 @@ def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(versi
     alias = replace(settings, target=replace(settings.target, bucket=one.source, prefix="image/"))
     forget_completion(alias, "test")
     note_completion(alias, "test")
-    one.execute("DELETE FROM avatars")
+    one.sql("DELETE FROM avatars")
     with pytest.raises(RefusedError, match="shows the very objects of rehome_source under another name"):
         one.carry_out(alias, one.judge(alias))
     assert one.source_keys() == KEYS
