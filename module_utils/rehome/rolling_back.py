@@ -79,7 +79,7 @@ class RollbackCounts:
     kept: int = 0
     refused: int = 0
     foreign: int = 0
-    throttled_s: dict[str, float] = field(default_factory=dict)
+    throttled_s: dict[str, float] = field(default_factory=dict, compare=False)
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""

@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from rehome import rolling_back
 from rehome.catalog import Catalog
 from rehome.comparing import RowsCheck, compare_rows
 from rehome.db import journal
@@ -71,9 +73,17 @@ class Rows:
         """chunks: after so many of them it is asked to stop."""
         made = made or self.settings()
         counts, catalog = self.plan(made)
-        left = itertools.count()
         look(made, catalog, Progress(self.folder), counts, OBSTRUCTED)
-        roll_back(made, catalog, Progress(self.folder), counts, lambda: chunks is not None and next(left) >= chunks)
+        worked: list[int] = []
+
+        def counted(*arguments: Any) -> None:
+            rewrite_chunk(*arguments)
+            worked.append(1)
+
+        with patch.object(rolling_back, "rewrite_chunk", counted):
+            roll_back(
+                made, catalog, Progress(self.folder), counts, lambda: chunks is not None and len(worked) >= chunks
+            )
         return counts, catalog
 
     def check(self, made: Settings | None = None) -> tuple[RollbackCounts, list[dict[str, str]]]:
