@@ -37,6 +37,7 @@ lists:
   type: dict
 """
 
+from ansible.module_utils.rehome.completion import forget_completion
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.preflight import preflight_rollback
 from ansible.module_utils.rehome.report import ROLLBACK_LISTS
@@ -49,7 +50,8 @@ def work(stage: Stage) -> dict[str, object]:
     since = settings.rollback.since
     stage.start_summary("rollback").add(since=since and since.isoformat())
     preflight_rollback(settings, stage.dry_run)
-    with stage.new_catalog("rollback.duckdb") as catalog:
+    # from the first look on: a retirement elsewhere would delete what rows are put back on
+    with stage.held_unless_dry(), stage.new_catalog("rollback.duckdb") as catalog:
         counts = plan_rollback(settings, catalog, stage.progress)
         problems = ["the run has not come to its end"]
         try:
@@ -57,7 +59,9 @@ def work(stage: Stage) -> dict[str, object]:
             if stage.dry_run:
                 diff = look(settings, catalog, stage.progress, counts)
             else:
-                with stage.held(), stage.stoppable() as stopping:
+                if counts.journalled:
+                    forget_completion(settings, stage.run)
+                with stage.stoppable() as stopping:
                     diff = roll_back(settings, catalog, stage.progress, counts, stopping)
             problems = counts.problems()
         finally:

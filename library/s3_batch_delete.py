@@ -39,8 +39,6 @@ lists:
   type: dict
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 from ansible.module_utils.rehome.module import Stage, run_stage
 from ansible.module_utils.rehome.report import RESTORE_LISTS, RETIRE_LISTS
 from ansible.module_utils.rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
@@ -53,7 +51,7 @@ def work(stage: Stage) -> dict[str, object]:
 def retired(stage: Stage) -> dict[str, object]:
     facts = look_at_source(stage.settings, stage.dry_run)
     # from the first look on: a rollback elsewhere would put rows back on what is being deleted
-    with held_unless_dry(stage), stage.new_catalog("retire.duckdb") as catalog:
+    with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         counts = plan_retirement(stage.settings, catalog, stage.progress, facts)
         to_retire, bucket = counts.classes["to_retire"], stage.settings.source.bucket
         try:
@@ -75,7 +73,7 @@ def retired(stage: Stage) -> dict[str, object]:
 
 def restored(stage: Stage) -> dict[str, object]:
     counts = RetireCounts()
-    with held_unless_dry(stage), stage.new_catalog("retire.duckdb") as catalog:
+    with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         try:
             with stage.stoppable() as stopping:
                 bring_back(stage.settings, catalog, stage.progress, counts, stage.dry_run, stopping)
@@ -83,10 +81,6 @@ def restored(stage: Stage) -> dict[str, object]:
             lists = stage.report(catalog, RESTORE_LISTS, **told(stage, counts))
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
     return {"changed": counts.brought_back > 0, "counts": counts.counts(), "lists": lists, "diff": diff}
-
-
-def held_unless_dry(stage: Stage) -> AbstractContextManager[None]:
-    return nullcontext() if stage.dry_run else stage.held()
 
 
 def told(stage: Stage, counts: RetireCounts) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -322,6 +322,10 @@ class Stage:
         """Hold the migration in the database, too, for the length of the block: another machine has another folder."""
         with held(self.settings.database, self.settings.name):
             yield
+
+    def held_unless_dry(self) -> AbstractContextManager[None]:
+        """As `held`, where something is written: a dry run is in nobody's way."""
+        return nullcontext() if self.dry_run else self.held()
 
     @contextmanager
     def stoppable(self) -> Iterator[Callable[[], bool]]:

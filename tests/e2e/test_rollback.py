@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from rehome.db.hold import held
+from rehome.settings import Database
 
 from tests.e2e.conftest import World, kill_when
 
@@ -79,7 +81,11 @@ def test_a_later_run_alone_is_undone_then_all_of_it_and_a_migration_can_be_made_
     kept = json.loads((world.state / "summary-migrate.json").read_text())
     assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 1)
 
+    completion = world.state / "completion.json"
+    kept = completion.read_text()
+    completion.write_text(kept.replace('"completed_at": null', '"completed_at": "2026-01-31T14:30:00+00:00"'))
     assert world.play(playbook=ROLLBACK).changed == 1
+    assert json.loads(completion.read_text())["completed_at"] is None, "nothing may be retired"
     assert world.summary["rows_restored"] == 5
     assert not [path for _, path in world.rows() if path.startswith("avatar/")]
     again = world.play(playbook=ROLLBACK)
@@ -146,3 +152,14 @@ def test_what_cannot_be_undone_is_refused_in_words(world: World, variables: dict
     assert refused.code != 0
     assert words in refused.message
     assert world.rows() == rows
+
+
+def test_a_retirement_or_a_migration_that_is_at_work_elsewhere_is_told(world: World) -> None:
+    if not (world.state / "summary-migrate.json").exists():
+        world.seed(3)
+        assert world.play().code == 0
+    database = world.sandbox.database(world.db).database("migrate")
+    with held(Database(**database), "avatars"):
+        refused = world.play(playbook=ROLLBACK)
+    assert refused.code != 0
+    assert "rehome_name (avatars): another run of this migration is at work in the database" in refused.message
