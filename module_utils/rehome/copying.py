@@ -127,7 +127,7 @@ def copy_planned(
 
     try:
         with Uploads(uploads_file) as uploads:
-            uvloop.run(_copy(settings, _jobs(settings, catalog, stopping), note, uploads, counts, stopping))
+            uvloop.run(_copy(settings, _jobs(settings, catalog, outcomes, stopping), note, uploads, counts, stopping))
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
@@ -162,9 +162,12 @@ async def _copy(
             await abort_leftovers(target, uploads)
 
 
-def _jobs(settings: Settings, catalog: Catalog, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
+def _jobs(
+    settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]
+) -> Iterator[CopyJob]:
     source, target = settings.source.prefix, settings.target.prefix
     for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
+        outcomes.begin((rest, size, etag) for rest, size, etag, _, _ in batch)
         for rest, size, etag, replace_etag, storage_class in _by_turns(batch):
             if stopping():
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,19 @@ JOIN source_objects s ON s.rest = t.rest
 JOIN read_parquet($files, union_by_name = true) o
     ON o.key = $source_prefix || t.rest AND o.target_key = $target_prefix || t.rest
 WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
-    AND o.target_bucket = $target_bucket AND o.result = 'copied' AND o.target_etag = t.etag AND o.size = t.size
+    AND o.target_bucket = $target_bucket AND o.size = t.size
+    AND (
+        o.result = 'copied' AND o.target_etag = t.etag
+        OR o.result IN ('begun', 'changed', 'failed') AND o.etag = t.etag
+    )
+"""
+"""A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
+
+_END_BEGUN = """
+INSERT INTO outcomes
+SELECT rest, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
+FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest);
+DELETE FROM begun;
 """
 
 
@@ -69,16 +82,32 @@ class Outcomes:
             catalog.note("target_prefix", settings.target.prefix)
             catalog.note("target_bucket", settings.target.bucket)
         self._rows: list[tuple[object, ...]] = []
+        self._begun: dict[str, tuple[int, str]] = {}
+        self._turn = 0
         # a part that may have its file already takes no more rows
         (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
         self._in_part = 0
 
+    def begin(self, objects: Iterable[tuple[str, int, str]]) -> None:
+        """Note, before it happens, that these (rest, size, ETag) are about to be copied.
+
+        Killed in the middle, a run does not tell of its last copies. Were they strangers to the next one, it would stop
+        where the application has overwritten their source meanwhile.
+        """
+        self.flush()
+        self._begun |= {rest: (size, etag) for rest, size, etag in objects}
+        self._turn += 1
+        self._catalog.append("begun", [(self._turn, rest, *facts) for rest, facts in self._begun.items()])
+        self._catalog.run("DELETE FROM begun WHERE turn < ?", [self._turn])
+
     def add(self, outcome: CopyOutcome) -> None:
         """Take one outcome."""
         job = outcome.job
+        rest = job.source_key[self._skip :]
+        self._begun.pop(rest, None)
         self._rows.append(
             (
-                job.source_key[self._skip :],
+                rest,
                 job.size,
                 job.etag,
                 outcome.result,
@@ -93,7 +122,8 @@ class Outcomes:
         )
         self._in_part += 1
         if self._in_part == PART_ROWS:
-            self.close()
+            self.flush()
+            write_files(self._catalog, self._state_dir)
             self._catalog.shrink()
             self._part += 1
             self._in_part = 0
@@ -106,8 +136,10 @@ class Outcomes:
         self._rows.clear()
 
     def close(self) -> None:
-        """Hand over and write out what is left."""
+        """Hand over and write out what is left; what has begun and has no outcome is told as that."""
         self.flush()
+        self._begun.clear()
+        self._catalog.run(_END_BEGUN)
         write_files(self._catalog, self._state_dir)
 
 
@@ -143,6 +175,7 @@ def rescue(path: Path, state_dir: Path) -> None:
     """
     if path.exists():
         with contextlib.suppress(RehomeError, duckdb.Error, KeyError), Catalog.open(path) as catalog:
+            catalog.run(_END_BEGUN)
             write_files(catalog, state_dir)
 
 

@@ -102,3 +102,48 @@ def test_a_proof_is_not_recalled_by_an_etag_that_every_object_may_have(settings:
         catalog.append("target_objects", [("1", 1, "t1")])
         recall(catalog, settings)
         assert catalog.query("SELECT * FROM compared") == []
+
+
+def own_copies(settings: Settings, *target: tuple[int, str]) -> list[str]:
+    """Which of these target objects (number, ETag) are ours, once their source was overwritten."""
+    with new_catalog(settings, "later.duckdb") as catalog:
+        for number, etag in target:
+            rest = f"o'{number}.png"
+            catalog.append("source_objects", [(rest, number, "overwritten", "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(rest, number, etag)])
+        recall(catalog, settings)
+        return [rest for (rest,) in catalog.query("SELECT rest FROM own_copies ORDER BY rest")]
+
+
+def test_copies_that_a_killed_run_did_not_tell_of_are_its_own(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in (1, 2))
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in (3, 4))
+        record.add(outcome(1))
+    rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+    assert [(row[2], row[4]) for row in kept(settings)] == [(number, "begun") for number in (1, 2, 3, 4)]
+    found = own_copies(settings, (2, "e2"), (3, "e3"), (4, "somebody else's"), (5, "e5"))
+    assert found == ["o'2.png", "o'3.png"]
+
+
+def test_a_copy_may_be_made_though_its_reply_was_lost_and_its_source_overwritten(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for number, result in enumerate(("changed", "failed", "conflict")):
+            job = CopyJob(f"image/o'{number}.png", f"e{number}", number, f"avatar/o'{number}.png")
+            record.add(CopyOutcome(job, result))
+        record.close()
+    assert own_copies(settings, (0, "e0"), (1, "e1"), (2, "e2")) == ["o'0.png", "o'1.png"]
+
+
+def test_what_has_begun_and_ended_is_told_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "PART_ROWS", 2)
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in range(5))
+        for number in range(4):
+            record.add(outcome(number))
+        record.close()
+        assert catalog.query("SELECT count(*) FROM begun") == [(0,)]
+    assert [row[4] for row in kept(settings)] == ["copied"] * 4 + ["begun"]
