@@ -21,7 +21,7 @@ from .s3.compare import Evidence
 from .s3.connection import Fault
 from .s3.copy import copy_objects
 from .s3.endpoint import resolve
-from .s3.errors import S3StopError
+from .s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
 from .s3.job import CopyJob, CopyMethod, CopyOutcome
 from .s3.leftovers import abort_leftovers
 from .s3.uploads import Uploads
@@ -177,6 +177,10 @@ def _jobs(
 def _way_out(error: S3StopError) -> str:
     if error.code in (DEAD, *Fault):
         return "See that the service runs and can be reached"
+    if error.code in CREDENTIAL_CODES:
+        return "Set or renew the credentials of rehome_source and rehome_target"
+    if error.code in FULL_CODES:
+        return "Make room in the target's service"
     return (
         "See that the credentials of rehome_target may read the source and write the target, as rehome_acl and "
         "rehome_encryption need it"

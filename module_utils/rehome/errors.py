@@ -27,7 +27,8 @@ class Finding:
 
     def __str__(self) -> str:
         named = self.setting if self.value is None else f"{self.setting} ({self.value})"
-        return f"{named}: {self.problem}. {self.way_out}."
+        # what a service said may come with its own full stop
+        return f"{named}: {self.problem.rstrip('.')}. {self.way_out}."
 
 
 class RefusedError(RehomeError):

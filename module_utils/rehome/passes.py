@@ -9,7 +9,7 @@ from .plan import Plan
 from .settings import Settings
 
 FOUND = ("objects_to_copy", "objects_outdated", "rows_to_rewrite")
-"""What is kept of each pass's plan: what the application was doing meanwhile."""
+"""What is kept of each pass: what its plan found to do, of rows without those that wait since an earlier plan."""
 
 _FIRST = ("objects_present", "rows_done")
 """What was there before the run: a later pass counts the run's own work among it."""
@@ -32,7 +32,9 @@ def over_all_passes(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     What is to be done is what was done and what this plan adds, so that what failed does not count twice.
     """
     counts = plan.counts()
-    passes = [*summary["passes"], {name: counts[name] for name in FOUND}]
+    waiting = summary["rows_to_rewrite"] - summary["rows_rewritten"]
+    found = {name: counts[name] for name in FOUND} | {"rows_to_rewrite": max(0, counts["rows_to_rewrite"] - waiting)}
+    passes = [*summary["passes"], found]
     if len(passes) > 1:
         counts |= {name: summary[name] for name in _FIRST}
         counts["objects_to_copy"] += summary["objects_copied"] + counts["objects_outdated"]

@@ -268,9 +268,16 @@ class Summary:
         lines = [
             f"{f['name']}: {f['source']} → {f['target']}",
             *([f"only     {f['only_keys']:,} keys and their rows (rehome_only_keys)"] if sliced else []),
-            *(_rollback_lines(f) if f["kind"] == "rollback" else _migration_lines(f)),
+            *self._counted(),
         ]
         return [*lines, *self._ending()]
+
+    def _counted(self) -> list[str]:
+        f = self.facts
+        if f["kind"] == "rollback":
+            return _rollback_lines(f)
+        # a verification would do nothing: it tells what is there
+        return _verification_lines(f) if f["verb"].removesuffix("-check") == "verify" else _migration_lines(f)
 
     def _ending(self) -> list[str]:
         f = self.facts
@@ -292,7 +299,7 @@ def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
     """What the application was doing while the run went on: what each pass but the first found new."""
     return [
         f"pass {number:<3} found {found['objects_to_copy']:,} objects more to copy, {found['objects_outdated']:,} "
-        f"overwritten since they were copied, {found['rows_to_rewrite']:,} rows to rewrite"
+        f"overwritten since they were copied, {found['rows_to_rewrite']:,} rows more to rewrite"
         for number, found in enumerate(passes, 1)
         if number > 1 and any(found.values())
     ]
@@ -310,11 +317,19 @@ def _migration_lines(f: Mapping[str, Any]) -> list[str]:
         *(["method   stream: objects are read here and written there"] if streamed else []),
         *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
         f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
-        *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", "remaining")),
+        *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", *(() if f["dry_run"] else ("remaining",)))),
         *_waited_line(f),
         *_later_passes(f["passes"]),
         *([_checked_line(f)] if "rows_checked" in f else []),
         f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
+    ]
+
+
+def _verification_lines(f: Mapping[str, Any]) -> list[str]:
+    return [
+        *plan_lines(f, ("sampled", "differing")),
+        *([_checked_line(f)] if "rows_checked" in f else []),
+        f"plan     {f['plan_sha256'] or 'none was made'}",
     ]
 
 
@@ -361,12 +376,15 @@ def _retire_lines(f: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def plan_lines(counts: Mapping[str, int]) -> list[str]:
-    """A plan's counts for a terminal, one subject a line; classes that are empty are left out."""
+def plan_lines(counts: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:
+    """A plan's counts for a terminal, one subject a line; classes that are empty are left out.
+
+    also: further counts of objects
+    """
     size = _size(counts["bytes_to_copy"])
     return [
         f"objects  {counts['objects_to_copy']:,} to copy ({size}), {counts['objects_present']:,} present",
-        *_others(counts, "objects", ("conflict", *_OTHER_OBJECTS)),
+        *_others(counts, "objects", ("conflict", *also, *_OTHER_OBJECTS)),
         f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
         *_others(counts, "rows", _OTHER_ROWS),
     ]

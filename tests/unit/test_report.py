@@ -132,6 +132,12 @@ def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_ch
     ]
     verified = Summary.start(settings, "run", "verify", dry_run=True)
     assert not [line for line in verified.lines() if line.startswith("journal")]
+    verified.add(objects_present=7, rows_done=9, objects_sampled=2)
+    assert verified.lines()[1:4] == [
+        "objects  0 to copy (0 bytes), 7 present",
+        "         2 sampled",
+        "rows     0 to rewrite, 9 done",
+    ]
     verified.add(rows_checked=0, rows_wrong=0, rows_without_object=0)
     assert "journal  0 rows checked: it has none of this migration, or this user cannot see it" in verified.lines()
     verified.add(rows_checked=1000)

@@ -143,7 +143,7 @@ class _Bucket:
     def versioning(self, reply: Mapping[str, Any]) -> list[Check]:
         status = str(reply.get("Status") or "off")
         if self._side.label == "source" and status != "Enabled":
-            found = f"{status.lower()}: what `retire` deletes of the source later is gone for good"
+            found = f"{status.lower()}: `retire` will refuse to delete here, as nothing could be brought back"
             return [self._check("versioning", "info", found)]
         if self._side.label == "target" and status == "Enabled":
             return [self._check("versioning", "info", "enabled: an object that is replaced stays, and is paid for")]

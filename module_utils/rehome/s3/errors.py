@@ -19,9 +19,13 @@ SKEW_CODE = "RequestTimeTooSkewed"
 ARCHIVED_CODES = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 """Codes of an object that must be restored before it can be read (GetObject and CopyObject, S3 API reference)."""
 
+FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
+"""Codes of a service that has no room left (Ceph's and MinIO's, too)."""
+
 STOP_CODES = (
     CREDENTIAL_CODES
     | REGION_CODES
+    | FULL_CODES
     | {
         SKEW_CODE,
         "AccessPointNotFound",
@@ -33,7 +37,6 @@ STOP_CODES = (
         "DeviceNotActiveError",
         "EndpointNotFound",
         "IllegalLocationConstraintException",
-        "InsufficientStorage",
         "InvalidAccessKeyId",
         "InvalidAccessPoint",
         "InvalidAccessPointAliasError",
@@ -53,19 +56,16 @@ STOP_CODES = (
         "NotSignedUp",
         "OptInRequired",
         "ProxyAuthenticationRequired",
-        "QuotaExceeded",
         "SignatureDoesNotMatch",
         "SubscriptionRequired",
         "UnauthorizedAccess",
         "UnauthorizedAccessError",
         "UnrecognizedClientException",
         "UserSuspended",
-        "XMinioAdminBucketQuotaExceeded",
-        "XMinioStorageFull",
     }
 )
 """Codes that every further request would get as well ("Error responses", S3 API reference; KMS's, which S3 hands
-through with `KMS.` before them; those of Ceph and MinIO for a full store)."""
+through with `KMS.` before them)."""
 
 THROTTLE_CODES = frozenset(
     {

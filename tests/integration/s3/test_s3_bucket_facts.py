@@ -134,7 +134,7 @@ def test_a_source_that_expires_warns(bucket: Bucket) -> None:
 
 def test_versioning_is_told(bucket: Bucket) -> None:
     bucket.make()
-    assert "gone for good" in only(bucket.checks("source"), "versioning", "info").found
+    assert "`retire` will refuse" in only(bucket.checks("source"), "versioning", "info").found
     bucket.s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     only(bucket.checks("source"), "versioning", "pass")
     only(bucket.checks(), "versioning", "info")

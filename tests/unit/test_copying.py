@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+from rehome.copying import _way_out
+from rehome.s3.breaker import DEAD
+from rehome.s3.errors import S3StopError
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (DEAD, "can be reached"),
+        ("ExpiredToken", "renew the credentials"),
+        ("QuotaExceeded", "Make room"),
+        ("AccessDenied", "may read the source and write the target"),
+    ],
+)
+def test_a_copy_that_cannot_go_on_says_what_is_to_be_done_about_it(code: str, words: str) -> None:
+    assert words in _way_out(S3StopError(403, code, "no", "image/a.png"))
