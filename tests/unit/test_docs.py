@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,39 @@ def test_every_variable_that_the_documentation_names_is_one() -> None:
     for page in PAGES:
         named = set(re.findall(r"\brehome_[a-z_]+", page.read_text(encoding="utf-8")))
         assert named - known - {"rehome_journal", "rehome_"} == set(), page.name
+
+
+def test_every_test_that_the_documentation_names_is_there() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", text))
+    assert named
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
+def test_every_message_of_the_runbook_is_one_that_can_be_met() -> None:
+    """`…` in a message stands for what differs from one case to the next."""
+    known = "\n".join(_texts())
+    trouble = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8").partition("## When it goes wrong")[2]
+    messages = [
+        message
+        for cell in re.findall(r"^\| (.*?) \|", trouble, flags=re.MULTILINE)
+        for message in re.findall(r"`([^`]* [^`]*)`", cell)
+    ]
+    assert len(messages) > 100
+    for message in messages:
+        for piece in message.split("…"):
+            assert piece.strip(" :()") in known, message
+
+
+def _texts() -> Iterator[str]:
+    """All texts in the code, and the roles as they are."""
+    for folder in ("module_utils", "library"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+    for path in (ROOT / "roles").rglob("*.yml"):
+        yield " ".join(path.read_text(encoding="utf-8").split())
