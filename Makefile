@@ -120,6 +120,7 @@ bench: bench-packages ## measure Rehome beside its peers and write docs/benchmar
 
 bench-packages: setup $(PEERS)/.installed $(NGINX)/.installed
 	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=mariadb
+	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=postgresql
 
 # The peers have an environment of their own.
 $(PEERS)/.installed: requirements-bench.txt | $(INSTALLED)

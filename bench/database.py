@@ -1,0 +1,312 @@
+"""`python -m bench.database`: the rewrite of a million rows, against one UPDATE, against scripts, and beside others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from sandbox.files import write_private
+from sandbox.seed.avatars import MIGRATED_PREFIX, PREFIX
+
+from .application import EVERY_S, SESSIONS
+from .cost import ROOT, spend
+from .machine import our_versions, version_of
+from .migration import given, side, write_given
+from .rounds import spread
+from .section import Section, Verdict, at_least, at_most
+from .section import Table as Figures
+from .suite import BenchError, run_suite
+from .table import Engine, Table, table
+
+NAMES: dict[Engine, str] = {"mariadb": "MariaDB", "postgresql": "PostgreSQL"}
+LEAST_SPEED: dict[Engine, float] = {"mariadb": 0.60, "postgresql": 0.45}
+BARE, OURS, TWO, ROLLBACK = "bare UPDATE", "rewrite", "rewrite, 2 connections", "rollback"
+LATENCIES = ("median", "p99", "most")
+NAPTIME = "ALTER SYSTEM SET autovacuum_naptime = '5s'"
+
+ABOUT = """\
+{rows:,} rows with the seed's paths (`image/avatar-123.png`) in the sandbox's own table: a primary key, an index on
+`path`, and a column with the time of the last change (in PostgreSQL a trigger keeps it), on the sandbox's MariaDB and
+PostgreSQL as they are set up there. Each side rewrites every path from `image/` to `avatar/`, or back.
+
+**The rewrite** is the product's own path, from a filled catalog to the last COMMIT: rows are locked, compared by their
+bytes, rewritten, read back and journalled, a chunk of about 75 ms a transaction, as the least-privileged user. **The
+bare UPDATE** is one statement, `UPDATE avatars SET path = CONCAT('avatar/', SUBSTRING(path, 7)) WHERE path LIKE
+'image/%'`: no comparison, no journal, no way back, every row locked until it ends. They take turns (bare, ours with two
+connections, ours, its rollback, bare), each waits until the server has cleaned up behind the one before, and the bar is
+held against the mean of both bare ones. Where PostgreSQL is asked how fast the rewrite is, its dead tuples are not
+waited for; with the default throttle the waits are counted, and told apart.
+
+**The script** is what people write: rows read at once, an UPDATE by key for each, a COMMIT every 1,000. It does
+{slice:,} rows, and its rows/s are taken for those of the whole table.
+
+**The application** has {sessions} sessions that update a row by its key and insert one by turns, {turns:.0f} statements
+a second in all; each counts from when it was due. It works {alone:.0f} s alone, through a whole bare UPDATE, and
+through {alone:.0f} s of a rewrite with the default settings (in PostgreSQL as the table's owner, so that VACUUM is at
+work too).
+
+**The heap** of PostgreSQL is measured from a table filled anew to the end of the rewrite with the default throttle. The
+owner's rewrite vacuums the table itself; a user that may not has to wait for autovacuum, which looks every 5 s here and
+not every minute as is its default, so that this comes to an end: that changes how long it takes, and hardly the growth.
+**The journal** is what its table takes on disk."""
+
+
+@dataclass
+class Found:
+    """What was measured on one engine. Seconds are for all rows."""
+
+    scans: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    ours: dict[str, dict[str, Any]] = field(default_factory=dict)
+    growth: dict[str, float] = field(default_factory=dict)
+    took_ms: dict[str, list[float]] = field(default_factory=dict)
+    script_rows_per_s: float = 0.0
+    journal_bytes_per_row: float = 0.0
+
+
+class Bench:
+    """The measurements on one engine.
+
+    seconds: how long the application works where nothing else sets an end
+    """
+
+    def __init__(self, folder: Path, avatars: Table, seconds: float, sliced: int) -> None:
+        self._folder = folder
+        self._avatars = avatars
+        self._seconds = seconds
+        self._slice = sliced
+        self._postgresql = avatars.engine == "postgresql"
+        self._admin = folder / "admin.json"
+        write_private(self._admin, json.dumps(avatars.server.database("admin")))
+        self.found = Found()
+
+    def run(self) -> Found:
+        self._speed()
+        self._beside_an_application()
+        self._script()
+        if self._postgresql:
+            self._heap()
+        return self.found
+
+    def _speed(self) -> None:
+        avatars, found = self._avatars, self.found
+        # what the throttle makes of dead tuples is measured by itself
+        awake: dict[str, Any] = {"throttle": {"max_dead_ratio": 0.0}}
+        avatars.fill()
+        before = avatars.heap_bytes() if self._postgresql else 0
+        found.bare.append(avatars.bare_update())
+        if self._postgresql:
+            found.growth[BARE] = avatars.heap_bytes() / before
+        avatars.settle()
+        back = self._settings("back", MIGRATED_PREFIX, PREFIX, connections=2, **awake)
+        self._scan(back)
+        found.ours[TWO] = self._ours(back, "rewrite")
+        avatars.settle()
+        there = self._settings("there", **awake)
+        self._scan(there)
+        found.ours[OURS] = self._ours(there, "rewrite")
+        # both rewrites have written to it
+        found.journal_bytes_per_row = avatars.journal_bytes() / (2 * avatars.rows)
+        avatars.settle()
+        found.ours[ROLLBACK] = self._ours(there, "rollback")
+        avatars.settle()
+        found.bare.append(avatars.bare_update())
+
+    def _beside_an_application(self) -> None:
+        avatars = self._avatars
+        avatars.fill()
+        with self._application("alone"):
+            time.sleep(self._seconds)
+        with self._application("bare UPDATE"):
+            avatars.execute(avatars.bare_statement())
+        avatars.fill()
+        settings = self._settings("beside", user="admin" if self._postgresql else "migrate")
+        self._scan(settings)
+        with self._application("rewrite"):
+            spend([*_command(settings, "rewrite"), "--seconds", str(self._seconds)])
+
+    def _script(self) -> None:
+        self._avatars.fill()
+        _, said = spend([sys.executable, "-m", "bench.one_by_one", str(self._admin), "--rows", str(self._slice)])
+        facts = json.loads(said)
+        if facts["rows"] != self._slice:
+            raise BenchError(f"the script has rewritten {facts['rows']} rows")
+        self.found.script_rows_per_s = facts["rows"] / facts["wall_s"]
+
+    def _heap(self) -> None:
+        avatars = self._avatars
+        for who, user in (("the owner", "admin"), ("the least-privileged user", "migrate")):
+            if user == "migrate":
+                avatars.execute(NAPTIME, "postgres")
+                avatars.execute("SELECT pg_reload_conf()", "postgres")
+            avatars.fill()
+            before = avatars.heap_bytes()
+            settings = self._settings(f"heap-{user}", user=user)
+            self._scan(settings)
+            name = f"rewrite, default throttle, as {who}"
+            self.found.ours[name] = self._ours(settings, "rewrite")
+            self.found.growth[name] = avatars.heap_bytes() / before
+
+    def _settings(
+        self, name: str, old: str = PREFIX, new: str = MIGRATED_PREFIX, user: str = "migrate", **more: Any
+    ) -> Path:
+        folder = self._folder / name
+        folder.mkdir()
+        nowhere = "http://127.0.0.1:9"
+        database = self._avatars.server.database(user)
+        settings = given(
+            folder,
+            side(nowhere, "legacy", old),
+            side(nowhere, "production", new),
+            name=name,
+            database=database,
+            rollback_missing="restore",
+            **more,
+        )
+        return write_given(folder, settings)
+
+    def _scan(self, settings: Path) -> None:
+        _, said = spend(_command(settings, "scan"))
+        facts = json.loads(said)
+        self._expect(facts)
+        self.found.scans.append(facts["wall_s"])
+
+    def _ours(self, settings: Path, phase: str) -> dict[str, Any]:
+        _, said = spend(_command(settings, phase))
+        facts: dict[str, Any] = json.loads(said)
+        self._expect(facts)
+        return facts
+
+    def _expect(self, facts: dict[str, Any]) -> None:
+        if facts["rows"] != self._avatars.rows:
+            raise BenchError(f"of {self._avatars.rows} rows, {facts['rows']} were worked on")
+
+    @contextmanager
+    def _application(self, beside: str) -> Iterator[None]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.application", str(self._admin), "--rows", str(self._avatars.rows)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if process.stdout is None or not process.stdout.readline():
+                raise BenchError("the application did not come to work")
+            yield
+        finally:
+            # its standard input is what it lives by
+            said, _ = process.communicate()
+        self.found.took_ms[beside] = json.loads(said)
+
+
+def measure(quick: bool) -> Section:
+    """Both engines, one after the other."""
+    rows, seconds, sliced = (20_000, 1.0, 2_000) if quick else (1_000_000, 10.0, 20_000)
+    found: dict[Engine, Found] = {}
+    with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:
+        for engine in NAMES:
+            folder = Path(name) / engine
+            folder.mkdir()
+            with table(engine, folder / "server", rows) as avatars:
+                found[engine] = Bench(folder, avatars, seconds, sliced).run()
+    return section(found, rows, seconds, sliced)
+
+
+def section(found: dict[Engine, Found], rows: int, seconds: float, sliced: int) -> Section:
+    """What the measurements of both engines say."""
+    return Section(
+        title="Rows: the rewrite beside one UPDATE, a script and an application",
+        about=ABOUT.format(rows=rows, slice=sliced, alone=seconds, sessions=SESSIONS, turns=SESSIONS / EVERY_S),
+        verdicts=tuple(one for engine, facts in found.items() for one in verdicts(engine, facts, rows)),
+        tables=(
+            Figures(
+                ("", *(NAMES[engine] for engine in found)),
+                tuple(
+                    (name, *(_cells(facts, rows).get(name, "") for facts in found.values()))
+                    for name in dict.fromkeys(name for facts in found.values() for name in _cells(facts, rows))
+                ),
+            ),
+            Figures(
+                (
+                    "application beside",
+                    *(f"{NAMES[engine]}: {what}" for engine in found for what in LATENCIES),
+                ),
+                tuple(
+                    (beside, *(cell for facts in found.values() for cell in _latencies(facts.took_ms[beside])))
+                    for beside in ("alone", "rewrite", "bare UPDATE")
+                ),
+            ),
+        ),
+        commands=(
+            "python -m bench.our_rows settings.json scan",
+            "python -m bench.our_rows settings.json rewrite",
+            "python -m bench.our_rows settings.json rollback",
+            f"python -m bench.one_by_one admin.json --rows {sliced}",
+            f"python -m bench.application admin.json --rows {rows}",
+        ),
+        versions={**our_versions(), **{name: version_of(name) for name in ("PyMySQL", "psycopg")}},
+    )
+
+
+def verdicts(engine: Engine, found: Found, rows: int) -> Iterator[Verdict]:
+    """One engine's figures held against their bars."""
+    name, bare = NAMES[engine], mean(found.bare)
+    ours, two, back = (found.ours[one]["wall_s"] for one in (OURS, TWO, ROLLBACK))
+    least = LEAST_SPEED[engine]
+    yield at_least(f"{name}: rows/s of the rewrite, in times of a bare UPDATE's", bare / ours, least, digits=2)
+    yield at_least(f"{name}: the same with 2 connections", bare / two, least, digits=2)
+    script = rows / found.script_rows_per_s
+    yield at_least(f"{name}: rows/s of the rewrite, in times of a script's", script / ours, 8, digits=1)
+    beside, alone = (p99(found.took_ms[one]) for one in ("rewrite", "alone"))
+    yield at_most(f"{name}: an application's p99 beside the rewrite, in times of that alone", beside / alone, 3)
+    yield at_least(f"{name}: rows/s scanned into the catalog", rows / median(found.scans), 150_000)
+    yield at_most(f"{name}: bytes of journal per row", found.journal_bytes_per_row, 10, digits=1)
+    for who, growth in found.growth.items():
+        if who != BARE:
+            yield at_most(f"{name}: growth of the heap, {who}", growth, 1.25)
+    yield at_least(f"{name}: rows/s of the rollback, in times of the rewrite's", ours / back, 0.7, digits=2)
+
+
+def p99(took: Sequence[float]) -> float:
+    """What 99 of 100 stayed below."""
+    return sorted(took)[int(len(took) * 0.99)]
+
+
+def _cells(found: Found, rows: int) -> dict[str, str]:
+    """The table's column of one engine, by the names of its lines."""
+    cells = {
+        "bare UPDATE, rows/s": spread([rows / took for took in found.bare], 0),
+        "script, rows/s": f"{found.script_rows_per_s:,.0f}",
+        "scan, rows/s": spread([rows / took for took in found.scans], 0),
+    }
+    for name, facts in found.ours.items():
+        cells[f"{name}, rows/s"] = f"{rows / facts['wall_s']:,.0f}"
+        cells[f"{name}, client CPU per row"] = f"{facts['cpu_s'] / rows * 1e6:.1f} µs"
+        if held := sum(facts.get("held_s", {}).values()):
+            cells[f"{name}, of it waiting"] = f"{held:.1f} of {facts['wall_s']:.1f} s"
+    cells["rollback, reading the journal before it"] = f"{found.ours[ROLLBACK]['plan_s']:.1f} s"
+    cells["rewrite, looking again behind it"] = f"{found.ours[OURS]['look_again_s']:.1f} s"
+    cells |= {f"growth of the heap, {name}": f"{growth:.2f}" for name, growth in found.growth.items()}
+    return cells
+
+
+def _latencies(took: Sequence[float]) -> tuple[str, ...]:
+    return f"{median(took):.1f} ms", f"{p99(took):.1f} ms", f"{max(took):,.0f} ms"
+
+
+def _command(settings: Path, phase: str) -> list[str]:
+    return [sys.executable, "-m", "bench.our_rows", str(settings), phase]
+
+
+if __name__ == "__main__":
+    sys.exit(run_suite("database", measure))

@@ -1,0 +1,156 @@
+"""The sandbox's table of avatars on a server of the benchmark's own: filled, rewritten by one UPDATE, and weighed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from rehome.db.connect import connect
+from rehome.settings import Database
+
+from sandbox.mariadb import MariaDB
+from sandbox.postgresql import PostgreSQL
+from sandbox.seed.avatars import MIGRATED_PREFIX, PREFIX
+
+from .suite import BenchError
+
+Engine = Literal["mariadb", "postgresql"]
+
+JOURNAL_SCHEMA = "rehome"
+PATIENCE_S = 60.0
+LOOK_S = 0.5
+IDLE = 0.05
+"""Seconds of processor time per second that a server at rest may use."""
+
+_FILL = {
+    "mariadb": "INSERT INTO avatars (id, user_id, path) SELECT seq, seq, CONCAT('{prefix}avatar-', seq, '.png') "
+    "FROM seq_1_to_{rows}",
+    "postgresql": "INSERT INTO avatars (id, user_id, path) SELECT i, i, '{prefix}avatar-' || i || '.png' "
+    "FROM generate_series(1, {rows}) i",
+}
+_NEXT_ID = {
+    "mariadb": "ALTER TABLE avatars AUTO_INCREMENT = {next}",
+    "postgresql": "ALTER TABLE avatars ALTER COLUMN id RESTART WITH {next}",
+}
+_ANALYZE = {"mariadb": "ANALYZE TABLE avatars", "postgresql": "VACUUM ANALYZE avatars"}
+_BARE = {
+    "mariadb": "UPDATE avatars SET path = CONCAT('{new}', SUBSTRING(path, {skip})) WHERE path LIKE '{old}%'",
+    "postgresql": "UPDATE avatars SET path = '{new}' || substr(path, {skip}) WHERE path LIKE '{old}%'",
+}
+_JOURNAL_BYTES = {
+    "mariadb": "SELECT file_size FROM information_schema.innodb_sys_tablespaces WHERE name = 'rehome/journal'",
+    "postgresql": "SELECT pg_total_relation_size('rehome.journal')",
+}
+
+
+class Table:
+    """`avatars` with its index on `path`, filled with the seed's paths.
+
+    rows: how many it is filled with
+    """
+
+    def __init__(self, server: MariaDB | PostgreSQL, rows: int) -> None:
+        self.server = server
+        self.engine: Engine = "mariadb" if isinstance(server, MariaDB) else "postgresql"
+        self.rows = rows
+
+    def fill(self) -> None:
+        """Begin anew: every row in the source's form, nothing dead, the server at rest, and an empty journal."""
+        self.execute("TRUNCATE avatars")
+        self.execute(_FILL[self.engine].format(prefix=PREFIX, rows=self.rows))
+        self.execute(_NEXT_ID[self.engine].format(next=self.rows + 1))
+        self.execute(_ANALYZE[self.engine])
+        self._new_journal()
+        self.settle()
+
+    def bare_update(self, old: str = PREFIX, new: str = MIGRATED_PREFIX, rows: int | None = None) -> float:
+        """Rewrite by one statement; answers its seconds. Raises BenchError where that were not `rows` (all)."""
+        began = time.monotonic()
+        count = self.execute(self.bare_statement(old, new))
+        took = time.monotonic() - began
+        if count != (rows or self.rows):
+            raise BenchError(f"the bare UPDATE has rewritten {count} rows")
+        return took
+
+    def bare_statement(self, old: str = PREFIX, new: str = MIGRATED_PREFIX) -> str:
+        """What a bare UPDATE is here."""
+        return _BARE[self.engine].format(new=new, old=old, skip=len(old) + 1)
+
+    def settle(self) -> None:
+        """Let the server clean up behind what was written, so that the next who is measured does not pay for it."""
+        if self.engine == "postgresql":
+            self.execute("VACUUM avatars")
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
+            before = self._cpu_s()
+            time.sleep(LOOK_S)
+            if self._cpu_s() - before < IDLE * LOOK_S:
+                return
+
+    def heap_bytes(self) -> int:
+        """PostgreSQL: what the table takes, without its indexes."""
+        return int(self._value("SELECT pg_relation_size('avatars')"))
+
+    def journal_bytes(self) -> int:
+        """What the journal takes on disk, its indexes included."""
+        return int(self._value(_JOURNAL_BYTES[self.engine]))
+
+    def dead_rows(self) -> int:
+        """PostgreSQL: dead tuples by its statistics."""
+        return int(self._value("SELECT pg_stat_get_dead_tuples('avatars'::regclass)"))
+
+    def execute(self, statement: str, user: str = "admin") -> int:
+        """Run one statement in a transaction of its own; how many rows it was about."""
+        with self._cursor(user) as cursor:
+            cursor.execute(statement)
+            return int(cursor.rowcount)
+
+    def _value(self, statement: str) -> Any:
+        with self._cursor("admin") as cursor:
+            cursor.execute(statement)
+            (value,) = cursor.fetchone()
+            return value
+
+    @contextmanager
+    def _cursor(self, user: str) -> Iterator[Any]:
+        with closing(self.server.connect(user)) as connection:
+            if isinstance(self.server, PostgreSQL):
+                connection.autocommit = True
+            else:
+                connection.autocommit(True)
+            yield connection.cursor()
+
+    def _new_journal(self) -> None:
+        # as its owner, the least-privileged user
+        with connect(Database(**self.server.database("migrate"))) as database:
+            if database.has_journal(JOURNAL_SCHEMA):
+                self.execute(f"DROP TABLE {JOURNAL_SCHEMA}.journal", "migrate")
+            database.create_journal(JOURNAL_SCHEMA)
+
+    def _cpu_s(self) -> float:
+        """What the server has used since its start; processes that have ended do not count."""
+        (process,) = self.server.processes
+        family = psutil.Process(process.pid)
+        used = 0.0
+        for one in [family, *family.children(recursive=True)]:
+            try:
+                times = one.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            used += times.user + times.system
+        return used
+
+
+@contextmanager
+def table(engine: Engine, folder: Path, rows: int) -> Iterator[Table]:
+    """Have the server run while the context is open."""
+    server = (MariaDB if engine == "mariadb" else PostgreSQL)(folder / engine)
+    try:
+        server.up()
+        yield Table(server, rows)
+    finally:
+        server.destroy()
