@@ -267,6 +267,13 @@ class Dialect(Protocol):
         At a fraction of `update`'s cost. Answers how many there were.
         """
 
+    def may_alter(self, facts: TableFacts) -> bool:
+        """Whether rows that this transaction has rewritten may hold another value than they were given.
+
+        To be asked in the transaction, after its UPDATE, when nobody can make a trigger any more. No only where the
+        server shows all that could do so; a doubt is a yes.
+        """
+
     def refuses_update(self, facts: TableFacts) -> str | None:
         """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
 

@@ -68,6 +68,29 @@ OPTIONS: Final = (
     "-c lock_timeout=2s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s "
     "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8 -c timezone=UTC"
 )
+MAY_ALTER: Final = """
+WITH RECURSIVE family(oid, kind) AS (
+    SELECT oid, relkind FROM pg_class WHERE oid = to_regclass(%s)
+    UNION SELECT c.oid, c.relkind FROM family f JOIN pg_inherits i ON i.inhparent = f.oid
+        JOIN pg_class c ON c.oid = i.inhrelid
+)
+SELECT NOT EXISTS (
+    SELECT 1 FROM family f JOIN pg_attribute a ON a.attrelid = f.oid JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attname = %s AND coalesce(nullif(t.typbasetype, 0), t.oid) IN ('text'::regtype, 'varchar'::regtype)
+) OR EXISTS (SELECT 1 FROM family WHERE kind NOT IN ('r', 'p'))
+OR EXISTS (SELECT 1 FROM family f JOIN pg_rewrite r ON r.ev_class = f.oid)
+OR EXISTS (
+    SELECT 1 FROM family f JOIN pg_trigger t ON t.tgrelid = f.oid
+    WHERE t.tgenabled <> 'D' AND (NOT t.tgisinternal OR t.tgparentid <> 0)
+)
+OR current_setting('server_encoding') <> 'UTF8' OR current_setting('transaction_isolation') <> 'read committed'
+"""
+"""What could put another value in place of the one that is given: triggers of any kind, as a row that moves to another
+partition is deleted and inserted; a partition's own are internal before PostgreSQL 15. Rules. Partitions elsewhere.
+Types that pad or fold. A conversion between character sets that does not lead back. Everybody may see all of them.
+They cannot come between the UPDATE and the COMMIT: CREATE TRIGGER waits for a lock that an UPDATE excludes ("Explicit
+Locking", section 13.3 of PostgreSQL's manual). Each statement sees what is there when it begins under READ COMMITTED
+only."""
 MOST_BYTES: Final = 64 * 1024**2
 """A message may have a gigabyte; a chunk of this size is large enough."""
 
@@ -253,6 +276,10 @@ class PostgreSQL:
                 [change.new for change in changes],
             ],
         )
+
+    def may_alter(self, facts: TableFacts) -> bool:
+        ((may,),) = self._run(MAY_ALTER, (_table(facts.table).replace("%%", "%"), facts.column))
+        return bool(may)
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         column, table = quoted(facts.column), _table(facts.table)

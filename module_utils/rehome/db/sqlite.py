@@ -230,6 +230,10 @@ class SQLite:
     def swap_heads(self, facts: TableFacts, changes: Sequence[Change], _heads: Heads) -> int:
         return self.update(facts, changes)
 
+    def may_alter(self, facts: TableFacts) -> bool:
+        # a column's affinity may turn a text into a number
+        return True
+
     def refuses_update(self, facts: TableFacts) -> str | None:
         try:
             with self.transaction():

@@ -474,6 +474,88 @@ def test_a_trigger_that_puts_another_value_in_place_is_found_out(bench: Bench) -
     assert journalled(bench) == []
 
 
+def keep_old(bench: Bench, table: str) -> str:
+    """The statement that makes a trigger of PostgreSQL which takes every UPDATE back."""
+    bench.execute(
+        f"CREATE OR REPLACE FUNCTION f_{bench.table}() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.path := OLD.path; RETURN NEW; END'"
+    )
+    return f"CREATE TRIGGER tr BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION f_{bench.table}()"
+
+
+@only("postgresql")
+def test_a_trigger_that_is_made_after_the_table_was_described_is_found_out_too(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    database, changes = bench.rehome(), planned(bench)
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    bench.execute(keep_old(bench, bench.table))
+    outcome = ChunkOutcome()
+    rewrite_chunk(database, facts, changes, JournalTarget(bench.schema, bench.table, "f" * 64), outcome)
+    assert [refusal.change for refusal in outcome.refused] == changes
+
+
+@only("postgresql")
+def test_no_trigger_can_be_made_between_the_update_and_the_commit(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    database, changes = bench.rehome(), planned(bench)
+    facts = database.describe(bench.table, "path")
+    trigger = keep_old(bench, bench.table)
+    with database.transaction():
+        database.update(facts, changes)
+        assert not database.may_alter(facts)
+        bench.execute("SET lock_timeout = 50")
+        with pytest.raises(Exception, match="lock timeout"):
+            bench.execute(trigger)
+
+
+ALTERING = {
+    "nothing": "",
+    "a trigger that is off": "ALTER TABLE {t} DISABLE TRIGGER tr",
+    "a trigger": "{trigger}",
+    "a rule": "CREATE RULE r AS ON UPDATE TO {t} DO ALSO NOTIFY changed",
+    "a trigger of a child": "CREATE TABLE c_{t} () INHERITS ({t}); {child_trigger}",
+    "a type that pads": "ALTER TABLE {t} ALTER path TYPE char(40)",
+}
+
+
+@only("postgresql")
+@pytest.mark.parametrize("what", ALTERING)
+def test_what_may_alter_a_value_is_seen_by_the_least_privileged_user(bench: Bench, what: str) -> None:
+    bench.create()
+    trigger, child_trigger = (keep_old(bench, table) for table in (bench.table, f"c_{bench.table}"))
+    if what == "a trigger that is off":
+        bench.execute(trigger)
+    if ALTERING[what]:
+        bench.execute(ALTERING[what].format(t=bench.table, trigger=trigger, child_trigger=child_trigger))
+    database = bench.rehome()
+    with database.transaction():
+        altered = database.may_alter(database.describe(bench.table, "path"))
+    assert altered == (what not in ("nothing", "a trigger that is off"))
+
+
+@only("postgresql")
+def test_a_trigger_of_a_partition_is_seen_from_the_whole_and_from_the_partition(bench: Bench) -> None:
+    bench.execute("CREATE TABLE T (id BIGINT NOT NULL PRIMARY KEY, path TEXT) PARTITION BY RANGE (id)")
+    bench.execute(f"CREATE TABLE p_{bench.table} PARTITION OF T FOR VALUES FROM (0) TO (9)")
+    database = bench.rehome()
+    tables = bench.table, f"p_{bench.table}"
+    assert [database.may_alter(database.describe(table, "path")) for table in tables] == [False, False]
+    bench.execute(keep_old(bench, bench.table))
+    assert [database.may_alter(database.describe(table, "path")) for table in tables] == [True, True]
+
+
+@only("mariadb", "postgresql")
+def test_spaces_at_the_end_of_a_value_that_is_too_long_are_never_cut(bench: Bench) -> None:
+    bench.create(column="path VARCHAR(12)")
+    bench.fill("image/1.png")
+    change = Change((1,), "image/1.png", "avatar/1.png  ")
+    assert [refusal.change for refusal in rewrite(bench, [change]).refused] == [change]
+    assert bench.values() == ["image/1.png"]
+
+
 @only("mariadb", "postgresql")
 def test_a_trigger_that_only_tells_others_hinders_nothing(bench: Bench) -> None:
     bench.create()
