@@ -162,9 +162,7 @@ async def _copy(
             await abort_leftovers(target, uploads)
 
 
-def _jobs(
-    settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]
-) -> Iterator[CopyJob]:
+def _jobs(settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
     source, target = settings.source.prefix, settings.target.prefix
     for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
         outcomes.begin((rest, size, etag) for rest, size, etag, _, _ in batch)

@@ -271,7 +271,7 @@ def rewrite_all(bench: Bench, throttled: Throttle, user: str, rows_per_chunk: in
     facts = database.describe(bench.table, "path")
     after = None
     while page := database.page(facts, after, rows_per_chunk):
-        after = page[-1].key
+        after = page.last
         throttled.wait(lambda: False, bench.table, database.keep_alive)
         changes = [Change(key, value or "", (value or "").replace("image/", "avatar/")) for key, value in page]
         rewrite_chunk(database, facts, changes, JournalTarget("rehome", "m", "f" * 64), ChunkOutcome())

@@ -77,8 +77,8 @@ def test_the_record_says_how_to_reach_everything_and_is_private(sandbox: Sandbox
     assert list(record) == ["db", "s3", "database", "processes"]
     assert list(record["s3"]) == ["endpoint_url", "region", "source_bucket", "target_bucket", "users"]
     assert list(record["database"]) == ["engine", "host", "port", "name", "users"]
-    for users in (record["s3"]["users"], record["database"]["users"]):
-        assert sorted(users) == ["admin", "migrate", "reader"]
+    assert sorted(record["s3"]["users"]) == ["admin", "migrate", "reader", "retire"]
+    assert sorted(record["database"]["users"]) == ["admin", "migrate", "reader"]
     modes = {
         path.name: path.stat().st_mode & 0o777
         for path in (sandbox.folder, sandbox.record, sandbox.store.folder / "s3.json")
