@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import uvloop
 
@@ -369,10 +368,8 @@ async def _look_at_source(settings: Settings) -> SourceFacts:
         versioning = await versioning_of(source)
         locks = await locks_objects(source)
         days = await noncurrent_days(source)
-        date = (await source.request("HEAD", None)).headers.get(b"date")
     now = datetime.now(UTC)
-    there = parsedate_to_datetime(date.decode()) if date else now
-    return SourceFacts(versioning, locks, days, min(now, there))
+    return SourceFacts(versioning.state, locks, days, min(now, versioning.told_at or now))
 
 
 def _unconfirmed(settings: Settings) -> list[Finding]:

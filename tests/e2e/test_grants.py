@@ -20,6 +20,7 @@ from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, Played, World, world_of
 from tests.moto_server import Moto
 
 PLAYBOOK = "playbooks/grants.yml"
+RETIRE = "playbooks/retire.yml"
 
 
 class Granting:
@@ -60,7 +61,8 @@ class Granting:
         return iam_at(store.endpoint_url, admin.access_key, admin.secret_key)
 
     def principals(self) -> set[str]:
-        return {user["UserName"] for user in self.iam().list_users()["Users"]} - {"admin", "migrate", "reader"}
+        sandboxs = {"admin", "migrate", "retire", "reader"}
+        return {user["UserName"] for user in self.iam().list_users()["Users"]} - sandboxs
 
     def policies(self) -> set[str]:
         return {policy["PolicyName"] for policy in self.iam().list_policies(Scope="Local")["Policies"]}
@@ -155,6 +157,22 @@ def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_agai
     assert "entries are the only way back" in " ".join(gone.output.split())
     again = granting.play(PLAYBOOK, rehome_grants_state="absent")
     assert (again.code, again.changed) == (0, 0), again.output
+
+
+def test_retire_deletes_and_brings_back_with_exactly_the_rights_that_are_granted(granting: Granting) -> None:
+    world = granting.world
+    assert world.play().code == 0
+    client = world.sandbox.store.client()
+    client.put_bucket_versioning(Bucket="legacy-s3", VersioningConfiguration={"Status": "Enabled"})
+    before = world.objects("legacy-s3")
+    granted = granting.play(PLAYBOOK, rehome_grants_undelete=True)
+    assert granted.code == 0, granted.output
+    retired = granting.play(RETIRE, confirm="legacy-s3", rehome_retire_after="0d")
+    assert retired.code == 0, retired.output
+    assert (world.summary["objects_retired"], world.objects("legacy-s3")) == (6, {})
+    back = granting.play(RETIRE, restore="true")
+    assert back.code == 0, back.output
+    assert world.objects("legacy-s3") == before
 
 
 def test_secrets_are_handed_over_to_the_operators_own_tasks_and_changed_when_asked_for(

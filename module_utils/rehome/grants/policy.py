@@ -175,16 +175,20 @@ def _state(settings: Settings, needs: Needs) -> list[Statement]:
 def retire_source(settings: Settings, needs: Needs) -> list[Statement]:
     """What it takes to delete legacy objects that are proven moved."""
     side = settings.source
-    deleting = ["s3:GetObject", "s3:DeleteObject"]
-    made = [_listing("RehomeListSource", side, needs)]
+    # whether an object is locked is told with it, to those who may know
+    deleting = ["s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectLegalHold", "s3:DeleteObject"]
     if needs.undelete:
-        # the delete markers are found among the versions, and deleted as such
         deleting.append("s3:DeleteObjectVersion")
-        made.append(_listing("RehomeListVersions", side, needs, "s3:ListBucketVersions"))
+    seeing = ("s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration", "s3:GetLifecycleConfiguration")
+    # Amazon's conditions on deletes are documented; what another service makes of them is tried
+    scratch = (f"{_arn(side.bucket, needs)}/{_literal(side.prefix + SCRATCH_NAME)}*",) if side.endpoint_url else ()
     return [
-        *made,
-        Statement("RehomeSeeSource", ("s3:GetBucketVersioning",), (_arn(side.bucket, needs),)),
+        _listing("RehomeListSource", side, needs),
+        # the delete marker is looked for among the versions where a reply was lost
+        _listing("RehomeListVersions", side, needs, "s3:ListBucketVersions"),
+        Statement("RehomeSeeSource", seeing, (_arn(side.bucket, needs),)),
         Statement("RehomeRetireSource", tuple(deleting), (_objects(side, needs),)),
+        *([Statement("RehomeTrySource", ("s3:PutObject",), scratch)] if scratch else []),
         *_keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -33,7 +34,14 @@ class Version(NamedTuple):
     last_modified: str = ""
 
 
-async def versioning_of(client: Client) -> Versioning:
+class VersioningNow(NamedTuple):
+    """What a bucket keeps, and the service's time when it said so; None where it told no time."""
+
+    state: Versioning
+    told_at: datetime | None
+
+
+async def versioning_of(client: Client) -> VersioningNow:
     """Whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError."""
     reply = await client.request("GET", None, query=[("versioning", "")])
     document = root_of(reply.body)
@@ -42,7 +50,9 @@ async def versioning_of(client: Client) -> Versioning:
         code, message = read_error(reply.status, reply.body)
         raise S3Error(reply.status, code, message, None, verb="GET")
     status = fields_of(document).get("Status", "")
-    return "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+    state: Versioning = "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+    date = reply.headers.get(b"date")
+    return VersioningNow(state, parsedate_to_datetime(date.decode()) if date else None)
 
 
 async def locks_objects(client: Client) -> bool:

@@ -102,14 +102,27 @@ def test_nothing_but_scratch_objects_may_be_deleted_by_migrate() -> None:
             assert one["Resource"] == ["arn:aws:s3:::production/avatar/.rehome-probe-*"]
 
 
-def test_nothing_is_written_by_retire_and_versions_only_where_that_is_wanted() -> None:
+def test_nothing_is_written_by_retire_and_versions_are_deleted_only_where_that_is_wanted() -> None:
     (retire,) = [one.policy for one in principals(settings_with(), Needs()) if one.verb == "retire"]
-    assert allowed(retire) == {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:GetBucketVersioning"}
+    assert allowed(retire) == {
+        "s3:ListBucket",
+        "s3:ListBucketVersions",
+        "s3:GetBucketVersioning",
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetLifecycleConfiguration",
+        "s3:GetObject",
+        "s3:GetObjectRetention",
+        "s3:GetObjectLegalHold",
+        "s3:DeleteObject",
+    }
     (undelete,) = [one.policy for one in principals(settings_with(), Needs(undelete=True)) if one.verb == "retire"]
-    assert allowed(undelete) - allowed(retire) == {"s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    assert allowed(undelete) - allowed(retire) == {"s3:DeleteObjectVersion"}
     for one in undelete["Statement"]:
         if any("Delete" in action for action in one["Action"]):
             assert one["Resource"] == ["arn:aws:s3:::legacy/image/*"]
+    elsewhere = settings_with(source={"endpoint_url": "https://s3.example.com"})
+    tried = [one.policy for one in principals(elsewhere, Needs()) if (one.verb, one.place) == ("retire", "source")]
+    assert statement(tried[0], "RehomeTrySource")["Resource"] == ["arn:aws:s3:::legacy/image/.rehome-probe-*"]
 
 
 def test_an_inventory_is_read_with_the_files_that_it_names() -> None:

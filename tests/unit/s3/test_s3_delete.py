@@ -147,8 +147,8 @@ async def test_versioning_locks_and_lifecycle_are_read_as_they_are() -> None:
     statuses = {"<Status>Enabled</Status>": "enabled", "<Status>Suspended</Status>": "suspended", "": "off"}
     for text, expected in statuses.items():
         body = f"<VersioningConfiguration>{text}</VersioningConfiguration>".encode()
-        async with client_of(script([reply(200, body)])) as (client, _, _):
-            assert await versioning_of(client) == expected
+        async with client_of(script([reply(200, body, date="Mon, 01 Jun 2026 12:00:00 GMT")])) as (client, _, _):
+            assert await versioning_of(client) == (expected, datetime(2026, 6, 1, 12, tzinfo=UTC))
     async with client_of(script([reply(200, b"<html/>")])) as (client, _, _):
         with pytest.raises(S3Error):
             await versioning_of(client)
