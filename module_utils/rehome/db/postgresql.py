@@ -348,25 +348,31 @@ class PostgreSQL:
         return [journal.recorded(row) for row in self._run(statement, values)]
 
     def _changed(self, statement: str, values: Sequence[object]) -> int:
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             self._execute(cursor, statement, values)
             return cursor.rowcount
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             self._execute(cursor, statement, values)
             return cursor.fetchall() if cursor.description else []
 
-    def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
-        explained = self._plans is not None and statement.startswith(EXPLAINABLE)
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
         try:
-            cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
-            if self._plans is not None and explained:
-                names = [part[0] for part in cursor.description or ()]
-                self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-                raise Explained
+            # refused by psycopg where the connection is known to be lost
+            with self._connection.cursor() as cursor:
+                yield cursor
         except psycopg.Error as error:
             raise _translated(error) from error
+
+    def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
+        explained = self._plans is not None and statement.startswith(EXPLAINABLE)
+        cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
+        if self._plans is not None and explained:
+            names = [part[0] for part in cursor.description or ()]
+            self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            raise Explained
 
 
 def _open(settings: Database) -> psycopg.Connection[Any]:

@@ -103,6 +103,17 @@ def test_a_connection_that_is_lost_costs_no_row_and_journals_none_twice(
 
 
 @only("mariadb", "postgresql")
+def test_a_lost_connection_is_told_as_that_however_often_it_is_asked(proxied: tuple[CuttingProxy, Dialect]) -> None:
+    proxy, database = proxied
+    proxy.cut()
+    for _ in range(2):
+        with pytest.raises(ConnectionLostError):
+            database.rows("SELECT 1")
+    with pytest.raises(ConnectionLostError), database.transaction():
+        pass
+
+
+@only("mariadb", "postgresql")
 def test_a_walk_reads_the_page_again_whose_connection_was_lost(
     bench: Bench, proxied: tuple[CuttingProxy, Dialect]
 ) -> None:
