@@ -92,17 +92,22 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
             return [unknown(bucket.subject, name, f"the service does not answer ({error})")]
         return judge(reply)
 
-    def head() -> list[Check]:
-        try:
-            reply = client.head_bucket(Bucket=side.bucket, **owner)
-        except (ClientError, BotoCoreError) as error:
-            return [unknown(bucket.subject, "region", str(error))]
-        return bucket.region(reply, str(client.meta.region_name))
-
     with ThreadPoolExecutor(len(asked) + 1) as pool:
-        first = pool.submit(head)
+        first = pool.submit(_head, client, bucket, owner)
         rest = [pool.submit(ask, *one) for one in asked]
         return [*first.result(), *(check for future in rest for check in future.result())]
+
+
+def _head(client: Any, bucket: _Bucket, owner: Mapping[str, str]) -> list[Check]:
+    try:
+        reply = client.head_bucket(Bucket=bucket.side.bucket, **owner)
+    except ClientError as error:
+        if str(error.response.get("Error", {}).get("Code", "")) not in _DENIED:
+            return [unknown(bucket.subject, "region", str(error))]
+        reply = error.response  # who may list a prefix only is refused, in a reply that has region and time
+    except BotoCoreError as error:
+        return [unknown(bucket.subject, "region", str(error))]
+    return bucket.region(reply, str(client.meta.region_name))
 
 
 class _Bucket:
@@ -110,7 +115,7 @@ class _Bucket:
 
     def __init__(self, side: Side, acl: str) -> None:
         self.subject = f"{side.label} bucket"
-        self._side = side
+        self.side = side
         self._acl = acl
 
     def _check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
@@ -138,14 +143,14 @@ class _Bucket:
         advice = "Set this machine's clock (timedatectl set-ntp true)"
         if abs(skew) < _LARGEST_SKEW_S:
             return self._check("clock", "warn", found, advice)
-        return stop(self.subject, "clock", Finding(f"{self._side.setting}.endpoint_url", None, found, advice))
+        return stop(self.subject, "clock", Finding(f"{self.side.setting}.endpoint_url", None, found, advice))
 
     def versioning(self, reply: Mapping[str, Any]) -> list[Check]:
         status = str(reply.get("Status") or "off")
-        if self._side.label == "source" and status != "Enabled":
+        if self.side.label == "source" and status != "Enabled":
             found = f"{status.lower()}: `retire` will refuse to delete here, as nothing could be brought back"
             return [self._check("versioning", "info", found)]
-        if self._side.label == "target" and status == "Enabled":
+        if self.side.label == "target" and status == "Enabled":
             return [self._check("versioning", "info", "enabled: an object that is replaced stays, and is paid for")]
         return [self._check("versioning", "pass", status.lower())]
 
@@ -153,7 +158,7 @@ class _Bucket:
         rules = [rule for rule in reply.get("Rules", []) if rule.get("Status") == "Enabled"]
         touching = [(rule, scope) for rule in rules if (scope := self._scope(rule)) is not None]
         checks = [check for rule, scope in touching for check in self._rule(rule, scope)]
-        place = f"s3://{self._side.bucket}/{self._side.prefix}"
+        place = f"s3://{self.side.bucket}/{self.side.prefix}"
         return checks or [self._check("lifecycle", "pass", f"no rule expires or moves what is under {place}")]
 
     def _scope(self, rule: Mapping[str, Any]) -> str | None:
@@ -161,23 +166,23 @@ class _Bucket:
         given = rule.get("Filter") or {}
         both = given.get("And") or {}
         prefix = rule.get("Prefix") or given.get("Prefix") or both.get("Prefix") or ""
-        if not _overlap(prefix, self._side.prefix):
+        if not _overlap(prefix, self.side.prefix):
             return None
         others = {"Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan"} & set(given) or set(both) - {"Prefix"}
-        return "some" if others or not self._side.prefix.startswith(prefix) else "all"
+        return "some" if others or not self.side.prefix.startswith(prefix) else "all"
 
     def _rule(self, rule: Mapping[str, Any], scope: str) -> list[Check]:
         name = f"rule {rule.get('ID') or '(unnamed)'}"
         what = "what is" if scope == "all" else "some of what is"
-        place = f"under {self._side.prefix or 'the bucket'}"
+        place = f"under {self.side.prefix or 'the bucket'}"
         expiration = rule.get("Expiration") or {}
         checks = []
         if "Days" in expiration or "Date" in expiration:
             when = f"{expiration['Days']} days after it was stored" if "Days" in expiration else expiration["Date"]
             problem = f"{name} deletes {what} {place} ({when})"
-            if self._side.label == "target" and scope == "all":
+            if self.side.label == "target" and scope == "all":
                 way_out = f"Disable {name}, narrow it, or choose another rehome_target.prefix"
-                finding = Finding("rehome_target.prefix", self._side.prefix, problem, way_out)
+                finding = Finding("rehome_target.prefix", self.side.prefix, problem, way_out)
                 checks.append(stop(self.subject, "lifecycle", finding))
             else:
                 advice = "Disable it, or see that it spares what the rows name"
@@ -252,7 +257,7 @@ class _Bucket:
     def _is_told(self, one: Mapping[str, Any]) -> bool:
         filters: Sequence[Mapping[str, str]] = one.get("Filter", {}).get("Key", {}).get("FilterRules", [])
         prefix = next((rule["Value"] for rule in filters if rule["Name"].lower() == "prefix"), "")
-        return _overlap(prefix, self._side.prefix) and any(str(e).startswith(_CREATED) for e in one.get("Events", []))
+        return _overlap(prefix, self.side.prefix) and any(str(e).startswith(_CREATED) for e in one.get("Events", []))
 
 
 def _is_on(rule: Mapping[str, Any]) -> bool:
