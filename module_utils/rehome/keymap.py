@@ -166,9 +166,12 @@ class ValueMap:
 
         The new prefix's slashes are encoded where the old value encodes all that its key has.
         """
-        if self.rest_if_old(value) is None:
+        rest = self.rest_if_old(value)
+        if rest is None:
             return None
         head = self.target_head
+        if not self.form.encoded and not self.form.query:
+            return head + rest
         if self.form.encoded:
             begin, text = len(self.form.source_text), len(self.form.target_text)
             slash = spelt_slash(value[begin : self.form.key_end(value, begin)])

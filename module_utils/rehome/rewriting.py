@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from .catalog import Catalog
@@ -211,11 +212,11 @@ class _Rewriting:
 
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._asked):
-            keys = json.loads(f"[{','.join(key for key, _ in batch)}]")
-            olds = [value for _, value in batch]
-            news = map(self._values.to_target, olds)
+            keys, olds = zip(*batch, strict=True)
             # what the plan calls old has a new value
-            yield from (Change(tuple(key), old, new) for key, old, new in zip(keys, olds, news, strict=True) if new)
+            news = [self._values.to_target(old) or "" for old in olds]
+            changes = map(Change, map(tuple, json.loads(f"[{','.join(keys)}]")), olds, news)
+            yield from filter(attrgetter("new"), changes)
 
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import operator
 import os
 import socket
 import zlib
@@ -141,7 +142,7 @@ def _differences(part: Sequence[int | str]) -> dict[str, Sequence[int | str]]:
     numbers = [value for value in part if isinstance(value, int)]
     if len(numbers) < len(part):
         return {"values": part}
-    return {"steps": [numbers[0], *(after - before for before, after in itertools.pairwise(numbers))]}
+    return {"steps": [numbers[0], *map(operator.sub, numbers[1:], numbers)]}
 
 
 def _sums(part: dict[str, Sequence[int | str]]) -> Iterable[int | str]:
