@@ -57,7 +57,7 @@ work too).
 **The heap** of PostgreSQL is measured from a table filled anew to the end of the rewrite with the default throttle. The
 owner's rewrite vacuums the table itself; a user that may not has to wait for autovacuum, which looks every 5 s here and
 not every minute as is its default, so that this comes to an end: that changes how long it takes, and hardly the growth.
-**The journal** is what its table takes on disk."""
+**The journal** is what its table takes, in whole pages and with its indexes."""
 
 
 @dataclass

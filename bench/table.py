@@ -42,7 +42,9 @@ _BARE = {
     "postgresql": "UPDATE avatars SET path = '{new}' || substr(path, {skip}) WHERE path LIKE '{old}%'",
 }
 _JOURNAL_BYTES = {
-    "mariadb": "SELECT file_size FROM information_schema.innodb_sys_tablespaces WHERE name = 'rehome/journal'",
+    # not the file's size, which grows by megabytes ahead of what is written
+    "mariadb": "SELECT data_length + index_length FROM information_schema.tables"
+    " WHERE table_schema = 'rehome' AND table_name = 'journal'",
     "postgresql": "SELECT pg_total_relation_size('rehome.journal')",
 }
 
@@ -96,7 +98,9 @@ class Table:
         return int(self._value("SELECT pg_relation_size('avatars')"))
 
     def journal_bytes(self) -> int:
-        """What the journal takes on disk, its indexes included."""
+        """What the journal takes in whole pages, its indexes included."""
+        if self.engine == "mariadb":
+            self.execute("ANALYZE TABLE rehome.journal")
         return int(self._value(_JOURNAL_BYTES[self.engine]))
 
     def dead_rows(self) -> int:
