@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify rollback retire redirect \
-	lint test unit integration e2e molecule bench bench-packages docs lock
+	lint test unit integration e2e molecule chaos bench bench-packages docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -110,6 +110,9 @@ e2e: packages ## the tests of whole playbooks
 
 molecule: packages ## the migrate roles under molecule: converge, idempotence, verify
 	$(BIN)/molecule test
+
+chaos: packages ## the promises, while everything breaks: random scenarios (SCENARIOS=200, SEED=…, or one: SCENARIO='{…}')
+	@CHAOS_SCENARIOS='$(or $(SCENARIOS),200)' CHAOS_SEED='$(SEED)' CHAOS_SCENARIO='$(SCENARIO)' $(BIN)/pytest tests/chaos
 
 test: lint packages ## everything: lint, unit, integration, end to end, molecule
 	$(BIN)/pytest $(HALVES)

@@ -1,0 +1,170 @@
+"""Playbook runs that can be struck: forked from what is warm, or started as operators do."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.e2e.conftest import PLAY_TIMEOUT_S, Played, World
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", "tests.chaos.warm", "tests.chaos.story"])
+
+PLAYBOOKS = {"migrate": "migrate.yml", "check": "migrate.yml", "rollback": "playbooks/rollback.yml"}
+PIPE_BYTES = 1024 * 1024
+
+
+class BrokenPromiseError(AssertionError):
+    """What a scenario has found."""
+
+
+def promise(kept: object, what: str) -> None:
+    """Raise BrokenPromiseError where it is not kept."""
+    if not kept:
+        raise BrokenPromiseError(what)
+
+
+class Run(ABC):
+    """One run under way; `pid` is ansible-playbook's."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._process = psutil.Process(pid)
+        self._family = {self._process}
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether ansible-playbook lives."""
+
+    @abstractmethod
+    def code(self) -> int:
+        """How it has ended."""
+
+    @abstractmethod
+    def output(self) -> str:
+        """What it has said since this was asked last; all of it, once it is over."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what a run that is over holds here."""
+
+    def limit_files(self, size: int) -> None:
+        """Have no file of this run grow beyond so many bytes, which to a program is a full disk.
+
+        The kernel answers EFBIG in place of ENOSPC, and that without any right of the administrator's.
+        """
+        with suppress(ProcessLookupError):
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, size))
+
+    def strike(self, blow: str) -> None:
+        """Kill what `blow` names, if it lives."""
+        with suppress(psutil.NoSuchProcess):
+            below = self._process.children(recursive=True)
+            self._family.update(below)
+            if blow == "interrupt the run":
+                self._process.send_signal(signal.SIGINT)
+                return
+            workers = [one for one in below if one.ppid() == self.pid]
+            modules = [one for one in below if one not in workers]
+            chosen = {
+                "kill the module": modules[-1:],
+                "kill the worker": workers[-1:],
+                "kill the playbook": [self._process],
+                "kill the run": [self._process, *below],
+            }[blow]
+            for one in chosen:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+
+    def end(self) -> Played:
+        """Wait until it is over. Raises BrokenPromiseError where it does not end."""
+        deadline = time.monotonic() + PLAY_TIMEOUT_S
+        while self.running():
+            if time.monotonic() > deadline:
+                self.strike("kill the run")
+                raise BrokenPromiseError(f"P4: a run does not end in {PLAY_TIMEOUT_S} s:\n{self.output()[-3000:]}")
+            time.sleep(0.01)
+        return Played(self.code(), self.output())
+
+    def alone(self) -> None:
+        """Wait until nothing that was seen of this run is at work. Raises BrokenPromiseError where something stays."""
+        _, alive = psutil.wait_procs(list(self._family), timeout=60)
+        left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        promise(not left, f"P4: a killed run leaves {left} at work")
+
+
+class StartedRun(Run):
+    """Started as operators do, with an interpreter of its own for each module."""
+
+    def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
+        self._child: subprocess.Popen[str] = world.start(*_options(verb), playbook=PLAYBOOKS[verb], **variables)
+        self._said: str | None = None
+        super().__init__(self._child.pid)
+
+    def running(self) -> bool:
+        return self._child.poll() is None
+
+    def code(self) -> int:
+        return self._child.wait()
+
+    def output(self) -> str:
+        if self._said is None:
+            self._said, _ = self._child.communicate()
+        return self._said
+
+    def close(self) -> None:
+        self.output()
+
+
+class ForkedRun(Run):
+    """Forked from what is warm, as are its modules: the same in a third of the time."""
+
+    def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
+        pipe = world.folder / f"output-{time.monotonic_ns()}"
+        os.mkfifo(pipe)
+        self._pipe = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        # it holds all that a run says, so that nobody has to read along
+        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        extra = json.dumps({"env": "sandbox", **variables})
+        arguments = [PLAYBOOKS[verb], "-i", str(world.folder / "inventory"), "-e", extra, *_options(verb)]
+        self._child = FORKS.Process(target=_play, args=(arguments, pipe))
+        self._child.start()
+        super().__init__(self._child.pid or 0)
+
+    def running(self) -> bool:
+        return self._child.is_alive()
+
+    def code(self) -> int:
+        return self._child.exitcode or 0
+
+    def output(self) -> str:
+        said = b""
+        with suppress(BlockingIOError):
+            while piece := os.read(self._pipe, PIPE_BYTES):
+                said += piece
+        return said.decode(errors="replace")
+
+    def close(self) -> None:
+        os.close(self._pipe)
+
+
+def _options(verb: str) -> list[str]:
+    return ["--check"] if verb == "check" else []
+
+
+def _play(arguments: list[str], output: Path) -> None:
+    from tests.chaos import warm  # noqa: PLC0415 - it takes Ansible's settings for itself, and is for the forks alone
+
+    warm.play(arguments, output)

@@ -1,0 +1,116 @@
+"""The promises, while everything breaks: random scenarios of whole playbooks on live sandboxes.
+
+    make chaos                          scenarios by the hundred, from a seed that it prints
+    make chaos SEED=7 SCENARIOS=20      so many of that seed's
+    make chaos SCENARIO='{...}'         one, as a failure prints it
+
+Which blow falls at which request is the scenario's; which of two processes is faster is not. A failure that was found
+once may take a few tries to be found again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.scenario import Database, Scenario, draw
+from tests.chaos.story import BrokenPromiseError, Story
+from tests.e2e.conftest import ROOT, World
+
+SHORT = 10
+SCENARIO = os.environ.get("CHAOS_SCENARIO")
+SCENARIOS = int(os.environ.get("CHAOS_SCENARIOS") or SHORT)
+SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(2**32))
+FULL = SCENARIOS > SHORT
+DATABASES: tuple[Database, ...] = ("mariadb", "sqlite", "postgresql") if FULL else ("mariadb", "sqlite")
+PATIENCE_S = 90
+
+
+def scenarios() -> list[Scenario]:
+    if SCENARIO:
+        return [Scenario.from_json(SCENARIO)]
+    drawn = []
+    for number, database in enumerate(DATABASES):
+        count = (SCENARIOS + number) // len(DATABASES)
+        drawn += draw(count, SEED * len(DATABASES) + number, database, most_steps=3 if FULL else 1)
+    return drawn
+
+
+class Lane:
+    """A world with one database, in which the scenarios for it are played one after the other."""
+
+    def __init__(self, database: Database, stories: list[Scenario], folder: Path) -> None:
+        shutil.copytree(ROOT / "inventory", folder / "inventory")
+        self._world = World(folder, database)
+        self._stories = stories
+        self.failures: list[str] = []
+        self.struck: Counter[str] = Counter()
+        self.acts = self.done = 0
+
+    def play(self) -> None:
+        try:
+            for scenario in self._stories:
+                self._play(scenario)
+        finally:
+            self._world.sandbox.down()
+
+    def _play(self, scenario: Scenario) -> None:
+        began = time.monotonic()
+        # also after a scenario that has failed with a server down
+        self._world.sandbox.up(self._world.db)
+        story = Story(self._world, scenario)
+        again = f"Again: make chaos SCENARIO='{scenario.to_json()}'"
+        found = ""
+        try:
+            story.play()
+        except BrokenPromiseError as broken:
+            found = f"{broken}\n{again}"
+            self.failures.append(found)
+        except Exception as error:
+            error.add_note(again)
+            raise
+        self.done += 1
+        self.acts += story.acts()
+        self.struck += story.struck
+        dealt = ", ".join(f"{count} {name}" for name, count in sorted(story.struck.items())) or "nothing"
+        took = time.monotonic() - began
+        tell(f"  {self._world.db} {self.done}/{len(self._stories)}  {took:.1f} s  {dealt}  {found}")
+
+
+def tell(line: str) -> None:
+    """Say how far it is, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+@pytest.mark.timeout(60 + PATIENCE_S * SCENARIOS)
+def test_the_promises_hold_whatever_breaks(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = scenarios()
+    began = time.monotonic()
+    lanes = [
+        Lane(database, stories, tmp_path_factory.mktemp(database))
+        for database in ("mariadb", "sqlite", "postgresql")
+        if (stories := [scenario for scenario in drawn if scenario.database == database])
+    ]
+    with capsys.disabled(), ThreadPoolExecutor(len(lanes)) as threads:
+        tell(f"\nchaos: {len(drawn)} scenarios, SEED={SEED}")
+        for lane in [threads.submit(lane.play) for lane in lanes]:
+            lane.result()
+        struck: Counter[str] = sum((lane.struck for lane in lanes), Counter())
+        failures = [failure for lane in lanes for failure in lane.failures]
+        acts = sum(lane.acts for lane in lanes)
+        dealt = ", ".join(f"{count} {name}" for name, count in struck.most_common())
+        tell(f"chaos: {len(drawn)} scenarios in {time.monotonic() - began:.0f} s, {len(failures)} failures")
+        tell(f"chaos: {acts} acts of the application, {struck.total()} faults dealt: {dealt}")
+    assert not failures, "\n\n".join(failures)
+    assert SCENARIO or struck.total() >= len(drawn) / 2, "so few faults were dealt that it proves little"

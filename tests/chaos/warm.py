@@ -1,0 +1,146 @@
+"""ansible-playbook whose own modules begin as forks of a process that has their imports already.
+
+Of the seven seconds that a playbook run takes, five go into starting Python, packing and compiling the engine, and
+importing libraries, eight times over. A run here is the same playbook by the same ansible-core with the same plugins,
+arguments and results, and the same tree of processes: only what runs in the place of `python < AnsiballZ_x.py` is a
+fork, in the worker's process group as that would be. A part of the scenarios runs without this, as operators do.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+ROOT = Path(__file__).parents[2]
+# read when Ansible is imported
+os.environ |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+
+import ansible.module_utils  # noqa: E402
+
+# as ansible.cfg's module_utils does for modules that are packed
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+import psycopg  # noqa: E402, F401 - imported for the forks, as those below
+import pymysql  # noqa: E402, F401
+from ansible.cli.playbook import main as ansible_playbook  # noqa: E402
+from ansible.module_utils import basic  # noqa: E402
+from ansible.module_utils.common.json import Direction, get_module_encoder  # noqa: E402
+from ansible.module_utils.rehome import module, preflight, rolling_back, sampling  # noqa: E402, F401
+from ansible.module_utils.rehome.s3.endpoint import resolve  # noqa: E402
+from ansible.module_utils.rehome.settings import Side  # noqa: E402
+from ansible.plugins.action import ActionBase  # noqa: E402
+
+# botocore reads its models now, and not once in every fork
+resolve(Side("source", "b", "", endpoint_url="http://127.0.0.1:1", region="r", access_key="k", secret_key="s"))
+
+PROFILE = "legacy"
+"""In which ansible-core exchanges arguments and results with modules in a project's library/."""
+
+
+class _Built(NamedTuple):
+    """What ansible-core makes of a module before it hands it to the interpreter (`_BuiltModule`)."""
+
+    b_module_data: bytes
+    module_style: str
+    shebang: str
+    serialization_profile: str
+
+
+def play(arguments: Sequence[str], output: Path) -> None:
+    """Be `ansible-playbook` with these arguments, in a session of its own, speaking into the pipe `output`."""
+    os.setsid()
+    os.chdir(ROOT)
+    _redirect(0, os.open(os.devnull, os.O_RDONLY))
+    speaking = os.open(output, os.O_WRONLY)
+    _redirect(1, os.dup(speaking))
+    _redirect(2, speaking)
+    _begin_modules_as_forks()
+    # what is there by now stays: no fork's collector need look at it again
+    gc.freeze()
+    _leave(lambda: ansible_playbook(["ansible-playbook", *arguments]))
+
+
+def _begin_modules_as_forks() -> None:
+    configure, execute = ActionBase._configure_module, ActionBase._low_level_execute_command
+
+    def _configure_module(self: Any, module_name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
+        file = ROOT / "library" / f"{module_name}.py"
+        if not file.exists():
+            return configure(self, module_name, module_args, task_vars)
+        encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
+        given = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder).encode()
+        return _Built(f"{file}\n".encode() + given, "new", f"#!{sys.executable}", PROFILE), str(file)
+
+    def _low_level_execute_command(
+        self: Any, cmd: str, sudoable: bool = True, in_data: bytes | None = None, **more: Any
+    ) -> Any:
+        if in_data is None or not in_data.startswith(str(ROOT / "library").encode()):
+            return execute(self, cmd, sudoable=sudoable, in_data=in_data, **more)
+        file, _, given = in_data.partition(b"\n")
+        return _fork(file.decode(), given)
+
+    ActionBase._configure_module = _configure_module
+    ActionBase._low_level_execute_command = _low_level_execute_command
+
+
+def _fork(file: str, given: bytes) -> dict[str, Any]:
+    """Run the module in `file`; what it prints and how it ends, as ansible-core tells it."""
+    out_reading, out_writing = os.pipe()
+    err_reading, err_writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        for reading in (out_reading, err_reading):
+            os.close(reading)
+        _be_module(file, given, out_writing, err_writing)
+    os.close(out_writing)
+    os.close(err_writing)
+    with os.fdopen(out_reading) as out, os.fdopen(err_reading) as err:
+        # a module prints its result once; what it says on its stderr fits into the pipe
+        stdout, stderr = out.read(), err.read()
+    _, status = os.waitpid(pid, 0)
+    return {
+        "rc": os.waitstatus_to_exitcode(status),
+        "stdout": stdout,
+        "stdout_lines": stdout.splitlines(),
+        "stderr": stderr,
+        "stderr_lines": stderr.splitlines(),
+    }
+
+
+def _be_module(file: str, given: bytes, out: int, err: int) -> NoReturn:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    _redirect(0, os.open(os.devnull, os.O_RDONLY))
+    _redirect(1, out)
+    _redirect(2, err)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = given, PROFILE
+    _leave(lambda: runpy.run_path(file, run_name="__main__"))
+
+
+def _leave(last: Callable[[], object]) -> NoReturn:
+    """End this process after this, with the status and the words that an interpreter would have for it."""
+    code = 0
+    try:
+        last()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _redirect(number: int, to: int) -> None:
+    os.dup2(to, number)
+    os.close(to)
