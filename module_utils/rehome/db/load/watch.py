@@ -114,8 +114,9 @@ class Watch:
         return good
 
     def _pause(self) -> None:
-        self._woken.wait(self._every_s)
-        self._woken.clear()
+        if not self._over:
+            self._woken.wait(self._every_s)
+            self._woken.clear()
 
 
 def _told(error: Exception) -> str:

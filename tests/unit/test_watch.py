@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+from rehome.db.load.server import Load
+from rehome.db.load.watch import Watch
+
+
+@contextmanager
+def opened() -> Iterator[Load]:
+    yield cast("Load", object())
+
+
+@pytest.mark.timeout(30)
+def test_it_ends_at_once_and_not_when_it_would_have_asked_again() -> None:
+    watch = Watch(opened, every_s=3600)
+    answer = watch.ask("the answer", lambda _: 42)
+    with watch:
+        while answer._failure:
+            pass
+        assert answer() == 42
+    assert not watch._thread.is_alive()
