@@ -29,9 +29,10 @@ entries:
   type: int
 """
 
-from ansible.module_utils.rehome.grants.journal_table import keep_journal
-from ansible.module_utils.rehome.grants.settings import read_grant_settings
-from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
+from ansible.module_utils.basic import AnsibleModule
+from rehome.grants.journal_table import keep_journal
+from rehome.grants.settings import read_grant_settings
+from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {"grants": GRANTS_SPEC}
 
@@ -42,4 +43,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work, OPTIONS)
+    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)

@@ -35,10 +35,11 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.passes import grown
-from ansible.module_utils.rehome.report import OUTCOME_LISTS
-from ansible.module_utils.rehome.rewriting import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
+from ansible.module_utils.basic import AnsibleModule
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.passes import grown
+from rehome.report import OUTCOME_LISTS
+from rehome.rewriting import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -59,4 +60,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -37,12 +37,13 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.completion import forget_completion
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.preflight import preflight_rollback
-from ansible.module_utils.rehome.report import ROLLBACK_LISTS
-from ansible.module_utils.rehome.rewriting import waited
-from ansible.module_utils.rehome.rolling_back import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
+from ansible.module_utils.basic import AnsibleModule
+from rehome.completion import forget_completion
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.preflight import preflight_rollback
+from rehome.report import ROLLBACK_LISTS
+from rehome.rewriting import waited
+from rehome.rolling_back import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -78,4 +79,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

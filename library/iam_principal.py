@@ -40,9 +40,10 @@ name:
   type: str
 """
 
-from ansible.module_utils.rehome.grants.iam_principal import keep_principal, remove_principal
-from ansible.module_utils.rehome.grants.settings import read_grant_settings
-from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
+from ansible.module_utils.basic import AnsibleModule
+from rehome.grants.iam_principal import keep_principal, remove_principal
+from rehome.grants.settings import read_grant_settings
+from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {
     "grants": GRANTS_SPEC,
@@ -65,4 +66,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work, OPTIONS)
+    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)

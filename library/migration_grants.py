@@ -49,10 +49,11 @@ account:
 
 import json
 
-from ansible.module_utils.rehome.errors import Finding, RefusedError
-from ansible.module_utils.rehome.grants.planning import make_plan
-from ansible.module_utils.rehome.grants.settings import read_grant_settings
-from ansible.module_utils.rehome.module import GRANTS_SPEC, Stage, run_stage
+from ansible.module_utils.basic import AnsibleModule
+from rehome.errors import Finding, RefusedError
+from rehome.grants.planning import make_plan
+from rehome.grants.settings import read_grant_settings
+from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {
     "grants": GRANTS_SPEC,
@@ -73,4 +74,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work, OPTIONS)
+    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)

@@ -62,14 +62,15 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.approval import keep_plan, objections
-from ansible.module_utils.rehome.completion import forget_completion
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.passes import is_last, over_all_passes
-from ansible.module_utils.rehome.plan import emptiness, make_plan, other_forms, refusals
-from ansible.module_utils.rehome.report import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
-from ansible.module_utils.rehome.scan import scan
-from ansible.module_utils.rehome.verify import problems
+from ansible.module_utils.basic import AnsibleModule
+from rehome.approval import keep_plan, objections
+from rehome.completion import forget_completion
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.passes import is_last, over_all_passes
+from rehome.plan import emptiness, make_plan, other_forms, refusals
+from rehome.report import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
+from rehome.scan import scan
+from rehome.verify import problems
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -112,4 +113,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -56,9 +56,10 @@ table:
   elements: str
 """
 
-from ansible.module_utils.rehome.checks import as_facts, as_table, refusals
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.preflight import preflight
+from ansible.module_utils.basic import AnsibleModule
+from rehome.checks import as_facts, as_table, refusals
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.preflight import preflight
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -75,4 +76,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -32,8 +32,9 @@ lines:
   elements: str
 """
 
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.state_store import save_state
+from ansible.module_utils.basic import AnsibleModule
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.state_store import save_state
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -44,4 +45,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -86,11 +86,12 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.completion import note_completion
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.passes import left_of_slice
-from ansible.module_utils.rehome.report import VERIFY_LISTS
-from ansible.module_utils.rehome.verify import verify
+from ansible.module_utils.basic import AnsibleModule
+from rehome.completion import note_completion
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.passes import left_of_slice
+from rehome.report import VERIFY_LISTS
+from rehome.verify import verify
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -108,4 +109,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

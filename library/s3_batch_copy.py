@@ -36,11 +36,12 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.copying import CopyCounts, copy_planned, objects_to_copy
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.passes import grown
-from ansible.module_utils.rehome.report import OUTCOME_LISTS, failures
-from ansible.module_utils.rehome.restoring import restore_archived
+from ansible.module_utils.basic import AnsibleModule
+from rehome.copying import CopyCounts, copy_planned, objects_to_copy
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.passes import grown
+from rehome.report import OUTCOME_LISTS, failures
+from rehome.restoring import restore_archived
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -67,4 +68,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -39,9 +39,10 @@ lists:
   type: dict
 """
 
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.report import RESTORE_LISTS, RETIRE_LISTS
-from ansible.module_utils.rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
+from ansible.module_utils.basic import AnsibleModule
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.report import RESTORE_LISTS, RETIRE_LISTS
+from rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -90,4 +91,4 @@ def told(stage: Stage, counts: RetireCounts) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

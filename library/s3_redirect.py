@@ -36,9 +36,10 @@ directory:
   type: str
 """
 
-from ansible.module_utils.rehome.module import Stage, run_stage
-from ansible.module_utils.rehome.redirect.apply import apply_website
-from ansible.module_utils.rehome.redirect.routes import notes, refuse_without_url, routes
+from ansible.module_utils.basic import AnsibleModule
+from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.redirect.apply import apply_website
+from rehome.redirect.routes import notes, refuse_without_url, routes
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -58,4 +59,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(work)
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -246,8 +245,6 @@ GRANTS_SPEC: dict[str, Any] = {
 }
 """What the modules of `grants` take as their `grants`."""
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -360,15 +357,14 @@ def _hide_passwords_in_urls(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
 
 
-def run_stage(work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] = NO_OPTIONS) -> None:
-    """Be an Ansible module: read the options, hold the state folder, do `work`, and answer with what it returns.
+def run_stage(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> None:
+    """Hold the state folder, do `work`, and answer with what it returns, as an Ansible module.
 
-    options: what the module takes beside `ARGUMENT_SPEC`
+    module: takes what `ARGUMENT_SPEC` describes, and may take more
 
     Every expected failure ends as one message and never as a traceback.
     """
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
-    module = AnsibleModule(argument_spec={**ARGUMENT_SPEC, **options}, supports_check_mode=True)
     _hide_passwords_in_urls(module)
     try:
         result = _held(module, work)

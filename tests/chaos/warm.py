@@ -1,9 +1,9 @@
 """ansible-playbook whose own modules begin as forks of a process that has their imports already.
 
-Of the seven seconds that a playbook run takes, five go into starting Python, packing and compiling the engine, and
-importing libraries, eight times over. A run here is the same playbook by the same ansible-core with the same plugins,
-arguments and results, and the same tree of processes: only what runs in the place of `python < AnsiballZ_x.py` is a
-fork, in the worker's process group as that would be. A part of the scenarios runs without this, as operators do.
+Most of a short playbook run goes into starting Python and importing libraries, eight times over. A run here is the same
+playbook by the same ansible-core with the same plugins, arguments and results, and the same tree of processes: only
+what runs in the place of `python < AnsiballZ_x.py` is a fork, in the worker's process group as that would be. A part of
+the scenarios runs without this, as operators do.
 """
 
 from __future__ import annotations
@@ -23,20 +23,18 @@ ROOT = Path(__file__).parents[2]
 # read when Ansible is imported
 os.environ |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
-import ansible.module_utils  # noqa: E402
-
-# as ansible.cfg's module_utils does for modules that are packed
-ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+# as the action plugin has it for modules that are begun anew
+sys.path.insert(0, str(ROOT / "module_utils"))
 
 import psycopg  # noqa: E402, F401 - imported for the forks, as those below
 import pymysql  # noqa: E402, F401
 from ansible.cli.playbook import main as ansible_playbook  # noqa: E402
 from ansible.module_utils import basic  # noqa: E402
 from ansible.module_utils.common.json import Direction, get_module_encoder  # noqa: E402
-from ansible.module_utils.rehome import module, preflight, rolling_back, sampling  # noqa: E402, F401
-from ansible.module_utils.rehome.s3.endpoint import resolve  # noqa: E402
-from ansible.module_utils.rehome.settings import Side  # noqa: E402
 from ansible.plugins.action import ActionBase  # noqa: E402
+from rehome import module, preflight, rolling_back, sampling  # noqa: E402, F401
+from rehome.s3.endpoint import resolve  # noqa: E402
+from rehome.settings import Side  # noqa: E402
 
 # botocore reads its models now, and not once in every fork
 resolve(Side("source", "b", "", endpoint_url="http://127.0.0.1:1", region="r", access_key="k", secret_key="s"))
