@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import multiprocessing
-import os
 import resource
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.e2e.conftest import PLAY_TIMEOUT_S, Played, World
+from tests.e2e.forked import FORKS, PRELOADED, Forked
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["__main__", "tests.chaos.warm", "tests.chaos.story"])
+# the application is forked, too
+FORKS.set_forkserver_preload([*PRELOADED, "tests.chaos.story"])
 
 PLAYBOOKS = {"migrate": "migrate.yml", "check": "migrate.yml", "rollback": "playbooks/rollback.yml"}
-PIPE_BYTES = 1024 * 1024
 
 
 class BrokenPromiseError(AssertionError):
@@ -132,39 +127,21 @@ class ForkedRun(Run):
     """Forked from what is warm, as are its modules: the same in a third of the time."""
 
     def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
-        pipe = world.folder / f"output-{time.monotonic_ns()}"
-        os.mkfifo(pipe)
-        self._pipe = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-        # it holds all that a run says, so that nobody has to read along
-        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        extra = json.dumps({"env": "sandbox", **variables})
-        arguments = [PLAYBOOKS[verb], "-i", str(world.folder / "inventory"), "-e", extra, *_options(verb)]
-        self._child = FORKS.Process(target=_play, args=(arguments, pipe))
-        self._child.start()
-        super().__init__(self._child.pid or 0)
+        self._child = Forked(world.folder, world.arguments(*_options(verb), playbook=PLAYBOOKS[verb], **variables))
+        super().__init__(self._child.pid)
 
     def running(self) -> bool:
-        return self._child.is_alive()
+        return self._child.running()
 
     def code(self) -> int:
-        return self._child.exitcode or 0
+        return self._child.code()
 
     def output(self) -> str:
-        said = b""
-        with suppress(BlockingIOError):
-            while piece := os.read(self._pipe, PIPE_BYTES):
-                said += piece
-        return said.decode(errors="replace")
+        return self._child.output()
 
     def close(self) -> None:
-        os.close(self._pipe)
+        self._child.close()
 
 
 def _options(verb: str) -> list[str]:
     return ["--check"] if verb == "check" else []
-
-
-def _play(arguments: list[str], output: Path) -> None:
-    from tests.chaos import warm  # noqa: PLC0415 - it takes Ansible's settings for itself, and is for the forks alone
-
-    warm.play(arguments, output)

@@ -21,6 +21,7 @@ import pytest
 
 from sandbox.lifecycle import Sandbox
 from sandbox.seed.__main__ import main as seed
+from tests.e2e.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -96,15 +97,8 @@ class World:
         **variables: object,
     ) -> subprocess.Popen[str]:
         """Begin a playbook run, as an operator would, with exported and with extra variables."""
-        extra = variables if env is None else {"env": env, **variables}
         return subprocess.Popen(
-            [
-                BIN / "ansible-playbook",
-                playbook,
-                *("-i", str(self.folder / "inventory")),
-                *("-e", json.dumps(extra)),
-                *arguments,
-            ],
+            [BIN / "ansible-playbook", *self.arguments(*arguments, playbook=playbook, env=env, **variables)],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -120,11 +114,23 @@ class World:
             start_new_session=True,
         )
 
-    def play(self, *arguments: str, **variables: Any) -> Played:
-        """Run a playbook to its end."""
-        process = self.start(*arguments, **variables)
-        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
-        return Played(process.returncode, output)
+    def arguments(
+        self, *arguments: str, playbook: str = "migrate.yml", env: str | None = "sandbox", **variables: object
+    ) -> list[str]:
+        """What `ansible-playbook` is given."""
+        extra = variables if env is None else {"env": env, **variables}
+        return [playbook, "-i", str(self.folder / "inventory"), "-e", json.dumps(extra), *arguments]
+
+    def play(self, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any) -> Played:
+        """Run a playbook to its end: as operators do where something is exported or all is told, else in a fork."""
+        if exported or "-vvv" in arguments:
+            process = self.start(*arguments, exported=exported, **variables)
+            output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+            return Played(process.returncode, output)
+        run = Forked(self.folder, self.arguments(*arguments, **variables))
+        output = run.wait(PLAY_TIMEOUT_S)
+        run.close()
+        return Played(run.code(), output)
 
     @property
     def summary(self) -> dict[str, Any]:
