@@ -14,8 +14,8 @@ ENV ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv/peers
-# Whole playbooks leave half of a machine idle: two halves of the tests share it, each with servers of its own.
-HALVES := -n 2 --dist worksteal
+# Whole playbooks leave much of two cores idle: three thirds of the tests share them, each with servers of its own.
+THIRDS := -n 3 --dist worksteal
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -103,10 +103,10 @@ unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit
 
 integration: packages ## the tests on real servers
-	$(BIN)/pytest $(HALVES) tests/integration
+	$(BIN)/pytest $(THIRDS) tests/integration
 
 e2e: packages ## the tests of whole playbooks
-	$(BIN)/pytest $(HALVES) tests/e2e
+	$(BIN)/pytest $(THIRDS) tests/e2e
 
 molecule: packages ## the migrate roles under molecule: converge, idempotence, verify
 	$(BIN)/molecule test
@@ -115,7 +115,7 @@ chaos: packages ## the promises, while everything breaks: random scenarios (SCEN
 	@CHAOS_SCENARIOS='$(or $(SCENARIOS),200)' CHAOS_SEED='$(SEED)' CHAOS_SCENARIO='$(SCENARIO)' $(BIN)/pytest tests/chaos
 
 test: lint packages ## everything: lint, unit, integration, end to end, molecule
-	$(BIN)/pytest $(HALVES)
+	$(BIN)/pytest $(THIRDS)
 	$(BIN)/molecule test
 
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
