@@ -108,6 +108,7 @@ _THROTTLE = {
             "options": {"host": _text(), "port": {"type": "int"}},
         },
         "max_running": {"type": "int"},
+        "max_redo_ratio": {"type": "float"},
         "max_dead_ratio": {"type": "float"},
         "vacuum": {"type": "bool", "default": True},
         "pause_file": {"type": "path"},

@@ -15,6 +15,8 @@ from .errors import Finding
 
 DEFAULT_LAG_S = 10.0
 DEFAULT_DEAD_RATIO = 0.1
+DEFAULT_REDO_RATIO = 0.8
+"""Where the log is full, InnoDB has every session wait for pages to be written out. It hurries from 7/8 of it on."""
 PAUSE_FILE = "pause"
 
 _WINDOW = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)(?: +(\S+))?")
@@ -61,6 +63,7 @@ class ThrottleSettings:
 
     max_lag_s: seconds that a replica may be behind
     max_running: statements that other sessions may have under way at once
+    max_redo_ratio: MariaDB and MySQL: how full the redo log may be, by InnoDB's own limit
     max_dead_ratio: PostgreSQL: dead tuples per live one
     vacuum: PostgreSQL: whether Rehome vacuums the tables itself where it may
     pause_file: work rests while there is such a file
@@ -72,6 +75,7 @@ class ThrottleSettings:
     max_lag_s: float | None = None
     replicas: tuple[Replica, ...] = ()
     max_running: int | None = None
+    max_redo_ratio: float | None = None
     max_dead_ratio: float | None = None
     vacuum: bool = True
     pause_file: Path = field(default=Path(PAUSE_FILE))
@@ -91,6 +95,7 @@ def read_throttle(given: Mapping[str, Any], state_dir: Path, findings: list[Find
         max_lag_s=_number("max_lag_s", given, findings),
         replicas=_replicas(given.get("replicas") or [], findings),
         max_running=_number("max_running", given, findings),
+        max_redo_ratio=_number("max_redo_ratio", given, findings),
         max_dead_ratio=_number("max_dead_ratio", given, findings),
         vacuum=given.get("vacuum") is not False,
         pause_file=Path(given.get("pause_file") or state_dir / PAUSE_FILE),

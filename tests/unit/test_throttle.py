@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rehome.db.load.mysql import redo_filled
 from rehome.db.throttle import (
     LEAST_DEAD,
     DeadTuples,
@@ -23,6 +24,7 @@ from rehome.db.throttle import (
     OpenWindow,
     OwnQuery,
     PauseFile,
+    RedoLog,
     ReplicaLag,
     Running,
     Signal,
@@ -289,6 +291,18 @@ def test_the_default_for_running_statements_follows_what_ran_at_the_start(at_sta
 def test_a_limit_of_running_statements_holds_from_the_start() -> None:
     assert Running(lambda: 4, 3).holds()
     assert not Running(lambda: 3, 3).holds()
+
+
+def test_a_redo_log_that_is_nearly_full_holds() -> None:
+    assert RedoLog(lambda: 0.9, 0.9).holds() is None
+    assert RedoLog(lambda: 0.934, 0.9).holds() == "the redo log is 93% full; max_redo_ratio is 0.9"
+
+
+def test_the_redo_log_is_known_by_the_variables_of_either_server() -> None:
+    mysql = {"current_lsn": 2_000, "checkpoint_lsn": 1_100, "capacity_resized": 2_000}
+    assert redo_filled({"Innodb_checkpoint_age": 30, "Innodb_checkpoint_max_age": 40}) == 0.75
+    assert redo_filled({f"Innodb_redo_log_{name}": value for name, value in mysql.items()}) == 0.5
+    assert redo_filled({}) is None
 
 
 def test_the_operators_query_holds_above_its_limit() -> None:

@@ -143,6 +143,25 @@ class Running(Signal):
 
 
 @dataclass(eq=False)
+class RedoLog(Signal):
+    """Holds while InnoDB's redo log is so full that soon every session would have to wait for it.
+
+    filled: as a part of what InnoDB lets it be
+    """
+
+    name = "redo_log"
+
+    filled: Callable[[], float]
+    limit: float
+
+    def holds(self) -> str | None:
+        filled = self.filled()
+        if filled <= self.limit:
+            return None
+        return f"the redo log is {filled:.0%} full; max_redo_ratio is {self.limit:g}"
+
+
+@dataclass(eq=False)
 class OwnQuery(Signal):
     """Holds while the operator's own query answers with more than its limit."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import Finding, RefusedError
 from ..progress import Progress
 from ..settings import Database, Settings
-from ..throttle_settings import DEFAULT_DEAD_RATIO, DEFAULT_LAG_S, Replica
+from ..throttle_settings import DEFAULT_DEAD_RATIO, DEFAULT_LAG_S, DEFAULT_REDO_RATIO, Replica
 from .connect import connect
 from .dialect import DatabaseError
 from .load.server import Load
@@ -23,6 +23,7 @@ from .throttle import (
     OpenWindow,
     OwnQuery,
     PauseFile,
+    RedoLog,
     ReplicaLag,
     Running,
     Signal,
@@ -31,6 +32,8 @@ from .throttle import (
     UnreadableError,
 )
 
+REDO_EVERY_S = 0.1
+"""A redo log fills within seconds."""
 MUCH_MORE = 1.1
 """Beyond the limit by this factor, it is worth a word when autovacuum comes."""
 
@@ -57,6 +60,7 @@ def throttle(settings: Settings, progress: Progress) -> Iterator[Throttle]:
                 query = limits.query
                 answer = watch.ask("the throttle's query", lambda load: load.number(query))
                 signals.append(OwnQuery(answer, limits.query_limit))
+            signals += _redo_log(settings, load, stack)
             signals += _dead_tuples(settings, load, watch, stack)
         # last in, first out: what uses the watch ends before it
         stack.enter_context(watch)
@@ -100,6 +104,8 @@ def check_throttle(settings: Settings) -> tuple[list[Finding], list[str]]:
                 attempt("replicas", replica.name, lambda r=replica: _ask_replica(settings, r), asked_for=True)  # type: ignore[misc]
         if limits.max_running != 0:
             attempt("max_running", limits.max_running, load.running, asked_for=limits.max_running is not None)
+        if limits.max_redo_ratio != 0:
+            attempt("max_redo_ratio", limits.max_redo_ratio, load.redo_filled, asked_for=bool(limits.max_redo_ratio))
         if limits.query:
             query = limits.query
             attempt("query", query, lambda: load.number(query), asked_for=True)
@@ -187,6 +193,23 @@ def _seconds_behind(replica: Load, schema: str, trail: Trail) -> float:
     if not figures:
         raise UnreadableError("; ".join(refusals))
     return max(figures)
+
+
+def _redo_log(settings: Settings, load: Load, stack: ExitStack) -> Iterator[Signal]:
+    limit = settings.throttle.max_redo_ratio
+    if limit == 0 or (_problem(load.redo_filled) is None and load.redo_filled() is None):
+        return
+    watch = Watch(lambda: _open_load(settings.database), every_s=REDO_EVERY_S)
+    filled = watch.ask("how full the redo log is (max_redo_ratio)", _redo_filled)
+    stack.enter_context(watch)
+    yield RedoLog(filled, DEFAULT_REDO_RATIO if limit is None else limit)
+
+
+def _redo_filled(load: Load) -> float:
+    filled = load.redo_filled()
+    if filled is None:
+        raise UnreadableError("the server does not tell it")
+    return filled
 
 
 def _dead_tuples(settings: Settings, load: Load, watch: Watch, stack: ExitStack) -> Iterator[Signal]:

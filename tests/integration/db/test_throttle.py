@@ -157,6 +157,27 @@ def test_the_work_rests_while_too_much_runs(bench: Bench, tmp_path: Path) -> Non
         assert throttled.held_s["running"] > 0
 
 
+@only("mariadb")
+def test_the_work_rests_while_the_redo_log_is_full(bench: Bench, tmp_path: Path) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+
+    def told() -> bool:
+        # an idle server writes its pages out, and the log is empty then
+        bench.execute("UPDATE T SET path = concat(path, 'x')")
+        return "% full; max_redo_ratio is 1e-06" in why(tmp_path)
+
+    with (
+        throttle(of(bench, tmp_path, max_redo_ratio=1e-6), started(tmp_path)) as throttled,
+        waiting(throttled, bench.table) as over,
+    ):
+        until(told)
+        assert not over.is_set()
+    with throttle(of(bench, tmp_path, max_redo_ratio=0.0), started(tmp_path)) as throttled:
+        throttled.wait()
+        assert "redo_log" not in throttled.held_s
+
+
 # Query, pause file, and what cannot be read
 
 

@@ -15,6 +15,27 @@ SILENCE_S = 10
 """How long a server that does not keep to that is waited for."""
 REFUSED = ("(error 1227)", "(error 1142)", "(error 1044)", "(error 1045)")
 
+REDO = (
+    "Innodb_checkpoint_age",
+    "Innodb_checkpoint_max_age",
+    "Innodb_redo_log_current_lsn",
+    "Innodb_redo_log_checkpoint_lsn",
+    "Innodb_redo_log_capacity_resized",
+)
+
+
+def redo_filled(status: Mapping[str, int]) -> float | None:
+    """How full the redo log is, by the variables of MariaDB or of MySQL from 8.0.30 on; None where neither is there.
+
+    "Server Status Variables" in the manuals of both. MySQL tells what all its files may take, not how much of that may
+    be ahead of the checkpoint; nine tenths are assumed.
+    """
+    if most := status.get("Innodb_checkpoint_max_age"):
+        return status["Innodb_checkpoint_age"] / most
+    if capacity := status.get("Innodb_redo_log_capacity_resized"):
+        return (status["Innodb_redo_log_current_lsn"] - status["Innodb_redo_log_checkpoint_lsn"]) / (0.9 * capacity)
+    return None
+
 
 class MySQLLoad:
     """See `server.Load`."""
@@ -63,6 +84,10 @@ class MySQLLoad:
 
     def number(self, query: str) -> float:
         return the_number(self._database.rows(query.replace("%", "%%")))
+
+    def redo_filled(self) -> float | None:
+        found = dict(self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
+        return redo_filled({name: int(value) for name, value in found.items() if value.isdigit()})
 
     def heap(self, table: str) -> Heap | None:
         return None

@@ -130,6 +130,9 @@ class PostgreSQLLoad:
     def number(self, query: str) -> float:
         return the_number(self._database.rows(query.replace("%", "%%")))
 
+    def redo_filled(self) -> float | None:
+        return None
+
     def heap(self, table: str) -> Heap | None:
         asked_at = self._clock()
         name = _plain(table)

@@ -27,6 +27,9 @@ class Load(Protocol):
     def number(self, query: str) -> float:
         """The one number that the operator's query answers with."""
 
+    def redo_filled(self) -> float | None:
+        """How full the redo log is, as a part of what makes every session wait; None where no log does."""
+
     def heap(self, table: str) -> Heap | None:
         """How many dead tuples a table has; None where the engine leaves none behind."""
 

@@ -31,6 +31,9 @@ class SQLiteLoad:
     def number(self, query: str) -> float:
         return the_number(self._database.rows(query))
 
+    def redo_filled(self) -> float | None:
+        return None
+
     def heap(self, table: str) -> Heap | None:
         return None
 
