@@ -40,14 +40,18 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.module import ARGUMENT_SPEC, Stage, run_stage
 from rehome.redirect.apply import apply_website
 from rehome.redirect.routes import notes, refuse_without_url, routes
+from rehome.state_store import fetch_state, save_state
 
 
 def work(stage: Stage) -> dict[str, object]:
     settings, wanted = stage.settings, stage.settings.redirect
+    fetch_state(settings)
     if wanted.present:
         refuse_without_url(settings)
     told = routes(settings) if wanted.present else {}
     website = apply_website(settings, stage.dry_run)
+    if not stage.dry_run:
+        save_state(settings)
     stage.release()
     return {
         "changed": website.changed,

@@ -189,8 +189,17 @@ def retire_source(settings: Settings, needs: Needs) -> list[Statement]:
         Statement("RehomeSeeSource", seeing, (_arn(side.bucket, needs),)),
         Statement("RehomeRetireSource", tuple(deleting), (_objects(side, needs),)),
         *([Statement("RehomeTrySource", ("s3:PutObject",), scratch)] if scratch else []),
+        *_website(settings, needs),
         *_keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys),
     ]
+
+
+def _website(settings: Settings, needs: Needs) -> list[Statement]:
+    """What redirecting by the source bucket's website takes, once it is known where to."""
+    if not settings.redirect.host or settings.redirect.website == "none":
+        return []
+    acting = ("s3:GetBucketWebsite", "s3:PutBucketWebsite", "s3:DeleteBucketWebsite")
+    return [Statement("RehomeRedirectSource", acting, (_arn(settings.source.bucket, needs),))]
 
 
 def retire_target(settings: Settings, needs: Needs) -> list[Statement]:
@@ -199,6 +208,7 @@ def retire_target(settings: Settings, needs: Needs) -> list[Statement]:
     return [
         _listing("RehomeListTarget", side, needs),
         Statement("RehomeReadTarget", ("s3:GetObject",), (_objects(side, needs),)),
+        *_state(settings, needs),
         *_keys("RehomeDecryptTarget", ("kms:Decrypt",), needs.target_keys),
     ]
 

@@ -125,6 +125,23 @@ def test_nothing_is_written_by_retire_and_versions_are_deleted_only_where_that_i
     assert statement(tried[0], "RehomeTrySource")["Resource"] == ["arn:aws:s3:::legacy/image/.rehome-probe-*"]
 
 
+def test_retire_may_redirect_by_the_sources_website_once_it_is_known_where_to_and_keep_the_state() -> None:
+    redirected = {"base_url": "https://cdn.example.com/"}
+
+    def retire(**chosen: Any) -> Document:
+        (policy,) = [one.policy for one in principals(settings_with(**chosen), Needs()) if one.verb == "retire"]
+        return policy
+
+    more = retire(redirect=redirected)
+    website = {"s3:GetBucketWebsite", "s3:PutBucketWebsite", "s3:DeleteBucketWebsite"}
+    assert allowed(more) - allowed(retire()) == website
+    assert statement(more, "RehomeRedirectSource")["Resource"] == ["arn:aws:s3:::legacy"]
+    assert retire(redirect={**redirected, "website": "none"}) == retire()
+    assert statement(retire(state_uri="s3://states/runs/"), "RehomeKeepState")["Resource"] == [
+        "arn:aws:s3:::states/runs/*"
+    ]
+
+
 def test_an_inventory_is_read_with_the_files_that_it_names() -> None:
     url = "s3://reports/legacy/daily/2026-01-01T00-00Z/manifest.json"
     policy = migrate(settings_with(source={"inventory": url}))
