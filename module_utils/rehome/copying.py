@@ -122,8 +122,9 @@ def copy_planned(
     def note(outcome: CopyOutcome) -> None:
         counts.add(outcome)
         outcomes.add(outcome)
-        unwell = counts.failed + counts.conflict + counts.changed + counts.archived
-        progress.at(counts.done, copied=counts.copied, failed=unwell)
+        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
+        seldom = {name: count for name, count in left.items() if count}
+        progress.at(counts.done, copied=counts.copied, failed=counts.failed, **seldom)
 
     try:
         with Uploads(uploads_file) as uploads:

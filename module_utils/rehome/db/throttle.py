@@ -441,6 +441,6 @@ class Throttle:
             waited = now - since[signal.name]
             if not signal.deliberate and waited > self._max_wait_s:
                 raise HeldTooLongError(
-                    f"rehome_throttle.max_wait_s ({self._max_wait_s:g}): the rewrite was kept waiting for "
+                    f"rehome_throttle.max_wait_s ({self._max_wait_s:g}): the work was kept waiting for "
                     f"{waited:.0f} s: {why}. What was rewritten is committed and recorded; run it again to go on."
                 )

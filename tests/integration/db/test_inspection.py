@@ -567,8 +567,8 @@ def wait_until(happened: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     ("version", "oldest", "is_older"),
     [
-        ("10.5.29-MariaDB", (10, 6), True),
-        ("10.11.19-MariaDB-0+deb12u1", (10, 6), False),
+        ("10.4.34-MariaDB", (10, 5), True),
+        ("10.11.19-MariaDB-0+deb12u1", (10, 5), False),
         ("5.7.44-log", (8, 0, 19), True),
         ("8.0.19", (8, 0, 19), False),
         ("8.4.3", (8, 0, 19), False),

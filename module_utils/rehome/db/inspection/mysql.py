@@ -27,8 +27,8 @@ from .facts import (
 )
 from .server import read_only, server_version
 
-OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 6), "MySQL": (8, 0, 19)}
-"""The first ones with what the dialect's statements use (JSON_TABLE, VALUES ROW)."""
+OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
+"""The dialect's statements use nothing newer (no JSON_TABLE, no VALUES ROW)."""
 
 SMALL_PACKET: Final = 1024**2
 BINLOG_BYTES: Final = 600
