@@ -18,6 +18,7 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 from .errors import missing_binary
 from .files import write_private
@@ -145,6 +146,10 @@ class SeaweedFS(Server):
             Path(f"/tmp/seaweedfs-{service}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
 
 
+_MODELS = create_loader()
+"""Reads botocore's descriptions of services once, and not for each client, which took most of what tests took."""
+
+
 def s3_client(endpoint_url: str, access_key: str, secret_key: str, **settings: Any) -> Any:
     """A botocore client that reads neither AWS files and profiles nor a proxy from the environment."""
     session = botocore.session.Session(
@@ -154,6 +159,7 @@ def s3_client(endpoint_url: str, access_key: str, secret_key: str, **settings: A
             "credentials_file": (None, None, "/dev/null", None),
         }
     )
+    session.register_component("data_loader", _MODELS)
     return session.create_client(
         "s3",
         endpoint_url=endpoint_url,
