@@ -129,6 +129,9 @@ class Story:
         before: Any = None
         if step.verb == "check":
             self._writer.order("rest")
+            # what a killed worker's module had under way is no dry run's
+            for run in self._runs:
+                run.alone()
             before = self.world.everything()
         played = self._struck_run(step)
         self._look("after a step")

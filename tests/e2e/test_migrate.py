@@ -145,8 +145,7 @@ def test_killed_in_the_middle_of_the_copy_and_run_again_it_finishes(world: World
     assert world.rows() == list(manifest.rows(3000, with_oddities=False, after_migration=True))
 
 
-def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(any_world: World) -> None:
-    world = any_world
+def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(world: World) -> None:
     world.seed(3000)
     moved = "SELECT count(*) FROM avatars WHERE path LIKE 'avatar/%'"
     with world.slow_rows():

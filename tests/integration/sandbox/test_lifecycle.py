@@ -104,8 +104,10 @@ def test_a_killed_server_is_started_again_with_its_data(sandbox: Sandbox) -> Non
     client = sandbox.store.client()
     client.put_object(Bucket="legacy-s3", Key="image/kept.png", Body=b"kept")
     _insert(sandbox, "mariadb")
-    for process in before["processes"]:
-        os.kill(process["pid"], signal.SIGKILL)
+    killed = [psutil.Process(process["pid"]) for process in before["processes"]]
+    for process in killed:
+        process.kill()
+    psutil.wait_procs(killed, timeout=60)
 
     assert sandbox.up("mariadb")
 
