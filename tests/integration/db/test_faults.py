@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -370,6 +371,8 @@ def test_what_an_application_writes_during_every_step_survives(bench: Bench) -> 
 
     thread = threading.Thread(target=application)
     thread.start()
+    while not written:
+        time.sleep(0.001)
     outcome = ChunkOutcome()
     try:
         for chunk in chunks(changes):
