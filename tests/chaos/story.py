@@ -295,23 +295,19 @@ class Story:
         source = {key: etag for key, (etag, _, _) in self.world.objects(SOURCE_BUCKET).items()}
         wanted = {OLD + name: _etag(content) for name, content in data.stored[OLD].items()}
         wanted[f"{OLD}readme.txt"] = _etag(b"not under the map")
-        wrong = _some_of({key: source.get(key) for key in wanted}, wanted)
+        wrong = _some_of(source, wanted)
         promise(not wrong, f"P3: source objects are not as the application has left them, such as {wrong}")
-        more = {key: etag for key, etag in source.items() if key not in wanted}
         target = {key: etag for key, (etag, _, _) in self.world.objects(TARGET_BUCKET).items()}
         wanted = {NEW + name: _etag(content) for name, content in self._objects_after_migration(data).items()}
         wanted[f"{NEW}readme.txt"] = _etag(b"somebody else's")
         wrong = _some_of({key: target.get(key) for key in wanted}, wanted)
         promise(not wrong, f"P2, P3, P4: target objects are wrong (found, expected), such as {wrong}")
-        # copies of what the application has deleted since stay, as nothing is ever deleted; and a store that is killed,
-        # or that finishes what a killed application has begun, may have an object again that was deleted in the source,
-        # where Rehome has no right to write
-        more |= {key: etag for key, etag in target.items() if key not in wanted}
-        for key, etag in more.items():
+        # copies of what the application has deleted since stay, as nothing is ever deleted
+        for key in target.keys() - wanted.keys():
             if key.startswith(NEW + SCRATCH_NAME):
                 continue  # of a preflight that was killed; a later one removes it, after an hour
-            ever = {_etag(content) for content in data.ever.get(key.removeprefix(NEW).removeprefix(OLD), ())}
-            promise(etag in ever, f"P3: {key} is there, and nobody has put it there")
+            allowed = {_etag(content) for content in data.ever.get(key.removeprefix(NEW), ())}
+            promise(target[key] in allowed, f"P3: {key} is in the target, and nobody has put it there")
 
     # The world
 
