@@ -43,7 +43,6 @@ CREATE TABLE own_copies (rest VARCHAR);
 CREATE TABLE reference_rows (
     reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
 CREATE TABLE other_forms (reference VARCHAR, form VARCHAR, rows BIGINT);
-CREATE TABLE begun (turn INTEGER, rest VARCHAR, size BIGINT, etag VARCHAR);
 CREATE TABLE outcomes (
     rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, attempts INTEGER,
     duration_s DOUBLE, error VARCHAR, message VARCHAR, part INTEGER);
@@ -63,8 +62,8 @@ CREATE TABLE rows_gone (reference VARCHAR, key VARCHAR, new_value VARCHAR, old_v
 """
 """compared.evidence is NULL where the contents differ; own_copies are target objects that an earlier pass or run made
 and nobody has touched since; reference_rows.key is the row's key as a JSON list; other_forms counts rows that are not
-under the map, and would be in another form; begun are objects whose copy may be under way; rows of outcomes with one
-`part` go into one file; rewritten_rows and undone_rows are the journal's, by the id of its entry."""
+under the map, and would be in another form; rows of outcomes with one `part` go into one file; rewritten_rows and
+undone_rows are the journal's, by the id of its entry."""
 
 
 class Catalog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -60,8 +61,7 @@ WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
 _END_BEGUN = """
 INSERT INTO outcomes
 SELECT rest, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
-FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest);
-DELETE FROM begun;
+FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest)
 """
 
 
@@ -83,7 +83,7 @@ class Outcomes:
             catalog.note("target_bucket", settings.target.bucket)
         self._rows: list[tuple[object, ...]] = []
         self._begun: dict[str, tuple[int, str]] = {}
-        self._turn = 0
+        self._begun_file = _begun_file(catalog, self._state_dir)
         # a part that may have its file already takes no more rows
         (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
         self._in_part = 0
@@ -96,9 +96,14 @@ class Outcomes:
         """
         self.flush()
         self._begun |= {rest: (size, etag) for rest, size, etag in objects}
-        self._turn += 1
-        self._catalog.append("begun", [(self._turn, rest, *facts) for rest, facts in self._begun.items()])
-        self._catalog.run("DELETE FROM begun WHERE turn < ?", [self._turn])
+        self._begun_file.parent.mkdir(mode=0o700, exist_ok=True)
+        # not in the catalog: rows that come and go by the thousand cost it half as much memory again
+        temporary = self._begun_file.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump([(rest, *facts) for rest, facts in self._begun.items()], file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._begun_file)
 
     def add(self, outcome: CopyOutcome) -> None:
         """Take one outcome."""
@@ -137,10 +142,12 @@ class Outcomes:
 
     def close(self) -> None:
         """Hand over and write out what is left; what has begun and has no outcome is told as that."""
-        self.flush()
+        untold = ("begun", None, None, 0, None, None, None, self._part)
+        self._rows += [(rest, *facts, *untold) for rest, facts in self._begun.items()]
         self._begun.clear()
-        self._catalog.run(_END_BEGUN)
+        self.flush()
         write_files(self._catalog, self._state_dir)
+        self._begun_file.unlink(missing_ok=True)
 
 
 def write_files(catalog: Catalog, state_dir: Path) -> None:
@@ -175,8 +182,13 @@ def rescue(path: Path, state_dir: Path) -> None:
     """
     if path.exists():
         with contextlib.suppress(RehomeError, duckdb.Error, KeyError), Catalog.open(path) as catalog:
-            catalog.run(_END_BEGUN)
+            begun = _begun_file(catalog, state_dir)
+            if begun.exists():
+                catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
+                catalog.append("begun", json.loads(begun.read_text()))
+                catalog.run(_END_BEGUN)
             write_files(catalog, state_dir)
+            begun.unlink(missing_ok=True)
 
 
 def recall(catalog: Catalog, settings: Settings) -> None:
@@ -194,6 +206,10 @@ def recall(catalog: Catalog, settings: Settings) -> None:
         }
         catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
         catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
+
+
+def _begun_file(catalog: Catalog, state_dir: Path) -> Path:
+    return state_dir / FOLDER / f"{catalog.facts()['began']}.begun"
 
 
 def _text(text: str) -> str:

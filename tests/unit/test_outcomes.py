@@ -145,5 +145,17 @@ def test_what_has_begun_and_ended_is_told_once(settings: Settings, monkeypatch: 
         for number in range(4):
             record.add(outcome(number))
         record.close()
-        assert catalog.query("SELECT count(*) FROM begun") == [(0,)]
     assert [row[4] for row in kept(settings)] == ["copied"] * 4 + ["begun"]
+    assert {file.suffix for file in (settings.state_dir / FOLDER).iterdir()} == {".parquet"}
+
+
+def test_what_was_told_before_the_kill_is_not_told_as_begun(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in range(3))
+        record.add(CopyOutcome(CopyJob("image/o'1.png", "e1", 1, "avatar/o'1.png"), "present", "t1"))
+        record.flush()
+    for _ in range(2):
+        rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+        assert [(row[2], row[4]) for row in kept(settings)] == [(0, "begun"), (1, "present"), (2, "begun")]
+    assert own_copies(settings, (0, "e0"), (1, "e1")) == ["o'0.png"]
