@@ -145,7 +145,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "kms_key_id": _text(no_log=False),  # the name of a key, not the key
             "acl": _text(choices=["none", "bucket-owner-full-control", "copy"], default="none"),
             "multipart_threshold": {"type": "bytes", "default": "1GB"},
-            "max_requests": {"type": "int", "default": 128},
+            "max_requests": {"type": "int", "default": 256},
             "objects_per_second": {"type": "float"},
             "restore": {
                 "type": "dict",

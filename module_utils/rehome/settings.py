@@ -444,7 +444,7 @@ def _copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolic
         kms_key_id=given.get("kms_key_id") or None,
         acl=given.get("acl") or "none",
         multipart_threshold=given.get("multipart_threshold") or 1024**3,
-        max_requests=_at_least(1, "rehome_max_requests", given.get("max_requests", 128), findings),
+        max_requests=_at_least(1, "rehome_max_requests", given.get("max_requests", 256), findings),
         objects_per_second=given.get("objects_per_second"),
     )
     if policy.kms_key_id and policy.encryption != "SSE-KMS":
