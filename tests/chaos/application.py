@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -103,9 +104,21 @@ class Data:
         return [row for row in self.rows if row != but and self.names(row) == name]
 
 
+def _now() -> str:
+    return datetime.now(UTC).time().isoformat("milliseconds")
+
+
 def _places_to_clear(act: Act) -> tuple[str, ...]:
     """The old release knows nothing of the new place."""
     return (OLD,) if act.place == OLD else (OLD, NEW)
+
+
+def acts_on(log: Path, name: str) -> list[str]:
+    """What the application did with the object of this name, and when, as its log has it."""
+    lines = log.read_text().splitlines()
+    told = [number for number, line in enumerate(lines) if f'"{name}"' in line]
+    # with the line after each: whether it was done before something else was
+    return [line for number in told for line in lines[number : number + 2]]
 
 
 def read_log(log: Path) -> tuple[Data, list[str]]:
@@ -266,6 +279,7 @@ class Application:
         self._write(act=asdict(act))
         self._data.take(act)
         self._carry_out(act)
+        self._write(done=act.version)
 
     def _carry_out(self, act: Act) -> None:
         hands = self._hands
@@ -291,11 +305,12 @@ class Application:
             if rows:
                 row, path = dice.choice(rows)
                 if trouble := look_at(self._eyes, row, path):
-                    self._write(complaint=f"{trouble}, seen by the application at {time.time():.3f}")
+                    self._write(complaint=f"{trouble}, seen by the application at {_now()}")
 
     def _write(self, **fact: object) -> None:
+        """`act`: is about to be done · `done`: the last one was · `complaint`: a row dangles."""
         with self._log_lock:
-            self._log.write(json.dumps(fact) + "\n")
+            self._log.write(json.dumps(fact | {"at": _now()}) + "\n")
             self._log.flush()
             os.fsync(self._log.fileno())
 

@@ -11,16 +11,17 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.database import DatabaseServer
 from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
 from sandbox.seed.rows import Rows
 from tests.chaos import application
-from tests.chaos.application import NEW, OLD, Act, Data, Hands, look_at, picture, read_log
+from tests.chaos.application import NEW, OLD, Act, Data, Hands, acts_on, look_at, picture, read_log
 from tests.chaos.doors import DatabaseDoor, Fault, Schedule, StoreDoor
 from tests.chaos.runs import FORKS, BrokenPromiseError, ForkedRun, Run, StartedRun, promise
 from tests.chaos.scenario import Scenario, Step
@@ -87,6 +88,7 @@ class Story:
         self._fixed_rows: dict[int, str] = {}
         self._bystanders: dict[str, bytes] = {}
         self._runs: list[Run] = []
+        self._blows: list[str] = []
 
     def play(self) -> None:
         """From an empty world to the rollback. Raises BrokenPromiseError."""
@@ -119,7 +121,7 @@ class Story:
 
     def acts(self) -> int:
         """How much the application has done meanwhile."""
-        return len(self._log.read_text().splitlines()) - self.scenario.objects
+        return self._log.read_text().count('{"act": ') - self.scenario.objects
 
     # What happens
 
@@ -188,6 +190,7 @@ class Story:
 
     def _strike(self, run: Run, step: Step, blow: str) -> None:
         sandbox = self.world.sandbox
+        self._blows.append(f"{datetime.now(UTC).time().isoformat('milliseconds')} {blow}")
         if blow == "kill the application":
             self._writer.kill()
         elif blow == "start a second run":
@@ -296,7 +299,10 @@ class Story:
         wanted = {OLD + name: _etag(content) for name, content in data.stored[OLD].items()}
         wanted[f"{OLD}readme.txt"] = _etag(b"not under the map")
         wrong = _some_of(source, wanted)
-        promise(not wrong, f"P3: source objects are not as the application has left them, such as {wrong}")
+        promise(
+            not wrong,
+            f"P3: source objects are not as the application has left them, such as {wrong}\n{self._account(wrong)}",
+        )
         target = {key: etag for key, (etag, _, _) in self.world.objects(TARGET_BUCKET).items()}
         wanted = {NEW + name: _etag(content) for name, content in self._objects_after_migration(data).items()}
         wanted[f"{NEW}readme.txt"] = _etag(b"somebody else's")
@@ -308,6 +314,14 @@ class Story:
                 continue  # of a preflight that was killed; a later one removes it, after an hour
             allowed = {_etag(content) for content in data.ever.get(key.removeprefix(NEW), ())}
             promise(target[key] in allowed, f"P3: {key} is in the target, and nobody has put it there")
+
+    def _account(self, keys: Iterable[str]) -> str:
+        """What is known of these source objects, for whoever must understand a failure."""
+        objects = self.world.objects(SOURCE_BUCKET)
+        told = [f"struck: {', '.join(self._blows)}"]
+        for key in keys:
+            told += [f"{key}, now {objects.get(key)}:", *acts_on(self._log, key.removeprefix(OLD))]
+        return "\n".join(told)
 
     # The world
 
