@@ -89,8 +89,9 @@ retire: setup ## delete what ENV=<environment> has moved, CONFIRM=<source bucket
 redirect: setup ## have the old URLs of ENV=<environment> lead to the new place
 	@$(BIN)/ansible-playbook playbooks/redirect.yml $(if $(ENV),-e env=$(ENV))
 
-rollback: setup ## put back the rows that a migration of ENV=<environment> has rewritten
-	@$(BIN)/ansible-playbook playbooks/rollback.yml $(if $(ENV),-e env=$(ENV))
+rollback: setup ## put back the rows that ENV=<environment> has rewritten; CONFIRM=<target bucket> removes the copies, too
+	@$(BIN)/ansible-playbook playbooks/rollback.yml $(if $(ENV),-e env=$(ENV)) \
+	  $(if $(CONFIRM),-e rehome_rollback_copies=remove -e confirm=$(CONFIRM)) $(if $(CHECK),--check --diff)
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def _documentation() -> str:
     settings["state_dir"]["required"] = True
     del settings["name"]["default"]
     # what the role takes from the command line
-    del settings["retire_confirm"]["default"]
+    del settings["confirm"]["default"]
     settings["retire_restore"]["default"] = False
     options = {
         "settings": {

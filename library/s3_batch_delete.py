@@ -10,7 +10,7 @@ description:
   - Looks at both buckets and at every row of the references, from nothing, and deletes the source's objects that have
     the same content in the target, that no row names, and that are older than O(settings.retire_after); each only while
     its ETag is the one that was judged.
-  - Needs the bucket's name once more in O(settings.retire_confirm), and a bucket that keeps versions, unless
+  - Needs the bucket's name once more in O(settings.confirm), and a bucket that keeps versions, unless
     O(settings.retire_unversioned) says otherwise in words.
   - The version id of each delete marker is recorded in the folder C(retired) of the state folder. With
     O(settings.retire_restore) exactly those are taken away again.
@@ -40,9 +40,10 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from rehome.deleting import DeleteCounts
 from rehome.module import ARGUMENT_SPEC, Stage, run_stage
 from rehome.report import RESTORE_LISTS, RETIRE_LISTS
-from rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
+from rehome.retiring import bring_back, look_at_source, plan_retirement, retire
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -54,26 +55,26 @@ def retired(stage: Stage) -> dict[str, object]:
     # from the first look on: a rollback elsewhere would put rows back on what is being deleted
     with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         counts = plan_retirement(stage.settings, catalog, stage.progress, facts)
-        to_retire, bucket = counts.classes["to_retire"], stage.settings.source.bucket
+        to_retire, bucket = counts.to_delete, stage.settings.source.bucket
         try:
             if not stage.dry_run:
                 with stage.stoppable() as stopping:
                     retire(stage.settings, catalog, stage.progress, facts, counts, stopping)
         finally:
             lists = stage.report(catalog, RETIRE_LISTS, **told(stage, counts))
-    changed = to_retire > 0 if stage.dry_run else counts.retired + counts.brought_back > 0
+    changed = to_retire > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0
     diff = {"before": f"{to_retire} objects to retire in {bucket}\n", "after": f"0 objects to retire in {bucket}\n"}
     return {
         "changed": changed,
-        "warnings": facts.warnings(),
-        "counts": counts.counts(),
+        "warnings": facts.warnings("source"),
+        "counts": summed(counts),
         "lists": lists,
         "diff": diff if to_retire else {"before": "", "after": ""},
     }
 
 
 def restored(stage: Stage) -> dict[str, object]:
-    counts = RetireCounts()
+    counts = DeleteCounts()
     with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         try:
             with stage.stoppable() as stopping:
@@ -81,13 +82,27 @@ def restored(stage: Stage) -> dict[str, object]:
         finally:
             lists = stage.report(catalog, RESTORE_LISTS, **told(stage, counts))
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
-    return {"changed": counts.brought_back > 0, "counts": counts.counts(), "lists": lists, "diff": diff}
+    return {"changed": counts.brought_back > 0, "counts": summed(counts), "lists": lists, "diff": diff}
 
 
-def told(stage: Stage, counts: RetireCounts) -> dict[str, object]:
+def told(stage: Stage, counts: DeleteCounts) -> dict[str, object]:
     problems = counts.problems()
     facts = {"dry_run": stage.dry_run, "restores": stage.settings.retire.restore, "problems": problems}
-    return {**counts.counts(), **facts, "complete": not (problems or stage.dry_run)}
+    return {**summed(counts), **facts, "complete": not (problems or stage.dry_run)}
+
+
+def summed(counts: DeleteCounts) -> dict[str, int]:
+    """The counts by the names that summaries use."""
+    reasons = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
+    return {
+        "objects_to_retire": counts.to_delete,
+        "bytes_to_retire": counts.bytes_to_delete,
+        "objects_retired": counts.deleted,
+        "bytes_retired": counts.bytes_deleted,
+        **{f"objects_kept_{reason}": counts.kept.get(reason, 0) for reason in reasons},
+        "objects_brought_back": counts.brought_back,
+        "objects_not_brought_back": counts.not_brought_back,
+    }
 
 
 if __name__ == "__main__":

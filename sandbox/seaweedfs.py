@@ -1,7 +1,7 @@
 """SeaweedFS as the sandbox's S3: a private `weed mini` with IAM enforced and two buckets.
 
-Identities: `admin` may do everything, `migrate` what a migration needs, `retire` what deleting legacy objects needs,
-`reader` what a dry run needs.
+Identities: `admin` may do everything, `migrate` what a migration needs, `retire` what deleting legacy objects and
+copies needs, `reader` what a dry run needs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ ACTIONS: Mapping[str, Sequence[str]] = {
         *(f"{action}:{SOURCE_BUCKET}" for action in ("Read", "List")),
         *(f"{action}:{TARGET_BUCKET}" for action in ("Read", "Write", "List", "Tagging")),
     ),
-    "retire": (
-        *(f"{action}:{SOURCE_BUCKET}" for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")),
-        *(f"{action}:{TARGET_BUCKET}" for action in ("Read", "List")),
+    "retire": tuple(
+        f"{action}:{bucket}"
+        for bucket in (SOURCE_BUCKET, TARGET_BUCKET)
+        for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")
     ),
     "reader": tuple(f"{action}:{bucket}" for bucket in (SOURCE_BUCKET, TARGET_BUCKET) for action in ("Read", "List")),
 }

@@ -27,9 +27,10 @@ ACTIONS = {
         *(f"{action}:legacy-s3*" for action in ("Read", "List")),
         *(f"{action}:production-s3*" for action in ("Read", "Write", "List", "Tagging")),
     ),
-    "retire": (
-        *(f"{action}:legacy-s3*" for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")),
-        *(f"{action}:production-s3*" for action in ("Read", "List")),
+    "retire": tuple(
+        f"{action}:{bucket}*"
+        for bucket in ("legacy-s3", "production-s3")
+        for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")
     ),
     "reader": tuple(f"{action}:{bucket}*" for bucket in ("legacy-s3", "production-s3") for action in ("Read", "List")),
 }

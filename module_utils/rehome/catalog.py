@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,16 @@ class Catalog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def beside(self, path: Path, name: str) -> Iterator[None]:
+        """Within the block, the tables of the catalog at `path` can be read as `name.table`."""
+        quoted = str(path).replace("'", "''")
+        self.run(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
+        try:
+            yield
+        finally:
+            self.run(f"DETACH {name}")
 
     def facts(self) -> dict[str, str]:
         """What the catalog was made for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .percent import decode, encode, spellings, spelt_slash
 from .s3.capabilities import MAX_KEY_BYTES, KeyShape, shapes_of
@@ -86,6 +86,11 @@ class Form:
     def reserved(self) -> str:
         """The characters that end a key."""
         return "?#" if self.query else ""
+
+    @property
+    def turned(self) -> Form:
+        """What wraps keys on the way back."""
+        return replace(self, source_text=self.target_text, target_text=self.source_text)
 
     def key_end(self, value: str, begin: int) -> int:
         """Where the key ends that begins at `begin`."""

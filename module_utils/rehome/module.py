@@ -162,8 +162,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "quiet_objects": {"type": "int", "default": 0},
             "state_uri": _text(),
             "max_passes": {"type": "int", "default": 5},
+            "confirm": _text(),
             "retire_after": _text(default="7d"),
-            "retire_confirm": _text(),
             "retire_unversioned": _text(),
             "retire_restore": {"type": "bool", "default": False},
             "redirect": {
@@ -182,6 +182,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             },
             "rollback_since": _text(),
             "rollback_missing": _text(choices=["keep", "restore"], default="keep"),
+            "rollback_copies": _text(choices=["keep", "remove"], default="keep"),
         },
     },
     "run_pid": {"type": "int", "required": True},

@@ -58,6 +58,13 @@ WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
 """
 """A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
 
+_MADE = """
+CREATE OR REPLACE TABLE made AS
+SELECT DISTINCT substr(target_key, length({target_prefix}) + 1) AS rest, target_etag AS etag
+FROM read_parquet({files}, union_by_name = true)
+WHERE result = 'copied' AND target_bucket = {target_bucket} AND starts_with(target_key, {target_prefix})
+"""
+
 _END_BEGUN = """
 INSERT INTO outcomes
 SELECT rest, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
@@ -206,6 +213,22 @@ def recall(catalog: Catalog, settings: Settings) -> None:
         }
         catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
         catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
+
+
+def recall_made(catalog: Catalog, settings: Settings) -> None:
+    """Note in `made` which target objects (rest, ETag) were copied there and proven, in whichever run."""
+    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
+    if not files:
+        catalog.run("CREATE OR REPLACE TABLE made (rest VARCHAR, etag VARCHAR)")
+        return
+    # DuckDB takes no parameters in a statement that makes a table
+    catalog.run(
+        _MADE.format(
+            files=f"[{', '.join(map(_text, files))}]",
+            target_bucket=_text(settings.target.bucket),
+            target_prefix=_text(settings.target.prefix),
+        )
+    )
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:

@@ -35,6 +35,7 @@ from .s3.access import check_bucket
 from .s3.bucket_facts import inspect_bucket
 from .s3.endpoint import resolve
 from .s3.job import CopyMethod
+from .second_key import unconfirmed
 from .services import method_of_run, probe_services
 from .settings import Reference, Settings, Side, overlap_in_one_bucket
 
@@ -182,10 +183,14 @@ def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setti
 def preflight_rollback(settings: Settings, dry_run: bool) -> None:
     """Check what putting rows back needs: the buckets to be read, unless they are not to be asked, and the database.
 
+    Where copies are to be removed afterwards, that this was said twice.
+
     dry_run: then nothing is asked for that only writing needs.
     Raises RefusedError with every finding.
     """
     checks: list[Check] = []
+    if settings.rollback.copies == "remove" and not dry_run:
+        checks += [stop("target bucket", "second key", finding) for finding in unconfirmed(settings.turned)]
     if settings.rollback.missing == "keep":
         for side in (settings.source, settings.target):
             checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]

@@ -120,33 +120,50 @@ VERIFY_LISTS = (
 )
 """What a verification finds."""
 
-_RETIREMENT = "(FROM retirement WHERE class = '{0}')"
+_JUDGED = "(FROM judged WHERE class = '{0}')"
+_DELETE_OUTCOMES = "(FROM delete_outcomes WHERE result = '{0}')"
+_NAMED = """(
+    SELECT rest, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n JOIN judged j USING (rest)
+    WHERE j.class = 'referenced')
+"""
+_BROUGHT_BACK = "SELECT key, marker FROM brought_back WHERE problem IS NULL"
+_NOT_BROUGHT_BACK = "SELECT key, marker, problem FROM brought_back WHERE problem IS NOT NULL"
 
 RETIRE_LISTS = {
-    "objects-to-retire": _OBJECT_LIST.format(facts="size, etag, last_modified", table=_RETIREMENT.format("to_retire")),
+    "objects-to-retire": _OBJECT_LIST.format(facts="size, etag, last_modified", table=_JUDGED.format("to_delete")),
     "objects-kept-unverified": _OBJECT_LIST.format(
-        facts="plan_class, weak, size, etag, target_etag", table=_RETIREMENT.format("unverified")
+        facts="plan_class, weak, size, etag, target_etag", table=_JUDGED.format("unverified")
     ),
-    "objects-kept-by-policy": _OBJECT_LIST.format(facts="plan_class", table=_RETIREMENT.format("by_policy")),
-    "objects-kept-referenced": _OBJECT_LIST.format(
-        facts="named_by, row_key, value",
-        table="(SELECT rest, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n "
-        "JOIN retirement r USING (rest) WHERE r.class = 'referenced')",
-    ),
-    "objects-kept-too-young": _OBJECT_LIST.format(facts="last_modified", table=_RETIREMENT.format("too_young")),
+    "objects-kept-by-policy": _OBJECT_LIST.format(facts="plan_class", table=_JUDGED.format("by_policy")),
+    "objects-kept-referenced": _OBJECT_LIST.format(facts="named_by, row_key, value", table=_NAMED),
+    "objects-kept-too-young": _OBJECT_LIST.format(facts="last_modified", table=_JUDGED.format("too_young")),
     "objects-kept-locked": _OBJECT_LIST.format(facts="reason", table="locked"),
-    "objects-kept-changed": _OBJECT_LIST.format(
-        facts="error, message", table="(FROM retire_outcomes WHERE result = 'changed')"
-    ),
-    "objects-kept-refused": _OBJECT_LIST.format(
-        facts="error, message", table="(FROM retire_outcomes WHERE result = 'refused')"
-    ),
-    "objects-brought-back": "SELECT key, marker FROM brought_back WHERE problem IS NULL",
-    "objects-not-brought-back": "SELECT key, marker, problem FROM brought_back WHERE problem IS NOT NULL",
+    "objects-kept-changed": _OBJECT_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("changed")),
+    "objects-kept-refused": _OBJECT_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("refused")),
+    "objects-brought-back": _BROUGHT_BACK,
+    "objects-not-brought-back": _NOT_BROUGHT_BACK,
 }
 """What follows from a retirement: what it would delete or has deleted, and why the rest stays."""
 
 RESTORE_LISTS = {name: RETIRE_LISTS[name] for name in ("objects-brought-back", "objects-not-brought-back")}
+
+# copies are looked at the other way round
+_COPY_LIST = "SELECT $target_prefix || rest AS key, $source_prefix || rest AS source_key, {facts} FROM {table}"
+
+REMOVE_LISTS = {
+    "copies-to-remove": _COPY_LIST.format(facts="size, etag, last_modified", table=_JUDGED.format("to_delete")),
+    "copies-kept-not-ours": _COPY_LIST.format(facts="size, etag, last_modified", table=_JUDGED.format("not_ours")),
+    "copies-kept-unverified": _COPY_LIST.format(
+        facts="plan_class, size, etag, target_etag AS source_etag", table=_JUDGED.format("unverified")
+    ),
+    "copies-kept-referenced": _COPY_LIST.format(facts="named_by, row_key, value", table=_NAMED),
+    "copies-kept-locked": _COPY_LIST.format(facts="reason", table="locked"),
+    "copies-kept-changed": _COPY_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("changed")),
+    "copies-kept-refused": _COPY_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("refused")),
+    "copies-brought-back": _BROUGHT_BACK,
+    "copies-not-brought-back": _NOT_BROUGHT_BACK,
+}
+"""What follows from the removal of copies."""
 
 
 def failures(catalog: Catalog) -> dict[str, int]:
@@ -350,6 +367,19 @@ def _rollback_lines(f: Mapping[str, Any]) -> list[str]:
         f"rows     {f[restored]:,} {would}restored, {f['rows_restored_before']:,} restored before",
         *_others(f, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
         *_waited_line(f),
+        *(_removal_lines(f) if "copies_removed" in f else []),
+    ]
+
+
+def _removal_lines(f: Mapping[str, Any]) -> list[str]:
+    would = "would be " if f["dry_run"] else ""
+    removed, size = ("copies_to_remove", "bytes_to_remove") if f["dry_run"] else ("copies_removed", "bytes_removed")
+    kept = _kept(f, "copies_kept_", ("not_ours", "unverified", "referenced", "locked", "changed", "refused"))
+    back = f["copies_brought_back"]
+    return [
+        f"copies   {f[removed]:,} {would}removed ({_size(f[size])})",
+        *([f"kept     {', '.join(kept)}"] if kept else []),
+        *([f"         {back:,} brought back, as rows name them"] if back else []),
     ]
 
 
@@ -365,7 +395,7 @@ def _retire_lines(f: Mapping[str, Any]) -> list[str]:
     """What a retirement did, one subject a line; classes that are empty are left out."""
     would = "would be " if f["dry_run"] else ""
     retired, size = ("objects_to_retire", "bytes_to_retire") if f["dry_run"] else ("objects_retired", "bytes_retired")
-    kept = [f"{count:,} {name.replace('_', ' ')}" for name in _KEPT_OBJECTS if (count := f[f"objects_kept_{name}"])]
+    kept = _kept(f, "objects_kept_", _KEPT_OBJECTS)
     back = f"{f['objects_brought_back']:,} {would}brought back"
     if f["restores"]:
         return [f"objects  {back}"]
@@ -374,6 +404,10 @@ def _retire_lines(f: Mapping[str, Any]) -> list[str]:
         *([f"kept     {', '.join(kept)}"] if kept else []),
         *([f"         {back}, as rows name them"] if f["objects_brought_back"] else []),
     ]
+
+
+def _kept(f: Mapping[str, Any], prefix: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{count:,} {name.replace('_', ' ')}" for name in names if (count := f[prefix + name])]
 
 
 def plan_lines(counts: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:

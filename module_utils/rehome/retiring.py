@@ -1,121 +1,39 @@
-"""Delete legacy objects that are proven moved and that no row names, and take those deletes back."""
+"""Retire: delete legacy objects that are proven moved and that no row names, and take those deletes back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-
-import uvloop
+from collections.abc import Callable
 
 from .catalog import Catalog
 from .completion import FILE, completed_at
+from .deletable import NAMED, classify, make_tables
+from .deleting import (
+    BucketFacts,
+    DeleteCounts,
+    bring_back_deleted,
+    cannot_tell,
+    delete_judged,
+    look_at_bucket,
+)
+from .deletions import RETIRED
 from .errors import Finding, RefusedError, RehomeError
 from .progress import Progress
-from .retired import LIVE_MARKERS, RetiredRecords
-from .retirement import CLASSES, classify, make_tables
-from .s3.client import Client
-from .s3.compare import head
-from .s3.delete import MOST_AT_ONCE, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, remove_markers
-from .s3.delete_probe import delete_method
-from .s3.endpoint import resolve
-from .s3.errors import S3Error, S3StopError
-from .s3.etags import Headers
-from .s3.scratch import RETRY, together
-from .s3.versions import Version, Versioning, locks_objects, marker_over, noncurrent_days, versioning_of
+from .s3.errors import S3Error
+from .s3.versions import Versioning
+from .second_key import unconfirmed
 from .settings import NO_WAY_BACK, Settings
-from .unreferenced import read_named_keys
 
-BATCHES_IN_FLIGHT = 4
-_SAMPLE = 3
-_REFUSED_AT_ONCE = 50
-"""A batch of so many that is refused as a whole, for one reason, is no matter of its objects."""
-
-_QUEUE = "SELECT rest, etag, size FROM retirement WHERE class = 'to_retire' ORDER BY rest"
-
-_NAMED_MARKERS = f"""
-SELECT m.key, m.marker FROM ({LIVE_MARKERS}) m
-WHERE EXISTS (SELECT 1 FROM named_keys n WHERE $prefix || n.rest = m.key)
+_BY_POLICY = "o.class = 'conflict' AND {skips}"
+_TOO_YOUNG = f"""
+o.class = 'present' AND NOT {NAMED} AND (
+    {{all_young}} OR coalesce(try_cast(s.last_modified AS TIMESTAMPTZ) > TIMESTAMPTZ '{{before}}', true))
 """
-
-_NAMED_AND_GONE = """
-SELECT count(*) FROM retire_outcomes o
-WHERE o.result = 'retired' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)
-"""
+"""A time that cannot be read is no proof of age."""
 
 
-@dataclass
-class RetireCounts:
-    """What became of the source's objects.
-
-    classes: by `retirement.CLASSES`; empty where markers are taken away instead
-    retired, changed, refused: of those to retire: deleted · changed since they were judged, and kept · refused by S3
-    brought_back, not_brought_back: delete markers that were taken away again, and that S3 did not give up
-    gone: of those retired without a way back, the ones that rows name which were written meanwhile
-    """
-
-    classes: dict[str, int] = field(default_factory=dict)
-    bytes_to_retire: int = 0
-    retired: int = 0
-    bytes_retired: int = 0
-    changed: int = 0
-    refused: int = 0
-    brought_back: int = 0
-    not_brought_back: int = 0
-    gone: int = 0
-
-    def problems(self) -> list[str]:
-        """What needs a human, in sentences without their ends."""
-        told = {
-            "objects could not be deleted": self.refused,
-            "delete markers could not be taken away again": self.not_brought_back,
-            "objects that were retired without a way back are named by rows that were written meanwhile": self.gone,
-        }
-        return [f"{count:,} {text}" for text, count in told.items() if count]
-
-    def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
-        kept = {f"objects_kept_{name}": self.classes.get(name, 0) for name in CLASSES if name != "to_retire"}
-        return {
-            "objects_to_retire": self.classes.get("to_retire", 0),
-            "bytes_to_retire": self.bytes_to_retire,
-            "objects_retired": self.retired,
-            "bytes_retired": self.bytes_retired,
-            **kept,
-            "objects_kept_changed": self.changed,
-            "objects_kept_refused": self.refused,
-            "objects_brought_back": self.brought_back,
-            "objects_not_brought_back": self.not_brought_back,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFacts:
-    """What retiring must know of the source bucket. now: the earlier of its clock and ours"""
-
-    versioning: Versioning
-    locks: bool
-    noncurrent_days: int | None
-    now: datetime
-
-    @property
-    def keeps_versions(self) -> bool:
-        return self.versioning == "enabled"
-
-    def warnings(self) -> list[str]:
-        if not self.keeps_versions:
-            return ["the source bucket keeps no versions: what is retired cannot be brought back"]
-        if self.noncurrent_days is None:
-            return []
-        return [
-            f"the source bucket's lifecycle rules remove what lies under a delete marker after {self.noncurrent_days} "
-            "days: until then it can be brought back"
-        ]
-
-
-def look_at_source(settings: Settings, dry_run: bool) -> SourceFacts:
+def look_at_source(settings: Settings, dry_run: bool) -> BucketFacts:
     """Read what decides whether objects may be retired at all. Raises RefusedError with every finding."""
-    findings = _unconfirmed(settings) if not dry_run else []
+    findings = unconfirmed(settings) if not dry_run else []
     if completed_at(settings) is None:
         findings.append(
             Finding(
@@ -126,9 +44,9 @@ def look_at_source(settings: Settings, dry_run: bool) -> SourceFacts:
             )
         )
     try:
-        facts = uvloop.run(_look_at_source(settings))
+        facts = look_at_bucket(settings)
     except S3Error as error:
-        findings.append(_cannot_tell(settings, error))
+        findings.append(cannot_tell(settings, error))
     else:
         if not facts.keeps_versions and not settings.retire.unversioned:
             findings.append(_no_way_back(settings, facts.versioning))
@@ -137,252 +55,45 @@ def look_at_source(settings: Settings, dry_run: bool) -> SourceFacts:
     return facts
 
 
-def plan_retirement(settings: Settings, catalog: Catalog, progress: Progress, facts: SourceFacts) -> RetireCounts:
+def plan_retirement(settings: Settings, catalog: Catalog, progress: Progress, facts: BucketFacts) -> DeleteCounts:
     """Class every object of the source. Reads only. Raises S3Error and DatabaseError."""
     make_tables(catalog)
     ended_at = completed_at(settings)
     if ended_at is None:
         raise RehomeError("the migration's end was forgotten meanwhile")
-    _, classes = classify(settings, catalog, progress, ended_at, facts.now, facts.locks)
-    (size,) = catalog.query(f"SELECT coalesce(sum(size), 0) FROM ({_QUEUE})")[0]
-    return RetireCounts(classes, int(size))
+    after = settings.retire.after
+    reasons = {
+        "by_policy": _BY_POLICY.format(skips=settings.on_conflict == "skip"),
+        "too_young": _TOO_YOUNG.format(
+            all_young=facts.now - ended_at < after, before=(facts.now - after).isoformat(timespec="seconds")
+        ),
+    }
+    return DeleteCounts(*classify(settings, catalog, progress, reasons, facts.now, facts.locks))
 
 
 def retire(
     settings: Settings,
     catalog: Catalog,
     progress: Progress,
-    facts: SourceFacts,
-    counts: RetireCounts,
+    facts: BucketFacts,
+    counts: DeleteCounts,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Delete what `plan_retirement` has classed as to retire, by the thousand, and bring back what a row names by then.
-
-    counts: grows with each batch, so that it is true also where this raises
-    stopping: asked before each batch; once true, what is in flight is finished and the rest left.
-    Raises RefusedError where the service keeps no condition on deletes, and RehomeError where going on is useless.
-    """
-    with RetiredRecords(settings.state_dir, settings.source.bucket, catalog) as records:
-        work = _Retiring(settings, catalog, progress, facts.keeps_versions, counts, records, stopping)
-        try:
-            uvloop.run(work.run())
-        except S3StopError as error:
-            raise RehomeError(
-                f"rehome_source (s3://{settings.source.bucket}/{settings.source.prefix}): retiring cannot go on, "
-                f"after {counts.retired:,} objects: {str(error).rstrip('.')}. Run it again once that is put right: "
-                "it goes on from here."
-            ) from error
-        if counts.retired:
-            # a row may have been written since the rows were read
-            read_named_keys(settings, catalog, progress)
-        work.bring_back_named()
+    """Delete what `plan_retirement` has found to be deletable: see `delete_judged`."""
+    delete_judged(settings, catalog, progress, facts, counts, RETIRED, stopping)
 
 
 def bring_back(
     settings: Settings,
     catalog: Catalog,
     progress: Progress,
-    counts: RetireCounts,
+    counts: DeleteCounts,
     dry_run: bool,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Take away exactly the delete markers that were recorded, so that what lies under them shows again."""
     make_tables(catalog)
-    with RetiredRecords(settings.state_dir, settings.source.bucket, catalog) as records:
-        work = _Retiring(settings, catalog, progress, True, counts, records, stopping)
-        if dry_run:
-            counts.brought_back = records.live_markers()
-        else:
-            uvloop.run(work.bring_back_all())
-
-
-class _Retiring:
-    """One run's work on the source bucket."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        catalog: Catalog,
-        progress: Progress,
-        keeps_versions: bool,
-        counts: RetireCounts,
-        records: RetiredRecords,
-        stopping: Callable[[], bool],
-    ) -> None:
-        self._settings = settings
-        self._catalog = catalog
-        self._progress = progress
-        self._keeps_versions = keeps_versions
-        self._counts = counts
-        self._records = records
-        self._stopping = stopping
-        self._prefix = settings.source.prefix
-        self._done = 0
-        self._stop: S3StopError | None = None
-
-    async def run(self) -> None:
-        """Settle what an earlier run left, then work through the queue."""
-        async with self._client() as source:
-            await self._settle_earlier(source)
-            total = self._counts.classes["to_retire"]
-            if not total:
-                return
-            await _refuse_one_place(self._settings, self._catalog, source)
-            method = await _method(self._settings)
-            self._progress.stage("retire", total)
-            batches = self._batches()
-            await together(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
-            if self._stop is not None:
-                raise self._stop
-
-    def bring_back_named(self) -> None:
-        """Take the markers away of what a row names now, and count where there is none."""
-        asked = {"prefix": self._prefix}
-        if self._catalog.query(f"SELECT 1 FROM ({_NAMED_MARKERS}) LIMIT 1", asked):
-            uvloop.run(self._bring_back(_NAMED_MARKERS, asked))
-        (self._counts.gone,) = self._catalog.query(_NAMED_AND_GONE)[0]
-
-    async def _bring_back(self, statement: str, asked: dict[str, str]) -> None:
-        async with self._client() as source:
-            await self._remove(source, statement, asked)
-
-    async def bring_back_all(self) -> None:
-        async with self._client() as source:
-            await self._settle_earlier(source)
-            await self._remove(source, LIVE_MARKERS, {})
-
-    def _client(self) -> Client:
-        return Client(resolve(self._settings.source), self._settings.copy.max_requests)
-
-    def _batches(self) -> Iterator[list[tuple[str, str, int]]]:
-        for batch in self._catalog.stream(_QUEUE, batch=MOST_AT_ONCE):
-            if self._stopping() or self._stop is not None:
-                return
-            yield batch
-
-    async def _work(self, source: Client, batches: Iterator[list[tuple[str, str, int]]], method: DeleteMethod) -> None:
-        for batch in batches:
-            sizes = {self._prefix + rest: size for rest, _, size in batch}
-            jobs = [DeleteJob(self._prefix + rest, etag) for rest, etag, _ in batch]
-            self._records.note("intended", [(job.key, job.etag, None) for job in jobs])
-            intended_at = datetime.now(UTC)
-            try:
-                outcomes = await delete_objects(source, jobs, method)
-                settled = [await self._settled(source, outcome, intended_at) for outcome in outcomes]
-            except S3StopError as error:
-                # the next run finds out what became of these
-                self._stop = self._stop or error
-                return
-            self._note(settled, sizes)
-
-    def _note(self, outcomes: Sequence[DeleteOutcome], sizes: dict[str, int]) -> None:
-        retired = [outcome for outcome in outcomes if outcome.result == "deleted"]
-        kept = [outcome for outcome in outcomes if outcome.result != "deleted"]
-        self._records.note("retired", [(one.job.key, one.job.etag, one.marker) for one in retired])
-        self._records.note("kept", [(one.job.key, one.job.etag, None) for one in kept])
-        counts = self._counts
-        counts.retired += len(retired)
-        counts.bytes_retired += sum(sizes[one.job.key] for one in retired)
-        counts.changed += sum(one.result == "changed" for one in kept)
-        counts.refused += sum(one.result == "failed" for one in kept)
-        names = {"deleted": "retired", "changed": "changed", "failed": "refused"}
-        self._catalog.append(
-            "retire_outcomes",
-            [
-                (
-                    one.job.key[len(self._prefix) :],
-                    sizes[one.job.key],
-                    names[one.result],
-                    one.marker,
-                    one.error,
-                    one.message,
-                )
-                for one in outcomes
-            ],
-        )
-        self._done += len(outcomes)
-        self._progress.at(self._done, retired=counts.retired, kept=counts.changed + counts.refused)
-        if self._keeps_versions and (silent := [one.job.key for one in retired if one.marker is None]):
-            raise RehomeError(
-                f"rehome_source.bucket ({self._settings.source.bucket}): the service does not tell the delete marker "
-                f"of {len(silent):,} objects that it has just deleted, such as {silent[0]!r}, so that they cannot be "
-                "brought back from here. See how this service keeps versions before you go on."
-            )
-        codes = {one.error for one in kept if one.result == "failed"}
-        if len(codes) == 1 and len(kept) == len(outcomes) >= _REFUSED_AT_ONCE:
-            first = kept[0]
-            self._stop = self._stop or S3StopError(
-                0, first.error or "", first.message or "", first.job.key, verb="DELETE"
-            )
-
-    async def _settled(self, source: Client, outcome: DeleteOutcome, intended_at: datetime) -> DeleteOutcome:
-        """What really became of a delete where a reply was lost, or did not tell the marker."""
-        if outcome.result == "deleted" and (outcome.marker or not self._keeps_versions):
-            return outcome
-        if outcome.result != "deleted" and not outcome.unsure:
-            return outcome
-        job = outcome.job
-        if self._keeps_versions:
-            marker = await marker_over(source, job.key, job.etag, intended_at)
-            return outcome if marker is None else DeleteOutcome(job, "deleted", marker)
-        gone = (await head(source, job.key)).status == 404
-        return DeleteOutcome(job, "deleted") if gone else outcome
-
-    async def _settle_earlier(self, source: Client) -> None:
-        """Find out what became of the deletes that were under way when a run died."""
-        unsettled = self._records.unsettled()
-        if not unsettled:
-            return
-        self._progress.stage("settle what an earlier run left", len(unsettled))
-        for number, (key, etag, intended_at) in enumerate(unsettled, 1):
-            unsure = DeleteOutcome(DeleteJob(key, etag), "failed", unsure=True)
-            settled = await self._settled(source, unsure, intended_at)
-            self._records.note("retired" if settled.result == "deleted" else "kept", [(key, etag, settled.marker)])
-            self._progress.at(number)
-
-    async def _remove(self, source: Client, statement: str, asked: dict[str, str]) -> None:
-        (total,) = self._catalog.query(f"SELECT count(*) FROM ({statement})", asked)[0]
-        if not total:
-            return
-        self._progress.stage("bring back", total)
-        done = 0
-        # read as a whole before the first is recorded as restored, which changes what the statement finds
-        self._catalog.run(f"CREATE OR REPLACE TABLE to_bring_back AS {statement}", asked)
-        for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MOST_AT_ONCE):
-            if self._stopping():
-                return
-            removed = await remove_markers(source, [Version(key, marker) for key, marker in batch])
-            self._records.note(
-                "restored", [(one.key, None, one.version_id) for one, problem in removed if problem is None]
-            )
-            self._catalog.append("brought_back", [(one.key, one.version_id, problem) for one, problem in removed])
-            failed = sum(problem is not None for _, problem in removed)
-            self._counts.brought_back += len(removed) - failed
-            self._counts.not_brought_back += failed
-            done += len(batch)
-            self._progress.at(done, failed=self._counts.not_brought_back)
-
-
-async def _look_at_source(settings: Settings) -> SourceFacts:
-    async with Client(resolve(settings.source), retry=RETRY) as source:
-        versioning = await versioning_of(source)
-        locks = await locks_objects(source)
-        days = await noncurrent_days(source)
-    now = datetime.now(UTC)
-    return SourceFacts(versioning.state, locks, days, min(now, versioning.told_at or now))
-
-
-def _unconfirmed(settings: Settings) -> list[Finding]:
-    if settings.retire.confirm == settings.source.bucket:
-        return []
-    return [
-        Finding(
-            "confirm",
-            settings.retire.confirm,
-            "does not name the bucket whose objects are to be deleted",
-            f"Say -e confirm={settings.source.bucket} if it is that one",
-        )
-    ]
+    bring_back_deleted(settings, catalog, progress, counts, RETIRED, dry_run, stopping)
 
 
 def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:
@@ -393,80 +104,3 @@ def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:
         f"{why}, so that what is deleted there cannot be brought back",
         f'Switch versioning on, or set rehome_retire_unversioned to "{NO_WAY_BACK}"',
     )
-
-
-def _cannot_tell(settings: Settings, error: S3Error) -> Finding:
-    return Finding(
-        "rehome_source.bucket",
-        settings.source.bucket,
-        f"whether it keeps versions and locks objects cannot be read: {error}",
-        "Grant s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on it",
-    )
-
-
-async def _method(settings: Settings) -> DeleteMethod:
-    """How this service deletes under a condition. Raises RefusedError where it does not."""
-    setting = f"s3://{settings.source.bucket}/{settings.source.prefix}"
-    try:
-        async with Client(resolve(settings.source), retry=RETRY) as source:
-            method = await delete_method(source, settings.source.prefix)
-    except S3StopError:
-        raise
-    except S3Error as error:
-        raise RefusedError(
-            [
-                Finding(
-                    "rehome_source",
-                    setting,
-                    f"whether this service deletes under a condition cannot be tried: {error}",
-                    f"Grant s3:PutObject and s3:DeleteObject on {settings.source.prefix}.rehome-probe-*",
-                )
-            ]
-        ) from error
-    if method is None:
-        raise RefusedError(
-            [
-                Finding(
-                    "rehome_source",
-                    setting,
-                    "this service ignores the condition on a delete (If-Match), so that an object which the "
-                    "application has just replaced would be deleted too",
-                    "Delete these objects by the service's own means, from the list of a --check",
-                )
-            ]
-        )
-    return method
-
-
-async def _refuse_one_place(settings: Settings, catalog: Catalog, source: Client) -> None:
-    """Refuse where source and target show the same objects under two names, as access points and aliases do.
-
-    No two objects have one version id; without ids, a few copies are not all as old as their originals.
-    """
-    sample = catalog.query(f"{_QUEUE} LIMIT {_SAMPLE}")
-    async with Client(resolve(settings.target), retry=RETRY) as target:
-        same = [
-            _is_one_object(
-                (await head(source, settings.source.prefix + rest)).headers,
-                (await head(target, settings.target.prefix + rest)).headers,
-            )
-            for rest, _, _ in sample
-        ]
-    if same and all(same):
-        raise RefusedError(
-            [
-                Finding(
-                    "rehome_target",
-                    f"s3://{settings.target.bucket}/{settings.target.prefix}",
-                    "shows the very objects of rehome_source under another name: there is only one of each",
-                    "Name the place that the objects were copied to",
-                )
-            ]
-        )
-
-
-def _is_one_object(source: Headers, target: Headers) -> bool:
-    ids = {side.get(b"x-amz-version-id", b"null") for side in (source, target)}
-    if len(ids) > 1:
-        return False
-    return ids != {b"null"} or source.get(b"last-modified") == target.get(b"last-modified")

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 Acl = Literal["none", "bucket-owner-full-control", "copy"]
 RestoreTier = Literal["Standard", "Bulk", "Expedited"]
 RollbackMissing = Literal["keep", "restore"]
+RollbackCopies = Literal["keep", "remove"]
 EngineName = Literal["mariadb", "mysql", "postgresql", "sqlite"]
 
 SMALLEST_THRESHOLD = 5 * 1024**2
@@ -165,13 +166,11 @@ class Retire:
     """Which legacy objects may be deleted, and how sure the operator is.
 
     after: since the migration's end, and since each object was stored
-    confirm: the bucket to delete from, once more
     unversioned: whether deleting without a way back was asked for, in words
     restore: take the delete markers away again, instead
     """
 
     after: timedelta
-    confirm: str | None
     unversioned: bool
     restore: bool
 
@@ -182,15 +181,20 @@ class RollbackPolicy:
 
     since: what was rewritten at that time or later; None: everything
     missing: what becomes of rows whose object is not in the source any more as it was
+    copies: what becomes of the copies that were made in the target
     """
 
     since: datetime | None = None
     missing: RollbackMissing = "keep"
+    copies: RollbackCopies = "keep"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One migration, complete and consistent as far as reading can tell."""
+    """One migration, complete and consistent as far as reading can tell.
+
+    confirm: the bucket to delete from, once more
+    """
 
     name: str
     source: Side
@@ -216,6 +220,7 @@ class Settings:
     quiet_objects: int
     max_passes: int
     state_uri: str | None
+    confirm: str | None
     retire: Retire
     redirect: Redirect
     rollback: RollbackPolicy
@@ -223,6 +228,16 @@ class Settings:
     @property
     def keymap(self) -> KeyMap:
         return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
+
+    @property
+    def turned(self) -> Settings:
+        """The way back: what a migration of these settings has made is what this one moves."""
+        return replace(
+            self,
+            source=replace(self.target, inventory=None),
+            target=replace(self.source, inventory=None),
+            references=tuple(replace(one, form=one.form.turned) for one in self.references),
+        )
 
     @property
     def whole(self) -> bool:
@@ -306,11 +321,13 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         quiet_objects=_at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
         state_uri=_state_uri(given.get("state_uri") or None, source, target, findings),
         max_passes=_at_least(1, "rehome_max_passes", given.get("max_passes", 5), findings),
+        confirm=given.get("confirm") or None,
         retire=_retire(given, findings),
         redirect=read_redirect(given.get("redirect") or {}, findings),
         rollback=RollbackPolicy(
             since=_moment("rehome_rollback_since", given.get("rollback_since"), findings),
             missing=given.get("rollback_missing") or "keep",
+            copies=given.get("rollback_copies") or "keep",
         ),
     )
     if not settings.references:
@@ -618,7 +635,6 @@ def _retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:
         )
     return Retire(
         after=timedelta(**{_UNITS[period[2]]: int(period[1])}) if period else timedelta.max,
-        confirm=given.get("retire_confirm") or None,
         unversioned=words == NO_WAY_BACK,
         restore=bool(given.get("retire_restore")),
     )

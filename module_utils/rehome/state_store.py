@@ -23,6 +23,7 @@ from .settings import Settings
 LASTING = (
     "outcomes/*.parquet",
     "plans/*/*",
+    "removed/*",
     "retired/*",
     "capabilities.json",
     "uploads.sqlite",

@@ -12,7 +12,7 @@ from tests.e2e.conftest import World, kill_when
 pytestmark = pytest.mark.e2e
 
 RETIRE = "playbooks/retire.yml"
-CONFIRMED: dict[str, Any] = {"playbook": RETIRE, "sandbox_user": "retire", "confirm": "legacy-s3"}
+CONFIRMED: dict[str, Any] = {"playbook": RETIRE, "confirm": "legacy-s3"}
 
 
 def seed_with_versions(world: World, objects: int) -> None:

@@ -48,6 +48,54 @@ def test_a_migration_is_undone_to_the_first_byte_as_the_check_said(any_world: Wo
     assert journalled(world) == {"rewrite": moved, "rollback": moved}
 
 
+def test_copies_are_removed_with_a_second_key_as_the_check_said(world: World) -> None:
+    world.seed(40)
+    world.sandbox.store.client().put_object(Bucket="production-s3", Key="avatar/theirs.png", Body=b"somebody else's")
+    first = world.everything()
+    assert world.play().code == 0
+    before = world.everything()
+    removing: dict[str, Any] = {"playbook": ROLLBACK, "rehome_rollback_copies": "remove"}
+
+    checked = world.play("--check", "--diff", **removing)
+    assert (checked.code, checked.changed) == (0, 2), checked.output
+    assert world.everything() == before, "a dry run writes nothing"
+    assert "-40 copies to remove in production-s3" in checked.output
+    assert "copies   40 would be removed" in checked.output
+    assert len(world.lines("copies-to-remove")) == 40
+
+    refused = world.play(**removing, confirm="legacy-s3")
+    assert refused.code != 0
+    assert "Say -e confirm=production-s3 if it is that one" in refused.output
+    assert world.everything() == before, "a second key that does not fit is found before the first write"
+
+    undone = world.play(**removing, confirm="production-s3")
+    assert (undone.code, undone.changed) == (0, 2), undone.output
+    assert "copies   40 removed" in undone.output
+    assert (world.summary["rows_restored"], world.summary["copies_removed"]) == (40, 40)
+    after = world.everything()
+    assert (after["source"], after["target"], after["rows"]) == (first["source"], first["target"], first["rows"])
+    again = world.play(**removing, confirm="production-s3")
+    assert (again.code, again.changed) == (0, 0), again.output
+    assert world.play().code == 0
+    assert world.everything()["rows"] == before["rows"]
+
+
+def test_killed_while_copies_are_removed_and_run_again_it_finishes(world: World) -> None:
+    world.seed(300)
+    first = world.everything()
+    assert world.play().code == 0
+    removing: dict[str, Any] = {"playbook": ROLLBACK, "rehome_rollback_copies": "remove", "confirm": "production-s3"}
+    removed = world.state / "removed"
+    kill_when(world, lambda: any('"intended"' in file.read_text() for file in removed.glob("*.jsonl")), **removing)
+    finished = world.play(**removing)
+    assert finished.code == 0, finished.output
+    assert world.everything() == first | {"tables": world.everything()["tables"]}
+    records = [line for file in removed.glob("*.jsonl") for line in map(json.loads, file.read_text().splitlines())]
+    assert {line["key"] for line in records if line.get("event") == "deleted"} == {
+        f"avatar/avatar-{number}.png" for number in range(1, 301)
+    }
+
+
 def test_killed_in_the_middle_of_the_rollback_and_run_again_it_finishes(world: World) -> None:
     world.seed(3000)
     first = world.rows()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import retirement, retiring
+from rehome import deletable, deleting
 from rehome.catalog import Catalog
 from rehome.completion import completed_at, forget_completion, note_completion
 from rehome.db.dialect import DatabaseError
+from rehome.deleting import DeleteCounts
+from rehome.deletions import RETIRED, Deletions
 from rehome.errors import RefusedError, RehomeError
 from rehome.progress import Progress
 from rehome.report import RETIRE_LISTS, write_lists
-from rehome.retired import RetiredRecords
-from rehome.retiring import RetireCounts, bring_back, look_at_source, plan_retirement, retire
+from rehome.retiring import bring_back, look_at_source, plan_retirement, retire
 from rehome.s3.client import Client
 from rehome.s3.delete import DeleteJob, DeleteMethod, DeleteOutcome
 from rehome.s3.errors import S3Error, S3StopError
@@ -48,16 +48,13 @@ class Retirement(Migration):
 
     def wanted(self, **changes: Any) -> Settings:
         """Settings that retire at once, as the user who may."""
-        settings = self.settings(**{"retire_after": "0d", "retire_confirm": self.source} | changes)
+        settings = self.settings(**{"retire_after": "0d", "confirm": self.source} | changes)
         return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
 
     def migrate(self, *names: str) -> None:
         """Objects with rows, moved; and the moment noted."""
         for name in names:
             self.put(name, f"content of {name}".encode())
-        if self.s3.get_bucket_versioning(Bucket=self.source).get("Status") != "Enabled":
-            # without version ids, copies are known from their originals by their time, which is in whole seconds
-            time.sleep(1)
         settings = self.settings()
         self.plan(settings)
         self.copy(settings)
@@ -66,23 +63,23 @@ class Retirement(Migration):
         assert verdict.complete, verdict.problems
         note_completion(settings, "test")
 
-    def judge(self, settings: Settings, **how: bool) -> RetireCounts:
+    def judge(self, settings: Settings, **how: bool) -> DeleteCounts:
         self.catalog = self._new_catalog()
         facts = look_at_source(settings, **{"dry_run": False} | how)
         # "0d" is over a moment after the last object was stored; a server tells the time by whole seconds
         self.facts = replace(facts, now=datetime.now(UTC) + self.ahead)
         return plan_retirement(settings, self.catalog, self.progress, self.facts)
 
-    def carry_out(self, settings: Settings, counts: RetireCounts) -> RetireCounts:
+    def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
         retire(settings, self.catalog, self.progress, self.facts, counts)
         return counts
 
-    def retire(self, **changes: Any) -> RetireCounts:
+    def retire(self, **changes: Any) -> DeleteCounts:
         settings = self.wanted(**changes)
         return self.carry_out(settings, self.judge(settings))
 
-    def bring_back(self) -> RetireCounts:
-        counts = RetireCounts()
+    def bring_back(self) -> DeleteCounts:
+        counts = DeleteCounts()
         bring_back(self.wanted(), self._new_catalog(), self.progress, counts, dry_run=False)
         return counts
 
@@ -143,15 +140,15 @@ def test_retires_by_markers_then_nothing_and_brings_back_exactly_those(versioned
     before = one.versions()
 
     done = one.retire()
-    assert (done.retired, done.changed, done.refused, done.problems()) == (3, 0, 0, [])
-    assert done.bytes_retired == sum(len(f"content of {name}") for name in NAMES)
+    assert (done.deleted, done.changed, done.refused, done.problems()) == (3, 0, 0, [])
+    assert done.bytes_deleted == sum(len(f"content of {name}") for name in NAMES)
     assert one.source_keys() == ["other/kept.txt"]
     after = one.versions()
     assert after["versions"] == before["versions"], "no version is gone, nor any scratch object left"
     assert len(after["markers"]) == len(before["markers"]) + 3
 
     again = one.retire()
-    assert (again.classes["to_retire"], again.retired) == (0, 0)
+    assert (again.classes["to_delete"], again.deleted) == (0, 0)
     assert one.versions() == after
 
     back = one.bring_back()
@@ -166,7 +163,7 @@ def test_an_object_retired_twice_has_two_markers_on_record_and_both_come_off(ver
     one.migrate("avatar-1.png")
     before = one.versions()
     for _ in range(2):
-        assert one.retire().retired == 1
+        assert one.retire().deleted == 1
         assert one.bring_back().brought_back == 1
     assert one.versions() == before
 
@@ -175,8 +172,8 @@ def test_a_check_writes_nothing_and_lists_what_a_run_would_delete(versioned: Ret
     one = versioned
     one.migrate(*NAMES)
     before = one.versions()
-    settings = one.wanted(retire_confirm=None)
-    assert one.judge(settings, dry_run=True).classes["to_retire"] == 3
+    settings = one.wanted(confirm=None)
+    assert one.judge(settings, dry_run=True).classes["to_delete"] == 3
     assert [line["key"] for line in one.listed(settings, "objects-to-retire")] == KEYS
     assert one.versions() == before
     assert not (one._state / "retired").exists()
@@ -196,14 +193,14 @@ def test_whatever_is_not_proven_or_still_named_is_kept_in_its_class(versioned: R
     settings = one.wanted()
     counts = one.carry_out(settings, one.judge(settings))
     assert counts.classes == {
-        "to_retire": 2,
+        "to_delete": 2,
         "unverified": 2,
         "by_policy": 0,
         "referenced": 4,
         "too_young": 0,
         "locked": 0,
     }
-    assert counts.retired == 2
+    assert counts.deleted == 2
     assert one.source_keys() == [f"image/avatar-{number}.png" for number in range(1, 7)]
     named = one.listed(settings, "objects-kept-referenced")
     assert [line["key"] for line in sorted(named, key=lambda line: line["key"])] == one.source_keys()[2:]
@@ -220,7 +217,7 @@ def test_a_row_beyond_a_references_own_condition_keeps_its_object(versioned: Ret
     note_completion(settings, "test")
     assert one.plan(settings).rows["to_rewrite"] == 0, "that row is not the migration's"
     counts = one.carry_out(settings, one.judge(settings))
-    assert (counts.retired, counts.classes["referenced"]) == (2, 1)
+    assert (counts.deleted, counts.classes["referenced"]) == (2, 1)
     assert one.source_keys() == ["image/avatar-1.png"]
 
 
@@ -246,7 +243,7 @@ def test_objects_and_migrations_that_are_too_young_are_kept(versioned: Retiremen
     assert one.retire(retire_after="1h").classes["too_young"] == 3, "the objects are old, the migration is not"
     assert one.source_keys() == KEYS
     file.write_text(json.dumps(facts))
-    assert one.retire(retire_after="1h").retired == 3
+    assert one.retire(retire_after="1h").deleted == 3
 
 
 def test_the_end_is_known_from_the_first_verification_and_forgotten_when_something_moves(
@@ -270,7 +267,7 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
 def test_needs_the_buckets_name_once_more(versioned: Retirement, confirm: str | None) -> None:
     versioned.migrate("avatar-1.png")
     with pytest.raises(RefusedError, match=f"Say -e confirm={versioned.source} if it is that one"):
-        versioned.retire(retire_confirm=confirm)
+        versioned.retire(confirm=confirm)
     assert versioned.source_keys() == ["image/avatar-1.png"]
 
 
@@ -285,9 +282,9 @@ def test_a_bucket_without_a_way_back_is_refused_unless_told_in_words(plain: Reti
     with pytest.raises(RefusedError, match="does not say what it takes"):
         plain.retire(retire_unversioned="yes")
     assert plain.source_keys() == KEYS[:2]
-    assert plain.retire(retire_unversioned=NO_WAY_BACK).retired == 2
+    assert plain.retire(retire_unversioned=NO_WAY_BACK).deleted == 2
     assert plain.source_keys() == []
-    assert plain.retire(retire_unversioned=NO_WAY_BACK).retired == 0
+    assert plain.retire(retire_unversioned=NO_WAY_BACK).deleted == 0
     assert plain.bring_back().brought_back == 0
 
 
@@ -300,7 +297,7 @@ def test_an_object_that_is_replaced_after_it_was_judged_is_kept(versioned: Retir
     one.s3.delete_object(Bucket=one.source, Key="image/avatar-3.png")
     before = one.versions()
     one.carry_out(settings, counts)
-    assert (counts.retired, counts.changed, counts.problems()) == (1, 2, [])
+    assert (counts.deleted, counts.changed, counts.problems()) == (1, 2, [])
     assert [line["key"] for line in one.listed(settings, "objects-kept-changed")] == KEYS[1:]
     assert one.source_keys() == ["image/avatar-2.png"]
     one.bring_back()
@@ -318,10 +315,10 @@ def test_a_row_that_is_written_while_objects_are_deleted_gets_its_object_back(
         one.add_row("image/avatar-2.png")
         original(*arguments)
 
-    original = retiring.read_named_keys
-    monkeypatch.setattr(retiring, "read_named_keys", racing)
+    original = deleting.read_named_keys
+    monkeypatch.setattr(deleting, "read_named_keys", racing)
     done = one.retire()
-    assert (done.retired, done.brought_back, done.problems()) == (3, 1, [])
+    assert (done.deleted, done.brought_back, done.problems()) == (3, 1, [])
     assert one.source_keys() == ["image/avatar-2.png"]
     monkeypatch.undo()
     assert one.retire().classes["referenced"] == 1
@@ -333,15 +330,15 @@ def test_a_row_written_meanwhile_is_told_where_there_is_no_way_back(
     plain: Retirement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.migrate("avatar-1.png")
-    original = retiring.read_named_keys
+    original = deleting.read_named_keys
 
     def racing(*arguments: Any) -> None:
         plain.add_row("image/avatar-1.png")
         original(*arguments)
 
-    monkeypatch.setattr(retiring, "read_named_keys", racing)
+    monkeypatch.setattr(deleting, "read_named_keys", racing)
     assert plain.retire(retire_unversioned=NO_WAY_BACK).problems() == [
-        "1 objects that were retired without a way back are named by rows that were written meanwhile"
+        "1 objects that were deleted without a way back are named by rows that were written meanwhile"
     ]
 
 
@@ -355,9 +352,9 @@ def _raise(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("module", "name", "error"),
     [
-        (retirement, "scan_buckets", S3Error(200, "ListingDisordered", "keys in no order", None)),
-        (retirement, "scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
-        (retirement, "read_named_keys", DatabaseError("the server went away")),
+        (deletable, "scan_buckets", S3Error(200, "ListingDisordered", "keys in no order", None)),
+        (deletable, "scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
+        (deletable, "read_named_keys", DatabaseError("the server went away")),
     ],
 )
 def test_half_a_look_never_leads_to_a_delete(
@@ -372,7 +369,7 @@ def test_half_a_look_never_leads_to_a_delete(
 
 def _die_after(count: int, deletes: bool) -> Callable[..., Any]:
     """A deletion that ends the run after so many batches; the last one is done or not, and nobody is told."""
-    original = retiring.delete_objects
+    original = deleting.delete_objects
     seen: list[int] = []
 
     async def delete(client: Client, jobs: Sequence[DeleteJob], method: DeleteMethod) -> list[DeleteOutcome]:
@@ -393,15 +390,15 @@ def test_a_run_that_dies_between_delete_and_record_is_settled_by_the_next(
     one = versioned
     one.migrate(*(f"avatar-{number}.png" for number in range(10)))
     before = one.versions()
-    monkeypatch.setattr(retiring, "MOST_AT_ONCE", 2)
-    monkeypatch.setattr(retiring, "BATCHES_IN_FLIGHT", 1)
+    monkeypatch.setattr(deleting, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(deleting, "BATCHES_IN_FLIGHT", 1)
     with monkeypatch.context() as dying:
-        dying.setattr(retiring, "delete_objects", _die_after(3, deletes))
+        dying.setattr(deleting, "delete_objects", _die_after(3, deletes))
         with pytest.raises(RehomeError, match="after 4 objects"):
             one.retire()
     assert len(one.source_keys()) == (4 if deletes else 6)
 
-    assert one.retire().retired == (4 if deletes else 6)
+    assert one.retire().deleted == (4 if deletes else 6)
     assert one.source_keys() == []
     assert one.bring_back().brought_back == 10
     assert one.versions() == before
@@ -412,7 +409,7 @@ def test_bringing_back_settles_what_a_dead_run_left(versioned: Retirement, monke
     one.migrate(*NAMES)
     before = one.versions()
     with monkeypatch.context() as dying:
-        dying.setattr(retiring, "delete_objects", _die_after(1, deletes=True))
+        dying.setattr(deleting, "delete_objects", _die_after(1, deletes=True))
         with pytest.raises(RehomeError):
             one.retire()
     assert one.source_keys() == []
@@ -434,17 +431,23 @@ def test_a_marker_of_another_hour_is_not_taken_for_ours(versioned: Retirement) -
 
 
 def test_a_line_that_was_cut_off_and_other_buckets_records_mean_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "retired"
+    folder = tmp_path / RETIRED
     folder.mkdir()
     intended = json.dumps({"event": "intended", "key": "a", "etag": "e", "at": "2026-01-01T00:00:00+00:00"})
-    (folder / "1.jsonl").write_text(f'{{"bucket": "ours"}}\n{intended}\n{{"event": "retired", "key": "a", "mar')
+    (folder / "1.jsonl").write_text(f'{{"bucket": "ours"}}\n{intended}\n{{"event": "deleted", "key": "a", "mar')
     (folder / "2.jsonl").write_text(f'{{"bucket": "other"}}\n{intended}\n')
     (folder / "3.jsonl").write_text('{"buck')
-    with Catalog.create(tmp_path / "c.duckdb", {}) as catalog, RetiredRecords(tmp_path, "ours", catalog) as records:
+    with (
+        Catalog.create(tmp_path / "c.duckdb", {}) as catalog,
+        Deletions(folder, "ours", catalog) as records,
+    ):
         assert [one.key for one in records.unsettled()] == ["a"]
-        records.note("retired", [("a", "e", "v1"), ("b", "e", None)])
+        records.note("deleted", [("a", "e", "v1"), ("b", "e", None)])
         assert (records.unsettled(), records.live_markers()) == ([], 1)
-    with Catalog.create(tmp_path / "d.duckdb", {}) as catalog, RetiredRecords(tmp_path, "ours", catalog) as records:
+    with (
+        Catalog.create(tmp_path / "d.duckdb", {}) as catalog,
+        Deletions(folder, "ours", catalog) as records,
+    ):
         assert (records.unsettled(), records.live_markers()) == ([], 1)
 
 
@@ -453,7 +456,7 @@ def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_delet
 ) -> None:
     one = versioned
     one.migrate(*NAMES)
-    original = retirement.make_plan
+    original = deletable.make_plan
 
     def weakly(catalog: Catalog, settings: Settings) -> Any:
         plan = original(catalog, settings)
@@ -461,9 +464,9 @@ def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_delet
         catalog.run("UPDATE objects SET target_etag = 'another-1' WHERE rest = 'avatar-3.png'")
         return plan
 
-    monkeypatch.setattr(retirement, "make_plan", weakly)
+    monkeypatch.setattr(deletable, "make_plan", weakly)
     counts = one.retire()
-    assert (counts.retired, counts.classes["unverified"]) == (2, 1)
+    assert (counts.deleted, counts.classes["unverified"]) == (2, 1)
     assert one.source_keys() == ["image/avatar-3.png"]
 
 
@@ -475,7 +478,7 @@ def test_where_deletes_by_the_thousand_ignore_etags_each_is_deleted_on_its_own(a
     counts = one.judge(settings)
     one.s3.put_object(Bucket=one.source, Key="image/avatar-2.png", Body=b"newer")
     one.carry_out(settings, counts)
-    assert (counts.retired, counts.changed) == (2, 1)
+    assert (counts.deleted, counts.changed) == (2, 1)
     assert one.source_keys() == ["image/avatar-2.png"]
     one.bring_back()
     assert one.versions()["markers"] == before["markers"]
@@ -487,7 +490,7 @@ def test_odd_keys_are_retired_and_come_back(at_moto: Retirement) -> None:
     names = ("avatar-ü😀.png", "avatar-a%2Fb+c.png", "avatar-//.png", "avatar-'\"&<>.png")
     one.migrate(*names)
     keys = one.source_keys()
-    assert one.retire().retired == len(names)
+    assert one.retire().deleted == len(names)
     assert one.source_keys() == []
     assert one.bring_back().brought_back == len(names)
     assert one.source_keys() == keys
@@ -505,7 +508,7 @@ def test_objects_under_legal_hold_or_retention_are_kept_as_locked(moto: Moto, sq
     client.put_object_retention(Bucket=one.source, Key=KEYS[1], Retention=retention)
     settings = one.wanted()
     counts = one.carry_out(settings, one.judge(settings))
-    assert (counts.retired, counts.classes["locked"]) == (1, 2)
+    assert (counts.deleted, counts.classes["locked"]) == (1, 2)
     assert {line["key"]: line["reason"][:9] for line in one.listed(settings, "objects-kept-locked")} == {
         KEYS[0]: "legal hol",
         KEYS[1]: "retention",
@@ -514,10 +517,13 @@ def test_objects_under_legal_hold_or_retention_are_kept_as_locked(moto: Moto, sq
     one.close()
 
 
-def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(versioned: Retirement) -> None:
-    one = versioned
+@pytest.mark.parametrize("versions", [True, False])
+def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(plain: Retirement, versions: bool) -> None:
+    one = plain
+    if versions:
+        one.keep_versions()
     one.migrate(*NAMES)
-    settings = one.wanted()
+    settings = one.wanted(retire_unversioned=NO_WAY_BACK)
     alias = replace(settings, target=replace(settings.target, bucket=one.source, prefix="image/"))
     forget_completion(alias, "test")
     note_completion(alias, "test")

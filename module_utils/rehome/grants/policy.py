@@ -174,7 +174,16 @@ def _state(settings: Settings, needs: Needs) -> list[Statement]:
 
 def retire_source(settings: Settings, needs: Needs) -> list[Statement]:
     """What it takes to delete legacy objects that are proven moved."""
-    side = settings.source
+    return [
+        _listing("RehomeListSource", settings.source, needs),
+        *_deleting("Source", "RehomeRetireSource", settings.source, needs),
+        *_website(settings, needs),
+        *_keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys),
+    ]
+
+
+def _deleting(place: str, sid: str, side: Side, needs: Needs) -> list[Statement]:
+    """What it takes to delete, beside listing and decrypting."""
     # whether an object is locked is told with it, to those who may know
     deleting = ["s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectLegalHold", "s3:DeleteObject"]
     if needs.undelete:
@@ -183,14 +192,11 @@ def retire_source(settings: Settings, needs: Needs) -> list[Statement]:
     # Amazon's conditions on deletes are documented; what another service makes of them is tried
     scratch = (f"{_arn(side.bucket, needs)}/{_literal(side.prefix + SCRATCH_NAME)}*",) if side.endpoint_url else ()
     return [
-        _listing("RehomeListSource", side, needs),
         # the delete marker is looked for among the versions where a reply was lost
-        _listing("RehomeListVersions", side, needs, "s3:ListBucketVersions"),
-        Statement("RehomeSeeSource", seeing, (_arn(side.bucket, needs),)),
-        Statement("RehomeRetireSource", tuple(deleting), (_objects(side, needs),)),
-        *([Statement("RehomeTrySource", ("s3:PutObject",), scratch)] if scratch else []),
-        *_website(settings, needs),
-        *_keys("RehomeDecryptSource", ("kms:Decrypt",), needs.source_keys),
+        _listing(f"RehomeList{place}Versions", side, needs, "s3:ListBucketVersions"),
+        Statement(f"RehomeSee{place}", seeing, (_arn(side.bucket, needs),)),
+        Statement(sid, tuple(deleting), (_objects(side, needs),)),
+        *([Statement(f"RehomeTry{place}", ("s3:PutObject",), scratch)] if scratch else []),
     ]
 
 
@@ -203,11 +209,13 @@ def _website(settings: Settings, needs: Needs) -> list[Statement]:
 
 
 def retire_target(settings: Settings, needs: Needs) -> list[Statement]:
-    """What it takes to see that they are moved."""
+    """What it takes to see that they are moved, and to remove copies where a rollback may."""
     side = settings.target
+    removes = settings.rollback.copies == "remove"
     return [
         _listing("RehomeListTarget", side, needs),
         Statement("RehomeReadTarget", ("s3:GetObject",), (_objects(side, needs),)),
+        *(_deleting("Target", "RehomeRemoveTarget", side, needs) if removes else []),
         *_state(settings, needs),
         *_keys("RehomeDecryptTarget", ("kms:Decrypt",), needs.target_keys),
     ]

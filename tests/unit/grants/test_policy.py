@@ -125,6 +125,19 @@ def test_nothing_is_written_by_retire_and_versions_are_deleted_only_where_that_i
     assert statement(tried[0], "RehomeTrySource")["Resource"] == ["arn:aws:s3:::legacy/image/.rehome-probe-*"]
 
 
+def test_copies_are_removed_only_by_who_may_retire_and_only_where_a_rollback_may() -> None:
+    def retire(**chosen: Any) -> Document:
+        (policy,) = [one.policy for one in principals(settings_with(**chosen), Needs()) if one.verb == "retire"]
+        return policy
+
+    removing = retire(rollback_copies="remove")
+    assert statement(removing, "RehomeRemoveTarget")["Resource"] == ["arn:aws:s3:::production/avatar/*"]
+    assert "s3:DeleteObject" in statement(removing, "RehomeRemoveTarget")["Action"]
+    assert statement(removing, "RehomeListTargetVersions")["Resource"] == ["arn:aws:s3:::production"]
+    assert allowed(removing) == allowed(retire()), "the same, in another place"
+    assert migrate(settings_with(rollback_copies="remove")) == migrate(settings_with())
+
+
 def test_retire_may_redirect_by_the_sources_website_once_it_is_known_where_to_and_keep_the_state() -> None:
     redirected = {"base_url": "https://cdn.example.com/"}
 

@@ -1,6 +1,6 @@
-"""What was retired, and how it comes back: lines of JSON in the state folder, written before and after each delete.
+"""What was deleted, and how it comes back: lines of JSON in the state folder, written before and after each delete.
 
-A line tells what was meant (`intended`, before S3 is asked), and then what became of it: `retired` with the version id
+A line tells what was meant (`intended`, before S3 is asked), and then what became of it: `deleted` with the version id
 of its delete marker, `kept`, and perhaps later `restored`. What is only intended was under way when a run died.
 """
 
@@ -17,9 +17,10 @@ from typing import Literal, NamedTuple, Self
 
 from .catalog import Catalog
 
-FOLDER = "retired"
+RETIRED, REMOVED = "retired", "removed"
+"""The folders of legacy objects and of copies: both may be in one bucket, and are brought back apart."""
 
-Event = Literal["intended", "retired", "kept", "restored"]
+Event = Literal["intended", "deleted", "kept", "restored"]
 
 _TABLE = """
 CREATE OR REPLACE TABLE records (
@@ -28,7 +29,7 @@ CREATE OR REPLACE TABLE records (
 
 LIVE_MARKERS = """
 SELECT r.key, r.marker FROM records r
-WHERE r.event = 'retired' AND r.marker IS NOT NULL AND NOT EXISTS (
+WHERE r.event = 'deleted' AND r.marker IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM records b WHERE b.event = 'restored' AND b.key = r.key AND b.marker = r.marker)
 ORDER BY r.key
 """
@@ -50,11 +51,11 @@ class Unsettled(NamedTuple):
     intended_at: datetime
 
 
-class RetiredRecords:
+class Deletions:
     """The records of one bucket. Each run that has something to tell writes a file of its own."""
 
-    def __init__(self, state_dir: Path, bucket: str, catalog: Catalog) -> None:
-        self._folder = state_dir / FOLDER
+    def __init__(self, folder: Path, bucket: str, catalog: Catalog) -> None:
+        self._folder = folder
         self._bucket = bucket
         self._catalog = catalog
         self._file: TextIOWrapper | None = None

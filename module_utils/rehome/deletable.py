@@ -1,9 +1,12 @@
-"""Which legacy objects may be retired: every object of the source in one class, from what is there now. Reads only."""
+"""Which objects may be deleted: every object of the source in one class, from what is there now. Reads only.
+
+In the settings given here, `source` is where is to be deleted and `target` where the same contents must be.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +15,7 @@ from typing import Any
 import uvloop
 
 from .catalog import Catalog
-from .plan import Plan, make_plan
+from .plan import make_plan
 from .progress import Progress
 from .s3.client import Client
 from .s3.compare import Evidence, compare, head
@@ -22,7 +25,8 @@ from .scan import scan_buckets
 from .settings import Settings
 from .unreferenced import read_named_keys
 
-CLASSES = ("to_retire", "unverified", "by_policy", "referenced", "too_young", "locked")
+CLASSES = ("to_delete", "unverified", "referenced", "locked")
+"""Beside the reasons of one's own to keep an object."""
 
 _IN_FLIGHT = 8
 _BATCH = 500
@@ -30,68 +34,73 @@ _BATCH = 500
 _TABLES = """
 CREATE OR REPLACE TABLE proven (rest VARCHAR);
 CREATE OR REPLACE TABLE locked (rest VARCHAR, reason VARCHAR);
-CREATE OR REPLACE TABLE retire_outcomes (
+CREATE OR REPLACE TABLE delete_outcomes (
     rest VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR);
 CREATE OR REPLACE TABLE brought_back (key VARCHAR, marker VARCHAR, problem VARCHAR);
 """
 
-_CLASSIFY = """
-CREATE OR REPLACE TABLE retirement AS
+NAMED = "EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)"
+"""A row names the object `o`."""
+
+_CLASSIFY = f"""
+CREATE OR REPLACE TABLE judged AS
 SELECT o.rest, o.size, o.etag, o.target_etag, s.last_modified, o.class AS plan_class, o.weak, CASE
-    WHEN o.class = 'conflict' AND {skips} THEN 'by_policy'
+    {{reasons}}
     WHEN o.class <> 'present' THEN 'unverified'
-    WHEN EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest) THEN 'referenced'
-    WHEN {all_young} OR coalesce(try_cast(s.last_modified AS TIMESTAMPTZ) > TIMESTAMPTZ '{before}', true)
-        THEN 'too_young'
+    WHEN {NAMED} THEN 'referenced'
     WHEN o.weak AND NOT EXISTS (SELECT 1 FROM proven p WHERE p.rest = o.rest) THEN 'unverified'
     WHEN EXISTS (SELECT 1 FROM locked l WHERE l.rest = o.rest) THEN 'locked'
-    ELSE 'to_retire'
+    ELSE 'to_delete'
     END AS class
 FROM objects o JOIN source_objects s ON s.rest = o.rest
 """
-"""A time that cannot be read is no proof of age."""
 
-_UNPROVEN = """
-SELECT o.rest, o.etag, o.target_etag FROM objects o
-WHERE o.weak AND o.class = 'present' AND NOT EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)
-"""
-
-_CANDIDATES = "SELECT rest, etag, target_etag FROM retirement WHERE class = 'to_retire'"
+_UNPROVEN = "SELECT rest, etag, target_etag FROM judged WHERE weak AND class = 'unverified' AND plan_class = 'present'"
+_CANDIDATES = "SELECT rest, etag, target_etag FROM judged WHERE class = 'to_delete'"
+TO_DELETE = "SELECT rest, etag, size FROM judged WHERE class = 'to_delete' ORDER BY rest"
 
 
 def make_tables(catalog: Catalog) -> None:
-    """What a retirement keeps in its catalog beside the plan."""
+    """What deleting keeps in its catalog beside the plan."""
     catalog.run(_TABLES)
 
 
 def classify(
-    settings: Settings, catalog: Catalog, progress: Progress, ended_at: datetime, now: datetime, looks_for_locks: bool
-) -> tuple[Plan, dict[str, int]]:
-    """Look at both buckets and at every row, from nothing, and class the source's objects (table `retirement`).
+    settings: Settings,
+    catalog: Catalog,
+    progress: Progress,
+    reasons: Mapping[str, str],
+    now: datetime,
+    looks_for_locks: bool,
+    forgiven: str = "false",
+) -> tuple[dict[str, int], int]:
+    """Look at both buckets and at every row, from nothing, and class the source's objects (table `judged`).
 
-    ended_at: the migration's end
+    reasons: class → condition in SQL on a planned object `o` and its listing `s`, under which it is kept first of all
     now: by the clock of the service and of this machine, whichever is earlier
     looks_for_locks: whether the bucket may have objects under retention or legal hold
-    Answers the plan and the count of each class. Raises S3Error and DatabaseError: half a look is none.
+    forgiven: condition in SQL on `named_keys`, of rows that will not name their object any more by then
+    Answers the count of each class, and how many bytes are to be deleted. Raises S3Error and DatabaseError: half a look
+    is none.
     """
     # an inventory is as old as its report, and what is there now is the question
     scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
-    plan = make_plan(catalog, replace(settings, limit=None))
+    make_plan(catalog, replace(settings, limit=None))
     # the rows come last, as an application may write one that names an old key at any moment
     read_named_keys(settings, catalog, progress)
-    statement = _CLASSIFY.format(
-        skips=settings.on_conflict == "skip",
-        all_young=now - ended_at < settings.retire.after,
-        before=(now - settings.retire.after).isoformat(timespec="seconds"),
-    )
+    catalog.run(f"DELETE FROM named_keys WHERE {forgiven}")
+    cases = "\n    ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
+    statement = _CLASSIFY.format(reasons=cases)
+    catalog.run(statement)
     if catalog.query(f"SELECT 1 FROM ({_UNPROVEN}) LIMIT 1"):
         uvloop.run(_prove_weak(settings, catalog, progress))
-    catalog.run(statement)
+        catalog.run(statement)
     if looks_for_locks:
         uvloop.run(_find_locked(settings, catalog, progress, now))
         catalog.run(statement)
-    counted = dict(catalog.query("SELECT class, count(*) FROM retirement GROUP BY class"))
-    return plan, {name: int(counted.get(name, 0)) for name in CLASSES}
+    counted = dict(catalog.query("SELECT class, count(*) FROM judged GROUP BY class"))
+    (size,) = catalog.query(f"SELECT coalesce(sum(size), 0) FROM ({TO_DELETE})")[0]
+    return {name: int(counted.get(name, 0)) for name in (*CLASSES, *reasons)}, int(size)
 
 
 async def _prove_weak(settings: Settings, catalog: Catalog, progress: Progress) -> None:

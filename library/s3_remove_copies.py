@@ -1,0 +1,94 @@
+#!/usr/bin/python
+"""Ansible module: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_remove_copies
+short_description: Remove the copies that a migration has made, once its rows are put back
+description:
+  - Looks at both buckets and at every row of the references, from nothing, and deletes the target's objects that the
+    C(outcomes) in the state folder tell to be this migration's copies, that are as they were made, that the source has
+    with the same content, and that no row names; each only while its ETag is the one that was judged.
+  - Needs the target bucket's name once more in O(settings.confirm). The next migration copies them again.
+  - Goes on with the C(summary.json) of the rollback. Where that was only tried, its rows count as put back.
+extends_documentation_fragment:
+  - rehome
+  - rehome.attributes
+attributes:
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Remove the copies
+  s3_remove_copies:
+    settings: "{{ rehome_settings }}"
+"""
+
+RETURN = r"""
+counts:
+  description: How many copies were removed, and how many objects were kept, by class.
+  returned: success
+  type: dict
+lists:
+  description: The class → file, count and sha256 of its list.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from rehome.completion import forget_completion
+from rehome.deleting import DeleteCounts
+from rehome.module import ARGUMENT_SPEC, CATALOG_FILE, Stage, run_stage
+from rehome.outcomes import rescue
+from rehome.removing import look_at_target, plan_removal, remove_copies
+from rehome.report import REMOVE_LISTS
+
+
+def work(stage: Stage) -> dict[str, object]:
+    settings, summary = stage.settings, stage.summary().facts
+    facts = look_at_target(settings, stage.dry_run)
+    # from the first look on: a migration elsewhere would count on the copies
+    with stage.held_unless_dry():
+        # what a killed migration had copied last is in its catalog only
+        rescue(settings.state_dir / CATALOG_FILE, settings.state_dir)
+        with stage.new_catalog("removal.duckdb") as catalog:
+            to_put_back = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
+            counts = plan_removal(settings, catalog, stage.progress, facts, to_put_back)
+            problems = ["the copies are not all removed"]
+            try:
+                if not stage.dry_run:
+                    forget_completion(settings, stage.run)
+                    with stage.stoppable() as stopping:
+                        remove_copies(settings, catalog, stage.progress, facts, counts, stopping)
+                problems = counts.problems()
+            finally:
+                told = {"problems": summary["problems"] + problems, "complete": summary["complete"] and not problems}
+                lists = stage.report(catalog, REMOVE_LISTS, **summed(counts), **told)
+    to_remove, bucket = counts.to_delete, settings.target.bucket
+    diff = {"before": f"{to_remove} copies to remove in {bucket}\n", "after": f"0 copies to remove in {bucket}\n"}
+    return {
+        "changed": to_remove > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0,
+        "counts": summed(counts),
+        "lists": lists,
+        "diff": diff if to_remove else {"before": "", "after": ""},
+    }
+
+
+def summed(counts: DeleteCounts) -> dict[str, int]:
+    """The counts by the names that summaries use."""
+    reasons = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
+    return {
+        "copies_to_remove": counts.to_delete,
+        "bytes_to_remove": counts.bytes_to_delete,
+        "copies_removed": counts.deleted,
+        "bytes_removed": counts.bytes_deleted,
+        **{f"copies_kept_{reason}": counts.kept.get(reason, 0) for reason in reasons},
+        "copies_brought_back": counts.brought_back,
+        "copies_not_brought_back": counts.not_brought_back,
+    }
+
+
+if __name__ == "__main__":
+    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)

@@ -1,0 +1,241 @@
+"""Copies removed after a rollback on a real object store, with the application's hands on the same data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome import deletable, deleting
+from rehome.catalog import Catalog
+from rehome.db.connect import connect
+from rehome.db.dialect import DatabaseError
+from rehome.deleting import DeleteCounts
+from rehome.errors import RefusedError, RehomeError
+from rehome.progress import Progress
+from rehome.removing import look_at_target, plan_removal, remove_copies
+from rehome.report import REMOVE_LISTS, write_lists
+from rehome.rolling_back import RollbackCounts, look, plan_rollback, roll_back
+from rehome.s3.errors import S3Error
+from rehome.settings import Settings, Side
+
+from sandbox.seaweedfs import SeaweedFS
+from sandbox.sqlite import SQLite
+from tests.conftest import Buckets
+from tests.integration.migration import Migration, Store
+
+NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
+OLD, NEW = ([f"{prefix}/{name}" for name in NAMES] for prefix in ("image", "avatar"))
+
+
+class Removal(Migration):
+    """A migration on its way back."""
+
+    def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path) -> None:
+        super().__init__(store, buckets, database, folder)
+        self._store = store
+
+    def keep_versions(self) -> None:
+        self.s3.put_bucket_versioning(Bucket=self.target, VersioningConfiguration={"Status": "Enabled"})
+
+    def wanted(self, **changes: Any) -> Settings:
+        """Settings that remove copies, as the user who may."""
+        settings = self.settings(**{"rollback_copies": "remove", "confirm": self.target} | changes)
+        return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
+
+    def migrate(self, *names: str, **objects: Any) -> None:
+        for name in names:
+            self.put(name, f"content of {name}".encode(), **objects)
+        settings = self.settings()
+        self.plan(settings)
+        self.copy(settings)
+        self.rewrite(settings)
+
+    def roll_back(self) -> RollbackCounts:
+        settings, catalog = self.settings(), self._new_catalog()
+        counts = plan_rollback(settings, catalog, self.progress)
+        roll_back(settings, catalog, self.progress, counts)
+        return counts
+
+    def judge(self, settings: Settings, to_put_back: Path | None = None) -> DeleteCounts:
+        self.catalog = self._new_catalog()
+        self.facts = look_at_target(settings, to_put_back is not None)
+        return plan_removal(settings, self.catalog, self.progress, self.facts, to_put_back)
+
+    def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
+        remove_copies(settings, self.catalog, self.progress, self.facts, counts)
+        return counts
+
+    def remove(self, **changes: Any) -> DeleteCounts:
+        settings = self.wanted(**changes)
+        return self.carry_out(settings, self.judge(settings))
+
+    def listed(self, name: str) -> list[dict[str, Any]]:
+        lists = write_lists(self.catalog, self.settings(), REMOVE_LISTS)
+        return [json.loads(line) for line in Path(lists[name]["file"]).read_text().splitlines()]
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self._folder)
+
+    def _as_user(self, side: Side) -> Side:
+        keys = self._store.users["retire"]
+        return replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
+
+
+@pytest.fixture
+def one(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Removal]:
+    made = Removal(seaweedfs, buckets, sqlite, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("versions", [False, True])
+def test_its_own_copies_are_removed_then_nothing_and_a_migration_makes_them_again(one: Removal, versions: bool) -> None:
+    if versions:
+        one.keep_versions()
+    one.migrate(*NAMES)
+    assert one.roll_back().restored == 3
+    done = one.remove()
+    assert (done.deleted, done.kept["not_ours"], done.problems()) == (3, 0, [])
+    assert (one.target_keys(), one.source_keys(), one.paths()) == ([], OLD, OLD)
+    again = one.remove()
+    assert (again.to_delete, again.deleted) == (0, 0)
+    settings = one.settings()
+    one.plan(settings)
+    assert (one.copy(settings).copied, one.rewrite(settings).rewritten) == (3, 3)
+    assert (one.target_keys(), one.paths()) == (NEW, NEW)
+
+
+def test_what_is_not_ours_or_not_proven_or_named_is_kept_in_its_class(one: Removal) -> None:
+    # there before, with the same content: a stranger's, though a migration counts it as present
+    one.s3.put_object(Bucket=one.target, Key="avatar/avatar-0.png", Body=b"content of avatar-0.png")
+    one.migrate("avatar-0.png", *NAMES, "avatar-4.png", "avatar-5.png")
+    assert one.roll_back().restored == 6
+    # the new release's: another upload, an overwritten copy, a row that was written anew
+    one.s3.put_object(Bucket=one.target, Key="avatar/avatar-9.png", Body=b"an upload")
+    one.s3.put_object(Bucket=one.target, Key="avatar/avatar-1.png", Body=b"overwritten")
+    one.sql("UPDATE avatars SET path = 'https://cdn.example/avatar/avatar-2.png?w=5' WHERE path = ?", OLD[1])
+    # the old release's: overwritten and deleted
+    one.s3.put_object(Bucket=one.source, Key="image/avatar-3.png", Body=b"overwritten")
+    one.s3.delete_object(Bucket=one.source, Key="image/avatar-4.png")
+    done = one.remove()
+    kept = {name: count for name, count in done.kept.items() if count}
+    assert (done.deleted, kept) == (1, {"not_ours": 3, "unverified": 2, "referenced": 1})
+    assert one.target_keys() == [f"avatar/avatar-{number}.png" for number in (0, 1, 2, 3, 4, 9)]
+    assert [(row["key"], row["source_key"]) for row in one.listed("copies-kept-referenced")] == [(NEW[1], OLD[1])]
+    assert {row["key"] for row in one.listed("copies-kept-not-ours")} == {
+        f"avatar/avatar-{number}.png" for number in (0, 1, 9)
+    }
+
+
+def test_rows_that_are_not_put_back_keep_their_objects(one: Removal) -> None:
+    one.migrate(*NAMES)
+    assert (one.remove().deleted, one.target_keys()) == (0, NEW)
+
+
+def test_a_check_counts_rows_as_put_back_that_a_rollback_would_put_back(one: Removal, tmp_path: Path) -> None:
+    one.migrate(*NAMES)
+    one.sql("UPDATE avatars SET path = 'avatar/avatar-3.png ' WHERE path = ?", NEW[2])
+    settings = one.settings()
+    with Catalog.create(tmp_path / "rollback.duckdb", {}) as catalog:
+        counts = plan_rollback(settings, catalog, one.progress)
+        look(settings, catalog, one.progress, counts)
+    assert (counts.to_restore, counts.changed_since) == (2, 1)
+    found = one.judge(one.wanted(confirm=None), tmp_path / "rollback.duckdb")
+    assert (found.to_delete, found.kept["referenced"]) == (2, 1)
+    assert [row["key"] for row in one.listed("copies-to-remove")] == NEW[:2]
+    assert (one.target_keys(), one.paths()) == (NEW, [*NEW[:2], "avatar/avatar-3.png "])
+
+
+@pytest.mark.parametrize("confirm", [None, "the source's"])
+def test_needs_the_target_buckets_name_once_more(one: Removal, confirm: str | None) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    with pytest.raises(RefusedError, match=f"-e confirm={one.target} if it is that one"):
+        one.remove(confirm=confirm and one.source)
+    assert one.target_keys() == NEW
+
+
+def test_a_copy_that_is_replaced_after_it_was_judged_is_kept(one: Removal) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    settings = one.wanted()
+    counts = one.judge(settings)
+    one.s3.put_object(Bucket=one.target, Key=NEW[0], Body=b"the new release's")
+    one.carry_out(settings, counts)
+    assert (counts.deleted, counts.changed, one.target_keys()) == (2, 1, NEW[:1])
+
+
+@pytest.mark.parametrize("versions", [False, True])
+def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_told(
+    one: Removal, versions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if versions:
+        one.keep_versions()
+    one.migrate(*NAMES)
+    one.roll_back()
+    original = deleting.read_named_keys
+
+    def racing(*arguments: Any) -> None:
+        one.add_row(NEW[0])
+        original(*arguments)
+
+    monkeypatch.setattr(deleting, "read_named_keys", racing)
+    done = one.remove()
+    if versions:
+        assert (done.brought_back, done.problems(), one.target_keys()) == (1, [], NEW[:1])
+    else:
+        assert done.problems() == [
+            "1 objects that were deleted without a way back are named by rows that were written meanwhile"
+        ]
+        settings = one.settings()
+        one.plan(settings)
+        assert one.copy(settings).copied == 3, "a migration is the way back"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
+        ("read_named_keys", DatabaseError("the server went away")),
+    ],
+)
+def test_half_a_look_never_leads_to_a_delete(
+    one: Removal, name: str, error: RehomeError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    original: Callable[..., Any] = getattr(deletable, name)
+
+    def failing(*arguments: Any) -> None:
+        original(*arguments)
+        raise error
+
+    monkeypatch.setattr(deletable, name, failing)
+    with pytest.raises(type(error)):
+        one.remove()
+    assert one.target_keys() == NEW
+
+
+def test_without_outcomes_no_copy_is_known_and_all_are_kept(one: Removal, tmp_path: Path) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    for file in (tmp_path / "outcomes").iterdir():
+        file.unlink()
+    done = one.remove()
+    assert (done.deleted, done.kept["not_ours"], one.target_keys()) == (0, 3, NEW)
+
+
+def test_who_migrates_may_not_remove(one: Removal) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    settings = one.settings(rollback_copies="remove", confirm=one.target)
+    with pytest.raises(RefusedError, match=r"rehome_target.bucket.*Grant"):
+        one.carry_out(settings, one.judge(settings))
+    assert one.target_keys() == NEW
+    with connect(settings.database):
+        assert one.paths() == OLD
