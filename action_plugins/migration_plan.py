@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -34,6 +35,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        _refuse_parts()
         parent = os.getppid()
         settings = self._task.args.get("settings")
         state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
@@ -55,6 +57,16 @@ class ActionModule(ActionBase):
         """The name of the playbook; with --check it is another verb, whose summary must not replace the real run's."""
         playbook = Path(str(self._task.get_play().get_path()).rpartition(":")[0])
         return playbook.stem + ("-check" if context.CLIARGS.get("check") else "")
+
+
+def _refuse_parts() -> None:
+    """The playbooks look for this, too, and `--skip-tags always` leaves that out."""
+    tags, skipped = (list(context.CLIARGS.get(name) or ()) for name in ("tags", "skip_tags"))
+    if skipped or tags not in ([], ["all"]):
+        raise AnsibleError(
+            f"--tags ({', '.join(tags)}), --skip-tags ({', '.join(skipped)}): they would leave out stages, and the run "
+            "would still look like a success. Run it without them."
+        )
 
 
 def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:

@@ -69,10 +69,15 @@ def test_unknown_env(seeded: World) -> None:
     refused(seeded, "env (nope)", "-e env=<name>", "avatars, prod, sandbox, staging", env="nope")
 
 
-@pytest.mark.parametrize("switch", [("--limit", "rehome-prod"), ("--tags", "copy"), ("--skip-tags", "verify")])
+@pytest.mark.parametrize(
+    "switch",
+    [("--limit", "rehome-prod"), ("--tags", "copy"), ("--skip-tags", "verify"), ("--skip-tags", "always")],
+)
 def test_a_playbook_that_is_run_in_part_does_not_look_like_a_success(seeded: World, switch: tuple[str, str]) -> None:
+    before = seeded.everything()
     played = seeded.play(*switch)
     assert played.code != 0
+    assert seeded.everything() == before
     assert "would leave out stages" in played.message
 
 
