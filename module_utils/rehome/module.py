@@ -371,10 +371,10 @@ def run_stage(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) ->
     try:
         result = _held(module, work)
     except RehomeError as error:
-        failure = str(error)
+        failure = {"msg": str(error), **_so_far(error)}
     except (OSError, duckdb.Error) as error:
         # what is left of expected trouble: a full disk, a folder that somebody else owns, a damaged catalog
-        failure = f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}"
+        failure = {"msg": f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}", **_so_far(error)}
     else:
         for text in result.pop("warnings", ()):
             module.warn(text)
@@ -382,7 +382,7 @@ def run_stage(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) ->
             result.pop("diff", None)
         module.exit_json(**result)
     # not inside the handlers: Ansible would add the exception to the message once more
-    module.fail_json(msg=failure)
+    module.fail_json(**failure)
 
 
 def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dict[str, Any]:
@@ -391,10 +391,12 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
     prepare_state_dir(settings.state_dir)
     holder = claim(settings.state_dir, module.params["run_pid"])
     progress = Progress(settings.state_dir)
+    told = (holder.identity, holder.pid, module.params["run_verb"], module.check_mode, module.params)
+    stage = Stage(settings, progress, *told)
     try:
-        told = (holder.identity, holder.pid, module.params["run_verb"], module.check_mode, module.params)
-        return work(Stage(settings, progress, *told))
-    except Exception:  # whatever it was, it goes on its way: only the hold must not outlive it
+        return work(stage)
+    except Exception as error:  # whatever it was, it goes on its way: only the hold must not outlive it
+        _note_so_far(stage, error)
         release(settings.state_dir, holder.pid)
         # what failed is what is to be told; that the state could not be kept either, the next run tells
         with suppress(RehomeError):
@@ -402,3 +404,17 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
         raise
     finally:
         progress.end()
+
+
+def _note_so_far(stage: Stage, error: Exception) -> None:
+    """A run that fails does not come to its summary: what it has written until then is told with the failure."""
+    with suppress(RehomeError, OSError):
+        summary = stage.summary()
+        if summary.has_written:
+            for line in summary.lines():
+                error.add_note(line)
+
+
+def _so_far(error: Exception) -> dict[str, list[str]]:
+    lines = getattr(error, "__notes__", [])
+    return {"so_far": lines} if lines else {}

@@ -61,6 +61,15 @@ _COUNTS = (
     "rows_kept",
 )
 
+_WRITTEN = (
+    "objects_copied",
+    "objects_retired",
+    "objects_brought_back",
+    "copies_removed",
+    "rows_rewritten",
+    "rows_restored",
+)
+
 _OBJECT_LIST = "SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {facts} FROM {table}"
 _ROW_LIST = "SELECT reference, key, value FROM planned_rows WHERE class = '{0}' ORDER BY reference, ordinal"
 
@@ -275,6 +284,11 @@ class Summary:
             temporary = path.with_suffix(".new")
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the run has changed anything in the buckets or the database, as far as it could tell."""
+        return not self.facts["dry_run"] and any(self.facts.get(name) for name in _WRITTEN)
 
     def lines(self) -> list[str]:
         """The summary for a terminal, one subject a line; classes that are empty are left out."""

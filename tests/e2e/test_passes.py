@@ -100,6 +100,19 @@ def test_a_hook_that_is_not_there_is_found_before_the_first_write(world: World) 
     assert world.everything() == before
 
 
+def test_a_run_that_fails_says_what_it_has_written_until_then(world: World, tmp_path: Path) -> None:
+    world.seed(5)
+    hook = tmp_path / "hook.yml"
+    hook.write_text(f"- {{ansible.builtin.file: {{path: {world.state}/catalog.duckdb, state: absent}}}}")
+    failed = world.play(rehome_hooks={"before_rewrite": str(hook)})
+    assert failed.code != 0
+    assert "holds no plan of this run" in failed.message
+    assert "objects  5 copied" in failed.output
+    assert "outcome  NOT COMPLETE" in failed.output
+    refused = world.play(rehome_hooks={"before_rewrite": "nowhere.yml"})
+    assert "so_far" not in refused.output, "it has written nothing"
+
+
 def test_a_slice_moves_so_many_objects_with_their_rows_and_no_others(world: World) -> None:
     world.seed(12)
     first = world.play(rehome_limit=5)
