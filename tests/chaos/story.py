@@ -244,7 +244,8 @@ class Story:
 
     def _start(self, verb: str, state: str = "same state", **more: object) -> Run:
         variables = self._variables | more
-        if verb == "check":
+        # who may write must not do so either
+        if verb == "check" and self.scenario.dice % 2:
             variables["sandbox_user"] = "reader"
         if state == "other state":
             variables["rehome_state_dir"] = str(self.world.folder / ".sandbox" / "other-state")
