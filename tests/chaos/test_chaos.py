@@ -15,6 +15,7 @@ import random
 import shutil
 import sys
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,10 +74,11 @@ class Lane:
             story.play()
         except BrokenPromiseError as broken:
             found = f"{broken}\n{again}"
+        except Exception:
+            # a fault of the story itself, as far as anybody knows: the others go on
+            found = f"{traceback.format_exc()}\n{again}"
+        if found:
             self.failures.append(found)
-        except Exception as error:
-            error.add_note(again)
-            raise
         self.done += 1
         self.acts += story.acts()
         self.struck += story.struck
