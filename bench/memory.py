@@ -10,7 +10,7 @@ from typing import Any
 
 from rehome.catalog import Catalog
 from rehome.plan import make_plan
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 
 from . import nginx
 from .cost import spend

@@ -17,7 +17,7 @@ from rehome.s3.client import Client
 from rehome.s3.copy import copy_objects
 from rehome.s3.endpoint import Endpoint, resolve
 from rehome.s3.job import CopyOutcome
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 
 from . import nginx
 from .cost import Cost

@@ -19,7 +19,8 @@ from rehome.progress import Progress
 from rehome.rewriting import RewriteCounts, rewrite_planned
 from rehome.rolling_back import plan_rollback, roll_back
 from rehome.rows import read_rows
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from .null_replies import ETAG, SIZE
 

@@ -20,7 +20,7 @@ from rehome.copying import CopyCounts, copy_planned
 from rehome.plan import make_plan
 from rehome.progress import Progress
 from rehome.scan import scan
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 
 CATALOG = "catalog.duckdb"
 PHASES = ("scan", "plan", "copy")

@@ -13,7 +13,8 @@ from rehome.s3.client import Client
 from rehome.s3.copy import copy_objects
 from rehome.s3.endpoint import resolve
 from rehome.s3.job import CopyOutcome
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from .machine import our_versions
 from .migration import given, side

@@ -19,7 +19,8 @@ from .lock import claim, release
 from .outcomes import rescue
 from .progress import Progress
 from .report import Summary, SummaryKind, write_lists
-from .settings import ENVIRONMENT_NAMES, Settings, read_settings
+from .settings import Settings
+from .settings_reader import ENVIRONMENT_NAMES, read_settings
 from .state_dir import prepare_state_dir
 from .state_store import fetch_state, save_state
 

@@ -37,7 +37,8 @@ from .s3.endpoint import resolve
 from .s3.job import CopyMethod
 from .second_key import unconfirmed
 from .services import method_of_run, probe_services
-from .settings import Reference, Settings, Side, overlap_in_one_bucket
+from .settings import Reference, Settings, Side
+from .settings_reader import overlap_in_one_bucket
 
 PREFLIGHT_FILE = "preflight.json"
 

@@ -13,7 +13,8 @@ from rehome.plan import Plan, make_plan
 from rehome.progress import Progress
 from rehome.rewriting import RewriteCounts, rewrite_planned
 from rehome.scan import scan
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 from rehome.verify import Verdict, verify
 
 from sandbox.seaweedfs import SeaweedFS

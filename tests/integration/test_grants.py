@@ -24,7 +24,8 @@ from rehome.grants.policy import Document, Needs, actions, principals
 from rehome.grants.settings import GrantSettings, read_grant_settings
 from rehome.preflight import preflight
 from rehome.progress import Progress
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from sandbox.database import DatabaseServer
 from sandbox.seaweedfs import SeaweedFS, s3_client

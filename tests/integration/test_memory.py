@@ -16,7 +16,7 @@ from rehome.progress import Progress
 from rehome.s3.endpoint import Credentials, Endpoint
 from rehome.s3.job import CopyOutcome
 from rehome.s3.listing import Listed, Page
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given
 

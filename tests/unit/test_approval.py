@@ -8,7 +8,8 @@ from rehome import approval
 from rehome.approval import FOLDER, keep_plan, objections
 from rehome.catalog import Catalog
 from rehome.plan import Plan, make_plan
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given
 

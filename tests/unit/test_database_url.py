@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies
 from rehome.database_url import parse_database_url
-from rehome.settings import Tls, read_settings
+from rehome.settings import Tls
+from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given as settings_with
 from tests.unit.test_settings import refusal

@@ -9,7 +9,8 @@ from rehome.catalog import Catalog
 from rehome.outcomes import FOLDER, Outcomes, recall, rescue
 from rehome.s3.compare import Evidence
 from rehome.s3.job import CopyJob, CopyOutcome
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given
 

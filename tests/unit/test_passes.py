@@ -7,7 +7,7 @@ import pytest
 from rehome.catalog import Catalog
 from rehome.passes import grown, is_last, left_of_slice, over_all_passes
 from rehome.plan import Plan, make_plan
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 from rehome.verify import problems
 
 from tests.unit.test_settings import given

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rehome.catalog import Catalog
 from rehome.plan import Plan, make_plan, refusals
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 from rehome.verify import problems
 
 from tests.unit.test_settings import given

@@ -7,7 +7,8 @@ from pathlib import Path
 from rehome.catalog import Catalog
 from rehome.plan import make_plan
 from rehome.report import OUTCOME_LISTS, PLAN_LISTS, Summary, failures, plan_lines, write_lists
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given
 

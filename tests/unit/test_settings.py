@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rehome.errors import RefusedError
-from rehome.settings import read_settings
+from rehome.settings_reader import read_settings
 
 GOOD: dict[str, Any] = {
     "name": "avatars",

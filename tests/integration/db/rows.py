@@ -22,7 +22,8 @@ from rehome.db.walk import walk
 from rehome.progress import Progress
 from rehome.rolling_back import OBSTRUCTED, RollbackCounts, look, plan_rollback, roll_back
 from rehome.rows import read_rows
-from rehome.settings import RollbackPolicy, Settings, read_settings
+from rehome.settings import RollbackPolicy, Settings
+from rehome.settings_reader import read_settings
 
 from tests.integration.db.conftest import Bench
 from tests.unit.test_settings import given as given_settings

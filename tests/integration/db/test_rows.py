@@ -11,7 +11,8 @@ from rehome.catalog import Catalog
 from rehome.plan import make_plan, other_forms
 from rehome.progress import Progress
 from rehome.rows import MOST_FORMS, read_rows
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only

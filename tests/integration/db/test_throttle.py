@@ -23,7 +23,8 @@ from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
 from rehome.db.throttle import HeldTooLongError, Throttle, UnreadableError
 from rehome.db.throttling import check_throttle, throttle
 from rehome.progress import FILE, Progress
-from rehome.settings import Settings, read_settings
+from rehome.settings import Settings
+from rehome.settings_reader import read_settings
 
 from sandbox.postgresql import PostgreSQL
 from tests.integration.db.conftest import Bench
