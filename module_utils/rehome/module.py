@@ -298,11 +298,17 @@ class Stage:
         )
 
     def report(self, catalog: Catalog, lists: Mapping[str, str], **facts: object) -> dict[str, Any]:
-        """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists."""
+        """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists.
+
+        What is known by then is kept elsewhere, too: the next stage may be killed, and its machine be thrown away.
+        """
         written = write_lists(catalog, self.settings, lists)
         summary = self.summary()
         others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
         summary.add(**facts, lists=others | written)
+        # that the state could not be kept, the run's end tells
+        with suppress(RehomeError):
+            save_state(self.settings)
         return written
 
     def start_summary(self, kind: SummaryKind) -> Summary:
