@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .checks import Check, as_facts, refusals, stop, unknown
-from .copy_method import one_service
+from .copy_method import check_storage_class, one_service
 from .db import journal
 from .db.connect import connect
 from .db.dialect import (
@@ -234,7 +234,7 @@ def _check_places(settings: Settings) -> list[Finding]:
         ]
     if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):
         return overlap_in_one_bucket(settings.source, settings.target)
-    return []
+    return check_storage_class(settings)
 
 
 def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool) -> list[Check]:

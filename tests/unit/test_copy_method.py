@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from rehome.copy_method import one_service
+from rehome.copy_method import check_storage_class, one_service
 from rehome.s3.endpoint import Credentials, Endpoint
+
+from tests.unit.grants.test_policy import settings_with
 
 
 def endpoint(host: str, bucket: str = "b", port: int = 443, base_path: str = "") -> Endpoint:
@@ -27,3 +29,24 @@ def endpoint(host: str, bucket: str = "b", port: int = 443, base_path: str = "")
 )
 def test_one_service_is_told_from_two(source: Endpoint, target: Endpoint, expected: bool) -> None:
     assert one_service(source, target) is expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "storage_class", "refused"),
+    [
+        (None, "keep", False),
+        (None, "STANDARD_IA", False),
+        (None, "STANDARD-IA", True),
+        (None, "standard", True),
+        ("http://ceph.internal", "COLD-2", False),
+    ],
+)
+def test_a_storage_class_that_amazon_does_not_know_is_found_before_the_first_copy(
+    endpoint_url: str | None, storage_class: str, refused: bool
+) -> None:
+    keys = {"access_key": "AKID", "secret_key": "SECRET"}
+    target = {"region": "eu-central-1", "endpoint_url": endpoint_url, **keys}
+    findings = check_storage_class(settings_with(target=target, storage_class=storage_class))
+    assert bool(findings) is refused
+    if refused:
+        assert "Choose keep or one of STANDARD, " in str(findings[0])
