@@ -47,7 +47,10 @@ from rehome.report import REMOVE_LISTS
 
 
 def work(stage: Stage) -> dict[str, object]:
-    settings, summary = stage.settings, stage.summary().facts
+    settings, summary = stage.settings, stage.summary()
+    before = dict(summary.facts)
+    unfinished = ["the copies are not all removed"]
+    summary.add(complete=False, problems=before["problems"] + unfinished)
     facts = look_at_target(settings, stage.dry_run)
     # from the first look on: a migration elsewhere would count on the copies
     with stage.held_unless_dry():
@@ -56,15 +59,16 @@ def work(stage: Stage) -> dict[str, object]:
         with stage.new_catalog("removal.duckdb") as catalog:
             to_put_back = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
             counts = plan_removal(settings, catalog, stage.progress, facts, to_put_back)
-            problems = ["the copies are not all removed"]
             try:
                 if not stage.dry_run:
                     forget_completion(settings, stage.run)
                     with stage.stoppable() as stopping:
                         remove_copies(settings, catalog, stage.progress, facts, counts, stopping)
-                problems = counts.problems()
+                unfinished = []
             finally:
-                told = {"problems": summary["problems"] + problems, "complete": summary["complete"] and not problems}
+                problems = before["problems"] + counts.problems() + unfinished
+                left = stage.dry_run and counts.to_delete > 0
+                told = {"problems": problems, "complete": before["complete"] and not (problems or left)}
                 lists = stage.report(catalog, REMOVE_LISTS, **summed(counts), **told)
     to_remove, bucket = counts.to_delete, settings.target.bucket
     diff = {"before": f"{to_remove} copies to remove in {bucket}\n", "after": f"0 copies to remove in {bucket}\n"}

@@ -189,6 +189,10 @@ class ValueMap:
         rest = self._old.rest(value)
         return rest if rest is not None and self.keymap.covers(rest) else None
 
+    def after_new_head(self, value: str) -> str:
+        """What a value has behind the head of new ones; all of it where it has another one."""
+        return value[self._new.end(value) or 0 :]
+
     def rest_if_new(self, value: str) -> str | None:
         """What the key of a new value has behind the target prefix, or None where the value is not a new one."""
         rest = self._new.rest(value)

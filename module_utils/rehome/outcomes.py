@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from .catalog import Catalog
+from .deletions import REMOVED
 from .errors import RehomeError
 from .plan import BLANK_ETAG, SAME_ETAG
 from .settings import Settings
@@ -34,22 +35,37 @@ COPY (
 """
 
 _KNOWN = f"""
+WITH proofs AS (
+    SELECT key, etag, target_key, target_etag, evidence FROM read_parquet($files, union_by_name = true)
+    WHERE evidence IS NOT NULL AND result IN ('copied', 'present')
+)
 SELECT s.rest, min(o.evidence) FROM source_objects s
 JOIN target_objects t ON t.rest = s.rest
-JOIN read_parquet($files, union_by_name = true) o
+JOIN (FROM proofs UNION ALL SELECT target_key, target_etag, key, etag, evidence FROM proofs) o
     ON o.key = $source_prefix || s.rest AND o.target_key = $target_prefix || s.rest
 WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
-    AND o.evidence IS NOT NULL AND o.result IN ('copied', 'present')
 GROUP BY s.rest
 """
-"""The best proof of each pair: `bytes` and `checksum` come before `size` in the alphabet, too."""
+"""The best proof of each pair, on the way back as well: `bytes` and `checksum` come before `size` in the alphabet."""
+
+_REMOVED = """
+INSERT INTO removed
+SELECT key, max(parse_filename(filename)) FROM read_json(
+    $files, format = 'newline_delimited', columns = {event: 'VARCHAR', key: 'VARCHAR'}, ignore_errors = true,
+    filename = true)
+WHERE event = 'deleted' GROUP BY key
+"""
+_NOT_REMOVED_SINCE = """
+NOT EXISTS (SELECT 1 FROM removed r WHERE r.key = o.target_key AND r.file > parse_filename(o.filename))
+"""
+"""Both kinds of files are named by when they were begun. What is there after its removal is somebody else's."""
 
 _OWN = f"""
 SELECT DISTINCT t.rest FROM target_objects t
 JOIN source_objects s ON s.rest = t.rest
-JOIN read_parquet($files, union_by_name = true) o
+JOIN read_parquet($files, union_by_name = true, filename = true) o
     ON o.key = $source_prefix || t.rest AND o.target_key = $target_prefix || t.rest
-WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
+WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
     AND o.target_bucket = $target_bucket AND o.size = t.size
     AND (
         o.result = 'copied' AND o.target_etag = t.etag
@@ -58,11 +74,12 @@ WHERE NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
 """
 """A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
 
-_MADE = """
+_MADE = f"""
 CREATE OR REPLACE TABLE made AS
-SELECT DISTINCT substr(target_key, length({target_prefix}) + 1) AS rest, target_etag AS etag
-FROM read_parquet({files}, union_by_name = true)
-WHERE result = 'copied' AND target_bucket = {target_bucket} AND starts_with(target_key, {target_prefix})
+SELECT DISTINCT substr(target_key, length({{target_prefix}}) + 1) AS rest, target_etag AS etag
+FROM read_parquet({{files}}, union_by_name = true, filename = true) o
+WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = {{target_bucket}}
+    AND starts_with(target_key, {{target_prefix}})
 """
 
 _END_BEGUN = """
@@ -212,6 +229,7 @@ def recall(catalog: Catalog, settings: Settings) -> None:
             "target_prefix": settings.target.prefix,
         }
         catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
+        _note_removed(catalog, settings)
         catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
 
 
@@ -221,6 +239,7 @@ def recall_made(catalog: Catalog, settings: Settings) -> None:
     if not files:
         catalog.run("CREATE OR REPLACE TABLE made (rest VARCHAR, etag VARCHAR)")
         return
+    _note_removed(catalog, settings)
     # DuckDB takes no parameters in a statement that makes a table
     catalog.run(
         _MADE.format(
@@ -229,6 +248,12 @@ def recall_made(catalog: Catalog, settings: Settings) -> None:
             target_prefix=_text(settings.target.prefix),
         )
     )
+
+
+def _note_removed(catalog: Catalog, settings: Settings) -> None:
+    catalog.run("CREATE OR REPLACE TEMP TABLE removed (key VARCHAR, file VARCHAR)")
+    if files := sorted(str(file) for file in (settings.state_dir / REMOVED).glob("*.jsonl")):
+        catalog.run(_REMOVED, {"files": files})
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:

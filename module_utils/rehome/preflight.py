@@ -35,7 +35,7 @@ from .s3.access import check_bucket
 from .s3.bucket_facts import inspect_bucket
 from .s3.endpoint import resolve
 from .s3.job import CopyMethod
-from .second_key import unconfirmed
+from .second_key import indistinct, unconfirmed
 from .services import method_of_run, probe_services
 from .settings import Reference, Settings, Side
 from .settings_reader import overlap_in_one_bucket
@@ -184,14 +184,16 @@ def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setti
 def preflight_rollback(settings: Settings, dry_run: bool) -> None:
     """Check what putting rows back needs: the buckets to be read, unless they are not to be asked, and the database.
 
-    Where copies are to be removed afterwards, that this was said twice.
+    Where copies are to be removed afterwards, that this was said twice, and that rows tell what they name.
 
     dry_run: then nothing is asked for that only writing needs.
     Raises RefusedError with every finding.
     """
     checks: list[Check] = []
-    if settings.rollback.copies == "remove" and not dry_run:
-        checks += [stop("target bucket", "second key", finding) for finding in unconfirmed(settings.turned)]
+    if settings.rollback.copies == "remove":
+        checks += [stop("target bucket", "copies", finding) for finding in indistinct(settings)]
+        if not dry_run:
+            checks += [stop("target bucket", "second key", finding) for finding in unconfirmed(settings.turned)]
     if settings.rollback.missing == "keep":
         for side in (settings.source, settings.target):
             checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]

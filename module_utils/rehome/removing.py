@@ -17,7 +17,7 @@ from .errors import RefusedError
 from .outcomes import recall_made
 from .progress import Progress
 from .s3.errors import S3Error
-from .second_key import unconfirmed
+from .second_key import indistinct, unconfirmed
 from .settings import Settings
 
 _TO_PUT_BACK = """
@@ -30,7 +30,7 @@ _NOT_OURS = "NOT EXISTS (SELECT 1 FROM made m WHERE m.rest = o.rest AND m.etag =
 
 def look_at_target(settings: Settings, dry_run: bool) -> BucketFacts:
     """Read what decides whether copies may be removed at all. Raises RefusedError with every finding."""
-    findings = unconfirmed(settings.turned) if not dry_run else []
+    findings = indistinct(settings) + (unconfirmed(settings.turned) if not dry_run else [])
     try:
         facts = look_at_bucket(settings.turned)
     except S3Error as error:

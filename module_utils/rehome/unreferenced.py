@@ -58,12 +58,15 @@ def _read_reference(
 def named_rests(value: str, values: ValueMap) -> set[str]:
     """What of the source's keys (without its prefix) a value may name, in whatever form and amid whatever text.
 
-    A new value names none: the same text may be part of the new prefix. It errs on the side of naming too much.
+    The head of a new value names none: the same text may be part of the new prefix. It errs on the side of naming too
+    much.
     """
     if values.moves and (rest := values.rest_if_old(value)) is not None:
         return {rest, *_texts_after_prefix(value, values)}
     if values.rest_if_new(value) is not None:
-        return set()
+        if not values.moves or not values.keymap.source_prefix:
+            return set()
+        value = values.after_new_head(value)
     return set(_texts_after_prefix(value, values))
 
 

@@ -15,6 +15,7 @@ from rehome.db.connect import connect
 from rehome.db.dialect import DatabaseError
 from rehome.deleting import DeleteCounts
 from rehome.errors import RefusedError, RehomeError
+from rehome.preflight import preflight_rollback
 from rehome.progress import Progress
 from rehome.removing import look_at_target, plan_removal, remove_copies
 from rehome.report import REMOVE_LISTS, write_lists
@@ -37,6 +38,9 @@ class Removal(Migration):
     def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path) -> None:
         super().__init__(store, buckets, database, folder)
         self._store = store
+
+    def side(self, label: str) -> dict[str, str]:
+        return {"bucket": getattr(self, label), **self._access(label)}
 
     def keep_versions(self) -> None:
         self.s3.put_bucket_versioning(Bucket=self.target, VersioningConfiguration={"Status": "Enabled"})
@@ -219,6 +223,35 @@ def test_half_a_look_never_leads_to_a_delete(
     with pytest.raises(type(error)):
         one.remove()
     assert one.target_keys() == NEW
+
+
+def test_what_somebody_stores_again_after_the_removal_is_not_ours_until_a_migration_copies_it(one: Removal) -> None:
+    one.migrate(*NAMES)
+    one.roll_back()
+    assert one.remove().deleted == 3
+    one.s3.put_object(Bucket=one.target, Key=NEW[0], Body=b"content of avatar-1.png")
+    done = one.remove()
+    assert (done.deleted, done.kept["not_ours"], one.target_keys()) == (0, 1, NEW[:1])
+    one.s3.put_object(Bucket=one.source, Key=OLD[0], Body=b"overwritten")
+    assert one.plan(one.settings()).objects["conflict"] == 1, "nor does a migration take it for its own"
+    one.s3.delete_object(Bucket=one.target, Key=NEW[0])
+    settings = one.settings()
+    one.plan(settings)
+    assert one.copy(settings).copied == 3
+    assert one.remove().deleted == 3
+
+
+def test_where_no_value_tells_its_bucket_copies_stay(one: Removal) -> None:
+    settings = one.settings(
+        source={**one.side("source"), "prefix": "same/"},
+        target={**one.side("target"), "prefix": "same/"},
+        rollback_copies="remove",
+        confirm=one.target,
+    )
+    with pytest.raises(RefusedError, match=r"rehome_references\[0\] \(avatars.path\): has values that do not change"):
+        look_at_target(settings, dry_run=True)
+    with pytest.raises(RefusedError, match="has values that do not change"):
+        preflight_rollback(settings, dry_run=True)
 
 
 def test_without_outcomes_no_copy_is_known_and_all_are_kept(one: Removal, tmp_path: Path) -> None:

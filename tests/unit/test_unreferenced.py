@@ -41,6 +41,12 @@ def test_a_new_value_names_none_though_the_old_prefix_is_a_part_of_the_new_one()
     assert named_rests("other-image/1.png", values) == {"1.png"}
 
 
+def test_behind_a_new_value_an_old_one_may_stand() -> None:
+    assert named_rests("avatar/avatar-1.png;image/avatar-2.png", MAP) == {"avatar-2.png"}
+    open_map = ValueMap(KeyMap("image/", "avatar/"))
+    assert "2.png" in named_rests("avatar/1.png?next=/image/2.png", open_map)
+
+
 def test_where_only_the_bucket_changes_a_key_is_the_new_one_and_a_whole_bucket_has_keys_behind_each_slash() -> None:
     assert named_rests("image/1.png", ValueMap(KeyMap("image/", "image/"))) == set()
     whole = ValueMap(KeyMap("", "avatar/"))
