@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
@@ -55,10 +56,13 @@ class Lane:
         self.failures: list[str] = []
         self.struck: Counter[str] = Counter()
         self.acts = self.done = 0
+        self.over = threading.Event()
 
     def play(self) -> None:
         try:
             for scenario in self._stories:
+                if self.over.is_set():
+                    return
                 self._play(scenario)
         finally:
             self._world.sandbox.down()
@@ -106,8 +110,13 @@ def test_the_promises_hold_whatever_breaks(
     ]
     with capsys.disabled(), ThreadPoolExecutor(len(lanes)) as threads:
         tell(f"\nchaos: {len(drawn)} scenarios, SEED={SEED}")
-        for lane in [threads.submit(lane.play) for lane in lanes]:
-            lane.result()
+        try:
+            for played in [threads.submit(lane.play) for lane in lanes]:
+                played.result()
+        finally:
+            # interrupted, each plays its scenario to the end, and ends its servers
+            for lane in lanes:
+                lane.over.set()
         struck: Counter[str] = sum((lane.struck for lane in lanes), Counter())
         failures = [failure for lane in lanes for failure in lane.failures]
         acts = sum(lane.acts for lane in lanes)
