@@ -164,7 +164,8 @@ class Story:
         killed = any(name.startswith("kill the ") for name in schedule.struck)
         if not killed:
             for words in UNTOLD:
-                promise(words not in played.output, f"a failure is told as {words!r}:\n{played.output[-3000:]}")
+                at = played.output.find(words)
+                promise(at < 0, f"a failure is told as {words!r}:\n{played.output[max(at - 1000, 0) : at + 3000]}")
         return played
 
     def _keep_time(self, run: Run, step: Step, schedule: Schedule, faults: list[Fault]) -> None:
