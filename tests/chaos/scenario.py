@@ -46,7 +46,7 @@ class Scenario:
     pace_s: how long the application rests between two acts, about
     skip: the target has objects of somebody else's, and conflicts are skipped
     overwrites: the application overwrites objects in place
-    slow: every row takes the database a millisecond more
+    slow: copies are made by the dozen a second, and every row takes the database a millisecond more
     cold: each module starts its own interpreter, as an operator's does
     undo: the rollback at the end, before the one that nothing befalls
     """

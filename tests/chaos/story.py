@@ -29,6 +29,8 @@ from tests.e2e.conftest import Played, World
 
 SCRATCH_NAME = ".rehome-probe-"
 ORDER_PATIENCE_S = 90
+SLOW_COPIES_PER_S = 15
+"""So that the application comes in between."""
 UNTOLD = ("Traceback (most recent call last)", "Module result deserialization failed", "Unexpected failure")
 """What no failure may look like, as long as nobody was killed."""
 
@@ -386,6 +388,7 @@ class Story:
                 "rehome_on_dangling": "keep",
                 "rehome_on_conflict": "skip" if self.scenario.skip else "fail",
                 "rehome_copy_method": self.scenario.method,
+                "rehome_objects_per_second": SLOW_COPIES_PER_S if self.scenario.slow else None,
             }
         finally:
             self._store_door.close()
