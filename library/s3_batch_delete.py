@@ -43,7 +43,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.deleting import DeleteCounts
 from rehome.module import ARGUMENT_SPEC, Stage, run_stage
 from rehome.report import RESTORE_LISTS, RETIRE_LISTS
-from rehome.retiring import bring_back, look_at_source, plan_retirement, retire
+from rehome.retiring import bring_back, look_at_source, plan_retirement, retire, warnings
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -66,7 +66,7 @@ def retired(stage: Stage) -> dict[str, object]:
     diff = {"before": f"{to_retire} objects to retire in {bucket}\n", "after": f"0 objects to retire in {bucket}\n"}
     return {
         "changed": changed,
-        "warnings": facts.warnings("source"),
+        "warnings": warnings(facts),
         "counts": summed(counts),
         "lists": lists,
         "diff": diff if to_retire else {"before": "", "after": ""},

@@ -97,17 +97,6 @@ class BucketFacts:
     def keeps_versions(self) -> bool:
         return self.versioning == "enabled"
 
-    def warnings(self, label: str) -> list[str]:
-        """How long the way back is open, of the bucket of that name."""
-        if not self.keeps_versions:
-            return [f"the {label} bucket keeps no versions: what is deleted there cannot be brought back"]
-        if self.noncurrent_days is None:
-            return []
-        return [
-            f"the {label} bucket's lifecycle rules remove what lies under a delete marker after "
-            f"{self.noncurrent_days} days: until then it can be brought back"
-        ]
-
 
 def look_at_bucket(settings: Settings) -> BucketFacts:
     """Read what decides whether and how may be deleted. Raises S3Error."""

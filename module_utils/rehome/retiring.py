@@ -55,6 +55,18 @@ def look_at_source(settings: Settings, dry_run: bool) -> BucketFacts:
     return facts
 
 
+def warnings(facts: BucketFacts) -> list[str]:
+    """How long the way back is open."""
+    if not facts.keeps_versions:
+        return ["the source bucket keeps no versions: what is retired cannot be brought back"]
+    if facts.noncurrent_days is None:
+        return []
+    return [
+        f"the source bucket's lifecycle rules remove what lies under a delete marker after {facts.noncurrent_days} "
+        "days: until then it can be brought back"
+    ]
+
+
 def plan_retirement(settings: Settings, catalog: Catalog, progress: Progress, facts: BucketFacts) -> DeleteCounts:
     """Class every object of the source. Reads only. Raises S3Error and DatabaseError."""
     make_tables(catalog)
