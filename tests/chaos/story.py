@@ -408,6 +408,7 @@ class Story:
             with suppress(BrokenPromiseError):
                 run.end()
             run.close()
+        self.struck.update("Ansible stuck" for run in self._runs if run.stuck)
 
 
 def _restart(server: SeaweedFS | DatabaseServer, how: str) -> None:
