@@ -15,8 +15,9 @@ from statistics import median
 import uvloop
 from rehome.s3.client import Client
 from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import Endpoint, resolve
+from rehome.s3.endpoint import Endpoint
 from rehome.s3.job import CopyOutcome
+from rehome.s3.resolve import resolve
 from rehome.settings_reader import read_settings
 
 from . import nginx

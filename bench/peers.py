@@ -59,14 +59,18 @@ class Command:
     environment: Mapping[str, str]
 
 
+def bare_environment(job: Job) -> dict[str, str]:
+    """Nothing of the user's AWS configuration."""
+    return {"PATH": os.environ["PATH"], "HOME": str(job.folder)}
+
+
 def environment(job: Job) -> dict[str, str]:
-    """Nothing of the user's AWS configuration; the secrets, which no command line shows."""
+    """A configuration of its own, and the secrets, which no command line shows."""
     config = job.folder / "aws.config"
     config.write_text(AWS_CONFIG)
     user = job.store.user
     return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(job.folder),
+        **bare_environment(job),
         "AWS_CONFIG_FILE": str(config),
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",

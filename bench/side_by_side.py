@@ -57,7 +57,7 @@ def _ours(job: Job) -> Command:
         for bucket, prefix in ((SOURCE_BUCKET, avatars.PREFIX), (TARGET_BUCKET, job.target_prefix))
     ]
     path = write_given(job.folder, given(job.folder, *ends))
-    return Command([sys.executable, "-m", "bench.ours", path, "scan", "plan", "copy"], peers.environment(job))
+    return Command([sys.executable, "-m", "bench.ours", path, "scan", "plan", "copy"], peers.bare_environment(job))
 
 
 @dataclass(frozen=True, slots=True)

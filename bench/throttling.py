@@ -11,8 +11,8 @@ from pathlib import Path
 import uvloop
 from rehome.s3.client import Client
 from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import resolve
 from rehome.s3.job import CopyOutcome
+from rehome.s3.resolve import resolve
 from rehome.settings import Settings
 from rehome.settings_reader import read_settings
 

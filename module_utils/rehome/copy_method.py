@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .errors import Finding
 from .s3.capabilities import Capabilities
 from .s3.client import Client
-from .s3.endpoint import Endpoint, botocore_client, resolve
+from .s3.endpoint import Endpoint
 from .s3.job import CopyMethod, CopyOptions
 from .s3.source_rights import check_reading
 from .settings import Settings
@@ -50,21 +49,6 @@ def copy_options(settings: Settings, method: CopyMethod, capabilities: Capabilit
         objects_per_second=policy.objects_per_second,
         capabilities=capabilities,
     )
-
-
-def check_storage_class(settings: Settings) -> list[Finding]:
-    """A class that Amazon does not know would fail with the first copy; other services have classes of their own.
-
-    Raises RefusedError where the target's endpoint cannot be told.
-    """
-    wanted = settings.copy.storage_class
-    if wanted == "keep" or not resolve(settings.target).is_aws:
-        return []
-    classes = botocore_client(settings.target).meta.service_model.shape_for("StorageClass").enum
-    if wanted in classes:
-        return []
-    known = f"Choose keep or one of {', '.join(classes)}"
-    return [Finding("rehome_storage_class", wanted, "is no storage class of Amazon S3", known)]
 
 
 def _partition(endpoint: Endpoint) -> str:

@@ -20,10 +20,10 @@ from .s3.client import Client
 from .s3.compare import Evidence
 from .s3.connection import Fault
 from .s3.copy import copy_objects
-from .s3.endpoint import resolve
 from .s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
 from .s3.job import CopyJob, CopyMethod, CopyOutcome
 from .s3.leftovers import abort_leftovers
+from .s3.resolve import resolve
 from .s3.uploads import Uploads
 from .services import known_capabilities
 from .settings import Settings

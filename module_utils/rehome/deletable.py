@@ -19,8 +19,8 @@ from .plan import make_plan
 from .progress import Progress
 from .s3.client import Client
 from .s3.compare import Evidence, compare, head
-from .s3.endpoint import resolve
 from .s3.errors import S3Error, S3StopError
+from .s3.resolve import resolve
 from .scan import scan_buckets
 from .settings import Settings
 from .unreferenced import read_named_keys

@@ -20,9 +20,9 @@ from .s3.client import Client
 from .s3.compare import head
 from .s3.delete import MOST_AT_ONCE, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, remove_markers
 from .s3.delete_probe import delete_method
-from .s3.endpoint import resolve
 from .s3.errors import S3Error, S3StopError
 from .s3.one_place import is_one_place, may_be_one_object
+from .s3.resolve import resolve
 from .s3.scratch import RETRY, together
 from .s3.versions import Version, Versioning, locks_objects, marker_over, noncurrent_days, versioning_of
 from .settings import Settings

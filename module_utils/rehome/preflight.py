@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .checks import Check, as_facts, refusals, stop, unknown
-from .copy_method import check_storage_class, one_service
+from .copy_method import one_service
 from .db import journal
 from .db.connect import connect
 from .db.dialect import (
@@ -33,12 +33,13 @@ from .progress import Progress
 from .rewriting import rewritten_facts
 from .s3.access import check_bucket
 from .s3.bucket_facts import inspect_bucket
-from .s3.endpoint import resolve
 from .s3.job import CopyMethod
+from .s3.resolve import resolve
 from .second_key import indistinct, unconfirmed
 from .services import method_of_run, probe_services
 from .settings import Reference, Settings, Side
 from .settings_reader import overlap_in_one_bucket
+from .storage_class import check_storage_class
 
 PREFLIGHT_FILE = "preflight.json"
 

@@ -11,8 +11,8 @@ from .catalog import Catalog
 from .errors import RehomeError
 from .progress import Progress
 from .s3.client import Client
-from .s3.endpoint import resolve
 from .s3.errors import S3StopError
+from .s3.resolve import resolve
 from .s3.restore import ArchivedObject, RestoreResult, request_restores
 from .settings import Restore, Settings
 

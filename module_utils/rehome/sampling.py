@@ -11,8 +11,8 @@ from .catalog import Catalog
 from .progress import Progress
 from .s3.client import Client
 from .s3.compare import compare_bytes
-from .s3.endpoint import resolve
 from .s3.errors import ARCHIVED_CODES, S3Error
+from .s3.resolve import resolve
 from .s3.scratch import together
 from .settings import Settings
 

@@ -20,11 +20,11 @@ from .progress import Progress
 from .rows import read_rows
 from .s3.client import Client
 from .s3.compare import both, compare
-from .s3.endpoint import resolve
 from .s3.errors import S3Error, S3StopError
 from .s3.inventory import open_inventory, read_inventory
 from .s3.job import CopyJob, CopyOutcome
 from .s3.listing import DISORDERED, Page, list_objects
+from .s3.resolve import resolve
 from .s3.scratch import SCRATCH_NAME
 from .services import known_capabilities
 from .settings import Settings

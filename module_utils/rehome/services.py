@@ -12,10 +12,11 @@ from .copy_method import choose_method, copy_options
 from .errors import Finding
 from .s3.capabilities import AMAZON, Capabilities, describe
 from .s3.client import Client
-from .s3.endpoint import Endpoint, resolve
+from .s3.endpoint import Endpoint
 from .s3.errors import S3Error
 from .s3.job import CopyMethod
 from .s3.probe import probe
+from .s3.resolve import resolve
 from .s3.scratch import RETRY
 from .s3.target_headers import TargetHeaders
 from .settings import Settings

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rehome.s3.client import Client
-from rehome.s3.endpoint import resolve
+from rehome.s3.resolve import resolve
 from rehome.settings import Side
 
 from ..errors import SandboxError

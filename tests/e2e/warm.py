@@ -33,7 +33,7 @@ from ansible.module_utils import basic  # noqa: E402
 from ansible.module_utils.common.json import Direction, get_module_encoder  # noqa: E402
 from ansible.plugins.action import ActionBase  # noqa: E402
 from rehome import module, preflight, rolling_back, sampling  # noqa: E402, F401
-from rehome.s3.endpoint import resolve  # noqa: E402
+from rehome.s3.resolve import resolve  # noqa: E402
 from rehome.settings import Side  # noqa: E402
 
 # botocore reads its models now, and not once in every fork

@@ -19,9 +19,9 @@ from rehome.progress import Progress
 from rehome.restoring import restore_archived
 from rehome.s3.capabilities import AMAZON
 from rehome.s3.client import Client
-from rehome.s3.endpoint import resolve
 from rehome.s3.errors import S3Error
 from rehome.s3.listing import DISORDERED, Listed, Page
+from rehome.s3.resolve import resolve
 from rehome.sampling import compare_sample
 from rehome.services import known_capabilities
 

@@ -4,7 +4,7 @@ import pytest
 from rehome.errors import RefusedError
 from rehome.forms import form_spotter, read_form
 from rehome.keymap import Form, KeyMap
-from rehome.s3.endpoint import resolve
+from rehome.s3.resolve import resolve
 from rehome.settings import Side
 
 KEYS = {"access_key": "AK", "secret_key": "SK"}

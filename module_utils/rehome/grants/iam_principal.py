@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import Finding, RefusedError
-from ..s3.endpoint import account_client
+from ..s3.botocore_endpoint import account_client
 from ..settings import Side
 from .managed_policy import Kind, give_policy, take_policies
 from .policy import Document

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import Finding, RefusedError
-from ..s3.endpoint import account_client, botocore_client
+from ..s3.botocore_endpoint import account_client, botocore_client
 from ..settings import Side
 from .managed_policy import Kind, attached, document_of, policies_of
 from .policy import Document

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import Finding, RefusedError, RehomeError
-from ..s3.endpoint import botocore_client
+from ..s3.botocore_endpoint import botocore_client
 from ..settings import Settings
 from .website import Rule, Website, merged, routing_rules, without
 

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 
 from ..errors import Finding, RefusedError
 from ..settings import Side
-from .endpoint import botocore_client
+from .botocore_endpoint import botocore_client
 from .errors import RETRY_CODES, THROTTLE_CODES
 
 _PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})

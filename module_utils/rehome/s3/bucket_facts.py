@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..checks import Check, Status, stop, unknown
 from ..errors import Finding
 from ..settings import Side
-from .endpoint import botocore_client
+from .botocore_endpoint import botocore_client
 
 _PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 2})
 

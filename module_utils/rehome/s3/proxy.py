@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote, urlsplit
-
-import botocore.utils
+from urllib.request import getproxies, proxy_bypass
 
 from ..errors import Finding, RefusedError
 
@@ -34,10 +32,9 @@ def find_proxy(url: str) -> Proxy | None:
 
     Raises RefusedError where the variable holds no `http://host:port`.
     """
-    scheme = urlsplit(url).scheme
-    proxies: dict[str, Any] = botocore.utils.get_environ_proxies(url)
-    given = proxies.get(scheme)
-    if not given:
+    scheme, place, *_ = urlsplit(url)
+    given = getproxies().get(scheme)
+    if not given or proxy_bypass(place):
         return None
     # Without a scheme it is an HTTP proxy, as in botocore (httpsession.ProxyConfiguration).
     address = urlsplit(given if "://" in given else f"http://{given.lstrip('/')}")

@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from rehome.s3.client import Client
-from rehome.s3.endpoint import Endpoint, resolve
+from rehome.s3.endpoint import Endpoint
+from rehome.s3.resolve import resolve
 from rehome.s3.scratch import RETRY
 from rehome.settings import Side
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from rehome.s3.client import Client
-from rehome.s3.endpoint import resolve
 from rehome.s3.inventory import open_inventory, read_inventory
 from rehome.s3.listing import list_objects
+from rehome.s3.resolve import resolve
 from rehome.settings import Side
 
 from sandbox.seaweedfs import SeaweedFS

@@ -13,10 +13,10 @@ from rehome.s3.access import check_bucket
 from rehome.s3.client import Client
 from rehome.s3.compare import Evidence, compare
 from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import resolve
 from rehome.s3.errors import S3StopError
 from rehome.s3.job import CopyJob, CopyOutcome
 from rehome.s3.listing import Listed, list_objects
+from rehome.s3.resolve import resolve
 from rehome.settings import Side
 
 from sandbox.seaweedfs import SeaweedFS

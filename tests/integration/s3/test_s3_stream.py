@@ -17,9 +17,9 @@ import pytest
 from rehome.s3.client import Client
 from rehome.s3.compare import Evidence
 from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import resolve
 from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.listing import list_objects
+from rehome.s3.resolve import resolve
 from rehome.settings import Side
 
 from sandbox.errors import SandboxError
@@ -184,7 +184,7 @@ from pathlib import Path
 from rehome.s3 import stream
 from rehome.s3.client import Client
 from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import resolve
+from rehome.s3.resolve import resolve
 from rehome.s3.job import CopyJob, CopyOptions
 from rehome.settings import Side
 
