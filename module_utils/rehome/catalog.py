@@ -46,7 +46,7 @@ CREATE TABLE reference_rows (
 CREATE TABLE other_forms (reference VARCHAR, form VARCHAR, rows BIGINT);
 CREATE TABLE outcomes (
     rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, attempts INTEGER,
-    duration_s DOUBLE, error VARCHAR, message VARCHAR, part INTEGER);
+    error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER);
 CREATE TABLE differing (rest VARCHAR, etag VARCHAR, target_etag VARCHAR);
 CREATE TABLE restores (rest VARCHAR, restore VARCHAR);
 CREATE TABLE unrestored (rest VARCHAR, error VARCHAR, message VARCHAR);

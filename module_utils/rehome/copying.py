@@ -71,10 +71,12 @@ class CopyCounts:
 
     def add(self, outcome: CopyOutcome) -> None:
         """Count one outcome."""
-        setattr(self, outcome.result, getattr(self, outcome.result) + 1)
         if outcome.result == "copied":
+            self.copied += 1
             self.bytes_copied += outcome.job.size
             self.weak += outcome.evidence is Evidence.SIZE
+        else:
+            setattr(self, outcome.result, getattr(self, outcome.result) + 1)
 
     def counts(self) -> dict[str, int]:
         """The counts by the names that summaries use."""
@@ -124,6 +126,8 @@ def copy_planned(
     def note(outcome: CopyOutcome) -> None:
         counts.add(outcome)
         outcomes.add(outcome)
+        if not progress.is_due:
+            return
         left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
         seldom = {name: count for name, count in left.items() if count}
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **seldom)

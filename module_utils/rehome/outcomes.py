@@ -124,7 +124,8 @@ class Outcomes:
         # not in the catalog: rows that come and go by the thousand cost it half as much memory again
         temporary = self._begun_file.with_suffix(".new")
         with temporary.open("w") as file:
-            json.dump([(rest, *facts) for rest, facts in self._begun.items()], file)
+            # `json.dump` would go the long way, in Python
+            file.write(json.dumps([(rest, *facts) for rest, facts in self._begun.items()]))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._begun_file)
@@ -134,21 +135,8 @@ class Outcomes:
         job = outcome.job
         rest = job.source_key[self._skip :]
         self._begun.pop(rest, None)
-        self._rows.append(
-            (
-                rest,
-                job.size,
-                job.etag,
-                outcome.result,
-                outcome.target_etag,
-                outcome.evidence,
-                outcome.attempts,
-                outcome.duration_s,
-                outcome.error,
-                outcome.message,
-                self._part,
-            )
-        )
+        # the columns of the table, in its order
+        self._rows.append((rest, job.size, job.etag, *outcome[1:], self._part))
         self._in_part += 1
         if self._in_part == PART_ROWS:
             self.flush()

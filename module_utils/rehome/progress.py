@@ -39,6 +39,11 @@ class Progress:
             self._facts.update(done=done, counts=counts)
             self._write_if_due()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `at` would write now: who comes by the thousand a second need not count before."""
+        return self._clock() >= self._due
+
     def hold(self, why: str, for_s: float) -> None:
         """The stage waits, since so many seconds."""
         with self._lock:
@@ -58,7 +63,7 @@ class Progress:
         self._path.unlink(missing_ok=True)
 
     def _write_if_due(self) -> None:
-        if self._clock() >= self._due:
+        if self.is_due:
             self._write()
 
     def _write(self) -> None:
