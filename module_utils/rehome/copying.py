@@ -160,9 +160,12 @@ async def _copy(
         counts.method = await choose_method(settings, source, target)
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         options = copy_options(settings, counts.method, capabilities)
-        # what is there by now stays: the collector need not look at it again with every thousand copies, nor now
+        # What is there by now stays, and what comes leaves nothing for the collector: it need not look with every
+        # few copies, as it would by default.
         gc.freeze()
         stack.callback(gc.unfreeze)
+        stack.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(20_000)
         await copy_objects(source, target, jobs, on_outcome, options, uploads)
         if not stopping():
             # the whole queue was seen: what is open now belongs to no object any more
