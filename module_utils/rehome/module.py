@@ -137,7 +137,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "on_dangling": _text(choices=["fail", "keep", "rewrite"], default="fail"),
             "journal_schema": _text(default="rehome"),
             "chunk_ms": {"type": "int", "default": 75},
-            "connections": {"type": "int", "default": 1},
+            "connections": {"type": "int", "default": 2},
             "touch_updated_at": {"type": "bool", "default": False},
             "state_dir": {"type": "path", "required": True},
             "copy_method": _text(choices=["auto", "server_side", "stream"], default="auto"),

@@ -22,7 +22,7 @@ def catalog_with_leftovers(folder: Path) -> tuple[Catalog, Settings]:
     )
     catalog.append("target_objects", [("a\n\"b'é😀.png", 3, "c")])
     catalog.append("reference_rows", [("avatars.path", 0, '[1, "x"]', "image/gone.png", "gone.png", True, False)])
-    catalog.append("outcomes", [("cold.png", 2, "b", "failed", None, None, 3, 0.5, "AccessDenied", "no", 0)])
+    catalog.append("outcomes", [("cold.png", 2, "b", "failed", None, None, 3, "AccessDenied", "no", 0.5, 0)])
     make_plan(catalog, settings)
     return catalog, settings
 
