@@ -79,7 +79,8 @@ class Catalog:
         """An empty catalog at `path`, in place of one that may be there; `facts` say what it was made for."""
         _waiting_for_lock(lambda: _remove(path))
         catalog = cls.open(path)
-        catalog._connection.execute(SCHEMA)
+        # at once: each of its tables would be a transaction otherwise
+        catalog._connection.execute(f"BEGIN; {SCHEMA} COMMIT")
         for name, value in facts.items():
             catalog.note(name, value)
         return catalog
