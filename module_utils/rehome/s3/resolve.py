@@ -24,11 +24,13 @@ _UNDERSTOOD = {
 }
 
 _LAST_PORT = 65_535
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _plain_url = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9]+([.-][a-z0-9]+)*)(:(?P<port>[1-9][0-9]{0,4}))?(?P<path>(/[A-Za-z0-9_-]+)*)/?"
+    r"(?!.{256})(?P<scheme>https?)://"
+    rf"(?P<host>{_LABEL}(\.{_LABEL})*)(:(?P<port>[1-9][0-9]{{0,4}}))?(?P<path>(/[A-Za-z0-9_-]+)*)/?"
 ).fullmatch
 _is_plain_bucket = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]").fullmatch
-_is_plain_region = re.compile(r"[a-z]+(-[a-z0-9]+)*").fullmatch
+_is_plain_region = re.compile(rf"(?![0-9]){_LABEL}").fullmatch
 
 
 def resolve(side: Side) -> Endpoint:

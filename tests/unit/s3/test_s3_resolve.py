@@ -41,30 +41,43 @@ def side(**given: Any) -> Side:
     )
 
 
+SCHEMES = ["http", "https"], ["ftp", "HTTP"]
+HOSTS = (
+    ["store", "store.example.com", "127.0.0.1", "a--b.c"],
+    [
+        "[::1]",
+        "Store.Example.COM",
+        "a_b.example",
+        "a..b",
+        "1.2.3",
+        "x" * 64,
+        "x." * 130 + "x",
+        "s3.eu-west-1.amazonaws.com",
+    ],
+)
+PORTS = ["", ":80", ":443", ":9000", ":65535"], [":0", ":00080", ":65536", ":99999", ":"]
+PATHS = ["", "/", "/s3", "/s3/v1/"], ["//", "/a b", "/../x", "/%41", "?q", "#f"]
+BUCKETS = (
+    ["abc", "legacy-s3", "x" * 63],
+    ["ab", "my.bucket", "192.168.0.1", "Upper", "a_b", "a-b-", "x" * 64, "arn:aws:s3:eu-west-1:1:accesspoint/a"],
+)
+REGIONS = [None, "eu-west-1", "us-gov-1", "auto", "x" * 63], ["us east", "Default", "1", "a--b", "a-", "x" * 64]
 ODD = st.text(st.sampled_from("aZ0.-_:/@?#%[] é\n"), min_size=1, max_size=8)
 
 
-def mostly(usual: list[Any], unusual: list[Any]) -> st.SearchStrategy[Any]:
+def mostly(values: tuple[list[Any], list[str]]) -> st.SearchStrategy[Any]:
     """One of the usual values, or, seldom, of those that may well be wrong."""
-    seldom = st.sampled_from(unusual) | ODD if unusual else ODD
-    return st.integers(0, 19).flatmap(lambda dice: st.sampled_from(usual) if dice else seldom)
+    usual, unusual = values
+    return st.integers(0, 19).flatmap(
+        lambda dice: st.sampled_from(usual) if dice else st.sampled_from(unusual) | ODD,
+    )
 
 
-URLS = st.builds(
-    "{}://{}{}{}".format,
-    mostly(["http", "https"], ["ftp", "HTTP"]),
-    mostly(
-        ["store", "store.example.com", "127.0.0.1", "a--b.c"],
-        ["[::1]", "Store.Example.COM", "a_b.example", "a..b", "1.2.3", "s3.eu-west-1.amazonaws.com"],
-    ),
-    mostly(["", ":80", ":443", ":9000", ":65535"], [":0", ":00080", ":65536", ":99999", ":"]),
-    mostly(["", "/", "/s3", "/s3/v1/"], ["//", "/a b", "/../x", "/%41", "?q", "#f"]),
-)
 SIDES = st.builds(
     side,
-    endpoint_url=URLS,
-    bucket=mostly(["abc", "legacy-s3", "x" * 63], ["ab", "my.bucket", "192.168.0.1", "Upper", "a_b", "a-b-", "x" * 64]),
-    region=mostly([None, "eu-west-1", "us-gov-1", "auto"], ["us east", "Default", "1", "a--b", "x" * 70]),
+    endpoint_url=st.builds("{}://{}{}{}".format, *map(mostly, (SCHEMES, HOSTS, PORTS, PATHS))),
+    bucket=mostly(BUCKETS),
+    region=mostly(REGIONS),
     addressing_style=st.sampled_from(["auto", "auto", "path", "virtual"]),
     session_token=st.sampled_from([None, "TOKEN"]),
     verify_tls=st.booleans(),
@@ -73,6 +86,14 @@ SIDES = st.builds(
     requester_pays=st.booleans(),
     expected_bucket_owner=st.sampled_from([None, "111122223333"]),
 )
+UNUSUAL = [
+    *({"endpoint_url": f"{scheme}://store:9000/s3"} for scheme in SCHEMES[1]),
+    *({"endpoint_url": f"http://{host}:9000/s3"} for host in HOSTS[1]),
+    *({"endpoint_url": f"http://store{port}/s3"} for port in PORTS[1]),
+    *({"endpoint_url": f"http://store{path}"} for path in PATHS[1]),
+    *({"bucket": bucket} for bucket in BUCKETS[1]),
+    *({"region": region} for region in REGIONS[1]),
+]
 
 
 def facts(endpoint: Endpoint) -> dict[str, Any]:
@@ -91,6 +112,12 @@ def test_what_is_taken_as_given_is_what_botocore_says(given: Side) -> None:
     assume(endpoint is not None)
     assert endpoint is not None
     assert facts(endpoint) == facts(located(given))
+
+
+@pytest.mark.parametrize("given", UNUSUAL, ids=str)
+def test_what_is_unusual_is_left_to_botocore_or_understood_as_by_it(given: dict[str, Any]) -> None:
+    endpoint = as_given(side(**given))
+    assert endpoint is None or facts(endpoint) == facts(located(side(**given)))
 
 
 @pytest.mark.parametrize(
