@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "outcomes"
 FLUSH_ROWS = 1_000
+LINE_ROWS = 200
 PART_ROWS = 100_000
 
 _EXPORT = """
@@ -124,8 +126,10 @@ class Outcomes:
         # not in the catalog: rows that come and go by the thousand cost it half as much memory again
         temporary = self._begun_file.with_suffix(".new")
         with temporary.open("w") as file:
-            # `json.dump` would go the long way, in Python
-            file.write(json.dumps([(rest, *facts) for rest, facts in self._begun.items()]))
+            rows = ((rest, *facts) for rest, facts in self._begun.items())
+            # `json.dump` would go the long way, in Python, and `dumps` holds all pieces of what it is given at once
+            while some := list(islice(rows, LINE_ROWS)):
+                file.write(json.dumps(some) + "\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._begun_file)
@@ -197,7 +201,8 @@ def rescue(path: Path, state_dir: Path) -> None:
             begun = _begun_file(catalog, state_dir)
             if begun.exists():
                 catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
-                catalog.append("begun", json.loads(begun.read_text()))
+                with begun.open() as file:
+                    catalog.append("begun", [row for line in file for row in json.loads(line)])
                 catalog.run(_END_BEGUN)
             write_files(catalog, state_dir)
             begun.unlink(missing_ok=True)
