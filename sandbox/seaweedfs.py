@@ -127,6 +127,10 @@ class SeaweedFS(Server):
         with direct.open(f"{self.endpoint_url}/healthz", timeout=5):
             # The gateway answers before it has read its identities; a signed request needs them.
             self.client(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}).list_buckets()
+        # Until the volume server has told the master what it has, every content that is asked for is an internal error.
+        with direct.open(f"http://127.0.0.1:{self.state.ports['master']}/dir/status", timeout=5) as reply:
+            if not json.load(reply)["Topology"]["DataCenters"]:
+                raise ConnectionError("no volume server has come to the master yet")
 
     def populate(self) -> None:
         client = self.client()
