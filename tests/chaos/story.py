@@ -140,7 +140,7 @@ class Story:
         played = self._struck_run(step)
         self._look("after a step")
         if step.verb == "check":
-            promise(self.world.everything() == before, "P6: a dry run has written something")
+            self._compare_all(before, "P6: a dry run has written something", played)
             self._writer.order("work")
         return played
 
@@ -225,7 +225,7 @@ class Story:
         promise(
             (played.code, played.changed) == (0, 0), f"P4: repeated, it changes something:\n{played.output[-4000:]}"
         )
-        promise(self.world.everything() == before, "P4: repeated, it changes something and does not say so")
+        self._compare_all(before, "P4: repeated, it changes something and does not say so", played)
 
     def _undo(self) -> None:
         kept = self._rows_that_rollback_keeps()
@@ -291,6 +291,13 @@ class Story:
         """Whether there are rows in whose place in the target the application has stored something newer."""
         data = self._data()
         return any(path.startswith(NEW) and data.names(row) in data.stored[OLD] for row, path in data.rows.items())
+
+    def _compare_all(self, before: dict[str, Any], otherwise: str, played: Played) -> None:
+        """All is as it was before a run."""
+        now = self.world.everything()
+        wrong = {place: (before[place], now[place]) for place in before if now[place] != before[place]}
+        told = f"(before, now): {str(wrong)[:6000]}\nstruck: {', '.join(self._blows)}\n{played.output[-4000:]}"
+        promise(not wrong, f"{otherwise} {told}")
 
     def _compare_rows(self, expected: dict[int, str]) -> None:
         found = {row: (user, path) for row, user, path in self._eyes.ask("SELECT id, user_id, path FROM avatars")}
