@@ -38,6 +38,11 @@ Verb = Literal["create", "overwrite", "replace", "delete"]
 T = TypeVar("T")
 
 
+def name_of(number: int, seed: int) -> str:
+    """The name of an object of the story with this seed: no other story's has it, so that a stray one is seen."""
+    return f"avatar-{seed}{number:04}-a.png"
+
+
 def picture(name: str, version: int) -> bytes:
     """The content of an object: whose it is, and which of its versions."""
     return f"{name}|{version}|".encode().ljust(LENGTH, b".")
@@ -213,6 +218,7 @@ class Application:
     """The process: one thread writes, when it is told to, another one reads all along."""
 
     def __init__(self, folder: Path, db: str, log: Path, seed: int, pace_s: float, *, overwrites: bool) -> None:
+        self._seed = seed
         self._dice = random.Random(seed)
         self._pace_s = pace_s
         self._place = OLD
@@ -258,7 +264,7 @@ class Application:
     def _choose(self) -> Act:
         dice, data = self._dice, self._data
         self._next += 1
-        name = f"avatar-{self._next}-a.png"
+        name = name_of(self._next, self._seed)
         verb: Verb = dice.choice(["create", "replace", "replace", "delete", "overwrite", "overwrite"])
         if verb == "create" or not data.rows or (verb == "delete" and len(data.rows) < 8):
             return Act("create", self._place, (self._next,), name, self._next)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from sandbox.seaweedfs import SOURCE_BUCKET
 from tests.cutting_proxy import CuttingProxy, Moment
 
 SQL_WORDS = ("COMMIT", "INSERT", "UPDATE", "SELECT")
@@ -91,10 +92,14 @@ class DatabaseDoor(CuttingProxy):
 
 
 class StoreDoor:
-    """In front of the store, on `.port` of 127.0.0.1: reads each request and its reply as a whole."""
+    """In front of the store, on `.port` of 127.0.0.1: reads each request and its reply as a whole.
+
+    source_writes: the first lines of requests that would change the source's bucket
+    """
 
     def __init__(self, port: int) -> None:
         self.schedule = Schedule((), lambda _: None)
+        self.source_writes: list[str] = []
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -118,6 +123,8 @@ class StoreDoor:
             from_client, from_server = _Reader(client), _Reader(server)
             while True:
                 head, body = from_client.request()
+                if _WRITES_TO_SOURCE(head):
+                    self.source_writes.append(head.partition(b"\r\n")[0].decode())
                 fault = self.schedule.take(kind_of(head))
                 self.schedule.deal(fault, after=False)
                 trouble = fault.trouble if fault else ""
@@ -137,6 +144,9 @@ class StoreDoor:
                     client.sendall(reply[: len(reply) // 2])
                     return
                 client.sendall(_error(500) if trouble == "500 after the work" else reply)
+
+
+_WRITES_TO_SOURCE = re.compile(rf"(?!GET |HEAD )\S+ /{SOURCE_BUCKET}[/? ]".encode()).match
 
 
 def kind_of(head: bytes) -> Literal["list", "read", "copy", "write"]:

@@ -6,10 +6,14 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +25,7 @@ from sandbox.database import DatabaseServer
 from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
 from sandbox.seed.rows import Rows
 from tests.chaos import application
-from tests.chaos.application import NEW, OLD, Act, Data, Hands, acts_on, look_at, picture, read_log
+from tests.chaos.application import NEW, OLD, Act, Data, Hands, acts_on, look_at, name_of, picture, read_log
 from tests.chaos.doors import DatabaseDoor, Fault, Schedule, StoreDoor
 from tests.chaos.runs import FORKS, BrokenPromiseError, ForkedRun, Run, StartedRun, promise
 from tests.chaos.scenario import Scenario, Step
@@ -33,6 +37,13 @@ SLOW_COPIES_PER_S = 15
 """So that the application comes in between."""
 UNTOLD = ("Traceback (most recent call last)", "Module result deserialization failed", "Unexpected failure")
 """What no failure may look like, as long as nobody was killed."""
+UNHEARD = re.compile(
+    r"Exception ignored in: <function \w+ at 0x\w+>\nTraceback \(most recent call last\):\n(?: .*\n|\n)*?"
+    r" .*/ansible/executor/task_queue_manager\.py\", line \d+, in _signal_handler\n(?: .*\n)+\w+: ?.*\n"
+)
+"""What Python says where an interrupt falls into the moment in which Ansible forks a worker: it ignores what functions
+raise that are called around a fork, and so what Ansible's handler of signals raises in them. It is Ansible's own, and
+the run goes on, or ends, as it would."""
 
 
 class Writer:
@@ -41,6 +52,7 @@ class Writer:
     def __init__(self, *arguments: Any) -> None:
         self._arguments = arguments  # of application.run, but for the orders
         self._lock = threading.RLock()
+        self._closed = False
         self._start()
 
     def order(self, order: str) -> None:
@@ -58,6 +70,8 @@ class Writer:
     def kill(self) -> None:
         """Kill it and start it anew, as its supervisor would."""
         with self._lock:
+            if self._closed:
+                return
             last = self._last
             self._process.kill()
             self._process.join()
@@ -66,8 +80,11 @@ class Writer:
                 self.order("work")
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.join()
+        """Kill it for good: a blow that comes too late starts nothing."""
+        with self._lock:
+            self._closed = True
+            self._process.kill()
+            self._process.join()
 
     def _start(self) -> None:
         self._last = "rest"
@@ -163,11 +180,14 @@ class Story:
                 other.end()
         self.struck.update(schedule.struck)
         self._quiet_doors()
+        writes = self._store_door.source_writes
+        promise(not writes, f"P3: a run has written to the source: {writes[:3]}")
         killed = any(name.startswith("kill the ") for name in schedule.struck)
         if not killed:
+            told = UNHEARD.sub("", played.output) if schedule.struck["interrupt the run"] else played.output
             for words in UNTOLD:
-                at = played.output.find(words)
-                promise(at < 0, f"a failure is told as {words!r}:\n{played.output[max(at - 1000, 0) : at + 3000]}")
+                at = told.find(words)
+                promise(at < 0, f"a failure is told as {words!r}:\n{told[max(at - 1000, 0) : at + 3000]}")
         return played
 
     def _keep_time(self, run: Run, step: Step, schedule: Schedule, faults: list[Fault]) -> None:
@@ -295,9 +315,16 @@ class Story:
     def _compare_all(self, before: dict[str, Any], otherwise: str, played: Played) -> None:
         """All is as it was before a run."""
         now = self.world.everything()
-        wrong = {place: (before[place], now[place]) for place in before if now[place] != before[place]}
-        told = f"(before, now): {str(wrong)[:6000]}\nstruck: {', '.join(self._blows)}\n{played.output[-4000:]}"
-        promise(not wrong, f"{otherwise} {told}")
+        wrong: dict[str, Any] = {place: (before[place], now[place]) for place in before if now[place] != before[place]}
+        keys = []
+        for place, bucket in (("source", SOURCE_BUCKET), ("target", TARGET_BUCKET)):
+            if place in wrong:
+                wrong[place] = _some_of(before[place], now[place])
+                keys += [(bucket, key) for key in wrong[place]]
+        promise(
+            not wrong,
+            f"{otherwise} (before, now): {str(wrong)[:6000]}\n{self._account(keys)}\n{played.output[-4000:]}",
+        )
 
     def _compare_rows(self, expected: dict[int, str]) -> None:
         found = {row: (user, path) for row, user, path in self._eyes.ask("SELECT id, user_id, path FROM avatars")}
@@ -312,7 +339,8 @@ class Story:
         wrong = _some_of(source, wanted)
         promise(
             not wrong,
-            f"P3: source objects are not as the application has left them, such as {wrong}\n{self._account(wrong)}",
+            f"P3: source objects are not as the application has left them, such as {wrong}\n"
+            f"{self._account((SOURCE_BUCKET, key) for key in wrong)}",
         )
         target = {key: etag for key, (etag, _, _) in self.world.objects(TARGET_BUCKET).items()}
         wanted = {NEW + name: _etag(content) for name, content in self._objects_after_migration(data).items()}
@@ -326,12 +354,12 @@ class Story:
             allowed = {_etag(content) for content in data.ever.get(key.removeprefix(NEW), ())}
             promise(target[key] in allowed, f"P3: {key} is in the target, and nobody has put it there")
 
-    def _account(self, keys: Iterable[str]) -> str:
-        """What is known of these source objects, for whoever must understand a failure."""
-        objects = self.world.objects(SOURCE_BUCKET)
+    def _account(self, places: Iterable[tuple[str, str]]) -> str:
+        """What is known of these buckets' keys, for whoever must understand a failure."""
         told = [f"struck: {', '.join(self._blows)}"]
-        for key in keys:
-            told += [f"{key}, now {objects.get(key)}:", *acts_on(self._log, key.removeprefix(OLD))]
+        for bucket, key in places:
+            entry = _entry(self.world.sandbox.store, bucket, key)
+            told += [f"{bucket}/{key}, in the store: {entry}", *acts_on(self._log, key.rpartition("/")[2])]
         return "\n".join(told)
 
     # The world
@@ -355,7 +383,7 @@ class Story:
         row = 1
         with self._log.open("w") as log:
             for number in range(self.scenario.objects):
-                name = f"avatar-{number}-a.png"
+                name = name_of(number, self.scenario.dice)
                 ids = (row, row + 1) if dice.random() < 0.1 else (row,)
                 row += len(ids)
                 act = Act("create", OLD, ids, name)
@@ -369,7 +397,8 @@ class Story:
             self._eyes.put(NEW, name, content)
         self._eyes.put(OLD, "readme.txt", b"not under the map")
         self._eyes.put(NEW, "readme.txt", b"somebody else's")
-        nobody = (f"{OLD}avatar-without-object.png", "Image/Avatar-0-a.PNG", f"{OLD}avatar-0-a.png ", "")
+        first = OLD + name_of(0, self.scenario.dice)
+        nobody = (f"{OLD}avatar-without-object.png", first.title(), f"{first} ", "")
         for number, path in enumerate(nobody, start=500):
             self._fixed_rows[number] = path
             self._insert(number, path)
@@ -428,6 +457,17 @@ def _restart(server: SeaweedFS | DatabaseServer, how: str) -> None:
     else:
         server.stop()
     server.up()
+
+
+def _entry(store: SeaweedFS, bucket: str, key: str) -> str:
+    """What the filer knows of an object, as JSON: its pieces, and to the nanosecond when each was written."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    place = urllib.parse.quote(f"/buckets/{bucket}/{key}")
+    try:
+        with direct.open(f"http://127.0.0.1:{store.state.ports['filer']}{place}?metadata=true", timeout=5) as reply:
+            return str(reply.read().decode())
+    except urllib.error.URLError as error:
+        return str(error)
 
 
 def _etag(content: bytes) -> str:
