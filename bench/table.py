@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -83,7 +84,6 @@ class Table:
             for _ in range(WEARING_IN):
                 self.fill()
                 self.bare_update()
-                self.execute("CHECKPOINT", "postgres")
 
     def bare_update(self, old: str = PREFIX, new: str = MIGRATED_PREFIX, rows: int | None = None) -> float:
         """Rewrite by one statement; answers its seconds. Raises BenchError where that were not `rows` (all)."""
@@ -102,6 +102,9 @@ class Table:
         """Let the server clean up behind what was written, so that the next who is measured does not pay for it."""
         if self.engine == "postgresql":
             self.execute("VACUUM avatars")
+            # otherwise one falls into one measurement and not into the next
+            self.execute("CHECKPOINT", "postgres")
+        os.sync()
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             before = self._cpu_s()

@@ -136,7 +136,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "on_conflict": _text(choices=["fail", "skip", "overwrite"], default="fail"),
             "on_dangling": _text(choices=["fail", "keep", "rewrite"], default="fail"),
             "journal_schema": _text(default="rehome"),
-            "chunk_ms": {"type": "int", "default": 75},
+            "chunk_ms": {"type": "int"},
             "connections": {"type": "int", "default": 2},
             "touch_updated_at": {"type": "bool", "default": False},
             "state_dir": {"type": "path", "required": True},

@@ -49,6 +49,15 @@ def test_good_settings_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("engine", "milliseconds"), [("mariadb", 75), ("mysql", 75), ("postgresql", 20), ("sqlite", 75)]
+)
+def test_transactions_take_as_long_as_suits_the_server_unless_told(engine: str, milliseconds: int) -> None:
+    database = {"engine": engine, "host": "db", "name": "app", "user": "u", "path": "app.db"}
+    assert read_settings(given(database=database)).chunk_ms == milliseconds
+    assert read_settings(given(database=database, chunk_ms=40)).chunk_ms == 40
+
+
+@pytest.mark.parametrize(
     ("changes", "named", "way_out"),
     [
         ({"chunk_ms": 0}, "rehome_chunk_ms (0)", "5 to 10000"),
