@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import duckdb
-
+from . import duckdb_engine as duckdb
 from .errors import RehomeError
 
 T = TypeVar("T")

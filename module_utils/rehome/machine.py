@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import botocore
-import duckdb
 
+from . import duckdb_engine as duckdb
 from .checks import Check, stop
 from .errors import Finding
 

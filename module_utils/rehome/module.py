@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
+from . import duckdb_engine as duckdb
 from .catalog import Catalog
 from .db.hold import held
 from .errors import RehomeError

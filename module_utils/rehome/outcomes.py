@@ -11,8 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
+from . import duckdb_engine as duckdb
 from .catalog import Catalog
 from .deletions import REMOVED
 from .errors import RehomeError

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-import duckdb
-
+from .. import duckdb_engine as duckdb
 from .page import Page, Restore, decode_keys
 
 BATCH_ROWS = 10_000
