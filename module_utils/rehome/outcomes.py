@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .s3.job import CopyOutcome
 
 FOLDER = "outcomes"
-FLUSH_ROWS = 1_000
+FLUSH_ROWS = 2_000
 LINE_ROWS = 200
 PART_ROWS = 100_000
 
