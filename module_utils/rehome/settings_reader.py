@@ -42,7 +42,7 @@ LARGEST_THRESHOLD = 5 * 1024**3
 MOST_REQUESTS = 1_000
 CHUNK_MS: Mapping[EngineName, int] = {"mariadb": 75, "mysql": 75, "postgresql": 25, "sqlite": 75}
 """Beside chunks of 75 ms, the p99 of an application's statements on PostgreSQL is four and a half times that alone, and
-three times beside shorter ones, which make a tenth fewer rows a second.
+three times beside shorter ones, which make a seventh fewer rows a second.
 Still shorter ones cost more, and help no further."""
 SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 5, 10_000
 MOST_CONNECTIONS = 16
