@@ -1,6 +1,6 @@
 """DuckDB's engine as its Python package exports it, without the rest of that package.
 
-To import all of `duckdb` takes four times as long, 0.1 s of CPU in every module, for relations and expressions in
+To import all of `duckdb` costs every module a twentieth of a second of CPU more, for relations and expressions in
 Python, which nothing here uses.
 """
 
