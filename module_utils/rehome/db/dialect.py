@@ -252,26 +252,14 @@ class Dialect(Protocol):
     def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
         """The values now of the rows of `changes` that still exist. As `lock`, with no lock and no more than SELECT."""
 
-    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
-        """Lock the rows of `changes`, and tell whether each of them holds what `changes` says, to the last byte.
-
-        At a fraction of `lock`'s cost. May say no where the rows are not in the server's own order of keys.
-        """
-
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         """Rewrite the rows whose bytes still equal `old`; answers how many there were."""
 
-    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
-        """Rewrite the rows, which are locked and known to hold `old`, by putting one head in place of another.
+    def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        """Rewrite the rows, at a fraction of the cost of `lock` and `update`.
 
-        At a fraction of `update`'s cost. Answers how many there were.
-        """
-
-    def may_alter(self, facts: TableFacts) -> bool:
-        """Whether rows that this transaction has rewritten may hold another value than they were given.
-
-        To be asked in the transaction, after its UPDATE, when nobody can make a trigger any more. No only where the
-        server shows all that could do so; a doubt is a yes.
+        Answers whether each of them held `old` and holds `new` now, to the last byte. A no may be a doubt: where the
+        rows are not in the server's own order of keys, say. After it the transaction is to be rolled back.
         """
 
     def refuses_update(self, facts: TableFacts) -> str | None:

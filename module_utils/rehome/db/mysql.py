@@ -6,6 +6,7 @@ import hashlib
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import pymysql
@@ -36,6 +37,7 @@ from .dialect import (
     UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
+    common_heads,
     separator,
 )
 
@@ -301,7 +303,19 @@ class MySQL:
             found.update((tuple(row[:-1]), _text(row[-1])) for row in read)
         return found
 
+    def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        heads = common_heads(changes)
+        # the operator's condition may be about the very value, and has been met by the rows that are locked
+        locked = replace(facts, where=None)
+        return (
+            self.holds(facts, changes, "old")
+            and (self.swap_heads(locked, changes, heads) if heads else self.update(locked, changes)) == len(changes)
+            # always: triggers are hidden from users without the right to them
+            and self.holds(locked, changes, "new")
+        )
+
     def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
         return all(self._part_holds(facts, part, side) for part in _parts(facts, changes))
 
     def _part_holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
@@ -333,6 +347,7 @@ class MySQL:
         )
 
     def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
+        """Rewrite rows that are known to hold `old`; answers how many there were."""
         old, new = heads
         column = f"t.{quoted(facts.column)}"
         count = 0
@@ -346,10 +361,6 @@ class MySQL:
                 [*values, *head] if joined else [*head, *values],
             )
         return count
-
-    def may_alter(self, facts: TableFacts) -> bool:
-        # triggers are hidden from users without the right to them
-        return True
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))

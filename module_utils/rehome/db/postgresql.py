@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
@@ -34,6 +35,7 @@ from .dialect import (
     UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
+    common_heads,
     separator,
 )
 
@@ -81,12 +83,13 @@ SELECT NOT EXISTS (
 OR EXISTS (SELECT 1 FROM family f JOIN pg_rewrite r ON r.ev_class = f.oid)
 OR EXISTS (
     SELECT 1 FROM family f JOIN pg_trigger t ON t.tgrelid = f.oid
-    WHERE t.tgenabled <> 'D' AND (NOT t.tgisinternal OR t.tgparentid <> 0)
+    WHERE t.tgenabled <> 'D' AND t.tgtype & 2 = 0 AND (NOT t.tgisinternal OR t.tgparentid <> 0)
 )
 OR current_setting('server_encoding') <> 'UTF8' OR current_setting('transaction_isolation') <> 'read committed'
 """
-"""What could put another value in place of the one that is given: triggers of any kind, as a row that moves to another
-partition is deleted and inserted; a partition's own are internal before PostgreSQL 15. Rules. Partitions elsewhere.
+"""What could put another value in place of the one that is returned: triggers that come after (tgtype 2 is BEFORE, by
+pg_trigger.h), and of any kind, as a row that moves to another partition is deleted and inserted; a partition's own are
+internal before PostgreSQL 15. Rules. Partitions elsewhere.
 Types that pad or fold. A conversion between character sets that does not lead back. Everybody may see all of them.
 They cannot come between the UPDATE and the COMMIT: CREATE TRIGGER waits for a lock that an UPDATE excludes ("Explicit
 Locking", section 13.3 of PostgreSQL's manual). Each statement sees what is there when it begins under READ COMMITTED
@@ -98,6 +101,10 @@ MOST_BYTES: Final = 64 * 1024**2
 def quoted(name: str) -> str:
     """A SQL identifier, in a statement that the driver formats: `%` is doubled for it."""
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+class UnsupportedError(DatabaseError):
+    """The server knows no such statement for this table: an UPDATE within WITH, where the table has rules."""
 
 
 class PostgreSQL:
@@ -238,46 +245,50 @@ class PostgreSQL:
         )
         return {tuple(row[:-1]): row[-1] for row in rows}
 
+    def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        texts = [change.new for change in changes]
+        mark = separator(texts)
+        if mark is None:
+            return False
+        heads = common_heads(changes)
+        update, values = _swap(facts, changes, heads) if heads else _update(facts, changes)
+        try:
+            ((count, found),) = self._run(
+                # One statement, and no lock before it: a row that held anything but `old` becomes anything but `new`,
+                # which the answer tells and a rollback undoes. RETURNING sees what BEFORE triggers have made of a row.
+                f"WITH rewritten AS ({update} RETURNING {_numbered_keys(facts)}, t.{quoted(facts.column)}::text AS v)"
+                f" SELECT count(v), string_agg(v, %s ORDER BY {_numbers(facts)}) FROM rewritten",
+                [*values, mark],
+            )
+        except UnsupportedError:
+            return False
+        if count != len(texts) or found != mark.join(texts):
+            return False
+        # the operator's condition may be about the very value, and has been met by the rows that are locked
+        return not self.may_alter(facts) or self.holds(replace(facts, where=None), changes, "new")
+
     def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+        """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
         texts = [change.old if side == "old" else change.new for change in changes]
         mark = separator(texts)
         if mark is None:
             return False
-        order = ", ".join(f"k{i}" for i in range(len(facts.key)))
-        keys = ", ".join(f"t.{quoted(part.name)} AS k{i}" for i, part in enumerate(facts.key))
         ((count, found),) = self._run(
-            f"SELECT count(v), string_agg(v, %s ORDER BY {order})"
-            f" FROM (SELECT {keys}, t.{quoted(facts.column)}::text AS v FROM {_table(facts.table)} t"
+            f"SELECT count(v), string_agg(v, %s ORDER BY {_numbers(facts)})"
+            f" FROM (SELECT {_numbered_keys(facts)}, t.{quoted(facts.column)}::text AS v FROM {_table(facts.table)} t"
             f" WHERE {_among(facts)} FOR NO KEY UPDATE OF t) AS locked",
             [mark, *_key_arrays(facts, changes)],
         )
         return bool(count == len(texts) and found == mark.join(texts))
 
-    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
-        old, new = heads
-        column = quoted(facts.column)
-        return self._changed(
-            # no cast to the column's type: an explicit one would cut an overlong value silently
-            f"UPDATE {_table(facts.table)} t SET {column} = %s::text || substr({column}::text, %s)"
-            f" WHERE {_among(facts)}",
-            [new, len(old) + 1, *_key_arrays(facts, changes)],
-        )
-
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
-        column = quoted(facts.column)
-        return self._changed(
-            # no cast to the column's type: an explicit one would cut an overlong value silently
-            f"UPDATE {_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
-            # a nondeterministic collation would call other bytes equal; "C" compares the bytes
-            f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"',
-            [
-                *_key_arrays(facts, changes),
-                [change.old for change in changes],
-                [change.new for change in changes],
-            ],
-        )
+        return self._changed(*_update(facts, changes))
 
     def may_alter(self, facts: TableFacts) -> bool:
+        """Whether rows that this transaction has rewritten may hold another value now than the UPDATE has returned.
+
+        To be asked in the transaction, when nobody can make a trigger any more. A doubt is a yes.
+        """
         ((may,),) = self._run(MAY_ALTER, (_table(facts.table).replace("%%", "%"), facts.column))
         return bool(may)
 
@@ -442,6 +453,8 @@ def _translated(error: psycopg.Error) -> DatabaseError:
     said = " ".join(str(error).split())
     if isinstance(error, LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
         return ConnectionLostError(f"the connection to the database was lost: {said}")
+    if isinstance(error, pg_errors.FeatureNotSupported):
+        return UnsupportedError(f"the database answered: {said} (SQLSTATE {error.sqlstate})")
     if isinstance(error, pg_errors.ReadOnlySqlTransaction):
         return ReadOnlyError(f"the database takes no writes now: {said} (SQLSTATE {error.sqlstate})")
     if isinstance(error, RETRYABLE):
@@ -479,6 +492,15 @@ def _key_list(facts: TableFacts) -> str:
     return ", ".join(forms[part.family].format(quoted(part.name)) for part in facts.key)
 
 
+def _numbered_keys(facts: TableFacts) -> str:
+    """The key columns of `t` in their own types, by the names of `_numbers`."""
+    return ", ".join(f"t.{quoted(part.name)} AS k{i}" for i, part in enumerate(facts.key))
+
+
+def _numbers(facts: TableFacts) -> str:
+    return ", ".join(f"k{i}" for i in range(len(facts.key)))
+
+
 def _from_text(part: KeyColumn, given: str) -> str:
     """The inverse of `_key_list`, for one column."""
     return f"decode({given}, 'hex')" if part.family == "binary" else f"{given}::{part.sql_type}"
@@ -513,6 +535,30 @@ def _key_table(facts: TableFacts, *more: str) -> str:
 
 def _as_table(facts: TableFacts) -> str:
     return _key_table(facts, "old_value", "new_value")
+
+
+def _swap(facts: TableFacts, changes: Sequence[Change], heads: Heads) -> tuple[str, list[object]]:
+    """The statement that rewrites by putting one head in place of another, and its parameters."""
+    old, new = heads
+    column = quoted(facts.column)
+    return (
+        # no cast to the column's type: an explicit one would cut an overlong value silently
+        f"UPDATE {_table(facts.table)} t SET {column} = %s::text || substr({column}::text, %s)"
+        f' WHERE {_among(facts)} AND left(t.{column}::text, %s) COLLATE "C" = %s',
+        [new, len(old) + 1, *_key_arrays(facts, changes), len(old), old],
+    )
+
+
+def _update(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, list[object]]:
+    """The statement that rewrites values one by one, and its parameters."""
+    column = quoted(facts.column)
+    return (
+        # no cast to the column's type: an explicit one would cut an overlong value silently
+        f"UPDATE {_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
+        # a nondeterministic collation would call other bytes equal; "C" compares the bytes
+        f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"{condition(facts, "AND")}',
+        [*_key_arrays(facts, changes), [change.old for change in changes], [change.new for change in changes]],
+    )
 
 
 def _on(facts: TableFacts) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import RefusedError
 from .dialect import ConnectionLostError, DatabaseError, Dialect
+from .outlook import Outlook
 from .servo import Servo
 
 PATIENCE_S = 300.0
@@ -32,12 +33,14 @@ class Surroundings:
     tell: is told what is waited for, and None once it is over
     stopping: ends the waiting for a server
     servo: learns how long transactions take
+    outlook: learns whether rows are as planned
     """
 
     sleep: Callable[[float], None] = time.sleep
     tell: Callable[[str | None], None] = _say_nothing
     stopping: Callable[[], bool] = lambda: False
     servo: Servo | None = None
+    outlook: Outlook = field(default_factory=Outlook)
     clock: Callable[[], float] = time.monotonic
 
 

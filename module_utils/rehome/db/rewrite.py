@@ -17,8 +17,8 @@ from .dialect import (
     RetryableError,
     RowRefusedError,
     TableFacts,
-    common_heads,
 )
+from .outlook import Care
 from .recovery import Surroundings, come_back
 
 ATTEMPTS = 8
@@ -90,6 +90,10 @@ def rewrite_chunk(
         rewrite_chunk(database, facts, part, target, outcome, around)
 
 
+class _OtherwiseError(Exception):
+    """Something is not as planned, and the attempt is rolled back: the next needs more care."""
+
+
 @dataclass
 class _Chunk:
     """One chunk on its way through any number of attempts.
@@ -109,39 +113,42 @@ class _Chunk:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     unsure: bool = False
     account: ChunkOutcome = field(default_factory=ChunkOutcome)
+    care: Care = Care.AT_ONCE
+    conflicts: int = 0
+    losses: int = 0
 
     def is_dealt_with(self) -> bool:
         """Try until it is; if it cannot be in one piece, answer no."""
-        conflicts = losses = 0
+        self.care = self.around.outlook.care
+        several = len(self.changes) > 1
         while True:
             try:
                 self._attempt()
+            except _OtherwiseError:
+                self.care = Care(self.care + 1)
             except RowRefusedError as error:
-                return self._refused(error)
-            except RetryableError:
-                conflicts += 1
-                self._met_conflict()
-                if conflicts == ATTEMPTS:
-                    raise
-                self._pause(conflicts)
-                if conflicts > 1 and len(self.changes) > 1 and not self.unsure:
+                if several or self._is_refused(error):
+                    return not several
+            except RetryableError as error:
+                self._met_conflict(error)
+                if several and self.conflicts > 1 and not self.unsure:
                     return False
             except ConnectionLostError as error:
-                losses += 1
-                if losses == LOSSES:
-                    raise
-                self.unsure = True
-                come_back(self.database, error, self.around)
+                self._lost_connection(error)
             except ReadOnlyError as error:
                 come_back(self.database, error, self.around)
             else:
                 self.outcome.add(self.account)
+                self.around.outlook.note(self.care, as_planned=self.account.rewritten == len(self.changes))
                 return True
 
     def _attempt(self) -> None:
-        began = self.around.clock()
         with self.database.transaction():
-            fit, others = _lock(self.database, self.facts, self.changes)
+            # BEGIN, for which a busy machine may wait, locks nothing
+            began = self.around.clock()
+            fit, others = self.changes, ChunkOutcome()
+            if self.care > Care.AT_ONCE:
+                fit, others = _sort_out(self.database, self.facts, self.changes)
             if self.unsure:
                 # An attempt whose end is not known holds the locks of its rows until it is over. We hold them now.
                 if self.database.journalled_rows(self.target.schema, self.id) is not None:
@@ -149,8 +156,7 @@ class _Chunk:
                 self.unsure = False
             self.account = others
             if fit:
-                # of rows that are locked; the operator's condition may be about the very value
-                _write(self.database, replace(self.facts, where=None), fit)
+                self._write(fit)
                 packed = self.packed if len(fit) == len(self.changes) else None
                 entry = journal.entry(self.id, self.target, f"{self.facts.table}.{self.facts.column}", fit, packed)
                 self.database.append_journal(self.target.schema, entry)
@@ -158,26 +164,42 @@ class _Chunk:
         if self.around.servo:
             self.around.servo.note(len(self.changes), self.around.clock() - began)
 
-    def _refused(self, error: RowRefusedError) -> bool:
-        if len(self.changes) > 1:
+    def _write(self, fit: Sequence[Change]) -> None:
+        if self.care is Care.BY_VALUE:
+            # of rows that are locked; the operator's condition may be about the very value
+            _update(self.database, replace(self.facts, where=None), fit)
+        elif not self.database.rewrite_as_planned(self.facts, fit):
+            raise _OtherwiseError
+
+    def _is_refused(self, error: RowRefusedError) -> bool:
+        """Whether the chunk's only row is, of which somebody must have looked whether it is what was planned."""
+        if self.care is Care.AT_ONCE:
+            self.care = Care.SORTED_OUT
             return False
         self.outcome.refused.append(Refusal(self.changes[0], str(error)))
         return True
 
-    def _met_conflict(self) -> None:
+    def _met_conflict(self, error: RetryableError) -> None:
+        self.conflicts += 1
         self.outcome.conflicts += 1
         if self.around.servo:
             self.around.servo.note_trouble()
-
-    def _pause(self, conflicts: int) -> None:
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (conflicts - 1))
+        if self.conflicts == ATTEMPTS:
+            raise error
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self.conflicts - 1))
         self.around.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load
 
+    def _lost_connection(self, error: ConnectionLostError) -> None:
+        self.losses += 1
+        if self.losses == LOSSES:
+            raise error
+        self.unsure = True
+        self.care = max(self.care, Care.SORTED_OUT)
+        come_back(self.database, error, self.around)
 
-def _lock(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> tuple[Sequence[Change], ChunkOutcome]:
+
+def _sort_out(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> tuple[Sequence[Change], ChunkOutcome]:
     """Lock the rows; answers those that are as the plan saw them, and what the others are."""
-    if database.holds(facts, changes, "old"):
-        return changes, ChunkOutcome()
     now = database.lock(facts, changes)
     others = [change for change in changes if now.get(change.key) != change.old]
     changed = [change for change in others if now.get(change.key) != change.new]
@@ -185,28 +207,21 @@ def _lock(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> tu
     return fit, ChunkOutcome(done=len(others) - len(changed), changed_by_app=changed)
 
 
-def _write(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> None:
+def _update(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> None:
     """Rewrite rows that are locked and as the plan saw them, and see that it is done."""
-    heads = common_heads(changes)
-    count = database.swap_heads(facts, changes, heads) if heads else database.update(facts, changes)
+    count = database.update(facts, changes)
     if count != len(changes):
         raise RowRefusedError(
             f"{len(changes)} locked rows of {facts.table}.{facts.column} were to be rewritten and the server rewrote "
             f"{count}; a trigger or a policy may do that"
         )
     # A trigger may put another value in place of ours, which the server counts as rewritten all the same, and spaces at
-    # the end of a value that is too long are cut (PostgreSQL's manual, section 8.3). Where nothing of the kind can be,
-    # to read back would tell no more than the count: the rows are locked, and their old values were compared.
-    fits = facts.roomy is None or max(len(change.new) for change in changes) <= facts.roomy
-    if fits and not database.may_alter(facts):
-        return
-    if not database.holds(facts, changes, "new"):
-        now = database.lock(facts, changes)
-        if any(now.get(change.key) != change.new for change in changes):
-            raise RowRefusedError(
-                f"the server put another value into {facts.table}.{facts.column} than it was given; a trigger may do "
-                "that"
-            )
+    # the end of a value that is too long are cut (PostgreSQL's manual, section 8.3).
+    now = database.lock(facts, changes)
+    if any(now.get(change.key) != change.new for change in changes):
+        raise RowRefusedError(
+            f"the server put another value into {facts.table}.{facts.column} than it was given; a trigger may do that"
+        )
 
 
 def _bytes_at_most(changes: Sequence[Change]) -> int:

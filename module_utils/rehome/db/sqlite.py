@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from .dialect import (
     Change,
     DatabaseError,
     Explained,
-    Heads,
     JournalEntry,
     Key,
     KeyColumn,
@@ -29,7 +29,6 @@ from .dialect import (
     RecordedEntry,
     RetryableError,
     RowRefusedError,
-    Side,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -223,16 +222,15 @@ class SQLite:
             )
         return cursor.rowcount
 
-    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
-        now = self.lock(facts, changes)
-        return all(now.get(change.key) == (change.old if side == "old" else change.new) for change in changes)
-
-    def swap_heads(self, facts: TableFacts, changes: Sequence[Change], _heads: Heads) -> int:
-        return self.update(facts, changes)
-
-    def may_alter(self, facts: TableFacts) -> bool:
-        # a column's affinity may turn a text into a number
-        return True
+    def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        # the operator's condition may be about the very value, and has been met by the rows that are locked
+        locked = replace(facts, where=None)
+        return (
+            self.lock(facts, changes) == {change.key: change.old for change in changes}
+            and self.update(locked, changes) == len(changes)
+            # a trigger may have put another value in place of it, and the column's affinity a number
+            and self.lock(locked, changes) == {change.key: change.new for change in changes}
+        )
 
     def refuses_update(self, facts: TableFacts) -> str | None:
         try:

@@ -11,8 +11,8 @@ from ...checks import Check, Status, stop, unknown
 from ...errors import Finding
 from ...keymap import ValueMap
 from ...settings import Database
-from ..dialect import Change, DatabaseError, Dialect, TableFacts
-from ..mysql import condition, quoted
+from ..dialect import Change, DatabaseError, TableFacts
+from ..mysql import MySQL, condition, quoted
 from .facts import (
     PATIENCE_S,
     SAMPLE,
@@ -53,7 +53,7 @@ class MySQLInspector:
 
     hides_columns = True
 
-    def __init__(self, database: Dialect, settings: Database) -> None:
+    def __init__(self, database: MySQL, settings: Database) -> None:
         self._database = database
         self._schema = settings.name or ""
         self._product = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ...settings import Database
 from ..dialect import Dialect
 from .facts import Inspector
@@ -11,9 +13,10 @@ def inspector(database: Dialect, settings: Database) -> Inspector:
     """What asks `database`, which was opened with these settings."""
     match settings.engine:
         case "mariadb" | "mysql":
-            from .mysql import MySQLInspector  # noqa: PLC0415 - only the one that is needed
+            from ..mysql import MySQL  # noqa: PLC0415 - only the one that is needed
+            from .mysql import MySQLInspector  # noqa: PLC0415
 
-            return MySQLInspector(database, settings)
+            return MySQLInspector(cast(MySQL, database), settings)
         case "postgresql":
             from .postgresql import PostgreSQLInspector  # noqa: PLC0415
 

@@ -371,8 +371,8 @@ class PostgreSQLInspector:
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
             self._plan("page", lambda: self._database.page(facts, page[0].key, 1_000)),
-            self._plan("lock", lambda: self._database.holds(facts, changes, "old")),
-            self._plan("update", lambda: self._database.swap_heads(facts, changes, ("", ""))),
+            self._plan("lock", lambda: self._database.lock(facts, changes)),
+            self._plan("update", lambda: self._database.rewrite_as_planned(facts, changes)),
         ]
 
     def _plan(self, name: str, send: Callable[[], object]) -> StatementPlan:
@@ -383,6 +383,8 @@ class PostgreSQLInspector:
             return StatementPlan(name, f"unknown: {error}", by_key=True)
         lines = [str(plan["QUERY PLAN"]) for plan in plans]
         steps = [found[1] for line in lines if (found := re.search(r"((?:\w+ )*Scan(?: using \S+)?) on ", line))]
+        # of what the UPDATE itself has returned
+        steps = [step for step in steps if step != "CTE Scan"]
         leaves = any(step.endswith("Seq Scan") for step in steps) or (name == "page" and "Sort" in "".join(lines))
         return StatementPlan(name, "; ".join(dict.fromkeys(steps)) or "unknown", not leaves)
 
