@@ -355,7 +355,7 @@ def _refusal(  # noqa: PLR0911 - a table of cases
         if key is not None and method not in ("PUT", "POST"):
             return None
         # CopyObject and its kin begin a 200 before they know how it ends (CopyObject, S3 API reference).
-        if _ERROR_DOCUMENT.match(body):
+        if b"<Error" in body and _ERROR_DOCUMENT.match(body):
             return read_error(status, body)
         if "x-amz-copy-source" in headers and not body.rstrip().endswith(b"Result>"):
             return "InternalError", "the reply says 200, but its result is missing or cut short"

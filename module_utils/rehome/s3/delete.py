@@ -8,8 +8,8 @@ import re
 import xml.etree.ElementTree as ET
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from html import escape
 from typing import Literal, NamedTuple
-from xml.sax.saxutils import escape
 
 from .client import Client
 from .compare import head
@@ -181,7 +181,7 @@ def _meaning(fields: Mapping[str, str]) -> Meaning:
 async def _post(client: Client, objects: Sequence[Mapping[str, str]]) -> tuple[ET.Element, bool]:
     """One DeleteObjects; its DeleteResult, and whether an earlier attempt may have taken effect."""
     entries = "".join(
-        f"<Object>{''.join(f'<{name}>{escape(value)}</{name}>' for name, value in one.items())}</Object>"
+        f"<Object>{''.join(f'<{name}>{escape(value, quote=False)}</{name}>' for name, value in one.items())}</Object>"
         for one in objects
     )
     body = f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{entries}</Delete>'.encode()

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from html import escape
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from .client import Client
 from .compare import etag_of, head
@@ -348,8 +348,10 @@ def _complete_document(sent: Sequence[SentPart], algorithm: str) -> bytes:
     parts = []
     for part in sent:
         value = part.checksums.get(algorithm) if algorithm else None
-        checksum = f"<Checksum{algorithm.upper()}>{escape(value)}</Checksum{algorithm.upper()}>" if value else ""
-        etag = escape(part.etag)
+        checksum = (
+            f"<Checksum{algorithm.upper()}>{escape(value, quote=False)}</Checksum{algorithm.upper()}>" if value else ""
+        )
+        etag = escape(part.etag, quote=False)
         parts.append(f"<Part><PartNumber>{part.number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>{checksum}</Part>")
     return (
         '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'

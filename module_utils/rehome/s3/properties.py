@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import NamedTuple
 from urllib.parse import quote, unquote
-from xml.sax.saxutils import escape
 
 from .client import Client
 from .compare import full_checksums, head
@@ -61,10 +61,8 @@ async def properties_of(source: Client, job: CopyJob, *, metadata: bool = True, 
 
 async def put_tags(target: Client, key: str, encoded: str) -> None:
     """Store tags that no header took, once the object is there (PutObjectTagging). Raises S3Error and S3StopError."""
-    tags = "".join(
-        f"<Tag><Key>{escape(unquote(name))}</Key><Value>{escape(unquote(value))}</Value></Tag>"
-        for name, _, value in (pair.partition("=") for pair in encoded.split("&"))
-    )
+    pairs = [[escape(unquote(part), quote=False) for part in pair.partition("=")] for pair in encoded.split("&")]
+    tags = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>" for name, _, value in pairs)
     body = f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{tags}</TagSet></Tagging>'
     try:
         reply = await target.request("PUT", key, query=[("tagging", "")], body=body.encode())

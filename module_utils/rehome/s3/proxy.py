@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from ..errors import Finding, RefusedError
 
@@ -32,6 +33,10 @@ def find_proxy(url: str) -> Proxy | None:
 
     Raises RefusedError where the variable holds no `http://host:port`.
     """
+    if not _may_be_one():
+        return None
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - takes as long as all else of a client
+
     scheme, place, *_ = urlsplit(url)
     given = getproxies().get(scheme)
     if not given or proxy_bypass(place):
@@ -45,6 +50,11 @@ def find_proxy(url: str) -> Proxy | None:
     if address.scheme != "http" or not host:
         raise RefusedError([_unusable(f"{scheme.upper()}_PROXY", address.scheme)])
     return Proxy(host, port or 80, _authorization(address.username, address.password))
+
+
+def _may_be_one() -> bool:
+    """Whether urllib would find any: elsewhere than in the environment it looks on macOS and Windows only."""
+    return sys.platform in ("darwin", "win32") or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def _unusable(variable: str, scheme: str) -> Finding:

@@ -15,8 +15,8 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import Any, NamedTuple
-from xml.sax.saxutils import unescape
 
 from .client import Client
 from .connection import Response

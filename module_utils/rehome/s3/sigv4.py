@@ -67,12 +67,11 @@ class Signer:
         self.signed_with: Credentials | None = None
         """The credentials of the latest signature."""
 
-    def sign(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], payload_sha256: str
-    ) -> dict[str, str]:
-        """All headers to send: those given (`host` among them, names in lower case) and the signature's own.
+    def sign(self, method: str, path: str, query: str, headers: Mapping[str, str], payload_sha256: str) -> str:
+        """The header lines to send: those given (`host` among them, names in lower case) and the signature's own.
 
         path, query: encoded, as they are sent
+        Raises ValueError where a value holds a line break.
         """
         second = int(self._clock())
         if second != self._second:
@@ -80,15 +79,17 @@ class Signer:
         signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": self._stamp}
         if self._token is not None:
             signed["x-amz-security-token"] = self._token
-        listed, pick, template = self._order(tuple(signed))
-        values = template % pick(signed)
+        listed, pick, canonical, lines = self._order(tuple(signed))
+        given = pick(signed)
+        values, sent = canonical % given, lines % given
+        if sent.count("\n") != len(given) or sent.count("\r") != len(given):
+            raise ValueError("a header value holds a line break")
         if _may_need_trimming(values):
-            values = template % tuple([" ".join(value.split()) for value in pick(signed)])
+            values = canonical % tuple([" ".join(value.split()) for value in given])
         request = f"{method}\n{path}\n{query}\n{values}\n{listed}\n{payload_sha256}"
         to_sign = self._string_head + sha256(request.encode()).hexdigest()
         signature = self._mac.of(to_sign.encode())
-        signed["authorization"] = f"{self._authorization_head}{listed}, Signature={signature}"
-        return signed
+        return f"{sent}authorization: {self._authorization_head}{listed}, Signature={signature}\r\n"
 
     def begin_anew(self) -> None:
         """Ask for the credentials and the time again before the next signature."""
@@ -101,8 +102,11 @@ class Signer:
             if len(self._orders) >= _ORDERS_KEPT:
                 self._orders.clear()
             ordered = sorted(names)
-            template = "".join([f"{name.replace('%', '%%')}:%s\n" for name in ordered])
-            known = self._orders[names] = _Order(";".join(ordered), itemgetter(*ordered), template)
+            escaped = [name.replace("%", "%%") for name in ordered]
+            canonical = "".join([f"{name}:%s\n" for name in escaped])
+            # in the signature's order too: one look at the headers does for both
+            lines = "".join([f"{name}: %s\r\n" for name in escaped])
+            known = self._orders[names] = _Order(";".join(ordered), itemgetter(*ordered), canonical, lines)
         return known
 
     def _begin_second(self, second: int) -> None:
@@ -125,12 +129,13 @@ class _Order(NamedTuple):
 
     listed: as the signature lists them
     pick: takes the values out of the headers
-    template: of the canonical lines; takes the values
+    canonical, lines: templates of the lines as they are signed and as they are sent; they take the values
     """
 
     listed: str
     pick: Callable[[Mapping[str, str]], tuple[str, ...]]
-    template: str
+    canonical: str
+    lines: str
 
 
 class _Mac:

@@ -24,9 +24,9 @@ async def test_a_request_says_what_it_should_and_nothing_else() -> None:
     names = [line.partition(b":")[0] for line in lines[1:]]
     assert names == [
         b"host",
-        b"x-amz-meta-a",
         b"x-amz-content-sha256",
         b"x-amz-date",
+        b"x-amz-meta-a",
         b"authorization",
         b"content-length",
         b"user-agent",
