@@ -41,7 +41,7 @@ ABOUT = """\
 PostgreSQL as they are set up there. Each side rewrites every path from `image/` to `avatar/`, or back.
 
 **The rewrite** is the product's own path, from a filled catalog to the last COMMIT: rows are locked, compared by their
-bytes, rewritten, read back and journalled, a chunk of about 75 ms a transaction (15 on PostgreSQL), as the
+bytes, rewritten, read back and journalled, a chunk of about 75 ms a transaction (12 on PostgreSQL), as the
 least-privileged user. **The bare UPDATE** is one statement, `UPDATE avatars SET path = CONCAT('avatar/',
 SUBSTRING(path, 7)) WHERE path LIKE 'image/%'`: no comparison, no journal, no way back, every row locked until it ends.
 They take turns (bare, ours with one connection, ours, its rollback, bare), each waits until the server has cleaned up

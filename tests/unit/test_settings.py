@@ -49,7 +49,7 @@ def test_good_settings_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "milliseconds"), [("mariadb", 75), ("mysql", 75), ("postgresql", 15), ("sqlite", 75)]
+    ("engine", "milliseconds"), [("mariadb", 75), ("mysql", 75), ("postgresql", 12), ("sqlite", 75)]
 )
 def test_transactions_take_as_long_as_suits_the_server_unless_told(engine: str, milliseconds: int) -> None:
     database = {"engine": engine, "host": "db", "name": "app", "user": "u", "path": "app.db"}

@@ -92,8 +92,8 @@ pg_trigger.h), and of any kind, as a row that moves to another partition is dele
 internal before PostgreSQL 15. Rules. Partitions elsewhere.
 Types that pad or fold. A conversion between character sets that does not lead back. Everybody may see all of them.
 They cannot come between the UPDATE and the COMMIT: CREATE TRIGGER waits for a lock that an UPDATE excludes ("Explicit
-Locking", section 13.3 of PostgreSQL's manual). Each statement sees what is there when it begins under READ COMMITTED
-only."""
+Locking", section 13.3 of PostgreSQL's manual), and what the UPDATE's own statement sees begins once it has that lock;
+under READ COMMITTED only."""
 MOST_BYTES: Final = 64 * 1024**2
 """A message may have a gigabyte; a chunk of this size is large enough."""
 
@@ -253,19 +253,19 @@ class PostgreSQL:
         heads = common_heads(changes)
         update, values = _swap(facts, changes, heads) if heads else _update(facts, changes)
         try:
-            ((count, found),) = self._run(
+            ((count, found, may_alter),) = self._run(
                 # One statement, and no lock before it: a row that held anything but `old` becomes anything but `new`,
                 # which the answer tells and a rollback undoes. RETURNING sees what BEFORE triggers have made of a row.
                 f"WITH rewritten AS ({update} RETURNING {_numbered_keys(facts)}, t.{quoted(facts.column)}::text AS v)"
-                f" SELECT count(v), string_agg(v, %s ORDER BY {_numbers(facts)}) FROM rewritten",
-                [*values, mark],
+                f" SELECT count(v), string_agg(v, %s ORDER BY {_numbers(facts)}), ({MAY_ALTER}) FROM rewritten",
+                [*values, mark, *_altered(facts)],
             )
         except UnsupportedError:
             return False
         if count != len(texts) or found != mark.join(texts):
             return False
         # the operator's condition may be about the very value, and has been met by the rows that are locked
-        return not self.may_alter(facts) or self.holds(replace(facts, where=None), changes, "new")
+        return not may_alter or self.holds(replace(facts, where=None), changes, "new")
 
     def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
         """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
@@ -285,11 +285,12 @@ class PostgreSQL:
         return self._changed(*_update(facts, changes))
 
     def may_alter(self, facts: TableFacts) -> bool:
-        """Whether rows that this transaction has rewritten may hold another value now than the UPDATE has returned.
+        """Whether rows that are rewritten may hold another value in the end than the UPDATE returns.
 
-        To be asked in the transaction, when nobody can make a trigger any more. A doubt is a yes.
+        The answer holds for the transaction that has rewritten rows by then, as nobody can make a trigger any more. A
+        doubt is a yes.
         """
-        ((may,),) = self._run(MAY_ALTER, (_table(facts.table).replace("%%", "%"), facts.column))
+        ((may,),) = self._run(MAY_ALTER, _altered(facts))
         return bool(may)
 
     def refuses_update(self, facts: TableFacts) -> str | None:
@@ -462,6 +463,11 @@ def _translated(error: psycopg.Error) -> DatabaseError:
     if (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE:
         return RowRefusedError(f"the database refuses the row: {said} (SQLSTATE {error.sqlstate})")
     return DatabaseError(f"the database answered: {said} (SQLSTATE {error.sqlstate})")
+
+
+def _altered(facts: TableFacts) -> tuple[str, str]:
+    """The parameters of `MAY_ALTER`."""
+    return _table(facts.table).replace("%%", "%"), facts.column
 
 
 def _table(name: str) -> str:

@@ -397,7 +397,7 @@ def test_behind_a_chunk_with_changed_rows_the_next_is_looked_at_before_it_is_wri
 
 STEPS = {
     "mariadb": {"first": "holds", "in the midst": "swap_heads"},
-    "postgresql": {"first": "rewrite_as_planned", "in the midst": "may_alter"},
+    "postgresql": {"first": "rewrite_as_planned", "in the midst": "append_journal"},
 }
 
 
@@ -420,7 +420,9 @@ def test_rows_between_those_that_are_meant_stay_also_where_they_appear_meanwhile
 
     monkeypatch.setattr(type(bench.rehome()), original.__name__, with_an_upload_before)
     assert rewrite(bench, changes) == ChunkOutcome(rewritten=len(changes))
-    for number, path in bench.execute("SELECT id, path FROM T "):
+    rows = bench.execute("SELECT id, path FROM T ")
+    assert 20 in dict(rows)
+    for number, path in rows:
         meant = number % 3 and number % 5
         assert path == f"{'avatar' if meant else 'image'}/{number}.png"
 
@@ -578,6 +580,32 @@ def test_no_trigger_can_be_made_between_the_update_and_the_commit(bench: Bench) 
         bench.execute("SET lock_timeout = 50")
         with pytest.raises(Exception, match="lock timeout"):
             bench.execute(trigger)
+
+
+@only("postgresql")
+@pytest.mark.parametrize("chunks_before", [0, 12])  # the driver and the server keep the statement's plan by then
+def test_a_trigger_that_is_committed_while_the_rewrite_waits_for_it_is_found_out(
+    bench: Bench, chunks_before: int
+) -> None:
+    bench.create()
+    bench.fill(*[f"image/{number}.png" for number in range(chunks_before + 1)])
+    database, (*before, last) = bench.rehome(), planned(bench)
+    database.create_journal(bench.schema)
+    facts, target = database.describe(bench.table, "path"), JournalTarget(bench.schema, bench.table, "f" * 64)
+    for change in before:
+        rewrite_chunk(database, facts, [change], target, ChunkOutcome())
+    trigger, outcome = keep_old(bench, bench.table), ChunkOutcome()
+    waiting = threading.Thread(target=rewrite_chunk, args=(database, facts, [last], target, outcome))
+    with bench.another_admin() as application:
+        application.cursor().execute(trigger)
+        waiting.start()
+        held = "SELECT 1 FROM pg_locks WHERE relation = to_regclass(?) AND NOT granted"
+        while not bench.execute(held, bench.table):
+            assert waiting.is_alive()
+        application.commit()
+    waiting.join()
+    assert [refusal.change for refusal in outcome.refused] == [last]
+    assert outcome.rewritten == 0
 
 
 ALTERING = {
