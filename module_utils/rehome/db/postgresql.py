@@ -380,7 +380,7 @@ class PostgreSQL:
 
     def _execute(self, cursor: psycopg.Cursor[Any], statement: str, values: Sequence[object]) -> None:
         explained = self._plans is not None and statement.startswith(EXPLAINABLE)
-        cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
+        cursor.execute(f"EXPLAIN (VERBOSE) {statement}" if explained else statement, tuple(values))
         if self._plans is not None and explained:
             names = [part[0] for part in cursor.description or ()]
             self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

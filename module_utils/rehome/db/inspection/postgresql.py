@@ -382,9 +382,11 @@ class PostgreSQLInspector:
         except DatabaseError as error:
             return StatementPlan(name, f"unknown: {error}", by_key=True)
         lines = [str(plan["QUERY PLAN"]) for plan in plans]
-        steps = [found[1] for line in lines if (found := re.search(r"((?:\w+ )*Scan(?: using \S+)?) on ", line))]
-        # of what the UPDATE itself has returned
-        steps = [step for step in steps if step != "CTE Scan"]
+        # what is asked of the catalog meanwhile is no matter of the table's
+        scan = re.compile(r"((?:\w+ )*Scan(?: using \S+)?) on (?!pg_catalog\.)")
+        steps = [found[1] for line in lines if (found := scan.search(line))]
+        # of what the statement's own parts have returned
+        steps = [step for step in steps if step not in ("CTE Scan", "WorkTable Scan")]
         leaves = any(step.endswith("Seq Scan") for step in steps) or (name == "page" and "Sort" in "".join(lines))
         return StatementPlan(name, "; ".join(dict.fromkeys(steps)) or "unknown", not leaves)
 
