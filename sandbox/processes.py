@@ -22,6 +22,9 @@ GATE = 'read -r _ && exec "$@"'
 """A shell that waits for a line and then becomes the server. If whoever starts it is killed before the
 process is recorded, the shell reads an end of file and goes away: no server runs without a record of it."""
 
+_children: set[subprocess.Popen[bytes]] = set()
+"""Those that this process has started and not seen the end of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -99,6 +102,7 @@ def start(
 
     launcher: a program that changes the user and then becomes the command
     """
+    forget_the_ended()
     reading, writing = os.pipe()
     with log.open("ab") as output, os.fdopen(reading) as gate, os.fdopen(writing, "wb") as opener:
         child = subprocess.Popen(  # noqa: S603 - the sandbox's own servers
@@ -112,4 +116,12 @@ def start(
         )
         record(Process(name, child.pid, psutil.Process(child.pid).create_time(), tuple(command)))
         opener.write(b"go\n")
+    _children.add(child)
     return child
+
+
+def forget_the_ended() -> None:
+    """Let the system have the pids of children that have ended; the next PostgreSQL would take one for running."""
+    for child in list(_children):
+        if child.poll() is not None:
+            _children.discard(child)

@@ -65,7 +65,6 @@ class Server(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._child: subprocess.Popen[bytes] | None = None
 
     # What a server defines
 
@@ -178,7 +177,7 @@ class Server(ABC):
             raise
 
     def _launch(self, command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-        child = self._child = processes.start(
+        return processes.start(
             self.name,
             command,
             launcher=self.launcher(),
@@ -187,7 +186,6 @@ class Server(ABC):
             log=self.log,
             record=lambda process: self._write_state(replace(self.state, process=process)),
         )
-        return child
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + HEALTH_TIMEOUT_S
@@ -224,9 +222,7 @@ class Server(ABC):
     def _end(self, how: signal.Signals) -> bool:
         state = self._read_state()
         ended = bool(state and state.process and state.process.end(how))
-        if self._child is not None:
-            self._child.poll()
-            self._child = None
+        processes.forget_the_ended()
         return ended
 
     def _read_state(self) -> State | None:

@@ -76,6 +76,21 @@ def test_a_process_that_ignores_the_polite_signal_is_ended_by_force(tmp_path: Pa
     assert child.wait() == -signal.SIGKILL
 
 
+def test_a_process_that_has_ended_gives_its_pid_back_before_the_next_one_starts(
+    tmp_path: Path, recorded: list[Process]
+) -> None:
+    killed = _start(tmp_path, SLEEP, recorded)
+    assert recorded[0].end(signal.SIGKILL)
+    next_one = _start(tmp_path, SLEEP, recorded)
+    try:
+        # PostgreSQL takes the pid in its lock file for that of a running server while signals reach it
+        with pytest.raises(ProcessLookupError):
+            os.kill(killed.pid, 0)
+    finally:
+        next_one.kill()
+        next_one.wait()
+
+
 def test_no_server_runs_when_its_starter_is_killed_before_the_record(tmp_path: Path) -> None:
     starter = f"""
 import os, pathlib, signal, sys
