@@ -24,6 +24,8 @@ STUCK_S = 30
 A worker that is killed while it hands in its result takes the lock of Ansible's queue with it (`FinalQueue`, a
 multiprocessing.SimpleQueue): the next worker, or Ansible's own end, waits for it forever, and seldom hears an
 interrupt. It happens to a bare playbook of ten asserts, too. An operator kills such a run, and so is done here.
+So it is with a worker whose playbook was killed while it hands in more than a pipe holds: it has the pipe's other end
+open itself, and writes to nobody forever.
 """
 PLAYBOOKS = {"migrate": "migrate.yml", "check": "migrate.yml", "rollback": "playbooks/rollback.yml"}
 
@@ -47,6 +49,7 @@ class Run(ABC):
         self._lost_a_worker = False
         self._process = psutil.Process(pid)
         self._family = {self._process}
+        self._workers: set[psutil.Process] = set()
 
     @abstractmethod
     def running(self) -> bool:
@@ -81,6 +84,7 @@ class Run(ABC):
                 self._process.send_signal(signal.SIGINT)
                 return
             workers = [one for one in below if one.ppid() == self.pid]
+            self._workers.update(workers)
             chosen = {
                 "kill the module": [one for one in below if one not in workers][-1:],
                 "kill the worker": workers[-1:],
@@ -118,6 +122,11 @@ class Run(ABC):
         """Wait until nothing that was seen of this run is at work. Raises BrokenPromiseError where something stays."""
         _, alive = psutil.wait_procs(list(self._family), timeout=60)
         left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        for one in list(left):
+            if one in self._workers and not one.children():
+                self.stuck = True
+                left.remove(one)
+                one.kill()
         promise(not left, f"P4: a killed run leaves {left} at work")
 
 
