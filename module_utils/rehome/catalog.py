@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,8 +26,6 @@ OPEN_EVERY_S = 0.2
 """DuckDB's lock cannot be waited for, only asked for again."""
 BATCH_ROWS = 5_000
 FILL_ROWS = 10_000
-SEPARATORS = ("\x1f", "\x1e", "\x00")
-"""Characters that hardly a text has; a text that has them all goes over in another way."""
 
 SCHEMA = """
 CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -121,32 +119,23 @@ class Catalog:
         """Record a fact."""
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
-    def append(self, table: str, rows: Sequence[Sequence[object]]) -> None:
-        """Append rows to a table."""
-        if rows:
-            self.append_columns(table, tuple(zip(*rows, strict=True)))
+    def append(self, table: str, rows: Iterable[Sequence[object]]) -> None:
+        """Append rows to a table: all of them, or none where one does not fit it.
+
+        It costs as much as hundreds of rows, however few there are: `Filling` gathers small batches.
+        """
+        # `executemany` is 300 times slower
+        appender = self._connection.appender(table)
+        appender.append_rows(rows)
+        appender.flush()
 
     def append_columns(self, table: str, columns: Sequence[Sequence[object]]) -> None:
-        """Append rows that are given as columns of equal length, one for each of the table's, in its order.
-
-        A statement costs as much as hundreds of rows: `Filling` gathers small batches.
-        """
-        count = len(columns[0])
-        if any(len(column) != count for column in columns):
-            raise ValueError("columns of different lengths")
-        if not count:
-            return
-        # One SELECT zips its unnests, and repeats its constants beside them; `executemany` is 300 times slower.
-        parts = [_term(column) for column in columns]
-        if not any(term.startswith("unnest") for term, _ in parts):
-            parts[0] = _as_list(columns[0])
-        terms, values = zip(*parts, strict=True)
-        parameters = [value for pair in values for value in pair]
-        self._connection.execute(f"INSERT INTO {table} SELECT {', '.join(terms)}", parameters)
+        """Append rows that are given as columns of equal length, one for each of the table's, in its order."""
+        self.append(table, zip(*columns, strict=True))
 
     def filling(self, table: str) -> Filling:
         """A context in which a table is filled by columns, batch after batch."""
-        return Filling(self, table)
+        return Filling(self._connection.appender(table))
 
     def run(self, statement: str, values: Values = ()) -> None:
         """Execute a statement that answers nothing."""
@@ -190,10 +179,9 @@ class Filling:
     The rows are all in the table once the context is left, also by an exception: what was seen was seen.
     """
 
-    def __init__(self, catalog: Catalog, table: str) -> None:
-        self._catalog = catalog
-        self._table = table
-        self._columns: list[list[object]] = []
+    def __init__(self, appender: duckdb.Appender) -> None:
+        self._appender = appender
+        self._gathered = 0
 
     def __enter__(self) -> Filling:
         return self
@@ -203,42 +191,15 @@ class Filling:
 
     def append(self, *columns: Sequence[object]) -> None:
         """Append rows, as `Catalog.append_columns`."""
-        if not self._columns:
-            self._columns = [[] for _ in columns]
-        for gathered, column in zip(self._columns, columns, strict=True):
-            gathered.extend(column)
-        if len(self._columns[0]) >= FILL_ROWS:
+        self._appender.append_rows(zip(*columns, strict=True))
+        self._gathered += len(columns[0])
+        if self._gathered >= FILL_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Write what was gathered."""
-        gathered, self._columns = self._columns, []
-        if gathered:
-            self._catalog.append_columns(self._table, gathered)
-
-
-def _term(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
-    """A column as an SQL term and its parameters. A range is one of consecutive numbers.
-
-    Text and whole numbers go over as one string that DuckDB splits: to hand over a list costs DuckDB's binding a
-    value for each.
-    """
-    first = column[0]
-    if isinstance(column, range):
-        return "unnest(range(?, ?))", (column.start, column.stop)
-    if column.count(first) == len(column):
-        return "?", (first,)
-    if isinstance(first, str | int) and None not in column:
-        text: Sequence[str] = list(map(str, column)) if isinstance(first, int) else column  # type: ignore[assignment] # a column holds values of one type
-        for separator in SEPARATORS:
-            joined = separator.join(text)
-            if joined.count(separator) == len(text) - 1:
-                return "unnest(string_split(?, ?))", (joined, separator)
-    return _as_list(column)
-
-
-def _as_list(column: Sequence[object]) -> tuple[str, tuple[object, ...]]:
-    return "unnest(?)", (column if isinstance(column, list) else list(column),)
+        self._appender.flush()
+        self._gathered = 0
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,6 @@ To import all of `duckdb` costs every module a twentieth of a second of CPU more
 Python, which nothing here uses.
 """
 
-from _duckdb import DuckDBPyConnection, Error, OutOfMemoryException, __version__, connect
+from _duckdb import Appender, DuckDBPyConnection, Error, OutOfMemoryException, __version__, connect
 
-__all__ = ["DuckDBPyConnection", "Error", "OutOfMemoryException", "__version__", "connect"]
+__all__ = ["Appender", "DuckDBPyConnection", "Error", "OutOfMemoryException", "__version__", "connect"]
