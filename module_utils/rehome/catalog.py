@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,19 +119,20 @@ class Catalog:
         """Record a fact."""
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
-    def append(self, table: str, rows: Iterable[Sequence[object]]) -> None:
+    def append(self, table: str, rows: Sequence[Sequence[object]]) -> None:
         """Append rows to a table: all of them, or none where one does not fit it.
 
         It costs as much as hundreds of rows, however few there are: `Filling` gathers small batches.
         """
-        # `executemany` is 300 times slower
-        appender = self._connection.appender(table)
-        appender.append_rows(rows)
-        appender.flush()
+        if rows:
+            # `executemany` is 300 times slower
+            appender = self._connection.appender(table)
+            appender.append_rows(rows)
+            appender.flush()
 
     def append_columns(self, table: str, columns: Sequence[Sequence[object]]) -> None:
         """Append rows that are given as columns of equal length, one for each of the table's, in its order."""
-        self.append(table, zip(*columns, strict=True))
+        self.append(table, list(zip(*columns, strict=True)))
 
     def filling(self, table: str) -> Filling:
         """A context in which a table is filled by columns, batch after batch."""
