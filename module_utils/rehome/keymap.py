@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from .percent import decode, encode, spellings, spelt_slash
@@ -156,33 +157,30 @@ class ValueMap:
         return self.source_head != self.target_head
 
     @property
-    def swaps_head(self) -> bool:
-        """Whether every new value is `target_head` and what the old one has behind `source_head`."""
-        return not self.form.encoded
-
-    @property
     def growth(self) -> int:
         """By how many characters a new value is longer than its old one, at most; may be negative."""
         longest = self.target_head.replace("/", "%2F") if self.form.encoded else self.target_head
         return len(longest) - len(self.form.source_text + self.keymap.source_prefix)
 
     def to_target(self, value: str) -> str | None:
-        """The new value of an old one, or None where the value is not under the map.
+        """The new value of an old one, or None where the value is not under the map."""
+        return None if self.rest_if_old(value) is None else self.new_values([value])[0]
+
+    def new_values(self, olds: Sequence[str]) -> list[str]:
+        """The new values of values that are known to be old ones.
 
         The new prefix's slashes are encoded where the old value encodes all that its key has.
         """
-        rest = self.rest_if_old(value)
-        if rest is None:
-            return None
-        head = self.target_head
-        if not self.form.encoded and not self.form.query:
-            return head + rest
         if self.form.encoded:
-            begin, text = len(self.form.source_text), len(self.form.target_text)
-            slash = spelt_slash(value[begin : self.form.key_end(value, begin)])
-            if slash:
-                head = head[:text] + head[text:].replace("/", slash)
-        return head + value[self._old.end(value) :]
+            return [self._encoded_as(old) + old[self._old.end(old) :] for old in olds]
+        head, skip = self.target_head, len(self.source_head)
+        return [head + old[skip:] for old in olds]
+
+    def _encoded_as(self, old: str) -> str:
+        """The head of the new value of an old one."""
+        begin, text = len(self.form.source_text), len(self.form.target_text)
+        slash = spelt_slash(old[begin : self.form.key_end(old, begin)])
+        return self.target_head[:text] + self.target_head[text:].replace("/", slash or "/")
 
     def rest_if_old(self, value: str) -> str | None:
         """What the key of an old value has behind the source prefix, or None where the value is not an old one."""

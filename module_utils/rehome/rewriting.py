@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from operator import attrgetter
 from typing import NamedTuple
 
 from .catalog import Catalog
@@ -213,10 +212,8 @@ class _Rewriting:
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._asked):
             keys, olds = zip(*batch, strict=True)
-            # what the plan calls old has a new value
-            news = [self._values.to_target(old) or "" for old in olds]
-            changes = map(Change, map(tuple, json.loads(f"[{','.join(keys)}]")), olds, news)
-            yield from filter(attrgetter("new"), changes)
+            news = self._values.new_values(olds)
+            yield from map(Change, map(tuple, json.loads(f"[{','.join(keys)}]")), olds, news)
 
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""
