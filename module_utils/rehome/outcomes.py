@@ -32,8 +32,9 @@ COPY (
     SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, {target_bucket} AS target_bucket,
         size, etag, result, target_etag, evidence, attempts, duration_s, error, message
     FROM outcomes WHERE part = {part}
-) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048)
 """
+"""A group of rows is held in memory until it is whole: this many of the longest keys are a few megabytes."""
 
 _KNOWN = f"""
 WITH proofs AS (

@@ -69,6 +69,23 @@ def test_ten_times_the_objects_need_the_same_memory(tmp_path: Path, monkeypatch:
     assert many < 1.3 * few, f"{few} bytes for 6,000 objects, {many} for 60,000"
 
 
+def test_the_longest_keys_need_no_more_memory_than_a_copy_allows_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_settings(given(state_dir=str(tmp_path)))
+    monkeypatch.setattr("rehome.copying._copy", _no_copying)
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        catalog.run(
+            "INSERT INTO source_objects SELECT 'avatar-' || rpad(string_agg(sha256(i || '-' || j), ''), 1000, '-') ||"
+            " '.png', 1, md5(i::VARCHAR), '', 'STANDARD', '', '', NULL"
+            " FROM range(25_000) AS a(i), range(16) AS b(j) GROUP BY i"
+        )
+        assert make_plan(catalog, settings).objects["to_copy"] == 25_000
+        counts = CopyCounts()
+        copy_planned(settings, catalog, Progress(tmp_path), counts)
+        assert counts.copied == 25_000
+
+
 def test_the_catalog_is_told_how_much_memory_it_may_take(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         ((limit,),) = catalog.query("SELECT current_setting('memory_limit')")
