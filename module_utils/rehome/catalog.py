@@ -7,6 +7,7 @@ its target object and the rows that name them.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from .errors import RehomeError
 T = TypeVar("T")
 Values = Sequence[object] | Mapping[str, object]
 
-MEMORY_LIMIT = "256MB"
-SHRUNK = "8MB"
+MEMORY_MB = 256
+SHRUNK_MB = 8
+MOST_MEMORY = 1 / 2
+"""Of the machine's, which a catalog may come to take where a statement cannot do with less."""
 OPEN_PATIENCE_S = 15.0
 OPEN_EVERY_S = 0.2
 """DuckDB's lock cannot be waited for, only asked for again."""
@@ -69,7 +72,7 @@ class Catalog:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._memory_limit = MEMORY_LIMIT
+        self._memory_mb = MEMORY_MB
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, str]) -> Catalog:
@@ -86,7 +89,7 @@ class Catalog:
     def open(cls, path: Path) -> Catalog:
         """The catalog at `path`. Waits a while for a process that is on its way out."""
         config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{MEMORY_MB}MB",
             "temp_directory": str(path.with_suffix(".spill")),
             "threads": 2,
         }
@@ -140,23 +143,23 @@ class Catalog:
 
     def run(self, statement: str, values: Values = ()) -> None:
         """Execute a statement that answers nothing."""
-        self._connection.execute(statement, values)
+        self._execute(self._connection, statement, values)
 
-    def limit_memory(self, limit: str) -> None:
-        """Take no more than this from now on, such as `128MB`."""
-        self._memory_limit = limit
-        self.run(f"SET memory_limit = '{limit}'")
+    def limit_memory(self, megabytes: int) -> None:
+        """Take no more than this from now on, but for a statement that cannot do with it."""
+        self._memory_mb = megabytes
+        self._set_limit(megabytes)
 
     def shrink(self) -> None:
         """Give back the memory of blocks that are kept only to be read again: DuckDB does so only at its limit."""
         # refused where more is in use; what is not has been let go by then
         with contextlib.suppress(duckdb.OutOfMemoryException):
-            self.run(f"SET memory_limit = '{SHRUNK}'")
-        self.run(f"SET memory_limit = '{self._memory_limit}'")
+            self._set_limit(SHRUNK_MB)
+        self._set_limit(self._memory_mb)
 
     def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
-        return self._connection.execute(statement, values).fetchall()
+        return self._execute(self._connection, statement, values).fetchall()
 
     def stream(self, statement: str, values: Values = (), batch: int = BATCH_ROWS) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of an answer of any size, in batches; the catalog may be written meanwhile."""
@@ -168,10 +171,29 @@ class Catalog:
     ) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """As `stream`, each batch with the names of its columns."""
         with self._connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            self._execute(cursor, statement, values)
             names = [column[0] for column in cursor.description or ()]
             while rows := cursor.fetchmany(batch):
                 yield names, rows
+
+    def _execute(
+        self, connection: duckdb.DuckDBPyConnection, statement: str, values: Values
+    ) -> duckdb.DuckDBPyConnection:
+        """Execute a statement, with more and more memory where it needs that.
+
+        What DuckDB cannot spill grows with the rows' width: keys of a kilobyte need several times the usual.
+        """
+        while True:
+            try:
+                return connection.execute(statement, values)
+            except duckdb.OutOfMemoryException:
+                more = 2 * self._memory_mb
+                if more * 1_000_000 > MOST_MEMORY * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+                    raise
+                self.limit_memory(more)
+
+    def _set_limit(self, megabytes: int) -> None:
+        self._connection.execute(f"SET memory_limit = '{megabytes}MB'")
 
 
 class Filling:

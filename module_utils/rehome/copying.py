@@ -118,7 +118,7 @@ def copy_planned(
     # Nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over. A
     # second thread would take as much memory again for each file of outcomes, and merging what came by the thousand
     # into larger groups of rows takes 90 MB for a million, in a catalog that the next run makes anew.
-    catalog.limit_memory("48MB")
+    catalog.limit_memory(48)
     for setting, value in {"threads": 1, "checkpoint_threshold": "'4MB'", "max_vacuum_tasks": 0}.items():
         catalog.run(f"SET {setting} = {value}")
     progress.stage("copy", total)

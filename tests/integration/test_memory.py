@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from rehome import scan as scanning
-from rehome.catalog import MEMORY_LIMIT, Catalog
+from rehome.catalog import MEMORY_MB, Catalog
 from rehome.copying import CopyCounts, copy_planned
 from rehome.plan import make_plan
 from rehome.progress import Progress
@@ -89,4 +89,4 @@ def test_the_longest_keys_need_no_more_memory_than_a_copy_allows_itself(
 def test_the_catalog_is_told_how_much_memory_it_may_take(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         ((limit,),) = catalog.query("SELECT current_setting('memory_limit')")
-    assert (MEMORY_LIMIT, limit) == ("256MB", "244.1 MiB")
+    assert (MEMORY_MB, limit) == (256, "244.1 MiB")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +82,7 @@ def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much
         ((size,),) = catalog.query("SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'BASE_TABLE'")
         return int(size)
 
-    monkeypatch.setattr("rehome.catalog.SHRUNK", "4MB")
+    monkeypatch.setattr("rehome.catalog.SHRUNK_MB", 4)
     path = tmp_path / "catalog.duckdb"
     with Catalog.create(path, {}) as catalog:
         catalog.run("INSERT INTO compared SELECT sha256(i::VARCHAR), 'etag' FROM range(200_000) AS numbers(i)")
@@ -92,6 +93,26 @@ def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much
         catalog.shrink()
         assert cached(catalog) <= 4_000_000 < before
         assert catalog.query("SELECT current_setting('memory_limit')") == limit
+
+
+def test_a_statement_that_cannot_do_with_the_memory_of_the_catalog_is_given_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(catalog: Catalog) -> object:
+        return catalog.query("SELECT current_setting('memory_limit')")
+
+    # a list of one row cannot be spilled
+    hungry = "SELECT len(list(repeat('a', 1_000) || i)) FROM range(40_000) AS numbers(i)"
+    with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
+        catalog.limit_memory(16)
+        before = limit(catalog)
+        assert catalog.query(hungry) == [(40_000,)]
+        assert limit(catalog) != before
+        catalog.limit_memory(16)
+        monkeypatch.setattr("rehome.catalog.MOST_MEMORY", 0)
+        with pytest.raises(duckdb.OutOfMemoryException):
+            catalog.query(hungry)
+        assert limit(catalog) == before
 
 
 @pytest.mark.parametrize("numbers", [range(0, 1), range(5, 9), range(2**40, 2**40 + 3)])
