@@ -122,11 +122,13 @@ class Run(ABC):
         """Wait until nothing that was seen of this run is at work. Raises BrokenPromiseError where something stays."""
         _, alive = psutil.wait_procs(list(self._family), timeout=60)
         left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-        for one in list(left):
-            if one in self._workers and not one.children():
-                self.stuck = True
-                left.remove(one)
+        for one in [one for one in left if one in self._workers]:
+            with suppress(psutil.NoSuchProcess):
+                if one.children():
+                    continue
                 one.kill()
+                self.stuck = True
+            left.remove(one)
         promise(not left, f"P4: a killed run leaves {left} at work")
 
 
