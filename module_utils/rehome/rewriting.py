@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,6 +18,7 @@ from .db.journal import JournalTarget, pack
 from .db.recovery import Surroundings
 from .db.rewrite import ChunkOutcome, rewrite_chunk
 from .db.servo import Servo
+from .db.strands import strands
 from .db.throttle import Throttle
 from .db.throttling import throttle
 from .db.walk import walk
@@ -193,21 +194,29 @@ class _Rewriting:
     def run(self) -> None:
         (total,) = self._catalog.query(f"SELECT count(*) FROM ({QUEUE})", self._asked)[0]
         self._progress.stage(f"rewrite {self._reference.name}", total)
-        found = self._work_through(self._queued())
+        found = self._work_through(self._in_strands(total))
         while found and self._looks and not self._stopping():
             self._looks -= 1
             self._progress.stage(f"look again at {self._reference.name}")
-            found = self._work_through(self._appeared())
+            found = self._work_through([self._appeared()])
 
-    def _work_through(self, rows: Iterator[Change]) -> int:
+    def _work_through(self, parts: Iterable[Iterator[Change]]) -> int:
         self._done = 0
-        self._crew.run(self._chunks(rows), self._note)
+        self._crew.run(self._chunks(parts), self._note)
         return self._done
 
-    def _chunks(self, rows: Iterator[Change]) -> Iterator[_Chunk]:
-        while not self._stopping() and (changes := list(islice(rows, self._servo.rows))):
-            # here and not in the transaction, while the server is busy with the chunk before
-            yield _Chunk(changes, pack(changes))
+    def _in_strands(self, total: int) -> Iterable[Iterator[Change]]:
+        if self._throttled.awaits_autovacuum(self._facts.table, total):
+            return strands(self._queued(), lambda: self._servo.rows)
+        return [self._queued()]
+
+    def _chunks(self, parts: Iterable[Iterator[Change]]) -> Iterator[_Chunk]:
+        for rows in parts:
+            while changes := list(islice(rows, self._servo.rows)):
+                if self._stopping():
+                    return
+                # here and not in the transaction, while the server is busy with the chunk before
+                yield _Chunk(changes, pack(changes))
 
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._asked):

@@ -472,6 +472,22 @@ def test_a_table_that_no_vacuum_will_come_to_says_what_to_do(clock: Clock) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("vacuum", "table", "rows", "awaits"),
+    [
+        (False, "avatars", LEAST_DEAD, True),
+        (False, "avatars", LEAST_DEAD - 1, False),
+        (False, "other", LEAST_DEAD, False),
+        (True, "avatars", LEAST_DEAD, False),
+    ],
+)
+def test_autovacuum_is_awaited_for_many_rows_where_nobody_else_makes_room(
+    clock: Clock, tmp_path: Path, vacuum: bool, table: str, rows: int, awaits: bool
+) -> None:
+    throttle = Throttle([Table(clock, vacuum).signal], Progress(tmp_path))
+    assert throttle.awaits_autovacuum(table, rows) is awaits
+
+
 def test_a_few_dead_tuples_never_hold_a_small_table(clock: Clock) -> None:
     signal = DeadTuples("t", lambda: Heap(1000, LEAST_DEAD - 1, 250, False, clock()), 0.1, None, clock)
     assert signal.holds() is None

@@ -238,6 +238,10 @@ class DeadTuples(Signal):
         self._base: Heap | None = None
         self._since_base = 0
 
+    def awaits_autovacuum(self, rows: int) -> bool:
+        """Whether so many rewritten rows may be too many dead tuples, and nobody else makes room."""
+        return self._vacuum is None and rows >= LEAST_DEAD
+
     def wrote(self, rows: int) -> None:
         """So many rows of the table have just been rewritten."""
         self._since_base += rows
@@ -351,6 +355,13 @@ class Throttle:
         self._sleep = sleep
         self._finished: SimpleQueue[tuple[float, str | None, int]] = SimpleQueue()
         self._gate = threading.Lock()
+
+    def awaits_autovacuum(self, table: str, rows: int) -> bool:
+        """Whether work on so many rows of `table` may be held until autovacuum comes."""
+        return any(
+            isinstance(signal, DeadTuples) and signal.table == table and signal.awaits_autovacuum(rows)
+            for signal in self._signals
+        )
 
     def rest(self, busy_s: float, table: str | None = None, rows: int = 0) -> None:
         """A chunk took so long and rewrote so many rows of `table`. The next `wait` includes the rest due for it."""
