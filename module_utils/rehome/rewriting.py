@@ -212,11 +212,11 @@ class _Rewriting:
 
     def _chunks(self, parts: Iterable[Iterator[Change]]) -> Iterator[_Chunk]:
         for rows in parts:
-            while changes := list(islice(rows, self._servo.rows)):
-                if self._stopping():
-                    return
+            while not self._stopping() and (changes := list(islice(rows, self._servo.rows))):
                 # here and not in the transaction, while the server is busy with the chunk before
                 yield _Chunk(changes, pack(changes))
+            if self._stopping():
+                return
 
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._asked):
@@ -227,10 +227,12 @@ class _Rewriting:
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""
         for page in walk(self._reader, self._facts, around=self._around):
+            if self._stopping():
+                return
             olds = [row for row in page if row.value and self._values.rest_if_old(row.value) is not None]
             rests = [self._values.rest_if_old(row.value or "") for row in olds]
             keys = [json.dumps(row.key, ensure_ascii=False) for row in olds]
-            if not olds or self._stopping():
+            if not olds:
                 continue
             asked = {"reference": self._reference.name, "keys": keys, "rests": rests}
             for (place,) in self._catalog.query(_KNOWN, asked):

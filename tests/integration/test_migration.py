@@ -293,6 +293,30 @@ def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration
     assert migration.paths() == ["image/avatar-1.png"]
 
 
+def test_a_request_to_stop_is_heard_while_it_looks_again(
+    migration: Migration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = migration.settings()
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    migration.copy(settings)
+    for number in range(20):
+        migration.add_row(f"image/avatar-late-{number}.png")
+    asked, pages, walk = threading.Event(), itertools.count(), rewriting.walk
+
+    def row_by_row(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for page in walk(*arguments, page_rows=1, **named):
+            next(pages)
+            asked.set()
+            yield page
+
+    monkeypatch.setattr(rewriting, "walk", row_by_row)
+    counts = RewriteCounts()
+    rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
+    assert counts.rewritten == 1
+    assert next(pages) == 1, "the rest of the table is not read"
+
+
 URLS = {"table": "avatars", "column": "path", "form": "path-style"}
 
 

@@ -22,7 +22,8 @@ def strands(rows: Iterator[T], chunk_rows: Callable[[], int]) -> Iterator[Iterat
     An UPDATE looks for room on its row's own page, and whoever comes upon a full page first clears away the versions
     that nobody can see any more (README.HOT, "When can/should we prune or defragment?", in PostgreSQL's source). Of
     rows that lie beside each other and are rewritten at once, all new versions go elsewhere; rewritten one strand after
-    the other, a row's new version takes the place of its neighbour's old one. Each strand is in order.
+    the other, a row's new version takes the place of its neighbour's old one. Each strand is in order, as a
+    chunk's rows must be to be read back at once: no chunk may reach from one strand into the next.
 
     chunk_rows: how many rows a chunk has now
     """
