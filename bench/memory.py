@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rehome.catalog import Catalog
-from rehome.plan import make_plan
-from rehome.settings_reader import read_settings
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.planning.plan import make_plan
 
 from . import nginx
 from .cost import spend

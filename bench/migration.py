@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from rehome.module import ARGUMENT_SPEC
+from rehome.ansible_module.stage import ARGUMENT_SPEC
 
 from sandbox.sqlite import SQLite
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 
 import uvloop
-from rehome.s3.client import Client
-from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import Endpoint
-from rehome.s3.job import CopyOutcome
-from rehome.s3.resolve import resolve
-from rehome.settings_reader import read_settings
+from rehome.config.read import read_settings
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.objects.job import CopyOutcome
+from rehome.s3.transport.endpoint import Endpoint
 
 from . import nginx
 from .cost import Cost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rehome.s3.job import CopyJob
+from rehome.s3.objects.job import CopyJob
 
 ETAG = "5eed00000000000000000000000000ed"
 SIZE = 600

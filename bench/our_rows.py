@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rehome.catalog import Catalog
-from rehome.plan import make_plan
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.rewriting import RewriteCounts, rewrite_planned
-from rehome.rolling_back import plan_rollback, roll_back
-from rehome.rows import read_rows
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.scan.rows import read_rows
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
+from rehome.stages.rollback_rows import plan_rollback, roll_back
 
 from .null_replies import ETAG, SIZE
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from rehome.catalog import Catalog
-from rehome.copying import CopyCounts, copy_planned
-from rehome.plan import make_plan
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.scan import scan
-from rehome.settings_reader import read_settings
+from rehome.scan.scan import scan
+from rehome.stages.copy_objects import CopyCounts, copy_planned
 
 CATALOG = "catalog.duckdb"
 PHASES = ("scan", "plan", "copy")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from rehome.db.connect import connect
-from rehome.settings import Database
+from rehome.config.settings import Database
+from rehome.db.engines.open import connect
 
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL

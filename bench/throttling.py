@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 import uvloop
-from rehome.s3.client import Client
-from rehome.s3.copy import copy_objects
-from rehome.s3.job import CopyOutcome
-from rehome.s3.resolve import resolve
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.objects.job import CopyOutcome
 
 from .machine import our_versions
 from .migration import given, side

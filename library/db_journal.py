@@ -30,9 +30,9 @@ entries:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 from rehome.grants.journal_table import keep_journal
 from rehome.grants.settings import read_grant_settings
-from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {"grants": GRANTS_SPEC}
 

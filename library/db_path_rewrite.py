@@ -36,10 +36,10 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.passes import grown
-from rehome.report import OUTCOME_LISTS
-from rehome.rewriting import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.planning.passes import grown
+from rehome.report.summary import OUTCOME_LISTS
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
 
 def work(stage: Stage) -> dict[str, object]:

@@ -38,12 +38,12 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.completion import forget_completion
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.preflight import preflight_rollback
-from rehome.report import ROLLBACK_LISTS
-from rehome.rewriting import waited
-from rehome.rolling_back import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.preflight.preflight import preflight_rollback
+from rehome.report.summary import ROLLBACK_LISTS
+from rehome.stages.rewrite_rows import waited
+from rehome.stages.rollback_rows import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
+from rehome.state.completion import forget_completion
 
 
 def work(stage: Stage) -> dict[str, object]:

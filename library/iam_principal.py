@@ -41,9 +41,9 @@ name:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 from rehome.grants.iam_principal import keep_principal, remove_principal
 from rehome.grants.settings import read_grant_settings
-from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {
     "grants": GRANTS_SPEC,

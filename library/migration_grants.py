@@ -50,10 +50,10 @@ account:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
+from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 from rehome.errors import Finding, RefusedError
 from rehome.grants.planning import make_plan
 from rehome.grants.settings import read_grant_settings
-from rehome.module import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
 
 OPTIONS = {
     "grants": GRANTS_SPEC,

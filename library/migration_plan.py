@@ -63,14 +63,14 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.approval import keep_plan, objections
-from rehome.completion import forget_completion
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.passes import is_last, over_all_passes
-from rehome.plan import emptiness, make_plan, other_forms, refusals
-from rehome.report import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
-from rehome.scan import scan
-from rehome.verify import problems
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.planning.approval import keep_plan, objections
+from rehome.planning.passes import is_last, over_all_passes
+from rehome.planning.plan import emptiness, make_plan, other_forms, refusals
+from rehome.report.summary import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
+from rehome.scan.scan import scan
+from rehome.stages.verify import problems
+from rehome.state.completion import forget_completion
 
 
 def work(stage: Stage) -> dict[str, object]:

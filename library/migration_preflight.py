@@ -57,9 +57,9 @@ table:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
 from rehome.checks import as_facts, as_table, refusals
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.preflight import preflight
+from rehome.preflight.preflight import preflight
 
 
 def work(stage: Stage) -> dict[str, object]:

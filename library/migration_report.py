@@ -33,8 +33,8 @@ lines:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.state_store import save_state
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.state.sync import save_state
 
 
 def work(stage: Stage) -> dict[str, object]:

@@ -87,11 +87,11 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.completion import note_completion
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.passes import left_of_slice
-from rehome.report import VERIFY_LISTS
-from rehome.verify import verify
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.planning.passes import left_of_slice
+from rehome.report.summary import VERIFY_LISTS
+from rehome.stages.verify import verify
+from rehome.state.completion import note_completion
 
 
 def work(stage: Stage) -> dict[str, object]:

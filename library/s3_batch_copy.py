@@ -37,11 +37,11 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.copying import CopyCounts, copy_planned, objects_to_copy
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.passes import grown
-from rehome.report import OUTCOME_LISTS, failures
-from rehome.restoring import restore_archived
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.planning.passes import grown
+from rehome.report.summary import OUTCOME_LISTS, failures
+from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
+from rehome.stages.restore_archived import restore_archived
 
 
 def work(stage: Stage) -> dict[str, object]:

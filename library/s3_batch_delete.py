@@ -40,10 +40,10 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.deleting import DeleteCounts
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
-from rehome.report import RESTORE_LISTS, RETIRE_LISTS
-from rehome.retiring import bring_back, look_at_source, plan_retirement, retire, warnings
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.report.summary import RESTORE_LISTS, RETIRE_LISTS
+from rehome.stages.delete_objects import DeleteCounts
+from rehome.stages.retire import bring_back, look_at_source, plan_retirement, retire, warnings
 
 
 def work(stage: Stage) -> dict[str, object]:

@@ -37,10 +37,10 @@ directory:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.module import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
 from rehome.redirect.apply import apply_website
 from rehome.redirect.routes import notes, refuse_without_url, routes
-from rehome.state_store import fetch_state, save_state
+from rehome.state.sync import fetch_state, save_state
 
 
 def work(stage: Stage) -> dict[str, object]:

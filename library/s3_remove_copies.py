@@ -38,12 +38,12 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.completion import forget_completion
-from rehome.deleting import DeleteCounts
-from rehome.module import ARGUMENT_SPEC, CATALOG_FILE, Stage, run_stage
-from rehome.outcomes import rescue
-from rehome.removing import look_at_target, plan_removal, remove_copies
-from rehome.report import REMOVE_LISTS
+from rehome.ansible_module.stage import ARGUMENT_SPEC, CATALOG_FILE, Stage, run_stage
+from rehome.report.summary import REMOVE_LISTS
+from rehome.stages.delete_objects import DeleteCounts
+from rehome.stages.remove_copies import look_at_target, plan_removal, remove_copies
+from rehome.state.completion import forget_completion
+from rehome.state.outcomes import rescue
 
 
 def work(stage: Stage) -> dict[str, object]:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rehome.s3.client import Client
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.config.settings import Side
+from rehome.s3.client.client import Client
+from rehome.s3.endpoint.resolve import resolve
 
 from ..errors import SandboxError
 from ..seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from rehome.db.hold import held
-from rehome.settings import Database
+from rehome.config.settings import Database
+from rehome.state.database_lock import held
 
 from tests.e2e.conftest import World, kill_when
 

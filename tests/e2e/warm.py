@@ -32,9 +32,12 @@ from ansible.cli.playbook import main as ansible_playbook  # noqa: E402
 from ansible.module_utils import basic  # noqa: E402
 from ansible.module_utils.common.json import Direction, get_module_encoder  # noqa: E402
 from ansible.plugins.action import ActionBase  # noqa: E402
-from rehome import module, preflight, rolling_back, sampling  # noqa: E402, F401
-from rehome.s3.resolve import resolve  # noqa: E402
-from rehome.settings import Side  # noqa: E402
+from rehome.ansible_module import stage as module  # noqa: E402, F401
+from rehome.config.settings import Side  # noqa: E402
+from rehome.preflight import preflight  # noqa: E402, F401
+from rehome.s3.endpoint.resolve import resolve  # noqa: E402
+from rehome.stages import rollback_rows as rolling_back  # noqa: E402, F401
+from rehome.stages import verify_sample as sampling  # noqa: E402, F401
 
 # botocore reads its models now, and not once in every fork
 resolve(Side("source", "b", "", endpoint_url="http://127.0.0.1:1", region="r", access_key="k", secret_key="s"))

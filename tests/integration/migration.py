@@ -6,16 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rehome.catalog import Catalog
-from rehome.copying import CopyCounts, copy_planned
-from rehome.db.connect import connect
-from rehome.plan import Plan, make_plan
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.db.engines.open import connect
+from rehome.planning.plan import Plan, make_plan
 from rehome.progress import Progress
-from rehome.rewriting import RewriteCounts, rewrite_planned
-from rehome.scan import scan
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
-from rehome.verify import Verdict, verify
+from rehome.scan.scan import scan
+from rehome.stages.copy_objects import CopyCounts, copy_planned
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
+from rehome.stages.verify import Verdict, verify
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

@@ -11,19 +11,21 @@ from typing import Any
 
 import duckdb
 import pytest
-from rehome import catalog, sampling, scan
+from rehome.catalog import catalog
 from rehome.checks import refusals
 from rehome.errors import RehomeError
-from rehome.preflight import preflight
+from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
-from rehome.restoring import restore_archived
 from rehome.s3.capabilities import AMAZON
-from rehome.s3.client import Client
+from rehome.s3.client.client import Client
+from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3Error
-from rehome.s3.listing import DISORDERED, Listed, Page
-from rehome.s3.resolve import resolve
-from rehome.sampling import compare_sample
-from rehome.services import known_capabilities
+from rehome.s3.listing.listing import DISORDERED, Listed, Page
+from rehome.scan import scan
+from rehome.services.capabilities import known_capabilities
+from rehome.stages import verify_sample as sampling
+from rehome.stages.restore_archived import restore_archived
+from rehome.stages.verify_sample import compare_sample
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

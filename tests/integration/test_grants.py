@@ -12,20 +12,21 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from rehome.db.accounts import mysql, postgresql
-from rehome.db.accounts.rights import Right, mysql_privileges, postgresql_changes
-from rehome.db.connect import connect
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
 from rehome.db.dialect import DatabaseError
+from rehome.db.engines.mysql import account as mysql
+from rehome.db.engines.open import connect
+from rehome.db.engines.postgresql import account as postgresql
+from rehome.db.rights import Right, mysql_privileges, postgresql_changes
 from rehome.grants.account import plan_account
 from rehome.grants.iam_principal import remove_principal
 from rehome.grants.journal_table import keep_journal
 from rehome.grants.managed_policy import give_policy
 from rehome.grants.policy import Document, Needs, actions, principals
 from rehome.grants.settings import GrantSettings, read_grant_settings
-from rehome.preflight import preflight
+from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
 
 from sandbox.database import DatabaseServer
 from sandbox.seaweedfs import SeaweedFS, s3_client

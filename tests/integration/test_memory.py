@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import scan as scanning
-from rehome.catalog import MEMORY_MB, Catalog
-from rehome.copying import CopyCounts, copy_planned
-from rehome.plan import make_plan
+from rehome.catalog.catalog import MEMORY_MB, Catalog
+from rehome.config.read import read_settings
+from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.s3.endpoint import Credentials, Endpoint
-from rehome.s3.job import CopyOutcome
-from rehome.s3.listing import Listed, Page
-from rehome.settings_reader import read_settings
+from rehome.s3.listing.listing import Listed, Page
+from rehome.s3.objects.job import CopyOutcome
+from rehome.s3.transport.endpoint import Credentials, Endpoint
+from rehome.scan import scan as scanning
+from rehome.stages.copy_objects import CopyCounts, copy_planned
 
 from tests.unit.test_settings import given
 
@@ -45,10 +45,10 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     # botocore's model of S3 takes 20 MB while it is read, which would hide what grows
     monkeypatch.setattr(scanning, "resolve", lambda side: ENDPOINT)
     monkeypatch.setattr(scanning, "list_objects", listing)
-    monkeypatch.setattr("rehome.copying._copy", _no_copying)
+    monkeypatch.setattr("rehome.stages.copy_objects._copy", _no_copying)
     # so that also the few objects fill more than what is gathered at a time
-    monkeypatch.setattr("rehome.copying.WINDOW", 1_000)
-    monkeypatch.setattr("rehome.catalog.FILL_ROWS", 1_000)
+    monkeypatch.setattr("rehome.stages.copy_objects.WINDOW", 1_000)
+    monkeypatch.setattr("rehome.catalog.catalog.FILL_ROWS", 1_000)
     folder.mkdir()
     tracemalloc.start()
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
@@ -73,7 +73,7 @@ def test_the_longest_keys_need_no_more_memory_than_a_copy_allows_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = read_settings(given(state_dir=str(tmp_path)))
-    monkeypatch.setattr("rehome.copying._copy", _no_copying)
+    monkeypatch.setattr("rehome.stages.copy_objects._copy", _no_copying)
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         catalog.run(
             "INSERT INTO source_objects SELECT 'avatar-' || rpad(string_agg(sha256(i || '-' || j), ''), 1000, '-') ||"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import rewriting, rows
-from rehome import scan as scanning
-from rehome.copying import CopyCounts, copy_planned
 from rehome.db.dialect import TableFacts
-from rehome.plan import make_plan
+from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.rewriting import RewriteCounts, rewrite_planned, rewritten_facts, sample_diffs
+from rehome.scan import rows
+from rehome.scan import scan as scanning
+from rehome.stages import rewrite_rows as rewriting
+from rehome.stages.copy_objects import CopyCounts, copy_planned
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rewritten_facts, sample_diffs
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import deletable, deleting
-from rehome.catalog import Catalog
-from rehome.db.connect import connect
+from rehome.catalog.catalog import Catalog
+from rehome.config.settings import Settings, Side
 from rehome.db.dialect import DatabaseError
-from rehome.deleting import DeleteCounts
+from rehome.db.engines.open import connect
 from rehome.errors import RefusedError, RehomeError
-from rehome.preflight import preflight_rollback
+from rehome.preflight.preflight import preflight_rollback
 from rehome.progress import Progress
-from rehome.removing import look_at_target, plan_removal, remove_copies
-from rehome.report import REMOVE_LISTS, write_lists
-from rehome.rolling_back import RollbackCounts, look, plan_rollback, roll_back
+from rehome.report.summary import REMOVE_LISTS, write_lists
 from rehome.s3.errors import S3Error
-from rehome.settings import Settings, Side
+from rehome.stages import delete_objects as deleting
+from rehome.stages import deletion_candidates as deletable
+from rehome.stages.delete_objects import DeleteCounts
+from rehome.stages.remove_copies import look_at_target, plan_removal, remove_copies
+from rehome.stages.rollback_rows import RollbackCounts, look, plan_rollback, roll_back
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

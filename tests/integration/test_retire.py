@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import deletable, deleting
-from rehome.catalog import Catalog
-from rehome.completion import completed_at, forget_completion, note_completion
+from rehome.catalog.catalog import Catalog
+from rehome.config.settings import NO_WAY_BACK, Settings, Side
 from rehome.db.dialect import DatabaseError
-from rehome.deleting import DeleteCounts
-from rehome.deletions import RETIRED, Deletions
 from rehome.errors import RefusedError, RehomeError
 from rehome.progress import Progress
-from rehome.report import RETIRE_LISTS, write_lists
-from rehome.retiring import bring_back, look_at_source, plan_retirement, retire
-from rehome.s3.client import Client
-from rehome.s3.delete import DeleteJob, DeleteMethod, DeleteOutcome
+from rehome.report.summary import RETIRE_LISTS, write_lists
+from rehome.s3.client.client import Client
+from rehome.s3.deletion.delete import DeleteJob, DeleteMethod, DeleteOutcome
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.settings import NO_WAY_BACK, Settings, Side
+from rehome.stages import delete_objects as deleting
+from rehome.stages import deletion_candidates as deletable
+from rehome.stages.delete_objects import DeleteCounts
+from rehome.stages.retire import bring_back, look_at_source, plan_retirement, retire
+from rehome.state.completion import completed_at, forget_completion, note_completion
+from rehome.state.delete_log import RETIRED, Deletions
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

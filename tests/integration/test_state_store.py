@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome.config.settings import Settings
 from rehome.errors import RehomeError
-from rehome.report import Summary
-from rehome.settings import Settings
-from rehome.state_store import fetch_state, save_state
+from rehome.report.summary import Summary
+from rehome.state.sync import fetch_state, save_state
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome import approval
-from rehome.approval import FOLDER, keep_plan, objections
-from rehome.catalog import Catalog
-from rehome.plan import Plan, make_plan
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.planning import approval
+from rehome.planning.approval import FOLDER, keep_plan, objections
+from rehome.planning.plan import Plan, make_plan
 
 from tests.unit.test_settings import given
 

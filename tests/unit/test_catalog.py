@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehome.catalog import FILL_ROWS, Catalog
+from rehome.catalog.catalog import FILL_ROWS, Catalog
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much
         ((size,),) = catalog.query("SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'BASE_TABLE'")
         return int(size)
 
-    monkeypatch.setattr("rehome.catalog.SHRUNK_MB", 4)
+    monkeypatch.setattr("rehome.catalog.catalog.SHRUNK_MB", 4)
     path = tmp_path / "catalog.duckdb"
     with Catalog.create(path, {}) as catalog:
         catalog.run("INSERT INTO compared SELECT sha256(i::VARCHAR), 'etag' FROM range(200_000) AS numbers(i)")
@@ -109,7 +109,7 @@ def test_a_statement_that_cannot_do_with_the_memory_of_the_catalog_is_given_more
         assert catalog.query(hungry) == [(40_000,)]
         assert limit(catalog) != before
         catalog.limit_memory(16)
-        monkeypatch.setattr("rehome.catalog.MOST_MEMORY", 0)
+        monkeypatch.setattr("rehome.catalog.catalog.MOST_MEMORY", 0)
         with pytest.raises(duckdb.OutOfMemoryException):
             catalog.query(hungry)
         assert limit(catalog) == before

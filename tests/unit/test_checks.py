@@ -10,12 +10,12 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from rehome import machine
 from rehome.checks import Check, as_facts, as_table, refusals, stop, unknown
+from rehome.config.settings import Side
 from rehome.errors import Finding
-from rehome.machine import SCARCE, SPENT, inspect_machine
-from rehome.s3.bucket_facts import _Bucket
-from rehome.settings import Side
+from rehome.preflight import machine
+from rehome.preflight.machine import SCARCE, SPENT, inspect_machine
+from rehome.s3.probe.bucket_config import _Bucket
 
 FINDING = Finding("rehome_x", "y", "is wrong", "Put it right")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rehome.conditions import objection
+from rehome.config.where_clause import objection
 
 ENGINES = ("mariadb", "mysql", "postgresql", "sqlite")
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from rehome.copy_method import one_service
-from rehome.s3.endpoint import Credentials, Endpoint
-from rehome.storage_class import check_storage_class
+from rehome.s3.transport.endpoint import Credentials, Endpoint
+from rehome.services.copy_method import one_service
+from rehome.services.storage_class import check_storage_class
 
 from tests.unit.grants.test_policy import settings_with
 

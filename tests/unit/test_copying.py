@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from rehome.copying import _way_out
-from rehome.s3.breaker import DEAD
+from rehome.s3.client.circuit_breaker import DEAD
 from rehome.s3.errors import S3StopError
+from rehome.stages.copy_objects import _way_out
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
-from rehome.db.crew import Crew
 from rehome.db.dialect import Change, DatabaseError, Dialect
-from rehome.db.rewrite import ChunkOutcome
+from rehome.db.work.chunk import ChunkOutcome
+from rehome.db.work.workers import Crew
 
 CHUNKS = [[Change((number,), "a", "b")] for number in range(40)]
 

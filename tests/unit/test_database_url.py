@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import given, strategies
-from rehome.database_url import parse_database_url
-from rehome.settings import Tls
-from rehome.settings_reader import read_settings
+from rehome.config.database_url import parse_database_url
+from rehome.config.read import read_settings
+from rehome.config.settings import Tls
 
 from tests.unit.test_settings import given as settings_with
 from tests.unit.test_settings import refusal

@@ -18,7 +18,7 @@ def test_it_is_what_the_package_exports() -> None:
 
 def test_a_catalog_is_filled_and_read_without_the_package(tmp_path: Path) -> None:
     work = (
-        "import sys; from pathlib import Path; from rehome.catalog import Catalog\n"
+        "import sys; from pathlib import Path; from rehome.catalog.catalog import Catalog\n"
         f"with Catalog.create(Path({str(tmp_path)!r}) / 'c', dict(name='1')) as catalog:\n"
         "    assert catalog.facts() == {'name': '1'}\n"
         "assert 'duckdb' not in sys.modules"

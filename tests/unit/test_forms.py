@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from rehome.config.settings import Side
 from rehome.errors import RefusedError
-from rehome.forms import form_spotter, read_form
-from rehome.keymap import Form, KeyMap
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.mapping.forms import form_spotter, read_form
+from rehome.mapping.keymap import Form, KeyMap
+from rehome.s3.endpoint.resolve import resolve
 
 KEYS = {"access_key": "AK", "secret_key": "SK"}
 

@@ -6,8 +6,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.keymap import Form, KeyMap, ValueMap
-from rehome.percent import decode
+from rehome.mapping.keymap import Form, KeyMap, ValueMap
+from rehome.mapping.percent import decode
 from rehome.s3.capabilities import KeyShape, shapes_of
 
 AVATARS = KeyMap("image/", "avatar/", ("avatar-*.png",))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rehome.lock import FILE, LockedError, claim, release
+from rehome.state.lock import FILE, LockedError, claim, release
 
 
 @pytest.fixture

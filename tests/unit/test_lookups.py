@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from rehome.catalog import Catalog
-from rehome.keymap import KeyMap
-from rehome.lookups import find_named_objects
+from rehome.catalog.catalog import Catalog
+from rehome.mapping.keymap import KeyMap
 from rehome.progress import Progress
-from rehome.s3.client import Client
-from rehome.s3.connection import Response
+from rehome.s3.client.client import Client
+from rehome.s3.transport.connection import Response
+from rehome.scan.lookups import find_named_objects
 
 
 class Source(Client):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from rehome import outcomes
-from rehome.catalog import Catalog
-from rehome.outcomes import FOLDER, Outcomes, recall, rescue
-from rehome.s3.compare import Evidence
-from rehome.s3.job import CopyJob, CopyOutcome
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.s3.objects.compare import Evidence
+from rehome.s3.objects.job import CopyJob, CopyOutcome
+from rehome.state import outcomes
+from rehome.state.outcomes import FOLDER, Outcomes, recall, rescue
 
 from tests.unit.test_settings import given
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rehome.db.outlook import Care, Outlook
+from rehome.db.work.care import Care, Outlook
 
 
 def test_nothing_is_expected_to_have_changed_at_first() -> None:

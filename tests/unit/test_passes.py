@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.catalog import Catalog
-from rehome.passes import grown, is_last, left_of_slice, over_all_passes
-from rehome.plan import Plan, make_plan
-from rehome.settings_reader import read_settings
-from rehome.verify import problems
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.planning.passes import grown, is_last, left_of_slice, over_all_passes
+from rehome.planning.plan import Plan, make_plan
+from rehome.stages.verify import problems
 
 from tests.unit.test_settings import given
 

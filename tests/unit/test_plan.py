@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
-from rehome.catalog import Catalog
-from rehome.plan import Plan, make_plan, refusals
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
-from rehome.verify import problems
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.planning.plan import Plan, make_plan, refusals
+from rehome.stages.verify import problems
 
 from tests.unit.test_settings import given
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 from rehome.db.dialect import ConnectionLostError, DatabaseError, Dialect
-from rehome.db.recovery import PATIENCE_S, Surroundings, come_back
+from rehome.db.work.reconnect import PATIENCE_S, Surroundings, come_back
 from rehome.errors import Finding, RefusedError
 
 

@@ -4,11 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from rehome.catalog import Catalog
-from rehome.plan import make_plan
-from rehome.report import OUTCOME_LISTS, PLAN_LISTS, Summary, failures, plan_lines, write_lists
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.planning.plan import make_plan
+from rehome.report.summary import OUTCOME_LISTS, PLAN_LISTS, Summary, failures, plan_lines, write_lists
 
 from tests.unit.test_settings import given
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.db.servo import FEWEST_ROWS, FIRST_ROWS, MOST_ROWS, Servo
+from rehome.db.work.chunk_size import FEWEST_ROWS, FIRST_ROWS, MOST_ROWS, Servo
 
 
 def work(servo: Servo, seconds_per_row: float, chunks: int, overhead_s: float = 0.0) -> None:

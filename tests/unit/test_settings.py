@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome.config.read import read_settings
 from rehome.errors import RefusedError
-from rehome.settings_reader import read_settings
 
 GOOD: dict[str, Any] = {
     "name": "avatars",

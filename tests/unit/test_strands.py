@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.db.strands import CHUNKS, MOST_ROWS, STRANDS, strands
+from rehome.db.work.interleave import CHUNKS, MOST_ROWS, STRANDS, strands
 
 
 @given(count=st.integers(0, 2_000), chunk_rows=st.integers(1, 100))

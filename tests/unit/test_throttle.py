@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.db.load.mysql import redo_filled
-from rehome.db.throttle import (
+from rehome.config.throttle import Window, read_throttle
+from rehome.db.engines.mysql.load import redo_filled
+from rehome.db.throttle.throttle import (
     LEAST_DEAD,
     DeadTuples,
     Heap,
@@ -34,7 +35,6 @@ from rehome.db.throttle import (
 )
 from rehome.errors import Finding
 from rehome.progress import FILE, Progress
-from rehome.throttle_settings import Window, read_throttle
 
 
 class Clock:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.keymap import KeyMap, ValueMap
-from rehome.unreferenced import named_rests
+from rehome.mapping.keymap import KeyMap, ValueMap
+from rehome.scan.named_keys import named_rests
 
 MAP = ValueMap(KeyMap("image/", "avatar/", ("avatar-*.png",)))
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import cast
 
 import pytest
-from rehome.db.load.server import Load
-from rehome.db.load.watch import Watch
+from rehome.db.server_load import Load
+from rehome.db.throttle.monitor import Watch
 
 
 @contextmanager

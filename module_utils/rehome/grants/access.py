@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from ..settings import Settings
 from .bucket_policy import merged, same
 from .diff import Diff, diff_of
 from .managed_policy import policy_name

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ..db.accounts import mysql, postgresql
-from ..db.accounts.rights import (
+from ..config.settings import Database, Settings
+from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTableError, UnusableTableError
+from ..db.engines.mysql import account as mysql
+from ..db.engines.open import connect
+from ..db.engines.postgresql import account as postgresql
+from ..db.rights import (
     Account,
     Right,
     columns_named,
@@ -22,11 +26,8 @@ from ..db.accounts.rights import (
     rights_on_table,
     unspeakable,
 )
-from ..db.connect import connect
-from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTableError, UnusableTableError
 from ..errors import Finding, RefusedError
-from ..rewriting import rewritten_facts
-from ..settings import Database, Settings
+from ..stages.rewrite_rows import rewritten_facts
 from .diff import Diff, diff_of
 from .settings import GrantSettings
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..config.settings import Side
 from ..errors import Finding, RefusedError
-from ..s3.botocore_endpoint import account_client
-from ..settings import Side
+from ..s3.endpoint.botocore import account_client
 from .managed_policy import Kind, give_policy, take_policies
 from .policy import Document
 

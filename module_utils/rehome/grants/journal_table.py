@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..db.accounts import mysql, postgresql
-from ..settings import Settings
+from ..config.settings import Settings
+from ..db.engines.mysql import account as mysql
+from ..db.engines.postgresql import account as postgresql
 from .account import connect_as_admin
 from .settings import GrantSettings
 

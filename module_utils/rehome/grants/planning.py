@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from ..settings import Settings
 from .access import PlannedAccess, plan_access
 from .account import plan_account
 from .settings import GrantSettings

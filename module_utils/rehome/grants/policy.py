@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from ..s3.scratch import SCRATCH_NAME
-from ..settings import Settings, Side
+from ..config.settings import Settings, Side
+from ..s3.probe.scratch import SCRATCH_NAME
 
 Verb = Literal["migrate", "retire"]
 VERBS: tuple[Verb, ...] = ("migrate", "retire")

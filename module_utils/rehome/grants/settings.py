@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config.settings import Database, Settings, Side, SideLabel
 from ..errors import Finding, RefusedError
-from ..settings import Database, Settings, Side, SideLabel
 from .policy import Document, Needs
 
 State = Literal["present", "absent"]

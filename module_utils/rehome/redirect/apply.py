@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
-from ..s3.botocore_endpoint import botocore_client
-from ..settings import Settings
+from ..s3.endpoint.botocore import botocore_client
 from .website import Rule, Website, merged, routing_rules, without
 
 FILE = "redirect.json"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ..config.redirect import SETTING
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from ..settings import Settings
 from .patterns import Flavour, ForeignGlobError, literal, pattern
-from .wanted import SETTING
 
 FUNCTION_LIMIT = 10_240
 """Bytes of a CloudFront function ("Restrictions on CloudFront Functions", CloudFront developer guide)."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config.redirect import SETTING
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from ..settings import Settings
 from .patterns import prefix_of
-from .wanted import SETTING
 
 MOST_RULES = 50
 """Of a website ("Configuring a webpage redirect", S3 user guide)."""

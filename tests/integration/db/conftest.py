@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.db.connect import connect
+from rehome.config.settings import Database
 from rehome.db.dialect import Dialect
-from rehome.settings import Database
+from rehome.db.engines.open import connect
 
 ENGINES = ("mariadb", "postgresql", "sqlite")
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from rehome import rolling_back
-from rehome.catalog import Catalog
-from rehome.comparing import RowsCheck, compare_rows
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import RollbackPolicy, Settings
 from rehome.db import journal
 from rehome.db.dialect import Change
 from rehome.db.journal import JournalTarget
-from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
-from rehome.db.walk import walk
+from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
+from rehome.db.work.keyset import walk
 from rehome.progress import Progress
-from rehome.rolling_back import OBSTRUCTED, RollbackCounts, look, plan_rollback, roll_back
-from rehome.rows import read_rows
-from rehome.settings import RollbackPolicy, Settings
-from rehome.settings_reader import read_settings
+from rehome.scan.rows import read_rows
+from rehome.stages import rollback_rows as rolling_back
+from rehome.stages.rollback_rows import OBSTRUCTED, RollbackCounts, look, plan_rollback, roll_back
+from rehome.stages.verify_rows import RowsCheck, compare_rows
 
 from tests.integration.db.conftest import Bench
 from tests.unit.test_settings import given as given_settings

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rehome import comparing
-from rehome.comparing import RowsCheck
+from rehome.stages import verify_rows as comparing
+from rehome.stages.verify_rows import RowsCheck
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.rows import Rows

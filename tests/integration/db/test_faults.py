@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rehome.db import journal, recovery
-from rehome.db.connect import connect
+from rehome.config.settings import Database
+from rehome.db import journal
 from rehome.db.dialect import Change, ConnectionLostError, Dialect, TableFacts
+from rehome.db.engines.open import connect
 from rehome.db.journal import JournalTarget
-from rehome.db.recovery import Surroundings
-from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
-from rehome.db.walk import walk
-from rehome.settings import Database
+from rehome.db.work import reconnect as recovery
+from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
+from rehome.db.work.keyset import walk
+from rehome.db.work.reconnect import Surroundings
 
 from sandbox.database import DatabaseServer
 from sandbox.mariadb import MariaDB

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from rehome.db.hold import held
+from rehome.config.settings import Database
 from rehome.errors import RefusedError
-from rehome.settings import Database
+from rehome.state.database_lock import held
 
 from tests.integration.db.conftest import Bench
 

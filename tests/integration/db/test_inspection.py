@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 from rehome.checks import Check
-from rehome.db.connect import connect
+from rehome.config.settings import Database, Reference
 from rehome.db.dialect import Change
-from rehome.db.inspection import column as judging
-from rehome.db.inspection.column import Column, inspect_column
-from rehome.db.inspection.open import inspector
-from rehome.db.inspection.server import older
+from rehome.db.engines.open import connect
+from rehome.db.engines.open_inspector import inspector
+from rehome.db.server_checks import older
 from rehome.errors import Finding
-from rehome.keymap import KeyMap, ValueMap
-from rehome.preflight import _describe
-from rehome.settings import Database, Reference
+from rehome.mapping.keymap import KeyMap, ValueMap
+from rehome.preflight import column as judging
+from rehome.preflight.column import Column, inspect_column
+from rehome.preflight.preflight import _describe
 
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL

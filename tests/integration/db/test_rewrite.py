@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.db import journal
-from rehome.db.connect import connect
 from rehome.db.dialect import (
     Change,
     DatabaseError,
@@ -21,10 +20,11 @@ from rehome.db.dialect import (
     UnusableJournalError,
     UnusableTableError,
 )
+from rehome.db.engines.open import connect
 from rehome.db.journal import JournalTarget
-from rehome.db.recovery import Surroundings
-from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
-from rehome.db.walk import walk
+from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
+from rehome.db.work.keyset import walk
+from rehome.db.work.reconnect import Surroundings
 
 from tests.integration.db.conftest import Bench, only
 
@@ -202,7 +202,7 @@ def test_a_row_that_somebody_holds_for_ever_ends_with_a_message(bench: Bench, mo
     database, other = bench.rehome(), bench.rehome()
     database.create_journal(bench.schema)
     facts = database.describe(bench.table, "path")
-    monkeypatch.setattr("rehome.db.rewrite.ATTEMPTS", 1)
+    monkeypatch.setattr("rehome.db.work.chunk.ATTEMPTS", 1)
     with other.transaction():
         other.lock(facts, changes)
         with pytest.raises(DatabaseError, match=r"busy|try again"):

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rehome import rolling_back
-from rehome.catalog import Catalog
+from rehome.catalog.catalog import Catalog
+from rehome.config.settings import RollbackPolicy, Settings
 from rehome.errors import RefusedError
 from rehome.progress import Progress
-from rehome.rolling_back import RollbackCounts
-from rehome.settings import RollbackPolicy, Settings
+from rehome.stages import rollback_rows as rolling_back
+from rehome.stages.rollback_rows import RollbackCounts
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.rows import Rows

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.catalog import Catalog
-from rehome.plan import make_plan, other_forms
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
+from rehome.planning.plan import make_plan, other_forms
 from rehome.progress import Progress
-from rehome.rows import MOST_FORMS, read_rows
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
+from rehome.scan.rows import MOST_FORMS, read_rows
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only

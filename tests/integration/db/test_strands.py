@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rehome.catalog import Catalog
-from rehome.db.connect import connect
-from rehome.plan import make_plan
+from rehome.catalog.catalog import Catalog
+from rehome.db.engines.open import connect
+from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.rewriting import RewriteCounts, rewrite_planned
-from rehome.rows import read_rows
+from rehome.scan.rows import read_rows
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
 
 from tests.integration.db.conftest import Bench, only
 from tests.integration.db.test_throttle import heap_size, of
@@ -22,7 +22,7 @@ ROWS = 20_000
 def test_new_versions_take_the_room_of_old_ones_before_any_vacuum_comes(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.LEAST_DEAD", ROWS)
+    monkeypatch.setattr("rehome.db.throttle.throttle.LEAST_DEAD", ROWS)
     bench.create()
     bench.execute("ALTER TABLE T SET (autovacuum_enabled = off)")
     bench.execute(f"CREATE INDEX ON {bench.table} (path)")

@@ -13,18 +13,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from rehome.db.connect import connect
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
 from rehome.db.dialect import Change, DatabaseError, Dialect
+from rehome.db.engines.mysql.load import MySQLLoad
+from rehome.db.engines.open import connect
+from rehome.db.engines.postgresql.load import BackgroundVacuum, PostgreSQLLoad
 from rehome.db.journal import JournalTarget
-from rehome.db.load.mysql import MySQLLoad
-from rehome.db.load.postgresql import BackgroundVacuum, PostgreSQLLoad
-from rehome.db.load.server import Load
-from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
-from rehome.db.throttle import HeldTooLongError, Throttle, UnreadableError
-from rehome.db.throttling import check_throttle, throttle
+from rehome.db.server_load import Load
+from rehome.db.throttle.assemble import check_throttle, throttle
+from rehome.db.throttle.throttle import HeldTooLongError, Throttle, UnreadableError
+from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
 from rehome.progress import FILE, Progress
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
 
 from sandbox.postgresql import PostgreSQL
 from tests.integration.db.conftest import Bench
@@ -372,7 +372,7 @@ def test_a_vacuum_at_work_is_seen_with_the_least_grants(bench: Bench) -> None:
 def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.throttle.LEAST_DEAD", 100)
     fill_heap(bench)
     before = heap_size(bench)
     with throttle(of(bench, tmp_path, "admin"), started(tmp_path)) as throttled:
@@ -386,7 +386,7 @@ def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
 def test_where_rehome_may_not_it_waits_for_autovacuum(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: PostgreSQL
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.throttle.LEAST_DEAD", 100)
     fill_heap(bench)
     bench.execute("ALTER TABLE T SET (autovacuum_vacuum_scale_factor = 0.4)")
     before = heap_size(bench)
@@ -434,7 +434,7 @@ def test_the_preflight_names_what_autovacuum_will_not_do(
 ) -> None:
     fill_heap(bench)
     assert check_throttle(of(bench, tmp_path)) == ([], [])
-    monkeypatch.setattr("rehome.db.throttling.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.throttle.assemble.LEAST_DEAD", 100)
     findings, notes = check_throttle(of(bench, tmp_path))
     assert not findings
     assert any("autovacuum comes only at 650 dead tuples (22%)" in note for note in notes)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.db.dialect import DatabaseError, Dialect, Row, TableFacts, UnknownTableError, UnusableTableError
 from rehome.db.journal import JournalTarget
-from rehome.db.rewrite import ChunkOutcome, rewrite_chunk
-from rehome.db.walk import walk
+from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
+from rehome.db.work.keyset import walk
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only, planned, rewrite

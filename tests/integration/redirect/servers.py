@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
 from rehome.redirect.routes import routes
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
 
 from sandbox.ports import find_free
 from tests.unit.test_settings import given

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome.config.settings import Settings
 from rehome.errors import RefusedError, RehomeError
 from rehome.redirect.apply import apply_website
-from rehome.settings import Settings
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

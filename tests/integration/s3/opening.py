@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from rehome.s3.client import Client
-from rehome.s3.endpoint import Endpoint
-from rehome.s3.resolve import resolve
-from rehome.s3.scratch import RETRY
-from rehome.settings import Side
+from rehome.config.settings import Side
+from rehome.s3.client.client import Client
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.probe.scratch import RETRY
+from rehome.s3.transport.endpoint import Endpoint
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

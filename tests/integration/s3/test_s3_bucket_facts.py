@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from rehome.checks import Check
-from rehome.s3.bucket_facts import inspect_bucket
-from rehome.settings import Side, SideLabel
+from rehome.config.settings import Side, SideLabel
+from rehome.s3.probe.bucket_config import inspect_bucket
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

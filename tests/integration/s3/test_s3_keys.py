@@ -10,13 +10,13 @@ from functools import cache
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from rehome.keymap import KeyMap
+from rehome.mapping.keymap import KeyMap
 from rehome.s3.capabilities import MAX_KEY_BYTES, Capabilities, KeyShape, shapes_of
-from rehome.s3.client import Client
-from rehome.s3.copy import copy_objects
-from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.listing import Listed, list_objects
-from rehome.s3.probe import probe
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.listing.listing import Listed, list_objects
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.probe.probe import probe
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

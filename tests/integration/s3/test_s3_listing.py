@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from rehome.s3.client import Client
-from rehome.s3.inventory import open_inventory, read_inventory
-from rehome.s3.listing import list_objects
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.config.settings import Side
+from rehome.s3.client.client import Client
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.listing.inventory import open_inventory, read_inventory
+from rehome.s3.listing.listing import list_objects
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvloop
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence
-from rehome.s3.connection import Response
-from rehome.s3.copy import copy_objects
-from rehome.s3.endpoint import Credentials, Endpoint
-from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.leftovers import abort_leftovers
-from rehome.s3.uploads import Uploads
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.multipart.abort import abort_leftovers
+from rehome.s3.multipart.record import Uploads
+from rehome.s3.objects.compare import Evidence
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.transport.connection import Response
+from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rehome.s3.capabilities import AMAZON, KeyShape
 from rehome.s3.errors import S3Error
-from rehome.s3.probe import ProbeResult, probe
-from rehome.s3.scratch import SCRATCH_NAME
+from rehome.s3.probe.probe import ProbeResult, probe
+from rehome.s3.probe.scratch import SCRATCH_NAME
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehome.s3.restore import ArchivedObject, RestoreResult, request_restores
+from rehome.s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 
 from tests.integration.s3.opening import new_buckets, opened, witness
 from tests.moto_server import Moto

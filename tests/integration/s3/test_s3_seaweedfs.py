@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from rehome.s3.access import check_bucket
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence, compare
-from rehome.s3.copy import copy_objects
+from rehome.config.settings import Side
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3StopError
-from rehome.s3.job import CopyJob, CopyOutcome
-from rehome.s3.listing import Listed, list_objects
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.s3.listing.listing import Listed, list_objects
+from rehome.s3.objects.compare import Evidence, compare
+from rehome.s3.objects.job import CopyJob, CopyOutcome
+from rehome.s3.probe.reachable import check_bucket
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence
-from rehome.s3.copy import copy_objects
-from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.listing import list_objects
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.config.settings import Side
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.listing.listing import list_objects
+from rehome.s3.objects.compare import Evidence
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 
 from sandbox.errors import SandboxError
 from sandbox.seaweedfs import SeaweedFS
@@ -181,15 +181,15 @@ async def test_a_source_that_changed_or_went_is_not_copied(
 STREAMING = r"""
 import json, re, sys, uvloop
 from pathlib import Path
-from rehome.s3 import stream
-from rehome.s3.client import Client
-from rehome.s3.copy import copy_objects
-from rehome.s3.resolve import resolve
-from rehome.s3.job import CopyJob, CopyOptions
-from rehome.settings import Side
+from rehome.s3.copier import stream_object
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.objects.job import CopyJob, CopyOptions
+from rehome.config.settings import Side
 
 ports, etag, size, copies, limit = json.load(sys.stdin)
-stream.MEMORY.limit = limit
+stream_object.MEMORY.limit = limit
 
 def bucket(port):
     keys = {"access_key": "AKID", "secret_key": "SECRET", "region": "us-east-1"}
@@ -204,7 +204,7 @@ async def main():
         before = peak()
         jobs = (CopyJob("big", etag, size, f"avatar/{number}") for number in range(copies))
         await copy_objects(source, target, jobs, outcomes.append, CopyOptions(method="stream"))
-    print(json.dumps([[one.result for one in outcomes], peak() - before, stream.MEMORY.peak]))
+    print(json.dumps([[one.result for one in outcomes], peak() - before, stream_object.MEMORY.peak]))
 
 uvloop.run(main())
 """

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
 from rehome.grants.bucket_policy import label, merged, same, statements_of
 from rehome.grants.policy import Document, Needs, Principal, actions, principals
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
 
 
 def settings_with(source: dict[str, Any] | None = None, target: dict[str, Any] | None = None, **more: Any) -> Settings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rehome.db.accounts.rights import (
+from rehome.db.dialect import KeyColumn, TableFacts
+from rehome.db.rights import (
     Account,
     Right,
     columns_named,
@@ -15,7 +16,6 @@ from rehome.db.accounts.rights import (
     rights_on_table,
     unspeakable,
 )
-from rehome.db.dialect import KeyColumn, TableFacts
 
 FACTS = TableFacts("avatars", "path", (KeyColumn("id", "integer", "BIGINT"),), keep_columns=("updated_at",))
 RIGHTS = frozenset(rights_on_table("app", "avatars", FACTS) | rights_on_journal("rehome"))

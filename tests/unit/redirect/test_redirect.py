@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rehome.config.read import read_settings
+from rehome.config.settings import Settings
 from rehome.errors import RefusedError
 from rehome.redirect.patterns import ForeignGlobError, pattern, prefix_of
 from rehome.redirect.routes import notes, refuse_without_url, routes
 from rehome.redirect.website import merged, routing_rules
-from rehome.settings import Settings
-from rehome.settings_reader import read_settings
 
 from tests.unit.test_settings import given
 

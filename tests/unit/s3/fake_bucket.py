@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
-from rehome.s3.client import Client
-from rehome.s3.connection import Response
+from rehome.s3.client.client import Client
 from rehome.s3.errors import S3Error
+from rehome.s3.transport.connection import Response
 
 Order = Callable[[str], Any]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
+from rehome.config.settings import Side
 from rehome.errors import Finding
-from rehome.s3 import access
-from rehome.s3.access import check_bucket
-from rehome.settings import Side
+from rehome.s3.probe import reachable as access
+from rehome.s3.probe.reachable import check_bucket
 
 from tests.unit.s3.wire import error, reply
 

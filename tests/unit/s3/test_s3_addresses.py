@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from rehome.s3.addresses import Addresses
-from rehome.s3.client import Client
+from rehome.s3.client.client import Client
+from rehome.s3.client.pacing import Retry
 from rehome.s3.errors import S3StopError
-from rehome.s3.pacing import Retry
+from rehome.s3.transport.addresses import Addresses
 
 from tests.unit.s3.wire import Naps, Wire, endpoint, on_uvloop, reply, served
 
@@ -183,7 +183,7 @@ async def test_an_ipv6_literal_is_an_endpoint() -> None:
 async def test_connections_are_replaced_after_a_while_so_that_new_addresses_come_into_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rehome.s3.pool._LIFETIME", 0.005)
+    monkeypatch.setattr("rehome.s3.transport.pool._LIFETIME", 0.005)
     wire: Wire
     async with served(slow) as wire, Client(endpoint(wire.port)) as client:
         for _ in range(2):

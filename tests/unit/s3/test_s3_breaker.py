@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rehome.s3.breaker import Breaker, DeadEndpointError
-from rehome.s3.client import Client
+from rehome.s3.client.circuit_breaker import Breaker, DeadEndpointError
+from rehome.s3.client.client import Client
+from rehome.s3.client.pacing import Retry
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.pacing import Retry
 
 from tests.unit.s3.leaping import now, run_leaping
 from tests.unit.s3.wire import client_of, endpoint, error, on_uvloop, reply

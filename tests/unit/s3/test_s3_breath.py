@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from rehome.s3.breath import LONGEST_S, Breath
+from rehome.s3.copier.reply_batching import LONGEST_S, Breath
 
 
 class Time:

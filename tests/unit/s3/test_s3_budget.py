@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rehome.s3.budget import Budget
+from rehome.s3.copier.memory_budget import Budget
 
 from tests.unit.s3.wire import on_uvloop
 

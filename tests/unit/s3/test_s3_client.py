@@ -7,9 +7,9 @@ import ssl
 from pathlib import Path
 
 import pytest
-from rehome.s3.client import Client
+from rehome.s3.client.client import Client
+from rehome.s3.client.pacing import Retry
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.pacing import Retry
 
 from tests.unit.s3.wire import Naps, Wire, client_of, endpoint, error, on_uvloop, reply, script
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 from rehome.s3.capabilities import Capabilities
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence, compare
-from rehome.s3.connection import Response
-from rehome.s3.copy import copy_objects
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
 from rehome.s3.errors import S3StopError
-from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.multipart import MAX_OBJECT_BYTES
+from rehome.s3.multipart.upload import MAX_OBJECT_BYTES
+from rehome.s3.objects.compare import Evidence, compare
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.transport.connection import Response
 
 from tests.unit.s3.wire import Handler, client_of, copied, endpoint, error, on_uvloop, reply
 

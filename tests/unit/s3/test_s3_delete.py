@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rehome.s3.delete import DeleteJob, DeleteOutcome, delete_objects, remove_markers
+from rehome.s3.deletion.delete import DeleteJob, DeleteOutcome, delete_objects, remove_markers
+from rehome.s3.deletion.versions import Version, locks_objects, marker_over, noncurrent_days, versioning_of
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.versions import Version, locks_objects, marker_over, noncurrent_days, versioning_of
 
 from tests.unit.s3.wire import Naps, client_of, error, on_uvloop, reply, script
 

@@ -12,14 +12,14 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.credentials import RefreshableCredentials
+from rehome.config.settings import Side
 from rehome.errors import RefusedError
-from rehome.s3.botocore_endpoint import botocore_client
-from rehome.s3.client import Client
-from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.client.client import Client
+from rehome.s3.endpoint.botocore import botocore_client
+from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3StopError
-from rehome.s3.proxy import Proxy
-from rehome.s3.resolve import resolve
-from rehome.settings import Side
+from rehome.s3.transport.endpoint import Credentials, Endpoint
+from rehome.s3.transport.proxy import Proxy
 
 from tests.unit.s3.wire import on_uvloop, reply, script, served
 

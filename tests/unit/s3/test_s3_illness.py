@@ -133,7 +133,7 @@ async def test_a_reply_that_drips_is_waited_for_as_long_as_it_drips() -> None:
 
 @pytest.fixture
 def no_longer_than_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rehome.s3.connection._WHOLE_REPLY", 1)
+    monkeypatch.setattr("rehome.s3.transport.connection._WHOLE_REPLY", 1)
 
 
 @pytest.mark.usefixtures("no_longer_than_a_silence")

@@ -18,10 +18,10 @@ from urllib.parse import quote_plus, unquote
 import duckdb
 import pytest
 from rehome.errors import RefusedError
-from rehome.s3.client import Client
+from rehome.s3.client.client import Client
 from rehome.s3.errors import S3Error
-from rehome.s3.inventory import Inventory, open_inventory, read_inventory
-from rehome.s3.page import Listed
+from rehome.s3.listing.inventory import Inventory, open_inventory, read_inventory
+from rehome.s3.listing.page import Listed
 
 from tests.unit.s3.wire import client_of, on_uvloop, reply
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.s3.key_order import KeyOrder, Order, by_code_point, by_folder, by_utf_16
+from rehome.s3.listing.key_order import KeyOrder, Order, by_code_point, by_folder, by_utf_16
 
 ALL = (by_code_point, by_utf_16, by_folder)
 

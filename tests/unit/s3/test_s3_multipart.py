@@ -15,14 +15,14 @@ from urllib.parse import parse_qsl, quote_plus, unquote
 import pytest
 from rehome.errors import RehomeError
 from rehome.s3.capabilities import Capabilities
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence
-from rehome.s3.copy import copy_objects
+from rehome.s3.client.client import Client
+from rehome.s3.copier.run import copy_objects
 from rehome.s3.errors import S3StopError
-from rehome.s3.job import MAX_COPY_BYTES, MAX_PARTS, CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.leftovers import abort_leftovers
-from rehome.s3.multipart import MAX_OBJECT_BYTES, Part, even_parts, layout
-from rehome.s3.uploads import Upload, Uploads
+from rehome.s3.multipart.abort import abort_leftovers
+from rehome.s3.multipart.record import Upload, Uploads
+from rehome.s3.multipart.upload import MAX_OBJECT_BYTES, Part, even_parts, layout
+from rehome.s3.objects.compare import Evidence
+from rehome.s3.objects.job import MAX_COPY_BYTES, MAX_PARTS, CopyJob, CopyOptions, CopyOutcome
 
 from tests.unit.s3.wire import client_of, copied, error, on_uvloop, reply
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
-from rehome.s3.pacing import Pace, Retry
+from rehome.s3.client.pacing import Pace, Retry
 
 from tests.unit.s3.leaping import now, run_leaping
 

@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from rehome.s3.pacing import Pace, Rate, Retry
+from rehome.s3.client.pacing import Pace, Rate, Retry
 
 from tests.unit.s3.leaping import now, run_leaping
 from tests.unit.s3.wire import Naps, on_uvloop

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehome.s3 import page as reading
-from rehome.s3.page import Listed, Page, parse_any_page, parse_page
+from rehome.s3.listing import page as reading
+from rehome.s3.listing.page import Listed, Page, parse_any_page, parse_page
 
 from tests.unit.s3.list_pages import NAMESPACE, entry, page
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rehome.s3.capabilities import AMAZON, UNTRIED_SHAPES, Capabilities, KeyShape, describe, shapes_of
-from rehome.s3.client import Client
-from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.client.client import Client
 from rehome.s3.errors import S3Error
-from rehome.s3.probe import ProbeResult, probe
-from rehome.s3.scratch import SCRATCH_NAME
+from rehome.s3.probe.probe import ProbeResult, probe
+from rehome.s3.probe.scratch import SCRATCH_NAME
+from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 from tests.unit.s3.wire import Wire, client_of, endpoint, error, on_uvloop, reply
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from rehome.errors import RefusedError
-from rehome.s3.client import Client
+from rehome.s3.client.client import Client
+from rehome.s3.client.pacing import Retry
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.pacing import Retry
-from rehome.s3.proxy import Proxy, find_proxy
+from rehome.s3.transport.proxy import Proxy, find_proxy
 
 from tests.unit.s3.wire import Naps, client_of, endpoint, on_uvloop, reply, script, served
 

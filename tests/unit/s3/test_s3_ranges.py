@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehome.s3.ranges import MAX_BYTES, after_all_with, shared, split_point
+from rehome.s3.listing.split_points import MAX_BYTES, after_all_with, shared, split_point
 
 TEXTS = st.one_of(
     st.text("01289az/~", max_size=8),

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from rehome.errors import Finding, RefusedError
-from rehome.s3.client import Client
-from rehome.s3.endpoint import Credentials, Endpoint
+from rehome.s3.client.client import Client
 from rehome.s3.errors import CREDENTIAL_CODES, S3Error, S3StopError
+from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 from tests.unit.s3.wire import Handler, client_of, endpoint, error, on_uvloop, reply, script, served
 

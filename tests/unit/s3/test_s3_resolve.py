@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from rehome.config.settings import Side
 from rehome.errors import RefusedError
-from rehome.s3.botocore_endpoint import located
-from rehome.s3.endpoint import Endpoint
-from rehome.s3.resolve import as_given
-from rehome.settings import Side
+from rehome.s3.endpoint.botocore import located
+from rehome.s3.endpoint.resolve import as_given
+from rehome.s3.transport.endpoint import Endpoint
 
 
 @pytest.fixture(autouse=True)
@@ -183,8 +183,9 @@ def test_a_ca_bundle_of_the_environment_is_trusted_here_too(monkeypatch: pytest.
 def test_a_copy_loads_no_botocore_where_all_is_given() -> None:
     given = "Side('source', 'legacy-s3', '', endpoint_url='http://store', access_key='k', secret_key='s')"
     program = (
-        "import sys; from rehome import copying, module; from rehome.s3.resolve import resolve; "
-        f"from rehome.settings import Side; resolve({given}); print('botocore' in sys.modules)"
+        "import sys; import rehome.ansible_module.stage, rehome.stages.copy_objects; "
+        "from rehome.s3.endpoint.resolve import resolve; "
+        f"from rehome.config.settings import Side; resolve({given}); print('botocore' in sys.modules)"
     )
     engine = str(Path(__file__).parents[3] / "module_utils")
     environment = {"PYTHONPATH": engine, "HOME": "/nonexistent"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from rehome.s3.errors import S3StopError
-from rehome.s3.restore import ArchivedObject, RestoreResult, RestoreState, request_restores
+from rehome.s3.objects.restore import ArchivedObject, RestoreResult, RestoreState, request_restores
 
 from tests.unit.s3.wire import client_of, error, on_uvloop, reply, script
 

@@ -13,8 +13,8 @@ import botocore.awsrequest
 import botocore.credentials
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rehome.s3.endpoint import Credentials
-from rehome.s3.sigv4 import EMPTY_SHA256, Signer, encode_copy_source, encode_key, encode_query
+from rehome.s3.transport.endpoint import Credentials
+from rehome.s3.transport.sigv4 import EMPTY_SHA256, Signer, encode_copy_source, encode_key, encode_query
 
 HOST = "s3.example.com:9000"
 UTF8 = st.characters(exclude_categories=["Cs"])

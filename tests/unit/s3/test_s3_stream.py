@@ -12,17 +12,17 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from rehome.s3.budget import Budget
 from rehome.s3.capabilities import Capabilities
-from rehome.s3.client import Client
-from rehome.s3.compare import Evidence
-from rehome.s3.copy import copy_objects
-from rehome.s3.job import CopyJob, CopyOptions, CopyOutcome
-from rehome.s3.multipart import Gate, Shared, even_parts
-from rehome.s3.stream import stream_one
-from rehome.s3.stream_parts import COPIES_HELD, PartSender
-from rehome.s3.target_headers import TargetHeaders
-from rehome.s3.uploads import Uploads
+from rehome.s3.client.client import Client
+from rehome.s3.copier.memory_budget import Budget
+from rehome.s3.copier.run import copy_objects
+from rehome.s3.copier.stream_object import stream_one
+from rehome.s3.copier.stream_parts import COPIES_HELD, PartSender
+from rehome.s3.multipart.record import Uploads
+from rehome.s3.multipart.upload import Gate, Shared, even_parts
+from rehome.s3.objects.compare import Evidence
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.objects.target_headers import TargetHeaders
 
 from tests.unit.s3.wire import Handler, Wire, client_of, error, on_uvloop, reply
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 import uvloop
-from rehome.s3.client import Client
-from rehome.s3.endpoint import Credentials, Endpoint
-from rehome.s3.pacing import Retry
+from rehome.s3.client.client import Client
+from rehome.s3.client.pacing import Retry
+from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Gets one request (head and body) and writes what it likes; closing the writer ends the connection."""

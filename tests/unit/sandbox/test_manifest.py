@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehome.keymap import KeyMap
+from rehome.mapping.keymap import KeyMap
 
 from sandbox.seed import manifest, oddities
 

@@ -1,0 +1,1 @@
+"""ansible_module: say here what lives in this room, and what it may know."""

@@ -1,1 +1,0 @@
-"""Database users: what they may do, as it is and as it shall be."""

@@ -1,0 +1,1 @@
+"""mysql: say here what lives in this room, and what it may know."""

@@ -1,0 +1,100 @@
+"""The load of MariaDB and MySQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from ...dialect import DatabaseError
+from ...server_load import the_number
+from ...throttle.throttle import Heap, UnreadableError
+from .dialect import MySQL, quoted
+
+PATIENCE_S = 5
+SILENCE_S = 10
+"""How long a server that does not keep to that is waited for."""
+REFUSED = ("(error 1227)", "(error 1142)", "(error 1044)", "(error 1045)")
+
+REDO = (
+    "Innodb_checkpoint_age",
+    "Innodb_checkpoint_max_age",
+    "Innodb_redo_log_current_lsn",
+    "Innodb_redo_log_checkpoint_lsn",
+    "Innodb_redo_log_capacity_resized",
+)
+
+
+def redo_filled(status: Mapping[str, int]) -> float | None:
+    """How full the redo log is, by the variables of MariaDB or of MySQL from 8.0.30 on; None where neither is there.
+
+    "Server Status Variables" in the manuals of both. MySQL tells what all its files may take, not how much of that may
+    be ahead of the checkpoint; nine tenths are assumed.
+    """
+    if most := status.get("Innodb_checkpoint_max_age"):
+        return status["Innodb_checkpoint_age"] / most
+    if capacity := status.get("Innodb_redo_log_capacity_resized"):
+        return (status["Innodb_redo_log_current_lsn"] - status["Innodb_redo_log_checkpoint_lsn"]) / (0.9 * capacity)
+    return None
+
+
+class MySQLLoad:
+    """See `server.Load`."""
+
+    def __init__(self, database: MySQL) -> None:
+        self._database = database
+        database.rows("SET SESSION TRANSACTION READ ONLY")
+        # MariaDB's name for it, and MySQL's; each knows only its own
+        for limit in (f"max_statement_time = {PATIENCE_S}", f"max_execution_time = {PATIENCE_S * 1000}"):
+            with suppress(DatabaseError):
+                database.rows(f"SET SESSION {limit}")
+
+    def running(self) -> int:
+        # this very statement is one of them
+        return max(self._status("Threads_running") - 1, 0)
+
+    def replicas(self) -> Mapping[str, float]:
+        # MariaDB counts the replicas that are connected; MySQL shows them to administrators only
+        if count := self._status("Slaves_connected"):
+            raise UnreadableError(
+                f"{count} replicas are connected, and this server does not know how far they are behind; "
+                "name them in rehome_throttle.replicas"
+            )
+        return {}
+
+    def seconds_behind(self) -> float:
+        try:
+            found = self._database.named_rows("SHOW REPLICA STATUS")
+        except DatabaseError as error:
+            if any(number in str(error) for number in REFUSED):
+                raise
+            # MySQL before 8.0.22 has only the old words
+            found = self._database.named_rows("SHOW SLAVE STATUS")
+        if not found:
+            raise UnreadableError("it is no replica")
+        behind = [
+            status["Seconds_Behind_Source"] if "Seconds_Behind_Source" in status else status["Seconds_Behind_Master"]
+            for status in found
+        ]
+        if any(seconds is None for seconds in behind):
+            raise UnreadableError("its replication does not run")
+        return float(max(behind))
+
+    def newest_entry(self, schema: str) -> int:
+        return int(the_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
+
+    def number(self, query: str) -> float:
+        return the_number(self._database.rows(query.replace("%", "%%")))
+
+    def redo_filled(self) -> float | None:
+        found = dict(self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
+        return redo_filled({name: int(value) for name, value in found.items() if value.isdigit()})
+
+    def heap(self, table: str) -> Heap | None:
+        return None
+
+    def may_vacuum(self, table: str) -> bool:
+        return False
+
+    def _status(self, name: str) -> int:
+        found = self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name = %s", (name,))
+        return int(found[0][1]) if found else 0

@@ -1,0 +1,27 @@
+"""The inspector of an open database."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from ...config.settings import Database
+from ..dialect import Dialect
+from ..inspector import Inspector
+
+
+def inspector(database: Dialect, settings: Database) -> Inspector:
+    """What asks `database`, which was opened with these settings."""
+    match settings.engine:
+        case "mariadb" | "mysql":
+            from .mysql.dialect import MySQL  # noqa: PLC0415 - only the one that is needed
+            from .mysql.inspector import MySQLInspector  # noqa: PLC0415
+
+            return MySQLInspector(cast(MySQL, database), settings)
+        case "postgresql":
+            from .postgresql.inspector import PostgreSQLInspector  # noqa: PLC0415
+
+            return PostgreSQLInspector(database, settings)
+        case "sqlite":
+            from .sqlite.inspector import SQLiteInspector  # noqa: PLC0415
+
+            return SQLiteInspector(database, settings)

@@ -1,1 +1,0 @@
-"""What the throttle asks the servers about their load."""

@@ -1,0 +1,81 @@
+"""Plans that a dry run has put before people, and what has changed since one of them was approved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..errors import Finding
+from .plan import DECIDED, Plan
+
+FOLDER = "plans"
+KEPT_PLANS = 10
+SAMPLES = 3
+
+
+def keep_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
+    """Keep the plan in `catalog` as `plans/<digest>/`, so that a later run can say what has changed since."""
+    folder = settings.state_dir / FOLDER / plan.sha256
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for kind, select in DECIDED.items():
+        # DuckDB takes no parameters in COPY
+        file = str(folder / f"{kind}.parquet").replace("'", "''")
+        catalog.run(f"COPY ({select}) TO '{file}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)")
+    (folder / "plan.json").write_text(json.dumps(_identity(settings), indent=2) + "\n", encoding="utf-8")
+    _forget_oldest(folder.parent)
+
+
+def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding]:
+    """Why the plan in `catalog` is not covered by the one that was approved; nothing where none needs to be.
+
+    A plan is covered by the approved one where it is the same, or where all that it would do was in that one too: a
+    run that was interrupted goes on with the rest of what was approved.
+    """
+    approved = settings.approved_plan
+    if approved is None or approved == plan.sha256:
+        return []
+    folder = settings.state_dir / FOLDER / approved
+    refused = f"is not the plan that would run now ({plan.sha256})"
+    if not (folder / "plan.json").exists():
+        way_out = (
+            f"Have the plan approved that playbooks/plan.yml shows now; what has changed since can be told where "
+            f"{folder} is, which the dry run of the approved plan has left"
+        )
+        return [Finding("approved_plan", approved, refused, way_out)]
+    if json.loads((folder / "plan.json").read_text(encoding="utf-8")) != _identity(settings):
+        way_out = (
+            "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"
+        )
+        return [Finding("approved_plan", approved, f"{refused}: it was made with other settings", way_out)]
+    additions = [text for kind, select in DECIDED.items() if (text := _additions(catalog, folder, kind, select))]
+    if not additions:
+        return []
+    way_out = "Have the plan approved that playbooks/plan.yml shows now"
+    return [Finding("approved_plan", approved, f"{refused}: {'; '.join(additions)}", way_out)]
+
+
+def _identity(settings: Settings) -> dict[str, object]:
+    return {"fingerprint": settings.fingerprint, "policies": settings.policies, "limit": settings.limit}
+
+
+def _additions(catalog: Catalog, folder: Path, kind: str, select: str) -> str:
+    """What the plan in `catalog` has of this kind that the one in `folder` has not, in words."""
+    new = f"({select}) EXCEPT (FROM read_parquet($file))"
+    asked = {"file": str(folder / f"{kind}.parquet")}
+    (count,) = catalog.query(f"SELECT count(*) FROM ({new})", asked)[0]
+    if not count:
+        return ""
+    # the first column says which one it is, the second of which class
+    samples = catalog.query(f"FROM ({new}) ORDER BY ALL LIMIT {SAMPLES}", asked)
+    named = ", ".join(f"{row[0]} ({row[1].replace('_', ' ')})" for row in samples)
+    return f"{count:,} {kind} are new or have changed since, such as {named}"
+
+
+def _forget_oldest(folder: Path) -> None:
+    plans = sorted(folder.iterdir(), key=lambda plan: plan.stat().st_mtime, reverse=True)
+    for plan in plans[KEPT_PLANS:]:
+        for file in plan.iterdir():
+            file.unlink()
+        plan.rmdir()

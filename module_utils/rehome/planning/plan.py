@@ -1,0 +1,236 @@
+"""The plan: what follows from a catalog. Every object and every row gets one class; the same catalog, the same plan.
+
+It reads and writes the catalog only: the classes are kept there as the tables `objects` and `planned_rows`, which the
+copy and the rewrite then work through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from ..catalog.catalog import Catalog
+from ..config.settings import OnConflict, OnDangling, Settings
+from ..errors import Finding
+
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+"""Storage classes whose objects must be restored before they can be read (S3 user guide, "Archive retrieval")."""
+
+ARCHIVED = f"((s.storage_class IN {ARCHIVE_CLASSES} OR s.tier <> '') AND s.restore <> 'restored')"
+"""Whether a source object `s` cannot be read now. `tier` is an archive tier of INTELLIGENT_TIERING."""
+
+BLANK_ETAG = f"(s.etag = '' OR starts_with(s.etag, '{'0' * 32}'))"
+"""Whether the ETag of a source object `s` says nothing of its content, as in `s3.compare.same_etag`."""
+
+SAME_ETAG = f"(s.etag = t.etag AND NOT {BLANK_ETAG})"
+"""Whether the ETags of a source object `s` and a target object `t` of its size prove that they are the same."""
+
+OBJECT_CLASSES = ("to_copy", "outdated", "present", "conflict", "archived", "unroutable", "deferred")
+"""`outdated`: the target has our own copy, unchanged, of what the source held before it was overwritten."""
+
+ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "deferred", "foreign")
+"""`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
+
+_CLASSIFY_OBJECTS = f"""
+CREATE OR REPLACE TABLE objects AS
+SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
+    CASE
+        WHEN t.rest IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
+        WHEN s.unroutable IS NOT NULL THEN 'unroutable'
+        WHEN t.rest IS NOT NULL AND w.rest IS NULL THEN 'conflict'
+        WHEN {ARCHIVED} THEN 'archived'
+        WHEN t.rest IS NOT NULL THEN 'outdated'
+        ELSE 'to_copy'
+    END AS class,
+    class = 'present' AND NOT {SAME_ETAG} AND c.evidence = 'size' AS weak,
+    EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = s.rest) AS named
+FROM source_objects s
+LEFT JOIN target_objects t ON t.rest = s.rest
+LEFT JOIN compared c ON c.rest = s.rest
+LEFT JOIN own_copies w ON w.rest = s.rest
+"""
+
+_DEFER = """
+UPDATE objects SET class = 'deferred' WHERE rest IN (
+    SELECT o.rest FROM objects o
+    WHERE o.class IN ('to_copy', 'outdated')
+        OR (o.class = 'present' AND EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = o.rest AND r.is_old))
+    ORDER BY NOT o.named, o.rest OFFSET $limit
+)
+"""
+"""What is left to do beyond the first objects in the order of their keys; those that rows name come first."""
+
+_CLASSIFY_ROWS = """
+CREATE OR REPLACE TABLE planned_rows AS
+SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
+    CASE
+        WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL AND NOT (r.overflows AND $rewrite_dangling) THEN 'dangling'
+        WHEN r.is_old AND r.overflows THEN 'overflowing'
+        WHEN r.is_old AND (o.class = 'deferred' OR $limited AND o.rest IS NULL) THEN 'deferred'
+        WHEN r.is_old AND o.class IN ('archived', 'unroutable') THEN 'blocked'
+        WHEN r.is_old AND o.class = 'conflict' AND NOT $overwrite THEN 'blocked'
+        WHEN r.is_old THEN 'to_rewrite'
+        WHEN t.rest IS NULL AND o.rest IS NULL THEN 'dangling'
+        ELSE 'done'
+    END AS class,
+    r.is_old
+FROM reference_rows r
+LEFT JOIN objects o ON o.rest = r.rest
+LEFT JOIN target_objects t ON t.rest = r.rest
+"""
+
+DECIDED = {
+    "objects": "SELECT rest, class, size, etag, target_etag FROM objects WHERE class NOT IN ('present', 'deferred')",
+    "rows": """SELECT reference || ' ' || key AS row, class, value FROM planned_rows
+    WHERE class NOT IN ('done', 'deferred')""",
+}
+"""What is left to do or to decide, which is what a plan is known by: kind → what, its class, and what it rests on."""
+
+_DIGEST = "SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), COLUMNS(*)))), 0) FROM ({0})"
+"""Free of order: the catalog's order of rows is not part of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Counts per class, and the digest by which a plan is known.
+
+    objects, rows: class → count; `foreign` counts what is there and not under the map
+    orphans: objects under the map that no row names (they are moved too)
+    weak: objects present whose contents nothing but the size of our own copy speaks for
+    rows_remaining: rows that hold an old value, whatever their class
+    bytes_to_copy: the sizes of the objects to copy (once more, where outdated), and under `overwrite` of the conflicts
+    """
+
+    objects: dict[str, int]
+    rows: dict[str, int]
+    orphans: int
+    weak: int
+    rows_remaining: int
+    bytes_to_copy: int
+    sha256: str
+
+    def objects_to_move(self, on_conflict: OnConflict) -> int:
+        """How many objects a run would copy, or copy again."""
+        overwritten = self.objects["conflict"] if on_conflict == "overwrite" else 0
+        return self.objects["to_copy"] + self.objects["outdated"] + overwritten
+
+    def moves_anything(self, on_conflict: OnConflict, on_dangling: OnDangling) -> bool:
+        """Whether a run copies an object or rewrites a row."""
+        dangling = self.rows["dangling"] if on_dangling == "rewrite" else 0
+        return self.objects_to_move(on_conflict) + self.rows["to_rewrite"] + dangling > 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {
+            **{f"objects_{name}": self.objects[name] for name in (*OBJECT_CLASSES, "foreign")},
+            "objects_orphan": self.orphans,
+            "objects_weak": self.weak,
+            **{f"rows_{name}": self.rows[name] for name in ROW_CLASSES},
+            "rows_remaining": self.rows_remaining,
+            "bytes_to_copy": self.bytes_to_copy,
+        }
+
+
+def make_plan(catalog: Catalog, settings: Settings) -> Plan:
+    """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
+    classify_objects(catalog)
+    if settings.limit is not None:
+        catalog.run(_DEFER, {"limit": settings.limit})
+    overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
+    # DuckDB takes no parameters in a statement that makes a table
+    asked = {"$overwrite": overwrite, "$rewrite_dangling": rewrite_dangling, "$limited": settings.limit is not None}
+    rows_sql = _CLASSIFY_ROWS
+    for name, value in asked.items():
+        rows_sql = rows_sql.replace(name, str(value))
+    catalog.run(rows_sql)
+    facts = catalog.facts()
+    objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
+        catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
+    )
+    rows = dict.fromkeys(ROW_CLASSES, 0) | dict(
+        catalog.query("SELECT class, count(*) FROM planned_rows GROUP BY class")
+    )
+    objects["foreign"] = int(facts.get("source_foreign", 0))
+    rows["foreign"] = int(facts.get("rows_foreign", 0))
+    (orphans, weak) = catalog.query("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")[0]
+    (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
+    moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
+    (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
+    digest = hashlib.sha256(settings.fingerprint.encode())
+    digest.update(json.dumps(settings.policies, sort_keys=True).encode())
+    for select in DECIDED.values():
+        digest.update(repr(catalog.query(_DIGEST.format(select))[0]).encode())
+    return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
+
+
+def classify_objects(catalog: Catalog) -> None:
+    """Make the table `objects`: every source object under the map, with its class."""
+    catalog.run(_CLASSIFY_OBJECTS)
+
+
+def emptiness(plan: Plan, settings: Settings) -> list[str]:
+    """A warning where nothing at all is under the map: more often a slip in a prefix or a glob than the truth."""
+    found = sum(plan.objects.values()) - plan.objects["foreign"] + sum(plan.rows.values()) - plan.rows["foreign"]
+    if found:
+        return []
+    return [
+        f"nothing is under the map: no object s3://{settings.source.bucket}/{settings.source.prefix}… matches "
+        f"rehome_include ({', '.join(settings.include)}), and no row names one"
+    ]
+
+
+def other_forms(catalog: Catalog, settings: Settings) -> list[str]:
+    """A warning for each form that rows seem to have and their reference does not: such rows would be left behind."""
+    positions = {reference.name: position for position, reference in enumerate(settings.references)}
+    found = catalog.query("SELECT reference, form, rows FROM other_forms ORDER BY rows DESC, reference, form")
+    return [
+        f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but"
+        f" would be with the form {form}; they name objects under the source prefix, and stay as they are"
+        for reference, form, count in found
+    ]
+
+
+def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
+    """Why a run must stop before the first byte moves. The lists that the texts speak of are `lists/<class>.jsonl`."""
+    found = []
+    if plan.objects["conflict"] and on_conflict == "fail":
+        found.append(
+            Finding(
+                "rehome_on_conflict",
+                "fail",
+                f"{plan.objects['conflict']} target objects exist with other content than the source's "
+                "(listed in objects-conflict.jsonl)",
+                "Clear them up, or set rehome_on_conflict to skip (leave both as they are) or overwrite",
+            )
+        )
+    if plan.rows["dangling"] and on_dangling == "fail":
+        found.append(
+            Finding(
+                "rehome_on_dangling",
+                "fail",
+                f"{plan.rows['dangling']} rows name an object that is in neither bucket "
+                "(listed in rows-dangling.jsonl)",
+                "Clear them up, or set rehome_on_dangling to keep (leave them as they are) or rewrite",
+            )
+        )
+    if plan.rows["overflowing"]:
+        found.append(
+            Finding(
+                "rehome_target.prefix",
+                None,
+                f"{plan.rows['overflowing']} rows would become longer than their column takes "
+                "(listed in rows-overflowing.jsonl)",
+                "Widen the column, choose a shorter prefix, or leave these keys out with rehome_exclude",
+            )
+        )
+    if plan.objects["unroutable"]:
+        found.append(
+            Finding(
+                "rehome_include",
+                None,
+                f"{plan.objects['unroutable']} objects have no legal target key (listed in objects-unroutable.jsonl)",
+                "Choose a shorter prefix, or leave these keys out with rehome_exclude",
+            )
+        )
+    return found

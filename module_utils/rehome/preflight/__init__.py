@@ -1,0 +1,1 @@
+"""preflight: say here what lives in this room, and what it may know."""

@@ -1,0 +1,296 @@
+"""What the facts of a referencing column mean for a migration: one check a fact, the same for every database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..checks import Check, Status, stop, unknown
+from ..db.dialect import Dialect, TableFacts
+from ..db.inspector import SAMPLE, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, known_or
+from ..errors import Finding
+from ..mapping.keymap import ValueMap
+
+FEW_ROWS = 10_000
+"""Below that a server may rightly read the whole table, whatever index there is."""
+
+ROWS_PER_SECOND = (20_000, 80_000)
+"""What a rewrite has been seen to do, from a busy server with an index on the column to an idle one without."""
+
+CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A referencing column under inspection.
+
+    setting: how the operator's variables name it
+    dry_run: then a right that only writing needs may be missing
+    """
+
+    facts: TableFacts
+    setting: str
+    values: ValueMap
+    dry_run: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.facts.table}.{self.facts.column}"
+
+    def check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
+        return Check(self.name, name, status, found, advice)
+
+    def unknown(self, name: str, fact: Unknown, advice: str = "") -> Check:
+        return unknown(self.name, name, fact.why, advice)
+
+    def stop(self, name: str, problem: str, way_out: str) -> Check:
+        return stop(self.name, name, Finding(self.setting, self.name, problem, way_out))
+
+
+def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
+    """Every check of one referencing column. Never raises for what the database refuses to tell."""
+    facts, values = column.facts, column.values
+    counted = known_or(lambda: ask.values(facts, values))
+    storage = known_or(lambda: ask.storage(facts))
+    rows = counted.rows if isinstance(counted, Values) else None if isinstance(storage, Unknown) else storage.rows
+    checks = [column.check("key", "pass", ", ".join(f"{part.name} ({part.family})" for part in facts.key))]
+    if isinstance(storage, Unknown):
+        checks.append(column.unknown("storage", storage))
+    else:
+        checks += [
+            column.check("storage", "pass", storage.engine),
+            column.check("collation", "pass", f"{storage.collation}; Rehome compares bytes"),
+        ]
+    return [
+        *checks,
+        *_values(ask, column, counted, rows),
+        *_unique(ask, column),
+        *_triggers(column),
+        *_told(column, "foreign keys", lambda: ask.foreign_keys(facts), lambda keys: _foreign_keys(ask, column, keys)),
+        *_told(column, "generated columns", lambda: ask.generated(facts), lambda names: _generated(column, names)),
+        *_told(column, "table", lambda: ask.others(facts), list),
+        *_told(column, "statements", lambda: ask.plans(facts), lambda plans: _plans(column, plans, rows)),
+        *inspect_rights(database, ask, column),
+        *_cost(ask, column, counted),
+    ]
+
+
+_Known = TypeVar("_Known")
+
+
+def _told(
+    column: Column, name: str, ask: Callable[[], _Known | Unknown], judge: Callable[[_Known], list[Check]]
+) -> list[Check]:
+    fact = known_or(ask)
+    return [column.unknown(name, fact)] if isinstance(fact, Unknown) else judge(fact)
+
+
+def _values(ask: Inspector, column: Column, counted: Values | Unknown, rows: int | None) -> list[Check]:
+    if isinstance(counted, Unknown):
+        some = "" if rows is None else f"about {rows:,}, by the server's estimate; "
+        return [column.check("rows", "info", f"{some}not counted here: {counted.why}", "The plan counts them")]
+    head = column.values.source_head
+    twins = (
+        column.check(
+            "look-alikes",
+            "info",
+            f"{counted.look_alikes:,} values begin like {head!r} only where case and accents are ignored",
+            "They name other objects and stay as they are",
+        )
+        if counted.look_alikes
+        else column.check("look-alikes", "pass", f"no value begins like {head!r} in other case or with accents only")
+    )
+    found = f"{counted.rows:,}, of which {counted.old:,} begin with {head!r}"
+    return [column.check("rows", "pass", found), twins, *_length(ask, column, counted)]
+
+
+def _length(ask: Inspector, column: Column, counted: Values) -> list[Check]:
+    facts, values = column.facts, column.values
+    if not counted.old:
+        return [column.check("length", "pass", "no value to lengthen")]
+    growth = _size(facts, values.target_head) - _size(facts, values.source_head)
+    longest = counted.longest + growth
+    if facts.max_length is None:
+        return [column.check("length", "pass", f"the longest new value has {longest:,}, and the column has no limit")]
+    fits = f"the longest new value has {longest:,} of {facts.max_length:,} {facts.length_unit}"
+    if longest <= facts.max_length:
+        return [column.check("length", "pass", fits)]
+    long = known_or(lambda: ask.longer(facts, values, facts.max_length - growth if facts.max_length else 0))
+    if isinstance(long, Unknown):
+        return [column.unknown("length", long)]
+    over = [new for old in long if (new := values.to_target(old)) is not None and facts.overflows(new)]
+    if not over:
+        return [column.check("length", "pass", f"every new value fits {facts.max_length:,} {facts.length_unit}")]
+    return [
+        column.check(
+            "length",
+            "warn",
+            f"{_at_least(len(over), len(long))} values would be longer than {facts.max_length:,} {facts.length_unit}, "
+            f"such as {over[0]!r}",
+            "The plan lists them and stops. Widen the column, choose a shorter prefix, or leave them out with "
+            "rehome_exclude",
+        )
+    ]
+
+
+def _size(facts: TableFacts, text: str) -> int:
+    return len(text) if facts.length_unit == "characters" else len(text.encode())
+
+
+def _at_least(count: int, looked_at: int) -> str:
+    return f"{count:,}" if looked_at < SAMPLE else f"{count:,} or more"
+
+
+def _unique(ask: Inspector, column: Column) -> list[Check]:
+    name = "unique indexes"
+    indexes = known_or(lambda: ask.unique_indexes(column.facts))
+    if isinstance(indexes, Unknown):
+        return [column.unknown(name, indexes)]
+    if not indexes:
+        return [column.check(name, "pass", "none has the column in it")]
+    checks = []
+    for index in indexes:
+        label = f"{index.name} ({index.words})"
+        found = known_or(lambda index=index: ask.collisions(column.facts, column.values, index))  # type: ignore[misc]
+        if isinstance(found, Unknown):
+            advice = "Rows whose new value is taken stay as they are, and are listed in rows-refused.jsonl"
+            checks.append(column.unknown(name, Unknown(f"collisions in {label}: {found.why}"), advice))
+            continue
+        checks.append(_collisions(column, label, found))
+    return checks
+
+
+def _collisions(column: Column, label: str, found: Sequence[Collision]) -> Check:
+    meant = [pair for pair in found if column.values.to_target(pair.old) is not None]
+    if not meant:
+        return column.check("unique indexes", "pass", f"{label}: no new value is taken")
+    first = meant[0]
+    other = "by another new value" if first.taken_by is None else f"by {first.taken_by!r}"
+    return column.check(
+        "unique indexes",
+        "warn",
+        f"{label}: {_at_least(len(meant), len(found))} rows would get a value that is taken, such as "
+        f"{first.old!r}, {other}",
+        "Such rows stay as they are, and are listed in rows-refused.jsonl; clear them up before, or after",
+    )
+
+
+def _triggers(column: Column) -> list[Check]:
+    if not column.facts.triggers:
+        return [column.check("triggers", "pass", "none that this user can see fires on UPDATE")]
+    return [
+        column.check(
+            "triggers",
+            "warn",
+            f"table {column.facts.table} has the trigger {name}, which fires for every rewritten row",
+            "See that it may run so often, and that what it does beyond this column may stay after a rollback",
+        )
+        for name in column.facts.triggers
+    ]
+
+
+def _foreign_keys(ask: Inspector, column: Column, keys: Sequence[ForeignKey]) -> list[Check]:
+    if not keys:
+        return [column.check("foreign keys", "pass", "none on the column")]
+    return [_outgoing(ask, column, key) if key.child == column.name else _incoming(column, key) for key in keys]
+
+
+def _incoming(column: Column, key: ForeignKey) -> Check:
+    if key.on_update in CASCADES:
+        problem = (
+            f"{key.child} refers to it by the foreign key {key.name} with ON UPDATE {key.on_update}: the server would "
+            "change that column too, which no journal records and no rollback takes back"
+        )
+        way_out = f"Drop {key.name} for the time of the migration, and name {key.child} in rehome_references as well"
+        return column.stop("foreign keys", problem, way_out)
+    problem = (
+        f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update}): the server would refuse "
+        "every row that is referred to"
+    )
+    return column.stop(
+        "foreign keys",
+        problem,
+        f"Drop {key.name} for the time of the migration, and name {key.child} in rehome_references as well",
+    )
+
+
+def _outgoing(ask: Inspector, column: Column, key: ForeignKey) -> Check:
+    name = "foreign keys"
+    lacks = known_or(lambda: ask.lacks_parent(column.facts, column.values, key)) if key.columns == 1 else Unknown("")
+    if lacks is False:
+        return column.check(name, "pass", f"{key.name}: {key.parent} has every new value")
+    how = "may lack" if isinstance(lacks, Unknown) else "lacks"
+    return column.stop(
+        name,
+        f"it refers to {key.parent} by the foreign key {key.name}, and {key.parent} {how} the new values: the server "
+        "would refuse the rows",
+        f"Drop {key.name} for the time of the migration, and name {key.parent} in rehome_references as well",
+    )
+
+
+def _generated(column: Column, names: Sequence[str]) -> list[Check]:
+    if not names:
+        return [column.check("generated columns", "pass", "none is made from the column")]
+    found = f"{', '.join(names)}: made anew by the server for every rewritten row"
+    advice = "Nothing, if they are meant to follow; a rollback brings them back"
+    return [column.check("generated columns", "warn", found, advice)]
+
+
+def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> list[Check]:
+    checks = []
+    for plan in plans:
+        if plan.by_key:
+            checks.append(column.check(f"plan: {plan.name}", "pass", plan.words))
+        elif rows is not None and rows < FEW_ROWS:
+            checks.append(column.check(f"plan: {plan.name}", "pass", f"{plan.words}; with so few rows that is right"))
+        elif plan.name == "page":
+            found = f"{plan.words}: every page would read the whole table"
+            advice = "Refresh the table's statistics (ANALYZE), and see that the key's index may be used"
+            checks.append(column.check(f"plan: {plan.name}", "warn", found, advice))
+        else:
+            checks.append(
+                column.stop(
+                    f"plan: {plan.name}",
+                    f"the server would {plan.name} rows without going by the key ({plan.words}): every chunk would "
+                    "read the whole table, and may lock it",
+                    "Refresh the table's statistics (ANALYZE), and see that the key's index may be used",
+                )
+            )
+    return checks
+
+
+def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
+    """Whether this user may rewrite the column; under a dry run, what it lacks for it."""
+    rights = known_or(lambda: ask.rights(column.facts))
+    refusal = None if column.dry_run else database.refuses_update(column.facts)
+    if isinstance(rights, Unknown):
+        missing, grant = tuple[str, ...](), f"Grant SELECT and UPDATE on {column.name}, and SELECT on its key"
+    else:
+        missing, grant = rights.missing, rights.grant
+    if refusal is None and not missing:
+        return [column.check("grants", "pass", "this user may read the key and the column, and rewrite the column")]
+    if column.facts.keep_columns:
+        moving = ", ".join(column.facts.keep_columns)
+        grant += f", or set rehome_touch_updated_at: true and let {moving} move"
+    lacking = ", ".join(missing) or "a right"
+    if column.dry_run:
+        return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
+    problem = f"may not rewrite {column.name}: {refusal or f'{lacking} is missing'}"
+    return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant))]
+
+
+def _cost(ask: Inspector, column: Column, counted: Values | Unknown) -> list[Check]:
+    if isinstance(counted, Unknown) or not counted.old:
+        return []
+    words = known_or(lambda: ask.cost(column.facts, counted.old))
+    slow, fast = (_duration(counted.old / rate) for rate in ROWS_PER_SECOND)
+    took = f"{fast} to {slow}" if fast != slow else slow
+    log = "" if isinstance(words, Unknown) else f"; {words}"
+    return [column.check("cost", "info", f"rewriting {counted.old:,} rows takes about {took}{log}")]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

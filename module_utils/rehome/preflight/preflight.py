@@ -1,0 +1,343 @@
+"""Everything that can be found wrong before the first write, found at once."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ..checks import Check, as_facts, refusals, stop, unknown
+from ..config.confirmation import indistinct, unconfirmed
+from ..config.read import overlap_in_one_bucket
+from ..config.settings import Reference, Settings, Side
+from ..db import journal
+from ..db.dialect import (
+    Change,
+    DatabaseError,
+    Dialect,
+    TableFacts,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableJournalError,
+    UnusableTableError,
+)
+from ..db.engines.open import connect
+from ..db.engines.open_inspector import inspector
+from ..db.inspector import Inspector, Unknown, known_or
+from ..db.throttle.assemble import check_throttle
+from ..errors import Finding, RefusedError
+from ..progress import Progress
+from ..s3.endpoint.resolve import resolve
+from ..s3.objects.job import CopyMethod
+from ..s3.probe.bucket_config import inspect_bucket
+from ..s3.probe.reachable import check_bucket
+from ..services.capabilities import method_of_run, probe_services
+from ..services.copy_method import one_service
+from ..services.storage_class import check_storage_class
+from ..stages.rewrite_rows import rewritten_facts
+from .column import Column, inspect_column, inspect_rights
+from .machine import SUBJECT as MACHINE
+from .machine import inspect_machine
+
+PREFLIGHT_FILE = "preflight.json"
+
+_ORDER = {subject: place for place, subject in enumerate((MACHINE, "source bucket", "target bucket", "database"))}
+
+
+class Preflight(NamedTuple):
+    """What was found, and what that means.
+
+    checks: every fact that was looked at, the stops among them
+    journal_created: whether the journal was made just now
+    copy_method: how a run would copy, for a dry run
+    """
+
+    checks: list[Check]
+    journal_created: bool
+    copy_method: CopyMethod | None
+
+
+def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Preflight:
+    """Check this machine, both buckets and the database against the settings; a stop does not end the looking.
+
+    dry_run: then nothing is made, and what only writing needs is told but stops nothing.
+    """
+    progress.stage("look at the buckets")
+    checks = [*inspect_machine(settings.state_dir), *_places(settings)]
+    for side in (settings.source, settings.target):
+        checks += _bucket(settings, side)
+    created = False
+    try:
+        with connect(settings.database) as database:
+            ask = inspector(database, settings.database)
+            checks += _database(database, ask, settings, dry_run, progress)
+            if not dry_run and not refusals(checks):
+                created = _make_journal(database, ask, settings)
+                checks += _journal_write(database, ask, settings)
+        if not refusals(checks):
+            checks += _throttle(settings)
+    except RefusedError as refusal:
+        checks += [stop("database", "access", finding) for finding in refusal.findings]
+    if not dry_run and not refusals(checks):
+        progress.stage("try what the services can do")
+        unable, notes = probe_services(settings)
+        checks += [stop("target bucket", "trial", finding) for finding in unable]
+        checks += [Check("target bucket", "trial", "warn", note) for note in notes]
+        if not unable and not notes:
+            found = "copies keep their conditions, and carry metadata and tags"
+            checks.append(Check("target bucket", "trial", "pass", found))
+    in_order = sorted(checks, key=lambda check: _ORDER.get(check.subject, len(_ORDER)))
+    method = method_of_run(settings) if dry_run and not refusals(checks) else None
+    keep_table(settings.state_dir, in_order)
+    return Preflight(in_order, created, method)
+
+
+def keep_table(state_dir: Path, checks: list[Check]) -> None:
+    """Keep the table as `preflight.json`, for whoever asks later."""
+    path = state_dir / PREFLIGHT_FILE
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(as_facts(checks), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _places(settings: Settings) -> list[Check]:
+    return [stop("target bucket", "place", finding) for finding in _check_places(settings)]
+
+
+def _bucket(settings: Settings, side: Side) -> list[Check]:
+    subject = f"{side.label} bucket"
+    found = check_bucket(side)
+    if found:
+        return [stop(subject, "access", finding) for finding in found]
+    return [
+        Check(subject, "access", "pass", f"s3://{side.bucket}/{side.prefix} can be listed"),
+        *inspect_bucket(side, settings.copy.acl),
+    ]
+
+
+def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool, progress: Progress) -> list[Check]:
+    try:
+        checks = ask.server(dry_run)
+    except DatabaseError as error:
+        checks = [unknown("database", "server", str(error))]
+    for position, reference in enumerate(settings.references):
+        progress.stage(f"inspect {reference.name}")
+        setting = f"rehome_references[{position}]"
+        described = _describe(database, ask, reference, setting)
+        if isinstance(described, Finding):
+            checks.append(stop(reference.name, "table", described))
+            continue
+        facts = replace(described, where=reference.where)
+        unusable = _check_condition(database, ask, facts, f"{setting}.where")
+        if unusable:
+            checks.append(stop(reference.name, "condition", unusable))
+            continue
+        column = Column(rewritten_facts(facts, settings), setting, settings.value_map(reference), dry_run)
+        checks += inspect_column(database, ask, column)
+    return [*checks, *_journal(database, ask, settings, dry_run)]
+
+
+def _describe(database: Dialect, ask: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:
+    table, column = reference.table, reference.column
+    try:
+        return database.describe(table, column)
+    except UnknownTableError as error:
+        return Finding(f"{setting}.table", table, str(error), ask.hidden(table, column))
+    except UnknownColumnError as error:
+        return Finding(f"{setting}.column", column, str(error), ask.hidden(table, column))
+    except UnusableTableError as error:
+        way_out = "Change the table, or take it out of rehome_references"
+        if ask.hides_columns:
+            way_out += f". Columns that this user may not read are hidden from it: {ask.hidden(table, column)}"
+        return Finding(setting, reference.name, str(error), way_out)
+    except DatabaseError as error:
+        return Finding(setting, reference.name, str(error), ask.hidden(table, column))
+
+
+def _throttle(settings: Settings) -> list[Check]:
+    refused, notes = check_throttle(settings)
+    checks = [stop("database", "throttle", finding) for finding in refused]
+    return checks + [Check("database", "throttle", "warn", note) for note in notes]
+
+
+def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setting: str) -> Finding | None:
+    """What the server has against the operator's condition. It explains the statement that a scan would send."""
+    if facts.where is None:
+        return None
+    try:
+        with database.explaining():
+            database.page(facts, None, 1)
+    except DatabaseError as error:
+        way_out = (
+            "Correct the condition, and grant SELECT on the columns that it names; where a name is ambiguous, write it "
+            "as t.<column>"
+        )
+        rights = known_or(lambda: ask.rights(facts))
+        if not isinstance(rights, Unknown) and rights.missing:
+            # PostgreSQL does not say which column it was about
+            way_out = f"{rights.grant}. {way_out}"
+        return Finding(setting, facts.where, str(error), way_out)
+    return None
+
+
+def preflight_rollback(settings: Settings, dry_run: bool) -> None:
+    """Check what putting rows back needs: the buckets to be read, unless they are not to be asked, and the database.
+
+    Where copies are to be removed afterwards, that this was said twice, and that rows tell what they name.
+
+    dry_run: then nothing is asked for that only writing needs.
+    Raises RefusedError with every finding.
+    """
+    checks: list[Check] = []
+    if settings.rollback.copies == "remove":
+        checks += [stop("target bucket", "copies", finding) for finding in indistinct(settings)]
+        if not dry_run:
+            checks += [stop("target bucket", "second key", finding) for finding in unconfirmed(settings.turned)]
+    if settings.rollback.missing == "keep":
+        for side in (settings.source, settings.target):
+            checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]
+    try:
+        with connect(settings.database) as database:
+            ask = inspector(database, settings.database)
+            for position, reference in enumerate(settings.references):
+                setting = f"rehome_references[{position}]"
+                described = _describe(database, ask, reference, setting)
+                if isinstance(described, Finding):
+                    checks.append(stop(reference.name, "table", described))
+                else:
+                    facts = rewritten_facts(described, settings)
+                    column = Column(facts, setting, settings.value_map(reference), dry_run)
+                    checks += inspect_rights(database, ask, column)
+            checks += [*_journal_is_there(database, ask, settings), *_throttle(settings)]
+            if not dry_run and not refusals(checks):
+                checks += _journal_write(database, ask, settings)
+    except RefusedError as refusal:
+        checks += [stop("database", "access", finding) for finding in refusal.findings]
+    if found := refusals(checks):
+        raise RefusedError(found)
+
+
+def _check_places(settings: Settings) -> list[Finding]:
+    """Where source and target are one bucket, by whatever spelling, they must be apart in it."""
+    try:
+        source, target = resolve(settings.source), resolve(settings.target)
+    except RefusedError as refusal:
+        return list(refusal.findings)
+    if settings.copy.method == "server_side" and not one_service(source, target):
+        return [
+            Finding(
+                "rehome_copy_method",
+                settings.copy.method,
+                f"is not possible from {source.host}:{source.port} to {target.host}:{target.port}, which are two "
+                "services",
+                "Leave it at auto, or set it to stream: objects are read here and written there then",
+            )
+        ]
+    if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):
+        return overlap_in_one_bucket(settings.source, settings.target)
+    return check_storage_class(settings)
+
+
+def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool) -> list[Check]:
+    schema = settings.journal_schema
+    try:
+        found = _check_journal(database, settings)
+        if found:
+            return [stop("database", "journal", finding) for finding in found]
+        if not dry_run:
+            return []  # it is tried instead, once nothing else stops the run
+        if database.has_journal(schema):
+            return [Check("database", "journal", "pass", f"{schema} is there, and holds nothing of other settings")]
+        if ask.may_make_journal(schema):
+            return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
+        advice = ask.journal_grant(schema, there=False)
+    except DatabaseError as error:
+        way_out = ask.journal_grant(schema, there=True)
+        finding = Finding("rehome_journal_schema", schema, f"the journal there cannot be read: {error}", way_out)
+        return [unknown("database", "journal", str(error)) if dry_run else stop("database", "journal", finding)]
+    words = "is not there yet, and this user may not make it, which a dry run does not need"
+    return [Check("database", "journal", "info", f"{schema} {words}", advice)]
+
+
+def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
+    schema = settings.journal_schema
+    try:
+        if database.has_journal(schema):
+            return []
+        finding = Finding(
+            "rehome_journal_schema",
+            schema,
+            "has no journal that this user can see, and nothing else tells what the rows held before",
+            f"Name the schema that the migration used, or: {ask.journal_grant(schema, there=True)}",
+        )
+    except UnusableJournalError as error:
+        finding = _unusable_journal(settings, error)
+    return [stop("database", "journal", finding)]
+
+
+def _unusable_journal(settings: Settings, error: UnusableJournalError) -> Finding:
+    way_out = "Choose another rehome_journal_schema, or drop that table if nothing in it is needed any more"
+    return Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)
+
+
+def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
+    try:
+        if not database.has_journal(settings.journal_schema):
+            return []
+    except UnusableJournalError as error:
+        return [_unusable_journal(settings, error)]
+    others = set(database.journal_fingerprints(settings.journal_schema, settings.name)) - {settings.fingerprint}
+    if not others:
+        return []
+    return [
+        Finding(
+            "rehome_name",
+            settings.name,
+            "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
+            "references, and one name must mean one migration to be undone exactly",
+            "Choose another rehome_name for the changed settings",
+        )
+    ]
+
+
+class _TakeItBackError(Exception):
+    """Ends a transaction that was only to be tried."""
+
+
+def _journal_write(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
+    """Write an entry and take it back: a right that is missing must show before the first object is copied."""
+    target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
+    try:
+        with database.transaction():
+            database.append_journal(
+                settings.journal_schema,
+                journal.entry(uuid.uuid4().hex, target, "preflight", [Change((0,), "", "")]),
+            )
+            raise _TakeItBackError
+    except _TakeItBackError:
+        return [Check("database", "journal", "pass", f"{settings.journal_schema} takes entries")]
+    except DatabaseError as error:
+        problem = f"the journal there cannot be written: {error}"
+        way_out = ask.journal_grant(settings.journal_schema, there=True)
+        return [
+            stop("database", "journal", Finding("rehome_journal_schema", settings.journal_schema, problem, way_out))
+        ]
+
+
+def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool:
+    if database.has_journal(settings.journal_schema):
+        return False
+    try:
+        database.create_journal(settings.journal_schema)
+    except DatabaseError as error:
+        finding = Finding(
+            "rehome_journal_schema",
+            settings.journal_schema,
+            f"the journal cannot be made there: {error}",
+            f"Let an administrator {ask.journal_grant(settings.journal_schema, there=False)}. Where it is there "
+            f"already: {ask.journal_grant(settings.journal_schema, there=True)}",
+        )
+        raise RefusedError([finding]) from error
+    return True

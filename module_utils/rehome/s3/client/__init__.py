@@ -1,0 +1,1 @@
+"""client: say here what lives in this room, and what it may know."""

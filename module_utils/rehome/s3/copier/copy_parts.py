@@ -1,0 +1,91 @@
+"""Server-side copies of objects too large for one CopyObject: UploadPartCopy, many parts at once."""
+
+from __future__ import annotations
+
+from ..client.client import Client
+from ..multipart.record import Uploads
+from ..multipart.upload import (
+    MAX_OBJECT_BYTES,
+    Completed,
+    Part,
+    SentPart,
+    Shared,
+    even_parts,
+    layout,
+    sent_part,
+    upload_in_parts,
+)
+from ..objects.job import CopyJob, CopyOptions, CopyOutcome
+from ..objects.properties import properties_of, put_tags
+from ..transport.sigv4 import encode_copy_source
+from .copy_object import copy_timeout, explain, proven, source_headers
+
+_WHOLE_CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
+"""Algorithms whose checksum of the whole S3 derives from the parts' ("Checking object integrity", S3 user guide)."""
+
+
+async def copy_in_parts(
+    source: Client, target: Client, job: CopyJob, options: CopyOptions, uploads: Uploads, shared: Shared
+) -> CopyOutcome:
+    """Copy one object in parts and prove it. Raises SourceChanged, S3Error and S3StopError.
+
+    Unlike CopyObject an upload carries nothing from the source by itself, so that metadata and tags are read
+    first: who may not read them must not leave half an upload. Where the source has a checksum of the whole,
+    S3 makes the same of the upload and refuses to complete another content.
+    """
+    if job.size > MAX_OBJECT_BYTES:
+        message = f"{job.size} bytes, an object has {MAX_OBJECT_BYTES} at most"
+        return CopyOutcome(job, "failed", attempts=0, error="EntityTooLarge", message=message)
+    properties = await properties_of(source, job)
+    headers = {**properties.headers, **await shared.headers.of(job)}
+    complete_headers: dict[str, str] = {}
+    algorithm = next((name for name in _WHOLE_CHECKSUMS if name in properties.checksums), None)
+    if algorithm is None:
+        parts = await layout(source, job, options.part_size)
+    else:
+        parts = even_parts(job.size, options.part_size)
+        headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
+        complete_headers[f"x-amz-checksum-{algorithm}"] = properties.checksums[algorithm]
+        complete_headers["x-amz-checksum-type"] = "FULL_OBJECT"
+    send = _Sender(source, target, job, whole=len(parts) == 1)
+    done = await upload_in_parts(target, job, options, headers, parts, send, uploads, shared.gate, complete_headers)
+    if done.status != 200:
+        return await _explain(source, target, job, done)
+    if properties.tags:
+        await put_tags(target, job.target_key, properties.tags)
+    return await proven(source, target, job, done.etag, done.attempts, dict(done.checksums))
+
+
+class _Sender:
+    """Sends the parts of one object.
+
+    whole: there is one part only, which is the object; S3 takes no range of an object of 5 MiB or less
+    """
+
+    def __init__(self, source: Client, target: Client, job: CopyJob, *, whole: bool) -> None:
+        self._target = target
+        self._key = job.target_key
+        self._whole = whole
+        self._headers = {
+            "x-amz-copy-source": encode_copy_source(source.endpoint.bucket, job.source_key),
+            "x-amz-copy-source-if-match": f'"{job.etag}"',
+            **source_headers(source),
+        }
+
+    async def __call__(self, upload_id: str, part: Part) -> SentPart:
+        headers = self._headers
+        if not self._whole:
+            headers = {**headers, "x-amz-copy-source-range": f"bytes={part.offset}-{part.offset + part.size - 1}"}
+        reply = await self._target.request(
+            "PUT",
+            self._key,
+            query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
+            headers=headers,
+            read_timeout=copy_timeout(part.size),
+        )
+        return sent_part(part, reply, self._key)
+
+
+async def _explain(source: Client, target: Client, job: CopyJob, done: Completed) -> CopyOutcome:
+    code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
+    return await explain(source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag)

@@ -1,0 +1,178 @@
+"""Copies by the million: each job the way that fits it, each outcome told once, and a stop where going on is vain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from ..client.client import Client
+from ..client.pacing import Rate
+from ..errors import ARCHIVED_CODES, S3Error, S3StopError
+from ..multipart.record import Uploads
+from ..multipart.upload import Gate, Shared
+from ..objects.job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, CopyResult, SourceChanged
+from ..objects.target_headers import TargetHeaders
+from .copy_object import ServerSide
+from .copy_parts import copy_in_parts
+from .reply_batching import Breath
+from .stream_object import stream_one
+
+_FAILURES_AT_ONCE = 50
+"""Same failures in a row that stop a run that has not succeeded yet, or whose every request takes its retries."""
+_FAILURES_MIDWAY = 1_000
+"""Same failures in a row that stop a run midway: more than a folder of odd keys, less than a second's work."""
+
+_DEFAULTS = CopyOptions()
+
+
+async def copy_objects(
+    source: Client,
+    target: Client,
+    jobs: Iterator[CopyJob],
+    on_outcome: Callable[[CopyOutcome], None],
+    options: CopyOptions = _DEFAULTS,
+    uploads: Uploads | None = None,
+) -> None:
+    """Copy what `jobs` yields, and tell `on_outcome` about every job that was taken, exactly once.
+
+    The target's credentials send server-side copies, so they must be able to read the source bucket as well.
+    Jobs are taken one by one, when a worker is free. Ends when `jobs` does and all outcomes are told.
+
+    uploads: where uploads in parts are recorded; None: nowhere, a killed run then leaves them open
+
+    Raises S3StopError where going on is useless: no job is taken any more, those under way are finished and
+    told first, but for uploads in parts, which send no further part and can be resumed. Errors of `jobs` and
+    `on_outcome` end it at once.
+    """
+    if uploads is None:
+        with Uploads(None) as unrecorded:
+            await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
+        return
+    run = _Run(source, target, jobs, on_outcome, options, uploads)
+    workers = [asyncio.create_task(run.work()) for _ in range(target.max_connections)]
+    breath = asyncio.create_task(run.breathe())
+    try:
+        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        breath.cancel()
+        for worker in workers:
+            worker.cancel()
+        ends = await asyncio.gather(*workers, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+    if run.stop is not None:
+        raise run.stop
+
+
+class _Run:
+    """What the workers of one `copy_objects` share."""
+
+    def __init__(
+        self,
+        source: Client,
+        target: Client,
+        jobs: Iterator[CopyJob],
+        on_outcome: Callable[[CopyOutcome], None],
+        options: CopyOptions,
+        uploads: Uploads,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._jobs = jobs
+        self._on_outcome = on_outcome
+        self._options = options
+        self._uploads = uploads
+        # Half of the places stay free for small objects, which would otherwise wait for parts each time.
+        gate = Gate(max(1, target.max_connections // 2))
+        self._shared = Shared(gate, TargetHeaders(source, target, options))
+        self._server_side = ServerSide(source, target, options, self._shared.headers)
+        self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
+        self._streams = options.method == "stream"
+        self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
+        self._breath = Breath()
+        self._row = _Row()
+        self.stop: S3StopError | None = None
+
+    async def breathe(self) -> None:
+        # Where content flows through here, a pause would hold it up.
+        if not self._streams:
+            await self._breath.keep()
+
+    async def work(self) -> None:
+        while self.stop is None and (job := next(self._jobs, None)) is not None:
+            if self._rate is not None:
+                await self._rate.wait()
+            began = time.monotonic()
+            try:
+                outcome = await self._copy(job)
+            except SourceChanged as changed:
+                message = "the source object is gone, or not the one that was listed"
+                outcome = CopyOutcome(job, "changed", error=changed.code, message=message)
+            except S3Error as error:
+                result: CopyResult = "archived" if error.code in ARCHIVED_CODES else "failed"
+                outcome = CopyOutcome(job, result, attempts=error.attempts, error=error.code, message=error.message)
+                if isinstance(error, S3StopError):
+                    self._end(error)
+            took = time.monotonic() - began
+            if outcome.result == "copied" and job.size < self._in_parts_from:
+                self._breath.took(took)
+            # `_replace` would take three times as long
+            outcome = CopyOutcome(*outcome[:-1], took)
+            if outcome.result == "failed":
+                reason = self._row.failed(outcome)
+                if reason is not None:
+                    self._end(reason)
+            else:
+                self._row.succeeded()
+            self._on_outcome(outcome)
+
+    async def _copy(self, job: CopyJob) -> CopyOutcome:
+        if self._streams:
+            return await stream_one(self._source, self._target, job, self._options, self._uploads, self._shared)
+        if job.size < self._in_parts_from:
+            return await self._server_side.copy(job)
+        return await copy_in_parts(self._source, self._target, job, self._options, self._uploads, self._shared)
+
+    def _end(self, reason: S3StopError) -> None:
+        if self.stop is None:
+            self.stop = reason
+            self._shared.gate.close(reason)
+
+
+class _Row:
+    """Counts failures in a row that are all the same: what they have in common is no property of the objects.
+
+    Midway through a run a few odd objects in a row are nothing to stop for; a right that was taken away, or a
+    service that answers no more, is. The latter shows in its failing only after all attempts: waiting for a
+    thousand of those would take hours.
+    """
+
+    def __init__(self) -> None:
+        self._any_success = False
+        self._count = 0
+        self._wearily = 0
+        self._error: str | None = None
+
+    def succeeded(self) -> None:
+        self._any_success = True
+        self._count = self._wearily = 0
+
+    def failed(self, outcome: CopyOutcome) -> S3StopError | None:
+        """The reason to stop, if there is one now."""
+        if outcome.error != self._error:
+            self._error, self._count, self._wearily = outcome.error, 0, 0
+        self._count += 1
+        self._wearily += outcome.attempts > 1
+        at_once = self._wearily if self._any_success else self._count
+        if at_once < _FAILURES_AT_ONCE and self._count < _FAILURES_MIDWAY:
+            return None
+        which = "last" if self._any_success else "first"
+        return S3StopError(
+            0,
+            outcome.error or "",
+            f"the {which} {self._count:,} copies all failed with this code: {(outcome.message or '').rstrip('.')}",
+            outcome.job.source_key,
+            verb="COPY",
+        )

@@ -1,0 +1,169 @@
+"""Copies between two services, or with two sets of credentials: read from the one and written to the other."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from ..client.client import Client
+from ..multipart.record import Uploads
+from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, is_in_the_way, layout
+from ..objects.carried import Carried, ask_apart, carry
+from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
+from ..objects.digests import Digests, claims, verdict
+from ..objects.etags import agreement, hides_digest, same_etag
+from ..objects.job import CopyJob, CopyOptions, CopyOutcome
+from ..objects.properties import put_tags
+from ..transport.connection import Response
+from .copy_object import explain, explain_reply
+from .download import damaged, read_whole
+from .memory_budget import Budget
+from .stream_parts import COPIES_HELD, send_timeout, settled, stream_in_parts
+
+_MEBIBYTE = 1024**2
+_WHOLE_BYTES = 16 * _MEBIBYTE
+"""Largest object that is sent in one request, which gives it the ETag that its content has."""
+_PART_BYTES = 8 * _MEBIBYTE
+_CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1")
+"""Those that every service may know that knows any."""
+_READINGS = 2
+"""What is not what the source says it should be is read again, once."""
+
+MEMORY = Budget(128 * _MEBIBYTE)
+"""Of this process, for all that it streams."""
+
+
+async def stream_one(
+    source: Client,
+    target: Client,
+    job: CopyJob,
+    options: CopyOptions,
+    uploads: Uploads,
+    shared: Shared,
+    memory: Budget = MEMORY,
+) -> CopyOutcome:
+    """Read one object from the source, write it to the target, and prove it.
+
+    Metadata, tags, class, encryption and access go with it as in server-side copies, and the conditions on
+    both objects are the same. What was read is checked against the source's ETag or checksum before there is
+    a target object, and what the target got against its ETag.
+
+    Up to 16 MiB are read whole; more goes in parts of 8 MiB, or those that the source was uploaded in, so that
+    the ETag comes out equal. Each is held twice, as content and as request.
+
+    memory: bytes that all streams together may hold. An object of more than 78 GiB needs parts of more than
+        8 MiB, as S3 takes 10,000; one of 5 TiB needs 525 MiB. A part that does not fit into `memory` is sent
+        while nothing else is under way, and takes twice its size.
+
+    Raises SourceChanged, S3Error and S3StopError.
+    """
+    if job.size > MAX_OBJECT_BYTES:
+        message = f"{job.size} bytes, an object has {MAX_OBJECT_BYTES} at most"
+        return CopyOutcome(job, "failed", attempts=0, error="EntityTooLarge", message=message)
+    parts = await _parts(source, job, options, memory)
+    if parts:
+        return await stream_in_parts(source, target, job, options, uploads, shared, memory, parts)
+    if not options.capabilities.put_condition and is_in_the_way(await head(target, job.target_key), job):
+        # Between this look and the PUT somebody else may store the object, and lose it: that is the price of
+        # a service without the condition.
+        return await explain(source, target, job, "PreconditionFailed", attempts=0)
+    async with memory.hold(COPIES_HELD * job.size):
+        return await _stream_whole(source, target, job, shared)
+
+
+async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: Budget) -> list[Part]:
+    """The parts to send an object in; none where it goes whole."""
+    part_size = min(options.part_size, _PART_BYTES)
+    count = job.etag.rpartition("-")[2] if "-" in job.etag else ""
+    if job.size and count.isdecimal():
+        parts = await layout(source, job, part_size)
+        if len(parts) == int(count) and COPIES_HELD * parts[0].size <= memory.limit:
+            return parts
+    return [] if job.size <= min(_WHOLE_BYTES, options.multipart_threshold) else even_parts(job.size, part_size)
+
+
+class _Content(NamedTuple):
+    """An object's content, as it was read.
+
+    evidence: that it is what the source says it is
+    checksums: of the whole content in base64, by algorithm, as the source says
+    reply: that brought it
+    """
+
+    data: bytearray
+    md5: bytes
+    evidence: Evidence
+    checksums: Mapping[str, str]
+    reply: Response
+
+
+async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
+    reading = asyncio.create_task(_read(source, job))
+    asking = asyncio.create_task(ask_apart(source, job, shared.headers))
+    try:
+        content, apart = await asyncio.gather(reading, asking)
+    finally:
+        reading.cancel()
+        asking.cancel()
+    carried = carry(job, content.reply, apart)
+    reply = await target.request(
+        "PUT",
+        job.target_key,
+        headers=_put_headers(job, content, carried),
+        # The client only joins and hashes it, which is the same for both.
+        body=cast(bytes, content.data),
+        read_timeout=send_timeout(job.size),
+    )
+    if not 200 <= reply.status < 300:
+        return await explain_reply(source, target, job, reply)
+    if carried.tags:
+        await put_tags(target, job.target_key, carried.tags)
+    return await _judge(source, target, job, content, reply)
+
+
+async def _read(source: Client, job: CopyJob) -> _Content:
+    """The content, which is what the source's own digests say, where there are any."""
+    data = bytearray(job.size)
+    for _ in range(_READINGS):
+        reply = await read_whole(source, job.source_key, job.etag, data)
+        checksums = full_checksums(reply)
+        claimed = claims(job.etag, reply.headers, checksums)
+        digests = Digests({"md5", *claimed})
+        await digests.add(data)
+        found = digests.results()
+        evidence = verdict(claimed, found)
+        if evidence is not None:
+            return _Content(data, found["md5"], evidence, checksums, reply)
+    raise damaged(job.source_key)
+
+
+def _put_headers(job: CopyJob, content: _Content, carried: Carried) -> dict[str, str]:
+    headers = {**carried.headers, "content-md5": b64encode(content.md5).decode()}
+    if content.evidence is not Evidence.BYTES:
+        # The target refuses what has another checksum, also where we cannot compute it; S3 takes no more than
+        # one ("Checking object integrity", S3 user guide).
+        known = [algorithm for algorithm in _CHECKSUMS if algorithm in content.checksums]
+        headers |= {f"x-amz-checksum-{algorithm}": content.checksums[algorithm] for algorithm in known[:1]}
+    if job.replace_etag is None:
+        headers["if-none-match"] = "*"
+    else:
+        headers["if-match"] = f'"{job.replace_etag}"'
+    return headers
+
+
+async def _judge(source: Client, target: Client, job: CopyJob, content: _Content, reply: Response) -> CopyOutcome:
+    """The outcome of an object that the target says it has stored."""
+    etag = etag_of(reply) or etag_of(await head(target, job.target_key))
+    evidence: Evidence | None = content.evidence
+    agrees = agreement(content.checksums, full_checksums(reply))
+    if same_etag(etag, job.etag):
+        evidence = Evidence.ETAG
+    elif agrees is False:
+        evidence = None
+    elif etag != content.md5.hex() and not hides_digest(reply.headers):
+        evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
+    elif evidence is Evidence.SIZE and agrees:
+        evidence = Evidence.CHECKSUM
+    return settled(job, etag, evidence, reply.attempts)

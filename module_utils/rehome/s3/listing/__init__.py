@@ -1,0 +1,1 @@
+"""listing: say here what lives in this room, and what it may know."""

@@ -1,0 +1,102 @@
+"""How an object is cut into parts, and what the service replied to each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ..client.client import Client
+from ..documents import checksums_of, fields_of, root_of
+from ..errors import S3Error, read_error
+from ..objects.compare import etag_of
+from ..objects.job import MAX_COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, CopyJob, SourceChanged
+from ..transport.connection import Response
+
+MAX_OBJECT_BYTES = MAX_PARTS * MAX_COPY_BYTES
+"""What the largest parts hold together; Amazon's S3 takes 50 TB ("Amazon S3 multipart upload limits", user guide)."""
+
+_MEBIBYTE = 1024**2
+_PARTS_IN_ETAG = re.compile(r".*-(\d{1,5})")
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Part(NamedTuple):
+    """One part of an object. number: from 1; offset, size: bytes"""
+
+    number: int
+    offset: int
+    size: int
+
+
+class SentPart(NamedTuple):
+    """A part that the target has.
+
+    etag: as UploadPart or UploadPartCopy replied, without quotes
+    checksums: in base64, by algorithm in lower case (`crc64nvme`)
+    attempts: requests it took; 0 where an earlier run had sent it
+    """
+
+    number: int
+    etag: str
+    checksums: Mapping[str, str] = _NOTHING
+    attempts: int = 1
+
+
+def even_parts(size: int, part_size: int) -> list[Part]:
+    """Parts of `part_size` bytes, the last one smaller; larger ones where S3's 10,000 would not do."""
+    step = max(part_size, MIN_PART_BYTES)
+    if -(-size // step) > MAX_PARTS:
+        step = -(-size // (MAX_PARTS * _MEBIBYTE)) * _MEBIBYTE
+    return _cut(size, step)
+
+
+async def layout(source: Client, job: CopyJob, part_size: int) -> list[Part]:
+    """The source's own parts where it was uploaded in parts of one size, or else even ones.
+
+    The ETag of such an upload is a digest of its parts' digests: the same content in the same parts gets the
+    same ETag, which proves the copy. HeadObject with a part number tells the size of the first part.
+
+    part_size: bytes, for the even ones. Raises SourceChanged, S3Error and S3StopError.
+    """
+    found = _PARTS_IN_ETAG.fullmatch(job.etag)
+    if found is not None:
+        headers = {"if-match": f'"{job.etag}"'}
+        reply = await source.request("HEAD", job.source_key, query=[("partNumber", "1")], headers=headers)
+        if reply.status in (404, 412):
+            raise SourceChanged(read_error(reply.status, reply.body)[0])
+        step = int(reply.headers.get(b"content-length", b"0"))
+        count = int(found[1])
+        fits = 0 < step <= MAX_COPY_BYTES and (step >= MIN_PART_BYTES or count == 1) and count <= MAX_PARTS
+        if fits and -(-job.size // step) == count:
+            return _cut(job.size, step)
+    return even_parts(job.size, part_size)
+
+
+def sent_part(part: Part, reply: Response, key: str) -> SentPart:
+    """Read the reply to UploadPart or UploadPartCopy.
+
+    key: of the target, for the message. Raises SourceChanged where the reply says so, and S3Error.
+    """
+    if reply.status != 200:
+        code, message = read_error(reply.status, reply.body)
+        if code == "NoSuchUpload":
+            raise S3Error(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
+        raise SourceChanged(code)
+    fields = fields_of(root_of(reply.body)) if reply.body else {}
+    etag = fields.get("ETag", "").strip('"') or etag_of(reply)
+    if not etag:
+        raise S3Error(200, "InvalidReply", f"part {part.number} was stored without an ETag", key, verb="PUT")
+    headed = {
+        name.decode().removeprefix("x-amz-checksum-"): value.decode()
+        for name, value in reply.headers.items()
+        if name.startswith(b"x-amz-checksum-") and name != b"x-amz-checksum-type"
+    }
+    return SentPart(part.number, etag, headed | checksums_of(fields), reply.attempts)
+
+
+def _cut(size: int, step: int) -> list[Part]:
+    starts = range(0, size, step)
+    return [Part(number, start, min(step, size - start)) for number, start in enumerate(starts, 1)]

@@ -1,0 +1,228 @@
+"""Whether a bucket can be reached and listed, and what is wrong where it cannot."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from ...config.settings import Side
+from ...errors import Finding, RefusedError
+from ..endpoint.botocore import botocore_client
+from ..errors import RETRY_CODES, THROTTLE_CODES
+
+_PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})
+"""A wrong endpoint must be told within seconds, so only S3's own temporary troubles are tried again."""
+
+_ATTEMPTS = 3
+
+_REGION_CODES = frozenset(
+    {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+)
+_TOKEN_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+_DENIED_CODES = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
+
+
+def check_bucket(side: Side) -> list[Finding]:
+    """What keeps `side`'s prefix from being listed: nothing, or one finding.
+
+    Sends one ListObjectsV2 for one key; asks again only where S3 has temporary troubles.
+    Never raises for what a setting, a server or a network can cause.
+    """
+    try:
+        client = botocore_client(side, _PATIENCE)
+    except RefusedError as error:
+        return list(error.findings)
+    url = str(client.meta.endpoint_url)
+    try:
+        listed = _list_one(client, side)
+    except ClientError as error:
+        return [_refusal(side, url, error)]
+    except BotoCoreError as error:
+        return [_no_reply(side, url, error)]
+    return [] if "IsTruncated" in listed or "Name" in listed else [_not_s3(side, url)]
+
+
+def _list_one(client: Any, side: Side) -> dict[str, Any]:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            reply: dict[str, Any] = client.list_objects_v2(Bucket=side.bucket, Prefix=side.prefix, MaxKeys=1)
+        except ClientError as error:
+            if attempt == _ATTEMPTS or _code(error) not in THROTTLE_CODES | RETRY_CODES:
+                raise
+            time.sleep(attempt)  # a second, then two: whoever waits for a preflight waits for an answer
+        else:
+            return reply
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _refusal(side: Side, url: str, error: ClientError) -> Finding:
+    """S3, or something that speaks HTTP, said no."""
+    code = _code(error)
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    if code == "NoSuchBucket":
+        return Finding(
+            f"{side.setting}.bucket",
+            side.bucket,
+            f"there is no bucket of this name at {url}",
+            f"Correct the name, or {side.setting}.endpoint_url if the bucket is elsewhere",
+        )
+    if code in _REGION_CODES:
+        return _wrong_region(side, error)
+    if code in _DENIED_CODES:
+        return Finding(
+            f"{side.setting}.bucket",
+            side.bucket,
+            f"S3 denies listing {side.prefix or 'it'} ({code}: {message}); the bucket may exist, but these "
+            "credentials have no right to see it",
+            f"Grant s3:ListBucket on it, or use other credentials ({side.setting}.access_key or .profile)",
+        )
+    return _refused_credentials(side, code) or _odd_reply(side, url, error, code, message)
+
+
+def _refused_credentials(side: Side, code: str) -> Finding | None:
+    if code == "InvalidAccessKeyId":
+        return Finding(
+            f"{side.setting}.access_key",
+            side.access_key,
+            "S3 does not know this access key"
+            if side.access_key
+            else "S3 does not know the access key that AWS's chain gave",
+            f"Correct it, or {side.setting}.endpoint_url if the key belongs to another service",
+        )
+    if code == "SignatureDoesNotMatch":
+        return Finding(
+            f"{side.setting}.secret_key",
+            None,
+            "is not the secret of this access key, as S3 finds the signature wrong",
+            "Set the secret key that was issued together with the access key",
+        )
+    if code in _TOKEN_CODES:
+        return Finding(
+            f"{side.setting}.session_token",
+            None,
+            f"is not valid, or not any more ({code})",
+            "Get new temporary credentials, and set access key, secret key and token together",
+        )
+    if code == "RequestTimeTooSkewed":
+        return Finding(
+            f"{side.setting}.endpoint_url",
+            side.endpoint_url,
+            "S3 refuses the request because this machine's clock is more than 15 minutes off",
+            "Set this machine's clock (timedatectl set-ntp true)",
+        )
+    return None
+
+
+def _wrong_region(side: Side, error: ClientError) -> Finding:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    details: Any = error.response.get("Error", {})
+    told = headers.get("x-amz-bucket-region") or details.get("Region")
+    return Finding(
+        f"{side.setting}.region",
+        side.region,
+        f"is not the region of bucket {side.bucket}{f', which is in {told}' if told else ''}",
+        f"Set {side.setting}.region to {told or 'the region of the bucket'}",
+    )
+
+
+def _odd_reply(side: Side, url: str, error: ClientError, code: str, message: str) -> Finding:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status == 400 and url.startswith("http:") and code in ("", "400"):
+        return _speaks_tls(side, url)
+    if code in THROTTLE_CODES:
+        return Finding(
+            f"{side.setting}.endpoint_url", side.endpoint_url, f"S3 is overloaded ({code})", "Try again later"
+        )
+    if not code or code == str(status) or (code == "500" and not message.strip(" .")):
+        return _not_s3(side, url)
+    return Finding(
+        f"{side.setting}.bucket",
+        side.bucket,
+        f"S3 refuses to list it ({code}: {message})",
+        "Correct what S3 names",
+    )
+
+
+def _no_reply(side: Side, url: str, error: BotoCoreError) -> Finding:
+    """No reply that HTTP allows."""
+    endpoint = f"{side.setting}.endpoint_url"
+    if isinstance(error, SSLError):
+        return _tls_failed(side, url, str(error))
+    if isinstance(error, EndpointConnectionError):
+        return _not_connected(side, url)
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+        what = "no connection" if isinstance(error, ConnectTimeoutError) else "no reply"
+        return Finding(
+            endpoint,
+            url,
+            f"{what} in time",
+            "Check the address, and that the network lets this machine reach it (firewall, VPN, route)",
+        )
+    if isinstance(error, ConnectionClosedError):
+        return _speaks_tls(side, url) if url.startswith("http:") else _not_s3(side, url)
+    return Finding(endpoint, url, f"the bucket cannot be listed ({error})", "Correct what it names")
+
+
+def _not_connected(side: Side, url: str) -> Finding:
+    host = urlsplit(url).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        problem = f"the name {host} cannot be resolved"
+        way_out = "Correct the name, or this machine's DNS"
+    else:
+        problem = "nothing listens there (connection refused)"
+        way_out = "Correct the address and port, or start the service"
+    return Finding(f"{side.setting}.endpoint_url", url, problem, way_out)
+
+
+def _tls_failed(side: Side, url: str, text: str) -> Finding:
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return Finding(
+            f"{side.setting}.ca_bundle",
+            side.ca_bundle,
+            f"does not make the certificate of {url} trusted ({reason})",
+            "Name the file of the CA that issued it",
+        )
+    return Finding(
+        f"{side.setting}.endpoint_url",
+        url,
+        "says https, but what answers there does not speak TLS",
+        f"Use {url.replace('https:', 'http:', 1)} if it is meant to be plain, or the port that has TLS",
+    )
+
+
+def _speaks_tls(side: Side, url: str) -> Finding:
+    return Finding(
+        f"{side.setting}.endpoint_url",
+        url,
+        "says http, but what answers there is no plain HTTP service, and probably expects TLS",
+        f"Use {url.replace('http:', 'https:', 1)} if so, or the address of the S3 service",
+    )
+
+
+def _not_s3(side: Side, url: str) -> Finding:
+    return Finding(
+        f"{side.setting}.endpoint_url",
+        url,
+        "what answers there is not an S3 service",
+        "Name the address of the S3 API itself, not of a console, website or proxy",
+    )

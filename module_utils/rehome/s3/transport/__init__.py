@@ -1,0 +1,1 @@
+"""transport: say here what lives in this room, and what it may know."""

@@ -1,0 +1,77 @@
+"""Connections that are kept for the next request."""
+
+from __future__ import annotations
+
+from .connection import Connection, Fault, Response, Sink, TransportError
+from .dialer import Dialer
+
+_LIFETIME = 300.0
+"""Seconds until a connection is replaced, so that new addresses of the endpoint come into use."""
+
+
+class Pool:
+    """Keeps connections for the next request.
+
+    How many are in use at once is the caller's affair (`pacing`); at most `maximum` are kept while idle.
+    """
+
+    def __init__(self, dialer: Dialer, maximum: int) -> None:
+        self._dialer = dialer
+        self._maximum = maximum
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    async def exchange(
+        self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
+    ) -> Response:
+        """As `Connection.exchange`, on a kept connection or a new one.
+
+        A kept connection that the server had closed meanwhile is replaced and the request sent again; the
+        response then says `repeated`, as the server may have acted on it.
+        """
+        kept = self._take_idle()
+        connection = kept or await self._dialer.dial()
+        try:
+            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
+        except TransportError as error:
+            if kept is None or error.fault is not Fault.CUT or error.begun:
+                raise
+            return await self._exchange_again(error.sent, request, head_only, read_timeout, sink)
+        self._keep(connection)
+        return response
+
+    def close(self) -> None:
+        """Drop the idle connections, and those in use once they are given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        if (
+            connection.reusable
+            and not self._closed
+            and len(self._idle) < self._maximum
+            and connection.used_at - connection.opened_at < _LIFETIME
+        ):
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    async def _exchange_again(
+        self, sent: bool, request: bytes, head_only: bool, read_timeout: float, sink: Sink | None
+    ) -> Response:
+        try:
+            connection = await self._dialer.dial()
+            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
+        except TransportError as error:
+            error.sent = error.sent or sent
+            raise
+        self._keep(connection)
+        return response._replace(repeated=sent)

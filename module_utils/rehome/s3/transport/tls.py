@@ -1,0 +1,30 @@
+"""Which certificates of a service are trusted."""
+
+from __future__ import annotations
+
+import ssl
+
+from ...config.settings import Side
+from ...errors import Finding, RefusedError
+
+
+def tls_of(side: Side, bundle: str | None) -> ssl.SSLContext:
+    """The side's TLS. Raises RefusedError where `bundle` (None: the system's) holds no CA certificates."""
+    if not side.verify_tls:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise RefusedError(
+            [
+                Finding(
+                    f"{side.setting}.ca_bundle",
+                    bundle,
+                    f"cannot be read as certificates ({error.strerror or error})",
+                    "Name a readable file of CA certificates in PEM form",
+                )
+            ]
+        ) from None

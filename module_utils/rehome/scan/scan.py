@@ -1,0 +1,204 @@
+"""Fill a catalog with what is there now: both buckets and the referencing columns. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from itertools import compress
+
+import uvloop
+
+from ..catalog.catalog import Catalog, Filling
+from ..config.settings import Settings
+from ..errors import Finding, RefusedError
+from ..mapping.keymap import KeyMap
+from ..planning.plan import ARCHIVED, SAME_ETAG
+from ..progress import Progress
+from ..s3.client.client import Client
+from ..s3.endpoint.resolve import resolve
+from ..s3.errors import S3Error, S3StopError
+from ..s3.listing.inventory import open_inventory, read_inventory
+from ..s3.listing.listing import DISORDERED, Page, list_objects
+from ..s3.objects.compare import both, compare
+from ..s3.objects.job import CopyJob, CopyOutcome
+from ..s3.probe.scratch import SCRATCH_NAME
+from ..services.capabilities import known_capabilities
+from ..state.outcomes import Outcomes, recall
+from .lookups import find_named_objects, find_restores
+from .rows import read_rows
+
+PARALLEL_LISTS = 16
+COMPARISONS_IN_FLIGHT = 8
+
+_UNCLEAR = f"""
+SELECT s.rest, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.rest = s.rest
+WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
+    AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.rest = s.rest)
+"""
+
+
+def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+    """Read every reference, list both buckets, and compare what an ETag cannot tell apart.
+
+    The rows come first: an application stores an object before the row that names it, so that the object of every row
+    read is in the later listing. A row whose object is deleted in between seems to dangle; a later plan no longer
+    finds it.
+    Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
+    """
+    catalog.note("rows_foreign", read_rows(settings, catalog, progress))
+    scan_buckets(settings, catalog, progress)
+
+
+def scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+    """List both buckets, and compare what an ETag cannot tell apart. Raises S3Error: half a listing is none."""
+    uvloop.run(_scan_buckets(settings, catalog, progress))
+
+
+async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
+        target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
+        refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
+        keymap, counter = settings.keymap, _Counter(progress)
+
+        def unroutable(key: str) -> str | None:
+            return keymap.unroutable(key, refused_keys)
+
+        def source_columns(page: Page, rests: Sequence[str]) -> tuple[Sequence[object], ...]:
+            listed = (page.sizes, page.etags, page.last_modified, page.storage_classes, page.restores, page.tiers)
+            return rests, *listed, list(map(unroutable, page.keys))
+
+        def target_columns(page: Page, rests: Sequence[str]) -> tuple[Sequence[object], ...]:
+            return rests, page.sizes, page.etags
+
+        async def list_both(parallel: int) -> int:
+            from_source = await _source_pages(settings, source, catalog, stack, parallel)
+            from_target = list_objects(target, settings.target.prefix, parallel=parallel)
+            progress.stage("list objects")
+            with catalog.filling("source_objects") as sources, catalog.filling("target_objects") as targets:
+                foreign, _ = await both(
+                    _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
+                    _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
+                )
+            return foreign
+
+        try:
+            foreign = await list_both(PARALLEL_LISTS)
+        except S3Error as error:
+            if error.code != DISORDERED:
+                raise
+            # begun anew in the server's own order, whatever that is
+            for table in ("source_objects", "target_objects"):
+                catalog.run(f"DELETE FROM {table}")
+            foreign = await list_both(1)
+        catalog.note("source_foreign", foreign)
+        if settings.source.inventory is not None:
+            await find_named_objects(source, keymap, unroutable, catalog, progress)
+        if settings.source.inventory is not None or not source.endpoint.is_aws:
+            await find_restores(source, settings.source.prefix, catalog, progress)
+        await _compare_unclear(settings, source, target, catalog, progress)
+
+
+async def _source_pages(
+    settings: Settings, source: Client, catalog: Catalog, stack: AsyncExitStack, parallel: int
+) -> AsyncGenerator[Page, None]:
+    """The source's objects, from S3 Inventory or from listing the bucket."""
+    if settings.source.inventory is None:
+        return list_objects(source, settings.source.prefix, parallel=parallel)
+    clients: dict[str, Client] = {settings.source.bucket: source}
+
+    def client_for(bucket: str) -> Client:
+        if bucket not in clients:
+            # a report lies in its source's region ("Configuring Amazon S3 Inventory", S3 user guide), and is ours
+            side = replace(settings.source, bucket=bucket, requester_pays=False, expected_bucket_owner=None)
+            clients[bucket] = Client(resolve(side), settings.copy.max_requests)
+            stack.push_async_exit(clients[bucket])
+        return clients[bucket]
+
+    url = settings.source.inventory
+    try:
+        inventory = await open_inventory(client_for, url, settings.source.bucket)
+    except S3Error as error:
+        way_out = f"Let the credentials of rehome_source read it: s3:GetObject on {url.rpartition('/')[0]}/*"
+        raise RefusedError([Finding("rehome_source.inventory", url, f"cannot be read: {error}", way_out)]) from error
+    catalog.note("inventory_created", inventory.created.isoformat())
+    return read_inventory(client_for, inventory, settings.source.prefix, settings.state_dir)
+
+
+class _Counter:
+    """Tells how many objects both listings have brought."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._seen = 0
+
+    def add(self, count: int) -> None:
+        self._seen += count
+        self._progress.at(self._seen)
+
+
+async def _fill(
+    pages: AsyncGenerator[Page, None],
+    keymap: KeyMap,
+    prefix: str,
+    filling: Filling,
+    columns: Callable[[Page, Sequence[str]], tuple[Sequence[object], ...]],
+    counter: _Counter,
+) -> int:
+    """Put into the catalog what is under the map; answers how many objects are not."""
+    foreign, skip = 0, len(prefix)
+    async with aclosing(pages):
+        async for page in pages:
+            rests = [key[skip:] for key in page.keys]
+            # the probe's scratch objects are nobody's, wherever a later migration may find them
+            wanted = [keymap.covers(rest) and not rest.startswith(SCRATCH_NAME) for rest in rests]
+            meant = page
+            if not all(wanted):
+                meant, rests = page.where(wanted), list(compress(rests, wanted))
+            if rests:
+                filling.append(*columns(meant, rests))
+            foreign += len(page) - len(meant)
+            counter.add(len(page))
+    return foreign
+
+
+async def _compare_unclear(
+    settings: Settings, source: Client, target: Client, catalog: Catalog, progress: Progress
+) -> None:
+    """Compare pairs of equal size and different ETags by their contents.
+
+    The ETag of a multipart upload or of an object under KMS is no digest of its content (S3 user guide, "Checking
+    object integrity"), so that different ones prove nothing. What an earlier run has proven of them still holds.
+    """
+    recall(catalog, settings)
+    (total,) = catalog.query(f"SELECT count(*) FROM ({_UNCLEAR})")[0]
+    if not total:
+        return
+    progress.stage("compare contents", total)
+    gate = asyncio.Semaphore(COMPARISONS_IN_FLIGHT)
+    outcomes = Outcomes(catalog, settings)
+
+    async def one(rest: str, size: int, source_etag: str, target_etag: str) -> tuple[str, str | None]:
+        job = CopyJob(settings.source.prefix + rest, source_etag, size, settings.target.prefix + rest)
+        async with gate:
+            try:
+                evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
+            except S3StopError:
+                raise
+            except S3Error as error:
+                if not 400 <= error.status < 500:
+                    raise
+                # what must not be read cannot be shown to be equal: a conflict, for a human
+                evidence = None
+        if evidence is not None:
+            outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))
+        return rest, evidence
+
+    done = 0
+    for batch in catalog.stream(_UNCLEAR, batch=200):
+        catalog.append("compared", await asyncio.gather(*(one(*pair) for pair in batch)))
+        done += len(batch)
+        progress.at(done)
+    outcomes.close()

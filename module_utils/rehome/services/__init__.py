@@ -1,0 +1,1 @@
+"""services: say here what lives in this room, and what it may know."""

@@ -1,0 +1,103 @@
+"""What the services can do: tried by the preflight of a real run, and kept for the other stages and for dry runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import uvloop
+
+from ..config.settings import Settings
+from ..errors import Finding
+from ..s3.capabilities import AMAZON, Capabilities, describe
+from ..s3.client.client import Client
+from ..s3.endpoint.resolve import resolve
+from ..s3.errors import S3Error
+from ..s3.objects.job import CopyMethod
+from ..s3.objects.target_headers import TargetHeaders
+from ..s3.probe.probe import probe
+from ..s3.probe.scratch import RETRY
+from ..s3.transport.endpoint import Endpoint
+from .copy_method import choose_method, copy_options
+
+CAPABILITIES_FILE = "capabilities.json"
+
+
+def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
+    """Try what the copy relies on, on scratch objects under the target prefix, and keep what was found.
+
+    Answers what keeps the copy from succeeding, and what the operator should know.
+    """
+    try:
+        return uvloop.run(_probe(settings))
+    except S3Error as error:
+        place = f"s3://{settings.target.bucket}/{settings.target.prefix}"
+        finding = Finding(
+            "rehome_target", place, f"what the service can do cannot be tried: {error}", "Correct what S3 names"
+        )
+        return [finding], []
+
+
+async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), retry=RETRY))
+        target = await stack.enter_async_context(Client(resolve(settings.target), retry=RETRY))
+        method = await choose_method(settings, source, target)
+        # in the bucket's own storage class: others are billed for weeks, however soon an object goes
+        options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
+        found = await probe(
+            source,
+            target,
+            settings.target.prefix,
+            source_prefix=settings.source.prefix,
+            method=method,
+            storing=TargetHeaders(source, target, options).constant,
+            acl=settings.copy.acl == "copy",
+        )
+        if not found.findings:
+            # a probe that was refused has not tried everything
+            _keep(settings, source.endpoint, target.endpoint, found.capabilities)
+    told = found.capabilities
+    if told.keys_tried:
+        # the plan says which objects that concerns, if any
+        told = replace(told, refused_keys=frozenset())
+    return list(found.findings), [*describe(told), *found.notes]
+
+
+def method_of_run(settings: Settings) -> CopyMethod | None:
+    """How a run would copy, found out by reading alone; None where the trial says neither yes nor no."""
+    try:
+        return uvloop.run(_method_of_run(settings))
+    except S3Error:
+        return None
+
+
+async def _method_of_run(settings: Settings) -> CopyMethod:
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), retry=RETRY))
+        target = await stack.enter_async_context(Client(resolve(settings.target), retry=RETRY))
+        return await choose_method(settings, source, target)
+
+
+def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:
+    """What the last probe found out about these services; where there was none, what Amazon's S3 does."""
+    try:
+        kept = json.loads((settings.state_dir / CAPABILITIES_FILE).read_text(encoding="utf-8"))
+        if kept["of"] == _places(source, target):
+            return Capabilities.from_json(kept["capabilities"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return AMAZON
+
+
+def _keep(settings: Settings, source: Endpoint, target: Endpoint, found: Capabilities) -> None:
+    path = settings.state_dir / CAPABILITIES_FILE
+    temporary = path.with_suffix(".new")
+    kept = {"of": _places(source, target), "capabilities": found.to_json()}
+    temporary.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _places(source: Endpoint, target: Endpoint) -> list[str]:
+    return [f"{side.scheme}://{side.host_header}{side.base_path}" for side in (source, target)]

@@ -1,0 +1,23 @@
+"""Whether the target's service has the storage class that is asked for."""
+
+from __future__ import annotations
+
+from ..config.settings import Settings
+from ..errors import Finding
+from ..s3.endpoint.botocore import botocore_client
+from ..s3.endpoint.resolve import resolve
+
+
+def check_storage_class(settings: Settings) -> list[Finding]:
+    """A class that Amazon does not know would fail with the first copy; other services have classes of their own.
+
+    Raises RefusedError where the target's endpoint cannot be told.
+    """
+    wanted = settings.copy.storage_class
+    if wanted == "keep" or not resolve(settings.target).is_aws:
+        return []
+    classes = botocore_client(settings.target).meta.service_model.shape_for("StorageClass").enum
+    if wanted in classes:
+        return []
+    known = f"Choose keep or one of {', '.join(classes)}"
+    return [Finding("rehome_storage_class", wanted, "is no storage class of Amazon S3", known)]

@@ -1,0 +1,201 @@
+"""Work through a plan's copy queue, and keep what happened to each object."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..errors import RehomeError
+from ..progress import Progress
+from ..s3.client.circuit_breaker import DEAD
+from ..s3.client.client import Client
+from ..s3.copier.run import copy_objects
+from ..s3.endpoint.resolve import resolve
+from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
+from ..s3.multipart.abort import abort_leftovers
+from ..s3.multipart.record import Uploads
+from ..s3.objects.compare import Evidence
+from ..s3.objects.job import CopyJob, CopyMethod, CopyOutcome
+from ..s3.transport.connection import Fault
+from ..services.capabilities import known_capabilities
+from ..services.copy_method import choose_method, copy_options
+from ..state.outcomes import Outcomes
+
+UPLOADS_FILE = "uploads.sqlite"
+WINDOW = 10_000
+STRANDS = 16
+"""Jobs are taken from so many places of a window by turns: in their order, all keys would be asked of one partition of
+the service at a time. Shuffled, they would cost a store that keeps its keys in order (SeaweedFS) a seventh more CPU;
+strands that are in order cost it nothing."""
+
+QUEUE = """
+SELECT rest, size, etag, CASE WHEN class <> 'to_copy' THEN target_etag END, storage_class FROM objects
+WHERE class IN ('to_copy', 'outdated') OR (class = 'conflict' AND ?)
+"""
+
+
+@dataclass(slots=True)
+class CopyCounts:
+    """What became of the queue's objects.
+
+    copied: copied and verified
+    present: the target had them by the time of the copy, with the same content
+    conflict: the target had them by then, with other content
+    changed: overwritten or deleted in the source since the plan; a later run finds them
+    archived: must be restored before they can be read, which only the attempt showed
+    failed: refused by S3 for a reason of their own
+    weak: of those copied, the ones that nothing but their size speaks for
+    method: how they were copied; None where there was nothing to copy
+    """
+
+    copied: int = 0
+    present: int = 0
+    conflict: int = 0
+    changed: int = 0
+    archived: int = 0
+    failed: int = 0
+    weak: int = 0
+    bytes_copied: int = 0
+    method: CopyMethod | None = None
+
+    @property
+    def done(self) -> int:
+        return self.copied + self.present + self.conflict + self.changed + self.archived + self.failed
+
+    def add(self, outcome: CopyOutcome) -> None:
+        """Count one outcome."""
+        if outcome.result == "copied":
+            self.copied += 1
+            self.bytes_copied += outcome.job.size
+            self.weak += outcome.evidence is Evidence.SIZE
+        else:
+            setattr(self, outcome.result, getattr(self, outcome.result) + 1)
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {
+            "objects_copied": self.copied,
+            "objects_changed": self.changed + self.conflict,
+            "objects_found_archived": self.archived,
+            "objects_failed": self.failed,
+            "bytes_copied": self.bytes_copied,
+        }
+
+
+def objects_to_copy(catalog: Catalog, settings: Settings) -> int:
+    """How long the queue is."""
+    (count,) = catalog.query(f"SELECT count(*) FROM ({QUEUE})", [settings.on_conflict == "overwrite"])[0]
+    return int(count)
+
+
+def copy_planned(
+    settings: Settings,
+    catalog: Catalog,
+    progress: Progress,
+    counts: CopyCounts,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Copy what the plan in `catalog` calls to copy, each object verified.
+
+    That includes what is outdated and, under `overwrite`, its conflicts.
+
+    counts: grows with each outcome, so that it is true also where this raises
+    stopping: asked before each object; once true, what is in flight is finished and the rest left.
+    Raises RehomeError where going on is useless; the outcomes until then are kept.
+    """
+    total = objects_to_copy(catalog, settings)
+    uploads_file = settings.state_dir / UPLOADS_FILE
+    if not total and not uploads_file.exists():
+        return
+    outcomes = Outcomes(catalog, settings)
+    # Nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over. A
+    # second thread would take as much memory again for each file of outcomes, and merging what came by the thousand
+    # into larger groups of rows takes 90 MB for a million, in a catalog that the next run makes anew.
+    catalog.limit_memory(48)
+    for setting, value in {"threads": 1, "checkpoint_threshold": "'4MB'", "max_vacuum_tasks": 0}.items():
+        catalog.run(f"SET {setting} = {value}")
+    progress.stage("copy", total)
+
+    def note(outcome: CopyOutcome) -> None:
+        counts.add(outcome)
+        outcomes.add(outcome)
+        if not progress.is_due:
+            return
+        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
+        seldom = {name: count for name, count in left.items() if count}
+        progress.at(counts.done, copied=counts.copied, failed=counts.failed, **seldom)
+
+    try:
+        with Uploads(uploads_file) as uploads:
+            uvloop.run(_copy(settings, _jobs(settings, catalog, outcomes, stopping), note, uploads, counts, stopping))
+    except S3StopError as error:
+        raise RehomeError(
+            f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
+            f"{counts.copied:,} of {total:,} objects: {str(error).rstrip('.')}. {_way_out(error)}, then run it "
+            "again: it goes on from here."
+        ) from error
+    finally:
+        outcomes.close()
+
+
+async def _copy(
+    settings: Settings,
+    jobs: Iterator[CopyJob],
+    on_outcome: Callable[[CopyOutcome], None],
+    uploads: Uploads,
+    counts: CopyCounts,
+    stopping: Callable[[], bool],
+) -> None:
+    policy = settings.copy
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), policy.max_requests))
+        target = await stack.enter_async_context(Client(resolve(settings.target), policy.max_requests))
+        counts.method = await choose_method(settings, source, target)
+        capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
+        options = copy_options(settings, counts.method, capabilities)
+        # What is there by now stays, and what comes leaves nothing for the collector: it need not look with every
+        # few copies, as it would by default.
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        stack.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(20_000)
+        await copy_objects(source, target, jobs, on_outcome, options, uploads)
+        if not stopping():
+            # the whole queue was seen: what is open now belongs to no object any more
+            await abort_leftovers(target, uploads)
+
+
+def _jobs(settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
+    source, target = settings.source.prefix, settings.target.prefix
+    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
+        outcomes.begin((rest, size, etag) for rest, size, etag, _, _ in batch)
+        for rest, size, etag, replace_etag, storage_class in _by_turns(batch):
+            if stopping():
+                return
+            yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)
+
+
+def _way_out(error: S3StopError) -> str:
+    if error.code in (DEAD, *Fault):
+        return "See that the service runs and can be reached"
+    if error.code in CREDENTIAL_CODES:
+        return "Set or renew the credentials of rehome_source and rehome_target"
+    if error.code in FULL_CODES:
+        return "Make room in the target's service"
+    return (
+        "See that the credentials of rehome_target may read the source and write the target, as rehome_acl and "
+        "rehome_encryption need it"
+    )
+
+
+def _by_turns(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The rows in `STRANDS` strands, one of each in turn; every strand keeps its order."""
+    length = -(-len(batch) // STRANDS)
+    return (batch[index] for start in range(length) for index in range(start, len(batch), length))

@@ -1,0 +1,81 @@
+"""Look again at both buckets and the database, from nothing, and judge what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..planning.plan import Plan, make_plan
+from ..progress import Progress
+from ..scan.scan import scan
+from .verify_rows import RowsCheck, compare_rows
+from .verify_sample import SampleCounts, compare_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is there now, classed as a plan would, and what of it is left to do."""
+
+    plan: Plan
+    sample: SampleCounts
+    rows: RowsCheck
+    problems: list[str]
+    complete: bool
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {
+            "objects_compared": sum(self.plan.objects.values()) - self.plan.objects["foreign"],
+            "rows_compared": sum(self.plan.rows.values()) - self.plan.rows["foreign"],
+            "rows_remaining": self.plan.rows_remaining,
+            "objects_weak": self.plan.weak,
+            **self.sample.counts(),
+            **self.rows.counts(),
+        }
+
+
+def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
+    """Fill the empty `catalog` with what is there now, and judge it, on its own and by the journal."""
+    # an inventory is as old as its report, and what is there now is the question
+    scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
+    plan = make_plan(catalog, replace(settings, limit=None))
+    sample = compare_sample(settings, catalog, progress)
+    rows = compare_rows(settings, catalog, progress)
+    found = problems(plan, settings) + rows.problems()
+    if sample.differing:
+        found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
+    left = found or problems(plan, replace(settings, limit=None))
+    return Verdict(plan, sample, rows, found, complete=not left)
+
+
+def problems(plan: Plan, settings: Settings) -> list[str]:
+    """What keeps a migration from being complete, given a plan made of what is there now. Empty: complete.
+
+    Classes that a policy keeps on purpose (`skip`, `keep`, `rewrite`) are no problems, nor is what lies beyond
+    `rehome_limit`.
+    """
+    kept_objects = {"conflict"} if settings.on_conflict == "skip" else set()
+    kept_rows = {"dangling"} if settings.on_dangling != "fail" else set()
+    if settings.limit is not None:
+        # what is beyond the slice; what of the slice was not moved, the copy and the rewrite have said
+        kept_objects |= {"to_copy", "outdated"}
+        kept_rows |= {"to_rewrite", "blocked"}
+    # rows are blocked by their object's class, which speaks for them
+    kept_rows |= {"blocked"} if kept_objects else set()
+    texts = {
+        "to_copy": "objects under the source prefix are not in the target",
+        "outdated": "objects were overwritten in the source since they were copied",
+        "conflict": "target objects have other content than the source's",
+        "archived": "objects are archived and must be restored before they can be copied",
+        "unroutable": "objects have no legal target key",
+        "to_rewrite": "rows still hold the old value",
+        "dangling": "rows name an object that is in neither bucket",
+        "blocked": "rows wait for objects that cannot be copied",
+        "overflowing": "rows would become longer than their column takes",
+    }
+    counted = [
+        *((name, plan.objects[name]) for name in texts if name in plan.objects and name not in kept_objects),
+        *((name, plan.rows[name]) for name in texts if name in plan.rows and name not in kept_rows),
+    ]
+    return [f"{count:,} {texts[name]}" for name, count in counted if count]

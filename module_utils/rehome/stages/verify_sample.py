@@ -1,0 +1,76 @@
+"""Read some of the moved objects on both sides and compare them byte by byte: a check of all the other checks."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import uvloop
+
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..progress import Progress
+from ..s3.client.client import Client
+from ..s3.endpoint.resolve import resolve
+from ..s3.errors import ARCHIVED_CODES, S3Error
+from ..s3.objects.compare import compare_bytes
+from ..s3.probe.scratch import together
+
+READS_IN_FLIGHT = 8
+
+_SAMPLE = """
+SELECT rest, etag, target_etag FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
+"""
+"""DuckDB samples before it filters, so that the filter has to be inside."""
+
+
+@dataclass(slots=True)
+class SampleCounts:
+    """How many objects were read on both sides, and how many of them differ (listed in the catalog's `differing`)."""
+
+    sampled: int = 0
+    differing: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that summaries use."""
+        return {"objects_sampled": self.sampled, "objects_differing": self.differing}
+
+
+def compare_sample(settings: Settings, catalog: Catalog, progress: Progress) -> SampleCounts:
+    """Compare `rehome_verify_sample` of the objects that the plan in `catalog` calls present, chosen at random.
+
+    An object that was replaced since it was listed counts as differing: it is not what was judged. One that is archived
+    on either side cannot be read, and is not counted. Raises S3Error and S3StopError where another cannot be read.
+    """
+    counts = SampleCounts()
+    if settings.verify_sample:
+        pairs = catalog.query(_SAMPLE.format(settings.verify_sample))
+        progress.stage("compare a sample", len(pairs))
+        uvloop.run(_compare(settings, catalog, progress, pairs, counts))
+    return counts
+
+
+async def _compare(
+    settings: Settings, catalog: Catalog, progress: Progress, pairs: list[tuple[str, str, str]], counts: SampleCounts
+) -> None:
+    queue = iter(pairs)
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
+        target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
+
+        async def work() -> None:
+            for rest, etag, target_etag in queue:
+                key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
+                try:
+                    same = await compare_bytes(source, key, etag, target, target_key, target_etag)
+                except S3Error as error:
+                    if error.code in ARCHIVED_CODES:
+                        continue
+                    raise
+                counts.sampled += 1
+                if same is None:
+                    counts.differing += 1
+                    catalog.append("differing", [(rest, etag, target_etag)])
+                progress.at(counts.sampled, differing=counts.differing)
+
+        await together(*(work() for _ in range(READS_IN_FLIGHT)))

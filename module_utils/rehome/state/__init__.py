@@ -1,0 +1,1 @@
+"""state: say here what lives in this room, and what it may know."""

@@ -1,0 +1,118 @@
+"""One run at a time per state folder. The holder is the ansible-playbook process, so a dead run holds nothing."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from ..errors import RehomeError
+
+FILE = "run.json"
+GUARD_PATIENCE_S = 10
+
+
+class LockedError(RehomeError):
+    """Another live run holds the state folder; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that a run belongs to, so told that another process with the same number is not taken for it.
+
+    started: seconds from the machine's boot to the process's start, which a step of the clock does not change
+    """
+
+    host: str
+    user: str
+    pid: int
+    started: float
+    since: str
+
+    @classmethod
+    def of(cls, pid: int) -> Holder:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(socket.gethostname(), getpass.getuser(), pid, _started(pid), now)
+
+    @property
+    def identity(self) -> str:
+        """Equal for two claims of one run, different for any two runs."""
+        return f"{self.host}:{self.pid}:{self.since}"
+
+    def is_same_process(self, started: float) -> bool:
+        """Whether a process of this number that started then is this one. The boot's time is known to the second."""
+        return abs(started - self.started) < 2
+
+    def is_alive(self) -> bool:
+        """Whether the process runs; on another host there is no way to see, so that counts as yes."""
+        if self.host != socket.gethostname():
+            return True
+        try:
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return self.is_same_process(_started(self.pid)) and not zombie
+        except psutil.NoSuchProcess:
+            return False
+
+
+def claim(state_dir: Path, pid: int) -> Holder:
+    """Hold `state_dir` for the run whose process is `pid`; claiming again for the same run is fine.
+
+    Raises LockedError while another run holds it.
+    """
+    me = Holder.of(pid)
+    path = state_dir / FILE
+    try:
+        with FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_PATIENCE_S, mode=0o600):
+            holder = _read(path)
+            mine = holder and (holder.host, holder.pid) == (me.host, me.pid)
+            if holder and mine and holder.is_same_process(me.started):
+                return holder
+            if holder and holder.is_alive():
+                raise LockedError(_told(holder, path))
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(me)))
+            temporary.replace(path)
+    except Timeout as error:
+        raise LockedError(f"another run is claiming {state_dir} right now; try again") from error
+    return me
+
+
+def release(state_dir: Path, pid: int) -> None:
+    """Let go, where the run whose process is `pid` is the holder."""
+    path = state_dir / FILE
+    holder = _read(path)
+    if holder and (holder.host, holder.pid) == (socket.gethostname(), pid):
+        path.unlink(missing_ok=True)
+
+
+def _started(pid: int) -> float:
+    return psutil.Process(pid).create_time() - psutil.boot_time()
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        facts = json.loads(path.read_text())
+        return Holder(
+            str(facts["host"]), str(facts["user"]), int(facts["pid"]), float(facts["started"]), str(facts["since"])
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise RehomeError(
+            f"{path} should tell who holds this state folder and cannot be read ({error}). "
+            "If no run is under way, delete that file."
+        ) from error
+
+
+def _told(holder: Holder, path: Path) -> str:
+    elsewhere = "" if holder.host == socket.gethostname() else f" If that run is dead, delete {path}."
+    return (
+        f"rehome_state_dir ({path.parent}): another run holds it: process {holder.pid} of {holder.user} on "
+        f"{holder.host}, since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
+    )

@@ -1,0 +1,257 @@
+"""What happened to each object: streamed through the catalog into Parquet files, for people and for later runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import duckdb_engine as duckdb
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..errors import RehomeError
+from ..planning.plan import BLANK_ETAG, SAME_ETAG
+from .delete_log import REMOVED
+
+if TYPE_CHECKING:
+    # stages that ask no S3 service need not load the client for it
+    from ..s3.objects.job import CopyOutcome
+
+FOLDER = "outcomes"
+FLUSH_ROWS = 2_000
+LINE_ROWS = 200
+PART_ROWS = 100_000
+
+_EXPORT = """
+COPY (
+    SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, {target_bucket} AS target_bucket,
+        size, etag, result, target_etag, evidence, attempts, duration_s, error, message
+    FROM outcomes WHERE part = {part}
+) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048)
+"""
+"""A group of rows is held in memory until it is whole: this many of the longest keys are a few megabytes."""
+
+_KNOWN = f"""
+WITH proofs AS (
+    SELECT key, etag, target_key, target_etag, evidence FROM read_parquet($files, union_by_name = true)
+    WHERE evidence IS NOT NULL AND result IN ('copied', 'present')
+)
+SELECT s.rest, min(o.evidence) FROM source_objects s
+JOIN target_objects t ON t.rest = s.rest
+JOIN (FROM proofs UNION ALL SELECT target_key, target_etag, key, etag, evidence FROM proofs) o
+    ON o.key = $source_prefix || s.rest AND o.target_key = $target_prefix || s.rest
+WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
+GROUP BY s.rest
+"""
+"""The best proof of each pair, on the way back as well: `bytes` and `checksum` come before `size` in the alphabet."""
+
+_REMOVED = """
+INSERT INTO removed
+SELECT key, max(parse_filename(filename)) FROM read_json(
+    $files, format = 'newline_delimited', columns = {event: 'VARCHAR', key: 'VARCHAR'}, ignore_errors = true,
+    filename = true)
+WHERE event = 'deleted' GROUP BY key
+"""
+_NOT_REMOVED_SINCE = """
+NOT EXISTS (SELECT 1 FROM removed r WHERE r.key = o.target_key AND r.file > parse_filename(o.filename))
+"""
+"""Both kinds of files are named by when they were begun. What is there after its removal is somebody else's."""
+
+_OWN = f"""
+SELECT DISTINCT t.rest FROM target_objects t
+JOIN source_objects s ON s.rest = t.rest
+JOIN read_parquet($files, union_by_name = true, filename = true) o
+    ON o.key = $source_prefix || t.rest AND o.target_key = $target_prefix || t.rest
+WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
+    AND o.target_bucket = $target_bucket AND o.size = t.size
+    AND (
+        o.result = 'copied' AND o.target_etag = t.etag
+        OR o.result IN ('begun', 'changed', 'failed') AND o.etag = t.etag
+    )
+"""
+"""A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
+
+_MADE = f"""
+CREATE OR REPLACE TABLE made AS
+SELECT DISTINCT substr(target_key, length({{target_prefix}}) + 1) AS rest, target_etag AS etag
+FROM read_parquet({{files}}, union_by_name = true, filename = true) o
+WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = {{target_bucket}}
+    AND starts_with(target_key, {{target_prefix}})
+"""
+
+_END_BEGUN = """
+INSERT INTO outcomes
+SELECT rest, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
+FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest)
+"""
+
+
+class Outcomes:
+    """Takes outcomes as they come: into the catalog by the thousand, and from there into files by the hundred thousand.
+
+    What is in the catalog survives a kill; the next run writes it out (`rescue`).
+    """
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._state_dir = settings.state_dir
+        self._skip = len(settings.source.prefix)
+        if "began" not in catalog.facts():
+            # whoever writes the files has the catalog only
+            catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
+            catalog.note("source_prefix", settings.source.prefix)
+            catalog.note("target_prefix", settings.target.prefix)
+            catalog.note("target_bucket", settings.target.bucket)
+        self._rows: list[tuple[object, ...]] = []
+        self._begun: dict[str, tuple[int, str]] = {}
+        self._begun_file = _begun_file(catalog, self._state_dir)
+        # a part that may have its file already takes no more rows
+        (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
+        self._in_part = 0
+
+    def begin(self, objects: Iterable[tuple[str, int, str]]) -> None:
+        """Note, before it happens, that these (rest, size, ETag) are about to be copied.
+
+        Killed in the middle, a run does not tell of its last copies. Were they strangers to the next one, it would stop
+        where the application has overwritten their source meanwhile.
+        """
+        self.flush()
+        self._begun |= {rest: (size, etag) for rest, size, etag in objects}
+        self._begun_file.parent.mkdir(mode=0o700, exist_ok=True)
+        # not in the catalog: rows that come and go by the thousand cost it half as much memory again
+        temporary = self._begun_file.with_suffix(".new")
+        with temporary.open("w") as file:
+            rows = ((rest, *facts) for rest, facts in self._begun.items())
+            # `json.dump` would go the long way, in Python, and `dumps` holds all pieces of what it is given at once
+            while some := list(islice(rows, LINE_ROWS)):
+                file.write(json.dumps(some) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._begun_file)
+
+    def add(self, outcome: CopyOutcome) -> None:
+        """Take one outcome."""
+        job = outcome.job
+        rest = job.source_key[self._skip :]
+        self._begun.pop(rest, None)
+        # the columns of the table, in its order
+        self._rows.append((rest, job.size, job.etag, *outcome[1:], self._part))
+        self._in_part += 1
+        if self._in_part == PART_ROWS:
+            self.flush()
+            write_files(self._catalog, self._state_dir)
+            self._catalog.shrink()
+            self._part += 1
+            self._in_part = 0
+        elif len(self._rows) >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what has come to the catalog."""
+        self._catalog.append("outcomes", self._rows)
+        self._rows.clear()
+
+    def close(self) -> None:
+        """Hand over and write out what is left; what has begun and has no outcome is told as that."""
+        untold = ("begun", None, None, 0, None, None, None, self._part)
+        self._rows += [(rest, *facts, *untold) for rest, facts in self._begun.items()]
+        self._begun.clear()
+        self.flush()
+        write_files(self._catalog, self._state_dir)
+        self._begun_file.unlink(missing_ok=True)
+
+
+def write_files(catalog: Catalog, state_dir: Path) -> None:
+    """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all."""
+    facts = catalog.facts()
+    folder = state_dir / FOLDER
+    for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
+        file = folder / f"{facts['began']}-{part:05}.parquet"
+        if file.exists():
+            continue
+        folder.mkdir(mode=0o700, exist_ok=True)
+        temporary = file.with_suffix(".new")
+        # DuckDB takes no parameters in COPY
+        catalog.run(
+            _EXPORT.format(
+                source_prefix=_text(facts["source_prefix"]),
+                target_prefix=_text(facts["target_prefix"]),
+                target_bucket=_text(facts["target_bucket"]),
+                part=part,
+                file=_text(str(temporary)),
+            )
+        )
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(file)
+
+
+def rescue(path: Path, state_dir: Path) -> None:
+    """Write out what a killed run has left in its catalog at `path`, which is about to be replaced.
+
+    A catalog that cannot be read, or that another version has made, has nothing to give.
+    """
+    if path.exists():
+        with contextlib.suppress(RehomeError, duckdb.Error, KeyError), Catalog.open(path) as catalog:
+            begun = _begun_file(catalog, state_dir)
+            if begun.exists():
+                catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
+                with begun.open() as file:
+                    catalog.append("begun", [row for line in file for row in json.loads(line)])
+                catalog.run(_END_BEGUN)
+            write_files(catalog, state_dir)
+            begun.unlink(missing_ok=True)
+
+
+def recall(catalog: Catalog, settings: Settings) -> None:
+    """Note what earlier passes and runs have left proofs of, for as long as the ETags are those of the proof.
+
+    In `compared`: pairs whose contents were found equal. In `own_copies`: target objects that they made themselves.
+    An ETag changes with every change of content.
+    """
+    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
+    if files:
+        asked = {
+            "files": files,
+            "source_prefix": settings.source.prefix,
+            "target_prefix": settings.target.prefix,
+        }
+        catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
+        _note_removed(catalog, settings)
+        catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
+
+
+def recall_made(catalog: Catalog, settings: Settings) -> None:
+    """Note in `made` which target objects (rest, ETag) were copied there and proven, in whichever run."""
+    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
+    if not files:
+        catalog.run("CREATE OR REPLACE TABLE made (rest VARCHAR, etag VARCHAR)")
+        return
+    _note_removed(catalog, settings)
+    # DuckDB takes no parameters in a statement that makes a table
+    catalog.run(
+        _MADE.format(
+            files=f"[{', '.join(map(_text, files))}]",
+            target_bucket=_text(settings.target.bucket),
+            target_prefix=_text(settings.target.prefix),
+        )
+    )
+
+
+def _note_removed(catalog: Catalog, settings: Settings) -> None:
+    catalog.run("CREATE OR REPLACE TEMP TABLE removed (key VARCHAR, file VARCHAR)")
+    if files := sorted(str(file) for file in (settings.state_dir / REMOVED).glob("*.jsonl")):
+        catalog.run(_REMOVED, {"files": files})
+
+
+def _begun_file(catalog: Catalog, state_dir: Path) -> Path:
+    return state_dir / FOLDER / f"{catalog.facts()['began']}.begun"
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
