@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -13,12 +12,11 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from ....config.settings import Database
-from ....errors import Finding, RefusedError
+from ....errors import RefusedError
 from ... import journal
 from ...dialect import (
     EXPLAINABLE,
     Change,
-    ConnectionLostError,
     DatabaseError,
     Explained,
     Heads,
@@ -27,11 +25,8 @@ from ...dialect import (
     KeyColumn,
     KeyFamily,
     Page,
-    ReadOnlyError,
     RecordedEntry,
-    RetryableError,
     Row,
-    RowRefusedError,
     Side,
     TableFacts,
     UnknownColumnError,
@@ -40,19 +35,26 @@ from ...dialect import (
     common_heads,
     separator,
 )
+from .connection import SESSION, SESSION_MARIADB, SESSION_MYSQL, connection_finding, tls_context, translated
+from .statements import (
+    FIELD_END,
+    NULL,
+    ROW_END,
+    _journal,
+    _on,
+    _parts,
+    _rows,
+    _text,
+    as_table,
+    keeps,
+    key_list,
+    quoted,
+    rows_of,
+    slices,
+    travelling,
+    unpacked,
+)
 
-DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
-"""1020: the row changed since the snapshot; 1969 and 3024: the statement's time-out, of MariaDB and of MySQL."""
-CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
-"""0 is PyMySQL's own, for a connection that is closed; 1053: shutting down; 1927: killed; 4031: idle for too long."""
-READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
-"""1047: a Galera node that is not ready."""
-ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
-"""Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
-SPAN_AT_MOST: Final = 2
-"""How many keys a range may have for each that is meant. Beyond, a list of keys reads less."""
-JOINED_ROWS: Final = 500
-"""Rows of one derived table: each SELECT of a UNION takes stack space of the server's parser."""
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
     **dict.fromkeys(["char", "varchar", "uuid", "date", "datetime", "timestamp", "decimal", "inet4", "inet6"], "text"),
@@ -61,36 +63,6 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 PATIENCE_S: Final = 300
 """How long a server that is silent in the midst of a statement is waited for."""
-SESSION: Final = (
-    # Strict, or an overlong value is cut with a warning; nothing else, so that old zero dates stay as they are.
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
-    # Assigning a TIMESTAMP to itself must not pass through an hour that daylight saving repeats.
-    "SET SESSION time_zone = '+00:00'",
-    # No gap locks: the application may insert while a chunk is open.
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    # In a conflict it is this tool that loses, not the application.
-    "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 10",
-    # A chunk's values come back as one text.
-    "SET SESSION group_concat_max_len = 1073741824",
-)
-SESSION_MARIADB: Final = (
-    # A list of keys must stay a list: made into a subquery, it would be joined and lock what it reads.
-    "SET SESSION in_predicate_conversion_threshold = 0",
-    # What we may have lost must not hold its locks for hours.
-    "SET SESSION idle_transaction_timeout = 15, max_statement_time = 60",
-)
-SESSION_MYSQL: Final = (
-    # Else a long list of keys means a scan of the table.
-    "SET SESSION range_optimizer_max_mem_size = 0",
-    "SET SESSION wait_timeout = 120, max_execution_time = 60000",
-)
-NULL, FIELD_END, ROW_END = "\x1d", "\x1f", "\x1e"
-"""What stands in a packed page for NULL, between key and value, and behind a row (ASCII's separators)."""
-
-
-def quoted(name: str) -> str:
-    """A SQL identifier, in a statement that the driver formats: `%` is doubled for it."""
-    return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 
 
 class MySQL:
@@ -117,7 +89,7 @@ class MySQL:
             # an oversized statement looks like a lost server; what is escaped may double
             self._most_bytes = int(self._run("SELECT @@max_allowed_packet")[0][0]) // 4
         except DatabaseError as error:
-            raise RefusedError([_connection_finding(self._settings, error)]) from error
+            raise RefusedError([connection_finding(self._settings, error)]) from error
 
     @property
     def most_bytes(self) -> int:
@@ -255,7 +227,7 @@ class MySQL:
 
     def _plain_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
         rows, values = _rows(facts, after)
-        found = self._run(f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
+        found = self._run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
         return Page.of([Row(tuple(row[:-1]), _text(row[-1])) for row in found])
 
     def _packed_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page | None:
@@ -264,7 +236,7 @@ class MySQL:
         None where the text cannot be told apart again: values that hold the separators, or more than the server packs.
         """
         rows, values = _rows(facts, after)
-        key = _travelling(facts.key[0], "{}")
+        key = travelling(facts.key[0], "{}")
         text = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"
         found = self._run(
             # GROUP_CONCAT promises no order, so the last key is asked for; of one column, it is the greatest
@@ -273,7 +245,7 @@ class MySQL:
             f"SELECT t.{quoted(facts.key[0].name)} AS k, t.{quoted(facts.column)} AS v {rows} LIMIT %s) page",
             [*values, limit],
         )
-        return _unpacked(facts.key[0], *found[0])
+        return unpacked(facts.key[0], *found[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -296,9 +268,9 @@ class MySQL:
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
         for part in _parts(facts, changes):
-            rows, where, values = _rows_of(facts, part)
+            rows, where, values = rows_of(facts, part)
             read = self._run(
-                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values
+                f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values
             )
             found.update((tuple(row[:-1]), _text(row[-1])) for row in read)
         return found
@@ -323,7 +295,7 @@ class MySQL:
         mark = separator(texts)
         if mark is None:
             return False
-        rows, where, values = _rows_of(facts, changes)
+        rows, where, values = rows_of(facts, changes)
         ((count, found),) = self._run(
             # One text in place of rows, which PyMySQL takes apart in Python. In which order a range is read is not
             # promised; any but that of the keys is only a no.
@@ -337,13 +309,13 @@ class MySQL:
         column = quoted(facts.column)
         return sum(
             self._changed(
-                f"UPDATE {_as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
-                f" SET t.{column} = j.new_value{_keeps(facts)}"
+                f"UPDATE {as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
+                f" SET t.{column} = j.new_value{keeps(facts)}"
                 # `=` follows the collation (case, accents, trailing spaces); the bytes decide
                 f" WHERE CAST(CONVERT(t.{column} USING utf8mb4) AS BINARY) = CAST(j.old_value AS BINARY)",
                 [value for change in part for value in (*change.key, change.old, change.new)],
             )
-            for part in _slices(changes)
+            for part in slices(changes)
         )
 
     def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
@@ -352,12 +324,12 @@ class MySQL:
         column = f"t.{quoted(facts.column)}"
         count = 0
         for part in _parts(facts, changes):
-            rows, where, values = _rows_of(facts, part)
+            rows, where, values = rows_of(facts, part)
             # the parameters stand in the statement's order: a derived table comes before SET, a list of keys after it
             joined = len(facts.key) > 1
             head = [new, len(old) + 1]
             count += self._changed(
-                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){_keeps(facts)} {where}",
+                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){keeps(facts)} {where}",
                 [*values, *head] if joined else [*head, *values],
             )
         return count
@@ -366,7 +338,7 @@ class MySQL:
         sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
             self._run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
-            self._run(f"SELECT {_key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
+            self._run(f"SELECT {key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
         except DatabaseError as refusal:
             return str(refusal)
         return None
@@ -438,7 +410,7 @@ class MySQL:
                 self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
                 raise Explained
         except pymysql.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def _open(self) -> pymysql.Connection[pymysql.cursors.Cursor]:
         settings = self._settings
@@ -458,217 +430,8 @@ class MySQL:
                 connect_timeout=10,
                 read_timeout=self._patience_s,
                 write_timeout=self._patience_s,
-                ssl=_tls_context(settings),
+                ssl=tls_context(settings),
                 program_name="rehome",
             )
         except (pymysql.Error, OSError, UnicodeError) as error:
-            raise RefusedError([_connection_finding(settings, error)]) from error
-
-
-def _tls_context(settings: Database) -> ssl.SSLContext | None:
-    if not settings.tls.enabled:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.tls.ca)
-    except (OSError, ssl.SSLError) as error:
-        finding = Finding(
-            "rehome_database.tls.ca",
-            settings.tls.ca,
-            f"cannot be read as certificates ({error})",
-            "Name a readable file of CA certificates in PEM form",
-        )
-        raise RefusedError([finding]) from error
-    if not settings.tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if settings.tls.cert:
-        context.load_cert_chain(settings.tls.cert, settings.tls.key)
-    return context
-
-
-def _connection_finding(settings: Database, error: Exception) -> Finding:
-    number = error.args[0] if error.args else None
-    said = str(error.args[-1]) if error.args else str(error)
-    where = settings.socket or f"{settings.host}:{settings.port or 3306}"
-    match number:
-        case 1045 | 1698:
-            return Finding(
-                "rehome_database.user",
-                settings.user,
-                f"the server at {where} refuses this user with this password",
-                "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
-            )
-        case 1044 | 1049:
-            return Finding(
-                "rehome_database.name",
-                settings.name,
-                f"the server at {where} has no such database for user {settings.user}",
-                "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
-            )
-        case 2003 | 2005 | 2002:
-            return Finding(
-                "rehome_database.host",
-                where,
-                f"no database server answers there ({said})",
-                "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not "
-                "behind a firewall",
-            )
-    return Finding(
-        "rehome_database",
-        where,
-        f"the connection failed ({said})",
-        "Check host, port and TLS settings under rehome_database",
-    )
-
-
-def _translated(error: pymysql.Error) -> DatabaseError:
-    number = error.args[0] if error.args else 0
-    said = f"{error.args[-1] if error.args else error} (error {number})"
-    if number in CONNECTION_LOST:
-        return ConnectionLostError(f"the connection to the database was lost: {said}")
-    if number in READ_ONLY:
-        return ReadOnlyError(f"the database takes no writes now: {said}")
-    if number in DEADLOCK_OR_TIMEOUT:
-        return RetryableError(f"the database asks to try again: {said}")
-    if number in ROW_REFUSED:
-        return RowRefusedError(f"the database refuses the row: {said}")
-    return DatabaseError(f"the database answered: {said}")
-
-
-def _journal(schema: str) -> str:
-    return f"{quoted(schema)}.{quoted(journal.TABLE)}"
-
-
-def _text(value: str | bytes | None) -> str | None:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return None
-    return value
-
-
-def _key_list(facts: TableFacts) -> str:
-    """The key columns of `t` as they travel."""
-    return ", ".join(_travelling(part, f"t.{quoted(part.name)}") for part in facts.key)
-
-
-def _travelling(part: KeyColumn, term: str) -> str:
-    return {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format(term)
-
-
-def _unpacked(part: KeyColumn, count: int, filled: int, last: int | str | None, packed: str | None) -> Page | None:
-    """The page that a packed one says, or None where it cannot be told.
-
-    count, filled: how many rows there are, and how many of them are not NULL
-    """
-    if last is None:
-        return Page((), (), None) if count == 0 else None
-    fields = (packed or "").replace(ROW_END, FIELD_END).split(FIELD_END)
-    # cut texts lack their last separator, and values with separators have too many
-    if len(fields) != 2 * count + 1 or fields.pop() != "":
-        return None
-    keys, values = fields[::2], fields[1::2]
-    if values.count(NULL) != count - filled:
-        return None
-    return Page(
-        [(int(key),) for key in keys] if part.family == "integer" else [(key,) for key in keys],
-        [None if value == NULL else value for value in values] if filled < count else values,
-        (last,),
-    )
-
-
-def condition(facts: TableFacts, before: str) -> str:
-    """The operator's condition behind the word `before`, in a statement that the driver formats."""
-    return f" {before} ({facts.where.replace('%', '%%')})" if facts.where else ""
-
-
-def _rows(facts: TableFacts, after: Key | None) -> tuple[str, list[int | str]]:
-    """The rows of `t` behind a key, in their order, from FROM on, with its parameters."""
-    behind, values = ("true", []) if after is None else _behind(facts.key, after)
-    order = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
-    table = f"{quoted(facts.table)} t"
-    return f"FROM {table} WHERE {behind}{condition(facts, 'AND')} ORDER BY {order}", values
-
-
-def _behind(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]:
-    """The rows behind a key. Spelt out, as MariaDB scans the whole index for `(a, b) > (x, y)`."""
-    terms: list[str] = []
-    values: list[int | str] = []
-    for depth, part in enumerate(key):
-        equal = [f"t.{quoted(before.name)} = {_placeholder(before)}" for before in key[:depth]]
-        terms.append("(" + " AND ".join([*equal, f"t.{quoted(part.name)} > {_placeholder(part)}"]) + ")")
-        values += after[: depth + 1]
-    return f"({' OR '.join(terms)})", values
-
-
-def _placeholder(part: KeyColumn) -> str:
-    if part.family == "binary":
-        return "UNHEX(%s)"
-    # MySQL compares a text with a decimal as floating-point numbers ("Type Conversion in Expression Evaluation")
-    return f"CAST(%s AS {part.sql_type})" if part.sql_type.startswith("DECIMAL") else "%s"
-
-
-def _keeps(facts: TableFacts) -> str:
-    return "".join(f", t.{quoted(name)} = t.{quoted(name)}" for name in facts.keep_columns)
-
-
-def _slices(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    return (changes[start : start + JOINED_ROWS] for start in range(0, len(changes), JOINED_ROWS))
-
-
-def _parts(facts: TableFacts, changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
-    """What one statement takes: a list of keys may be long, a join with a derived table not."""
-    return [changes] if len(facts.key) == 1 else _slices(changes)
-
-
-def _rows_of(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, str, list[int | str]]:
-    """Those rows of `changes` that are meant: what stands behind FROM, the condition, and the parameters."""
-    table = f"{quoted(facts.table)} t"
-    if len(facts.key) > 1:
-        # STRAIGHT_JOIN: the rows are found from the list by their key; a scan would lock the whole table
-        joined = f"{_as_table(facts, changes)} STRAIGHT_JOIN {table} ON {_on(facts)}"
-        return joined, condition(facts, "WHERE"), [value for change in changes for value in change.key]
-    part = facts.key[0]
-    name = f"t.{quoted(part.name)}"
-    if part.family == "integer":
-        numbers = _numbers(name, [int(change.key[0]) for change in changes])
-        return table, f"WHERE {numbers}{condition(facts, 'AND')}", []
-    marks = ", ".join([_placeholder(part)] * len(changes))
-    return table, f"WHERE {name} IN ({marks}){condition(facts, 'AND')}", [change.key[0] for change in changes]
-
-
-def _numbers(name: str, keys: list[int]) -> str:
-    """The condition that is true for these keys. Where they lie close together it is a range, read three times as fast
-    as a list is, without those between them that are not meant."""
-    first, last = min(keys), max(keys)
-    if last - first >= SPAN_AT_MOST * len(keys):
-        return f"{name} IN ({', '.join(map(str, keys))})"
-    span = f"{name} BETWEEN {first} AND {last}"
-    gaps = set(range(first, last + 1)).difference(keys)
-    # `+ 0` hides the list from the range optimizer, which would cut the range into pieces at great cost
-    return f"{span} AND {name} + 0 NOT IN ({', '.join(map(str, gaps))})" if gaps else span
-
-
-def _as_table(facts: TableFacts, changes: Sequence[Change], values: bool = False) -> str:
-    """A table `j` of the keys of `changes`, with old_value and new_value where the `values` are wanted too.
-
-    No JSON_TABLE: MariaDB has it from 10.6 on. No VALUES: MariaDB and MySQL spell it differently.
-    """
-    terms = [_typed(part) for part in facts.key] + ["%s", "%s"] * values
-    names = [f"k{i}" for i in range(len(facts.key))] + ["old_value", "new_value"] * values
-    first = ", ".join(f"{term} AS {name}" for term, name in zip(terms, names, strict=True))
-    more = f" UNION ALL SELECT {', '.join(terms)}" * (len(changes) - 1)
-    return f"(SELECT {first}{more}) j"
-
-
-def _typed(part: KeyColumn) -> str:
-    """A parameter as a value of the key column's own type, so that its index is used."""
-    if part.family == "binary":
-        return f"CAST(UNHEX(%s) AS {part.sql_type})"
-    charset, _, collation = part.sql_type.partition(" ")
-    return f"CONVERT(%s USING {charset}) COLLATE {collation}" if collation else f"CAST(%s AS {part.sql_type})"
-
-
-def _on(facts: TableFacts) -> str:
-    return " AND ".join(f"t.{quoted(part.name)} = j.k{i}" for i, part in enumerate(facts.key))
+            raise RefusedError([connection_finding(settings, error)]) from error

@@ -25,7 +25,8 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import read_only, server_version
-from .dialect import MySQL, condition, quoted
+from .dialect import MySQL
+from .statements import condition, quoted
 
 OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
 """The dialect's statements use nothing newer (no JSON_TABLE, no VALUES ROW)."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 from ...dialect import DatabaseError
 from ...server_load import the_number
 from ...throttle.throttle import Heap, UnreadableError
-from .dialect import MySQL, quoted
+from .dialect import MySQL
+from .statements import quoted
 
 PATIENCE_S = 5
 SILENCE_S = 10
