@@ -17,11 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rehome.config.throttle import Window, read_throttle
 from rehome.db.engines.mysql.load import redo_filled
-from rehome.db.throttle.throttle import (
+from rehome.db.server_load import Heap, Trail, UnreadableError
+from rehome.db.throttle.signals import (
     LEAST_DEAD,
     DeadTuples,
-    Heap,
-    HeldTooLongError,
     OpenWindow,
     OwnQuery,
     PauseFile,
@@ -29,10 +28,8 @@ from rehome.db.throttle.throttle import (
     ReplicaLag,
     Running,
     Signal,
-    Throttle,
-    Trail,
-    UnreadableError,
 )
+from rehome.db.throttle.throttle import HeldTooLongError, Throttle
 from rehome.errors import Finding
 from rehome.progress import FILE, Progress
 

@@ -20,9 +20,9 @@ from rehome.db.engines.mysql.load import MySQLLoad
 from rehome.db.engines.open import connect
 from rehome.db.engines.postgresql.load import BackgroundVacuum, PostgreSQLLoad
 from rehome.db.journal import JournalTarget
-from rehome.db.server_load import Load
+from rehome.db.server_load import Load, UnreadableError
 from rehome.db.throttle.assemble import check_throttle, throttle
-from rehome.db.throttle.throttle import HeldTooLongError, Throttle, UnreadableError
+from rehome.db.throttle.throttle import HeldTooLongError, Throttle
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
 from rehome.progress import FILE, Progress
 
@@ -372,7 +372,7 @@ def test_a_vacuum_at_work_is_seen_with_the_least_grants(bench: Bench) -> None:
 def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.throttle.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.signals.LEAST_DEAD", 100)
     fill_heap(bench)
     before = heap_size(bench)
     with throttle(of(bench, tmp_path, "admin"), started(tmp_path)) as throttled:
@@ -386,7 +386,7 @@ def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
 def test_where_rehome_may_not_it_waits_for_autovacuum(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: PostgreSQL
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.throttle.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.signals.LEAST_DEAD", 100)
     fill_heap(bench)
     bench.execute("ALTER TABLE T SET (autovacuum_vacuum_scale_factor = 0.4)")
     before = heap_size(bench)

@@ -14,23 +14,10 @@ from ...errors import Finding, RefusedError
 from ...progress import Progress
 from ..dialect import DatabaseError
 from ..engines.open import connect
-from ..server_load import Load
+from ..server_load import Heap, Load, Trail, UnreadableError
 from .monitor import Watch
-from .throttle import (
-    LEAST_DEAD,
-    DeadTuples,
-    Heap,
-    OpenWindow,
-    OwnQuery,
-    PauseFile,
-    RedoLog,
-    ReplicaLag,
-    Running,
-    Signal,
-    Throttle,
-    Trail,
-    UnreadableError,
-)
+from .signals import LEAST_DEAD, DeadTuples, OpenWindow, OwnQuery, PauseFile, RedoLog, ReplicaLag, Running, Signal
+from .throttle import Throttle
 
 REDO_EVERY_S = 0.1
 """A redo log fills within seconds."""

@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Generic, Self, TypeVar
 
 from ...errors import RefusedError
-from ..server_load import Load
-from .throttle import UnreadableError
+from ..server_load import Load, UnreadableError
 
 ASK_EVERY_S = 1.0
 STALE_S = 10.0

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from ...dialect import DatabaseError
-from ...server_load import the_number
-from ...throttle.throttle import Heap, UnreadableError
+from ...server_load import Heap, UnreadableError, the_number
 from .dialect import MySQL
 from .statements import quoted
 

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, suppress
 
 from ....errors import RehomeError
 from ...dialect import Dialect
-from ...server_load import the_number
-from ...throttle.throttle import Heap, Trail, UnreadableError
+from ...server_load import Heap, Trail, UnreadableError, the_number
 from .dialect import quoted
 
 PATIENCE_MS = 5_000

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...dialect import Dialect
-from ...server_load import the_number
-from ...throttle.throttle import Heap
+from ...server_load import Heap, the_number
 
 
 class SQLiteLoad:
