@@ -4,7 +4,8 @@ import pytest
 from rehome.config.settings import Side
 from rehome.errors import RefusedError
 from rehome.mapping.forms import form_spotter, read_form
-from rehome.mapping.keymap import Form, KeyMap
+from rehome.mapping.keymap import KeyMap
+from rehome.mapping.value_map import Form
 from rehome.s3.endpoint.resolve import resolve
 
 KEYS = {"access_key": "AK", "secret_key": "SK"}

@@ -6,8 +6,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.mapping.keymap import Form, KeyMap, ValueMap
+from rehome.mapping.keymap import KeyMap
 from rehome.mapping.percent import decode
+from rehome.mapping.value_map import Form, ValueMap
 from rehome.s3.capabilities import KeyShape, shapes_of
 
 AVATARS = KeyMap("image/", "avatar/", ("avatar-*.png",))

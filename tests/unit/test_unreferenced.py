@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.mapping.keymap import KeyMap, ValueMap
+from rehome.mapping.keymap import KeyMap
+from rehome.mapping.value_map import ValueMap
 from rehome.scan.named_keys import named_rests
 
 MAP = ValueMap(KeyMap("image/", "avatar/", ("avatar-*.png",)))

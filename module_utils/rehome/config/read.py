@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import Finding, RefusedError
 from ..mapping.forms import read_form
-from ..mapping.keymap import Form
+from ..mapping.value_map import Form
 from .database_url import parse_database_url
 from .redirect import read_redirect
 from .settings import (

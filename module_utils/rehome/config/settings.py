@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from ..mapping.keymap import Form, KeyMap, ValueMap
+from ..mapping.keymap import KeyMap
+from ..mapping.value_map import Form, ValueMap
 from .redirect import Redirect
 from .throttle import ThrottleSettings
 

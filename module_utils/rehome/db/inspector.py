@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from ..checks import Check
-from ..mapping.keymap import ValueMap
+from ..mapping.value_map import ValueMap
 from .dialect import DatabaseError, TableFacts
 
 Fact = TypeVar("Fact")

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ..errors import Finding, RefusedError
-from .keymap import Form, KeyMap, ValueMap
+from .keymap import KeyMap
+from .value_map import Form, ValueMap
 
 NAMES = ("key", "/key", "s3://bucket/key", "virtual-host", "path-style")
 _OPTIONS: Mapping[str, type] = {"prefix": str, "target_prefix": str, "encoded": bool, "query": bool}

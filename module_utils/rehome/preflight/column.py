@@ -10,7 +10,7 @@ from ..checks import Check, Status, stop, unknown
 from ..db.dialect import Dialect, TableFacts
 from ..db.inspector import SAMPLE, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, known_or
 from ..errors import Finding
-from ..mapping.keymap import ValueMap
+from ..mapping.value_map import ValueMap
 
 FEW_ROWS = 10_000
 """Below that a server may rightly read the whole table, whatever index there is."""

@@ -13,7 +13,7 @@ from ..db import journal
 from ..db.dialect import Dialect, Key, RecordedEntry
 from ..db.journal import Columns
 from ..errors import Finding, RefusedError
-from ..mapping.keymap import ValueMap
+from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
 _STANDING = """

@@ -12,7 +12,7 @@ from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
-from ..mapping.keymap import ValueMap
+from ..mapping.value_map import ValueMap
 from ..progress import Progress
 from ..s3.capabilities import MAX_KEY_BYTES
 

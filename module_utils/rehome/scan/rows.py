@@ -14,7 +14,7 @@ from ..db.dialect import Dialect, Key, TableFacts
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
 from ..mapping.forms import form_spotter
-from ..mapping.keymap import ValueMap
+from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
 MOST_FORMS = 20

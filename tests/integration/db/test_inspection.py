@@ -16,7 +16,8 @@ from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
 from rehome.db.server_checks import older
 from rehome.errors import Finding
-from rehome.mapping.keymap import KeyMap, ValueMap
+from rehome.mapping.keymap import KeyMap
+from rehome.mapping.value_map import ValueMap
 from rehome.preflight import column as judging
 from rehome.preflight.column import Column, inspect_column
 from rehome.preflight.preflight import _describe

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ....checks import Check, Status, stop, unknown
 from ....config.settings import Database
 from ....errors import Finding
-from ....mapping.keymap import ValueMap
+from ....mapping.value_map import ValueMap
 from ...dialect import Change, DatabaseError, TableFacts
 from ...inspector import (
     PATIENCE_S,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ....checks import Check, stop
 from ....config.settings import Database
 from ....errors import Finding
-from ....mapping.keymap import ValueMap
+from ....mapping.value_map import ValueMap
 from ... import journal
 from ...dialect import Change, DatabaseError, Dialect, TableFacts
 from ...inspector import PATIENCE_S, SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Values

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ....checks import Check
 from ....config.settings import Database
-from ....mapping.keymap import ValueMap
+from ....mapping.value_map import ValueMap
 from ...dialect import Change, Dialect, TableFacts
 from ...inspector import SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Unknown, Values
 from ...server_checks import server_version

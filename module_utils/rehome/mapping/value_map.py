@@ -1,0 +1,194 @@
+"""TODO-DOC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from .keymap import KeyMap
+from .percent import decode, encode, spellings, spelt_slash
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a column's value wraps a key.
+
+    source_text, target_text: what stands before the key, in old values and in new ones
+    encoded: the key is percent-encoded
+    query: the key ends before the first `?` or `#`; the query string and the fragment are kept as they are
+    """
+
+    source_text: str = ""
+    target_text: str = ""
+    encoded: bool = False
+    query: bool = False
+
+    @property
+    def reserved(self) -> str:
+        """The characters that end a key."""
+        return "?#" if self.query else ""
+
+    @property
+    def turned(self) -> Form:
+        """What wraps keys on the way back."""
+        return replace(self, source_text=self.target_text, target_text=self.source_text)
+
+    def key_end(self, value: str, begin: int) -> int:
+        """Where the key ends that begins at `begin`."""
+        return min((end for mark in self.reserved if (end := value.find(mark, begin)) >= 0), default=len(value))
+
+
+class _Head:
+    """What values begin with: a text, and behind it a prefix of keys in whichever spelling the form allows."""
+
+    def __init__(self, text: str, prefix: str, form: Form) -> None:
+        self.usual = text + (encode(prefix) if form.encoded else prefix)
+        self._length = len(self.usual)
+        self._form = form
+        self._spelt = re.compile(re.escape(text) + spellings(prefix, form.reserved)) if form.encoded else None
+
+    def end(self, value: str) -> int | None:
+        """Where a value's head ends, or None where it has another one."""
+        if value.startswith(self.usual):
+            return self._length
+        found = self._spelt.match(value) if self._spelt else None
+        return found.end() if found else None
+
+    def rest(self, value: str) -> str | None:
+        """What a value's key has behind the prefix; None where the value has another head, or spells no key."""
+        end = self.end(value)
+        if end is None:
+            return None
+        rest = value[end : self._form.key_end(value, end)] if self._form.query else value[end:]
+        return decode(rest) if self._form.encoded else rest
+
+
+@dataclass(frozen=True)
+class ValueMap:
+    """How a column's value changes: the key map behind the form that wraps the key.
+
+    A value is parsed and its key held against the map; the new value is the other head and what the old value had
+    behind its own, byte for byte: the spelling of the key's rest, the query string, the fragment.
+    """
+
+    keymap: KeyMap
+    form: Form = Form()
+    _old: _Head = field(init=False, repr=False, compare=False)
+    _new: _Head = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        form = self.form
+        object.__setattr__(self, "_old", _Head(form.source_text, self.keymap.source_prefix, form))
+        object.__setattr__(self, "_new", _Head(form.target_text, self.keymap.target_prefix, form))
+
+    @property
+    def source_head(self) -> str:
+        """What old values begin with, in its usual spelling."""
+        return self._old.usual
+
+    @property
+    def target_head(self) -> str:
+        """What new values begin with, in its usual spelling."""
+        return self._new.usual
+
+    @property
+    def moves(self) -> bool:
+        """Whether values change at all. Where they do not, every old value is a new one too."""
+        return self.source_head != self.target_head
+
+    @property
+    def growth(self) -> int:
+        """By how many characters a new value is longer than its old one, at most; may be negative."""
+        longest = self.target_head.replace("/", "%2F") if self.form.encoded else self.target_head
+        return len(longest) - len(self.form.source_text + self.keymap.source_prefix)
+
+    def to_target(self, value: str) -> str | None:
+        """The new value of an old one, or None where the value is not under the map."""
+        return None if self.rest_if_old(value) is None else self.new_values([value])[0]
+
+    def new_values(self, olds: Sequence[str]) -> list[str]:
+        """The new values of values that are known to be old ones.
+
+        The new prefix's slashes are encoded where the old value encodes all that its key has.
+        """
+        if self.form.encoded:
+            return [self._encoded_as(old) + old[self._old.end(old) :] for old in olds]
+        head, skip = self.target_head, len(self.source_head)
+        return [head + old[skip:] for old in olds]
+
+    def _encoded_as(self, old: str) -> str:
+        """The head of the new value of an old one."""
+        begin, text = len(self.form.source_text), len(self.form.target_text)
+        slash = spelt_slash(old[begin : self.form.key_end(old, begin)])
+        return self.target_head[:text] + self.target_head[text:].replace("/", slash or "/")
+
+    def rest_if_old(self, value: str) -> str | None:
+        """What the key of an old value has behind the source prefix, or None where the value is not an old one."""
+        rest = self._old.rest(value)
+        return rest if rest is not None and self.keymap.covers(rest) else None
+
+    def after_new_head(self, value: str) -> str:
+        """What a value has behind the head of new ones; all of it where it has another one."""
+        return value[self._new.end(value) or 0 :]
+
+    def rest_if_new(self, value: str) -> str | None:
+        """What the key of a new value has behind the target prefix, or None where the value is not a new one."""
+        rest = self._new.rest(value)
+        return rest if rest is not None and self.keymap.covers(rest) else None
+
+    @property
+    def feeds_itself(self) -> bool:
+        """Whether a new value can be under the map again. Errs on the side of yes."""
+        if not self.moves:
+            return False
+        heads = self._comparable_heads()
+        if heads is None:
+            return True
+        old, new = heads
+        if not old.startswith(new) and not new.startswith(old):
+            return False
+        inner = old[len(new) :] or new[len(old) :]
+        if not self.form.encoded and any(mark in inner for mark in self.form.reserved):
+            return True
+        return any(_may_begin_with(glob, inner) for glob in self.keymap.include)
+
+    def _comparable_heads(self) -> tuple[str, str] | None:
+        """The old head and the new one, decoded as far as a value with one could have the other; None: unclear."""
+        if not self.form.encoded:
+            return self.source_head, self.target_head
+        old, new = self.form.source_text, self.form.target_text
+        if not old.startswith(new) and not new.startswith(old):
+            return old, new
+        more = old[len(new) :] or new[len(old) :]
+        decoded = None if any(mark in more for mark in self.form.reserved) else decode(more)
+        if decoded is None:
+            return None
+        keymap = self.keymap
+        if len(old) > len(new):
+            return decoded + keymap.source_prefix, keymap.target_prefix
+        return keymap.source_prefix, decoded + keymap.target_prefix
+
+
+def _may_begin_with(glob: str, text: str) -> bool:
+    """Whether some text that `glob` matches begins with `text`. A `[…]` counts as any one character."""
+    tokens = re.findall(r"\[!?\]?[^\]]*\]|.", glob, flags=re.DOTALL)
+    states = {0}
+    for character in text:
+        states = _after_stars(tokens, states)
+        states = {
+            position if tokens[position] == "*" else position + 1
+            for position in states
+            if position < len(tokens) and (len(tokens[position]) > 1 or tokens[position] in ("*", "?", character))
+        }
+    return bool(states)
+
+
+def _after_stars(tokens: list[str], states: set[int]) -> set[int]:
+    reached = set(states)
+    for position in sorted(states):
+        ahead = position
+        while ahead < len(tokens) and tokens[ahead] == "*":
+            ahead += 1
+            reached.add(ahead)
+    return reached
