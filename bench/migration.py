@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from rehome.ansible_module.stage import ARGUMENT_SPEC
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 
 from sandbox.sqlite import SQLite
 

@@ -38,7 +38,9 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.preflight.preflight import preflight_rollback
 from rehome.report.summary import ROLLBACK_LISTS
 from rehome.stages.rewrite_rows import waited

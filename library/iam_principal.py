@@ -41,7 +41,9 @@ name:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.grants.iam_principal import keep_principal, remove_principal
 from rehome.grants.settings import read_grant_settings
 

@@ -50,7 +50,9 @@ account:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.errors import Finding, RefusedError
 from rehome.grants.planning import make_plan
 from rehome.grants.settings import read_grant_settings

@@ -63,7 +63,9 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.planning.approval import keep_plan, objections
 from rehome.planning.passes import is_last, over_all_passes
 from rehome.planning.plan import emptiness, make_plan, other_forms, refusals

@@ -57,7 +57,9 @@ table:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.checks import as_facts, as_table, refusals
 from rehome.preflight.preflight import preflight
 

@@ -87,7 +87,9 @@ lists:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.planning.passes import left_of_slice
 from rehome.report.summary import VERIFY_LISTS
 from rehome.stages.verify import verify

@@ -37,7 +37,9 @@ directory:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.stage import ARGUMENT_SPEC, Stage, run_stage
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
 from rehome.redirect.routes import notes, refuse_without_url, routes
 from rehome.state.sync import fetch_state, save_state

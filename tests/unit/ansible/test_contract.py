@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible.playbook.task import Task
 from packaging.specifiers import SpecifierSet
-from rehome.ansible_module.stage import ARGUMENT_SPEC, GRANTS_SPEC
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
