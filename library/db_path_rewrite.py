@@ -40,7 +40,7 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.planning.passes import grown
-from rehome.report.summary import OUTCOME_LISTS
+from rehome.report.lists import OUTCOME_LISTS
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
 

@@ -42,7 +42,7 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.preflight.preflight import preflight_rollback
-from rehome.report.summary import ROLLBACK_LISTS
+from rehome.report.lists import ROLLBACK_LISTS
 from rehome.stages.rewrite_rows import waited
 from rehome.stages.rollback_rows import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
 from rehome.state.completion import forget_completion

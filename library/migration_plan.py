@@ -69,7 +69,8 @@ from rehome.ansible_module.stage import Stage
 from rehome.planning.approval import keep_plan, objections
 from rehome.planning.passes import is_last, over_all_passes
 from rehome.planning.plan import emptiness, make_plan, other_forms, refusals
-from rehome.report.summary import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS, plan_lines
+from rehome.report.lines import plan_lines
+from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
 from rehome.scan.scan import scan
 from rehome.stages.verify import problems
 from rehome.state.completion import forget_completion

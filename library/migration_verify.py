@@ -91,7 +91,7 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.planning.passes import left_of_slice
-from rehome.report.summary import VERIFY_LISTS
+from rehome.report.lists import VERIFY_LISTS
 from rehome.stages.verify import verify
 from rehome.state.completion import note_completion
 

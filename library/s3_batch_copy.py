@@ -41,7 +41,7 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.planning.passes import grown
-from rehome.report.summary import OUTCOME_LISTS, failures
+from rehome.report.lists import OUTCOME_LISTS, failures
 from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
 from rehome.stages.restore_archived import restore_archived
 

@@ -43,7 +43,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.report.summary import RESTORE_LISTS, RETIRE_LISTS
+from rehome.report.lists import RESTORE_LISTS, RETIRE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.retire import bring_back, look_at_source, plan_retirement, retire, warnings
 

@@ -41,7 +41,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import CATALOG_FILE, Stage
-from rehome.report.summary import REMOVE_LISTS
+from rehome.report.lists import REMOVE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.remove_copies import look_at_target, plan_removal, remove_copies
 from rehome.state.completion import forget_completion

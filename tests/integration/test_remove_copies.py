@@ -16,7 +16,7 @@ from rehome.db.engines.open import connect
 from rehome.errors import RefusedError, RehomeError
 from rehome.preflight.preflight import preflight_rollback
 from rehome.progress import Progress
-from rehome.report.summary import REMOVE_LISTS, write_lists
+from rehome.report.lists import REMOVE_LISTS, write_lists
 from rehome.s3.errors import S3Error
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable

@@ -15,7 +15,7 @@ from rehome.config.settings import NO_WAY_BACK, Settings, Side
 from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
 from rehome.progress import Progress
-from rehome.report.summary import RETIRE_LISTS, write_lists
+from rehome.report.lists import RETIRE_LISTS, write_lists
 from rehome.s3.client.client import Client
 from rehome.s3.deletion.delete import DeleteJob, DeleteMethod, DeleteOutcome
 from rehome.s3.errors import S3Error, S3StopError

@@ -8,7 +8,9 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan
-from rehome.report.summary import OUTCOME_LISTS, PLAN_LISTS, Summary, failures, plan_lines, write_lists
+from rehome.report.lines import plan_lines
+from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, failures, write_lists
+from rehome.report.summary import Summary
 
 from tests.unit.test_settings import given
 

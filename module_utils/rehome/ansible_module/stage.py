@@ -12,7 +12,8 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..progress import Progress
-from ..report.summary import Summary, SummaryKind, write_lists
+from ..report.lists import write_lists
+from ..report.summary import Summary, SummaryKind
 from ..state.database_lock import held
 from ..state.lock import release
 from ..state.outcomes import rescue
