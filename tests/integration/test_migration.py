@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from rehome.db.dialect import TableFacts
+from rehome.db.facts import rewritten_facts
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
 from rehome.scan import rows
 from rehome.scan import scan as scanning
 from rehome.stages import rewrite_rows as rewriting
 from rehome.stages.copy_objects import CopyCounts, copy_planned
-from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rewritten_facts, sample_diffs
+from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, sample_diffs
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite

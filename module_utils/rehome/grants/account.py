@@ -13,6 +13,7 @@ from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTabl
 from ..db.engines.mysql import account as mysql
 from ..db.engines.open import connect
 from ..db.engines.postgresql import account as postgresql
+from ..db.facts import rewritten_facts
 from ..db.rights import (
     Account,
     Right,
@@ -27,7 +28,6 @@ from ..db.rights import (
     unspeakable,
 )
 from ..errors import Finding, RefusedError
-from ..stages.rewrite_rows import rewritten_facts
 from .diff import Diff, diff_of
 from .settings import GrantSettings
 

@@ -25,6 +25,7 @@ from ..db.dialect import (
 )
 from ..db.engines.open import connect
 from ..db.engines.open_inspector import inspector
+from ..db.facts import rewritten_facts
 from ..db.inspector import Inspector, Unknown, known_or
 from ..db.throttle.assemble import check_throttle
 from ..errors import Finding, RefusedError
@@ -36,7 +37,6 @@ from ..s3.probe.reachable import check_bucket
 from ..services.capabilities import method_of_run, probe_services
 from ..services.copy_method import one_service
 from ..services.storage_class import check_storage_class
-from ..stages.rewrite_rows import rewritten_facts
 from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Reference, Settings
-from ..db.dialect import Change, Dialect, TableFacts
+from ..db.dialect import Change, Dialect
 from ..db.engines.open import connect
+from ..db.facts import rewritten_facts
 from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
@@ -254,11 +255,6 @@ class _Rewriting:
         _note_leftovers(self._catalog, self._reference, outcome)
         self._done += len(chunk.changes)
         self._progress.at(self._done, changed_by_app=self._counts.changed_by_app, refused=self._counts.refused)
-
-
-def rewritten_facts(facts: TableFacts, settings: Settings) -> TableFacts:
-    """What a rewrite must know of a table: `facts`, but for the columns that may move."""
-    return replace(facts, keep_columns=()) if settings.touch_updated_at else facts
 
 
 def _note_leftovers(catalog: Catalog, reference: Reference, outcome: ChunkOutcome) -> None:

@@ -15,6 +15,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key, TableFacts
 from ..db.engines.open import connect
+from ..db.facts import rewritten_facts
 from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
@@ -26,7 +27,7 @@ from ..planning.plan import ARCHIVED, classify_objects
 from ..progress import Progress
 from ..scan.journal import read_history
 from ..scan.scan import scan_buckets
-from .rewrite_rows import SAMPLE_ROWS, Waits, diff_of, hands, note_refused, rewritten_facts
+from .rewrite_rows import SAMPLE_ROWS, Waits, diff_of, hands, note_refused
 
 _CLASSIFY = f"""
 CREATE OR REPLACE TABLE rollback_rows AS
