@@ -6,10 +6,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rehome.mapping.key_shapes import KeyShape, shapes_of
 from rehome.mapping.keymap import KeyMap
 from rehome.mapping.percent import decode
 from rehome.mapping.value_map import Form, ValueMap
-from rehome.s3.capabilities import KeyShape, shapes_of
 
 AVATARS = KeyMap("image/", "avatar/", ("avatar-*.png",))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from dataclasses import dataclass, field
 
-from ..s3.capabilities import MAX_KEY_BYTES, KeyShape, shapes_of
+from .key_shapes import MAX_KEY_BYTES, KeyShape, shapes_of
 
 
 def _compile(globs: tuple[str, ...]) -> re.Pattern[str]:

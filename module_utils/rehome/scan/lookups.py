@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from ..catalog.catalog import Catalog, Values
+from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED
 from ..progress import Progress
-from ..s3.capabilities import MAX_KEY_BYTES
 from ..s3.client.client import Client
 from ..s3.transport.connection import Response
 

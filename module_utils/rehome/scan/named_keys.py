@@ -12,9 +12,9 @@ from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
+from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
-from ..s3.capabilities import MAX_KEY_BYTES
 
 NAMED_KEYS = "CREATE OR REPLACE TABLE named_keys (rest VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR)"
 

@@ -10,8 +10,9 @@ from functools import cache
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from rehome.mapping.key_shapes import MAX_KEY_BYTES, KeyShape, shapes_of
 from rehome.mapping.keymap import KeyMap
-from rehome.s3.capabilities import MAX_KEY_BYTES, Capabilities, KeyShape, shapes_of
+from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.listing.listing import Listed, list_objects

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from rehome.s3.capabilities import AMAZON, KeyShape
+from rehome.mapping.key_shapes import KeyShape
+from rehome.s3.capabilities import AMAZON
 from rehome.s3.errors import S3Error
 from rehome.s3.probe.probe import ProbeResult, probe
 from rehome.s3.probe.scratch import SCRATCH_NAME

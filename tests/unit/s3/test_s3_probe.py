@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.s3.capabilities import AMAZON, UNTRIED_SHAPES, Capabilities, KeyShape, describe, shapes_of
+from rehome.mapping.key_shapes import UNTRIED_SHAPES, KeyShape, shapes_of
+from rehome.s3.capabilities import AMAZON, Capabilities, describe
 from rehome.s3.client.client import Client
 from rehome.s3.errors import S3Error
 from rehome.s3.probe.probe import ProbeResult, probe

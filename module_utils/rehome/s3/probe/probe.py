@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...errors import Finding
-from ..capabilities import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, Capabilities, KeyShape
+from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, KeyShape
+from ..capabilities import Capabilities
 from ..client.client import Client
 from ..objects.job import CopyMethod
 from ..transport.sigv4 import encode_copy_source
