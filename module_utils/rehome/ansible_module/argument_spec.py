@@ -6,7 +6,7 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-from ..config.read import ENVIRONMENT_NAMES
+from ..config.read_values import ENVIRONMENT_NAMES
 
 
 def _text(setting: str | None = None, **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..checks import Check, as_facts, refusals, stop, unknown
 from ..config.confirmation import indistinct, unconfirmed
-from ..config.read import overlap_in_one_bucket
+from ..config.read_buckets import overlap_in_one_bucket
 from ..config.settings import Reference, Settings, Side
 from ..db import journal
 from ..db.dialect import (
