@@ -125,7 +125,7 @@ def place(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
 
 
 NOT_TOLD_APART = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
-"""SeaweedFS 4.48 gives these with s3:PutObject. tests/unit/s3/test_s3_probe.py denies them one by one."""
+"""SeaweedFS 4.48 gives these with s3:PutObject. tests/unit/s3/probe/test_probe.py denies them one by one."""
 
 NEVER_LET_THROUGH = {"s3:GetBucketOwnershipControls", "s3:GetReplicationConfiguration"}
 """SeaweedFS 4.48 keeps these for administrators. The preflight says so, and goes on."""

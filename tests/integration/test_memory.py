@@ -18,7 +18,7 @@ from rehome.s3.transport.endpoint import Credentials, Endpoint
 from rehome.scan import scan as scanning
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 ENDPOINT = Endpoint("http", "127.0.0.1", 9, "/bucket", "bucket", "us-east-1", None, lambda: Credentials("a", "b", None))
 

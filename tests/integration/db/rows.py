@@ -26,7 +26,7 @@ from rehome.stages.rollback_rows import OBSTRUCTED, RollbackCounts, look, plan_r
 from rehome.stages.verify_rows import RowsCheck, compare_rows
 
 from tests.integration.db.conftest import Bench
-from tests.unit.test_settings import given as given_settings
+from tests.unit.config.test_settings import given as given_settings
 
 
 class Rows:

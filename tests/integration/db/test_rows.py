@@ -16,7 +16,7 @@ from rehome.scan.rows import MOST_FORMS, read_rows
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 
 @pytest.fixture

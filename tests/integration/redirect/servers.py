@@ -21,7 +21,7 @@ from rehome.config.settings import Settings
 from rehome.redirect.routes import routes
 
 from sandbox.ports import find_free
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT / "roles" / "redirect" / "templates"

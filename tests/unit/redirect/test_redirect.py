@@ -12,7 +12,7 @@ from rehome.redirect.patterns import ForeignGlobError, pattern, prefix_of
 from rehome.redirect.routes import notes, refuse_without_url, routes
 from rehome.redirect.website import merged, routing_rules
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 
 def wanted(redirect: dict[str, Any], **changes: Any) -> Settings:

@@ -187,7 +187,7 @@ def test_a_copy_loads_no_botocore_where_all_is_given() -> None:
         "from rehome.s3.endpoint.resolve import resolve; "
         f"from rehome.config.settings import Side; resolve({given}); print('botocore' in sys.modules)"
     )
-    engine = str(Path(__file__).parents[3] / "module_utils")
+    engine = str(Path(__file__).parents[4] / "module_utils")
     environment = {"PYTHONPATH": engine, "HOME": "/nonexistent"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"

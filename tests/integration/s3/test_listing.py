@@ -17,7 +17,7 @@ from rehome.s3.listing.listing import list_objects
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets
-from tests.unit.s3.test_s3_inventory import FOLDER, csv_report, row
+from tests.unit.s3.listing.test_inventory import FOLDER, csv_report, row
 from tests.unit.s3.wire import on_uvloop
 
 

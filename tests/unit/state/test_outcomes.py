@@ -12,7 +12,7 @@ from rehome.s3.objects.job import CopyJob, CopyOutcome
 from rehome.state import outcomes
 from rehome.state.outcomes import FOLDER, Outcomes, recall, rescue
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rehome.config.settings import Settings
 from rehome.planning.plan import Plan, make_plan, refusals
 from rehome.stages.verify import problems
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 # rest, size, etag, last modified, storage class, restore, tier, why unroutable
 SOURCE = [

@@ -10,7 +10,7 @@ from rehome.planning.passes import grown, is_last, left_of_slice, over_all_passe
 from rehome.planning.plan import Plan, make_plan
 from rehome.stages.verify import problems
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 SUMMARY: dict[str, Any] = {
     "passes": [],

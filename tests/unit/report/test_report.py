@@ -12,7 +12,7 @@ from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, failures, write_lists
 from rehome.report.summary import Summary
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 
 def catalog_with_leftovers(folder: Path) -> tuple[Catalog, Settings]:

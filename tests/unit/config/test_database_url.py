@@ -9,8 +9,8 @@ from rehome.config.database_url import parse_database_url
 from rehome.config.read import read_settings
 from rehome.config.settings import Tls
 
-from tests.unit.test_settings import given as settings_with
-from tests.unit.test_settings import refusal
+from tests.unit.config.test_settings import given as settings_with
+from tests.unit.config.test_settings import refusal
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rehome.planning import approval
 from rehome.planning.approval import FOLDER, keep_plan, objections
 from rehome.planning.plan import Plan, make_plan
 
-from tests.unit.test_settings import given
+from tests.unit.config.test_settings import given
 
 
 def planned(folder: Path, *changes: str, **settings: Any) -> tuple[Catalog, Settings, Plan]:
