@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from rehome.db.dialect import TableFacts
-from rehome.db.facts import rewritten_facts
+from rehome.db.facts import facts_for_rewrite
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
 from rehome.scan import rows
@@ -263,7 +263,7 @@ def test_a_row_that_was_refused_is_not_tried_again_by_the_next_look(migration: M
 def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool) -> None:
     facts = TableFacts("avatars", "path", (), keep_columns=("updated_at",))
     settings = migration.settings(touch_updated_at=touched)
-    assert rewritten_facts(facts, settings).keep_columns == (() if touched else ("updated_at",))
+    assert facts_for_rewrite(facts, settings).keep_columns == (() if touched else ("updated_at",))
 
 
 def test_a_pause_file_holds_the_rewrite_until_it_is_gone_and_is_told(migration: Migration, tmp_path: Path) -> None:

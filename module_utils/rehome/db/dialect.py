@@ -19,7 +19,7 @@ Key = tuple[int | str, ...]
 """The values of a row's key columns, in the key's order."""
 
 
-Side = Literal["old", "new"]
+Expected = Literal["old", "new"]
 
 Heads = tuple[str, str]
 """What old values begin with, and what new ones have in its place."""
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RowBatch:
     """Rows behind one another in the server's own order of keys, as columns; iterating gives them row by row.
 
     last: the key of the last row, behind which the next page begins; None where there is no row
@@ -44,7 +44,7 @@ class Page:
     last: Key | None
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Page:
+    def of(cls, rows: Sequence[Row]) -> RowBatch:
         """The page of `rows`, in their order."""
         keys, values = zip(*rows, strict=True) if rows else ((), ())
         return cls(keys, values, keys[-1] if keys else None)
@@ -114,7 +114,7 @@ class TableFacts:
     where: str | None = None
 
     @property
-    def roomy(self) -> int | None:
+    def safe_length(self) -> int | None:
         """So many characters fit whatever they are; None: any number."""
         if self.max_length is None or self.length_unit == "characters":
             return self.max_length
@@ -227,7 +227,7 @@ class Dialect(Protocol):
         Yields the plan, a row as the server gives it. So what is judged is what a run would send.
         """
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+    def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
         """The next `limit` rows behind the key `after`, in the server's own order of keys.
 
         Read in a short transaction of its own, which proxies that split reads from writes send to the primary.
@@ -243,7 +243,7 @@ class Dialect(Protocol):
         """Whether the server takes no writes now."""
 
     @property
-    def most_bytes(self) -> int:
+    def max_chunk_bytes(self) -> int:
         """How much text a chunk may have, for its statements to be taken by the server."""
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
@@ -262,10 +262,10 @@ class Dialect(Protocol):
         rows are not in the server's own order of keys, say. After it the transaction is to be rolled back.
         """
 
-    def refuses_update(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> str | None:
         """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
 
-    def claim(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> str | None:
         """Take the server's advisory lock of this name, which is held until `close`.
 
         None where it was taken; else who holds it, in words. Never waits.
@@ -283,7 +283,7 @@ class Dialect(Protocol):
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         """The fingerprints of the settings under which `migration` has written so far."""
 
-    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+    def journal_row_count(self, schema: str, chunk: str) -> int | None:
         """How many rows a chunk has changed; None where it never happened."""
 
     def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:

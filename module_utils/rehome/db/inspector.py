@@ -24,7 +24,7 @@ class Unknown(NamedTuple):
     why: str
 
 
-def known_or(ask: Callable[[], Fact]) -> Fact | Unknown:
+def or_unknown(ask: Callable[[], Fact]) -> Fact | Unknown:
     """What `ask` brings, or why the database did not answer."""
     try:
         return ask()
@@ -128,19 +128,19 @@ class Inspector(Protocol):
     hides_columns: bool
     """Whether the server keeps columns without rights, and so keys of them, from being seen."""
 
-    def server(self, dry_run: bool) -> list[Check]:
+    def server_checks(self, dry_run: bool) -> list[Check]:
         """What the server's own settings mean for a run."""
 
-    def hidden(self, table: str, column: str) -> str:
+    def grant_to_see(self, table: str, column: str) -> str:
         """What to do where `table`, its column or its key cannot be seen: the GRANT that shows them to this user."""
 
     def storage(self, facts: TableFacts) -> Storage:
         """How the table is kept."""
 
-    def values(self, facts: TableFacts, values: ValueMap) -> Values:
+    def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
         """Count what the column holds."""
 
-    def longer(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+    def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         """Up to SAMPLE old values that are longer than this, in the unit of the column's limit."""
 
     def unique_indexes(self, facts: TableFacts) -> Sequence[UniqueIndex]:
@@ -155,10 +155,10 @@ class Inspector(Protocol):
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
         """Whether some new value is not among those that the foreign key of this column allows."""
 
-    def generated(self, facts: TableFacts) -> Sequence[str] | Unknown:
+    def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
         """Columns that are generated from the column."""
 
-    def others(self, facts: TableFacts) -> list[Check]:
+    def other_checks(self, facts: TableFacts) -> list[Check]:
         """What only this kind of database has."""
 
     def plans(self, facts: TableFacts) -> Sequence[StatementPlan]:
@@ -167,7 +167,7 @@ class Inspector(Protocol):
     def rights(self, facts: TableFacts) -> Rights:
         """What this user may do with the table, held against what a run needs."""
 
-    def may_make_journal(self, schema: str) -> bool:
+    def may_create_journal(self, schema: str) -> bool:
         """Whether this user may make the journal's schema and table, which are not there."""
 
     def journal_grant(self, schema: str, there: bool) -> str:

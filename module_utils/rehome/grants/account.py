@@ -13,7 +13,7 @@ from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTabl
 from ..db.engines.mysql import account as mysql
 from ..db.engines.open import connect
 from ..db.engines.postgresql import account as postgresql
-from ..db.facts import rewritten_facts
+from ..db.facts import facts_for_rewrite
 from ..db.rights import (
     Account,
     Right,
@@ -187,7 +187,7 @@ def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding
         wanted |= {Right("CONNECT"), Right("USAGE", settings.journal_schema)}
     for position, reference in enumerate(settings.references):
         try:
-            facts = rewritten_facts(database.describe(reference.table, reference.column), settings)
+            facts = facts_for_rewrite(database.describe(reference.table, reference.column), settings)
         except (UnknownTableError, UnknownColumnError, UnusableTableError) as error:
             findings.append(
                 Finding(f"rehome_references[{position}]", reference.name, str(error), "Correct it in rehome_references")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..checks import Check, Status, stop, unknown
 from ..db.dialect import Dialect, TableFacts
-from ..db.inspector import SAMPLE, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, known_or
+from ..db.inspector import SAMPLE, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, or_unknown
 from ..errors import Finding
 from ..mapping.value_map import ValueMap
 
@@ -51,8 +51,8 @@ class Column:
 def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
     """Every check of one referencing column. Never raises for what the database refuses to tell."""
     facts, values = column.facts, column.values
-    counted = known_or(lambda: ask.values(facts, values))
-    storage = known_or(lambda: ask.storage(facts))
+    counted = or_unknown(lambda: ask.count_values(facts, values))
+    storage = or_unknown(lambda: ask.storage(facts))
     rows = counted.rows if isinstance(counted, Values) else None if isinstance(storage, Unknown) else storage.rows
     checks = [column.check("key", "pass", ", ".join(f"{part.name} ({part.family})" for part in facts.key))]
     if isinstance(storage, Unknown):
@@ -68,8 +68,10 @@ def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Ch
         *_unique(ask, column),
         *_triggers(column),
         *_told(column, "foreign keys", lambda: ask.foreign_keys(facts), lambda keys: _foreign_keys(ask, column, keys)),
-        *_told(column, "generated columns", lambda: ask.generated(facts), lambda names: _generated(column, names)),
-        *_told(column, "table", lambda: ask.others(facts), list),
+        *_told(
+            column, "generated columns", lambda: ask.generated_columns(facts), lambda names: _generated(column, names)
+        ),
+        *_told(column, "table", lambda: ask.other_checks(facts), list),
         *_told(column, "statements", lambda: ask.plans(facts), lambda plans: _plans(column, plans, rows)),
         *inspect_rights(database, ask, column),
         *_cost(ask, column, counted),
@@ -82,7 +84,7 @@ _Known = TypeVar("_Known")
 def _told(
     column: Column, name: str, ask: Callable[[], _Known | Unknown], judge: Callable[[_Known], list[Check]]
 ) -> list[Check]:
-    fact = known_or(ask)
+    fact = or_unknown(ask)
     return [column.unknown(name, fact)] if isinstance(fact, Unknown) else judge(fact)
 
 
@@ -116,7 +118,7 @@ def _length(ask: Inspector, column: Column, counted: Values) -> list[Check]:
     fits = f"the longest new value has {longest:,} of {facts.max_length:,} {facts.length_unit}"
     if longest <= facts.max_length:
         return [column.check("length", "pass", fits)]
-    long = known_or(lambda: ask.longer(facts, values, facts.max_length - growth if facts.max_length else 0))
+    long = or_unknown(lambda: ask.too_long_values(facts, values, facts.max_length - growth if facts.max_length else 0))
     if isinstance(long, Unknown):
         return [column.unknown("length", long)]
     over = [new for old in long if (new := values.to_target(old)) is not None and facts.overflows(new)]
@@ -144,7 +146,7 @@ def _at_least(count: int, looked_at: int) -> str:
 
 def _unique(ask: Inspector, column: Column) -> list[Check]:
     name = "unique indexes"
-    indexes = known_or(lambda: ask.unique_indexes(column.facts))
+    indexes = or_unknown(lambda: ask.unique_indexes(column.facts))
     if isinstance(indexes, Unknown):
         return [column.unknown(name, indexes)]
     if not indexes:
@@ -152,7 +154,7 @@ def _unique(ask: Inspector, column: Column) -> list[Check]:
     checks = []
     for index in indexes:
         label = f"{index.name} ({index.words})"
-        found = known_or(lambda index=index: ask.collisions(column.facts, column.values, index))  # type: ignore[misc]
+        found = or_unknown(lambda index=index: ask.collisions(column.facts, column.values, index))  # type: ignore[misc]
         if isinstance(found, Unknown):
             advice = "Rows whose new value is taken stay as they are, and are listed in rows-refused.jsonl"
             checks.append(column.unknown(name, Unknown(f"collisions in {label}: {found.why}"), advice))
@@ -217,7 +219,7 @@ def _incoming(column: Column, key: ForeignKey) -> Check:
 
 def _outgoing(ask: Inspector, column: Column, key: ForeignKey) -> Check:
     name = "foreign keys"
-    lacks = known_or(lambda: ask.lacks_parent(column.facts, column.values, key)) if key.columns == 1 else Unknown("")
+    lacks = or_unknown(lambda: ask.lacks_parent(column.facts, column.values, key)) if key.columns == 1 else Unknown("")
     if lacks is False:
         return column.check(name, "pass", f"{key.name}: {key.parent} has every new value")
     how = "may lack" if isinstance(lacks, Unknown) else "lacks"
@@ -244,8 +246,8 @@ def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> 
             checks.append(column.check(f"plan: {plan.name}", "pass", plan.words))
         elif rows is not None and rows < FEW_ROWS:
             checks.append(column.check(f"plan: {plan.name}", "pass", f"{plan.words}; with so few rows that is right"))
-        elif plan.name == "page":
-            found = f"{plan.words}: every page would read the whole table"
+        elif plan.name == "read":
+            found = f"{plan.words}: every batch would read the whole table"
             advice = "Refresh the table's statistics (ANALYZE), and see that the key's index may be used"
             checks.append(column.check(f"plan: {plan.name}", "warn", found, advice))
         else:
@@ -262,8 +264,8 @@ def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> 
 
 def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
     """Whether this user may rewrite the column; under a dry run, what it lacks for it."""
-    rights = known_or(lambda: ask.rights(column.facts))
-    refusal = None if column.dry_run else database.refuses_update(column.facts)
+    rights = or_unknown(lambda: ask.rights(column.facts))
+    refusal = None if column.dry_run else database.update_refusal(column.facts)
     if isinstance(rights, Unknown):
         missing, grant = tuple[str, ...](), f"Grant SELECT and UPDATE on {column.name}, and SELECT on its key"
     else:
@@ -283,7 +285,7 @@ def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Ch
 def _cost(ask: Inspector, column: Column, counted: Values | Unknown) -> list[Check]:
     if isinstance(counted, Unknown) or not counted.old:
         return []
-    words = known_or(lambda: ask.cost(column.facts, counted.old))
+    words = or_unknown(lambda: ask.cost(column.facts, counted.old))
     slow, fast = (_duration(counted.old / rate) for rate in ROWS_PER_SECOND)
     took = f"{fast} to {slow}" if fast != slow else slow
     log = "" if isinstance(words, Unknown) else f"; {words}"

@@ -25,8 +25,8 @@ from ..db.dialect import (
 )
 from ..db.engines.open import connect
 from ..db.engines.open_inspector import inspector
-from ..db.facts import rewritten_facts
-from ..db.inspector import Inspector, Unknown, known_or
+from ..db.facts import facts_for_rewrite
+from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.throttle.assemble import check_throttle
 from ..errors import Finding, RefusedError
 from ..progress import Progress
@@ -119,7 +119,7 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
 
 def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool, progress: Progress) -> list[Check]:
     try:
-        checks = ask.server(dry_run)
+        checks = ask.server_checks(dry_run)
     except DatabaseError as error:
         checks = [unknown("database", "server", str(error))]
     for position, reference in enumerate(settings.references):
@@ -134,7 +134,7 @@ def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bo
         if unusable:
             checks.append(stop(reference.name, "condition", unusable))
             continue
-        column = Column(rewritten_facts(facts, settings), setting, settings.value_map(reference), dry_run)
+        column = Column(facts_for_rewrite(facts, settings), setting, settings.value_map(reference), dry_run)
         checks += inspect_column(database, ask, column)
     return [*checks, *_journal(database, ask, settings, dry_run)]
 
@@ -144,16 +144,16 @@ def _describe(database: Dialect, ask: Inspector, reference: Reference, setting: 
     try:
         return database.describe(table, column)
     except UnknownTableError as error:
-        return Finding(f"{setting}.table", table, str(error), ask.hidden(table, column))
+        return Finding(f"{setting}.table", table, str(error), ask.grant_to_see(table, column))
     except UnknownColumnError as error:
-        return Finding(f"{setting}.column", column, str(error), ask.hidden(table, column))
+        return Finding(f"{setting}.column", column, str(error), ask.grant_to_see(table, column))
     except UnusableTableError as error:
         way_out = "Change the table, or take it out of rehome_references"
         if ask.hides_columns:
-            way_out += f". Columns that this user may not read are hidden from it: {ask.hidden(table, column)}"
+            way_out += f". Columns that this user may not read are hidden from it: {ask.grant_to_see(table, column)}"
         return Finding(setting, reference.name, str(error), way_out)
     except DatabaseError as error:
-        return Finding(setting, reference.name, str(error), ask.hidden(table, column))
+        return Finding(setting, reference.name, str(error), ask.grant_to_see(table, column))
 
 
 def _throttle(settings: Settings) -> list[Check]:
@@ -168,13 +168,13 @@ def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setti
         return None
     try:
         with database.explaining():
-            database.page(facts, None, 1)
+            database.read_batch(facts, None, 1)
     except DatabaseError as error:
         way_out = (
             "Correct the condition, and grant SELECT on the columns that it names; where a name is ambiguous, write it "
             "as t.<column>"
         )
-        rights = known_or(lambda: ask.rights(facts))
+        rights = or_unknown(lambda: ask.rights(facts))
         if not isinstance(rights, Unknown) and rights.missing:
             # PostgreSQL does not say which column it was about
             way_out = f"{rights.grant}. {way_out}"
@@ -207,7 +207,7 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
                 if isinstance(described, Finding):
                     checks.append(stop(reference.name, "table", described))
                 else:
-                    facts = rewritten_facts(described, settings)
+                    facts = facts_for_rewrite(described, settings)
                     column = Column(facts, setting, settings.value_map(reference), dry_run)
                     checks += inspect_rights(database, ask, column)
             checks += [*_journal_is_there(database, ask, settings), *_throttle(settings)]
@@ -250,7 +250,7 @@ def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: boo
             return []  # it is tried instead, once nothing else stops the run
         if database.has_journal(schema):
             return [Check("database", "journal", "pass", f"{schema} is there, and holds nothing of other settings")]
-        if ask.may_make_journal(schema):
+        if ask.may_create_journal(schema):
             return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
         advice = ask.journal_grant(schema, there=False)
     except DatabaseError as error:

@@ -95,9 +95,9 @@ def _overflows(
     facts: TableFacts, value_map: ValueMap, values: Sequence[str | None], is_old: Sequence[bool]
 ) -> list[bool]:
     """For each value whether it is an old one whose new value does not fit into the column."""
-    if facts.roomy is None:
+    if facts.safe_length is None:
         return [False] * len(values)
-    fits = facts.roomy - value_map.growth
+    fits = facts.safe_length - value_map.growth
     return [
         old and value is not None and len(value) > fits and facts.overflows(value_map.to_target(value) or "")
         for value, old in zip(values, is_old, strict=True)

@@ -14,7 +14,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Reference, Settings
 from ..db.dialect import Change, Dialect
 from ..db.engines.open import connect
-from ..db.facts import rewritten_facts
+from ..db.facts import facts_for_rewrite
 from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
@@ -184,7 +184,7 @@ class _Rewriting:
         self._looks = MOST_LOOKS if settings.whole else 0
         self._reader = reader
         facts = replace(reader.describe(reference.table, reference.column), where=reference.where)
-        self._facts = rewritten_facts(facts, settings)
+        self._facts = facts_for_rewrite(facts, settings)
         self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
         self._servo = Servo(settings.chunk_ms / 1000)
         waits = Waits(progress)

@@ -15,7 +15,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key, TableFacts
 from ..db.engines.open import connect
-from ..db.facts import rewritten_facts
+from ..db.facts import facts_for_rewrite
 from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
@@ -301,7 +301,7 @@ def _length(catalog: Catalog, queue: str) -> int:
 def _describe(database: Dialect, settings: Settings) -> Mapping[str, TableFacts]:
     return {
         # of every row that was rewritten, also of those that the reference's condition leaves out by now
-        reference.name: rewritten_facts(database.describe(reference.table, reference.column), settings)
+        reference.name: facts_for_rewrite(database.describe(reference.table, reference.column), settings)
         for reference in settings.references
     }
 

@@ -20,7 +20,7 @@ def held(settings: Database, migration: str) -> Iterator[None]:
     Raises RefusedError where another run holds it.
     """
     with connect(settings) as database:
-        holder = database.claim(migration)
+        holder = database.try_advisory_lock(migration)
         if holder is not None:
             finding = Finding(
                 "rehome_name",

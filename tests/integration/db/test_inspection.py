@@ -46,7 +46,7 @@ def column_checks(
 
 def server_checks(settings: Database, dry_run: bool = False) -> list[Check]:
     with connect(settings) as database:
-        return inspector(database, settings).server(dry_run)
+        return inspector(database, settings).server_checks(dry_run)
 
 
 def named(checks: Sequence[Check], name: str) -> list[Check]:
@@ -82,7 +82,7 @@ def test_a_table_without_trouble_has_none(bench: Bench) -> None:
     assert "4, of which 2 begin with 'image/'" in only(checks, "rows", "pass").found
     assert "id (integer)" in only(checks, "key", "pass").found
     assert "has 12 of 255" in only(checks, "length", "pass").found if bench.engine != "sqlite" else True
-    assert {"plan: page", "plan: lock"} <= {check.name for check in checks}
+    assert {"plan: read", "plan: lock"} <= {check.name for check in checks}
 
 
 def test_an_empty_table_has_no_trouble(bench: Bench) -> None:
@@ -364,7 +364,7 @@ def test_a_key_whose_index_the_server_ignores_stops_the_lock(bench: Bench, monke
     )
     bench.execute(f"INSERT INTO {bench.table} SELECT seq, seq, concat('image/', seq) FROM seq_1_to_2000")
     checks = column_checks(bench)
-    assert {("plan: page", "warn"), ("plan: lock", "stop"), ("plan: update", "stop")} <= set(troubles(checks))
+    assert {("plan: read", "warn"), ("plan: lock", "stop"), ("plan: update", "stop")} <= set(troubles(checks))
 
 
 @pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
@@ -376,7 +376,7 @@ def test_a_plan_that_leaves_the_key_stops(bench: Bench, monkeypatch: pytest.Monk
     assert troubles(column_checks(bench)) == []
     off = "enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"
     with bench_role(bench, *off):
-        assert {("plan: page", "warn"), ("plan: lock", "stop"), ("plan: update", "stop")} == set(
+        assert {("plan: read", "warn"), ("plan: lock", "stop"), ("plan: update", "stop")} == set(
             troubles(column_checks(bench))
         )
 
@@ -624,5 +624,5 @@ def test_whether_the_journal_can_be_made_is_known_without_making_it(bench: Bench
     for user, may in (("migrate", True), ("reader", False)):
         settings = bench.settings(user)
         with connect(settings) as database:
-            assert inspector(database, settings).may_make_journal("rehome") is may
+            assert inspector(database, settings).may_create_journal("rehome") is may
             assert not database.has_journal("rehome")

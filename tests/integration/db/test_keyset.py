@@ -219,7 +219,7 @@ def test_keys_that_are_not_what_their_column_declares_are_refused(bench: Bench, 
     bench.execute("INSERT INTO T (id, path) VALUES (?, 'image/a.png')", key)
     database = bench.rehome()
     with pytest.raises(UnusableTableError, match="keys of several kinds in its column id"):
-        database.page(database.describe(bench.table, "path"), None, 10)
+        database.read_batch(database.describe(bench.table, "path"), None, 10)
 
 
 @only("mariadb")
@@ -300,6 +300,6 @@ def test_what_the_server_does_not_take_is_told_before_it_is_run(bench: Bench, co
     bench.create()
     database, facts = narrowed(bench, condition)
     with pytest.raises(DatabaseError, match="the database answered"), database.explaining():
-        database.page(facts, None, 1)
+        database.read_batch(facts, None, 1)
     whole = replace(facts, where=None)
-    assert len(database.page(whole, None, 1)) == 0
+    assert len(database.read_batch(whole, None, 1)) == 0

@@ -80,8 +80,8 @@ def test_the_journal_holds_what_the_rows_held_before(bench: Bench) -> None:
     entry = recorded.entry
     assert abs((datetime.now(UTC) - recorded.written_at).total_seconds()) < 60
     assert journal.unpack(entry.entries) == changes
-    assert bench.rehome().journalled_rows(bench.schema, entry.chunk) == len(ODD)
-    assert bench.rehome().journalled_rows(bench.schema, "0" * 32) is None
+    assert bench.rehome().journal_row_count(bench.schema, entry.chunk) == len(ODD)
+    assert bench.rehome().journal_row_count(bench.schema, "0" * 32) is None
     assert entry.row_count == len(ODD)
     assert entry.reference == f"{bench.table}.path"
 
@@ -507,7 +507,7 @@ def test_names_that_look_like_sql_are_only_names(bench: Bench, odd: str) -> None
     database = bench.rehome()
     database.create_journal(bench.schema)
     facts = database.describe(bench.table, odd)
-    (row,) = database.page(facts, None, 10)
+    (row,) = database.read_batch(facts, None, 10)
     outcome = ChunkOutcome()
     change = Change(row.key, "image/a.png", "avatar/a.png")
     rewrite_chunk(database, facts, [change], JournalTarget(bench.schema, "m", "f"), outcome)
@@ -735,7 +735,7 @@ def test_a_blob_and_text_that_is_no_utf8_are_walked_and_not_taken_for_text(bench
     bench.execute("INSERT INTO T VALUES (2, CAST(X'696D616765FF' AS TEXT))")
     bench.execute("INSERT INTO T VALUES (3, 'image/b.png')")
     database = bench.rehome()
-    rows = database.page(database.describe(bench.table, "path"), None, 10)
+    rows = database.read_batch(database.describe(bench.table, "path"), None, 10)
     assert [row.value for row in rows] == [None, None, "image/b.png"]
 
 
@@ -751,9 +751,9 @@ def test_null_and_empty_values_are_walked_as_they_are(bench: Bench) -> None:
 def test_a_user_who_may_only_read_is_told_that_it_may_not_rewrite(bench: Bench) -> None:
     bench.create()
     reader = bench.rehome("reader")
-    assert "denied" in str(reader.refuses_update(reader.describe(bench.table, "path")))
+    assert "denied" in str(reader.update_refusal(reader.describe(bench.table, "path")))
     migrate = bench.rehome()
-    assert migrate.refuses_update(migrate.describe(bench.table, "path")) is None
+    assert migrate.update_refusal(migrate.describe(bench.table, "path")) is None
 
 
 @only("mariadb")  # only MariaDB and MySQL have ON UPDATE columns; elsewhere a trigger does it
@@ -773,8 +773,8 @@ def test_a_missing_right_to_keep_updated_at_is_named(bench: Bench) -> None:
     with connect(replace(bench.settings(), user="narrow", password="narrow")) as database:
         facts = database.describe(bench.table, "path")
         assert facts.keep_columns == ("updated_at",)
-        assert "'updated_at'" in str(database.refuses_update(facts))
-        assert database.refuses_update(replace(facts, keep_columns=())) is None
+        assert "'updated_at'" in str(database.update_refusal(facts))
+        assert database.update_refusal(replace(facts, keep_columns=())) is None
     bench.execute("DROP USER narrow")
 
 

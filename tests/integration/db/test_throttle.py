@@ -300,7 +300,7 @@ def rewrite_all(bench: Bench, throttled: Throttle, user: str, rows_per_chunk: in
     database.create_journal("rehome")
     facts = database.describe(bench.table, "path")
     after = None
-    while page := database.page(facts, after, rows_per_chunk):
+    while page := database.read_batch(facts, after, rows_per_chunk):
         after = page.last
         throttled.wait(lambda: False, bench.table, database.keep_alive)
         changes = [Change(key, value or "", (value or "").replace("image/", "avatar/")) for key, value in page]

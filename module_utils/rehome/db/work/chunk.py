@@ -82,7 +82,7 @@ def rewrite_chunk(
     packed: what `journal.pack` makes of `changes`, where that was made while the server was at work
     """
     around = around or Surroundings()
-    fits = len(changes) == 1 or _bytes_at_most(changes) <= database.most_bytes
+    fits = len(changes) == 1 or _bytes_at_most(changes) <= database.max_chunk_bytes
     if fits and _Chunk(database, facts, changes, target, outcome, around, packed).is_dealt_with():
         return
     half = len(changes) // 2
@@ -151,7 +151,7 @@ class _Chunk:
                 fit, others = _sort_out(self.database, self.facts, self.changes)
             if self.unsure:
                 # An attempt whose end is not known holds the locks of its rows until it is over. We hold them now.
-                if self.database.journalled_rows(self.target.schema, self.id) is not None:
+                if self.database.journal_row_count(self.target.schema, self.id) is not None:
                     return
                 self.unsure = False
             self.account = others

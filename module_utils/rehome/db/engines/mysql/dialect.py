@@ -18,16 +18,16 @@ from ...dialect import (
     EXPLAINABLE,
     Change,
     DatabaseError,
+    Expected,
     Explained,
     Heads,
     JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
-    Page,
     RecordedEntry,
     Row,
-    Side,
+    RowBatch,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -72,7 +72,7 @@ class MySQL:
         self._settings = settings
         self._patience_s = patience_s
         self._plans: list[Mapping[str, Any]] | None = None
-        self._most_bytes = 0
+        self._max_chunk_bytes = 0
         self._connection = self._open()
         self._prepare()
 
@@ -87,13 +87,13 @@ class MySQL:
             for statement in (*SESSION, *(SESSION_MARIADB if is_mariadb else SESSION_MYSQL)):
                 self._run(statement)
             # an oversized statement looks like a lost server; what is escaped may double
-            self._most_bytes = int(self._run("SELECT @@max_allowed_packet")[0][0]) // 4
+            self._max_chunk_bytes = int(self._run("SELECT @@max_allowed_packet")[0][0]) // 4
         except DatabaseError as error:
             raise RefusedError([connection_finding(self._settings, error)]) from error
 
     @property
-    def most_bytes(self) -> int:
-        return self._most_bytes
+    def max_chunk_bytes(self) -> int:
+        return self._max_chunk_bytes
 
     def is_read_only(self) -> bool:
         # reading it takes no right, and a connection to a replica is made as easily as one to the primary
@@ -219,18 +219,18 @@ class MySQL:
         finally:
             self._plans = None
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+    def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
         # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
         with self.transaction():
-            packed = self._packed_page(facts, after, limit) if len(facts.key) == 1 else None
-            return packed if packed is not None else self._plain_page(facts, after, limit)
+            packed = self._packed_batch(facts, after, limit) if len(facts.key) == 1 else None
+            return packed if packed is not None else self._plain_batch(facts, after, limit)
 
-    def _plain_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+    def _plain_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
         rows, values = _rows(facts, after)
         found = self._run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
-        return Page.of([Row(tuple(row[:-1]), _text(row[-1])) for row in found])
+        return RowBatch.of([Row(tuple(row[:-1]), _text(row[-1])) for row in found])
 
-    def _packed_page(self, facts: TableFacts, after: Key | None, limit: int) -> Page | None:
+    def _packed_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch | None:
         """The page as one text: for the driver, each row and each column of it costs more than for the server.
 
         None where the text cannot be told apart again: values that hold the separators, or more than the server packs.
@@ -280,18 +280,18 @@ class MySQL:
         # the operator's condition may be about the very value, and has been met by the rows that are locked
         locked = replace(facts, where=None)
         return (
-            self.holds(facts, changes, "old")
+            self.lock_and_compare(facts, changes, "old")
             and (self.swap_heads(locked, changes, heads) if heads else self.update(locked, changes)) == len(changes)
             # always: triggers are hidden from users without the right to them
-            and self.holds(locked, changes, "new")
+            and self.lock_and_compare(locked, changes, "new")
         )
 
-    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+    def lock_and_compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
-        return all(self._part_holds(facts, part, side) for part in _parts(facts, changes))
+        return all(self._lock_and_compare_part(facts, part, expected) for part in _parts(facts, changes))
 
-    def _part_holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
-        texts = [change.old if side == "old" else change.new for change in changes]
+    def _lock_and_compare_part(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
+        texts = [change.old if expected == "old" else change.new for change in changes]
         mark = separator(texts)
         if mark is None:
             return False
@@ -334,7 +334,7 @@ class MySQL:
             )
         return count
 
-    def refuses_update(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> str | None:
         sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
             self._run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
@@ -343,7 +343,7 @@ class MySQL:
             return str(refusal)
         return None
 
-    def claim(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> str | None:
         # the session waits, idle, for as long as objects are copied; a year is the most that MariaDB takes
         self._run("SET SESSION wait_timeout = 31536000")
         lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # MySQL takes 64 characters
@@ -382,7 +382,7 @@ class MySQL:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
 
-    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+    def journal_row_count(self, schema: str, chunk: str) -> int | None:
         found = self._run(journal.select_row_count(_journal(schema), "%s"), (chunk,))
         return int(found[0][0]) if found else None
 

@@ -61,7 +61,7 @@ class MySQLInspector:
 
     # The server
 
-    def server(self, dry_run: bool) -> list[Check]:
+    def server_checks(self, dry_run: bool) -> list[Check]:
         version, mode, account = self._rows("SELECT VERSION(), @@SESSION.sql_mode, CURRENT_USER()")[0]
         names = ", ".join(["%s"] * len(VARIABLES))
         variables = dict(self._rows(f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})", VARIABLES))
@@ -122,7 +122,7 @@ class MySQLInspector:
 
     # Rights
 
-    def hidden(self, table: str, column: str) -> str:
+    def grant_to_see(self, table: str, column: str) -> str:
         return f"Correct the name, or {self._grant(table, ['<its key>', column], [])}"
 
     def rights(self, facts: TableFacts) -> Rights:
@@ -149,7 +149,7 @@ class MySQLInspector:
         rights += [f"UPDATE ({', '.join(map(_named, written))})"] if written else []
         return f"GRANT {', '.join(rights)} ON {_named(self._schema)}.{_named(table)} TO {self._account()}"
 
-    def may_make_journal(self, schema: str) -> bool:
+    def may_create_journal(self, schema: str) -> bool:
         return self._holds("CREATE", schema)
 
     def journal_grant(self, schema: str, there: bool) -> str:
@@ -186,7 +186,7 @@ class MySQLInspector:
         same = [words for words, equal in zip(("trailing spaces", "case"), told, strict=True) if equal]
         return f"{collation}, which ignores {' and '.join(same)}" if same else collation
 
-    def values(self, facts: TableFacts, values: ValueMap) -> Values:
+    def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
         text, old = self._texts(facts)
         size = "CHAR_LENGTH" if facts.length_unit == "characters" else "LENGTH"
         # the bytes of utf8mb4, whatever the column's own character set
@@ -198,7 +198,7 @@ class MySQLInspector:
         )[0]
         return Values(int(rows), int(exact or 0), int(alike or 0) - int(exact or 0), int(longest or 0))
 
-    def longer(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+    def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         text, old = self._texts(facts)
         size = "CHAR_LENGTH" if facts.length_unit == "characters" else "LENGTH"
         rows = self._patiently(
@@ -328,7 +328,7 @@ class MySQLInspector:
             )
         )
 
-    def generated(self, facts: TableFacts) -> Sequence[str] | Unknown:
+    def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
         columns = self._rows(
             "SELECT column_name, generation_expression, privileges FROM information_schema.columns"
             " WHERE table_schema = %s AND table_name = %s",
@@ -344,7 +344,7 @@ class MySQLInspector:
         """Whether SELECT is granted on the whole table, in what way ever: only then are all columns to be seen."""
         return not self._refused(f"EXPLAIN SELECT * FROM {quoted(facts.table)}")
 
-    def others(self, facts: TableFacts) -> list[Check]:
+    def other_checks(self, facts: TableFacts) -> list[Check]:
         subject = f"{facts.table}.{facts.column}"
         ((kind,),) = self._rows(
             "SELECT table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
@@ -365,13 +365,13 @@ class MySQLInspector:
         return [*checks, Check(subject, "partitions", "pass", ", ".join(told) or "none")]
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = list(self._database.page(facts, None, 3))
+        page = list(self._database.read_batch(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
-            self._plan("page", facts, lambda: self._database.page(facts, page[0].key, 1_000)),
-            self._plan("lock", facts, lambda: self._database.holds(facts, changes, "old")),
+            self._plan("read", facts, lambda: self._database.read_batch(facts, page[0].key, 1_000)),
+            self._plan("lock", facts, lambda: self._database.lock_and_compare(facts, changes, "old")),
             self._plan("update", facts, lambda: self._database.swap_heads(facts, changes, ("", ""))),
         ]
 
@@ -384,7 +384,7 @@ class MySQLInspector:
         steps = [plan for plan in plans if plan.get("table") in ("t", facts.table)]
         words = "; ".join(f"{step['type']} by {step['key'] or 'no index'}" for step in steps)
         sorts = any("filesort" in str(step.get("Extra")) for step in plans)
-        by_key = bool(steps) and all(step["type"] in BY_KEY for step in steps) and not (name == "page" and sorts)
+        by_key = bool(steps) and all(step["type"] in BY_KEY for step in steps) and not (name == "read" and sorts)
         return StatementPlan(name, words + (", sorted" if sorts else ""), by_key)
 
     def cost(self, facts: TableFacts, rows: int) -> str:

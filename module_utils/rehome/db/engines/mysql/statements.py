@@ -10,7 +10,7 @@ from ...dialect import (
     Change,
     Key,
     KeyColumn,
-    Page,
+    RowBatch,
     TableFacts,
 )
 
@@ -53,13 +53,13 @@ def travelling(part: KeyColumn, term: str) -> str:
     return {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format(term)
 
 
-def unpacked(part: KeyColumn, count: int, filled: int, last: int | str | None, packed: str | None) -> Page | None:
+def unpacked(part: KeyColumn, count: int, filled: int, last: int | str | None, packed: str | None) -> RowBatch | None:
     """The page that a packed one says, or None where it cannot be told.
 
     count, filled: how many rows there are, and how many of them are not NULL
     """
     if last is None:
-        return Page((), (), None) if count == 0 else None
+        return RowBatch((), (), None) if count == 0 else None
     fields = (packed or "").replace(ROW_END, FIELD_END).split(FIELD_END)
     # cut texts lack their last separator, and values with separators have too many
     if len(fields) != 2 * count + 1 or fields.pop() != "":
@@ -67,7 +67,7 @@ def unpacked(part: KeyColumn, count: int, filled: int, last: int | str | None, p
     keys, values = fields[::2], fields[1::2]
     if values.count(NULL) != count - filled:
         return None
-    return Page(
+    return RowBatch(
         [(int(key),) for key in keys] if part.family == "integer" else [(key,) for key in keys],
         [None if value == NULL else value for value in values] if filled < count else values,
         (last,),

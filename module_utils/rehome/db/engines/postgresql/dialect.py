@@ -19,18 +19,18 @@ from ...dialect import (
     Change,
     ConnectionLostError,
     DatabaseError,
+    Expected,
     Explained,
     Heads,
     JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
-    Page,
     ReadOnlyError,
     RecordedEntry,
     RetryableError,
+    RowBatch,
     RowRefusedError,
-    Side,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -123,7 +123,7 @@ class PostgreSQL:
         return bool(self._run("SHOW transaction_read_only")[0][0] == "on")
 
     @property
-    def most_bytes(self) -> int:
+    def max_chunk_bytes(self) -> int:
         return MOST_BYTES
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class PostgreSQL:
         finally:
             self._plans = None
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+    def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
         names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_from_text(part, "%s") for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
@@ -221,7 +221,7 @@ class PostgreSQL:
                 f" WHERE {behind}{condition(facts, 'AND')} ORDER BY {names} LIMIT %s",
                 [*(after or ()), limit],
             )
-        return _page(rows)
+        return _row_batch(rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -265,11 +265,11 @@ class PostgreSQL:
         if count != len(texts) or found != mark.join(texts):
             return False
         # the operator's condition may be about the very value, and has been met by the rows that are locked
-        return not may_alter or self.holds(replace(facts, where=None), changes, "new")
+        return not may_alter or self.lock_and_compare(replace(facts, where=None), changes, "new")
 
-    def holds(self, facts: TableFacts, changes: Sequence[Change], side: Side) -> bool:
+    def lock_and_compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
-        texts = [change.old if side == "old" else change.new for change in changes]
+        texts = [change.old if expected == "old" else change.new for change in changes]
         mark = separator(texts)
         if mark is None:
             return False
@@ -293,7 +293,7 @@ class PostgreSQL:
         ((may,),) = self._run(MAY_ALTER, _altered(facts))
         return bool(may)
 
-    def refuses_update(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> str | None:
         column, table = quoted(facts.column), _table(facts.table)
         try:
             self._run(f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE false")
@@ -302,7 +302,7 @@ class PostgreSQL:
             return str(refusal)
         return None
 
-    def claim(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> str | None:
         # a lock of the session, which PgBouncer in transaction mode would leave to somebody else's
         number = int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)
         if self._run("SELECT pg_try_advisory_lock(%s)", (number,)) == [(True,)]:
@@ -350,7 +350,7 @@ class PostgreSQL:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
 
-    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+    def journal_row_count(self, schema: str, chunk: str) -> int | None:
         found = self._run(journal.select_row_count(_journal(schema), "%s"), (chunk,))
         return int(found[0][0]) if found else None
 
@@ -478,13 +478,13 @@ def _journal(schema: str) -> str:
     return f"{quoted(schema)}.{quoted(journal.TABLE)}"
 
 
-def _page(rows: list[tuple[Any, ...]]) -> Page:
+def _row_batch(rows: list[tuple[Any, ...]]) -> RowBatch:
     """The page of rows that have the value behind the key."""
     if not rows:
-        return Page((), (), None)
+        return RowBatch((), (), None)
     *keys, values = zip(*rows, strict=True)
     page = list(zip(*keys, strict=True))
-    return Page(page, values, page[-1])
+    return RowBatch(page, values, page[-1])
 
 
 def condition(facts: TableFacts, before: str) -> str:

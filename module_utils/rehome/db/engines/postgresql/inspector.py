@@ -35,7 +35,7 @@ class PostgreSQLInspector:
 
     # The server
 
-    def server(self, dry_run: bool) -> list[Check]:
+    def server_checks(self, dry_run: bool) -> list[Check]:
         version, user, recovery, closed, autovacuum, replicas = self._rows(
             "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(),"
             " current_setting('transaction_read_only') = 'on', current_setting('autovacuum') = 'on',"
@@ -72,7 +72,7 @@ class PostgreSQLInspector:
 
     # Rights
 
-    def hidden(self, table: str, column: str) -> str:
+    def grant_to_see(self, table: str, column: str) -> str:
         schema, dot, _ = table.rpartition(".")
         usage = f"GRANT USAGE ON SCHEMA {_named(schema) if dot else '<its schema>'} TO {self._user()}; "
         grant = f"GRANT SELECT (<its key>, {_named(column)}) ON {_table(table)} TO {self._user()}"
@@ -104,7 +104,7 @@ class PostgreSQLInspector:
         )
         return Rights(tuple(missing), grant)
 
-    def may_make_journal(self, schema: str) -> bool:
+    def may_create_journal(self, schema: str) -> bool:
         return bool(
             self._rows(
                 "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),"
@@ -142,7 +142,7 @@ class PostgreSQLInspector:
         # -1: never analysed
         return Storage(f"{engine}, {size}", told, int(rows) if rows >= 0 else None)
 
-    def values(self, facts: TableFacts, values: ValueMap) -> Values:
+    def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         head = values.source_head
         rows = self._patiently(
@@ -155,7 +155,7 @@ class PostgreSQLInspector:
         )
         return Values(*(int(count or 0) for count in rows[0]))
 
-    def longer(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+    def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         rows = self._patiently(
             f"SELECT {column} FROM {_quoted_table(facts)} t WHERE starts_with({column}, %s)"
@@ -280,7 +280,7 @@ class PostgreSQLInspector:
             )
         )
 
-    def generated(self, facts: TableFacts) -> Sequence[str]:
+    def generated_columns(self, facts: TableFacts) -> Sequence[str]:
         return [
             name
             for (name,) in self._rows(
@@ -294,7 +294,7 @@ class PostgreSQLInspector:
             )
         ]
 
-    def others(self, facts: TableFacts) -> list[Check]:
+    def other_checks(self, facts: TableFacts) -> list[Check]:
         table = (_table(facts.table),)
         hidden, vacuumed, kind = self._rows(
             "SELECT row_security_active(oid), NOT coalesce('autovacuum_enabled=false' = ANY(reloptions)"
@@ -365,12 +365,12 @@ class PostgreSQLInspector:
         return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = list(self._database.page(facts, None, 3))
+        page = list(self._database.read_batch(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
-            self._plan("page", lambda: self._database.page(facts, page[0].key, 1_000)),
+            self._plan("read", lambda: self._database.read_batch(facts, page[0].key, 1_000)),
             self._plan("lock", lambda: self._database.lock(facts, changes)),
             self._plan("update", lambda: self._database.rewrite_as_planned(facts, changes)),
         ]
@@ -387,7 +387,7 @@ class PostgreSQLInspector:
         steps = [found[1] for line in lines if (found := scan.search(line))]
         # of what the statement's own parts have returned
         steps = [step for step in steps if step not in ("CTE Scan", "WorkTable Scan")]
-        leaves = any(step.endswith("Seq Scan") for step in steps) or (name == "page" and "Sort" in "".join(lines))
+        leaves = any(step.endswith("Seq Scan") for step in steps) or (name == "read" and "Sort" in "".join(lines))
         return StatementPlan(name, "; ".join(dict.fromkeys(steps)) or "unknown", not leaves)
 
     def cost(self, facts: TableFacts, rows: int) -> str:

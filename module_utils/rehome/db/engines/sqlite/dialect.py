@@ -25,9 +25,9 @@ from ...dialect import (
     Key,
     KeyColumn,
     KeyFamily,
-    Page,
     RecordedEntry,
     RetryableError,
+    RowBatch,
     RowRefusedError,
     TableFacts,
     UnknownColumnError,
@@ -106,7 +106,7 @@ class SQLite:
         return not os.access(self._path, os.W_OK)
 
     @property
-    def most_bytes(self) -> int:
+    def max_chunk_bytes(self) -> int:
         return MOST_BYTES
 
     def describe(self, table: str, column: str) -> TableFacts:
@@ -166,7 +166,7 @@ class SQLite:
             self._plans = None
             self._run("PRAGMA query_only = OFF")
 
-    def page(self, facts: TableFacts, after: Key | None, limit: int) -> Page:
+    def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
         # a statement by itself is a transaction that takes no lock for writing
         names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_placeholder(part) for part in facts.key)
@@ -177,13 +177,13 @@ class SQLite:
             [*(after or ()), limit],
         )
         if not rows:
-            return Page((), (), None)
+            return RowBatch((), (), None)
         *columns, values = zip(*rows, strict=True)
         for part, column in zip(facts.key, columns, strict=True):
             if not {int, str}.issuperset(map(type, column)):
                 raise UnusableTableError(f"table {facts.table} has keys of several kinds in its column {part.name}")
         keys = list(zip(*columns, strict=True))
-        return Page(keys, list(map(_text, values)), keys[-1])
+        return RowBatch(keys, list(map(_text, values)), keys[-1])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -232,7 +232,7 @@ class SQLite:
             and self.lock(locked, changes) == {change.key: change.new for change in changes}
         )
 
-    def refuses_update(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> str | None:
         try:
             with self.transaction():
                 self._run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
@@ -240,7 +240,7 @@ class SQLite:
             return str(refusal)
         return None
 
-    def claim(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> str | None:
         # SQLite has no advisory locks; a file beside the database is seen by all who can see that
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         lock = FileLock(self._path.with_name(f"{self._path.name}.rehome-{digest}.lock"), timeout=0, mode=0o600)
@@ -273,7 +273,7 @@ class SQLite:
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
         return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "?"), (migration,))]
 
-    def journalled_rows(self, schema: str, chunk: str) -> int | None:
+    def journal_row_count(self, schema: str, chunk: str) -> int | None:
         found = self._run(journal.select_row_count(_journal(schema), "?"), (chunk,))
         return int(found[0][0]) if found else None
 

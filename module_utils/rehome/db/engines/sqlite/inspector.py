@@ -29,7 +29,7 @@ class SQLiteInspector:
         self._database = database
         self._path = settings.path or ""
 
-    def server(self, dry_run: bool) -> list[Check]:
+    def server_checks(self, dry_run: bool) -> list[Check]:
         ((mode,),) = self._rows("PRAGMA journal_mode")
         advice = "" if mode == "wal" else "Readers wait while a chunk is written; WAL would let them on"
         return [
@@ -37,13 +37,13 @@ class SQLiteInspector:
             Check("database", "journal mode", "pass" if mode == "wal" else "info", str(mode), advice),
         ]
 
-    def hidden(self, table: str, column: str) -> str:
+    def grant_to_see(self, table: str, column: str) -> str:
         return "Correct the name"
 
     def rights(self, facts: TableFacts) -> Rights:
         return Rights((), f"Let the user who runs this write {self._path} and its folder")
 
-    def may_make_journal(self, schema: str) -> bool:
+    def may_create_journal(self, schema: str) -> bool:
         return os.access(self._path, os.W_OK)
 
     def journal_grant(self, schema: str, there: bool) -> str:
@@ -63,7 +63,7 @@ class SQLiteInspector:
     def _sql(self, facts: TableFacts) -> str:
         return str(self._rows("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", (facts.table,))[0][0])
 
-    def values(self, facts: TableFacts, values: ValueMap) -> Values:
+    def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
         column, head = quoted(facts.column), values.source_head
         begins = f"substr({column}, 1, {len(head)}) COLLATE BINARY"
         rows = self._rows(
@@ -75,7 +75,7 @@ class SQLiteInspector:
         count, old, alike, longest = (int(count or 0) for count in rows[0])
         return Values(count, old, alike - old, longest)
 
-    def longer(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+    def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         column, head = quoted(facts.column), values.source_head
         rows = self._rows(
             f"SELECT {column} FROM {quoted(facts.table)} t WHERE substr({column}, 1, {len(head)}) COLLATE BINARY = ?"
@@ -143,7 +143,7 @@ class SQLiteInspector:
             )
         )
 
-    def generated(self, facts: TableFacts) -> Sequence[str]:
+    def generated_columns(self, facts: TableFacts) -> Sequence[str]:
         # hidden: 2 is a virtual generated column, 3 a stored one; what it is made of is in the table's text alone
         names = [
             name
@@ -152,16 +152,16 @@ class SQLiteInspector:
         made = re.findall(r"\bAS\s*\((.*)", self._sql(facts), re.IGNORECASE)
         return names if any(re.search(rf"\b{re.escape(facts.column)}\b", text) for text in made) else []
 
-    def others(self, facts: TableFacts) -> list[Check]:
+    def other_checks(self, facts: TableFacts) -> list[Check]:
         return []
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = list(self._database.page(facts, None, 3))
+        page = list(self._database.read_batch(facts, None, 3))
         if not page:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in page]
         return [
-            self._plan("page", lambda: self._database.page(facts, page[0].key, 1_000)),
+            self._plan("read", lambda: self._database.read_batch(facts, page[0].key, 1_000)),
             # the update finds its rows as this does
             self._plan("lock", lambda: self._database.lock(facts, changes)),
         ]
