@@ -123,8 +123,18 @@ class Catalog:
         self._set_limit(self._memory_mb)
 
     def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        """All rows of a small answer."""
+        """Return all rows of a small result."""
         return self._execute(self._connection, statement, values).fetchall()
+
+    def one(self, statement: str, values: Values = ()) -> tuple[Any, ...]:
+        """Return the only row of a result, as a tuple of its columns."""
+        (row,) = self.query(statement, values)
+        return row
+
+    def count(self, rows: str, values: Values = ()) -> int:
+        """Return the number of rows of a table or of a SELECT."""
+        (count,) = self.one(f"SELECT count(*) FROM ({rows})", values)
+        return int(count)
 
     def stream(self, statement: str, values: Values = (), batch: int = BATCH_ROWS) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of an answer of any size, in batches; the catalog may be written meanwhile."""

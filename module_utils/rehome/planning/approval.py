@@ -64,7 +64,7 @@ def _additions(catalog: Catalog, folder: Path, kind: str, select: str) -> str:
     """What the plan in `catalog` has of this kind that the one in `folder` has not, in words."""
     new = f"({select}) EXCEPT (FROM read_parquet($file))"
     asked = {"file": str(folder / f"{kind}.parquet")}
-    (count,) = catalog.query(f"SELECT count(*) FROM ({new})", asked)[0]
+    count = catalog.count(new, asked)
     if not count:
         return ""
     # the first column says which one it is, the second of which class

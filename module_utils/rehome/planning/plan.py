@@ -153,14 +153,14 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     )
     objects["foreign"] = int(facts.get("source_foreign", 0))
     rows["foreign"] = int(facts.get("rows_foreign", 0))
-    (orphans, weak) = catalog.query("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")[0]
-    (remaining,) = catalog.query("SELECT count(*) FROM planned_rows WHERE is_old")[0]
+    (orphans, weak) = catalog.one("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")
+    remaining = catalog.count("FROM planned_rows WHERE is_old")
     moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
-    (to_copy,) = catalog.query("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])[0]
+    (to_copy,) = catalog.one("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])
     digest = hashlib.sha256(settings.fingerprint.encode())
     digest.update(json.dumps(settings.policies, sort_keys=True).encode())
     for select in DECIDED.values():
-        digest.update(repr(catalog.query(_DIGEST.format(select))[0]).encode())
+        digest.update(repr(catalog.one(_DIGEST.format(select))).encode())
     return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
 
 

@@ -121,3 +121,20 @@ def test_a_range_is_the_numbers_in_it(catalog: Catalog, numbers: range) -> None:
     same = [None] * len(numbers)
     catalog.append_columns("things", [same, numbers, same, same])
     assert catalog.query("SELECT size FROM things") == [(number,) for number in numbers]
+
+
+def test_one_returns_the_only_row(catalog: Catalog) -> None:
+    assert catalog.one("SELECT 1, 'a'") == (1, "a")
+    for rows in (0, 2):
+        with pytest.raises(ValueError):
+            catalog.one("FROM range(?)", [rows])
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "expected"),
+    [("things", (), 2), ("SELECT DISTINCT other FROM things", (), 1), ("FROM things WHERE size > ?", [1], 1)],
+)
+def test_count_takes_a_table_or_a_select(catalog: Catalog, rows: str, values: list[object], expected: int) -> None:
+    catalog.run("TRUNCATE things")
+    catalog.append("things", [("a", 1, "x", None), ("b", 2, "x", None)])
+    assert catalog.count(rows, values) == expected
