@@ -25,7 +25,7 @@ FLOORS = (
 INNER_FLOORS = {
     "s3": (
         ("errors", "documents", "capabilities"),
-        ("transport",),
+        ("transport", "concurrency"),
         ("client", "endpoint"),
         ("objects", "listing"),
         ("multipart", "deletion"),

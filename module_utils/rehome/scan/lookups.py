@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from ..catalog.catalog import Catalog, Values
 from ..mapping.key_shapes import MAX_KEY_BYTES
@@ -11,9 +11,14 @@ from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED
 from ..progress import Progress
 from ..s3.client.client import Client
+from ..s3.concurrency import run_each
 from ..s3.transport.connection import Response
 
-_BATCH = 500
+_T = TypeVar("_T")
+
+_BATCH_ROWS = 500
+_BATCH_ROWS_PER_SLOT = 25
+"""Slow work, of which few run at once, gets smaller batches: progress is reported after each."""
 _GONE = (0, "", "", "", "", "", None, False)
 
 _UNSURE = f"""
@@ -40,7 +45,7 @@ async def find_named_objects(
     """
     prefix = keymap.source_prefix
     statement, asked = _UNSURE, {"prefix": prefix}
-    async for rests, replies in _look_up(source, prefix, statement, "look up objects", catalog, progress, asked):
+    async for rests, replies in _head_rows(source, prefix, statement, "look up objects", catalog, progress, asked):
         there = [
             (
                 rest,
@@ -64,7 +69,7 @@ async def find_named_objects(
 
 async def find_restores(source: Client, prefix: str, catalog: Catalog, progress: Progress) -> None:
     """Ask each archived object whether it is restored, where the listing cannot tell. Raises S3Error."""
-    async for rests, replies in _look_up(source, prefix, _ARCHIVED, "look up restores", catalog, progress):
+    async for rests, replies in _head_rows(source, prefix, _ARCHIVED, "look up restores", catalog, progress):
         restored = [
             (rest, restore)
             for rest, reply in zip(rests, replies, strict=True)
@@ -74,7 +79,31 @@ async def find_restores(source: Client, prefix: str, catalog: Catalog, progress:
     catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.rest = s.rest")
 
 
-async def _look_up(
+async def run_on_rows(
+    function: Callable[..., Coroutine[Any, Any, _T]],
+    statement: str,
+    stage: str,
+    limit: int,
+    catalog: Catalog,
+    progress: Progress,
+    values: Values = (),
+) -> AsyncIterator[tuple[Sequence[tuple[Any, ...]], Sequence[_T]]]:
+    """Run `function(*row)` for each row of a query, at most `limit` at once, and report progress as `stage`.
+
+    Yields batches of rows with their results. Raises the first error of `function`.
+    """
+    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})", values)[0]
+    if not total:
+        return
+    progress.stage(stage, total)
+    batch, done = min(_BATCH_ROWS, _BATCH_ROWS_PER_SLOT * limit), 0
+    for rows in catalog.stream(statement, values, batch):
+        yield rows, await run_each(function, rows, limit)
+        done += len(rows)
+        progress.at(done)
+
+
+async def _head_rows(
     source: Client,
     prefix: str,
     statement: str,
@@ -83,22 +112,14 @@ async def _look_up(
     progress: Progress,
     values: Values = (),
 ) -> AsyncIterator[tuple[Sequence[str], Sequence[Response]]]:
-    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})", values)[0]
-    if not total:
-        return
-    progress.stage(stage, total)
-    gate = asyncio.Semaphore(source.max_connections)
+    """HEAD the object of each key suffix that a query returns; batches of suffixes and replies."""
 
-    async def one(rest: str) -> Response:
-        async with gate:
-            return await source.request("HEAD", prefix + rest)
+    def head(rest: str) -> Coroutine[Any, Any, Response]:
+        return source.request("HEAD", prefix + rest)
 
-    done = 0
-    for batch in catalog.stream(statement, values, batch=_BATCH):
-        rests = [rest for (rest,) in batch]
-        yield rests, await asyncio.gather(*map(one, rests))
-        done += len(batch)
-        progress.at(done)
+    limit = source.max_connections
+    async for rows, replies in run_on_rows(head, statement, stage, limit, catalog, progress, values):
+        yield [rest for (rest,) in rows], replies
 
 
 def _restore(reply: Response) -> str:

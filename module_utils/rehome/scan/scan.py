@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
@@ -17,16 +16,17 @@ from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED, SAME_ETAG
 from ..progress import Progress
 from ..s3.client.client import Client
+from ..s3.concurrency import run_all
 from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.listing.inventory import open_inventory, read_inventory
 from ..s3.listing.listing import DISORDERED, Page, list_objects
-from ..s3.objects.compare import both, compare
+from ..s3.objects.compare import compare
 from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.probe.scratch import SCRATCH_NAME
 from ..services.capabilities import known_capabilities
 from ..state.outcomes import Outcomes, recall
-from .lookups import find_named_objects, find_restores
+from .lookups import find_named_objects, find_restores, run_on_rows
 from .rows import read_rows
 
 PARALLEL_LISTS = 16
@@ -78,7 +78,7 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
             progress.stage("list objects")
             with catalog.filling("source_objects") as sources, catalog.filling("target_objects") as targets:
-                foreign, _ = await both(
+                foreign, _ = await run_all(
                     _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
                     _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
                 )
@@ -173,32 +173,26 @@ async def _compare_unclear(
     object integrity"), so that different ones prove nothing. What an earlier run has proven of them still holds.
     """
     recall(catalog, settings)
-    (total,) = catalog.query(f"SELECT count(*) FROM ({_UNCLEAR})")[0]
-    if not total:
+    if not catalog.query(f"SELECT 1 FROM ({_UNCLEAR}) LIMIT 1"):
         return
-    progress.stage("compare contents", total)
-    gate = asyncio.Semaphore(COMPARISONS_IN_FLIGHT)
     outcomes = Outcomes(catalog, settings)
 
     async def one(rest: str, size: int, source_etag: str, target_etag: str) -> tuple[str, str | None]:
         job = CopyJob(settings.source.prefix + rest, source_etag, size, settings.target.prefix + rest)
-        async with gate:
-            try:
-                evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
-            except S3StopError:
+        try:
+            evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
+        except S3StopError:
+            raise
+        except S3Error as error:
+            if not 400 <= error.status < 500:
                 raise
-            except S3Error as error:
-                if not 400 <= error.status < 500:
-                    raise
-                # what must not be read cannot be shown to be equal: a conflict, for a human
-                evidence = None
+            # what must not be read cannot be shown to be equal: a conflict, for a human
+            evidence = None
         if evidence is not None:
             outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))
         return rest, evidence
 
-    done = 0
-    for batch in catalog.stream(_UNCLEAR, batch=200):
-        catalog.append("compared", await asyncio.gather(*(one(*pair) for pair in batch)))
-        done += len(batch)
-        progress.at(done)
+    compared = run_on_rows(one, _UNCLEAR, "compare contents", COMPARISONS_IN_FLIGHT, catalog, progress)
+    async for _, pairs in compared:
+        catalog.append("compared", pairs)
     outcomes.close()

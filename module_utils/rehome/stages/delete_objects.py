@@ -16,6 +16,7 @@ from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
 from ..progress import Progress
 from ..s3.client.client import Client
+from ..s3.concurrency import run_all
 from ..s3.deletion.delete import MOST_AT_ONCE, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, remove_markers
 from ..s3.deletion.versions import Version, Versioning, locks_objects, marker_over, noncurrent_days, versioning_of
 from ..s3.endpoint.resolve import resolve
@@ -23,7 +24,7 @@ from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_one_place, may_be_one_object
-from ..s3.probe.scratch import RETRY, together
+from ..s3.probe.scratch import RETRY
 from ..scan.named_keys import read_named_keys
 from ..state.delete_log import LIVE_MARKERS, Deletions
 from .deletion_candidates import TO_DELETE
@@ -196,7 +197,7 @@ class _Deleting:
             method = await _tried(self._settings, self._catalog)
             self._progress.stage(f"delete from the {self._settings.source.label}", total)
             batches = self._batches()
-            await together(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
+            await run_all(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
             if self._stop is not None:
                 raise self._stop
 

@@ -5,7 +5,6 @@ In the settings given here, `source` is where is to be deleted and `target` wher
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,6 +21,7 @@ from ..s3.client.client import Client
 from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import Evidence, compare, head
+from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
 from ..scan.scan import scan_buckets
 
@@ -29,7 +29,6 @@ CLASSES = ("to_delete", "unverified", "referenced", "locked")
 """Beside the reasons of one's own to keep an object."""
 
 _IN_FLIGHT = 8
-_BATCH = 500
 
 _TABLES = """
 CREATE OR REPLACE TABLE proven (rest VARCHAR);
@@ -140,29 +139,19 @@ async def _look_at_each(
     look: Callable[[str, str, str], Coroutine[Any, Any, tuple[str, ...] | None]],
 ) -> None:
     """Fill `table` with what `look` finds; an object that must not be read is left out of it."""
-    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})")[0]
-    if not total:
-        return
-    progress.stage(stage, total)
-    gate = asyncio.Semaphore(_IN_FLIGHT)
 
     async def one(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-        async with gate:
-            try:
-                return await look(rest, etag, target_etag)
-            except S3StopError:
-                raise
-            except S3Error as error:
-                if 400 <= error.status < 500 and table == "proven":
-                    return None
-                raise
+        try:
+            return await look(rest, etag, target_etag)
+        except S3StopError:
+            raise
+        except S3Error as error:
+            if 400 <= error.status < 500 and table == "proven":
+                return None
+            raise
 
-    done = 0
-    for batch in catalog.stream(statement, batch=_BATCH):
-        found = await asyncio.gather(*(one(*row) for row in batch))
+    async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, catalog, progress):
         catalog.append(table, [row for row in found if row is not None])
-        done += len(batch)
-        progress.at(done)
 
 
 def _moment(text: str) -> datetime:

@@ -11,10 +11,10 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..progress import Progress
 from ..s3.client.client import Client
+from ..s3.concurrency import run_all
 from ..s3.endpoint.resolve import resolve
 from ..s3.errors import ARCHIVED_CODES, S3Error
 from ..s3.objects.compare import compare_bytes
-from ..s3.probe.scratch import together
 
 READS_IN_FLIGHT = 8
 
@@ -73,4 +73,4 @@ async def _compare(
                     catalog.append("differing", [(rest, etag, target_etag)])
                 progress.at(counts.sampled, differing=counts.differing)
 
-        await together(*(work() for _ in range(READS_IN_FLIGHT)))
+        await run_all(*(work() for _ in range(READS_IN_FLIGHT)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..client.client import Client
 from ..client.pacing import Rate
+from ..concurrency import run_all
 from ..errors import ARCHIVED_CODES, S3Error, S3StopError
 from ..multipart.record import Uploads
 from ..multipart.upload import Gate, Shared
@@ -50,18 +51,11 @@ async def copy_objects(
             await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
         return
     run = _Run(source, target, jobs, on_outcome, options, uploads)
-    workers = [asyncio.create_task(run.work()) for _ in range(target.max_connections)]
     breath = asyncio.create_task(run.breathe())
     try:
-        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        await run_all(*(run.work() for _ in range(target.max_connections)))
     finally:
         breath.cancel()
-        for worker in workers:
-            worker.cancel()
-        ends = await asyncio.gather(*workers, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, Exception):
-            raise end
     if run.stop is not None:
         raise run.stop
 

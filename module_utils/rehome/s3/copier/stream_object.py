@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 from ..client.client import Client
+from ..concurrency import run_all
 from ..multipart.record import Uploads
 from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, is_in_the_way, layout
 from ..objects.carried import Carried, ask_apart, carry
@@ -100,13 +100,7 @@ class _Content(NamedTuple):
 
 
 async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
-    reading = asyncio.create_task(_read(source, job))
-    asking = asyncio.create_task(ask_apart(source, job, shared.headers))
-    try:
-        content, apart = await asyncio.gather(reading, asking)
-    finally:
-        reading.cancel()
-        asking.cancel()
+    content, apart = await run_all(_read(source, job), ask_apart(source, job, shared.headers))
     carried = carry(job, content.reply, apart)
     reply = await target.request(
         "PUT",

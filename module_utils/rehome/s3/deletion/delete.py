@@ -12,6 +12,7 @@ from html import escape
 from typing import Literal, NamedTuple
 
 from ..client.client import Client
+from ..concurrency import run_all
 from ..documents import fields_of, local_name, root_of
 from ..errors import Meaning, S3Error, S3StopError, meaning_of, read_error
 from ..objects.compare import head
@@ -71,7 +72,7 @@ async def delete_objects(
     together = [job for job in jobs if method == "together" and _PLAIN.fullmatch(job.key)]
     singly = [job for job in jobs if method == "singly" or not _PLAIN.fullmatch(job.key)]
     outcomes = await _delete_together(client, together, sleep) if together else []
-    return outcomes + list(await asyncio.gather(*(_delete_one(client, job) for job in singly)))
+    return outcomes + list(await run_all(*(_delete_one(client, job) for job in singly)))
 
 
 async def remove_markers(
@@ -85,7 +86,7 @@ async def remove_markers(
     left = {(one.key, one.version_id): (one, _SILENT) for one in markers if _PLAIN.fullmatch(one.key)}
     odd = [one for one in markers if not _PLAIN.fullmatch(one.key)]
     done: list[tuple[Version, str | None]] = list(
-        zip(odd, await asyncio.gather(*(_remove_marker(client, one) for one in odd)), strict=True)
+        zip(odd, await run_all(*(_remove_marker(client, one) for one in odd)), strict=True)
     )
     for attempt in range(_ATTEMPTS):
         if not left:

@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
 from ..client.client import Client
+from ..concurrency import run_all
 from ..documents import fields_of, full_checksums_of, local_name, root_of
 from ..errors import RETRY_CODES, THROTTLE_CODES, S3Error, S3StopError, read_error
 from ..objects.compare import etag_of, head
@@ -234,17 +235,7 @@ class _Upload:
         }
         missing = [part for part in self._parts if part.number not in sent]
         queue = iter(missing)
-        senders = [asyncio.create_task(self._send_from(queue, sent)) for _ in missing[: self._gate.places]]
-        try:
-            if senders:
-                await asyncio.wait(senders, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for sender in senders:
-                sender.cancel()
-            ends = await asyncio.gather(*senders, return_exceptions=True)
-        errors = [end for end in ends if isinstance(end, Exception)]
-        for error in sorted(errors, key=lambda error: not isinstance(error, S3StopError)):
-            raise error
+        await run_all(*(self._send_from(queue, sent) for _ in missing[: self._gate.places]))
         return [sent[part.number] for part in self._parts]
 
     async def _send_from(self, queue: Iterator[Part], sent: dict[int, SentPart]) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from ..client.client import Client
+from ..concurrency import run_all
 from ..errors import S3Error, S3StopError
 from ..transport.connection import Response
 from .etags import agreement, is_md5, same_etag
-
-_T = TypeVar("_T")
 
 _READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
@@ -125,7 +122,7 @@ async def _heads(
     source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
 ) -> tuple[Response, Response] | None:
     """The HEADs of two objects that are there, with these ETags and of the same size; else None."""
-    heads = await both(head(source, source_key, source_etag), head(target, target_key, target_etag))
+    heads = await run_all(head(source, source_key, source_etag), head(target, target_key, target_etag))
     if any(reply.status != 200 for reply in heads):
         return None
     first, second = (reply.headers.get(b"content-length") for reply in heads)
@@ -135,7 +132,7 @@ async def _heads(
 async def compare_bytes(
     source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
 ) -> Evidence | None:
-    source_hash, target_hash = await both(
+    source_hash, target_hash = await run_all(
         _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
     )
     return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
@@ -155,14 +152,3 @@ async def _content_hash(client: Client, key: str, etag: str) -> bytes | None:
             continue
         return digest.digest() if reply.status == 200 else None
     raise AssertionError("the last attempt returns or raises")
-
-
-async def both(first: Coroutine[Any, Any, _T], second: Coroutine[Any, Any, _T]) -> tuple[_T, _T]:
-    """Run both at once; where one fails, neither goes on."""
-    tasks = asyncio.create_task(first), asyncio.create_task(second)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from ..client.client import Client
+from ..concurrency import run_all
 from ..errors import S3Error, S3StopError, read_error
 
 Tier = Literal["Standard", "Bulk", "Expedited"]
@@ -71,16 +71,7 @@ async def request_restores(
             counts[result.state] += 1
             on_result(result)
 
-    workers = [asyncio.create_task(work()) for _ in range(client.max_connections)]
-    try:
-        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        ends = await asyncio.gather(*workers, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, Exception):
-            raise end
+    await run_all(*(work() for _ in range(client.max_connections)))
     if stop is not None:
         raise stop
     return counts

@@ -12,9 +12,10 @@ from ...errors import Finding
 from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, KeyShape
 from ..capabilities import Capabilities
 from ..client.client import Client
+from ..concurrency import run_all
 from ..objects.job import CopyMethod
 from ..transport.sigv4 import encode_copy_source
-from .scratch import Answer, Scratch, ask, listed, together
+from .scratch import Answer, Scratch, ask, listed
 from .source_rights import check_reading
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -98,7 +99,7 @@ async def probe(
     """
     trials = _Trials(target, Scratch(target, prefix, storing), prefix)
     try:
-        await together(trials.run(method), trials.read_source(source, source_prefix, method, acl))
+        await run_all(trials.run(method), trials.read_source(source, source_prefix, method, acl))
     finally:
         await trials.scratch.clean()
     return trials.result()
@@ -150,7 +151,7 @@ class _Trials:
             self._refused(taken, "s3:PutObject", "store objects under the condition that there is none")
             return
         copying = [self._try_copies(stored), self._try_tags()] if method == "server_side" else [self._try_stored_tags()]
-        await together(
+        await run_all(
             *copying, self._try_put(), self._try_upload(), self._try_shapes(method), self.scratch.clean_leftovers()
         )
         if not self.scratch.may_delete:
@@ -161,7 +162,7 @@ class _Trials:
 
     async def _try_copies(self, stored: Answer) -> None:
         etag = stored.headers.get(b"etag", b"").decode()
-        await together(self._try_good_copy(etag), self._try_missing_source(), self._try_wrong_etag())
+        await run_all(self._try_good_copy(etag), self._try_missing_source(), self._try_wrong_etag())
 
     async def _try_good_copy(self, etag: str) -> None:
         """A copy that must succeed, what it carries, and that a second one to its key does not."""
@@ -304,7 +305,7 @@ class _Trials:
             if not await self._takes(shape, specimens[shape], method):
                 refused.add(shape)
 
-        await together(*(try_shape(shape) for shape in specimens))
+        await run_all(*(try_shape(shape) for shape in specimens))
         self.found["refused_keys"] = frozenset(refused)
 
     async def _takes(self, folder: str, names: tuple[str, ...], method: CopyMethod) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 from base64 import b64encode
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from ..client.client import Client
 from ..client.pacing import Retry
+from ..concurrency import run_all
 from ..errors import S3Error, S3StopError, read_error
 from ..listing.page import Listed, parse_page
 from ..transport.connection import Response
@@ -90,16 +91,6 @@ def _answer(reply: Response) -> Answer:
     refused = reply.status >= 300
     code, message = read_error(reply.status, reply.body) if refused else ("", "")
     return Answer(reply.status, code, message, reply.headers, reply.body)
-
-
-async def together(*trials: Coroutine[Any, Any, None]) -> None:
-    """Run all at once. Where one fails the others are cancelled and its error is raised, once they have ended."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for trial in trials:
-                group.create_task(trial)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
 
 
 class Scratch:
@@ -231,10 +222,10 @@ class Scratch:
                 await self.abort_upload(name)
         if self.may_delete:
             sure = [(key, versions) for key, versions in self._written.items() if versions or key not in self._unsure]
-            await asyncio.gather(*(self._delete(key, versions) for key, versions in sure))
+            await run_all(*(self._delete(key, versions) for key, versions in sure))
             # The rest came back under another name, or nobody knows whether it is there.
             others = {*self._unsure, *(one.key for one in await self._listed(self.folder))}
-            await asyncio.gather(*(self._remove(key) for key in others))
+            await run_all(*(self._remove(key) for key in others))
 
     async def clean_leftovers(self) -> None:
         """Remove what probes left that were killed: by our name and our marker, and more than an hour old."""
@@ -244,7 +235,7 @@ class Scratch:
         dead = self._server_time - _DEAD_AFTER
         old = [one.key for one in await self._listed(self._prefix + SCRATCH_NAME) if _moment(one.last_modified) < dead]
         found = [(key, match[1]) for key in old if (match := ours.fullmatch(key))]
-        await asyncio.gather(*(self._remove(key, label) for key, label in found[:_MOST_LEFTOVERS]))
+        await run_all(*(self._remove(key, label) for key, label in found[:_MOST_LEFTOVERS]))
 
     async def _remove(self, key: str, label: str | None = None) -> None:
         """Remove the current version of an object; where a label is given, only if its marker has it."""

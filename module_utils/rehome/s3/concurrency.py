@@ -1,0 +1,46 @@
+"""Run coroutines concurrently. If one fails, the others are cancelled and have ended before its error is raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar, overload
+
+from .errors import S3StopError
+
+_T = TypeVar("_T")
+_U = TypeVar("_U")
+
+
+@overload
+async def run_all(first: Coroutine[Any, Any, _T], second: Coroutine[Any, Any, _U], /) -> tuple[_T, _U]: ...
+@overload
+async def run_all(*coroutines: Coroutine[Any, Any, _T]) -> tuple[_T, ...]: ...
+async def run_all(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+    """Run all at once and return their results in the same order.
+
+    Raises the first error, or an S3StopError if several fail and one of them raises that.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as group_error:
+        errors = group_error.exceptions
+        raise next((error for error in errors if isinstance(error, S3StopError)), errors[0]) from None
+    return tuple([task.result() for task in tasks])
+
+
+async def run_each(
+    function: Callable[..., Coroutine[Any, Any, _T]], rows: Iterable[Sequence[Any]], limit: int
+) -> tuple[_T, ...]:
+    """Return `function(*row)` for each of `rows`, in the same order, with at most `limit` of them in flight.
+
+    Raises the first error.
+    """
+    free = asyncio.Semaphore(limit)
+
+    async def run(row: Sequence[Any]) -> _T:
+        async with free:
+            return await function(*row)
+
+    return await run_all(*(run(row) for row in rows))
