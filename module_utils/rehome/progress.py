@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .files import write_whole
+
 FILE = "progress.json"
 WRITE_EVERY_S = 0.5
 
@@ -68,6 +70,5 @@ class Progress:
 
     def _write(self) -> None:
         self._due = self._clock() + WRITE_EVERY_S
-        temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps(self._facts))
-        temporary.replace(self._path)
+        # too often for an fsync; after a power cut nobody reads it
+        write_whole(self._path, json.dumps(self._facts), durable=False)

@@ -12,6 +12,7 @@ ENGINE = Path(__file__).parents[2] / "module_utils" / "rehome"
 
 FLOORS = (
     ("errors", "duckdb_engine"),
+    ("files",),
     ("mapping", "catalog", "checks", "progress"),
     ("config",),
     ("s3", "db", "planning", "report"),

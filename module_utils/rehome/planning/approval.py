@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import Finding
+from ..files import read_json, write_json
 from .plan import DECIDED, Plan
 
 FOLDER = "plans"
@@ -23,7 +23,7 @@ def keep_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
         # DuckDB takes no parameters in COPY
         file = str(folder / f"{kind}.parquet").replace("'", "''")
         catalog.run(f"COPY ({select}) TO '{file}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)")
-    (folder / "plan.json").write_text(json.dumps(_identity(settings), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "plan.json", _identity(settings))
     _forget_oldest(folder.parent)
 
 
@@ -38,13 +38,16 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
         return []
     folder = settings.state_dir / FOLDER / approved
     refused = f"is not the plan that would run now ({plan.sha256})"
-    if not (folder / "plan.json").exists():
+    kept = read_json(
+        folder / "plan.json", dict, f"Delete {folder}, and have the plan approved that playbooks/plan.yml shows now"
+    )
+    if kept is None:
         way_out = (
             f"Have the plan approved that playbooks/plan.yml shows now; what has changed since can be told where "
             f"{folder} is, which the dry run of the approved plan has left"
         )
         return [Finding("approved_plan", approved, refused, way_out)]
-    if json.loads((folder / "plan.json").read_text(encoding="utf-8")) != _identity(settings):
+    if kept != _identity(settings):
         way_out = (
             "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"
         )

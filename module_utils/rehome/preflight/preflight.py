@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..db.facts import facts_for_rewrite
 from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.throttle.assemble import check_throttle
 from ..errors import Finding, RefusedError
+from ..files import write_json
 from ..progress import Progress
 from ..s3.endpoint.resolve import resolve
 from ..s3.objects.job import CopyMethod
@@ -96,10 +96,7 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
 
 def keep_table(state_dir: Path, checks: list[Check]) -> None:
     """Keep the table as `preflight.json`, for whoever asks later."""
-    path = state_dir / PREFLIGHT_FILE
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(as_facts(checks), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(state_dir / PREFLIGHT_FILE, as_facts(checks))
 
 
 def _places(settings: Settings) -> list[Check]:

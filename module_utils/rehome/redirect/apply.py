@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
+from ..files import read_json, write_json
 from ..s3.endpoint.botocore import botocore_client
 from .website import Rule, Website, merged, routing_rules, without
 
@@ -116,18 +116,14 @@ def _write(client: Any, bucket: str, website: Website | None) -> None:
 
 
 def _recall(settings: Settings) -> _Ours:
-    try:
-        kept = json.loads((settings.state_dir / FILE).read_text(encoding="utf-8"))
-        if kept["bucket"] == settings.source.bucket:
-            return _Ours(list(kept["rules"]), bool(kept["made"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return _Ours([], made=False)
+    def parse(kept: Any) -> _Ours | None:
+        of_this_bucket = kept["bucket"] == settings.source.bucket
+        return _Ours(list(kept["rules"]), bool(kept["made"])) if of_this_bucket else None
+
+    way_out = "Delete it, and remove by hand the routing rules of earlier settings that the website still has, if any"
+    return read_json(settings.state_dir / FILE, parse, way_out) or _Ours([], made=False)
 
 
 def _remember(settings: Settings, ours: _Ours) -> None:
-    path: Path = settings.state_dir / FILE
-    temporary = path.with_suffix(".new")
-    facts = {"bucket": settings.source.bucket, "made": ours.made, "rules": ours.rules}
-    temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    kept = {"bucket": settings.source.bucket, "made": ours.made, "rules": ours.rules}
+    write_json(settings.state_dir / FILE, kept)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
+from ..files import replacing
 
 LISTS_FOLDER = "lists"
 
@@ -170,8 +171,7 @@ def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) 
 
 def _write_list(catalog: Catalog, select: str, asked: Mapping[str, object], path: Path) -> int:
     count = 0
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for names, batch in catalog.stream_named(select, asked):
             for row in batch:
                 facts = dict(zip(names, row, strict=True))
@@ -179,7 +179,6 @@ def _write_list(catalog: Catalog, select: str, asked: Mapping[str, object], path
                     facts["key"] = json.loads(facts["key"])
                 file.write(json.dumps(facts, ensure_ascii=False) + "\n")
                 count += 1
-    temporary.replace(path)
     return count
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..files import read_json, write_json
 from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
 
 SummaryKind = Literal["migration", "rollback"]
@@ -111,23 +111,19 @@ class Summary:
     def load(cls, state_dir: Path) -> Summary:
         """The summary of the run under way, or of the last one. Raises RehomeError where there is none."""
         path = state_dir / SUMMARY_FILE
-        try:
-            return cls(state_dir, json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise RehomeError(
-                f"{path} cannot be read ({error}). Run the playbook from its beginning, which makes it anew."
-            ) from error
+        way_out = "Run the playbook from its beginning, which writes it again"
+        summary = read_json(path, lambda facts: cls(state_dir, dict(facts)), way_out)
+        if summary is None:
+            raise RehomeError(f"{path} does not exist. {way_out}.")
+        return summary
 
     def add(self, **facts: object) -> None:
         """Take in what a stage found, and save."""
         began = datetime.fromisoformat(self.facts["started_at"])
         elapsed = round((datetime.now(UTC) - began).total_seconds(), 3)
         self.facts.update(facts, elapsed_s=elapsed)
-        text = json.dumps(self.facts, indent=2, ensure_ascii=False) + "\n"
         for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.facts["verb"])), self.path):
-            temporary = path.with_suffix(".new")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_json(path, self.facts)
 
     @property
     def has_written(self) -> bool:

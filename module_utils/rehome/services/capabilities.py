@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import uvloop
 
 from ..config.settings import Settings
 from ..errors import Finding
+from ..files import read_json, write_json
 from ..s3.capabilities import AMAZON, Capabilities, describe
 from ..s3.client.client import Client
 from ..s3.endpoint.resolve import resolve
@@ -82,21 +83,22 @@ async def _method_of_run(settings: Settings) -> CopyMethod:
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:
     """What the last probe found out about these services; where there was none, what Amazon's S3 does."""
-    try:
-        kept = json.loads((settings.state_dir / CAPABILITIES_FILE).read_text(encoding="utf-8"))
-        if kept["of"] == _places(source, target):
+
+    def parse(kept: Any) -> Capabilities | None:
+        if kept["of"] != _places(source, target):
+            return None
+        try:
             return Capabilities.from_json(kept["capabilities"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return AMAZON
+        except ValueError:  # another version of Rehome wrote it
+            return None
+
+    path = settings.state_dir / CAPABILITIES_FILE
+    return read_json(path, parse, "Delete it; the preflight of the next run tries the services again") or AMAZON
 
 
 def _keep(settings: Settings, source: Endpoint, target: Endpoint, found: Capabilities) -> None:
-    path = settings.state_dir / CAPABILITIES_FILE
-    temporary = path.with_suffix(".new")
     kept = {"of": _places(source, target), "capabilities": found.to_json()}
-    temporary.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(settings.state_dir / CAPABILITIES_FILE, kept)
 
 
 def _places(source: Endpoint, target: Endpoint) -> list[str]:

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..files import replacing
 from ..s3.endpoint.botocore import botocore_client
 
 
@@ -35,11 +36,9 @@ class StateBucket:
     def get(self, name: str, path: Path) -> None:
         """Read an object into a file, which is there whole or not at all."""
         body = self._ask("get_object", Key=self._prefix + name)["Body"]
-        temporary = path.with_name(path.name + ".new")
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             for block in body.iter_chunks(1024**2):
                 file.write(block)
-        temporary.replace(path)
 
     def put(self, name: str, path: Path) -> None:
         """Store a file."""

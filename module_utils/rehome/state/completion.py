@@ -7,25 +7,26 @@ beginning are not in the journal, and an application stores objects in the targe
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 from ..config.settings import Settings
+from ..files import read_json, write_json
 
 FILE = "completion.json"
+
+_WAY_OUT = "Delete it; rehome_retire_after then counts from the next verification that finds nothing left to do"
 
 
 def completed_at(settings: Settings) -> datetime | None:
     """When the migration of these settings ended; None where that is not known, or it has not."""
-    try:
-        kept = json.loads((settings.state_dir / FILE).read_text(encoding="utf-8"))
-        if kept["fingerprint"] != settings.fingerprint:
+
+    def parse(kept: Any) -> datetime | None:
+        if kept["fingerprint"] != settings.fingerprint or kept["completed_at"] is None:
             return None
-        moment = datetime.fromisoformat(kept["completed_at"])
-        return moment if moment.tzinfo else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return datetime.fromisoformat(kept["completed_at"])
+
+    return read_json(settings.state_dir / FILE, parse, _WAY_OUT)
 
 
 def note_completion(settings: Settings, run: str) -> None:
@@ -42,8 +43,5 @@ def forget_completion(settings: Settings, run: str) -> None:
 
 
 def _write(settings: Settings, moment: str | None, run: str) -> None:
-    path: Path = settings.state_dir / FILE
-    temporary = path.with_suffix(".new")
-    facts = {"fingerprint": settings.fingerprint, "completed_at": moment, "run": run}
-    temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    completion = {"fingerprint": settings.fingerprint, "completed_at": moment, "run": run}
+    write_json(settings.state_dir / FILE, completion)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from ..catalog.catalog import Catalog
+from ..files import read_json_lines
 
 RETIRED, REMOVED = "retired", "removed"
 """The folders of legacy objects and of copies: both may be in one bucket, and are brought back apart."""
@@ -41,6 +42,7 @@ GROUP BY key HAVING max_by(event, ordinal) = 'intended' ORDER BY key
 """
 
 _BATCH = 5_000
+_WAY_OUT = "Put a good copy in its place, or delete that line; a delete marker that only it names is not removed"
 
 
 class Unsettled(NamedTuple):
@@ -107,23 +109,12 @@ class Deletions:
         self._catalog.append("records", batch)
 
     def _lines(self, file: Path) -> Iterator[tuple[object, ...]]:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines):
-                if not line.endswith("\n"):
-                    return  # a run was killed while it wrote this line, and before it acted on it
-                facts = json.loads(line)
-                if number == 0:
-                    if facts["bucket"] != self._bucket:
-                        return
-                    continue
-                yield (
-                    self._next(),
-                    facts["event"],
-                    facts["key"],
-                    facts.get("etag"),
-                    facts.get("marker"),
-                    facts["at"],
-                )
+        # a run that is killed while it writes a line has not acted on it yet
+        records = read_json_lines(file, _WAY_OUT, may_be_cut=True)
+        if next(records, {"bucket": None})["bucket"] == self._bucket:
+            for record in records:
+                etag, marker = record.get("etag"), record.get("marker")
+                yield self._next(), record["event"], record["key"], etag, marker, record["at"]
 
     def _open(self) -> TextIOWrapper:
         if self._file is None:

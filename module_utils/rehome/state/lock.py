@@ -8,11 +8,13 @@ import socket
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
 from ..errors import RehomeError
+from ..files import read_json, write_whole
 
 FILE = "run.json"
 GUARD_PATIENCE_S = 10
@@ -75,9 +77,7 @@ def claim(state_dir: Path, pid: int) -> Holder:
                 return holder
             if holder and holder.is_alive():
                 raise LockedError(_told(holder, path))
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(asdict(me)))
-            temporary.replace(path)
+            write_whole(path, json.dumps(asdict(me)))
     except Timeout as error:
         raise LockedError(f"another run is claiming {state_dir} right now; try again") from error
     return me
@@ -96,18 +96,12 @@ def _started(pid: int) -> float:
 
 
 def _read(path: Path) -> Holder | None:
-    try:
-        facts = json.loads(path.read_text())
+    def parse(kept: Any) -> Holder:
         return Holder(
-            str(facts["host"]), str(facts["user"]), int(facts["pid"]), float(facts["started"]), str(facts["since"])
+            str(kept["host"]), str(kept["user"]), int(kept["pid"]), float(kept["started"]), str(kept["since"])
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise RehomeError(
-            f"{path} should tell who holds this state folder and cannot be read ({error}). "
-            "If no run is under way, delete that file."
-        ) from error
+
+    return read_json(path, parse, "It says which run has locked the state folder. If no run is in flight, delete it")
 
 
 def _told(holder: Holder, path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,6 +14,7 @@ from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..files import read_json_lines, replacing
 from ..planning.plan import BLANK_ETAG, SAME_ETAG
 from .delete_log import REMOVED
 
@@ -27,12 +27,14 @@ FLUSH_ROWS = 2_000
 LINE_ROWS = 200
 PART_ROWS = 100_000
 
+_BEGUN_WAY_OUT = "Delete it; copies that were in flight when that run died may then be reported as conflicts"
+
 _EXPORT = """
 COPY (
     SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, {target_bucket} AS target_bucket,
         size, etag, result, target_etag, evidence, attempts, duration_s, error, message
     FROM outcomes WHERE part = {part}
-) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048)
+) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
 """
 """A group of rows is held in memory until it is whole: this many of the longest keys are a few megabytes."""
 
@@ -124,15 +126,11 @@ class Outcomes:
         self._begun |= {rest: (size, etag) for rest, size, etag in objects}
         self._begun_file.parent.mkdir(mode=0o700, exist_ok=True)
         # not in the catalog: rows that come and go by the thousand cost it half as much memory again
-        temporary = self._begun_file.with_suffix(".new")
-        with temporary.open("w") as file:
+        with replacing(self._begun_file) as temporary, temporary.open("w") as file:
             rows = ((rest, *facts) for rest, facts in self._begun.items())
             # `json.dump` would go the long way, in Python, and `dumps` holds all pieces of what it is given at once
             while some := list(islice(rows, LINE_ROWS)):
                 file.write(json.dumps(some) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._begun_file)
 
     def add(self, outcome: CopyOutcome) -> None:
         """Take one outcome."""
@@ -175,20 +173,17 @@ def write_files(catalog: Catalog, state_dir: Path) -> None:
         if file.exists():
             continue
         folder.mkdir(mode=0o700, exist_ok=True)
-        temporary = file.with_suffix(".new")
-        # DuckDB takes no parameters in COPY
-        catalog.run(
-            _EXPORT.format(
-                source_prefix=_text(facts["source_prefix"]),
-                target_prefix=_text(facts["target_prefix"]),
-                target_bucket=_text(facts["target_bucket"]),
-                part=part,
-                file=_text(str(temporary)),
+        with replacing(file) as temporary:
+            # DuckDB takes no parameters in COPY
+            catalog.run(
+                _EXPORT.format(
+                    source_prefix=_text(facts["source_prefix"]),
+                    target_prefix=_text(facts["target_prefix"]),
+                    target_bucket=_text(facts["target_bucket"]),
+                    part=part,
+                    file=_text(str(temporary)),
+                )
             )
-        )
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(file)
 
 
 def rescue(path: Path, state_dir: Path) -> None:
@@ -196,16 +191,20 @@ def rescue(path: Path, state_dir: Path) -> None:
 
     A catalog that cannot be read, or that another version has made, has nothing to give.
     """
-    if path.exists():
-        with contextlib.suppress(RehomeError, duckdb.Error, KeyError), Catalog.open(path) as catalog:
-            begun = _begun_file(catalog, state_dir)
-            if begun.exists():
-                catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
-                with begun.open() as file:
-                    catalog.append("begun", [row for line in file for row in json.loads(line)])
-                catalog.run(_END_BEGUN)
-            write_files(catalog, state_dir)
-            begun.unlink(missing_ok=True)
+    if not path.exists():
+        return
+    try:
+        catalog = Catalog.open(path)
+    except RehomeError:
+        return
+    with contextlib.suppress(duckdb.Error, KeyError), catalog:
+        begun = _begun_file(catalog, state_dir)
+        if begun.exists():
+            catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
+            catalog.append("begun", [row for rows in read_json_lines(begun, _BEGUN_WAY_OUT) for row in rows])
+            catalog.run(_END_BEGUN)
+        write_files(catalog, state_dir)
+        begun.unlink(missing_ok=True)
 
 
 def recall(catalog: Catalog, settings: Settings) -> None:
