@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ...backoff import jittered_pause
 from .. import journal
 from ..dialect import (
     Change,
@@ -186,8 +186,7 @@ class _Chunk:
             self.around.servo.note_trouble()
         if self.conflicts == ATTEMPTS:
             raise error
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self.conflicts - 1))
-        self.around.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load
+        self.around.sleep(jittered_pause(self.conflicts, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     def _lost_connection(self, error: ConnectionLostError) -> None:
         self.losses += 1

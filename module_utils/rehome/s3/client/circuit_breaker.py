@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from ...backoff import longest_pause
+
 DEAD = "EndpointDead"
 """The code of the error that ends the run then."""
 
@@ -115,9 +117,9 @@ class Breaker:
                 self._turn.release()
 
     async def _pause(self) -> None:
-        pause = asyncio.ensure_future(self._sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._probes)))
-        mended = asyncio.ensure_future(self._mended.wait())
         self._probes += 1
+        pause = asyncio.ensure_future(self._sleep(longest_pause(self._probes, _FIRST_PAUSE, _LONGEST_PAUSE)))
+        mended = asyncio.ensure_future(self._mended.wait())
         try:
             await asyncio.wait((pause, mended), return_when=asyncio.FIRST_COMPLETED)
         finally:

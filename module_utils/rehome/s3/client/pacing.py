@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from ...backoff import jittered_pause
+
 _LATE_TIMER = 0.02
 """Seconds by which a timer may be late; requests so late are made up for."""
 
@@ -218,9 +220,7 @@ class _Measure:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When to send a request again: exponential backoff with full jitter.
-
-    ("Exponential Backoff And Jitter", AWS Architecture Blog.)
+    """When to send a request again: exponential backoff with full jitter (`backoff`).
 
     attempts: requests in all; those that were throttled do not count
     patience: seconds that a request waits in all after throttled replies
@@ -240,7 +240,7 @@ class Retry:
     async def wait(self, attempt: int, *, throttled: bool) -> float:
         """Wait after attempt number `attempt` (1 is the first). Returns the seconds waited."""
         base = self.throttle_base if throttled else self.transient_base
-        seconds = self.random() * min(self.cap, base * 2.0 ** min(attempt - 1, 60))
+        seconds = jittered_pause(attempt, base, self.cap, self.random)
         await self.sleep(seconds)
         return seconds
 

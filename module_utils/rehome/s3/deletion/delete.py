@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
 from typing import Literal, NamedTuple
 
+from ...backoff import longest_pause
 from ..client.client import Client
 from ..concurrency import run_all
 from ..documents import fields_of, local_name, root_of
@@ -28,7 +29,8 @@ _PLAIN = re.compile(r"[\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 """Keys that go through XML, there and back, as they are; a parser may change line breaks, and refuses the rest."""
 
 _ATTEMPTS = 5
-_PAUSE_S = 0.2
+_PAUSE_S = 0.4
+"""Before the second attempt."""
 
 DeleteMethod = Literal["together", "singly"]
 """By DeleteObjects with an ETag for each key, or by DeleteObject with If-Match behind a HEAD."""
@@ -92,7 +94,7 @@ async def remove_markers(
         if not left:
             break
         if attempt:
-            await sleep(_PAUSE_S * 2**attempt)
+            await sleep(longest_pause(attempt, _PAUSE_S))
         try:
             document, _ = await _post(client, [{"Key": key, "VersionId": version} for key, version in left])
         except S3StopError:
@@ -130,7 +132,7 @@ async def _delete_together(client: Client, jobs: Sequence[DeleteJob], sleep: Sle
     unsure = False
     for attempt in range(_ATTEMPTS):
         if attempt:
-            await sleep(_PAUSE_S * 2**attempt)
+            await sleep(longest_pause(attempt, _PAUSE_S))
         try:
             asked = [{"Key": key, "ETag": f'"{last.job.etag}"'} for key, last in left.items()]
             document, repeated = await _post(client, asked)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+from ...backoff import longest_pause
 from ..client.client import Client
 from ..documents import checksums_of, fields_of, local_name, root_of
 from ..errors import S3Error, S3StopError, read_error
@@ -17,7 +18,7 @@ from .record import Upload, Uploads
 
 _ABORT_ATTEMPTS = 6
 _ABORT_PAUSE = 0.2
-"""Seconds before the second attempt; each further pause is twice as long."""
+"""Seconds before the second attempt."""
 
 
 class StoredPart(NamedTuple):
@@ -71,7 +72,7 @@ async def abort(target: Client, key: str, upload_id: str) -> None:
     Parts that are under way may land after an abort and would stay, which is why it is looked at again
     (AbortMultipartUpload, S3 API reference). Raises S3Error and S3StopError.
     """
-    for attempt in range(_ABORT_ATTEMPTS):
+    for attempt in range(1, _ABORT_ATTEMPTS + 1):
         reply = await target.request("DELETE", key, query=[("uploadId", upload_id)])
         if reply.status == 404:
             return
@@ -85,7 +86,7 @@ async def abort(target: Client, key: str, upload_id: str) -> None:
                 raise
             # Who may abort need not have the right to list parts.
             return
-        await asyncio.sleep(_ABORT_PAUSE * 2**attempt)
+        await asyncio.sleep(longest_pause(attempt, _ABORT_PAUSE))
     raise S3Error(
         0, "UploadNotAborted", f"the upload {upload_id} is there still, after aborting it", key, verb="DELETE"
     )
