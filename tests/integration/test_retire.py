@@ -391,7 +391,7 @@ def test_a_run_that_dies_between_delete_and_record_is_settled_by_the_next(
     one = versioned
     one.migrate(*(f"avatar-{number}.png" for number in range(10)))
     before = one.versions()
-    monkeypatch.setattr(deleting, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(deleting, "MAX_KEYS_PER_REQUEST", 2)
     monkeypatch.setattr(deleting, "BATCHES_IN_FLIGHT", 1)
     with monkeypatch.context() as dying:
         dying.setattr(deleting, "delete_objects", _die_after(3, deletes))

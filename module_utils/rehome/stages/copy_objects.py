@@ -19,7 +19,7 @@ from ..s3.client.client import Client
 from ..s3.copier.run import copy_objects
 from ..s3.endpoint.resolve import resolve
 from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
-from ..s3.multipart.abort import abort_leftovers
+from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Uploads
 from ..s3.objects.compare import Evidence
 from ..s3.objects.job import CopyJob, CopyMethod, CopyOutcome
@@ -169,7 +169,7 @@ async def _copy(
         await copy_objects(source, target, jobs, on_outcome, options, uploads)
         if not stopping():
             # the whole queue was seen: what is open now belongs to no object any more
-            await abort_leftovers(target, uploads)
+            await abort_unfinished(target, uploads)
 
 
 def _jobs(settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]) -> Iterator[CopyJob]:

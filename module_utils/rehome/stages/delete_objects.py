@@ -17,13 +17,20 @@ from ..errors import Finding, RefusedError, RehomeError
 from ..progress import Progress
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
-from ..s3.deletion.delete import MOST_AT_ONCE, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, remove_markers
-from ..s3.deletion.versions import Version, Versioning, locks_objects, marker_over, noncurrent_days, versioning_of
+from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
+from ..s3.deletion.versions import (
+    Version,
+    Versioning,
+    find_delete_marker,
+    has_object_lock,
+    noncurrent_days,
+    versioning_of,
+)
 from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
-from ..s3.probe.same_place import is_one_place, may_be_one_object
+from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..s3.probe.scratch import RETRY
 from ..scan.named_keys import read_named_keys
 from ..state.delete_log import LIVE_MARKERS, Deletions
@@ -221,7 +228,7 @@ class _Deleting:
         return Client(resolve(self._settings.source), self._settings.copy.max_requests)
 
     def _batches(self) -> Iterator[list[tuple[str, str, int]]]:
-        for batch in self._catalog.stream(TO_DELETE, batch=MOST_AT_ONCE):
+        for batch in self._catalog.stream(TO_DELETE, batch=MAX_KEYS_PER_REQUEST):
             if self._stopping() or self._stop is not None:
                 return
             yield batch
@@ -289,7 +296,7 @@ class _Deleting:
             return outcome
         job = outcome.job
         if self._keeps_versions:
-            marker = await marker_over(source, job.key, job.etag, intended_at)
+            marker = await find_delete_marker(source, job.key, job.etag, intended_at)
             return outcome if marker is None else DeleteOutcome(job, "deleted", marker)
         gone = (await head(source, job.key)).status == 404
         return DeleteOutcome(job, "deleted") if gone else outcome
@@ -314,10 +321,10 @@ class _Deleting:
         done = 0
         # read as a whole before the first is recorded as restored, which changes what the statement finds
         self._catalog.run(f"CREATE OR REPLACE TABLE to_bring_back AS {statement}", asked)
-        for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MOST_AT_ONCE):
+        for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MAX_KEYS_PER_REQUEST):
             if self._stopping():
                 return
-            removed = await remove_markers(source, [Version(key, marker) for key, marker in batch])
+            removed = await undelete(source, [Version(key, marker) for key, marker in batch])
             self._records.note(
                 "restored", [(one.key, None, one.version_id) for one, problem in removed if problem is None]
             )
@@ -332,10 +339,10 @@ class _Deleting:
 async def _look_at_bucket(settings: Settings) -> BucketFacts:
     async with Client(resolve(settings.source), retry=RETRY) as source:
         versioning = await versioning_of(source)
-        locks = await locks_objects(source)
+        locks = await has_object_lock(source)
         days = await noncurrent_days(source)
     now = datetime.now(UTC)
-    return BucketFacts(versioning.state, locks, days, min(now, versioning.told_at or now))
+    return BucketFacts(versioning.state, locks, days, min(now, versioning.reported_at or now))
 
 
 def _place(settings: Settings) -> str:
@@ -383,9 +390,9 @@ async def _refuse_one_place(settings: Settings, catalog: Catalog, source: Client
     here, there = settings.source.prefix, settings.target.prefix
     async with Client(resolve(settings.target), retry=RETRY) as target:
         for rest, _, _ in catalog.query(f"{TO_DELETE} LIMIT {_SAMPLE}"):
-            if not await may_be_one_object(source, here + rest, target, there + rest):
+            if not await may_be_same_object(source, here + rest, target, there + rest):
                 return
-        if not await is_one_place(source, here, target, there):
+        if not await is_same_place(source, here, target, there):
             return
     raise RefusedError(
         [

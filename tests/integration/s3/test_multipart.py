@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
-from rehome.s3.multipart.abort import abort_leftovers
+from rehome.s3.multipart.abort import abort_unfinished
 from rehome.s3.multipart.record import Uploads
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
@@ -76,7 +76,7 @@ class Store:
                 uploads = stack.enter_context(Uploads(record))
                 await copy_objects(source, target, iter(jobs), outcomes.append, OPTIONS, uploads)
                 if clean:
-                    assert await abort_leftovers(target, uploads) == []
+                    assert await abort_unfinished(target, uploads) == []
                     assert uploads.everything(self.buckets.target) == []
 
         uvloop.run(run())

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ..client.client import Client
 from ..documents import fields_of, full_checksums_of, root_of
 from ..errors import read_error
-from ..multipart.upload import is_in_the_way
+from ..multipart.upload import target_conflicts
 from ..objects.compare import Evidence, compare, etag_of, head, prove_copy
 from ..objects.etags import same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
@@ -79,7 +79,7 @@ class ServerSide:
     async def _send(self, job: CopyJob, headers: dict[str, str], tags: str = "") -> CopyOutcome:
         reply = await self._target.request("PUT", job.target_key, headers=headers, read_timeout=copy_timeout(job.size))
         if reply.status != 200:
-            return await explain_reply(self._source, self._target, job, reply)
+            return await explain_refused_reply(self._source, self._target, job, reply)
         if tags:
             await put_tags(self._target, job.target_key, tags)
         found = _ETAG.search(reply.body)
@@ -87,7 +87,7 @@ class ServerSide:
         if same_etag(etag, job.etag):
             return CopyOutcome(job, "copied", etag, Evidence.ETAG, reply.attempts)
         checksums = full_checksums_of(fields_of(root_of(reply.body)))
-        return await proven(self._source, self._target, job, etag, reply.attempts, checksums)
+        return await proven_outcome(self._source, self._target, job, etag, reply.attempts, checksums)
 
     async def _copy_with_care(self, job: CopyJob, headers: dict[str, str]) -> CopyOutcome:
         """Do with requests of our own what the service does not do, or S3 never does."""
@@ -112,16 +112,16 @@ class ServerSide:
         the target object, which is then overwritten: that is the price of a service without conditions.
         """
         able = self._capabilities
-        if not (able.missing_source and able.source_condition) and not await is_as_listed(self._source, job):
+        if not (able.missing_source and able.source_condition) and not await is_unchanged(self._source, job):
             raise SourceChanged("PreconditionFailed")
         if not able.target_condition:
             there = await head(self._target, job.target_key)
-            if is_in_the_way(there, job):
-                return await explain(self._source, self._target, job, "PreconditionFailed", attempts=0)
+            if target_conflicts(there, job):
+                return await explain_refusal(self._source, self._target, job, "PreconditionFailed", attempts=0)
         return None
 
 
-async def proven(
+async def proven_outcome(
     source: Client, target: Client, job: CopyJob, etag: str, attempts: int, checksums: dict[str, str] | None = None
 ) -> CopyOutcome:
     """The outcome of an object that we made under the condition of the source's ETag.
@@ -136,7 +136,7 @@ async def proven(
     evidence = await prove_copy(source, job.source_key, job.etag, target, job.target_key, etag, checksums or {})
     if evidence is not None:
         return CopyOutcome(job, "copied", etag, evidence, attempts)
-    if not await is_as_listed(source, job):
+    if not await is_unchanged(source, job):
         raise SourceChanged("PreconditionFailed")
     return CopyOutcome(
         job,
@@ -148,13 +148,13 @@ async def proven(
     )
 
 
-async def explain_reply(source: Client, target: Client, job: CopyJob, reply: Response) -> CopyOutcome:
-    """`explain` for the reply to a single request."""
+async def explain_refused_reply(source: Client, target: Client, job: CopyJob, reply: Response) -> CopyOutcome:
+    """`explain_refusal` for the reply to a single request."""
     code = read_error(reply.status, reply.body)[0]
-    return await explain(source, target, job, code, attempts=reply.attempts, repeated=reply.repeated)
+    return await explain_refusal(source, target, job, code, attempts=reply.attempts, repeated=reply.repeated)
 
 
-async def explain(
+async def explain_refusal(
     source: Client,
     target: Client,
     job: CopyJob,
@@ -172,7 +172,7 @@ async def explain(
     own_etag: that the object then has, where it is known
     Raises SourceChanged, S3Error and S3StopError.
     """
-    if not await is_as_listed(source, job):
+    if not await is_unchanged(source, job):
         raise SourceChanged(code)
     there = await head(target, job.target_key)
     if there.status != 200:
@@ -185,13 +185,13 @@ async def explain(
         )
     etag = etag_of(there)
     if repeated and own_etag and etag == own_etag:
-        return await proven(source, target, job, etag, attempts)
+        return await proven_outcome(source, target, job, etag, attempts)
     same_size = there.headers.get(b"content-length") == b"%d" % job.size
     evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag) if same_size else None
     if evidence is not None:
         # If the reply to an earlier attempt of ours was lost, the object that is now in the way is ours.
         return CopyOutcome(job, "copied" if repeated else "present", etag, evidence, attempts)
-    if same_size and not await is_as_listed(source, job):
+    if same_size and not await is_unchanged(source, job):
         raise SourceChanged("PreconditionFailed")
     return CopyOutcome(
         job,
@@ -203,7 +203,7 @@ async def explain(
     )
 
 
-async def is_as_listed(source: Client, job: CopyJob) -> bool:
+async def is_unchanged(source: Client, job: CopyJob) -> bool:
     """Whether the source object is there with the ETag that was listed."""
     return (await head(source, job.source_key, job.etag)).status == 200
 

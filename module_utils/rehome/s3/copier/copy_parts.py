@@ -6,10 +6,10 @@ from ..client.client import Client
 from ..multipart.record import Uploads
 from ..multipart.upload import (
     MAX_OBJECT_BYTES,
-    Completed,
     Part,
     SentPart,
     Shared,
+    UploadResult,
     even_parts,
     layout,
     sent_part,
@@ -18,7 +18,7 @@ from ..multipart.upload import (
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome
 from ..objects.properties import properties_of, put_tags
 from ..transport.sigv4 import encode_copy_source
-from .copy_object import copy_timeout, explain, proven, source_headers
+from .copy_object import copy_timeout, explain_refusal, proven_outcome, source_headers
 
 _WHOLE_CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
 """Algorithms whose checksum of the whole S3 derives from the parts' ("Checking object integrity", S3 user guide)."""
@@ -53,7 +53,7 @@ async def copy_in_parts(
         return await _explain(source, target, job, done)
     if properties.tags:
         await put_tags(target, job.target_key, properties.tags)
-    return await proven(source, target, job, done.etag, done.attempts, dict(done.checksums))
+    return await proven_outcome(source, target, job, done.etag, done.attempts, dict(done.checksums))
 
 
 class _Sender:
@@ -86,6 +86,8 @@ class _Sender:
         return sent_part(part, reply, self._key)
 
 
-async def _explain(source: Client, target: Client, job: CopyJob, done: Completed) -> CopyOutcome:
+async def _explain(source: Client, target: Client, job: CopyJob, done: UploadResult) -> CopyOutcome:
     code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
-    return await explain(source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag)
+    return await explain_refusal(
+        source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag
+    )

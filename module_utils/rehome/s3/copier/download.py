@@ -84,7 +84,7 @@ def _wrong_length(key: str, expected: int, found: str) -> S3Error:
     return S3Error(200, "WrongLength", f"{expected} bytes were asked for, the reply has {found}", key, verb="GET")
 
 
-def damaged(key: str) -> S3Error:
+def damaged_error(key: str) -> S3Error:
     """Content that is not what the source's own digests say: nothing of it may be stored."""
     message = "what was read is not what the source's ETag or checksum says"
     # With a status that stands for good, as no later attempt is likely to read anything else.

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 
-class Budget:
+class MemoryBudget:
     """Bytes that may be held at once, by everyone together; whoever came first is served first.
 
     The order matters in two ways: a large request is not starved by small ones, and who waits for the part

@@ -27,7 +27,7 @@ _FORGETTING = 1 / 10_000
 _IDLE_S = 0.05
 
 
-class Breath:
+class ReplyBatching:
     """Stops the event loop for a moment again and again, where there is more waiting than work.
 
     It takes no pause where the loop is busy anyhow: then the replies gather by themselves.

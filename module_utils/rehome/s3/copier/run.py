@@ -16,8 +16,8 @@ from ..objects.job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, Cop
 from ..objects.target_headers import TargetHeaders
 from .copy_object import ServerSide
 from .copy_parts import copy_in_parts
-from .reply_batching import Breath
-from .stream_object import stream_one
+from .reply_batching import ReplyBatching
+from .stream_object import stream_object
 
 _FAILURES_AT_ONCE = 50
 """Same failures in a row that stop a run that has not succeeded yet, or whose every request takes its retries."""
@@ -85,7 +85,7 @@ class _Run:
         self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
-        self._breath = Breath()
+        self._breath = ReplyBatching()
         self._row = _Row()
         self.stop: S3StopError | None = None
 
@@ -124,7 +124,7 @@ class _Run:
 
     async def _copy(self, job: CopyJob) -> CopyOutcome:
         if self._streams:
-            return await stream_one(self._source, self._target, job, self._options, self._uploads, self._shared)
+            return await stream_object(self._source, self._target, job, self._options, self._uploads, self._shared)
         if job.size < self._in_parts_from:
             return await self._server_side.copy(job)
         return await copy_in_parts(self._source, self._target, job, self._options, self._uploads, self._shared)

@@ -9,18 +9,18 @@ from typing import NamedTuple, cast
 from ..client.client import Client
 from ..concurrency import run_all
 from ..multipart.record import Uploads
-from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, is_in_the_way, layout
-from ..objects.carried import Carried, ask_apart, carry
+from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, layout, target_conflicts
+from ..objects.carried import Carried, carry, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
-from ..objects.digests import Digests, claims, verdict
-from ..objects.etags import agreement, hides_digest, same_etag
+from ..objects.digests import Digests, check_digests, expected_digests
+from ..objects.etags import checksums_match, hides_digest, same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome
 from ..objects.properties import put_tags
 from ..transport.connection import Response
-from .copy_object import explain, explain_reply
-from .download import damaged, read_whole
-from .memory_budget import Budget
-from .stream_parts import COPIES_HELD, send_timeout, settled, stream_in_parts
+from .copy_object import explain_refusal, explain_refused_reply
+from .download import damaged_error, read_whole
+from .memory_budget import MemoryBudget
+from .stream_parts import COPIES_IN_MEMORY, send_timeout, stored_outcome, stream_in_parts
 
 _MEBIBYTE = 1024**2
 _WHOLE_BYTES = 16 * _MEBIBYTE
@@ -31,18 +31,18 @@ _CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1")
 _READINGS = 2
 """What is not what the source says it should be is read again, once."""
 
-MEMORY = Budget(128 * _MEBIBYTE)
+MEMORY = MemoryBudget(128 * _MEBIBYTE)
 """Of this process, for all that it streams."""
 
 
-async def stream_one(
+async def stream_object(
     source: Client,
     target: Client,
     job: CopyJob,
     options: CopyOptions,
     uploads: Uploads,
     shared: Shared,
-    memory: Budget = MEMORY,
+    memory: MemoryBudget = MEMORY,
 ) -> CopyOutcome:
     """Read one object from the source, write it to the target, and prove it.
 
@@ -65,21 +65,21 @@ async def stream_one(
     parts = await _parts(source, job, options, memory)
     if parts:
         return await stream_in_parts(source, target, job, options, uploads, shared, memory, parts)
-    if not options.capabilities.put_condition and is_in_the_way(await head(target, job.target_key), job):
+    if not options.capabilities.put_condition and target_conflicts(await head(target, job.target_key), job):
         # Between this look and the PUT somebody else may store the object, and lose it: that is the price of
         # a service without the condition.
-        return await explain(source, target, job, "PreconditionFailed", attempts=0)
-    async with memory.hold(COPIES_HELD * job.size):
+        return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
+    async with memory.hold(COPIES_IN_MEMORY * job.size):
         return await _stream_whole(source, target, job, shared)
 
 
-async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: Budget) -> list[Part]:
+async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:
     """The parts to send an object in; none where it goes whole."""
     part_size = min(options.part_size, _PART_BYTES)
     count = job.etag.rpartition("-")[2] if "-" in job.etag else ""
     if job.size and count.isdecimal():
         parts = await layout(source, job, part_size)
-        if len(parts) == int(count) and COPIES_HELD * parts[0].size <= memory.limit:
+        if len(parts) == int(count) and COPIES_IN_MEMORY * parts[0].size <= memory.limit:
             return parts
     return [] if job.size <= min(_WHOLE_BYTES, options.multipart_threshold) else even_parts(job.size, part_size)
 
@@ -100,7 +100,7 @@ class _Content(NamedTuple):
 
 
 async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
-    content, apart = await run_all(_read(source, job), ask_apart(source, job, shared.headers))
+    content, apart = await run_all(_read(source, job), read_other_properties(source, job, shared.headers))
     carried = carry(job, content.reply, apart)
     reply = await target.request(
         "PUT",
@@ -111,7 +111,7 @@ async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Sh
         read_timeout=send_timeout(job.size),
     )
     if not 200 <= reply.status < 300:
-        return await explain_reply(source, target, job, reply)
+        return await explain_refused_reply(source, target, job, reply)
     if carried.tags:
         await put_tags(target, job.target_key, carried.tags)
     return await _judge(source, target, job, content, reply)
@@ -123,14 +123,14 @@ async def _read(source: Client, job: CopyJob) -> _Content:
     for _ in range(_READINGS):
         reply = await read_whole(source, job.source_key, job.etag, data)
         checksums = full_checksums(reply)
-        claimed = claims(job.etag, reply.headers, checksums)
+        claimed = expected_digests(job.etag, reply.headers, checksums)
         digests = Digests({"md5", *claimed})
         await digests.add(data)
         found = digests.results()
-        evidence = verdict(claimed, found)
+        evidence = check_digests(claimed, found)
         if evidence is not None:
             return _Content(data, found["md5"], evidence, checksums, reply)
-    raise damaged(job.source_key)
+    raise damaged_error(job.source_key)
 
 
 def _put_headers(job: CopyJob, content: _Content, carried: Carried) -> dict[str, str]:
@@ -151,7 +151,7 @@ async def _judge(source: Client, target: Client, job: CopyJob, content: _Content
     """The outcome of an object that the target says it has stored."""
     etag = etag_of(reply) or etag_of(await head(target, job.target_key))
     evidence: Evidence | None = content.evidence
-    agrees = agreement(content.checksums, full_checksums(reply))
+    agrees = checksums_match(content.checksums, full_checksums(reply))
     if same_etag(etag, job.etag):
         evidence = Evidence.ETAG
     elif agrees is False:
@@ -160,4 +160,4 @@ async def _judge(source: Client, target: Client, job: CopyJob, content: _Content
         evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
     elif evidence is Evidence.SIZE and agrees:
         evidence = Evidence.CHECKSUM
-    return settled(job, etag, evidence, reply.attempts)
+    return stored_outcome(job, etag, evidence, reply.attempts)

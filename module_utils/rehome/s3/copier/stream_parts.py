@@ -10,19 +10,19 @@ from typing import cast
 from ..client.client import Client
 from ..errors import S3Error, read_error
 from ..multipart.record import Uploads
-from ..multipart.upload import Completed, Part, SentPart, Shared, sent_part, upload_in_parts
-from ..objects.carried import ask_apart, carry
+from ..multipart.upload import Part, SentPart, Shared, UploadResult, sent_part, upload_in_parts
+from ..objects.carried import carry, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
-from ..objects.digests import Digests, claims, verdict
-from ..objects.etags import agreement, composite_etag, hides_digest, is_md5, same_etag
+from ..objects.digests import Digests, check_digests, expected_digests
+from ..objects.etags import checksums_match, composite_etag, hides_digest, is_md5, same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
 from ..objects.properties import put_tags
 from ..transport.connection import Response
-from .copy_object import explain
-from .download import damaged, read_range
-from .memory_budget import Budget
+from .copy_object import explain_refusal
+from .download import damaged_error, read_range
+from .memory_budget import MemoryBudget
 
-COPIES_HELD = 2
+COPIES_IN_MEMORY = 2
 """Content is held as it was read, and once more in the request that the client makes of it."""
 
 _SLOWEST_LINE = 64 * 1024
@@ -41,22 +41,22 @@ async def stream_in_parts(
     options: CopyOptions,
     uploads: Uploads,
     shared: Shared,
-    memory: Budget,
+    memory: MemoryBudget,
     parts: Sequence[Part],
 ) -> CopyOutcome:
     """Stream one object in these parts, and prove it. Raises SourceChanged, S3Error and S3StopError."""
     there = await head(source, job.source_key, job.etag)
     if there.status != 200:
         raise SourceChanged(read_error(there.status, there.body)[0])
-    carried = carry(job, there, await ask_apart(source, job, shared.headers))
+    carried = carry(job, there, await read_other_properties(source, job, shared.headers))
     recorded = uploads.find(target.endpoint.bucket, job.target_key)
     # Where an earlier run has sent some parts already, no digest of the whole comes about.
-    claimed = claims(job.etag, there.headers, full_checksums(there)) if recorded is None else {}
+    claimed = expected_digests(job.etag, there.headers, full_checksums(there)) if recorded is None else {}
     send = PartSender(source, target, job, memory, claimed, len(parts))
     done = await upload_in_parts(target, job, options, carried.headers, parts, send, uploads, shared.gate)
     if done.status != 200:
         code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
-        return await explain(
+        return await explain_refusal(
             source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag
         )
     if carried.tags:
@@ -65,22 +65,22 @@ async def stream_in_parts(
 
 
 async def _judge(
-    source: Client, target: Client, job: CopyJob, there: Response, send: PartSender, done: Completed
+    source: Client, target: Client, job: CopyJob, there: Response, send: PartSender, done: UploadResult
 ) -> CopyOutcome:
     """The outcome of an upload that the target says it has completed."""
     etag = done.etag or etag_of(await head(target, job.target_key))
     if same_etag(etag, job.etag):
-        return settled(job, etag, Evidence.ETAG, done.attempts)
-    agrees = agreement(full_checksums(there), done.checksums)
+        return stored_outcome(job, etag, Evidence.ETAG, done.attempts)
+    agrees = checksums_match(full_checksums(there), done.checksums)
     if agrees is not None:
-        return settled(job, etag, Evidence.CHECKSUM if agrees else None, done.attempts)
+        return stored_outcome(job, etag, Evidence.CHECKSUM if agrees else None, done.attempts)
     if send.hidden or etag == composite_etag([part.etag for part in done.parts]):
-        return settled(job, etag, send.evidence, done.attempts)
+        return stored_outcome(job, etag, send.evidence, done.attempts)
     evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
-    return settled(job, etag, evidence, done.attempts)
+    return stored_outcome(job, etag, evidence, done.attempts)
 
 
-def settled(job: CopyJob, etag: str, evidence: Evidence | None, attempts: int) -> CopyOutcome:
+def stored_outcome(job: CopyJob, etag: str, evidence: Evidence | None, attempts: int) -> CopyOutcome:
     """The outcome of an object that the target has stored: copied, if something proves that it is the source's."""
     if evidence is not None:
         return CopyOutcome(job, "copied", etag, evidence, attempts)
@@ -123,7 +123,7 @@ class PartSender:
     """
 
     def __init__(
-        self, source: Client, target: Client, job: CopyJob, memory: Budget, claimed: dict[str, bytes], parts: int
+        self, source: Client, target: Client, job: CopyJob, memory: MemoryBudget, claimed: dict[str, bytes], parts: int
     ) -> None:
         self._source = source
         self._target = target
@@ -143,7 +143,7 @@ class PartSender:
         if self._claimed:
             # A part that waits for the digest of an earlier one must not hold the memory that that one needs.
             await self._memory_turns.wait(part.number)
-        async with self._memory.hold(COPIES_HELD * part.size):
+        async with self._memory.hold(COPIES_IN_MEMORY * part.size):
             self._memory_turns.end(part.number)
             content = bytearray(part.size)
             await read_range(self._source, self._job.source_key, self._job.etag, part.offset, content)
@@ -158,9 +158,9 @@ class PartSender:
         await self._whole.add(content)
         self._digest_turns.end(part.number)
         if part.number == self._count:
-            evidence = verdict(self._claimed, self._whole.results())
+            evidence = check_digests(self._claimed, self._whole.results())
             if evidence is None:
-                raise damaged(self._job.source_key)
+                raise damaged_error(self._job.source_key)
             self.evidence = evidence
 
     async def _send(self, upload_id: str, part: Part, content: bytearray, digest: bytes) -> SentPart:

@@ -19,7 +19,7 @@ from ..errors import Meaning, S3Error, S3StopError, meaning_of, read_error
 from ..objects.compare import head
 from .versions import NO_VERSION_ID, Version
 
-MOST_AT_ONCE = 1_000
+MAX_KEYS_PER_REQUEST = 1_000
 """Keys that one DeleteObjects takes (S3 API reference)."""
 
 GONE_CODES = frozenset({"PreconditionFailed", "NoSuchKey"})
@@ -66,7 +66,7 @@ class DeleteOutcome(NamedTuple):
 async def delete_objects(
     client: Client, jobs: Sequence[DeleteJob], method: DeleteMethod, sleep: Sleep = asyncio.sleep
 ) -> list[DeleteOutcome]:
-    """Delete up to `MOST_AT_ONCE` objects with distinct keys; one outcome for each, in any order.
+    """Delete up to `MAX_KEYS_PER_REQUEST` objects with distinct keys; one outcome for each, in any order.
 
     Needs s3:DeleteObject and s3:GetObject (for the conditions). Raises S3StopError where no request can succeed;
     then nobody knows what became of the jobs, as where this is killed.
@@ -77,10 +77,10 @@ async def delete_objects(
     return outcomes + list(await run_all(*(_delete_one(client, job) for job in singly)))
 
 
-async def remove_markers(
+async def undelete(
     client: Client, markers: Sequence[Version], sleep: Sleep = asyncio.sleep
 ) -> list[tuple[Version, str | None]]:
-    """Delete exactly these delete markers, up to `MOST_AT_ONCE`; tells of each why it is there still, or None.
+    """Delete exactly these delete markers, up to `MAX_KEYS_PER_REQUEST`; tells of each why it is there still, or None.
 
     Each is deleted by its version id, which takes nothing else away: what lies under a marker shows again. Needs
     s3:DeleteObjectVersion. Raises S3StopError.

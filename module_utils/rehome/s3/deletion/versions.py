@@ -34,14 +34,14 @@ class Version(NamedTuple):
     last_modified: str = ""
 
 
-class VersioningNow(NamedTuple):
+class VersioningState(NamedTuple):
     """What a bucket keeps, and the service's time when it said so; None where it told no time."""
 
     state: Versioning
-    told_at: datetime | None
+    reported_at: datetime | None
 
 
-async def versioning_of(client: Client) -> VersioningNow:
+async def versioning_of(client: Client) -> VersioningState:
     """Whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError."""
     reply = await client.request("GET", None, query=[("versioning", "")])
     document = root_of(reply.body)
@@ -52,10 +52,10 @@ async def versioning_of(client: Client) -> VersioningNow:
     status = fields_of(document).get("Status", "")
     state: Versioning = "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
     date = reply.headers.get(b"date")
-    return VersioningNow(state, parsedate_to_datetime(date.decode()) if date else None)
+    return VersioningState(state, parsedate_to_datetime(date.decode()) if date else None)
 
 
-async def locks_objects(client: Client) -> bool:
+async def has_object_lock(client: Client) -> bool:
     """Whether objects of the bucket may be under retention or legal hold (GetObjectLockConfiguration).
 
     Raises S3Error where the service has such locks and does not tell, and S3StopError.
@@ -124,7 +124,7 @@ async def newest_versions(client: Client, key: str, most: int = 10) -> list[Vers
     return [version for _, version in found if version.key == key]
 
 
-async def marker_over(client: Client, key: str, etag: str, meant_at: datetime) -> str | None:
+async def find_delete_marker(client: Client, key: str, etag: str, intended_at: datetime) -> str | None:
     """The id of the delete marker that now lies right on the version with this ETag, made about when it was meant.
 
     For a delete whose reply was lost. Raises S3Error and S3StopError.
@@ -136,4 +136,4 @@ async def marker_over(client: Client, key: str, etag: str, meant_at: datetime) -
         return None
     made_at = datetime.fromisoformat(newest[0].last_modified)
     made_at = made_at if made_at.tzinfo else made_at.replace(tzinfo=UTC)
-    return newest[0].version_id if abs(made_at - meant_at) <= _WINDOW else None
+    return newest[0].version_id if abs(made_at - intended_at) <= _WINDOW else None

@@ -92,7 +92,7 @@ async def abort(target: Client, key: str, upload_id: str) -> None:
     )
 
 
-async def abort_unnamed(target: Client, upload: Upload, but: str = "") -> None:
+async def abort_unidentified(target: Client, upload: Upload, but: str = "") -> None:
     """Abort what was created for exactly this key since the intention was recorded, except `but`.
 
     It is for an upload whose id never reached us. Raises S3Error and S3StopError.
@@ -106,7 +106,7 @@ async def abort_unnamed(target: Client, upload: Upload, but: str = "") -> None:
         await abort(target, upload.target_key, upload_id)
 
 
-async def abort_leftovers(target: Client, uploads: Uploads) -> list[Upload]:
+async def abort_unfinished(target: Client, uploads: Uploads) -> list[Upload]:
     """Abort the recorded uploads whose jobs did not come again; for the end of a run that saw its whole queue.
 
     After a run that was stopped early it would end uploads that the next run could resume.
@@ -118,7 +118,7 @@ async def abort_leftovers(target: Client, uploads: Uploads) -> list[Upload]:
     for upload in uploads.leftovers(bucket):
         try:
             if upload.upload_id is None:
-                await abort_unnamed(target, upload)
+                await abort_unidentified(target, upload)
             else:
                 await abort(target, upload.target_key, upload.upload_id)
         except S3StopError:

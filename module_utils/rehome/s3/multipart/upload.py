@@ -22,22 +22,22 @@ from ..objects.etags import composite_etag
 from ..objects.job import CopyJob, CopyOptions, SourceChanged
 from ..objects.target_headers import TargetHeaders
 from ..transport.connection import Response
-from .abort import StoredPart, abort, abort_unnamed, stored_parts
+from .abort import StoredPart, abort, abort_unidentified, stored_parts
 from .parts import MAX_OBJECT_BYTES, Part, SentPart, even_parts, layout, sent_part
 from .record import Upload, Uploads
 
 __all__ = [
     "MAX_OBJECT_BYTES",
-    "Completed",
     "Gate",
     "Part",
     "SendPart",
     "SentPart",
     "Shared",
+    "UploadResult",
     "even_parts",
-    "is_in_the_way",
     "layout",
     "sent_part",
+    "target_conflicts",
     "upload_in_parts",
 ]
 
@@ -59,7 +59,7 @@ Raises SourceChanged, S3Error and S3StopError.
 """
 
 
-class Completed(NamedTuple):
+class UploadResult(NamedTuple):
     """How an upload ended.
 
     status: 200; or 412 or 404: it was not completed, or that is not known: `server_side.explain` tells
@@ -127,7 +127,7 @@ async def upload_in_parts(
     uploads: Uploads,
     gate: Gate,
     complete_headers: Mapping[str, str] = _NOTHING,
-) -> Completed:
+) -> UploadResult:
     """Make `job`'s target object out of parts, of which those that an earlier run sent are not sent again.
 
     headers: for CreateMultipartUpload (metadata, tags, class, encryption, access, checksum)
@@ -139,9 +139,9 @@ async def upload_in_parts(
     """
     upload = _Upload(target, job, options, headers, parts, send, uploads, gate, complete_headers)
     there = await head(target, job.target_key)
-    if is_in_the_way(there, job):
+    if target_conflicts(there, job):
         await upload.drop_recorded()
-        return Completed(412, "")
+        return UploadResult(412, "")
     stored = await upload.open(_server_time(there))
     try:
         return await upload.finish(await upload.send_all(stored))
@@ -212,7 +212,7 @@ class _Upload:
             raise S3Error(reply.status, code, message, job.target_key, verb="POST", attempts=reply.attempts)
         self._uploads.opened(self._bucket, job.target_key, self._id)
         if reply.repeated:
-            await abort_unnamed(self._target, wanted, but=self._id)
+            await abort_unidentified(self._target, wanted, but=self._id)
         return {}
 
     async def _stored(self, upload_id: str) -> Mapping[int, StoredPart] | None:
@@ -243,35 +243,35 @@ class _Upload:
             async with self._gate:
                 sent[part.number] = await self._send(self._id, part)
 
-    async def finish(self, sent: Sequence[SentPart]) -> Completed:
+    async def finish(self, sent: Sequence[SentPart]) -> UploadResult:
         """Complete the upload, if the target's condition still holds."""
         target, key = self._target, self._job.target_key
         ours = composite_etag([part.etag for part in sent])
         attempts = sum(part.attempts for part in sent)
-        if not self._options.capabilities.complete_condition and is_in_the_way(await head(target, key), self._job):
+        if not self._options.capabilities.complete_condition and target_conflicts(await head(target, key), self._job):
             # Between this look and the completion somebody else may store the object, and lose it: that is
             # the price of a service without the condition.
             await self.discard()
-            return Completed(412, ours, attempts=attempts, parts=sent)
+            return UploadResult(412, ours, attempts=attempts, parts=sent)
         try:
             reply = await self._complete(sent)
         except S3StopError:
             raise
         except S3Error as error:
-            if not (error.repeated or error.status in (0, 200)) or not is_in_the_way(
+            if not (error.repeated or error.status in (0, 200)) or not target_conflicts(
                 await head(target, key), self._job
             ):
                 raise
             await self.discard()
-            return Completed(412, ours, _NOTHING, attempts + error.attempts, repeated=True, parts=sent)
+            return UploadResult(412, ours, _NOTHING, attempts + error.attempts, repeated=True, parts=sent)
         attempts += reply.attempts
         if reply.status != 200:
             await self.discard()
-            return Completed(reply.status, ours, _NOTHING, attempts, reply.repeated, sent)
+            return UploadResult(reply.status, ours, _NOTHING, attempts, reply.repeated, sent)
         self._uploads.forget(self._bucket, key)
         fields = fields_of(root_of(reply.body))
         etag = fields.get("ETag", "").strip('"')
-        return Completed(200, etag, full_checksums_of(fields), attempts, reply.repeated, sent)
+        return UploadResult(200, etag, full_checksums_of(fields), attempts, reply.repeated, sent)
 
     async def _complete(self, sent: Sequence[SentPart]) -> Response:
         """CompleteMultipartUpload; asked again where a 200 turns out to be an error or is cut short."""
@@ -303,7 +303,7 @@ class _Upload:
         if known is None:
             return
         if known.upload_id is None:
-            await abort_unnamed(self._target, known)
+            await abort_unidentified(self._target, known)
         else:
             await abort(self._target, known.target_key, known.upload_id)
         self._uploads.forget(self._bucket, known.target_key)
@@ -315,7 +315,7 @@ class _Upload:
             self._uploads.forget(self._bucket, self._job.target_key)
 
 
-def is_in_the_way(there: Response, job: CopyJob) -> bool:
+def target_conflicts(there: Response, job: CopyJob) -> bool:
     """Whether what is at the target key is not what the job expects to find there."""
     return etag_of(there) != job.replace_etag if there.status == 200 else job.replace_etag is not None
 

@@ -37,7 +37,7 @@ class Carried(NamedTuple):
     tags: str
 
 
-async def ask_apart(source: Client, job: CopyJob, target_headers: TargetHeaders) -> Apart:
+async def read_other_properties(source: Client, job: CopyJob, target_headers: TargetHeaders) -> Apart:
     """Ask for the tags, and for the grants where they are to be copied. Raises SourceChanged, S3Error, S3StopError."""
     return Apart(await target_headers.of(job), await _tags_of(source, job))
 

@@ -11,7 +11,7 @@ from ..client.client import Client
 from ..concurrency import run_all
 from ..errors import S3Error, S3StopError
 from ..transport.connection import Response
-from .etags import agreement, is_md5, same_etag
+from .etags import checksums_match, is_md5, same_etag
 
 _READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
@@ -44,7 +44,7 @@ async def compare(
     heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
     if heads is None:
         return None
-    sums = agreement(*(full_checksums(reply) for reply in heads))
+    sums = checksums_match(*(full_checksums(reply) for reply in heads))
     if sums is not None:
         return Evidence.CHECKSUM if sums else None
     return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
@@ -71,13 +71,13 @@ async def prove_copy(
         return Evidence.ETAG
     if checksums:
         there = await head(source, source_key, source_etag)
-        sums = agreement(full_checksums(there), checksums) if there.status == 200 else None
+        sums = checksums_match(full_checksums(there), checksums) if there.status == 200 else None
         if sums is not None:
             return Evidence.CHECKSUM if sums else None
     heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
     if heads is None:
         return None
-    sums = agreement(*(full_checksums(reply) for reply in heads))
+    sums = checksums_match(*(full_checksums(reply) for reply in heads))
     if sums is not None:
         return Evidence.CHECKSUM if sums else None
     if is_md5(source_etag, heads[0].headers) and is_md5(target_etag, heads[1].headers):

@@ -48,7 +48,7 @@ _ALGORITHMS: Mapping[str, Callable[[], _Hash]] = {
 
 
 class Digests:
-    """Digests of content that is given piece by piece, by these algorithms (names as in `claims`)."""
+    """Digests of content that is given piece by piece, by these algorithms (names as in `expected_digests`)."""
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes: dict[str, _Hash] = {name: _ALGORITHMS[name]() for name in algorithms}
@@ -69,7 +69,7 @@ class Digests:
             one.update(content)
 
 
-def claims(etag: str, headers: Headers, checksums: Mapping[str, str]) -> dict[str, bytes]:
+def expected_digests(etag: str, headers: Headers, checksums: Mapping[str, str]) -> dict[str, bytes]:
     """The digests of the whole content that can be recomputed here, by algorithm.
 
     etag: without quotes
@@ -84,7 +84,7 @@ def claims(etag: str, headers: Headers, checksums: Mapping[str, str]) -> dict[st
     return found
 
 
-def verdict(claimed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Evidence | None:
+def check_digests(claimed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Evidence | None:
     """What the claims prove about content with these digests.
 
     BYTES where its MD5 is the ETag, CHECKSUM where another digest is the claimed one, SIZE where nothing is

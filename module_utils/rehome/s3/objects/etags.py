@@ -29,7 +29,7 @@ def same_etag(one: str, other: str) -> bool:
     return one == other and one != "" and not one.startswith(_BLANK)
 
 
-def agreement(first: Mapping[str, str], second: Mapping[str, str]) -> bool | None:
+def checksums_match(first: Mapping[str, str], second: Mapping[str, str]) -> bool | None:
     """Whether two objects' checksums by algorithm are the same; None where they have no algorithm in common."""
     common = first.keys() & second.keys()
     return all(first[algorithm] == second[algorithm] for algorithm in common) if common else None

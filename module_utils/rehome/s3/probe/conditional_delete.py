@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..client.client import Client
 from ..deletion.delete import DeleteJob, DeleteMethod, delete_objects
 from ..errors import S3Error
-from .scratch import Scratch, ask
+from .scratch import Scratch, try_request
 
 _WRONG = "0" * 32
 
@@ -42,14 +42,14 @@ async def _keeps_condition(source: Client, scratch: Scratch, method: DeleteMetho
         marker = wrong.marker
     else:
         # without the look that comes before it: the condition alone is on trial
-        answer = await ask(source, "DELETE", key, headers={"if-match": f'"{_WRONG}"'})
+        answer = await try_request(source, "DELETE", key, headers={"if-match": f'"{_WRONG}"'})
         marker = answer.headers.get(b"x-amz-version-id", b"").decode() or None
-    stays = (await ask(source, "HEAD", key)).ok
+    stays = (await try_request(source, "HEAD", key)).ok
     if stays:
         (right,) = await delete_objects(source, [DeleteJob(key, etag)], method)
         marker = right.marker
-        stays = right.result == "deleted" and not (await ask(source, "HEAD", key)).ok
+        stays = right.result == "deleted" and not (await try_request(source, "HEAD", key)).ok
     if marker:
         # the scratch object's own version is removed with the others; nothing shall stay on top of it
-        await ask(source, "DELETE", key, query=[("versionId", marker)])
+        await try_request(source, "DELETE", key, query=[("versionId", marker)])
     return stays

@@ -15,7 +15,7 @@ from ..client.client import Client
 from ..concurrency import run_all
 from ..objects.job import CopyMethod
 from ..transport.sigv4 import encode_copy_source
-from .scratch import Answer, Scratch, ask, listed
+from .scratch import Scratch, TrialResponse, list_first, try_request
 from .source_rights import check_reading
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -137,7 +137,7 @@ class _Trials:
             self._lacks("source_condition", not reading.condition)
 
     async def run(self, method: CopyMethod) -> None:
-        await self.scratch.find_out_deleting()
+        await self.scratch.check_delete_right()
         if not self.scratch.may_delete and self.target.endpoint.is_aws:
             await self._try_rights()
             self._note_no_deleting("nothing was stored to try the service, which is taken to be as documented")
@@ -152,7 +152,7 @@ class _Trials:
             return
         copying = [self._try_copies(stored), self._try_tags()] if method == "server_side" else [self._try_stored_tags()]
         await run_all(
-            *copying, self._try_put(), self._try_upload(), self._try_shapes(method), self.scratch.clean_leftovers()
+            *copying, self._try_put(), self._try_upload(), self._try_shapes(method), self.scratch.clean_stale()
         )
         if not self.scratch.may_delete:
             kept = ", ".join(self.scratch.written)
@@ -160,7 +160,7 @@ class _Trials:
 
     # Trials
 
-    async def _try_copies(self, stored: Answer) -> None:
+    async def _try_copies(self, stored: TrialResponse) -> None:
         etag = stored.headers.get(b"etag", b"").decode()
         await run_all(self._try_good_copy(etag), self._try_missing_source(), self._try_wrong_etag())
 
@@ -174,7 +174,7 @@ class _Trials:
             self._refused(copied, "s3:GetObject and s3:PutObject", "copy objects inside the target")
             return
         self._lacks("etag", _ETAG.search(copied.body) is None)
-        there = await ask(self.target, "GET", self.scratch.folder + "copy")
+        there = await try_request(self.target, "GET", self.scratch.folder + "copy")
         if not there.ok:
             self._refused(there, "s3:GetObject", "read what it stored")
             return
@@ -221,7 +221,7 @@ class _Trials:
         return tagged.ok
 
     async def _read_tags(self, name: str) -> None:
-        tags = await ask(self.target, "GET", self.scratch.folder + name, query=[("tagging", "")])
+        tags = await try_request(self.target, "GET", self.scratch.folder + name, query=[("tagging", "")])
         if tags.denied:
             place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
             self.notes.append(
@@ -262,11 +262,11 @@ class _Trials:
     async def _try_looking(self, name: str, upload: str) -> None:
         """What a run that resumes asks: which uploads are open, and which parts of one are there."""
         query = [("uploads", ""), ("prefix", self.scratch.folder)]
-        uploads = await ask(self.target, "GET", None, query=query)
+        uploads = await try_request(self.target, "GET", None, query=query)
         if uploads.denied:
             bucket = f"arn:aws:s3:::{self.target.endpoint.bucket}"
             self._refused(uploads, "s3:ListBucketMultipartUploads", "list open multipart uploads", bucket)
-        parts = await ask(self.target, "GET", self.scratch.folder + name, query=[("uploadId", upload)])
+        parts = await try_request(self.target, "GET", self.scratch.folder + name, query=[("uploadId", upload)])
         if parts.denied:
             self._refused(parts, "s3:ListMultipartUploadParts", "list the parts of an upload")
 
@@ -309,7 +309,7 @@ class _Trials:
         self.found["refused_keys"] = frozenset(refused)
 
     async def _takes(self, folder: str, names: tuple[str, ...], method: CopyMethod) -> bool:
-        """Whether keys in `folder`, where nothing else is, are stored, copied, listed and found as exactly these."""
+        """Whether keys in `folder`, where nothing else is, are stored, copied, listed and found unchanged."""
         written = []
         for name in names:
             written.append(f"{folder}/{name}")
@@ -321,12 +321,12 @@ class _Trials:
                     return False
         keys = [self.scratch.folder + name for name in written]
         try:
-            found = [one.key for one in await listed(self.target, f"{self.scratch.folder}{folder}/")]
+            found = [one.key for one in await list_first(self.target, f"{self.scratch.folder}{folder}/")]
         except ValueError:
             return False  # such a key spoils the listing
         if sorted(found) != sorted(keys):
             return False
-        return all([(await ask(self.target, "HEAD", key)).ok for key in keys])
+        return all([(await try_request(self.target, "HEAD", key)).ok for key in keys])
 
     # Words
 
@@ -345,7 +345,7 @@ class _Trials:
         if lacking:
             self.found[name] = False
 
-    def _refused(self, answer: Answer, action: str, doing: str, resource: str | None = None) -> None:
+    def _refused(self, answer: TrialResponse, action: str, doing: str, resource: str | None = None) -> None:
         problem = f"S3 does not let its credentials {doing} there ({answer.code}: {answer.message.rstrip('.')})"
         if answer.denied:
             objects = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.prefix}*"
@@ -365,5 +365,5 @@ class _Trials:
         )
 
 
-def _has(answer: Answer, headers: Mapping[str, str]) -> bool:
+def _has(answer: TrialResponse, headers: Mapping[str, str]) -> bool:
     return all(answer.headers.get(name.encode()) == value.encode() for name, value in headers.items())

@@ -44,7 +44,7 @@ _PATIENCE_S = 10.0
 _THROTTLED = (429, 503)
 
 
-class Answer(NamedTuple):
+class TrialResponse(NamedTuple):
     """What came of one request.
 
     code, message: why it is no success; empty where it is
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
         return self.status == 403
 
 
-async def ask(client: Client, method: str, key: str | None, **more: Any) -> Answer:
+async def try_request(client: Client, method: str, key: str | None, **more: Any) -> TrialResponse:
     """`Client.request`, whose refusals are an answer as well. Raises S3Error where the service gave none."""
     try:
         reply = await client.request(method, key, **more)
@@ -74,23 +74,23 @@ async def ask(client: Client, method: str, key: str | None, **more: Any) -> Answ
     except S3Error as error:
         if not error.status or error.status in _THROTTLED:
             raise
-        return Answer(error.status, error.code, error.message, {}, b"")
+        return TrialResponse(error.status, error.code, error.message, {}, b"")
     return _answer(reply)
 
 
-async def listed(client: Client, prefix: str, most: int = 1000) -> list[Listed]:
+async def list_first(client: Client, prefix: str, most: int = 1000) -> list[Listed]:
     """The first `most` objects under `prefix`. Raises S3Error and S3StopError, and ValueError for no whole page."""
     query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(most)), ("prefix", prefix)]
-    answer = await ask(client, "GET", None, query=query)
+    answer = await try_request(client, "GET", None, query=query)
     if not answer.ok:
         raise S3Error(answer.status, answer.code, answer.message, None, verb="GET")
     return list(parse_page(answer.body))
 
 
-def _answer(reply: Response) -> Answer:
+def _answer(reply: Response) -> TrialResponse:
     refused = reply.status >= 300
     code, message = read_error(reply.status, reply.body) if refused else ("", "")
-    return Answer(reply.status, code, message, reply.headers, reply.body)
+    return TrialResponse(reply.status, code, message, reply.headers, reply.body)
 
 
 class Scratch:
@@ -111,7 +111,7 @@ class Scratch:
         self._written: dict[str, set[str]] = {}
         self._unsure: set[str] = set()
         self.uploads: dict[str, str] = {}
-        self._under_way: set[asyncio.Future[Answer]] = set()
+        self._under_way: set[asyncio.Future[TrialResponse]] = set()
         self._server_time = datetime.now(UTC)
         self.may_delete = True
         self.hides_versions = False
@@ -136,13 +136,15 @@ class Scratch:
         """The keys that may have an object now."""
         return sorted(self._written)
 
-    async def find_out_deleting(self) -> None:
+    async def check_delete_right(self) -> None:
         """Learn whether the credentials may delete here, and if not, use the fixed names.
 
         Asks for a key that nobody has, under a condition that no object meets, so that a versioned bucket gets no
         delete marker either (DeleteObject's If-Match, S3 API reference; a service that ignores it deletes nothing).
         """
-        answer = await ask(self._client, "DELETE", f"{self.folder}nothing", headers={"if-match": f'"{"0" * 32}"'})
+        answer = await try_request(
+            self._client, "DELETE", f"{self.folder}nothing", headers={"if-match": f'"{"0" * 32}"'}
+        )
         self.may_delete = not answer.denied
         if not self.may_delete:
             self._label = _KEPT
@@ -151,23 +153,23 @@ class Scratch:
         if date := answer.headers.get(b"date"):
             self._server_time = parsedate_to_datetime(date.decode())
 
-    async def put(self, name: str, headers: Mapping[str, str]) -> Answer:
+    async def put(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """PutObject of `body`, with `headers` besides the marker and `storing`."""
         return await self.write("PUT", name, headers={**self._storing, _MARKER: self._label, **headers})
 
-    async def copy(self, name: str, headers: Mapping[str, str]) -> Answer:
+    async def copy(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """CopyObject with `headers`, the copy's source among them."""
         return await self.write("PUT", name, headers={**self._storing, **headers}, body=b"")
 
-    async def create_upload(self, name: str, headers: Mapping[str, str]) -> Answer:
+    async def create_upload(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """CreateMultipartUpload; its id is in `uploads` then."""
         marked = {**self._storing, _MARKER: self._label, **headers}
         return await self.write("POST", name, query=[("uploads", "")], headers=marked, body=b"")
 
-    async def abort_upload(self, name: str) -> Answer:
+    async def abort_upload(self, name: str) -> TrialResponse:
         """AbortMultipartUpload of the one upload to a name that is in `uploads`."""
         upload = self.uploads.pop(name)
-        return await ask(self._client, "DELETE", self.folder + name, query=[("uploadId", upload)])
+        return await try_request(self._client, "DELETE", self.folder + name, query=[("uploadId", upload)])
 
     async def write(
         self,
@@ -177,7 +179,7 @@ class Scratch:
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str],
         body: bytes | None = None,
-    ) -> Answer:
+    ) -> TrialResponse:
         """A request that may leave an object: its key is cleaned, also where the request is interrupted."""
         content = self.body if body is None else body
         if content:
@@ -193,12 +195,12 @@ class Scratch:
 
     async def _write(
         self, method: str, name: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    ) -> TrialResponse:
         key = self.folder + name
         is_new = key not in self._written
         versions = self._written.setdefault(key, set())
         self._unsure.add(key)
-        answer = await ask(self._client, method, key, query=query, headers=headers, body=body)
+        answer = await try_request(self._client, method, key, query=query, headers=headers, body=body)
         if answer.status < 500:
             self._unsure.discard(key)
         if version := answer.headers.get(b"x-amz-version-id"):
@@ -227,7 +229,7 @@ class Scratch:
             others = {*self._unsure, *(one.key for one in await self._listed(self.folder))}
             await run_all(*(self._remove(key) for key in others))
 
-    async def clean_leftovers(self) -> None:
+    async def clean_stale(self) -> None:
         """Remove what probes left that were killed: by our name and our marker, and more than an hour old."""
         if not self.may_delete:
             return
@@ -240,7 +242,7 @@ class Scratch:
     async def _remove(self, key: str, label: str | None = None) -> None:
         """Remove the current version of an object; where a label is given, only if its marker has it."""
         try:
-            head = await ask(self._client, "HEAD", key)
+            head = await try_request(self._client, "HEAD", key)
         except S3Error:
             return
         if head.ok and (label is None or head.headers.get(_MARKER.encode()) == label.encode()):
@@ -249,17 +251,17 @@ class Scratch:
 
     async def _listed(self, prefix: str) -> list[Listed]:
         try:
-            return await listed(self._client, prefix)
+            return await list_first(self._client, prefix)
         except (S3Error, ValueError):
             return []  # one of the odd keys spoils it; what is known by name is removed all the same
 
     async def _delete(self, key: str, versions: set[str]) -> None:
         """Delete the named versions. Without any, or without the right to (s3:DeleteObjectVersion), the object."""
         with suppress(S3Error):  # what stays is a later probe's leftover
-            answers = [await ask(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
+            answers = [await try_request(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
             self.hides_versions |= any(answer.denied for answer in answers)
             if not answers or not all(answer.ok for answer in answers):
-                await ask(self._client, "DELETE", key)
+                await try_request(self._client, "DELETE", key)
 
 
 def _moment(text: str) -> datetime:

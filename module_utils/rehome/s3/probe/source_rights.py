@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...errors import Finding
 from ..client.client import Client
-from .scratch import RETRY, Answer, ask, listed
+from .scratch import RETRY, TrialResponse, list_first, try_request
 
 _ARCHIVED = "InvalidObjectState"
 
@@ -28,14 +28,14 @@ async def check_reading(source: Client, prefix: str, target: Client | None, acl:
     Raises S3Error where the service gives no answer, S3StopError where no request can succeed.
     """
     try:
-        first = await listed(source, prefix, 1)
+        first = await list_first(source, prefix, 1)
     except ValueError:
         first = []  # told by the scan, which cannot do without
     if not first:
         return Reading()
     key = first[0].key
     if acl:
-        grants = await ask(source, "GET", key, query=[("acl", "")])
+        grants = await try_request(source, "GET", key, query=[("acl", "")])
         if grants.denied:
             return Reading((_finding(source, prefix, "rehome_source", grants, "s3:GetObjectAcl", "read the ACL of"),))
     if target is None:
@@ -46,17 +46,17 @@ async def check_reading(source: Client, prefix: str, target: Client | None, acl:
 
 
 async def _read(reader: Client, key: str, prefix: str, setting: str) -> Reading:
-    content = await ask(reader, "GET", key, headers={"range": "bytes=0-0"})
+    content = await try_request(reader, "GET", key, headers={"range": "bytes=0-0"})
     if content.denied and content.code != _ARCHIVED:
         return Reading((_finding(reader, prefix, setting, content, "s3:GetObject", "read"),))
-    tags = await ask(reader, "GET", key, query=[("tagging", "")])
+    tags = await try_request(reader, "GET", key, query=[("tagging", "")])
     if tags.denied:
         return Reading((_finding(reader, prefix, setting, tags, "s3:GetObjectTagging", "read the tags of"),))
-    other = await ask(reader, "GET", key, headers={"range": "bytes=0-0", "if-match": f'"{"0" * 32}"'})
+    other = await try_request(reader, "GET", key, headers={"range": "bytes=0-0", "if-match": f'"{"0" * 32}"'})
     return Reading(condition=not other.ok)
 
 
-def _finding(reader: Client, prefix: str, setting: str, answer: Answer, action: str, doing: str) -> Finding:
+def _finding(reader: Client, prefix: str, setting: str, answer: TrialResponse, action: str, doing: str) -> Finding:
     bucket = reader.endpoint.bucket
     return Finding(
         setting,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rehome.s3.copier.memory_budget import Budget
+from rehome.s3.copier.memory_budget import MemoryBudget
 
 from tests.unit.s3.wire import on_uvloop
 
@@ -18,7 +18,7 @@ async def settle() -> None:
 class Holder:
     """Holds `size` bytes from when it gets them until `end` is called."""
 
-    def __init__(self, budget: Budget, size: int) -> None:
+    def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
         self._size = size
         self._ending = asyncio.Event()
@@ -38,7 +38,7 @@ class Holder:
 
 @on_uvloop
 async def test_no_more_than_the_limit_is_held() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     first, second, third = (Holder(budget, size) for size in (6, 4, 1))
     await settle()
     assert (first.holds, second.holds, third.holds, budget.held) == (True, True, False, 10)
@@ -51,7 +51,7 @@ async def test_no_more_than_the_limit_is_held() -> None:
 
 @on_uvloop
 async def test_a_large_request_is_not_starved_by_small_ones() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     first, large, small = (Holder(budget, size) for size in (5, 8, 1))
     await settle()
     assert (first.holds, large.holds, small.holds) == (True, False, False)
@@ -63,7 +63,7 @@ async def test_a_large_request_is_not_starved_by_small_ones() -> None:
 
 @on_uvloop
 async def test_what_exceeds_the_limit_is_held_alone() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     small, huge, after = (Holder(budget, size) for size in (1, 50, 1))
     await settle()
     assert (huge.holds, after.holds) == (False, False)
@@ -76,7 +76,7 @@ async def test_what_exceeds_the_limit_is_held_alone() -> None:
 
 @on_uvloop
 async def test_a_request_that_is_cancelled_lets_the_next_one_through() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     first, second, third = (Holder(budget, size) for size in (5, 8, 5))
     await settle()
     second.task.cancel()
@@ -89,7 +89,7 @@ async def test_a_request_that_is_cancelled_lets_the_next_one_through() -> None:
 
 @on_uvloop
 async def test_a_request_that_is_cancelled_just_when_it_is_granted_gives_the_memory_back() -> None:
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     async with budget.hold(10):
         waiting = Holder(budget, 10)
         await settle()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from rehome.s3.copier.reply_batching import LONGEST_S, Breath
+from rehome.s3.copier.reply_batching import LONGEST_S, ReplyBatching
 
 
 class Time:
@@ -24,14 +24,14 @@ class Time:
         self.now += seconds
 
 
-def taught(time: Time, seconds: float) -> Breath:
-    breath = Breath(time, time.pause)
+def taught(time: Time, seconds: float) -> ReplyBatching:
+    breath = ReplyBatching(time, time.pause)
     for _ in range(2_000):
         breath.took(seconds)
     return breath
 
 
-async def _turns(breath: Breath, count: int, work: float = 0.0, time: Time | None = None) -> None:
+async def _turns(breath: ReplyBatching, count: int, work: float = 0.0, time: Time | None = None) -> None:
     keeping = asyncio.create_task(breath.keep())
     for _ in range(count):
         await asyncio.sleep(0)

@@ -14,10 +14,10 @@ from urllib.parse import unquote
 import pytest
 from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
-from rehome.s3.copier.memory_budget import Budget
+from rehome.s3.copier.memory_budget import MemoryBudget
 from rehome.s3.copier.run import copy_objects
-from rehome.s3.copier.stream_object import stream_one
-from rehome.s3.copier.stream_parts import COPIES_HELD, PartSender
+from rehome.s3.copier.stream_object import stream_object
+from rehome.s3.copier.stream_parts import COPIES_IN_MEMORY, PartSender
 from rehome.s3.multipart.record import Uploads
 from rehome.s3.multipart.upload import Gate, Shared, even_parts
 from rehome.s3.objects.compare import Evidence
@@ -534,7 +534,7 @@ async def test_an_upload_that_broke_off_is_resumed_and_what_was_not_read_again_i
         target.parts.pop(2, None)
         source.ranges.clear()
         shared = Shared(Gate(2), TargetHeaders(both.source, both.target, STREAM))
-        resumed = await stream_one(both.source, both.target, LARGE_JOB, STREAM, uploads, shared)
+        resumed = await stream_object(both.source, both.target, LARGE_JOB, STREAM, uploads, shared)
     assert (outcomes[0].result, outcomes[0].error) == ("failed", "InternalError")
     assert sorted(source.ranges) == [(8 * MEBIBYTE, 16 * MEBIBYTE - 1), (16 * MEBIBYTE, len(LARGE) - 1)]
     assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
@@ -546,7 +546,7 @@ async def test_parts_that_come_in_another_order_than_theirs_do_not_wait_for_each
     source, target = LargeSource(), LargeTarget()
     parts = even_parts(len(LARGE), 8 * MEBIBYTE)
     async with services(source, target) as both:
-        memory = Budget(COPIES_HELD * parts[0].size)
+        memory = MemoryBudget(COPIES_IN_MEMORY * parts[0].size)
         send = PartSender(
             both.source, both.target, LARGE_JOB, memory, {"md5": bytes.fromhex(LARGE_JOB.etag)}, len(parts)
         )
@@ -561,11 +561,12 @@ def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_under_way
 
     @on_uvloop
     async def scenario() -> None:
-        memory = Budget(limit)
+        memory = MemoryBudget(limit)
         async with services(LargeSource(), LargeTarget()) as both:
             shared = Shared(Gate(4), TargetHeaders(both.source, both.target, STREAM))
             streams = [
-                stream_one(both.source, both.target, LARGE_JOB, STREAM, Uploads(None), shared, memory) for _ in range(3)
+                stream_object(both.source, both.target, LARGE_JOB, STREAM, Uploads(None), shared, memory)
+                for _ in range(3)
             ]
             outcomes = await asyncio.gather(*streams)
         assert {outcome.result for outcome in outcomes} == {"copied"}

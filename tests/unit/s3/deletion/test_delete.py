@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rehome.s3.deletion.delete import DeleteJob, DeleteOutcome, delete_objects, remove_markers
-from rehome.s3.deletion.versions import Version, locks_objects, marker_over, noncurrent_days, versioning_of
+from rehome.s3.deletion.delete import DeleteJob, DeleteOutcome, delete_objects, undelete
+from rehome.s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
 from rehome.s3.errors import S3Error, S3StopError
 
 from tests.unit.s3.wire import Naps, client_of, error, on_uvloop, reply, script
@@ -136,7 +136,7 @@ async def test_markers_are_deleted_by_their_ids_and_refusals_are_told() -> None:
     entries = ["<Deleted><Key>a</Key><VersionId>v1</VersionId><DeleteMarker>true</DeleteMarker></Deleted>"]
     entries.append("<Error><Key>d</Key><VersionId>v2</VersionId><Code>AccessDenied</Code><Message>no</Message></Error>")
     async with client_of(script([result(*entries)])) as (client, wire, _):
-        told = await remove_markers(client, [Version("a", "v1"), Version("d", "v2")])
+        told = await undelete(client, [Version("a", "v1"), Version("d", "v2")])
     assert told == [(Version("a", "v1"), None), (Version("d", "v2"), "AccessDenied: no")]
     assert b"<Key>a</Key><VersionId>v1</VersionId>" in wire.requests[0]
     assert b"ETag" not in wire.requests[0]
@@ -156,7 +156,7 @@ async def test_versioning_locks_and_lifecycle_are_read_as_they_are() -> None:
     answers = {reply(200, locked): True, error(404, "ObjectLockConfigurationNotFoundError"): False}
     for answer, expects in (answers | {error(501, "NotImplemented"): False}).items():
         async with client_of(script([answer])) as (client, _, _):
-            assert await locks_objects(client) is expects
+            assert await has_object_lock(client) is expects
     rule = "<Rule><Status>{}</Status><NoncurrentVersionExpiration><NoncurrentDays>{}</NoncurrentDays>"
     rules = "".join(f"{rule.format(*one)}</NoncurrentVersionExpiration></Rule>" for one in (("Enabled", 9), ("Off", 2)))
     body = f"<LifecycleConfiguration>{rules}</LifecycleConfiguration>".encode()
@@ -191,6 +191,6 @@ async def test_a_marker_is_ours_only_right_on_top_of_what_we_meant_and_about_the
         (listing(marker), "e", now, None),
         (listing(), "e", now, None),
     ]
-    for answer, etag, meant_at, expected in cases:
+    for answer, etag, intended_at, expected in cases:
         async with client_of(script([answer])) as (client, _, _):
-            assert await marker_over(client, "a b", etag, meant_at) == expected
+            assert await find_delete_marker(client, "a b", etag, intended_at) == expected

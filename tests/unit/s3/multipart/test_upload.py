@@ -18,7 +18,7 @@ from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.errors import S3StopError
-from rehome.s3.multipart.abort import abort_leftovers
+from rehome.s3.multipart.abort import abort_unfinished
 from rehome.s3.multipart.record import Upload, Uploads
 from rehome.s3.multipart.upload import MAX_OBJECT_BYTES, Part, even_parts, layout
 from rehome.s3.objects.compare import Evidence
@@ -823,9 +823,9 @@ async def test_what_an_earlier_run_left_open_is_aborted_at_the_end(tmp_path: Pat
             await copy(client, [job_of(store)], uploads)
             store.ill["abort"] = [reply(204), error(403, "AccessDenied")]
             store.ill["list parts"] = [error(404, "NoSuchUpload")]
-            left = await abort_leftovers(client, uploads)
+            left = await abort_unfinished(client, uploads)
             assert [upload.target_key for upload in left] == ["new/stuck"]
-            assert await abort_leftovers(client, uploads) == []
+            assert await abort_unfinished(client, uploads) == []
         assert uploads.everything("bucket") == []
     assert "u0" in store.uploads
     assert "u9" not in store.uploads
@@ -837,5 +837,5 @@ async def test_what_this_run_left_open_stays_for_the_next() -> None:
     uploads = Uploads(None)
     await interrupted(store, uploads, "part 2")
     async with client_of(store) as (client, _, _):
-        assert await abort_leftovers(client, uploads) == []
+        assert await abort_unfinished(client, uploads) == []
     assert set(store.uploads) == {"u1"}

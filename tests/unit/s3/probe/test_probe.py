@@ -118,7 +118,7 @@ class Service:
             return self.delete(request, name)
         return self.get(request, name)
 
-    def is_in_the_way(self, request: Request, name: str, ignored: str) -> bool:
+    def target_conflicts(self, request: Request, name: str, ignored: str) -> bool:
         there = self.objects.get(name)
         if "if-match" in request.headers and not self.lacks & {ignored, "overwrite_condition"}:
             return there is None or there.etag != request.headers["if-match"]
@@ -128,7 +128,7 @@ class Service:
         copies = request.source is not None
         if "if-none-match" in request.headers and "knowing_conditions" in self.lacks:
             return error(501, "NotImplemented")
-        if self.is_in_the_way(request, name, "target_condition" if copies else "put_condition"):
+        if self.target_conflicts(request, name, "target_condition" if copies else "put_condition"):
             return error(412, "PreconditionFailed")
         if not copies:
             return self.store(name, request.body, request.headers)
