@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ..mapping.row_key import key_to_json
 from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntry, UnusableJournalError, common_head
 
 TABLE = "journal"
@@ -166,8 +167,8 @@ def entry(
         direction=target.direction,
         undoes=target.undoes,
         row_count=len(changes),
-        first_key=json.dumps(changes[0].key, ensure_ascii=False),
-        last_key=json.dumps(changes[-1].key, ensure_ascii=False),
+        first_key=key_to_json(changes[0].key),
+        last_key=key_to_json(changes[-1].key),
         entries=packed,
         sha256=hashlib.sha256(packed).hexdigest(),
         written_by=_who(),

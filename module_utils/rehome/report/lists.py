@@ -11,6 +11,7 @@ from typing import Any
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..files import replacing
+from ..mapping.row_key import key_from_json
 
 LISTS_FOLDER = "lists"
 
@@ -176,7 +177,7 @@ def _write_list(catalog: Catalog, select: str, asked: Mapping[str, object], path
             for row in batch:
                 facts = dict(zip(names, row, strict=True))
                 if "reference" in facts:
-                    facts["key"] = json.loads(facts["key"])
+                    facts["key"] = key_from_json(facts["key"])
                 file.write(json.dumps(facts, ensure_ascii=False) + "\n")
                 count += 1
     return count

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
 from ..catalog.catalog import Catalog, Filling
 from ..config.settings import Settings
 from ..db import journal
-from ..db.dialect import Dialect, Key, RecordedEntry
+from ..db.dialect import Dialect, RecordedEntry
 from ..db.journal import Columns
 from ..errors import Finding, RefusedError
+from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
@@ -25,8 +24,6 @@ ANTI JOIN undone_rows u USING (entry, key)
 """
 """A row that was rewritten several times, as the application had given it an old value again, is what the newest entry
 made of it. Where that one is undone, the older ones are over as well. `place` keeps the order within an entry."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def read_history(
@@ -46,7 +43,7 @@ def read_history(
             for recorded in batch:
                 changes = _changes(recorded, settings)
                 if recorded.entry.direction == "rollback":
-                    undone.append([str(recorded.entry.undoes)] * len(changes.keys), _as_json(changes.keys))
+                    undone.append([str(recorded.entry.undoes)] * len(changes.keys), keys_to_json(changes.keys))
                 else:
                     meant = since is None or recorded.written_at >= since
                     _take(recorded, changes, maps[recorded.entry.reference], meant, rewritten)
@@ -62,19 +59,12 @@ def _take(recorded: RecordedEntry, changes: Columns, values: ValueMap, meant: bo
         # as texts, which reach the catalog faster than numbers
         [str(recorded.id)] * count,
         [recorded.entry.reference] * count,
-        _as_json(changes.keys),
+        keys_to_json(changes.keys),
         changes.olds,
         changes.news,
         list(map(values.rest_if_old, changes.olds)),
         [meant] * count,
     )
-
-
-def _as_json(keys: Sequence[Key]) -> list[str]:
-    """As the scan writes keys."""
-    if all(len(key) == 1 and isinstance(key[0], int) for key in keys):
-        return [f"[{key[0]}]" for key in keys]
-    return list(map(_ENCODER.encode, keys))
 
 
 def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from ..db.dialect import Dialect
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
 from ..mapping.key_shapes import MAX_KEY_BYTES
+from ..mapping.row_key import key_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
@@ -45,7 +45,7 @@ def _read_reference(
     read = 0
     for page in walk(database, facts):
         named = [
-            (rest, reference.name, json.dumps(key, ensure_ascii=False), value[:_MOST_VALUE])
+            (rest, reference.name, key_to_json(key), value[:_MOST_VALUE])
             for key, value in page
             if value is not None
             for rest in named_rests(value, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -10,18 +9,17 @@ from itertools import compress
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Reference, Settings
-from ..db.dialect import Dialect, Key, TableFacts
+from ..db.dialect import Dialect, TableFacts
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
 from ..mapping.forms import form_spotter
+from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
 MOST_FORMS = 20
 """Forms that are told apart in a column; the rest of them count as one."""
 OTHER_FORMS = "yet other URLs"
-
-_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_rows(settings: Settings, catalog: Catalog, progress: Progress) -> int:
@@ -56,7 +54,7 @@ def _read(
             columns = (
                 [reference.name] * count,
                 range(kept, kept + count),
-                _as_json(facts, compress(page.keys, meant)),
+                keys_to_json(list(compress(page.keys, meant))),
                 values,
                 list(compress(rests, meant)),
                 old,
@@ -82,13 +80,6 @@ def _sorted_out(values: Sequence[str | None], value_map: ValueMap) -> tuple[list
             for value, rest in zip(values, rests, strict=True)
         ]
     return is_old, rests
-
-
-def _as_json(facts: TableFacts, keys: Iterable[Key]) -> list[str]:
-    """Keys as the catalog holds them."""
-    if len(facts.key) == 1 and facts.key[0].family == "integer":
-        return list(map("[%d]".__mod__, keys))
-    return list(map(_json, keys))
 
 
 def _overflows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from ..db.work.interleave import strands
 from ..db.work.keyset import walk
 from ..db.work.reconnect import Surroundings
 from ..db.work.workers import Crew
+from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
 from ..progress import Progress
 
 # An object is verified when the plan found it in the target with the source's content, or this run's copy ended so.
@@ -223,7 +223,7 @@ class _Rewriting:
         for batch in self._catalog.stream(QUEUE, self._asked):
             keys, olds = zip(*batch, strict=True)
             news = self._values.new_values(olds)
-            yield from map(Change, map(tuple, json.loads(f"[{','.join(keys)}]")), olds, news)
+            yield from map(Change, keys_from_json(keys), olds, news)
 
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""
@@ -232,7 +232,7 @@ class _Rewriting:
                 return
             olds = [row for row in page if row.value and self._values.rest_if_old(row.value) is not None]
             rests = [self._values.rest_if_old(row.value or "") for row in olds]
-            keys = [json.dumps(row.key, ensure_ascii=False) for row in olds]
+            keys = keys_to_json([row.key for row in olds])
             if not olds:
                 continue
             asked = {"reference": self._reference.name, "keys": keys, "rests": rests}
@@ -260,7 +260,7 @@ class _Rewriting:
 def _note_leftovers(catalog: Catalog, reference: Reference, outcome: ChunkOutcome) -> None:
     catalog.append(
         "changed_rows",
-        [(reference.name, json.dumps(change.key, ensure_ascii=False), change.old) for change in outcome.changed_by_app],
+        [(reference.name, key_to_json(change.key), change.old) for change in outcome.changed_by_app],
     )
     note_refused(catalog, reference.name, outcome)
 
@@ -272,7 +272,7 @@ def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> Non
         [
             (
                 reference,
-                json.dumps(refusal.change.key, ensure_ascii=False),
+                key_to_json(refusal.change.key),
                 refusal.change.old,
                 refusal.change.new,
                 refusal.message,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from ..db.work.chunk import ChunkOutcome, rewrite_chunk
 from ..db.work.chunk_size import MOST_ROWS, Servo
 from ..db.work.reconnect import Surroundings, persist
 from ..db.work.workers import Crew
+from ..mapping.row_key import key_to_json, keys_from_json
 from ..planning.plan import ARCHIVED, classify_objects
 from ..progress import Progress
 from ..scan.journal import read_history
@@ -286,7 +286,7 @@ def _pieces(catalog: Catalog, queue: str, rows_at_once: Callable[[], int]) -> It
     for batch in catalog.stream(queue, batch=MOST_ROWS):
         for (entry, reference, obstacle), rows in groupby(batch, key=itemgetter(0, 1, 2)):
             _, _, _, keys, news, olds = zip(*rows, strict=True)
-            changes = list(map(Change, map(tuple, json.loads(f"[{','.join(keys)}]")), news, olds))
+            changes = list(map(Change, keys_from_json(keys), news, olds))
             while changes:
                 count = rows_at_once()
                 yield _Piece(entry, reference, obstacle, changes[:count])
@@ -315,7 +315,7 @@ def _read(
 def _note_kept(catalog: Catalog, piece: _Piece, changes: Sequence[Change]) -> None:
     catalog.append(
         "rows_kept",
-        [(piece.reference, json.dumps(change.key), change.old, change.new, piece.obstacle) for change in changes],
+        [(piece.reference, key_to_json(change.key), change.old, change.new, piece.obstacle) for change in changes],
     )
 
 
@@ -328,6 +328,6 @@ def _note_others(
     counts.gone += len(gone)
     catalog.append(
         "rows_changed_since",
-        [(reference, json.dumps(change.key), now[change.key], change.old, change.new) for change in changed],
+        [(reference, key_to_json(change.key), now[change.key], change.old, change.new) for change in changed],
     )
-    catalog.append("rows_gone", [(reference, json.dumps(change.key), change.old, change.new) for change in gone])
+    catalog.append("rows_gone", [(reference, key_to_json(change.key), change.old, change.new) for change in gone])

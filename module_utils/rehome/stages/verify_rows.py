@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +12,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key
 from ..db.engines.open import connect
+from ..mapping.row_key import key_from_json
 from ..progress import Progress
 from ..scan.journal import read_history
 
@@ -142,7 +142,7 @@ class _Suspect(NamedTuple):
 
     @property
     def change(self) -> Change:
-        return Change(tuple(json.loads(self.key)), self.old, self.new)
+        return Change(key_from_json(self.key), self.old, self.new)
 
 
 def _judge(catalog: Catalog, suspects: Sequence[_Suspect], now: Mapping[Key, str | None], check: RowsCheck) -> None:
