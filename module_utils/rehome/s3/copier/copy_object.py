@@ -96,7 +96,7 @@ class ServerSide:
             if refusal is not None:
                 return refusal
         if self._copies_acl:
-            headers |= await self._target_headers.access(job)
+            headers |= await self._target_headers.acl_headers(job)
         tags = ""
         if self._carries_itself:
             able = self._capabilities

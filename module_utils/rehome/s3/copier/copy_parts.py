@@ -37,7 +37,7 @@ async def copy_in_parts(
         message = f"{job.size} bytes, an object has {MAX_OBJECT_BYTES} at most"
         return CopyOutcome(job, "failed", attempts=0, error="EntityTooLarge", message=message)
     properties = await properties_of(source, job)
-    headers = {**properties.headers, **await shared.headers.of(job)}
+    headers = {**properties.headers, **await shared.headers.for_job(job)}
     complete_headers: dict[str, str] = {}
     algorithm = next((name for name in _WHOLE_CHECKSUMS if name in properties.checksums), None)
     if algorithm is None:

@@ -10,12 +10,12 @@ from ..client.client import Client
 from ..concurrency import run_all
 from ..multipart.record import Uploads
 from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, layout, target_conflicts
-from ..objects.carried import Carried, carry, read_other_properties
+from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, hides_digest, same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome
-from ..objects.properties import put_tags
+from ..objects.properties import Properties, put_tags
 from ..transport.connection import Response
 from .copy_object import explain_refusal, explain_refused_reply
 from .download import damaged_error, read_whole
@@ -100,8 +100,8 @@ class _Content(NamedTuple):
 
 
 async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
-    content, apart = await run_all(_read(source, job), read_other_properties(source, job, shared.headers))
-    carried = carry(job, content.reply, apart)
+    content, others = await run_all(_read(source, job), read_other_properties(source, job, shared.headers))
+    carried = carried_properties(job, content.reply, others)
     reply = await target.request(
         "PUT",
         job.target_key,
@@ -133,7 +133,7 @@ async def _read(source: Client, job: CopyJob) -> _Content:
     raise damaged_error(job.source_key)
 
 
-def _put_headers(job: CopyJob, content: _Content, carried: Carried) -> dict[str, str]:
+def _put_headers(job: CopyJob, content: _Content, carried: Properties) -> dict[str, str]:
     headers = {**carried.headers, "content-md5": b64encode(content.md5).decode()}
     if content.evidence is not Evidence.BYTES:
         # The target refuses what has another checksum, also where we cannot compute it; S3 takes no more than

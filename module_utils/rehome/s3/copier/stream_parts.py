@@ -11,7 +11,7 @@ from ..client.client import Client
 from ..errors import S3Error, read_error
 from ..multipart.record import Uploads
 from ..multipart.upload import Part, SentPart, Shared, UploadResult, sent_part, upload_in_parts
-from ..objects.carried import carry, read_other_properties
+from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, composite_etag, hides_digest, is_md5, same_etag
@@ -48,7 +48,7 @@ async def stream_in_parts(
     there = await head(source, job.source_key, job.etag)
     if there.status != 200:
         raise SourceChanged(read_error(there.status, there.body)[0])
-    carried = carry(job, there, await read_other_properties(source, job, shared.headers))
+    carried = carried_properties(job, there, await read_other_properties(source, job, shared.headers))
     recorded = uploads.find(target.endpoint.bucket, job.target_key)
     # Where an earlier run has sent some parts already, no digest of the whole comes about.
     claimed = expected_digests(job.etag, there.headers, full_checksums(there)) if recorded is None else {}

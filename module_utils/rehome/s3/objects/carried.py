@@ -1,4 +1,4 @@
-"""What goes with content that we write ourselves: the source's metadata and tags, and the run's own headers."""
+"""The properties of a target object that we write ourselves: the source's metadata and tags, and the run's headers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ..client.client import Client
 from ..errors import S3Error, S3StopError
 from ..transport.connection import Response
 from .job import CopyJob
-from .properties import TAGGING_LIMIT, metadata_of, tags_of
+from .properties import Properties, metadata_of, tags_of, with_tags
 from .target_headers import TargetHeaders
 
 _NO_TAGS = frozenset({405, 501})
-"""Statuses of services that know no tags."""
+"""Statuses of services that do not support tags."""
 
 
-class Apart(NamedTuple):
-    """What has to be asked for apart from the content.
+class OtherProperties(NamedTuple):
+    """The properties that no reply to GET or HEAD has.
 
     headers: class, encryption and access of the target object
     tags: of the source, encoded
@@ -26,28 +26,17 @@ class Apart(NamedTuple):
     tags: str
 
 
-class Carried(NamedTuple):
-    """What goes with the content.
+async def read_other_properties(source: Client, job: CopyJob, target_headers: TargetHeaders) -> OtherProperties:
+    """Read the tags, and the grants if they are to be copied. Raises SourceChanged, S3Error, S3StopError."""
+    return OtherProperties(await target_headers.for_job(job), await _tags_of(source, job))
 
-    headers: for PutObject and CreateMultipartUpload
-    tags: encoded tags that are too long for a header; `store_late` stores them
+
+def carried_properties(job: CopyJob, reply: Response, others: OtherProperties) -> Properties:
+    """Return all properties, with the metadata from the reply to a GET or HEAD.
+
+    Raises S3Error (MetadataNotReadable) if some of it is not in the reply.
     """
-
-    headers: dict[str, str]
-    tags: str
-
-
-async def read_other_properties(source: Client, job: CopyJob, target_headers: TargetHeaders) -> Apart:
-    """Ask for the tags, and for the grants where they are to be copied. Raises SourceChanged, S3Error, S3StopError."""
-    return Apart(await target_headers.of(job), await _tags_of(source, job))
-
-
-def carry(job: CopyJob, reply: Response, apart: Apart) -> Carried:
-    """All of it, with the metadata from the reply to a GET or HEAD. Raises S3Error (MetadataNotReadable)."""
-    headers = {**metadata_of(job, reply), **apart.headers}
-    if len(apart.tags) > TAGGING_LIMIT:
-        return Carried(headers, apart.tags)
-    return Carried({**headers, "x-amz-tagging": apart.tags} if apart.tags else headers, "")
+    return with_tags({**metadata_of(job, reply), **others.headers}, others.tags)
 
 
 async def _tags_of(source: Client, job: CopyJob) -> str:
@@ -60,5 +49,5 @@ async def _tags_of(source: Client, job: CopyJob) -> str:
             return ""
         if error.status != 403:
             raise
-        message = f"the source object's tags cannot be read, which takes the right s3:GetObjectTagging: {error.message}"
+        message = f"the source object's tags cannot be read (s3:GetObjectTagging is needed): {error.message}"
         raise S3Error(403, error.code, message, job.source_key, verb="GET", attempts=error.attempts) from None

@@ -25,28 +25,44 @@ class Evidence(StrEnum):
     CHECKSUM = "checksum"
     BYTES = "bytes"
     SIZE = "size"
-    """weak: nothing stronger was to be had without reading both"""
+    """weak: anything stronger would have needed reading both objects"""
 
 
 async def compare(
-    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
+    source: Client,
+    source_key: str,
+    source_etag: str,
+    target: Client,
+    target_key: str,
+    target_etag: str,
+    *,
+    is_own_copy: bool = False,
 ) -> Evidence | None:
-    """Compare two objects of any origin that have the given ETags (without quotes).
+    """Compare two objects that have the given ETags (without quotes).
 
-    Equal ETags prove equal contents only of equal sizes, which the caller must know already. Otherwise a
-    full-object checksum of the same algorithm decides, or else both are read whole, in bounded memory.
+    Equal ETags prove equal contents only if the sizes are equal, which the caller must know already. Otherwise a
+    full-object checksum of the same algorithm decides, or else both objects are read whole, in bounded memory.
 
-    Returns None where the contents differ, or where an object is gone or has another ETag by now.
+    is_own_copy: we made the target from the source under the condition of `source_etag`. The size is enough then
+        (`Evidence.SIZE`), as reading both would move every byte twice. Only two ETags that are both MD5 digests
+        and differ are evidence against the copy, so that both objects are read.
+
+    Returns None if the contents differ, or if an object is gone or has another ETag by now.
     Raises S3Error and S3StopError.
     """
     if same_etag(source_etag, target_etag):
         return Evidence.ETAG
-    heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
-    if heads is None:
+    heads = await run_all(head(source, source_key, source_etag), head(target, target_key, target_etag))
+    if any(reply.status != 200 for reply in heads):
         return None
-    sums = checksums_match(*(full_checksums(reply) for reply in heads))
-    if sums is not None:
-        return Evidence.CHECKSUM if sums else None
+    source_head, target_head = heads
+    if source_head.headers.get(b"content-length") != target_head.headers.get(b"content-length"):
+        return None
+    match = checksums_match(full_checksums(source_head), full_checksums(target_head))
+    if match is not None:
+        return Evidence.CHECKSUM if match else None
+    if is_own_copy and not (is_md5(source_etag, source_head.headers) and is_md5(target_etag, target_head.headers)):
+        return Evidence.SIZE
     return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
 
 
@@ -59,34 +75,32 @@ async def prove_copy(
     target_etag: str,
     checksums: Mapping[str, str] = MappingProxyType({}),
 ) -> Evidence | None:
-    """Prove an object that we have just made from the source, which the service says is done.
+    """Compare an object that we have just made with its source; as `compare` of an own copy.
 
-    As `compare`, but where there is no checksum the size has to do (`Evidence.SIZE`): the copy was made under
-    the condition of the source's ETag, and reading both would move every byte twice. Only two ETags that
-    are both MD5 digests and yet differ are evidence against the copy, so that both objects are read.
-
-    checksums: of the whole new object in base64, by algorithm, as the service replied
+    checksums: of the whole new object in base64, by algorithm, as the service replied; they save a request
     """
-    if same_etag(source_etag, target_etag):
-        return Evidence.ETAG
-    if checksums:
-        there = await head(source, source_key, source_etag)
-        sums = checksums_match(full_checksums(there), checksums) if there.status == 200 else None
-        if sums is not None:
-            return Evidence.CHECKSUM if sums else None
-    heads = await _heads(source, source_key, source_etag, target, target_key, target_etag)
-    if heads is None:
-        return None
-    sums = checksums_match(*(full_checksums(reply) for reply in heads))
-    if sums is not None:
-        return Evidence.CHECKSUM if sums else None
-    if is_md5(source_etag, heads[0].headers) and is_md5(target_etag, heads[1].headers):
-        return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
-    return Evidence.SIZE
+    if checksums and not same_etag(source_etag, target_etag):
+        source_head = await head(source, source_key, source_etag)
+        match = checksums_match(full_checksums(source_head), checksums) if source_head.status == 200 else None
+        if match is not None:
+            return Evidence.CHECKSUM if match else None
+    return await compare(source, source_key, source_etag, target, target_key, target_etag, is_own_copy=True)
+
+
+async def compare_bytes(
+    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
+) -> Evidence | None:
+    """Read both objects and compare them. Returns and raises as `compare`."""
+    source_hash, target_hash = await run_all(
+        _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
+    )
+    return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
 
 
 async def head(client: Client, key: str, etag: str | None = None) -> Response:
-    """HEAD with the checksums; 412 where the object has not the given ETag, also from who ignores conditions.
+    """Send a HeadObject that asks for checksums.
+
+    etag: the reply's status is 412 if the object has another one, even if the service ignores `If-Match`
 
     Raises as `Client.request`.
     """
@@ -99,10 +113,10 @@ async def head(client: Client, key: str, etag: str | None = None) -> Response:
 
 
 def full_checksums(reply: Response) -> dict[str, str]:
-    """The checksums of the whole content in base64, by algorithm in lower case, from a reply to `head`.
+    """Return the checksums of the whole content from a reply to `head`: base64 by algorithm in lower case.
 
-    Those of multipart uploads may be checksums of checksums (COMPOSITE, or ending in -N), which say nothing
-    about an object that was cut otherwise ("Checking object integrity", S3 user guide).
+    Those of multipart uploads may be checksums of checksums (COMPOSITE, or ending in -N). These say nothing about an
+    object that was cut into other parts ("Checking object integrity", S3 user guide), and are left out.
     """
     if reply.headers.get(_CHECKSUM_TYPE) != b"FULL_OBJECT":
         return {}
@@ -114,32 +128,12 @@ def full_checksums(reply: Response) -> dict[str, str]:
 
 
 def etag_of(reply: Response) -> str:
-    """The ETag in a reply's header, without quotes; empty where there is none."""
+    """Return the ETag in a reply's headers, without quotes; "" if there is none."""
     return reply.headers.get(b"etag", b"").decode().strip('"')
 
 
-async def _heads(
-    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
-) -> tuple[Response, Response] | None:
-    """The HEADs of two objects that are there, with these ETags and of the same size; else None."""
-    heads = await run_all(head(source, source_key, source_etag), head(target, target_key, target_etag))
-    if any(reply.status != 200 for reply in heads):
-        return None
-    first, second = (reply.headers.get(b"content-length") for reply in heads)
-    return heads if first == second else None
-
-
-async def compare_bytes(
-    source: Client, source_key: str, source_etag: str, target: Client, target_key: str, target_etag: str
-) -> Evidence | None:
-    source_hash, target_hash = await run_all(
-        _content_hash(source, source_key, source_etag), _content_hash(target, target_key, target_etag)
-    )
-    return Evidence.BYTES if source_hash is not None and source_hash == target_hash else None
-
-
 async def _content_hash(client: Client, key: str, etag: str) -> bytes | None:
-    """Sha256 of the content, or None where the object is not there with this ETag."""
+    """Return the SHA-256 of the content, or None if no object with this ETag exists."""
     for attempt in range(1, _READ_ATTEMPTS + 1):
         digest = hashlib.sha256()
         try:

@@ -1,4 +1,4 @@
-"""What a service says about an object's content, held against the content that was read or sent."""
+"""Digests of content that was read, and what they prove when compared with what the service says about the object."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .compare import Evidence
 from .etags import Headers, is_md5, md5
 
 _LARGE = 1024**2
-"""Bytes from which hashing takes longer than a thread's start."""
+"""Bytes from which hashing takes longer than starting a thread."""
 
 
 class _Hash(Protocol):
-    """What hashlib's objects have."""
+    """The interface of hashlib's objects."""
 
     def update(self, data: bytearray, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _Crc32:
-    """CRC32 as hashlib would have it, in the byte order that S3 writes it in."""
+    """CRC32 with hashlib's interface, in the byte order that S3 uses."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -44,24 +44,27 @@ _ALGORITHMS: Mapping[str, Callable[[], _Hash]] = {
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
     "sha256": hashlib.sha256,
 }
-"""Without CRC32C, CRC64NVME and the XXHASHes, which Python would need a compiled library for."""
+"""Without CRC32C, CRC64NVME and the XXHASHes, for which Python would need a compiled library."""
 
 
 class Digests:
-    """Digests of content that is given piece by piece, by these algorithms (names as in `expected_digests`)."""
+    """Digests of content that is added piece by piece.
+
+    algorithms: names as in `expected_digests`
+    """
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes: dict[str, _Hash] = {name: _ALGORITHMS[name]() for name in algorithms}
 
     async def add(self, content: bytearray) -> None:
-        """Take in the next piece; a large one in a thread, as hashing leaves the interpreter to others."""
+        """Add the next piece. A large one is hashed in a thread, as hashlib releases the GIL."""
         if len(content) < _LARGE:
             self._update(content)
         else:
             await asyncio.to_thread(self._update, content)
 
     def results(self) -> dict[str, bytes]:
-        """The digests of all that was added, by algorithm."""
+        """Return the digests of all that was added, by algorithm."""
         return {name: one.digest() for name, one in self._hashes.items()}
 
     def _update(self, content: bytearray) -> None:
@@ -70,11 +73,11 @@ class Digests:
 
 
 def expected_digests(etag: str, headers: Headers, checksums: Mapping[str, str]) -> dict[str, bytes]:
-    """The digests of the whole content that can be recomputed here, by algorithm.
+    """Return the digests of the whole content that the service states and that can be computed here, by algorithm.
 
     etag: without quotes
     headers: of any reply to HEAD or GET
-    checksums: of the whole content, in base64, by algorithm in lower case
+    checksums: of the whole content in base64, by algorithm in lower case
     """
     found = {"md5": bytes.fromhex(etag)} if is_md5(etag, headers) else {}
     for algorithm, value in checksums.items():
@@ -84,19 +87,21 @@ def expected_digests(etag: str, headers: Headers, checksums: Mapping[str, str]) 
     return found
 
 
-def check_digests(claimed: Mapping[str, bytes], found: Mapping[str, bytes]) -> Evidence | None:
-    """What the claims prove about content with these digests.
+def check_digests(expected: Mapping[str, bytes], actual: Mapping[str, bytes]) -> Evidence | None:
+    """Return what the digests of content that was read prove about it, or None if it is not the expected content.
 
-    BYTES where its MD5 is the ETag, CHECKSUM where another digest is the claimed one, SIZE where nothing is
-    claimed; None where the content is not what the claims say. A checksum that is right outweighs an ETag
-    that is not: some services' ETags only look like an MD5 (S3's directory buckets).
+    BYTES if its MD5 is the ETag, CHECKSUM if another digest is the expected one, SIZE if nothing is expected. A
+    correct checksum outweighs an ETag that differs: some services' ETags only look like an MD5 (S3's directory
+    buckets).
+
+    actual: by all algorithms in `expected`
     """
-    right = {name: found[name] == digest for name, digest in claimed.items()}
-    checksums = [right[name] for name in right if name != "md5"]
+    correct = {name: actual[name] == digest for name, digest in expected.items()}
+    checksums = [correct[name] for name in correct if name != "md5"]
     if not all(checksums):
         return None
-    if right.get("md5"):
+    if correct.get("md5"):
         return Evidence.BYTES
     if checksums:
         return Evidence.CHECKSUM
-    return None if right else Evidence.SIZE
+    return None if correct else Evidence.SIZE

@@ -1,10 +1,11 @@
-"""One object to copy, how to copy it, and what became of it."""
+"""A copy job, its options, and its outcome."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ...config.settings import Acl, Encryption
 from ..capabilities import AMAZON, Capabilities
 from .compare import Evidence
 
@@ -13,11 +14,9 @@ MAX_COPY_BYTES = 5 * 1024**3
 
 MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * 1024**2
-"""Bounds of multipart uploads ("Amazon S3 multipart upload limits", S3 user guide)."""
+"""Limits of multipart uploads ("Amazon S3 multipart upload limits", S3 user guide)."""
 
 CopyResult = Literal["copied", "present", "conflict", "changed", "archived", "failed"]
-Acl = Literal["none", "bucket-owner-full-control", "copy"]
-Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 CopyMethod = Literal["server_side", "stream"]
 
 
@@ -25,7 +24,7 @@ class CopyJob(NamedTuple):
     """One object to copy.
 
     etag, size: of the source, as listed (ETag without quotes, bytes)
-    replace_etag: overwrite exactly the target object that has this ETag; None: there must be no target object
+    replace_etag: overwrite the target object only if it has this ETag; None: no target object may exist
     storage_class: of the source, as listed
     """
 
@@ -36,18 +35,22 @@ class CopyJob(NamedTuple):
     replace_etag: str | None = None
     storage_class: str = "STANDARD"
 
+    def target_condition(self) -> dict[str, str]:
+        """Return the headers that let S3 refuse to write over another target object than `replace_etag`'s."""
+        return {"if-none-match": "*"} if self.replace_etag is None else {"if-match": f'"{self.replace_etag}"'}
+
 
 class CopyOutcome(NamedTuple):
-    """What became of a job.
+    """The outcome of a job.
 
-    result: `copied`: made by this job, content proven · `present`: the target was there with the same
-        content · `conflict`: the target is there with other content · `changed`: the source is gone or not
-        the listed one · `archived`: the source must be restored before it can be read · `failed`
-    target_etag: of the target object where there is one that we know
+    result: `copied`: made by this job, content proven · `present`: the target existed with the same content ·
+        `conflict`: the target exists with other content · `changed`: the source is gone or not the listed one ·
+        `archived`: the source must be restored before it can be read · `failed`
+    target_etag: of the target object, if one exists and its ETag is known
     evidence: what proved the content, for `copied` and `present`
-    attempts: copying requests sent
-    error, message: S3's code and what it said, where it is neither `copied` nor `present`
-    duration_s: from taking the job to its outcome
+    attempts: copy requests sent
+    error, message: S3's code and message, if the result is neither `copied` nor `present`
+    duration_s: seconds from taking the job to its outcome
     """
 
     job: CopyJob
@@ -62,16 +65,16 @@ class CopyOutcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """How objects are copied, the same for all of a run.
+    """How objects are copied; the same for all of a run.
 
-    method: let the service copy, or read from one service and write to another
-    storage_class: `keep`, or the class that every target object gets
-    encryption, kms_key_id: `bucket` leaves it to the target bucket's default
-    acl: `none` sends none (the object is private to its owner), `copy` carries the source's grants
+    method: `server_side`: the service copies · `stream`: read from the source and write to the target
+    storage_class: of every target object; `keep`: the source's
+    encryption, kms_key_id: of every target object; `bucket`: the target bucket's default
+    acl: `none` sends no ACL (the object is private to its owner), `copy` carries the source's grants
     multipart_threshold: bytes from which an object is copied in parts
     part_size: bytes of a part, at least
-    objects_per_second: taken up, at most; None: as fast as the services take
-    capabilities: what the services lack is done another, slower way
+    objects_per_second: started per second, at most; None: no limit
+    capabilities: what the services do not support is done in a slower way
     """
 
     method: CopyMethod = "server_side"
@@ -88,7 +91,7 @@ class CopyOptions:
 class SourceChanged(Exception):  # noqa: N818 - an outcome, not an error
     """The source object is gone, or not the one that was listed.
 
-    code: S3's, of the reply that said so
+    code: S3's error code
     """
 
     def __init__(self, code: str) -> None:

@@ -1,14 +1,16 @@
-"""What a copy carries besides the content: metadata and tags of the source, as headers for the target."""
+"""What a copy carries besides the content: the source's metadata and tags, as headers for the target."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from ..client.client import Client
-from ..documents import fields_of, local_name, root_of
+from ..client.replies import document_of
+from ..documents import fields_of, local_name
 from ..errors import S3Error, S3StopError, read_error
 from ..transport.connection import Response
 from .compare import full_checksums, head
@@ -24,21 +26,23 @@ _CARRIED = (
 )
 _METADATA = b"x-amz-meta-"
 
-TAGGING_LIMIT = 2048
+_TAGGING_LIMIT = 2048
 """Bytes of encoded tags that go into a header; S3 takes 8 KiB of headers in all ("PUT requests", S3 user guide)."""
+
+_NO_CHECKSUMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Properties(NamedTuple):
-    """A source object's own properties.
+    """What goes with the content.
 
-    headers: metadata, and the tags where they fit, for CreateMultipartUpload, PutObject and CopyObject
-    tags: encoded tags that are too long for a header; `put_tags` stores them once the object is there
+    headers: for PutObject, CopyObject and CreateMultipartUpload: the metadata, and the tags if they fit
+    tags: encoded tags that are too long for a header; `put_tags` stores them once the object exists
     checksums: of the whole content in base64, by algorithm in lower case
     """
 
     headers: Mapping[str, str]
     tags: str
-    checksums: Mapping[str, str]
+    checksums: Mapping[str, str] = _NO_CHECKSUMS
 
 
 async def properties_of(source: Client, job: CopyJob, *, metadata: bool = True, tags: bool = True) -> Properties:
@@ -46,21 +50,24 @@ async def properties_of(source: Client, job: CopyJob, *, metadata: bool = True, 
 
     metadata, tags: which to carry
 
-    Raises SourceChanged, S3Error (MetadataNotReadable where some cannot be read as headers) and S3StopError.
+    Raises SourceChanged, S3Error (MetadataNotReadable if some cannot be read as headers) and S3StopError.
     """
     reply = await head(source, job.source_key, job.etag)
     if reply.status != 200:
         raise SourceChanged(read_error(reply.status, reply.body)[0])
     headers = metadata_of(job, reply) if metadata else {}
-    encoded = await tags_of(source, job) if tags else ""
-    fits = len(encoded) <= TAGGING_LIMIT
-    if encoded and fits:
-        headers["x-amz-tagging"] = encoded
-    return Properties(headers, "" if fits else encoded, full_checksums(reply))
+    return with_tags(headers, await tags_of(source, job) if tags else "", full_checksums(reply))
+
+
+def with_tags(headers: Mapping[str, str], tags: str, checksums: Mapping[str, str] = _NO_CHECKSUMS) -> Properties:
+    """Return properties whose encoded tags are in a header if they fit."""
+    if len(tags) > _TAGGING_LIMIT:
+        return Properties(headers, tags, checksums)
+    return Properties({**headers, "x-amz-tagging": tags} if tags else headers, "", checksums)
 
 
 async def put_tags(target: Client, key: str, encoded: str) -> None:
-    """Store tags that no header took, once the object is there (PutObjectTagging). Raises S3Error and S3StopError."""
+    """Store tags that did not fit into a header (PutObjectTagging). Raises S3Error and S3StopError."""
     pairs = [[escape(unquote(part), quote=False) for part in pair.partition("=")] for pair in encoded.split("&")]
     tags = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>" for name, _, value in pairs)
     body = f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{tags}</TagSet></Tagging>'
@@ -80,9 +87,9 @@ def _without_tags(key: str, status: int, code: str, message: str, attempts: int)
 
 
 def metadata_of(job: CopyJob, reply: Response) -> dict[str, str]:
-    """The metadata in a reply to HeadObject or GetObject, as it is sent again.
+    """Return the metadata in a reply to HeadObject or GetObject as headers to send.
 
-    Raises S3Error MetadataNotReadable where some is not in the reply.
+    Raises S3Error (MetadataNotReadable) if some of it is not in the reply.
     """
     if reply.headers.get(b"x-amz-missing-meta", b"0") != b"0":
         # Set through SOAP, with characters that no header can hold (HeadObject, S3 API reference).
@@ -94,14 +101,14 @@ def metadata_of(job: CopyJob, reply: Response) -> dict[str, str]:
         for name, value in reply.headers.items()
         if name in _CARRIED or name.startswith(_METADATA)
     }
-    # How an upload was signed, which some services keep: sent again, it would announce such a body.
+    # Some services keep aws-chunked, which is how an upload was signed: sent again, it would announce such a body.
     encodings = _text(reply.headers.get(b"content-encoding", b"")).split(",")
     kept = ",".join(encoding for encoding in encodings if encoding.strip() not in ("", "aws-chunked")).strip()
     return headers | ({"content-encoding": kept} if kept else {})
 
 
 def _text(value: bytes) -> str:
-    """A header's value; requests are written in UTF-8."""
+    """Decode a header's value; requests are written in UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -109,10 +116,10 @@ def _text(value: bytes) -> str:
 
 
 async def tags_of(source: Client, job: CopyJob) -> str:
-    """The tags as `x-amz-tagging` wants them: like a query string.
+    """Return the source's tags encoded for `x-amz-tagging`, like a query string; "" if it has none.
 
-    They are always asked for: the count in HEAD is left out where there are none, and also where the right
-    to read them is missing. Raises SourceChanged, S3Error and S3StopError.
+    Sends a request for every object: HEAD leaves the tag count out if there are no tags, and also if the right to
+    read them is missing. Raises SourceChanged, S3Error and S3StopError.
     """
     try:
         reply = await source.request("GET", job.source_key, query=[("tagging", "")])
@@ -122,14 +129,12 @@ async def tags_of(source: Client, job: CopyJob) -> str:
         if error.status == 501:
             return ""
         raise
-    code = read_error(reply.status, reply.body)[0] if reply.status == 404 else ""
-    if code == "NoSuchTagSet":
-        return ""
-    if code:
+    if reply.status == 404:
+        code = read_error(reply.status, reply.body)[0]
+        if code == "NoSuchTagSet":
+            return ""
         raise SourceChanged(code)
-    document = root_of(reply.body)
-    # S3 may answer 200 and an error: it names no tags, and would pass for an object that has none.
-    if reply.status != 200 or document is None or local_name(document) != "Tagging":
-        raise S3Error(reply.status, "InvalidReply", "the tags cannot be read", job.source_key, verb="GET")
+    # S3 may return 200 and an error: it has no tags, and would pass for an object without any.
+    document = document_of(reply, "Tagging", job.source_key, problem="the tags cannot be read")
     pairs = [fields_of(element) for element in document.iter() if local_name(element) == "Tag"]
     return "&".join(f"{quote(pair.get('Key', ''), safe='')}={quote(pair.get('Value', ''), safe='')}" for pair in pairs)

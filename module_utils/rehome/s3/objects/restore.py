@@ -1,4 +1,4 @@
-"""Asking for readable copies of archived objects: RestoreObject, which takes minutes to days to be done."""
+"""Request readable copies of archived objects (RestoreObject). S3 takes minutes to days to make them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
+from ...config.settings import RestoreTier
 from ..client.client import Client
 from ..concurrency import run_all
 from ..errors import S3Error, S3StopError, read_error
 
-Tier = Literal["Standard", "Bulk", "Expedited"]
 RestoreState = Literal["requested", "restored", "in_progress", "failed"]
 
 _NO_DAYS_CLASS = "INTELLIGENT_TIERING"
@@ -24,11 +24,11 @@ class ArchivedObject(NamedTuple):
 
 
 class RestoreResult(NamedTuple):
-    """What became of a request.
+    """The outcome of one request.
 
-    state: `requested`: S3 has begun · `restored`: a readable copy is there already, and its time begins anew ·
-        `in_progress`: S3 is at it since an earlier request · `failed`
-    error, message: S3's code and what it said, where it failed
+    state: `requested`: S3 has begun · `restored`: a readable copy exists already, and its time starts again ·
+        `in_progress`: S3 is working on an earlier request · `failed`
+    error, message: S3's code and message, if it failed
     """
 
     key: str
@@ -41,19 +41,19 @@ async def request_restores(
     client: Client,
     objects: Iterator[ArchivedObject],
     days: int,
-    tier: Tier,
+    tier: RestoreTier,
     on_result: Callable[[RestoreResult], None],
 ) -> Counter[RestoreState]:
-    """Ask for every object that `objects` yields, and tell `on_result` about each, exactly once.
+    """Request the restore of every object that `objects` yields, and call `on_result` exactly once for each.
 
     days: how long the readable copy stays, at least 1. Objects of the class INTELLIGENT_TIERING become readable for
         good instead ("Restoring an archived object", S3 user guide)
-    tier: how soon: Expedited 1 to 5 minutes (not for DEEP_ARCHIVE), Standard 3 to 12 hours, Bulk 5 to 48, at falling
+    tier: how fast: Expedited 1 to 5 minutes (not for DEEP_ARCHIVE), Standard 3 to 12 hours, Bulk 5 to 48, at falling
         prices ("Archive retrieval options", S3 user guide)
 
-    Needs s3:RestoreObject. As many requests at once as the client has connections; objects are taken one by one.
-    Returns how many ended in each state. Raises S3StopError where going on is useless, once those under way are
-    told; errors of `objects` and `on_result` end it at once.
+    Needs s3:RestoreObject. Sends as many requests at once as the client has connections; objects are taken one by one.
+    Returns how many ended in each state. Raises S3StopError if no further request can succeed, once the results of
+    those in flight are reported; errors of `objects` and `on_result` end it at once.
     """
     if days < 1:
         raise ValueError(f"{days} days: a restored copy stays for at least one")
@@ -77,7 +77,7 @@ async def request_restores(
     return counts
 
 
-async def _request(client: Client, item: ArchivedObject, days: int, tier: Tier) -> RestoreResult:
+async def _request(client: Client, item: ArchivedObject, days: int, tier: RestoreTier) -> RestoreResult:
     # S3 refuses Days for this class (RestoreObject, S3 API reference).
     stay = "" if item.storage_class == _NO_DAYS_CLASS else f"<Days>{days}</Days>"
     body = (

@@ -1,4 +1,4 @@
-"""Storage class, encryption and access of target objects: what S3 does not carry from the source by itself."""
+"""Storage class, encryption and access of target objects, which S3 does not copy from the source."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..client.client import Client
-from ..documents import fields_of, local_name, root_of
-from ..errors import S3Error, read_error
+from ..client.replies import document_of
+from ..documents import fields_of, local_name
+from ..errors import S3Error
 from .job import CopyJob, CopyOptions, SourceChanged
 
 _GROUPS = "http://acs.amazonaws.com/groups/global/"
@@ -22,7 +23,7 @@ _CANNED: Mapping[frozenset[tuple[str, str]], str | None] = {
     frozenset({_TO_OWNER, ("READ", _ALL_USERS), ("WRITE", _ALL_USERS)}): "public-read-write",
     frozenset({_TO_OWNER, ("READ", _ALL_ACCOUNTS)}): "authenticated-read",
 }
-"""What the canned ACLs grant ("Canned ACL", S3 user guide); None is what an object gets without any."""
+"""The canned ACL for a set of grants ("Canned ACL", S3 user guide); None: an object gets these without any."""
 
 _GRANT_HEADERS = {
     "FULL_CONTROL": "x-amz-grant-full-control",
@@ -33,16 +34,19 @@ _GRANT_HEADERS = {
 
 
 class _Acl(NamedTuple):
-    """An access control list. grants: permission and grantee as in a header, or `owner`"""
+    """An access control list.
+
+    grants: pairs of a permission and a grantee; the grantee as in a header, or `owner`
+    """
 
     owner: str
     grants: frozenset[tuple[str, str]]
 
 
 class TargetHeaders:
-    """The same headers for every object of a run, and what differs from job to job.
+    """Headers that set the class, encryption and access of target objects.
 
-    constant: what every target object gets
+    constant: those that every target object of the run gets
     """
 
     def __init__(self, source: Client, target: Client, options: CopyOptions) -> None:
@@ -64,23 +68,23 @@ class TargetHeaders:
             self.constant["x-amz-acl"] = options.acl
 
     def storage_class(self, job: CopyJob) -> str | None:
-        """The source's class where it has to be named: S3 stores a copy as STANDARD otherwise."""
+        """Return the source's class if the request has to name it: S3 stores a copy as STANDARD otherwise."""
         return job.storage_class if self._keeps_class and job.storage_class not in ("STANDARD", "") else None
 
-    async def of(self, job: CopyJob) -> dict[str, str]:
-        """All of them for one job. Raises SourceChanged, S3Error and S3StopError."""
+    async def for_job(self, job: CopyJob) -> dict[str, str]:
+        """Return all headers for one job. Raises SourceChanged, S3Error and S3StopError."""
         headers = dict(self.constant)
         if (storage_class := self.storage_class(job)) is not None:
             headers["x-amz-storage-class"] = storage_class
         if self._copies_acl:
-            headers |= await self.access(job)
+            headers |= await self.acl_headers(job)
         return headers
 
-    async def access(self, job: CopyJob) -> dict[str, str]:
-        """The source's grants (GetObjectAcl) as headers, so that the target has them from its first moment.
+    async def acl_headers(self, job: CopyJob) -> dict[str, str]:
+        """Return the source's grants (GetObjectAcl) as headers, so that the target never exists without them.
 
-        Where a canned ACL says the same it is sent instead: that needs no account to be known. The source
-        owner's own grant goes to the owner of the target bucket, who could not read the object otherwise.
+        A canned ACL that says the same is sent instead, as it names no account. The source owner's own grant goes to
+        the owner of the target bucket, who could not read the object otherwise.
         Raises SourceChanged, S3Error and S3StopError.
         """
         acl = await self._acl(self._source, job.source_key)
@@ -106,16 +110,13 @@ class TargetHeaders:
         return self._target_owner
 
     async def _acl(self, client: Client, key: str | None) -> _Acl | None:
-        """GetObjectAcl, or GetBucketAcl where `key` is None; None where there is no such object."""
+        """Return GetObjectAcl, or GetBucketAcl if `key` is None; None if the object does not exist."""
         reply = await client.request("GET", key, query=[("acl", "")])
         if reply.status == 404:
             return None
-        document = root_of(reply.body)
-        if reply.status != 200 or document is None or local_name(document) != "AccessControlPolicy":
-            raise S3Error(reply.status, *read_error(reply.status, reply.body), key, verb="GET")
         owner = ""
         grants = set()
-        for element in document.iter():
+        for element in document_of(reply, "AccessControlPolicy", key).iter():
             if local_name(element) == "Owner":
                 owner = fields_of(element).get("ID", "")
             if local_name(element) == "Grant":
@@ -127,5 +128,5 @@ class TargetHeaders:
                 elif "ID" in named:
                     grants.add((permission, _OWNER if named["ID"] == owner else f'id="{named["ID"]}"'))
                 else:
-                    raise S3Error(200, "InvalidReply", "a grant names nobody that is known", key, verb="GET")
+                    raise S3Error(200, "InvalidReply", "a grant names neither a group nor an account", key, verb="GET")
         return _Acl(owner, frozenset(grants))
