@@ -396,7 +396,7 @@ def test_behind_a_chunk_with_changed_rows_the_next_is_looked_at_before_it_is_wri
 
 
 STEPS = {
-    "mariadb": {"first": "holds", "in the midst": "swap_heads"},
+    "mariadb": {"first": "lock_and_compare", "in the midst": "swap_heads"},
     "postgresql": {"first": "rewrite_as_planned", "in the midst": "append_journal"},
 }
 
