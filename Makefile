@@ -143,8 +143,8 @@ $(NGINX)/.installed: | $(INSTALLED)
 	  for package in *.deb; do dpkg -x $$package .; done
 	@touch $@
 
-docs: setup ## write docs/settings.md anew from the variables' descriptions
-	@$(BIN)/python -m docs.settings_reference
+docs: setup ## write anew all that is generated from roles/rehome/meta/argument_specs.yml
+	@$(BIN)/python -m docs.generate
 
 lock: setup ## write constraints.txt anew from what is installed
 	$(BIN)/pip freeze --disable-pip-version-check --exclude ansible > constraints.txt

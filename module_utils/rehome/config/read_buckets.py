@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Finding
-from .read_values import ENVIRONMENT_NAMES, _unset, at_least
+from .environment_names import ENVIRONMENT_NAMES
+from .read_values import _unset, at_least
 from .settings import (
     CopyPolicy,
     Restore,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ..errors import Finding
+from .environment_names import ENVIRONMENT_NAMES
 from .settings import (
     EngineName,
 )
@@ -21,23 +22,6 @@ SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 5, 10_000
 
 
 MOST_CONNECTIONS = 16
-
-
-ENVIRONMENT_NAMES = {
-    "rehome_source.bucket": "S3_LEGACY_BUCKET_NAME",
-    "rehome_source.prefix": "OLD_PREFIX",
-    "rehome_source.endpoint_url": "S3_ENDPOINT_URL",
-    "rehome_target.bucket": "S3_PROD_BUCKET_NAME",
-    "rehome_target.prefix": "NEW_PREFIX",
-    "rehome_target.endpoint_url": "S3_ENDPOINT_URL",
-    "rehome_database.host": "DB_HOST",
-    "rehome_database.name": "DB_NAME",
-    "rehome_database.user": "DB_USER",
-    "rehome_database.password": "DB_PASSWD",
-    "rehome_admin_database.user": "DB_ADMIN_USER",
-    "rehome_admin_database.password": "DB_ADMIN_PASSWD",
-}
-"""The environment variable that stands in for a setting that is unset."""
 
 
 def _unset(setting: str, example: str | None = None) -> Finding:

@@ -1,0 +1,123 @@
+"""Read the settings from the one file that describes them, and what its header says about sections and markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "roles" / "rehome" / "meta" / "argument_specs.yml"
+
+Option = Mapping[str, Any]
+"""A setting as the file describes it: `type`, `description`, `options` and so on."""
+
+OF_GRANTS = ("rehome_grants_", "rehome_admin_")
+"""Prefixes of the settings that only the modules of the verb grants take, as their option `grants`."""
+
+OF_ROLES = ("rehome_principal", "rehome_credentials", "rehome_hooks")
+"""Settings that the roles use themselves: two select and replace credentials, one names task files to include."""
+
+_MODULE_OVERRIDES: Mapping[str, Option] = {
+    "rehome_name": {"default": None},
+    "rehome_state_dir": {"required": True},
+    "rehome_retire_restore": {"default": False},
+}
+"""Where a module differs from the role. It never has the role's default if that is a template (`{{ … }}`)."""
+
+_FIRST = "First migration: "
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of settings. `introduction` is Markdown."""
+
+    title: str
+    introduction: str
+    names: tuple[str, ...]
+
+
+def read_settings() -> dict[str, Option]:
+    """Return every setting by its name, in the file's order."""
+    options: dict[str, Option] = yaml.safe_load(_source())["argument_specs"]["main"]["options"]
+    return options
+
+
+def read_sections() -> Iterator[Section]:
+    """Yield the sections. Raises ValueError if a setting is outside of all of them."""
+    before, *parts = re.split(r"^ {6}# @section ", _source(), flags=re.MULTILINE)
+    if outside := _names(before.partition("\n    options:")[2]):
+        raise ValueError(f"{SOURCE}: put a line '# @section …' before {outside[0]}")
+    for part in parts:
+        title, *lines = part.splitlines()
+        comments = [line.strip().removeprefix("#").strip() for line in lines[: _first_setting(lines)]]
+        yield Section(title, "\n".join(comments), _names(part))
+
+
+def _source() -> str:
+    return SOURCE.read_text(encoding="utf-8")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"^ {6}(\w+):", text, flags=re.MULTILINE))
+
+
+def _first_setting(lines: list[str]) -> int:
+    return next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
+
+
+def option_names() -> tuple[dict[str, str], dict[str, str]]:
+    """Return the name of each setting, by the name of the option that it is in the modules.
+
+    The first result is what every module takes as its option `settings`, the second what the modules of the verb
+    grants take as their option `grants`.
+    """
+    names = [name for name in read_settings() if name not in OF_ROLES]
+    settings, grants = {}, {}
+    for name in names:
+        option = name.removeprefix("rehome_")
+        if name.startswith(OF_GRANTS):
+            grants[option.removeprefix("grants_")] = name
+        else:
+            settings[option] = name
+    return settings, grants
+
+
+def module_options() -> tuple[dict[str, Option], dict[str, Option]]:
+    """Return the options of the modules' options `settings` and `grants`, with the defaults that they have there."""
+    settings = read_settings()
+    of_modules, of_grants = (
+        {name: _as_module_option(setting, settings[setting]) for name, setting in names.items()}
+        for names in option_names()
+    )
+    return of_modules, of_grants
+
+
+def _as_module_option(name: str, option: Option) -> Option:
+    is_template = "{{" in str(option.get("default"))
+    return {**option, **({"default": None} if is_template else {}), **_MODULE_OVERRIDES.get(name, {})}
+
+
+def description(option: Option) -> str:
+    """Return the description in one paragraph, without the marker of a first migration."""
+    text = option["description"]
+    text = " ".join(text) if isinstance(text, list) else text
+    if not text.startswith(_FIRST):
+        return text
+    text = text.removeprefix(_FIRST)
+    return text[0].upper() + text[1:]
+
+
+def is_for_first_migration(option: Option) -> bool:
+    """Return whether a first migration needs the setting."""
+    return str(option["description"]).startswith(_FIRST)
+
+
+def environment_name(option: Option) -> str | None:
+    """Return the name of the environment variable that is used while the setting is unset."""
+    found = re.search(r"Falls back to E\((\w+)\)", str(option["description"]))
+    return found[1] if found else None
