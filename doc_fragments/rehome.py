@@ -32,6 +32,11 @@ options:
             description: 'First migration: the prefix of the keys. The target''s prefix replaces
               the source''s. Falls back to E(OLD_PREFIX).'
             type: str
+          inventory:
+            description: The C(manifest.json) of an S3 Inventory report (C(s3://bucket/path/date/manifest.json),
+              Parquet or CSV) to read instead of listing the bucket. The verification finds what
+              was stored since the report.
+            type: str
           whole_bucket:
             description: Set V(true) to move the whole bucket, with an empty prefix.
             type: bool
@@ -88,11 +93,6 @@ options:
           expected_bucket_owner:
             description: The 12-digit ID, in quotes, of the account that must own the bucket.
               S3 refuses requests to a bucket of any other account.
-            type: str
-          inventory:
-            description: The C(manifest.json) of an S3 Inventory report (C(s3://bucket/path/date/manifest.json),
-              Parquet or CSV) to read instead of listing the bucket. The verification finds what
-              was stored since the report.
             type: str
       target:
         description: 'First migration: the bucket and prefix that the objects move to, and how

@@ -43,8 +43,17 @@ class Section:
 
 def read_settings() -> dict[str, Option]:
     """Return every setting by its name, in the file's order."""
-    options: dict[str, Option] = yaml.safe_load(_source())["argument_specs"]["main"]["options"]
+    options: dict[str, Option] = yaml.load(_source(), _Loader)["argument_specs"]["main"]["options"]  # noqa: S506
     return options
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the keys of a mapping before those that it merges (`<<`), as the file has them."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
+        super().flatten_mapping(node)
+        node.value = own + node.value[: len(node.value) - len(own)]
 
 
 def read_sections() -> Iterator[Section]:

@@ -60,8 +60,7 @@ def _first(outer: str, settings: Settings) -> Iterator[tuple[str, Option]]:
 def _tables(section: Section, settings: Settings) -> Iterator[Table]:
     yield Table("", [_row([name], [settings[name]]) for name in section.names])
     for names in _sharing([name for name in section.names if "options" in settings[name]], settings):
-        options = [pair for name in names for pair in _flat("", settings[name]["options"])]
-        yield Table(" and ".join(f"`{name}`" for name in names), _merged(options))
+        yield Table(" and ".join(f"`{name}`" for name in names), _merged(_options(names, settings)))
 
 
 def _sharing(names: Iterable[str], settings: Settings) -> list[list[str]]:
@@ -77,6 +76,17 @@ def _sharing(names: Iterable[str], settings: Settings) -> list[list[str]]:
         else:
             groups.append([name])
     return groups
+
+
+def _options(names: Sequence[str], settings: Settings) -> Iterator[tuple[str, Option]]:
+    """Yield the options of some settings. Those that not all of the settings have say whose they are."""
+    all_options = {name: dict(_flat("", settings[name]["options"])) for name in names}
+    for name in names:
+        for inner, option in all_options[name].items():
+            if all(inner in options for options in all_options.values()):
+                yield inner, option
+            else:
+                yield inner, {**option, "description": f"{description(option)} Only for C({name})."}
 
 
 def _flat(outer: str, options: Settings) -> Iterator[tuple[str, Option]]:

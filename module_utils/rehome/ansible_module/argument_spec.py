@@ -20,6 +20,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
                 "options": {
                     "bucket": {"type": "str", "fallback": (env_fallback, ["S3_LEGACY_BUCKET_NAME"])},
                     "prefix": {"type": "str", "fallback": (env_fallback, ["OLD_PREFIX"])},
+                    "inventory": {"type": "str"},
                     "whole_bucket": {"type": "bool", "default": False},
                     "endpoint_url": {"type": "str", "fallback": (env_fallback, ["S3_ENDPOINT_URL"])},
                     "region": {"type": "str"},
@@ -34,7 +35,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
                     "fips": {"type": "bool"},
                     "requester_pays": {"type": "bool", "default": False},
                     "expected_bucket_owner": {"type": "str"},
-                    "inventory": {"type": "str"},
                 },
                 "apply_defaults": True,
             },

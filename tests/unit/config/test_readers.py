@@ -94,4 +94,5 @@ def test_every_setting_of_grants_has_a_reader(tmp_path: Path) -> None:
     settings = read_settings(given)
     grants = {name: _sample(spec) for name, spec in GRANTS.items()}
     read = _reads(grants, lambda recorded: read_grant_settings(recorded, settings))
-    assert _without_reader(GRANTS, read) == []
+    # the tasks of roles/grants write the folder themselves
+    assert _without_reader(GRANTS, read | {"folder"}) == []
