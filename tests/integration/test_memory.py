@@ -43,7 +43,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
             )
 
     # botocore's model of S3 takes 20 MB while it is read, which would hide what grows
-    monkeypatch.setattr(scanning, "resolve", lambda side: ENDPOINT)
+    monkeypatch.setattr("rehome.services.clients.resolve", lambda side: ENDPOINT)
     monkeypatch.setattr(scanning, "list_objects", listing)
     monkeypatch.setattr("rehome.stages.copy_objects._copy", _no_copying)
     # so that also the few objects fill more than what is gathered at a time

@@ -14,7 +14,7 @@ from rehome.db.facts import facts_for_rewrite
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
 from rehome.scan import rows
-from rehome.scan import scan as scanning
+from rehome.services import clients
 from rehome.stages import rewrite_rows as rewriting
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, sample_diffs
@@ -204,7 +204,7 @@ def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_
 
         return racing
 
-    for module, name in ((rows, "connect"), (scanning, "resolve")):
+    for module, name in ((rows, "connect"), (clients, "resolve")):
         monkeypatch.setattr(module, name, with_an_upload_before(getattr(module, name)))
     assert migration.plan(settings).rows["dangling"] == 0
     monkeypatch.undo()

@@ -17,7 +17,6 @@ from ..planning.plan import ARCHIVED, SAME_ETAG
 from ..progress import Progress
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.listing.inventory import open_inventory, read_inventory
 from ..s3.listing.listing import DISORDERED, Page, list_objects
@@ -25,6 +24,7 @@ from ..s3.objects.compare import compare
 from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.probe.scratch import SCRATCH_NAME
 from ..services.capabilities import known_capabilities
+from ..services.clients import open_client, open_clients
 from ..state.outcomes import Outcomes, recall
 from .lookups import find_named_objects, find_restores, run_on_rows
 from .rows import read_rows
@@ -57,9 +57,7 @@ def scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> No
 
 
 async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
-        target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
+    async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
         refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
         keymap, counter = settings.keymap, _Counter(progress)
 
@@ -113,7 +111,7 @@ async def _source_pages(
         if bucket not in clients:
             # a report lies in its source's region ("Configuring Amazon S3 Inventory", S3 user guide), and is ours
             side = replace(settings.source, bucket=bucket, requester_pays=False, expected_bucket_owner=None)
-            clients[bucket] = Client(resolve(side), settings.copy.max_requests)
+            clients[bucket] = open_client(settings, side)
             stack.push_async_exit(clients[bucket])
         return clients[bucket]
 

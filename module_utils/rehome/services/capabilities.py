@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +11,12 @@ from ..config.settings import Settings
 from ..errors import Finding
 from ..files import read_json, write_json
 from ..s3.capabilities import AMAZON, Capabilities, describe
-from ..s3.client.client import Client
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error
 from ..s3.objects.job import CopyMethod
 from ..s3.objects.target_headers import TargetHeaders
 from ..s3.probe.probe import probe
-from ..s3.probe.scratch import RETRY
 from ..s3.transport.endpoint import Endpoint
+from .clients import open_clients
 from .copy_method import choose_method, copy_options
 
 CAPABILITIES_FILE = "capabilities.json"
@@ -41,9 +38,7 @@ def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
 
 
 async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), retry=RETRY))
-        target = await stack.enter_async_context(Client(resolve(settings.target), retry=RETRY))
+    async with open_clients(settings, probing=True) as (source, target):
         method = await choose_method(settings, source, target)
         # in the bucket's own storage class: others are billed for weeks, however soon an object goes
         options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
@@ -75,9 +70,7 @@ def method_of_run(settings: Settings) -> CopyMethod | None:
 
 
 async def _method_of_run(settings: Settings) -> CopyMethod:
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), retry=RETRY))
-        target = await stack.enter_async_context(Client(resolve(settings.target), retry=RETRY))
+    async with open_clients(settings, probing=True) as (source, target):
         return await choose_method(settings, source, target)
 
 

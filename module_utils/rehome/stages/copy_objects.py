@@ -15,9 +15,7 @@ from ..config.settings import Settings
 from ..errors import RehomeError
 from ..progress import Progress
 from ..s3.client.circuit_breaker import DEAD
-from ..s3.client.client import Client
 from ..s3.copier.run import copy_objects
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
 from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Uploads
@@ -25,6 +23,7 @@ from ..s3.objects.compare import Evidence
 from ..s3.objects.job import CopyJob, CopyMethod, CopyOutcome
 from ..s3.transport.connection import Fault
 from ..services.capabilities import known_capabilities
+from ..services.clients import open_clients
 from ..services.copy_method import choose_method, copy_options
 from ..state.outcomes import Outcomes
 
@@ -153,10 +152,7 @@ async def _copy(
     counts: CopyCounts,
     stopping: Callable[[], bool],
 ) -> None:
-    policy = settings.copy
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), policy.max_requests))
-        target = await stack.enter_async_context(Client(resolve(settings.target), policy.max_requests))
+    async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
         counts.method = await choose_method(settings, source, target)
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         options = copy_options(settings, counts.method, capabilities)

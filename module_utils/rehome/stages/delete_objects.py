@@ -26,13 +26,12 @@ from ..s3.deletion.versions import (
     noncurrent_days,
     versioning_of,
 )
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
-from ..s3.probe.scratch import RETRY
 from ..scan.named_keys import read_named_keys
+from ..services.clients import open_client
 from ..state.delete_log import LIVE_MARKERS, Deletions
 from .deletion_candidates import TO_DELETE
 
@@ -225,7 +224,7 @@ class _Deleting:
             await self._remove(source, LIVE_MARKERS, {})
 
     def _client(self) -> Client:
-        return Client(resolve(self._settings.source), self._settings.copy.max_requests)
+        return open_client(self._settings, self._settings.source)
 
     def _batches(self) -> Iterator[list[tuple[str, str, int]]]:
         for batch in self._catalog.stream(TO_DELETE, batch=MAX_KEYS_PER_REQUEST):
@@ -337,7 +336,7 @@ class _Deleting:
 
 
 async def _look_at_bucket(settings: Settings) -> BucketFacts:
-    async with Client(resolve(settings.source), retry=RETRY) as source:
+    async with open_client(settings, settings.source, probing=True) as source:
         versioning = await versioning_of(source)
         locks = await has_object_lock(source)
         days = await noncurrent_days(source)
@@ -354,7 +353,7 @@ async def _tried(settings: Settings, catalog: Catalog) -> DeleteMethod:
     """How this service deletes under a condition. Raises RefusedError where it does not, or shows one place as two."""
     where = f"s3://{settings.source.bucket}/{settings.source.prefix}"
     try:
-        async with Client(resolve(settings.source), retry=RETRY) as source:
+        async with open_client(settings, settings.source, probing=True) as source:
             await _refuse_one_place(settings, catalog, source)
             method = await delete_method(source, settings.source.prefix)
     except S3StopError:
@@ -388,7 +387,7 @@ async def _tried(settings: Settings, catalog: Catalog) -> DeleteMethod:
 async def _refuse_one_place(settings: Settings, catalog: Catalog, source: Client) -> None:
     """Refuse where source and target show the same objects under two names."""
     here, there = settings.source.prefix, settings.target.prefix
-    async with Client(resolve(settings.target), retry=RETRY) as target:
+    async with open_client(settings, settings.target, probing=True) as target:
         for rest, _, _ in catalog.query(f"{TO_DELETE} LIMIT {_SAMPLE}"):
             if not await may_be_same_object(source, here + rest, target, there + rest):
                 return

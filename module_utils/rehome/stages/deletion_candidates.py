@@ -6,7 +6,6 @@ In the settings given here, `source` is where is to be deleted and `target` wher
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +16,12 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..planning.plan import make_plan
 from ..progress import Progress
-from ..s3.client.client import Client
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import Evidence, compare, head
 from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
 from ..scan.scan import scan_buckets
+from ..services.clients import open_client, open_clients
 
 CLASSES = ("to_delete", "unverified", "referenced", "locked")
 """Beside the reasons of one's own to keep an object."""
@@ -104,9 +102,7 @@ def classify(
 
 async def _prove_weak(settings: Settings, catalog: Catalog, progress: Progress) -> None:
     """Compare the contents of those that only the size of our own copy speaks for: that is too little to delete."""
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
-        target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
+    async with open_clients(settings) as (source, target):
 
         async def prove(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
             key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
@@ -117,7 +113,7 @@ async def _prove_weak(settings: Settings, catalog: Catalog, progress: Progress) 
 
 
 async def _find_locked(settings: Settings, catalog: Catalog, progress: Progress, now: datetime) -> None:
-    async with Client(resolve(settings.source), settings.copy.max_requests) as source:
+    async with open_client(settings, settings.source) as source:
 
         async def look(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
             reply = await head(source, settings.source.prefix + rest)

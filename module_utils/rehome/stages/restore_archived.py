@@ -11,10 +11,9 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Restore, Settings
 from ..errors import RehomeError
 from ..progress import Progress
-from ..s3.client.client import Client
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import S3StopError
 from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
+from ..services.clients import open_client
 
 _ARCHIVED = """
 SELECT rest, storage_class FROM objects WHERE class = 'archived' AND restore <> 'in_progress'
@@ -79,7 +78,7 @@ async def _request(
             catalog.append("unrestored", [(result.key[len(prefix) :], result.error, result.message)])
         progress.at(done, failed=counts.failed)
 
-    async with Client(resolve(settings.source), settings.copy.max_requests) as source:
+    async with open_client(settings, settings.source) as source:
         await request_restores(source, _archived(catalog, prefix), restore.days, restore.tier, note)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import uvloop
@@ -10,11 +9,10 @@ import uvloop
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..progress import Progress
-from ..s3.client.client import Client
 from ..s3.concurrency import run_all
-from ..s3.endpoint.resolve import resolve
 from ..s3.errors import ARCHIVED_CODES, S3Error
 from ..s3.objects.compare import compare_bytes
+from ..services.clients import open_clients
 
 READS_IN_FLIGHT = 8
 
@@ -54,9 +52,7 @@ async def _compare(
     settings: Settings, catalog: Catalog, progress: Progress, pairs: list[tuple[str, str, str]], counts: SampleCounts
 ) -> None:
     queue = iter(pairs)
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(Client(resolve(settings.source), settings.copy.max_requests))
-        target = await stack.enter_async_context(Client(resolve(settings.target), settings.copy.max_requests))
+    async with open_clients(settings) as (source, target):
 
         async def work() -> None:
             for rest, etag, target_etag in queue:

@@ -1,0 +1,30 @@
+"""Open the S3 clients of a migration's source and target."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..config.settings import Settings, Side
+from ..s3.client.client import Client
+from ..s3.endpoint.resolve import resolve
+from ..s3.probe.scratch import RETRY
+
+
+def open_client(settings: Settings, side: Side, *, probing: bool = False) -> Client:
+    """Return a client for the bucket of `side`, with `rehome_max_requests` requests in flight at most.
+
+    probing: for a few requests ahead of the work, which are repeated for seconds and not for minutes
+    Raises RefusedError if the endpoint or the credentials cannot be resolved.
+    """
+    return Client(resolve(side), settings.copy.max_requests, retry=RETRY if probing else None)
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings, *, probing: bool = False) -> AsyncIterator[tuple[Client, Client]]:
+    """Yield the clients of source and target, and close both at the end of the block. See `open_client`."""
+    async with (
+        open_client(settings, settings.source, probing=probing) as source,
+        open_client(settings, settings.target, probing=probing) as target,
+    ):
+        yield source, target
