@@ -17,7 +17,7 @@ from .throttle import ThrottleSettings
 OnConflict = Literal["fail", "skip", "overwrite"]
 OnDangling = Literal["fail", "keep", "rewrite"]
 SideLabel = Literal["source", "target", "admin_source", "admin_target"]
-CopyMethod = Literal["auto", "server_side", "stream"]
+CopyMethod = Literal["server_side", "stream"]
 Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 Acl = Literal["none", "bucket-owner-full-control", "copy"]
 RestoreTier = Literal["Standard", "Bulk", "Expedited"]
@@ -110,7 +110,7 @@ class CopyPolicy:
     objects_per_second: None: as fast as the services take
     """
 
-    method: CopyMethod
+    method: Literal["auto"] | CopyMethod
     storage_class: str
     encryption: Encryption
     kms_key_id: str | None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..checks import Check, as_facts, refusals, stop, unknown
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.read_buckets import overlap_in_one_bucket
-from ..config.settings import Reference, Settings, Side
+from ..config.settings import CopyMethod, Reference, Settings, Side
 from ..db import journal
 from ..db.dialect import (
     Change,
@@ -31,7 +31,6 @@ from ..errors import Finding, RefusedError
 from ..files import write_json
 from ..progress import Progress
 from ..s3.endpoint.resolve import resolve
-from ..s3.objects.job import CopyMethod
 from ..s3.probe.bucket_config import inspect_bucket
 from ..s3.probe.reachable import check_bucket
 from ..services.capabilities import method_of_run, probe_services

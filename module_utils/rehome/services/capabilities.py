@@ -7,12 +7,11 @@ from typing import Any
 
 import uvloop
 
-from ..config.settings import Settings
+from ..config.settings import CopyMethod, Settings
 from ..errors import Finding
 from ..files import read_json, write_json
 from ..s3.capabilities import AMAZON, Capabilities, describe
 from ..s3.errors import S3Error
-from ..s3.objects.job import CopyMethod
 from ..s3.objects.target_headers import TargetHeaders
 from ..s3.probe.probe import probe
 from ..s3.transport.endpoint import Endpoint

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..config.settings import Settings
+from ..config.settings import CopyMethod, Settings
 from ..s3.capabilities import Capabilities
 from ..s3.client.client import Client
-from ..s3.objects.job import CopyMethod, CopyOptions
+from ..s3.objects.job import CopyOptions
 from ..s3.probe.source_rights import check_reading
 from ..s3.transport.endpoint import Endpoint
 

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from ..catalog.catalog import Catalog
-from ..config.settings import Settings
+from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
 from ..progress import Progress
 from ..s3.client.circuit_breaker import DEAD
@@ -20,7 +20,7 @@ from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
 from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Uploads
 from ..s3.objects.compare import Evidence
-from ..s3.objects.job import CopyJob, CopyMethod, CopyOutcome
+from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.transport.connection import Fault
 from ..services.capabilities import known_capabilities
 from ..services.clients import open_clients

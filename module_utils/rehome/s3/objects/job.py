@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ...config.settings import Acl, Encryption
+from ...config.settings import Acl, CopyMethod, Encryption
 from ..capabilities import AMAZON, Capabilities
 from .compare import Evidence
 
@@ -17,7 +17,6 @@ MIN_PART_BYTES = 5 * 1024**2
 """Limits of multipart uploads ("Amazon S3 multipart upload limits", S3 user guide)."""
 
 CopyResult = Literal["copied", "present", "conflict", "changed", "archived", "failed"]
-CopyMethod = Literal["server_side", "stream"]
 
 
 class CopyJob(NamedTuple):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ...config.settings import CopyMethod
 from ...errors import Finding
 from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, KeyShape
 from ..capabilities import Capabilities
 from ..client.client import Client
 from ..concurrency import run_all
-from ..objects.job import CopyMethod
 from ..transport.sigv4 import encode_copy_source
 from .scratch import Scratch, TrialResponse, list_first, try_request
 from .source_rights import check_reading
