@@ -20,7 +20,8 @@ from rehome.s3.capabilities import AMAZON
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3Error
-from rehome.s3.listing.listing import DISORDERED, Listed, Page
+from rehome.s3.listing.listing import DISORDERED
+from rehome.s3.listing.page import Listed, Page
 from rehome.scan import scan
 from rehome.services.capabilities import known_capabilities
 from rehome.stages import verify_sample as sampling

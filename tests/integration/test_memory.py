@@ -12,7 +12,7 @@ from rehome.catalog.catalog import MEMORY_MB, Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
-from rehome.s3.listing.listing import Listed, Page
+from rehome.s3.listing.page import Listed, Page
 from rehome.s3.objects.job import CopyOutcome
 from rehome.s3.transport.endpoint import Credentials, Endpoint
 from rehome.scan import scan as scanning

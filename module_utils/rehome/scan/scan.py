@@ -19,7 +19,8 @@ from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.errors import S3Error, S3StopError
 from ..s3.listing.inventory import open_inventory, read_inventory
-from ..s3.listing.listing import DISORDERED, Page, list_objects
+from ..s3.listing.listing import DISORDERED, list_objects
+from ..s3.listing.page import Page
 from ..s3.objects.compare import compare
 from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.probe.scratch import SCRATCH_NAME

@@ -15,7 +15,8 @@ from rehome.mapping.keymap import KeyMap
 from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
-from rehome.s3.listing.listing import Listed, list_objects
+from rehome.s3.listing.listing import list_objects
+from rehome.s3.listing.page import Listed
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.probe.probe import probe
 

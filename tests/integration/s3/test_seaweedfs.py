@@ -14,7 +14,8 @@ from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3StopError
-from rehome.s3.listing.listing import Listed, list_objects
+from rehome.s3.listing.listing import list_objects
+from rehome.s3.listing.page import Listed
 from rehome.s3.objects.compare import Evidence, compare
 from rehome.s3.objects.job import CopyJob, CopyOutcome
 from rehome.s3.probe.reachable import check_bucket

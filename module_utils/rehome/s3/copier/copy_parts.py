@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from ..client.client import Client
+from ..multipart.parts import MAX_OBJECT_BYTES, Part, SentPart, even_parts, layout, sent_part
 from ..multipart.record import Uploads
-from ..multipart.upload import (
-    MAX_OBJECT_BYTES,
-    Part,
-    SentPart,
-    Shared,
-    UploadResult,
-    even_parts,
-    layout,
-    sent_part,
-    upload_in_parts,
-)
+from ..multipart.upload import Shared, UploadResult, upload_in_parts
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome
 from ..objects.properties import properties_of, put_tags
 from ..transport.sigv4 import encode_copy_source

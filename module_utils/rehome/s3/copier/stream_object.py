@@ -8,8 +8,9 @@ from typing import NamedTuple, cast
 
 from ..client.client import Client
 from ..concurrency import run_all
+from ..multipart.parts import MAX_OBJECT_BYTES, Part, even_parts, layout
 from ..multipart.record import Uploads
-from ..multipart.upload import MAX_OBJECT_BYTES, Part, Shared, even_parts, layout, target_conflicts
+from ..multipart.upload import Shared, target_conflicts
 from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests

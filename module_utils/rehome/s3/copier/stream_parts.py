@@ -9,8 +9,9 @@ from typing import cast
 
 from ..client.client import Client
 from ..errors import S3Error, read_error
+from ..multipart.parts import Part, SentPart, sent_part
 from ..multipart.record import Uploads
-from ..multipart.upload import Part, SentPart, Shared, UploadResult, sent_part, upload_in_parts
+from ..multipart.upload import Shared, UploadResult, upload_in_parts
 from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from ..client.client import Client
 from ..errors import S3Error, S3StopError
 from .key_order import KeyOrder, by_code_point, by_folder, by_utf_16
-from .page import Listed, Page, Restore, parse_page
+from .page import Page, parse_page
 from .split_points import after_all_with, split_point
-
-__all__ = ["Listed", "Page", "Restore", "list_objects", "parse_page"]
 
 DISORDERED = "ListingDisordered"
 """The code of the error that only a listing with `parallel=1` gets around."""

@@ -23,23 +23,8 @@ from ..objects.job import CopyJob, CopyOptions, SourceChanged
 from ..objects.target_headers import TargetHeaders
 from ..transport.connection import Response
 from .abort import StoredPart, abort, abort_unidentified, stored_parts
-from .parts import MAX_OBJECT_BYTES, Part, SentPart, even_parts, layout, sent_part
+from .parts import Part, SentPart
 from .record import Upload, Uploads
-
-__all__ = [
-    "MAX_OBJECT_BYTES",
-    "Gate",
-    "Part",
-    "SendPart",
-    "SentPart",
-    "Shared",
-    "UploadResult",
-    "even_parts",
-    "layout",
-    "sent_part",
-    "target_conflicts",
-    "upload_in_parts",
-]
 
 _CLOCK_MARGIN = 60.0
 """Seconds that two machines of one service may be apart."""

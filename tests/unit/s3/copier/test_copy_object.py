@@ -12,7 +12,7 @@ from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.errors import S3StopError
-from rehome.s3.multipart.upload import MAX_OBJECT_BYTES
+from rehome.s3.multipart.parts import MAX_OBJECT_BYTES
 from rehome.s3.objects.compare import Evidence, compare
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.transport.connection import Response

@@ -18,8 +18,9 @@ from rehome.s3.copier.memory_budget import MemoryBudget
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.copier.stream_object import stream_object
 from rehome.s3.copier.stream_parts import COPIES_IN_MEMORY, PartSender
+from rehome.s3.multipart.parts import even_parts
 from rehome.s3.multipart.record import Uploads
-from rehome.s3.multipart.upload import Gate, Shared, even_parts
+from rehome.s3.multipart.upload import Gate, Shared
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.objects.target_headers import TargetHeaders

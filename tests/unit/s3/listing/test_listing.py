@@ -13,7 +13,8 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.listing.listing import Listed, list_objects
+from rehome.s3.listing.listing import list_objects
+from rehome.s3.listing.page import Listed
 
 from tests.unit.s3.fake_bucket import FakeBucket, by_folders, by_utf16
 from tests.unit.s3.list_pages import entry, page

@@ -19,8 +19,8 @@ from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.errors import S3StopError
 from rehome.s3.multipart.abort import abort_unfinished
+from rehome.s3.multipart.parts import MAX_OBJECT_BYTES, Part, even_parts, layout
 from rehome.s3.multipart.record import Upload, Uploads
-from rehome.s3.multipart.upload import MAX_OBJECT_BYTES, Part, even_parts, layout
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import MAX_COPY_BYTES, MAX_PARTS, CopyJob, CopyOptions, CopyOutcome
 
