@@ -25,7 +25,8 @@ FLOORS = (
 
 INNER_FLOORS = {
     "s3": (
-        ("errors", "documents", "capabilities"),
+        ("documents", "capabilities"),
+        ("errors",),
         ("transport", "concurrency"),
         ("client", "endpoint"),
         ("objects", "listing"),

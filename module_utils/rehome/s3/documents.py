@@ -1,4 +1,4 @@
-"""The small XML documents that S3 replies with, as plain values."""
+"""Read the small XML documents in S3's replies into plain values."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _CHECKSUM_ALGORITHM = "ChecksumAlgorithm"
 
 
 def root_of(body: bytes) -> ET.Element | None:
-    """The root of a document, or None where it is not whole.
+    """Return the root of a document, or None if it is not well-formed (cut short, for one).
 
-    S3 sends white space while a long request is under way, so that it may stand before the XML declaration,
-    where XML does not allow it (CompleteMultipartUpload, S3 API reference).
+    S3 sends white space while a long request is in flight, so that it may precede the XML declaration, where XML
+    does not allow it (CopyObject and CompleteMultipartUpload, S3 API reference).
     """
     try:
-        # Expat limits entity expansion itself since 2.4.1, so a hostile document costs nothing.
+        # Safe with hostile documents: expat limits entity expansion since 2.4.1.
         return ET.fromstring(body.strip())  # noqa: S314
     except (ET.ParseError, ValueError):
         return None
 
 
 def local_name(element: ET.Element) -> str:
-    """An element's name without its namespace, which some services leave out or change."""
+    """Return an element's name without its namespace, which some services omit or change."""
     return element.tag.rpartition("}")[2]
 
 
 def fields_of(element: ET.Element | None) -> dict[str, str]:
-    """The texts of an element's children, by name."""
+    """Return the texts of an element's children by local name; of several with one name, the last."""
     return {} if element is None else {local_name(child): child.text or "" for child in element}
 
 
 def checksums_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """Checksums in base64 by algorithm in lower case, whatever they are of."""
+    """Return the checksums among `fields`: base64 by algorithm in lower case. Either of the content or of parts."""
     return {
         name.removeprefix(_CHECKSUM).lower(): value
         for name, value in fields.items()
@@ -43,7 +43,7 @@ def checksums_of(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def full_checksums_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """Those of the whole content; see `compare.full_checksums`."""
+    """Return the checksums of the whole content, as `checksums_of`; see `compare.full_checksums`."""
     if fields.get(_CHECKSUM_TYPE) != "FULL_OBJECT":
         return {}
     return {name: value for name, value in checksums_of(fields).items() if "-" not in value}

@@ -1,26 +1,33 @@
-"""What S3 refuses, told apart by what it means: wait, try again, this object failed, or nothing more can succeed."""
+"""The errors of S3, classified by what to do: slow down, retry, skip the object, or stop the run."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from enum import Enum, auto
 
 from ..errors import RehomeError
+from .documents import fields_of, local_name, root_of
 
 CREDENTIAL_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"})
-"""Codes that newer credentials may not get."""
+"""Codes that newer credentials may resolve."""
 
 REGION_CODES = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"})
-"""Codes that say in which region the bucket is."""
+"""Codes whose reply may name the region of the bucket."""
+
+WRONG_REGION_CODES = REGION_CODES | {"301", "IllegalLocationConstraintException"}
+"""Codes of a request to the wrong region. (botocore reports the status as the code if a reply has no body.)"""
+
+DENIED_CODES = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
+"""Codes of a missing right, with the status that botocore reports in place of a code if a reply has no body."""
 
 SKEW_CODE = "RequestTimeTooSkewed"
+"""The code of a request whose clock differs by more than 15 minutes from the server's."""
 
 ARCHIVED_CODES = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 """Codes of an object that must be restored before it can be read (GetObject and CopyObject, S3 API reference)."""
 
 FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
-"""Codes of a service that has no room left (Ceph's and MinIO's, too)."""
+"""Codes of a service that has no space left (Ceph's and MinIO's, too)."""
 
 STOP_CODES = (
     CREDENTIAL_CODES
@@ -64,8 +71,8 @@ STOP_CODES = (
         "UserSuspended",
     }
 )
-"""Codes that every further request would get as well ("Error responses", S3 API reference; KMS's, which S3 hands
-through with `KMS.` before them)."""
+"""Codes that every further request would get, too ("Error responses", S3 API reference; those of KMS have the prefix
+`KMS.`)."""
 
 THROTTLE_CODES = frozenset(
     {
@@ -91,7 +98,7 @@ THROTTLE_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
-"""Codes that ask for fewer requests, not only for a later one (also KMS's and MinIO's)."""
+"""Codes that ask for fewer requests, not only for a later one (KMS's and MinIO's, too)."""
 
 RETRY_CODES = frozenset(
     {
@@ -117,7 +124,9 @@ RETRY_CODES = frozenset(
         "XMinioServerNotInitialized",
     }
 )
-"""Codes that a later attempt may not get: a passing trouble, or a request that was damaged on its way."""
+"""Codes of a temporary error or of a request that was damaged in transit: another attempt may succeed."""
+
+TEMPORARY_CODES = THROTTLE_CODES | RETRY_CODES
 
 OBJECT_CODES = ARCHIVED_CODES | {
     "AccessControlListNotSupported",
@@ -169,21 +178,21 @@ OBJECT_CODES = ARCHIVED_CODES | {
     "UnresolvableGrantByEmailAddress",
     "UnsupportedOperation",
 }
-"""Codes that are about what was asked for (one KMS key among others, too): the object is listed as failed, and the
-others go on. Where all objects get the same one (a right that is missing, a header that the service does not know),
-whoever asks for them sees it."""
+"""Codes about one object (or its KMS key): the object is listed as failed, and the others go on. If all objects get the
+same code (a missing right, a header that the service does not know), it is up to the caller to stop."""
 
 
 class Meaning(Enum):
-    """What to do about a refusal."""
+    """What to do about an error reply."""
 
     WAIT = auto()
-    """throttled: try again, with fewer requests at once"""
+    """throttled: retry, with fewer requests in flight"""
     RETRY = auto()
+    """temporary: retry"""
     SKIP = auto()
     """this object failed"""
     STOP = auto()
-    """every further request would meet it as well"""
+    """every further request would fail, too: stop the run"""
 
 
 _MEANING_OF_CODE = {
@@ -198,7 +207,7 @@ _MEANING_OF_CODE = {
 }
 
 _MEANING_OF_STATUS = {
-    200: Meaning.RETRY,  # an error inside a success: botocore takes every one for a 500 (handlers._handle_200_error)
+    200: Meaning.RETRY,  # an error in the body: botocore treats all of these as a 500 (handlers._handle_200_error)
     408: Meaning.RETRY,
     421: Meaning.RETRY,
     425: Meaning.RETRY,
@@ -230,14 +239,14 @@ _MESSAGE_LIMIT = 500
 
 
 class S3Error(RehomeError):
-    """One request that S3 refused, or that got no whole reply within its attempts.
+    """A request that S3 refused, or that got no complete reply in any of its attempts.
 
-    status: HTTP status, 0 where no reply came
-    code: S3's error code, or ours where there was none
-    message: what S3 said
-    key: the object that was asked for, None for the bucket
+    status: HTTP status, 0 if no reply arrived
+    code: S3's error code, or one of ours if the reply has none
+    message: S3's explanation
+    key: the requested object, None for the bucket
     verb: the HTTP method
-    attempts: how many requests were sent
+    attempts: requests sent
     repeated: an earlier attempt may have taken effect although its reply was lost
     """
 
@@ -264,40 +273,32 @@ class S3Error(RehomeError):
 
 
 class S3StopError(S3Error):
-    """A failure that every further request would meet as well: the run must stop."""
+    """An error that every further request would get, too: the run must stop."""
 
 
 def meaning_of(status: int, code: str) -> Meaning:
-    """What a refusal means: a known code decides, and otherwise its status."""
+    """Return what to do about an error reply: its code decides if it is known, else its status."""
     known = _MEANING_OF_CODE.get(code) or _MEANING_OF_STATUS.get(status)
     if known is not None:
         return known
     if status >= 500:
         return Meaning.RETRY
-    # A redirect that names no region leads nowhere that may be followed.
+    # A redirect without a region cannot be followed: credentials must not go to another host.
     return Meaning.STOP if 300 <= status < 400 else Meaning.SKIP
 
 
 def read_error(status: int, body: bytes) -> tuple[str, str]:
-    """Code and message of an error reply; derived from the status where the body is no S3 error document."""
-    found = read_error_fields(body)
+    """Return code and message of an error reply, derived from the status if the body is no S3 error document."""
+    found = _error_fields(body)
     code = found.get("Code") or _CODE_OF_STATUS.get(status) or f"Status{status}"
     message = found.get("Message") or f"the reply has status {status} and no explanation"
     return code, message[:_MESSAGE_LIMIT]
 
 
-def read_error_fields(body: bytes) -> dict[str, str]:
-    """The elements of an error document (`Code`, `Message`, `Region` …); empty where it is none."""
-    try:
-        # S3 keeps a long copy's connection open with white space, which XML does not allow before its prologue.
-        body = body.strip()
-        # Expat limits entity expansion itself since 2.4.1, so a hostile document costs nothing.
-        document = ET.fromstring(body)  # noqa: S314
-    except (ET.ParseError, ValueError):
-        return {}
-    if document.tag.rpartition("}")[2] != "Error":
-        return {}
-    return {child.tag.rpartition("}")[2]: child.text or "" for child in document}
+def _error_fields(body: bytes) -> dict[str, str]:
+    """Return the elements of an error document (`Code`, `Message`, `Region` …), or nothing if it is none."""
+    document = root_of(body)
+    return fields_of(document) if document is not None and local_name(document) == "Error" else {}
 
 
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -305,10 +306,10 @@ _REGION_OF_HOST = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?([a-z]{2,}(?:-[a-z]
 
 
 def read_region(headers: dict[bytes, bytes], body: bytes) -> str | None:
-    """The region that a refusal names: in a header, in its document, or as part of the endpoint it points to."""
-    fields = read_error_fields(body)
-    told = headers.get(b"x-amz-bucket-region", b"").decode("latin-1") or fields.get("Region", "")
-    if not told:
-        named = _REGION_OF_HOST.search(fields.get("Endpoint", ""))
-        told = named[1] if named else ""
-    return told if _REGION.fullmatch(told) else None
+    """Return the region that an error reply names: in a header, in its document, or in the endpoint it points to."""
+    fields = _error_fields(body)
+    region = headers.get(b"x-amz-bucket-region", b"").decode("latin-1") or fields.get("Region", "")
+    if not region:
+        host = _REGION_OF_HOST.search(fields.get("Endpoint", ""))
+        region = host[1] if host else ""
+    return region if _REGION.fullmatch(region) else None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..client.client import Client
 from ..concurrency import run_all
 from ..documents import fields_of, full_checksums_of, local_name, root_of
-from ..errors import RETRY_CODES, THROTTLE_CODES, S3Error, S3StopError, read_error
+from ..errors import TEMPORARY_CODES, S3Error, S3StopError, read_error
 from ..objects.compare import etag_of, head
 from ..objects.etags import composite_etag
 from ..objects.job import CopyJob, CopyOptions, SourceChanged
@@ -308,7 +308,7 @@ def target_conflicts(there: Response, job: CopyJob) -> bool:
 def _is_passing(error: S3Error) -> bool:
     """Whether the same upload may succeed later: no reply, overload, or S3's own trouble."""
     if error.status == 200:
-        return error.code in RETRY_CODES | THROTTLE_CODES
+        return error.code in TEMPORARY_CODES
     return error.status in (0, 408, 429) or error.status >= 500
 
 

@@ -15,6 +15,7 @@ from ...checks import Check, Status, stop, unknown
 from ...config.settings import Side
 from ...errors import Finding
 from ..endpoint.botocore import botocore_client
+from ..errors import DENIED_CODES
 
 _PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 2})
 
@@ -28,8 +29,6 @@ _ABSENT = frozenset(
     }
 )
 """S3's ways to say that nothing is set ("Error responses", S3 API reference)."""
-
-_DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 _SKEW_S, _LARGEST_SKEW_S = 60, 15 * 60
 """S3 refuses requests that are more than a quarter of an hour off (RequestTimeTooSkewed)."""
@@ -84,7 +83,7 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in _ABSENT:
                 return judge({})
-            if code in _DENIED:
+            if code in DENIED_CODES:
                 way_out = f"Grant {right} on arn:aws:s3:::{side.bucket} to see it here"
                 return [unknown(bucket.subject, name, "these credentials may not read it", way_out)]
             return [unknown(bucket.subject, name, f"the service does not tell ({code})")]
@@ -102,7 +101,7 @@ def _head(client: Any, bucket: _Bucket, owner: Mapping[str, str]) -> list[Check]
     try:
         reply = client.head_bucket(Bucket=bucket.side.bucket, **owner)
     except ClientError as error:
-        if str(error.response.get("Error", {}).get("Code", "")) not in _DENIED:
+        if str(error.response.get("Error", {}).get("Code", "")) not in DENIED_CODES:
             return [unknown(bucket.subject, "region", str(error))]
         reply = error.response  # who may list a prefix only is refused, in a reply that has region and time
     except BotoCoreError as error:
