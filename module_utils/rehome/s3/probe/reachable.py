@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,21 +17,17 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from ...backoff import longest_pause
 from ...config.settings import Side
 from ...errors import Finding, RefusedError
 from ..endpoint.botocore import botocore_client
-from ..errors import RETRY_CODES, THROTTLE_CODES
+from ..errors import CREDENTIAL_CODES, DENIED_CODES, SKEW_CODE, TEMPORARY_CODES, THROTTLE_CODES, WRONG_REGION_CODES
 
 _PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})
 """A wrong endpoint must be told within seconds, so only S3's own temporary troubles are tried again."""
 
 _ATTEMPTS = 3
-
-_REGION_CODES = frozenset(
-    {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
-)
-_TOKEN_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
-_DENIED_CODES = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
+_FIRST_PAUSE_S = 1.0
 
 
 def check_bucket(side: Side) -> list[Finding]:
@@ -56,16 +51,16 @@ def check_bucket(side: Side) -> list[Finding]:
 
 
 def _list_one(client: Any, side: Side) -> dict[str, Any]:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            reply: dict[str, Any] = client.list_objects_v2(Bucket=side.bucket, Prefix=side.prefix, MaxKeys=1)
-        except ClientError as error:
-            if attempt == _ATTEMPTS or _code(error) not in THROTTLE_CODES | RETRY_CODES:
-                raise
-            time.sleep(attempt)  # a second, then two: whoever waits for a preflight waits for an answer
-        else:
-            return reply
-    raise AssertionError("the last attempt returns or raises")
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - takes 15 ms
+
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, ClientError) and _code(error) in TEMPORARY_CODES),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=lambda state: longest_pause(state.attempt_number, _FIRST_PAUSE_S),
+        reraise=True,
+    )
+    reply: dict[str, Any] = retrying(client.list_objects_v2, Bucket=side.bucket, Prefix=side.prefix, MaxKeys=1)
+    return reply
 
 
 def _code(error: ClientError) -> str:
@@ -83,9 +78,9 @@ def _refusal(side: Side, url: str, error: ClientError) -> Finding:
             f"there is no bucket of this name at {url}",
             f"Correct the name, or {side.setting}.endpoint_url if the bucket is elsewhere",
         )
-    if code in _REGION_CODES:
+    if code in WRONG_REGION_CODES:
         return _wrong_region(side, error)
-    if code in _DENIED_CODES:
+    if code in DENIED_CODES:
         return Finding(
             f"{side.setting}.bucket",
             side.bucket,
@@ -113,14 +108,14 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             "is not the secret of this access key, as S3 finds the signature wrong",
             "Set the secret key that was issued together with the access key",
         )
-    if code in _TOKEN_CODES:
+    if code in CREDENTIAL_CODES:
         return Finding(
             f"{side.setting}.session_token",
             None,
             f"is not valid, or not any more ({code})",
             "Get new temporary credentials, and set access key, secret key and token together",
         )
-    if code == "RequestTimeTooSkewed":
+    if code == SKEW_CODE:
         return Finding(
             f"{side.setting}.endpoint_url",
             side.endpoint_url,

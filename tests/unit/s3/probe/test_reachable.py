@@ -66,7 +66,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def side(endpoint_url: str, **given: Any) -> Side:
