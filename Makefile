@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify rollback retire redirect \
-	lint test unit integration e2e molecule chaos bench bench-packages docs lock
+	lint test unit integration e2e molecule chaos bench bench-packages collection docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -93,12 +93,13 @@ rollback: setup ## put back the rows that ENV=<environment> has rewritten; CONFI
 	@$(BIN)/ansible-playbook playbooks/rollback.yml $(if $(ENV),-e env=$(ENV)) \
 	  $(if $(CONFIRM),-e rehome_rollback_copies=remove -e confirm=$(CONFIRM)) $(if $(CHECK),--check --diff)
 
-lint: setup ## ruff, mypy, yamllint, ansible-lint
+lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --strict
+	$(BIN)/python -m collection.sanity
 
 unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit
@@ -142,6 +143,9 @@ $(NGINX)/.installed: | $(INSTALLED)
 	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX_PACKAGES); }; } && \
 	  for package in *.deb; do dpkg -x $$package .; done
 	@touch $@
+
+collection: setup ## build the Ansible collection rehome.rehome into build/
+	@$(BIN)/python -m collection.build
 
 docs: setup ## write anew all that is generated from roles/rehome/meta/argument_specs.yml
 	@$(BIN)/python -m docs.generate

@@ -590,8 +590,17 @@ options:
     description: The verb that is run. The action plugin of the same name fills it in.
     type: str
     required: true
+requirements:
+  - python >= 3.11
+  - botocore, httptools and uvloop
+  - duckdb, filelock, psutil and tabulate
+  - PyMySQL for MariaDB and MySQL, psycopg for PostgreSQL
+notes:
+  - Runs on the controller, in the Python of C(ansible_python_interpreter).
+  - Only one run at a time can use a state folder. A run that was interrupted can be repeated.
+  - Keys and rows are never returned. They are in files in the state folder, which the results name.
 author:
-  - The Rehome authors
+  - The Rehome authors (@rehome)
 """
 
     GRANTS = r"""

@@ -15,7 +15,7 @@ extends_documentation_fragment:
   - rehome.attributes
 options:
   principal:
-    description: What M(migration_grants) has worked out about the principal.
+    description: What M(rehome.rehome.migration_grants) has worked out about the principal.
     type: dict
     required: true
   without_keys:

@@ -22,7 +22,7 @@ options:
     type: dict
     default: {}
 author:
-  - The Rehome authors
+  - The Rehome authors (@rehome)
 attributes:
   check_mode:
     support: full

@@ -145,7 +145,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "limit": {"type": "int"},
             "only_keys": {"type": "path", "no_log": False},
             "quiet_objects": {"type": "int", "default": 0},
-            "max_passes": {"type": "int", "default": 5},
+            "max_passes": {"type": "int", "no_log": False, "default": 5},
             "verify_sample": {"type": "int", "default": 0},
             "state_dir": {"type": "path", "required": True},
             "state_uri": {"type": "str"},
