@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .. import duckdb_engine as duckdb
 from ..errors import RehomeError
-from .schema import SCHEMA
+from .schema import AT_START
 
 T = TypeVar("T")
 Values = Sequence[object] | Mapping[str, object]
@@ -45,7 +45,7 @@ class Catalog:
         _waiting_for_lock(lambda: _remove(path))
         catalog = cls.open(path)
         # at once: each of its tables would be a transaction otherwise
-        catalog._connection.execute(f"BEGIN; {SCHEMA} COMMIT")
+        catalog._connection.execute(f"BEGIN; {' '.join(table.create() for table in AT_START)} COMMIT")
         for name, value in facts.items():
             catalog.note(name, value)
         return catalog

@@ -1,39 +1,355 @@
-"""TODO-DOC."""
+"""The catalog's tables: the columns of each, which modules fill it and which read it.
+
+Columns that several tables have:
+rest: an object's key without the prefix of its bucket
+reference, key, value: of a row: its reference (`table.column`), its primary key as a JSON list, what the column holds
+is_old: the row holds the old value and would be rewritten; False where it holds the new one
+etag, target_etag: of the object in the source and of the one in the target
+"""
 
 from __future__ import annotations
 
-SCHEMA = """
-CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
-CREATE TABLE source_objects (
-    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR,
-    tier VARCHAR, unroutable VARCHAR);
-CREATE TABLE looked_up (
-    rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR,
-    tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN);
-CREATE TABLE target_objects (rest VARCHAR, size BIGINT, etag VARCHAR);
-CREATE TABLE compared (rest VARCHAR, evidence VARCHAR);
-CREATE TABLE own_copies (rest VARCHAR);
-CREATE TABLE reference_rows (
-    reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN);
-CREATE TABLE other_forms (reference VARCHAR, form VARCHAR, rows BIGINT);
-CREATE TABLE outcomes (
-    rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, attempts INTEGER,
-    error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER);
-CREATE TABLE differing (rest VARCHAR, etag VARCHAR, target_etag VARCHAR);
-CREATE TABLE restores (rest VARCHAR, restore VARCHAR);
-CREATE TABLE unrestored (rest VARCHAR, error VARCHAR, message VARCHAR);
-CREATE TABLE changed_rows (reference VARCHAR, key VARCHAR, expected VARCHAR);
-CREATE TABLE refused_rows (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR);
-CREATE TABLE rewritten_rows (
-    entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, rest VARCHAR, meant BOOLEAN);
-CREATE TABLE undone_rows (entry BIGINT, key VARCHAR);
-CREATE TABLE rows_changed_since (reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR);
-CREATE TABLE rows_kept (reference VARCHAR, key VARCHAR, value VARCHAR, old_value VARCHAR, reason VARCHAR);
-CREATE TABLE rows_wrong (
-    reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR, reason VARCHAR);
-CREATE TABLE rows_gone (reference VARCHAR, key VARCHAR, new_value VARCHAR, old_value VARCHAR);
-"""
-"""compared.evidence is NULL where the contents differ; own_copies are target objects that an earlier pass or run made
-and nobody has touched since; reference_rows.key is the row's key as a JSON list; other_forms counts rows that are not
-under the map, and would be in another form; rows of outcomes with one `part` go into one file; rewritten_rows and
-undone_rows are the journal's, by the id of its entry."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the catalog.
+
+    columns: as CREATE TABLE takes them
+    filled_by, read_by: the modules whose statements name it, as paths within the engine
+    temporary: it is gone once the catalog is closed
+    """
+
+    name: str
+    columns: str
+    filled_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    temporary: bool = False
+
+    def create(self, select: str = "") -> str:
+        """Return the statement that makes the table anew: empty, or with the rows of `select`."""
+        content = f"AS {select}" if select else f"({self.columns})"
+        return f"CREATE OR REPLACE {'TEMP ' * self.temporary}TABLE {self.name} {content};"
+
+
+FACTS = Table(
+    "facts",
+    "name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
+    filled_by=("catalog/catalog",),
+    read_by=("catalog/catalog",),
+)
+"""What the catalog was made for: run, fingerprint, prefixes …"""
+
+SOURCE_OBJECTS = Table(
+    "source_objects",
+    "rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
+    "tier VARCHAR, unroutable VARCHAR",
+    filled_by=("scan/lookups", "scan/scan"),
+    read_by=(
+        "planning/plan",
+        "scan/lookups",
+        "scan/scan",
+        "stages/deletion_candidates",
+        "stages/rollback_rows",
+        "stages/verify_rows",
+        "state/outcomes",
+    ),
+)
+"""The source's objects under the map. unroutable: why there is no legal target key, or NULL."""
+
+LOOKED_UP = Table(
+    "looked_up",
+    "rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
+    "tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN",
+    filled_by=("scan/lookups",),
+    read_by=("scan/lookups",),
+)
+"""Source objects read by HEAD, in place of what an inventory says of them."""
+
+TARGET_OBJECTS = Table(
+    "target_objects",
+    "rest VARCHAR, size BIGINT, etag VARCHAR",
+    filled_by=("scan/scan",),
+    read_by=(
+        "planning/plan",
+        "scan/lookups",
+        "scan/scan",
+        "stages/rewrite_rows",
+        "stages/rollback_rows",
+        "stages/verify_rows",
+        "state/outcomes",
+    ),
+)
+"""The target's objects under the map."""
+
+COMPARED = Table(
+    "compared",
+    "rest VARCHAR, evidence VARCHAR",
+    filled_by=("scan/scan", "state/outcomes"),
+    read_by=("planning/plan", "scan/scan"),
+)
+"""Pairs of source and target objects whose contents were compared. evidence: NULL if they differ."""
+
+OWN_COPIES = Table("own_copies", "rest VARCHAR", filled_by=("state/outcomes",), read_by=("planning/plan",))
+"""Target objects that an earlier pass or run made and that nobody has touched since."""
+
+REFERENCE_ROWS = Table(
+    "reference_rows",
+    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN",
+    filled_by=("scan/rows",),
+    read_by=("planning/plan", "scan/lookups", "stages/verify_rows"),
+)
+"""The rows under the map. overflows: the new value does not fit into the column."""
+
+OTHER_FORMS = Table(
+    "other_forms", "reference VARCHAR, form VARCHAR, rows BIGINT", filled_by=("scan/rows",), read_by=("planning/plan",)
+)
+"""How many rows that are not under the map would be in another form."""
+
+OUTCOMES = Table(
+    "outcomes",
+    "rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
+    "attempts INTEGER, error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER",
+    filled_by=("state/outcomes",),
+    read_by=("report/lists", "stages/restore_archived", "stages/rewrite_rows", "state/outcomes"),
+)
+"""What became of each copy. Rows with the same part go into the same file."""
+
+DIFFERING = Table(
+    "differing",
+    "rest VARCHAR, etag VARCHAR, target_etag VARCHAR",
+    filled_by=("stages/verify_sample",),
+    read_by=("report/lists",),
+)
+"""Sampled objects whose bytes differ."""
+
+RESTORES = Table("restores", "rest VARCHAR, restore VARCHAR", filled_by=("scan/lookups",), read_by=("scan/lookups",))
+"""Archived objects that are restored or being restored, read by HEAD."""
+
+UNRESTORED = Table(
+    "unrestored",
+    "rest VARCHAR, error VARCHAR, message VARCHAR",
+    filled_by=("stages/restore_archived",),
+    read_by=("report/lists",),
+)
+"""Archived objects whose restore S3 refused."""
+
+CHANGED_ROWS = Table(
+    "changed_rows",
+    "reference VARCHAR, key VARCHAR, expected VARCHAR",
+    filled_by=("ansible_module/stage", "stages/rewrite_rows"),
+    read_by=("ansible_module/stage", "report/lists"),
+)
+"""Rows not rewritten, as the application had changed them."""
+
+REFUSED_ROWS = Table(
+    "refused_rows",
+    "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR",
+    filled_by=("stages/rewrite_rows",),
+    read_by=("report/lists", "stages/rewrite_rows"),
+)
+"""Rows whose new value the database server refused."""
+
+REWRITTEN_ROWS = Table(
+    "rewritten_rows",
+    "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, rest VARCHAR, meant BOOLEAN",
+    filled_by=("scan/journal",),
+    read_by=("scan/journal", "stages/rollback_rows"),
+)
+"""The journal's rewritten rows, by the id of its entry. meant: since the time that was given."""
+
+UNDONE_ROWS = Table("undone_rows", "entry BIGINT, key VARCHAR", filled_by=("scan/journal",), read_by=("scan/journal",))
+"""The journal's rolled back rows, by the id of the entry that was undone."""
+
+ROWS_CHANGED_SINCE = Table(
+    "rows_changed_since",
+    "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR",
+    filled_by=("stages/rollback_rows", "stages/verify_rows"),
+    read_by=("report/lists",),
+)
+"""Rewritten rows that hold a value of the application's by now."""
+
+ROWS_KEPT = Table(
+    "rows_kept",
+    "reference VARCHAR, key VARCHAR, value VARCHAR, old_value VARCHAR, reason VARCHAR",
+    filled_by=("stages/rollback_rows",),
+    read_by=("report/lists",),
+)
+"""Rows not rolled back, as their old value would name no object."""
+
+ROWS_WRONG = Table(
+    "rows_wrong",
+    "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR, reason VARCHAR",
+    filled_by=("stages/verify_rows",),
+    read_by=("report/lists",),
+)
+"""Rewritten rows that hold their old value again or name no object."""
+
+ROWS_GONE = Table(
+    "rows_gone",
+    "reference VARCHAR, key VARCHAR, new_value VARCHAR, old_value VARCHAR",
+    filled_by=("stages/rollback_rows", "stages/verify_rows"),
+    read_by=("report/lists",),
+)
+"""Rewritten rows that are no longer in the database."""
+
+OBJECTS = Table(
+    "objects",
+    "rest VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
+    "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN",
+    filled_by=("planning/plan",),
+    read_by=(
+        "planning/plan",
+        "report/lists",
+        "stages/copy_objects",
+        "stages/deletion_candidates",
+        "stages/restore_archived",
+        "stages/rewrite_rows",
+        "stages/rollback_rows",
+        "stages/verify_sample",
+    ),
+)
+"""The plan: every source object under the map, with its class. weak: only its size proves that the copy is the same."""
+
+PLANNED_ROWS = Table(
+    "planned_rows",
+    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, object_class VARCHAR, "
+    "class VARCHAR, is_old BOOLEAN",
+    filled_by=("planning/plan",),
+    read_by=("planning/plan", "report/lists", "stages/rewrite_rows"),
+)
+"""The plan: every row under the map, with its class and its object's."""
+
+STANDING_ROWS = Table(
+    "standing_rows",
+    "place BIGINT, entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
+    "rest VARCHAR, meant BOOLEAN",
+    filled_by=("scan/journal",),
+    read_by=("stages/rollback_rows", "stages/verify_rows"),
+)
+"""Rewritten rows that were not rolled back. place: their order within the journal's entry."""
+
+DIFFERING_RANGES = Table(
+    "differing_ranges",
+    "reference VARCHAR, range UBIGINT",
+    filled_by=("stages/verify_rows",),
+    read_by=("stages/verify_rows",),
+)
+"""Ranges of key hashes in which the rows differ from the journal."""
+
+ROLLBACK_ROWS = Table(
+    "rollback_rows",
+    "entry BIGINT, place BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
+    "obstacle VARCHAR",
+    filled_by=("stages/rollback_rows",),
+    read_by=("stages/remove_copies", "stages/rollback_rows"),
+)
+"""Rows to roll back. obstacle: why they stay as they are, or NULL."""
+
+NAMED_KEYS = Table(
+    "named_keys",
+    "rest VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR",
+    filled_by=("scan/named_keys", "stages/deletion_candidates"),
+    read_by=("report/lists", "stages/delete_objects", "stages/deletion_candidates"),
+)
+"""Source objects that any row may name, in whatever form. value: shortened."""
+
+PROVEN = Table(
+    "proven", "rest VARCHAR", filled_by=("stages/deletion_candidates",), read_by=("stages/deletion_candidates",)
+)
+"""Weak objects whose contents were compared and found equal."""
+
+LOCKED = Table(
+    "locked",
+    "rest VARCHAR, reason VARCHAR",
+    filled_by=("stages/deletion_candidates",),
+    read_by=("report/lists", "stages/deletion_candidates"),
+)
+"""Objects under legal hold or retention."""
+
+JUDGED = Table(
+    "judged",
+    "rest VARCHAR, size BIGINT, etag VARCHAR, target_etag VARCHAR, last_modified VARCHAR, plan_class VARCHAR, "
+    "weak BOOLEAN, class VARCHAR",
+    filled_by=("stages/deletion_candidates",),
+    read_by=("report/lists", "stages/deletion_candidates"),
+)
+"""Every object with the class that says whether it may be deleted."""
+
+DELETE_OUTCOMES = Table(
+    "delete_outcomes",
+    "rest VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR",
+    filled_by=("stages/delete_objects", "stages/deletion_candidates"),
+    read_by=("report/lists", "stages/delete_objects"),
+)
+"""What became of each delete."""
+
+RECORDS = Table(
+    "records",
+    "ordinal BIGINT, event VARCHAR, key VARCHAR, etag VARCHAR, marker VARCHAR, noted_at VARCHAR",
+    filled_by=("state/delete_log",),
+    read_by=("state/delete_log",),
+)
+"""The delete log: its lines, numbered. key: with its prefix."""
+
+TO_BRING_BACK = Table(
+    "to_bring_back",
+    "key VARCHAR, marker VARCHAR",
+    filled_by=("stages/delete_objects",),
+    read_by=("stages/delete_objects",),
+)
+"""Delete markers to remove. key: with its prefix."""
+
+BROUGHT_BACK = Table(
+    "brought_back",
+    "key VARCHAR, marker VARCHAR, problem VARCHAR",
+    filled_by=("stages/delete_objects", "stages/deletion_candidates"),
+    read_by=("report/lists",),
+)
+"""Delete markers that were to be removed. problem: why S3 kept it, or NULL."""
+
+MADE = Table("made", "rest VARCHAR, etag VARCHAR", filled_by=("state/outcomes",), read_by=("stages/remove_copies",))
+"""Target objects that any run has copied and verified."""
+
+REMOVED = Table(
+    "removed",
+    "key VARCHAR, file VARCHAR",
+    filled_by=("state/outcomes",),
+    read_by=("state/outcomes",),
+    temporary=True,
+)
+"""Copies that were removed. file: the newest delete log that says so."""
+
+BEGUN = Table(
+    "begun",
+    "rest VARCHAR, size BIGINT, etag VARCHAR",
+    filled_by=("state/outcomes",),
+    read_by=("state/outcomes",),
+    temporary=True,
+)
+"""Copies that a killed run had begun."""
+
+AT_START = (
+    FACTS,
+    SOURCE_OBJECTS,
+    LOOKED_UP,
+    TARGET_OBJECTS,
+    COMPARED,
+    OWN_COPIES,
+    REFERENCE_ROWS,
+    OTHER_FORMS,
+    OUTCOMES,
+    DIFFERING,
+    RESTORES,
+    UNRESTORED,
+    CHANGED_ROWS,
+    REFUSED_ROWS,
+    REWRITTEN_ROWS,
+    UNDONE_ROWS,
+    ROWS_CHANGED_SINCE,
+    ROWS_KEPT,
+    ROWS_WRONG,
+    ROWS_GONE,
+)
+"""The tables of a new catalog; the others are made by the stages that fill them."""

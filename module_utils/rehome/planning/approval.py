@@ -20,9 +20,8 @@ def keep_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
     folder = settings.state_dir / FOLDER / plan.sha256
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for kind, select in DECIDED.items():
-        # DuckDB takes no parameters in COPY
-        file = str(folder / f"{kind}.parquet").replace("'", "''")
-        catalog.run(f"COPY ({select}) TO '{file}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)")
+        copy = f"COPY ({select}) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
+        catalog.run(copy, {"file": str(folder / f"{kind}.parquet")})
     write_json(folder / "plan.json", _identity(settings))
     _forget_oldest(folder.parent)
 

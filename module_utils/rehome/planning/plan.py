@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import OBJECTS, PLANNED_ROWS
 from ..config.settings import OnConflict, OnDangling, Settings
 from ..errors import Finding
 
@@ -33,7 +34,6 @@ ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "defe
 """`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
 
 _CLASSIFY_OBJECTS = f"""
-CREATE OR REPLACE TABLE objects AS
 SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
     CASE
         WHEN t.rest IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
@@ -62,7 +62,6 @@ UPDATE objects SET class = 'deferred' WHERE rest IN (
 """What is left to do beyond the first objects in the order of their keys; those that rows name come first."""
 
 _CLASSIFY_ROWS = """
-CREATE OR REPLACE TABLE planned_rows AS
 SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
     CASE
         WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL AND NOT (r.overflows AND $rewrite_dangling) THEN 'dangling'
@@ -138,12 +137,8 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     if settings.limit is not None:
         catalog.run(_DEFER, {"limit": settings.limit})
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
-    # DuckDB takes no parameters in a statement that makes a table
-    asked = {"$overwrite": overwrite, "$rewrite_dangling": rewrite_dangling, "$limited": settings.limit is not None}
-    rows_sql = _CLASSIFY_ROWS
-    for name, value in asked.items():
-        rows_sql = rows_sql.replace(name, str(value))
-    catalog.run(rows_sql)
+    params = {"overwrite": overwrite, "rewrite_dangling": rewrite_dangling, "limited": settings.limit is not None}
+    catalog.run(PLANNED_ROWS.create(_CLASSIFY_ROWS), params)
     facts = catalog.facts()
     objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
         catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
@@ -166,7 +161,7 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
 
 def classify_objects(catalog: Catalog) -> None:
     """Make the table `objects`: every source object under the map, with its class."""
-    catalog.run(_CLASSIFY_OBJECTS)
+    catalog.run(OBJECTS.create(_CLASSIFY_OBJECTS))
 
 
 def emptiness(plan: Plan, settings: Settings) -> list[str]:

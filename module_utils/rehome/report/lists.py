@@ -47,7 +47,7 @@ OUTCOME_LISTS = {
     "objects-found-archived": _OBJECT_LIST.format(
         facts="error, message", table="(FROM outcomes WHERE result = 'archived')"
     ),
-    "objects-not-restored": _OBJECT_LIST.format(facts="error, message", table="unrestored"),
+    "objects-not-restored": _OBJECT_LIST.format(facts="error, message", table="(FROM unrestored)"),
     "objects-failed": _OBJECT_LIST.format(
         facts="error, message, attempts", table="(FROM outcomes WHERE result = 'failed')"
     ),
@@ -77,7 +77,7 @@ VERIFY_LISTS = (
     | _SINCE_LISTS
     | {
         "rows-wrong": "SELECT reference, key, value, new_value AS expected, old_value, reason FROM rows_wrong",
-        "objects-differing": _OBJECT_LIST.format(facts="etag, target_etag", table="differing"),
+        "objects-differing": _OBJECT_LIST.format(facts="etag, target_etag", table="(FROM differing)"),
     }
 )
 """What a verification finds."""
@@ -109,7 +109,7 @@ RETIRE_LISTS = {
     "objects-kept-by-policy": _OBJECT_LIST.format(facts="plan_class", table=_JUDGED.format("by_policy")),
     "objects-kept-referenced": _OBJECT_LIST.format(facts="named_by, row_key, value", table=_NAMED),
     "objects-kept-too-young": _OBJECT_LIST.format(facts="last_modified", table=_JUDGED.format("too_young")),
-    "objects-kept-locked": _OBJECT_LIST.format(facts="reason", table="locked"),
+    "objects-kept-locked": _OBJECT_LIST.format(facts="reason", table="(FROM locked)"),
     "objects-kept-changed": _OBJECT_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("changed")),
     "objects-kept-refused": _OBJECT_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("refused")),
     "objects-brought-back": _BROUGHT_BACK,
@@ -132,7 +132,7 @@ REMOVE_LISTS = {
         facts="plan_class, size, etag, target_etag AS source_etag", table=_JUDGED.format("unverified")
     ),
     "copies-kept-referenced": _COPY_LIST.format(facts="named_by, row_key, value", table=_NAMED),
-    "copies-kept-locked": _COPY_LIST.format(facts="reason", table="locked"),
+    "copies-kept-locked": _COPY_LIST.format(facts="reason", table="(FROM locked)"),
     "copies-kept-changed": _COPY_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("changed")),
     "copies-kept-refused": _COPY_LIST.format(facts="error, message", table=_DELETE_OUTCOMES.format("refused")),
     "copies-brought-back": _BROUGHT_BACK,

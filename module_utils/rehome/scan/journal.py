@@ -6,6 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from ..catalog.catalog import Catalog, Filling
+from ..catalog.schema import STANDING_ROWS
 from ..config.settings import Settings
 from ..db import journal
 from ..db.dialect import Dialect, RecordedEntry
@@ -16,7 +17,6 @@ from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
 _STANDING = """
-CREATE OR REPLACE TABLE standing_rows AS
 SELECT r.rowid AS place, r.* FROM rewritten_rows r
 JOIN (SELECT reference, key, max(entry) AS entry FROM rewritten_rows GROUP BY reference, key) newest
     USING (reference, key, entry)
@@ -49,7 +49,7 @@ def read_history(
                     _take(recorded, changes, maps[recorded.entry.reference], meant, rewritten)
                     rows += len(changes.keys)
             progress.at(rows)
-    catalog.run(_STANDING)
+    catalog.run(STANDING_ROWS.create(_STANDING))
     return rows
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import NAMED_KEYS
 from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
@@ -15,8 +16,6 @@ from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.row_key import key_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
-
-NAMED_KEYS = "CREATE OR REPLACE TABLE named_keys (rest VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR)"
 
 _MOST_VALUE = 1_000
 """Characters of a value that a list shows."""
@@ -31,7 +30,7 @@ def read_named_keys(settings: Settings, catalog: Catalog, progress: Progress) ->
     Every row of the table is read, also those that a reference's own condition leaves out of the migration. Raises
     DatabaseError where one cannot be read.
     """
-    catalog.run(NAMED_KEYS)
+    catalog.run(NAMED_KEYS.create())
     with connect(settings.database) as database:
         for reference in settings.references:
             _read_reference(database, reference, settings.value_map(reference), catalog, progress)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import uvloop
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import TO_BRING_BACK
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
 from ..progress import Progress
@@ -319,7 +320,7 @@ class _Deleting:
         self._progress.stage("bring back", total)
         done = 0
         # read as a whole before the first is recorded as restored, which changes what the statement finds
-        self._catalog.run(f"CREATE OR REPLACE TABLE to_bring_back AS {statement}", asked)
+        self._catalog.run(TO_BRING_BACK.create(statement), asked)
         for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MAX_KEYS_PER_REQUEST):
             if self._stopping():
                 return

@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROVEN, Table
 from ..config.settings import Settings
 from ..planning.plan import make_plan
 from ..progress import Progress
@@ -28,19 +29,10 @@ CLASSES = ("to_delete", "unverified", "referenced", "locked")
 
 _IN_FLIGHT = 8
 
-_TABLES = """
-CREATE OR REPLACE TABLE proven (rest VARCHAR);
-CREATE OR REPLACE TABLE locked (rest VARCHAR, reason VARCHAR);
-CREATE OR REPLACE TABLE delete_outcomes (
-    rest VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR);
-CREATE OR REPLACE TABLE brought_back (key VARCHAR, marker VARCHAR, problem VARCHAR);
-"""
-
 NAMED = "EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)"
 """A row names the object `o`."""
 
 _CLASSIFY = f"""
-CREATE OR REPLACE TABLE judged AS
 SELECT o.rest, o.size, o.etag, o.target_etag, s.last_modified, o.class AS plan_class, o.weak, CASE
     {{reasons}}
     WHEN o.class <> 'present' THEN 'unverified'
@@ -59,7 +51,8 @@ TO_DELETE = "SELECT rest, etag, size FROM judged WHERE class = 'to_delete' ORDER
 
 def make_tables(catalog: Catalog) -> None:
     """What deleting keeps in its catalog beside the plan."""
-    catalog.run(_TABLES)
+    for table in (PROVEN, LOCKED, DELETE_OUTCOMES, BROUGHT_BACK):
+        catalog.run(table.create())
 
 
 def classify(
@@ -87,7 +80,7 @@ def classify(
     read_named_keys(settings, catalog, progress)
     catalog.run(f"DELETE FROM named_keys WHERE {forgiven}")
     cases = "\n    ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
-    statement = _CLASSIFY.format(reasons=cases)
+    statement = JUDGED.create(_CLASSIFY.format(reasons=cases))
     catalog.run(statement)
     if catalog.query(f"SELECT 1 FROM ({_UNPROVEN}) LIMIT 1"):
         uvloop.run(_prove_weak(settings, catalog, progress))
@@ -109,7 +102,7 @@ async def _prove_weak(settings: Settings, catalog: Catalog, progress: Progress) 
             evidence = await compare(source, key, etag, target, target_key, target_etag)
             return (rest,) if evidence in (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG) else None
 
-        await _look_at_each(catalog, progress, "compare contents", _UNPROVEN, "proven", prove)
+        await _look_at_each(catalog, progress, "compare contents", _UNPROVEN, PROVEN, prove)
 
 
 async def _find_locked(settings: Settings, catalog: Catalog, progress: Progress, now: datetime) -> None:
@@ -123,7 +116,7 @@ async def _find_locked(settings: Settings, catalog: Catalog, progress: Progress,
                 return rest, "legal hold"
             return (rest, f"retention until {until}") if until and _moment(until) > now else None
 
-        await _look_at_each(catalog, progress, "look for locks", _CANDIDATES, "locked", look)
+        await _look_at_each(catalog, progress, "look for locks", _CANDIDATES, LOCKED, look)
 
 
 async def _look_at_each(
@@ -131,7 +124,7 @@ async def _look_at_each(
     progress: Progress,
     stage: str,
     statement: str,
-    table: str,
+    table: Table,
     look: Callable[[str, str, str], Coroutine[Any, Any, tuple[str, ...] | None]],
 ) -> None:
     """Fill `table` with what `look` finds; an object that must not be read is left out of it."""
@@ -142,12 +135,12 @@ async def _look_at_each(
         except S3StopError:
             raise
         except S3Error as error:
-            if 400 <= error.status < 500 and table == "proven":
+            if 400 <= error.status < 500 and table is PROVEN:
                 return None
             raise
 
     async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, catalog, progress):
-        catalog.append(table, [row for row in found if row is not None])
+        catalog.append(table.name, [row for row in found if row is not None])
 
 
 def _moment(text: str) -> datetime:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import ROLLBACK_ROWS
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key, TableFacts
 from ..db.engines.open import connect
@@ -30,7 +31,6 @@ from ..scan.scan import scan_buckets
 from .rewrite_rows import SAMPLE_ROWS, Waits, diff_of, hands, note_refused
 
 _CLASSIFY = f"""
-CREATE OR REPLACE TABLE rollback_rows AS
 SELECT r.entry, r.place, r.reference, r.key, r.old_value, r.new_value,
     CASE
         WHEN $restore OR t.rest IS NULL THEN NULL
@@ -109,8 +109,7 @@ def plan_rollback(settings: Settings, catalog: Catalog, progress: Progress) -> R
         # an inventory is as old as its report, and what is there now is the question
         scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
     classify_objects(catalog)
-    # DuckDB takes no parameters in a statement that makes a table
-    catalog.run(_CLASSIFY.replace("$restore", str(rollback.missing == "restore")))
+    catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
     (meant, foreign) = catalog.query(
         "SELECT count(*) FILTER (rest IS NOT NULL), count(*) FILTER (rest IS NULL) FROM standing_rows WHERE meant"
     )[0]

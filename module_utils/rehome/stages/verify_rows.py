@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import DIFFERING_RANGES
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key
 from ..db.engines.open import connect
@@ -28,9 +29,7 @@ FROM {{table}} WHERE {{condition}} GROUP BY ALL
 _EXPECTED = _DIGESTS.format(value="new_value", table="standing_rows", condition="rest IS NOT NULL")
 _HELD = _DIGESTS.format(value="value", table="reference_rows", condition="NOT is_old")
 
-_DIFFERING = (
-    f"CREATE OR REPLACE TABLE differing_ranges AS SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_HELD}))"
-)
+_DIFFERING = f"SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_HELD}))"
 """Ranges of the keys' hashes. One in which the application has made rows of its own differs as well: its rows are
 looked at one by one then, and found to be right."""
 
@@ -113,7 +112,7 @@ def compare_rows(settings: Settings, catalog: Catalog, progress: Progress) -> Ro
             progress.stage("compare rows with the journal")
             (check.checked,) = catalog.query("SELECT count(*) FROM standing_rows WHERE rest IS NOT NULL")[0]
             (check.ranges,) = catalog.query(f"SELECT count(*) FROM ({_EXPECTED})")[0]
-            catalog.run(_DIFFERING)
+            catalog.run(DIFFERING_RANGES.create(_DIFFERING))
             (check.differing,) = catalog.query("SELECT count(*) FROM differing_ranges")[0]
             _go_through(database, settings, catalog, check)
     return check

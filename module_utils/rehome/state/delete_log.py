@@ -16,17 +16,13 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from ..catalog.catalog import Catalog
+from ..catalog.schema import RECORDS
 from ..files import read_json_lines
 
 RETIRED, REMOVED = "retired", "removed"
 """The folders of legacy objects and of copies: both may be in one bucket, and are brought back apart."""
 
 Event = Literal["intended", "deleted", "kept", "restored"]
-
-_TABLE = """
-CREATE OR REPLACE TABLE records (
-    ordinal BIGINT, event VARCHAR, key VARCHAR, etag VARCHAR, marker VARCHAR, noted_at VARCHAR)
-"""
 
 LIVE_MARKERS = """
 SELECT r.key, r.marker FROM records r
@@ -98,7 +94,7 @@ class Deletions:
         return int(count)
 
     def _load(self) -> None:
-        self._catalog.run(_TABLE)
+        self._catalog.run(RECORDS.create())
         batch: list[tuple[object, ...]] = []
         for file in sorted(self._folder.glob("*.jsonl")):
             for row in self._lines(file):

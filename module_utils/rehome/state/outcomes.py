@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import duckdb_engine as duckdb
+from ..catalog import schema
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
@@ -31,10 +32,10 @@ _BEGUN_WAY_OUT = "Delete it; copies that were in flight when that run died may t
 
 _EXPORT = """
 COPY (
-    SELECT {source_prefix} || rest AS key, {target_prefix} || rest AS target_key, {target_bucket} AS target_bucket,
+    SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, $target_bucket AS target_bucket,
         size, etag, result, target_etag, evidence, attempts, duration_s, error, message
-    FROM outcomes WHERE part = {part}
-) TO {file} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
+    FROM outcomes WHERE part = $part
+) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
 """
 """A group of rows is held in memory until it is whole: this many of the longest keys are a few megabytes."""
 
@@ -79,11 +80,10 @@ WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0"
 """A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
 
 _MADE = f"""
-CREATE OR REPLACE TABLE made AS
-SELECT DISTINCT substr(target_key, length({{target_prefix}}) + 1) AS rest, target_etag AS etag
-FROM read_parquet({{files}}, union_by_name = true, filename = true) o
-WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = {{target_bucket}}
-    AND starts_with(target_key, {{target_prefix}})
+SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS rest, target_etag AS etag
+FROM read_parquet($files, union_by_name = true, filename = true) o
+WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = $target_bucket
+    AND starts_with(target_key, $target_prefix)
 """
 
 _END_BEGUN = """
@@ -174,16 +174,8 @@ def write_files(catalog: Catalog, state_dir: Path) -> None:
             continue
         folder.mkdir(mode=0o700, exist_ok=True)
         with replacing(file) as temporary:
-            # DuckDB takes no parameters in COPY
-            catalog.run(
-                _EXPORT.format(
-                    source_prefix=_text(facts["source_prefix"]),
-                    target_prefix=_text(facts["target_prefix"]),
-                    target_bucket=_text(facts["target_bucket"]),
-                    part=part,
-                    file=_text(str(temporary)),
-                )
-            )
+            params = {name: facts[name] for name in ("source_prefix", "target_prefix", "target_bucket")}
+            catalog.run(_EXPORT, params | {"part": part, "file": str(temporary)})
 
 
 def rescue(path: Path, state_dir: Path) -> None:
@@ -200,7 +192,7 @@ def rescue(path: Path, state_dir: Path) -> None:
     with contextlib.suppress(duckdb.Error, KeyError), catalog:
         begun = _begun_file(catalog, state_dir)
         if begun.exists():
-            catalog.run("CREATE OR REPLACE TEMP TABLE begun (rest VARCHAR, size BIGINT, etag VARCHAR)")
+            catalog.run(schema.BEGUN.create())
             catalog.append("begun", [row for rows in read_json_lines(begun, _BEGUN_WAY_OUT) for row in rows])
             catalog.run(_END_BEGUN)
         write_files(catalog, state_dir)
@@ -229,28 +221,18 @@ def recall_made(catalog: Catalog, settings: Settings) -> None:
     """Note in `made` which target objects (rest, ETag) were copied there and proven, in whichever run."""
     files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
     if not files:
-        catalog.run("CREATE OR REPLACE TABLE made (rest VARCHAR, etag VARCHAR)")
+        catalog.run(schema.MADE.create())
         return
     _note_removed(catalog, settings)
-    # DuckDB takes no parameters in a statement that makes a table
-    catalog.run(
-        _MADE.format(
-            files=f"[{', '.join(map(_text, files))}]",
-            target_bucket=_text(settings.target.bucket),
-            target_prefix=_text(settings.target.prefix),
-        )
-    )
+    params = {"files": files, "target_bucket": settings.target.bucket, "target_prefix": settings.target.prefix}
+    catalog.run(schema.MADE.create(_MADE), params)
 
 
 def _note_removed(catalog: Catalog, settings: Settings) -> None:
-    catalog.run("CREATE OR REPLACE TEMP TABLE removed (key VARCHAR, file VARCHAR)")
+    catalog.run(schema.REMOVED.create())
     if files := sorted(str(file) for file in (settings.state_dir / REMOVED).glob("*.jsonl")):
         catalog.run(_REMOVED, {"files": files})
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:
     return state_dir / FOLDER / f"{catalog.facts()['began']}.begun"
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
