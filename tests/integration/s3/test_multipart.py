@@ -77,7 +77,7 @@ class Store:
                 await copy_objects(source, target, iter(jobs), outcomes.append, OPTIONS, uploads)
                 if clean:
                     assert await abort_unfinished(target, uploads) == []
-                    assert uploads.everything(self.buckets.target) == []
+                    assert uploads.recorded(self.buckets.target) == []
 
         uvloop.run(run())
         return outcomes

@@ -1,4 +1,4 @@
-"""One object copied by the service itself: CopyObject under conditions, its proof, and what a refusal means."""
+"""Copy one object inside the service (CopyObject), prove the copy, and find out what a refusal means."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from urllib.parse import quote
 from ..client.client import Client
 from ..documents import fields_of, full_checksums_of, root_of
 from ..errors import read_error
-from ..multipart.upload import target_conflicts
+from ..multipart.upload import UploadResult
 from ..objects.compare import Evidence, compare, etag_of, head, prove_copy
 from ..objects.etags import same_etag
-from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
+from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged, target_conflicts
 from ..objects.properties import Properties, properties_of, put_tags
 from ..objects.target_headers import TargetHeaders
 from ..transport.connection import Response
 from ..transport.sigv4 import encode_key
 
 _SLOWEST_COPY = 10 * 1024 * 1024
-"""Bytes per second of a server-side copy that is slow but alive; what it takes longer than that is lost."""
+"""Bytes per second of a server-side copy that is slow but works; one that takes longer is lost."""
 
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 
 
 def copy_timeout(size: int) -> float:
-    """Seconds to wait for the reply to a copy of `size` bytes."""
+    """Return the seconds to wait for the reply to a copy of `size` bytes."""
     return 60 + size / _SLOWEST_COPY
 
 
 def source_headers(source: Client) -> dict[str, str]:
-    """What every request that copies from `source` says about its bucket; the client speaks for its own only."""
+    """Return the headers about the source bucket for requests that copy from it; a client sends those of its own."""
     headers = {}
     if source.endpoint.expected_owner is not None:
         headers["x-amz-source-expected-bucket-owner"] = source.endpoint.expected_owner
@@ -39,7 +39,7 @@ def source_headers(source: Client) -> dict[str, str]:
 
 
 class ServerSide:
-    """Copies objects one by one, each with one CopyObject where the service does all that Amazon's does."""
+    """Copies objects one by one, each with a single CopyObject if the service supports all that Amazon's does."""
 
     def __init__(self, source: Client, target: Client, options: CopyOptions, target_headers: TargetHeaders) -> None:
         self._source = source
@@ -48,24 +48,25 @@ class ServerSide:
         self._target_headers = target_headers
         self._copies_acl = options.acl == "copy"
         self._keeps_class = options.storage_class == "keep"
-        self._looks_first = not (able.missing_source and able.source_condition and able.target_condition)
-        self._carries_itself = not (able.metadata and able.tags)
-        self._is_plain = not (self._copies_acl or self._looks_first or self._carries_itself)
-        # Made once: with every copy it would cost a tenth of the whole.
+        self._checks_first = not (able.missing_source and able.source_condition and able.target_condition)
+        self._sends_properties = not (able.metadata and able.tags)
+        self._is_plain = not (self._copies_acl or self._checks_first or self._sends_properties)
+        # Made once: for each copy it would take a tenth of the whole.
         self._copy_source = quote(f"{source.endpoint.bucket}/", safe="/~")
         self._constant = {**source_headers(source), **target_headers.constant}
         if target.endpoint.is_aws:
-            # Annotations would be copied by default, which takes two more permissions and is billed for each
+            # Annotations would be copied by default, which needs two more permissions and is billed for each
             # (CopyObject in botocore 1.44's service model).
             self._constant["x-amz-object-annotation-directive"] = "EXCLUDE"
 
     async def copy(self, job: CopyJob) -> CopyOutcome:
-        """Copy one object and prove it. Raises SourceChanged, S3Error and S3StopError."""
+        """Copy one object and prove the copy. Raises SourceChanged, S3Error and S3StopError."""
         headers = {
             "x-amz-copy-source": self._copy_source + encode_key(job.source_key),
             "x-amz-copy-source-if-match": f'"{job.etag}"',
             **self._constant,
         }
+        # As `target_condition` and `storage_class`, without their calls: this runs for each of millions.
         if job.replace_etag is None:
             headers["if-none-match"] = "*"
         else:
@@ -74,7 +75,7 @@ class ServerSide:
             headers["x-amz-storage-class"] = job.storage_class
         if self._is_plain:
             return await self._send(job, headers)
-        return await self._copy_with_care(job, headers)
+        return await self._copy_in_steps(job, headers)
 
     async def _send(self, job: CopyJob, headers: dict[str, str], tags: str = "") -> CopyOutcome:
         reply = await self._target.request("PUT", job.target_key, headers=headers, read_timeout=copy_timeout(job.size))
@@ -89,69 +90,86 @@ class ServerSide:
         checksums = full_checksums_of(fields_of(root_of(reply.body)))
         return await proven_outcome(self._source, self._target, job, etag, reply.attempts, checksums)
 
-    async def _copy_with_care(self, job: CopyJob, headers: dict[str, str]) -> CopyOutcome:
-        """Do with requests of our own what the service does not do, or S3 never does."""
-        if self._looks_first:
-            refusal = await self._look(job)
+    async def _copy_in_steps(self, job: CopyJob, headers: dict[str, str]) -> CopyOutcome:
+        """Do with separate requests what this service does not do in one, or S3 never does."""
+        if self._checks_first:
+            refusal = await self._check_conditions(job)
             if refusal is not None:
                 return refusal
         if self._copies_acl:
             headers |= await self._target_headers.acl_headers(job)
         tags = ""
-        if self._carries_itself:
+        if self._sends_properties:
             able = self._capabilities
             properties = await properties_of(self._source, job, metadata=not able.metadata, tags=not able.tags)
             headers |= _directives(properties, metadata=not able.metadata, tags=not able.tags)
             tags = properties.tags
         return await self._send(job, headers, tags)
 
-    async def _look(self, job: CopyJob) -> CopyOutcome | None:
-        """Check the conditions that the service does not check; the outcome where one does not hold.
+    async def _check_conditions(self, job: CopyJob) -> CopyOutcome | None:
+        """Check the conditions that the service ignores, and return the outcome if one fails.
 
-        Between this look and the copy somebody may still change the source, which the proof finds, or store
-        the target object, which is then overwritten: that is the price of a service without conditions.
+        Between this check and the copy somebody may still change the source, which the proof finds, or store the
+        target object, which is then overwritten: that is the price of a service without conditions.
         """
         able = self._capabilities
         if not (able.missing_source and able.source_condition) and not await is_unchanged(self._source, job):
             raise SourceChanged("PreconditionFailed")
-        if not able.target_condition:
-            there = await head(self._target, job.target_key)
-            if target_conflicts(there, job):
-                return await explain_refusal(self._source, self._target, job, "PreconditionFailed", attempts=0)
+        if not able.target_condition and target_conflicts(await head(self._target, job.target_key), job):
+            return await explain_refusal(self._source, self._target, job, "PreconditionFailed", attempts=0)
         return None
 
 
-async def proven_outcome(
-    source: Client, target: Client, job: CopyJob, etag: str, attempts: int, checksums: dict[str, str] | None = None
-) -> CopyOutcome:
-    """The outcome of an object that we made under the condition of the source's ETag.
+def stored_outcome(job: CopyJob, etag: str, evidence: Evidence | None, attempts: int) -> CopyOutcome:
+    """Return the outcome of an object that the target has stored: copied if something proves its content.
 
-    etag: of the new object as the service replied; empty where it did not say
+    etag: of the new object; "" if it is not known
+    evidence: None if the content differs
     attempts: for the outcome
-    checksums: of the whole new object, as the service replied
-    Raises SourceChanged, S3Error and S3StopError.
     """
-    if not etag:
-        etag = etag_of(await head(target, job.target_key))
-    evidence = await prove_copy(source, job.source_key, job.etag, target, job.target_key, etag, checksums or {})
     if evidence is not None:
         return CopyOutcome(job, "copied", etag, evidence, attempts)
-    if not await is_unchanged(source, job):
-        raise SourceChanged("PreconditionFailed")
     return CopyOutcome(
         job,
         "failed",
         etag or None,
         attempts=attempts,
         error="ContentDiffers",
-        message="S3 reports the copy as done, but source and target do not have the same content",
+        message="the target reports the object as stored, but its content is not the source's",
     )
 
 
+async def proven_outcome(
+    source: Client, target: Client, job: CopyJob, etag: str, attempts: int, checksums: dict[str, str] | None = None
+) -> CopyOutcome:
+    """Compare an object that we made under the condition of the source's ETag with its source; return the outcome.
+
+    etag: of the new object as the service replied; "" if the reply has none
+    attempts: for the outcome
+    checksums: of the whole new object, as the service replied
+
+    Raises SourceChanged, S3Error and S3StopError.
+    """
+    if not etag:
+        etag = etag_of(await head(target, job.target_key))
+    evidence = await prove_copy(source, job.source_key, job.etag, target, job.target_key, etag, checksums or {})
+    if evidence is None and not await is_unchanged(source, job):
+        raise SourceChanged("PreconditionFailed")
+    return stored_outcome(job, etag, evidence, attempts)
+
+
 async def explain_refused_reply(source: Client, target: Client, job: CopyJob, reply: Response) -> CopyOutcome:
-    """`explain_refusal` for the reply to a single request."""
+    """Return the outcome of a single request that was refused; as `explain_refusal`."""
     code = read_error(reply.status, reply.body)[0]
     return await explain_refusal(source, target, job, code, attempts=reply.attempts, repeated=reply.repeated)
+
+
+async def explain_refused_upload(source: Client, target: Client, job: CopyJob, done: UploadResult) -> CopyOutcome:
+    """Return the outcome of a multipart upload that was not completed; as `explain_refusal`."""
+    code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
+    return await explain_refusal(
+        source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag
+    )
 
 
 async def explain_refusal(
@@ -164,32 +182,33 @@ async def explain_refusal(
     repeated: bool = False,
     own_etag: str = "",
 ) -> CopyOutcome:
-    """The outcome of a job whose condition failed: 412 and 404 do not say which object they mean.
+    """Return the outcome of a job whose condition failed: 412 and 404 do not say on which of the two objects.
 
-    code: S3's
+    code: S3's error code
     attempts: for the outcome
-    repeated: an earlier attempt may have made the object, its reply being lost
-    own_etag: that the object then has, where it is known
+    repeated: an earlier attempt may have made the object although its reply was lost
+    own_etag: that this object would have, if known
+
     Raises SourceChanged, S3Error and S3StopError.
     """
     if not await is_unchanged(source, job):
         raise SourceChanged(code)
-    there = await head(target, job.target_key)
-    if there.status != 200:
+    existing = await head(target, job.target_key)
+    if existing.status != 200:
         return CopyOutcome(
             job,
             "failed",
             attempts=attempts,
             error="TargetGone" if job.replace_etag else code,
-            message="the source is as listed and the target object that was in the way is gone; run again",
+            message="the source is as listed, and the target object that blocked the copy is gone; run again",
         )
-    etag = etag_of(there)
+    etag = etag_of(existing)
     if repeated and own_etag and etag == own_etag:
         return await proven_outcome(source, target, job, etag, attempts)
-    same_size = there.headers.get(b"content-length") == b"%d" % job.size
+    same_size = existing.headers.get(b"content-length") == b"%d" % job.size
     evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag) if same_size else None
     if evidence is not None:
-        # If the reply to an earlier attempt of ours was lost, the object that is now in the way is ours.
+        # If the reply to an earlier attempt of ours was lost, the object that blocks this one is ours.
         return CopyOutcome(job, "copied" if repeated else "present", etag, evidence, attempts)
     if same_size and not await is_unchanged(source, job):
         raise SourceChanged("PreconditionFailed")
@@ -204,7 +223,7 @@ async def explain_refusal(
 
 
 async def is_unchanged(source: Client, job: CopyJob) -> bool:
-    """Whether the source object is there with the ETag that was listed."""
+    """Return whether the source object exists with the ETag that was listed."""
     return (await head(source, job.source_key, job.etag)).status == 200
 
 

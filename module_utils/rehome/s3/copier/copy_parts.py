@@ -1,32 +1,31 @@
-"""Server-side copies of objects too large for one CopyObject: UploadPartCopy, many parts at once."""
+"""Copy objects that are too large for one CopyObject inside the service (UploadPartCopy)."""
 
 from __future__ import annotations
 
 from ..client.client import Client
-from ..multipart.parts import MAX_OBJECT_BYTES, Part, SentPart, even_parts, layout, sent_part
+from ..multipart.parts import Part, SentPart, check_size, even_parts, layout, sent_part
 from ..multipart.record import Uploads
-from ..multipart.upload import Shared, UploadResult, upload_in_parts
+from ..multipart.upload import MultipartUpload, Shared
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome
 from ..objects.properties import properties_of, put_tags
 from ..transport.sigv4 import encode_copy_source
-from .copy_object import copy_timeout, explain_refusal, proven_outcome, source_headers
+from .copy_object import copy_timeout, explain_refused_upload, proven_outcome, source_headers
 
 _WHOLE_CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
-"""Algorithms whose checksum of the whole S3 derives from the parts' ("Checking object integrity", S3 user guide)."""
+"""Algorithms for which S3 computes the checksum of the whole from those of the parts ("Checking object integrity", S3
+user guide)."""
 
 
 async def copy_in_parts(
     source: Client, target: Client, job: CopyJob, options: CopyOptions, uploads: Uploads, shared: Shared
 ) -> CopyOutcome:
-    """Copy one object in parts and prove it. Raises SourceChanged, S3Error and S3StopError.
+    """Copy one object in parts and prove the copy. Raises SourceChanged, S3Error and S3StopError.
 
-    Unlike CopyObject an upload carries nothing from the source by itself, so that metadata and tags are read
-    first: who may not read them must not leave half an upload. Where the source has a checksum of the whole,
-    S3 makes the same of the upload and refuses to complete another content.
+    Unlike CopyObject, an upload carries nothing from the source by itself. Metadata and tags are read first, so that
+    a right that is missing leaves no unfinished upload. If the source has a checksum of the whole content, S3 computes
+    the same for the upload and refuses to complete other content.
     """
-    if job.size > MAX_OBJECT_BYTES:
-        message = f"{job.size} bytes, an object has {MAX_OBJECT_BYTES} at most"
-        return CopyOutcome(job, "failed", attempts=0, error="EntityTooLarge", message=message)
+    check_size(job)
     properties = await properties_of(source, job)
     headers = {**properties.headers, **await shared.headers.for_job(job)}
     complete_headers: dict[str, str] = {}
@@ -38,19 +37,20 @@ async def copy_in_parts(
         headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
         complete_headers[f"x-amz-checksum-{algorithm}"] = properties.checksums[algorithm]
         complete_headers["x-amz-checksum-type"] = "FULL_OBJECT"
-    send = _Sender(source, target, job, whole=len(parts) == 1)
-    done = await upload_in_parts(target, job, options, headers, parts, send, uploads, shared.gate, complete_headers)
+    send = _PartSender(source, target, job, whole=len(parts) == 1)
+    upload = MultipartUpload(target, job, options, headers, parts, send, uploads, shared.gate, complete_headers)
+    done = await upload.run()
     if done.status != 200:
-        return await _explain(source, target, job, done)
+        return await explain_refused_upload(source, target, job, done)
     if properties.tags:
         await put_tags(target, job.target_key, properties.tags)
     return await proven_outcome(source, target, job, done.etag, done.attempts, dict(done.checksums))
 
 
-class _Sender:
-    """Sends the parts of one object.
+class _PartSender:
+    """Copies the parts of one object; a `SendPart`.
 
-    whole: there is one part only, which is the object; S3 takes no range of an object of 5 MiB or less
+    whole: the only part is the whole object; S3 takes no range of an object of 5 MiB or less
     """
 
     def __init__(self, source: Client, target: Client, job: CopyJob, *, whole: bool) -> None:
@@ -75,10 +75,3 @@ class _Sender:
             read_timeout=copy_timeout(part.size),
         )
         return sent_part(part, reply, self._key)
-
-
-async def _explain(source: Client, target: Client, job: CopyJob, done: UploadResult) -> CopyOutcome:
-    code = "PreconditionFailed" if done.status == 412 else "NoSuchUpload"
-    return await explain_refusal(
-        source, target, job, code, attempts=done.attempts, repeated=done.repeated, own_etag=done.etag
-    )

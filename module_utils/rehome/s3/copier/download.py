@@ -1,4 +1,4 @@
-"""Content of an object, read whole or in part into memory that was set aside for it."""
+"""Read an object, whole or in part, into a buffer."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from ..transport.connection import Response
 _ATTEMPTS = 4
 
 
-class _Filler:
-    """A sink that fills `content` from its beginning."""
+class _BufferSink:
+    """A sink that fills `content` from its start."""
 
     def __init__(self, content: bytearray) -> None:
-        self._room = memoryview(content)
+        self._buffer = memoryview(content)
         self.filled = 0
         self.overflowed = False
 
     def __call__(self, chunk: bytes) -> None:
         end = self.filled + len(chunk)
-        if end > len(self._room):
-            # Refused at once: a server that ignores `Range` would go on to send the whole object.
+        if end > len(self._buffer):
+            # Refused at once: a server that ignores `Range` would send the whole object.
             self.overflowed = True
-            raise ValueError("more content than was asked for")
-        self._room[self.filled : end] = chunk
+            raise ValueError("more content than was requested")
+        self._buffer[self.filled : end] = chunk
         self.filled = end
 
 
 async def read_whole(source: Client, key: str, etag: str, content: bytearray) -> Response:
-    """GET the object into `content`, which must have exactly its size.
+    """GET the object into `content`, which must have exactly its size; otherwise as `read_range`.
 
-    The reply has the object's checksums where the service keeps some. As `read_range` in all else.
+    The reply has the object's checksums if the service stores any.
     """
     return await _read(source, key, etag, {"x-amz-checksum-mode": "ENABLED"}, content)
 
 
 async def read_range(source: Client, key: str, etag: str, offset: int, content: bytearray) -> Response:
-    """GET as many bytes as `content` has, from `offset` on.
+    """GET as many bytes as `content` has, from byte `offset` on.
 
     etag: that the object must have, without quotes
 
-    A reply that breaks in the middle is asked for anew, four times in all, from its own beginning and not
-    from where it broke: what is whole is then always one reply to one request.
+    If a reply breaks off, the request is repeated, up to four attempts in all. Each reads everything again, not from
+    where the reply broke, so that the content is always that of a single reply.
 
-    Returns the reply, without its body. Raises SourceChanged, S3StopError and S3Error, the latter also for a
-    reply that is longer or shorter than what was asked for (WrongLength).
+    Returns the reply, without its body. Raises SourceChanged, S3StopError and S3Error; the latter also if a reply is
+    longer or shorter than requested (WrongLength).
     """
     return await _read(source, key, etag, {"range": f"bytes={offset}-{offset + len(content) - 1}"}, content)
 
 
-async def _read(source: Client, key: str, etag: str, more: dict[str, str], content: bytearray) -> Response:
-    headers = {"if-match": f'"{etag}"', **more}
+async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, str], content: bytearray) -> Response:
+    headers = {"if-match": f'"{etag}"', **extra_headers}
     for attempt in range(1, _ATTEMPTS + 1):
-        filler = _Filler(content)
+        sink = _BufferSink(content)
         try:
-            reply = await source.request("GET", key, headers=headers, sink=filler)
+            reply = await source.request("GET", key, headers=headers, sink=sink)
         except S3StopError:
             raise
         except S3Error as error:
-            if filler.overflowed:
+            if sink.overflowed:
                 raise _wrong_length(key, len(content), "more") from None
             if error.status or attempt == _ATTEMPTS:
                 raise
         else:
-            _check(reply, key, etag, len(content), filler.filled)
+            _check(reply, key, etag, len(content), sink.filled)
             return reply
     raise AssertionError("the last attempt returns or raises")
 
@@ -81,11 +81,11 @@ def _check(reply: Response, key: str, etag: str, expected: int, filled: int) -> 
 
 
 def _wrong_length(key: str, expected: int, found: str) -> S3Error:
-    return S3Error(200, "WrongLength", f"{expected} bytes were asked for, the reply has {found}", key, verb="GET")
+    return S3Error(200, "WrongLength", f"{expected} bytes were requested, and the reply has {found}", key, verb="GET")
 
 
 def damaged_error(key: str) -> S3Error:
-    """Content that is not what the source's own digests say: nothing of it may be stored."""
-    message = "what was read is not what the source's ETag or checksum says"
-    # With a status that stands for good, as no later attempt is likely to read anything else.
+    """Return the error for content that does not match the source's digests, and must not be stored."""
+    message = "the content that was read does not match the source's ETag or checksum"
+    # A status that is not transient, as another attempt is unlikely to read anything else.
     return S3Error(400, "ContentDiffers", message, key, verb="GET")

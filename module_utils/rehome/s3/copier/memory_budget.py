@@ -1,4 +1,4 @@
-"""A bound on the memory that content takes while it is on its way through this machine."""
+"""A limit on the memory for content that is copied through this machine."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from contextlib import asynccontextmanager
 
 
 class MemoryBudget:
-    """Bytes that may be held at once, by everyone together; whoever came first is served first.
+    """Bytes that may be reserved at once, by all callers together; first come, first served.
 
-    The order matters in two ways: a large request is not starved by small ones, and who waits for the part
-    before its own can rely on that part having its memory already.
+    The order matters in two ways: small requests do not starve a large one, and a caller that waits for the part before
+    its own can rely on that part having its memory already.
 
-    limit: bytes. A request for more is granted as well, but only while nobody else holds anything, so that
-        at no time more than the larger of the two is held.
+    limit: bytes. A request for more is granted as well, but only while nothing else is reserved, so that at no time
+        more than the larger of the two is.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._held = 0
+        self._reserved = 0
         self._peak = 0
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
 
     @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return self._held
+    def reserved(self) -> int:
+        """Bytes that are reserved now."""
+        return self._reserved
 
     @property
     def peak(self) -> int:
-        """The most bytes that were ever held at once."""
+        """The most bytes that were ever reserved at once."""
         return self._peak
 
     @asynccontextmanager
-    async def hold(self, size: int) -> AsyncGenerator[None, None]:
-        """Wait until `size` bytes are to be had, and hold them within the block."""
+    async def reserve(self, size: int) -> AsyncGenerator[None, None]:
+        """Wait until `size` bytes are free, and reserve them within the block."""
         await self._take(size)
         try:
             yield
         finally:
-            self._give_back(size)
+            self._release(size)
 
     async def _take(self, size: int) -> None:
         if not self._waiters and self._fits(size):
@@ -53,23 +53,23 @@ class MemoryBudget:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._give_back(size)
+                self._release(size)
             else:
-                # Whoever stood behind a request that is no more may be next.
+                # The request behind a cancelled one may fit now.
                 waiter.cancel()
                 self._admit()
             raise
 
-    def _give_back(self, size: int) -> None:
-        self._held -= size
+    def _release(self, size: int) -> None:
+        self._reserved -= size
         self._admit()
 
     def _fits(self, size: int) -> bool:
-        return self._held == 0 or self._held + size <= self.limit
+        return self._reserved == 0 or self._reserved + size <= self.limit
 
     def _grant(self, size: int) -> None:
-        self._held += size
-        self._peak = max(self._peak, self._held)
+        self._reserved += size
+        self._peak = max(self._peak, self._reserved)
 
     def _admit(self) -> None:
         while self._waiters:

@@ -1,9 +1,9 @@
-"""Pauses in which replies gather, so that many are read at once: to be woken for each costs more than reading it.
+"""Pause the event loop so that replies gather and are read together: waking up for each costs more than reading it.
 
-A pause costs nothing where the server has a queue: while we pause it works on. That it has one shows in requests that
-take much longer than the quickest one did.
+A pause costs nothing if the server has a queue, as it works on during the pause. That it has one shows in requests that
+take much longer than the fastest one did.
 
-Measured with 128 copies under way at SeaweedFS on two shared cores: 97 µs of CPU per copy without pauses, 58 µs with
+Measured with 128 copies in flight at SeaweedFS on two shared cores: 97 µs of CPU per copy without pauses, 58 µs with
 pauses of 8 ms, and a tenth more copies per second, as the server gets what is saved.
 """
 
@@ -16,21 +16,23 @@ from math import inf
 
 LONGEST_S = 0.032
 SHORTEST_S = 0.0005
-"""Shorter ones gather nothing."""
+"""Shorter pauses gather nothing."""
 SHARE = 1 / 8
-"""Of the time that a request takes. A pause adds half of itself to that on the average."""
+"""Of the time that a request takes. A pause adds half of itself to that on average."""
 QUEUED_SHARE = 1 / 2
-"""Of the time that a request waits in the server's queue: half of the queue is left, so that it never runs dry."""
+"""Of the time that a request waits in the server's queue: half of the queue is left, so that it never runs empty."""
 _WEIGHT = 1 / 64
 _FORGETTING = 1 / 10_000
-"""By how much the quickest request counts for less with each one after it: the objects, or the server, may change."""
+"""By how much each request lessens the weight of the fastest one before it: objects and server may change."""
 _IDLE_S = 0.05
 
 
 class ReplyBatching:
-    """Stops the event loop for a moment again and again, where there is more waiting than work.
+    """Pauses the event loop repeatedly while requests mostly wait for the server.
 
-    It takes no pause where the loop is busy anyhow: then the replies gather by themselves.
+    It makes no pause while the loop is busy: replies gather by themselves then.
+
+    clock, pause: return the time and block the thread; in seconds
     """
 
     def __init__(
@@ -39,33 +41,33 @@ class ReplyBatching:
         self._clock = clock
         self._pause = pause
         self._typical = 0.0
-        self._quickest = inf
+        self._fastest = inf
 
-    def took(self, seconds: float) -> None:
-        """Note how long a request took that did its work."""
+    def record(self, seconds: float) -> None:
+        """Record how long a successful request took."""
         if not self._typical:
             self._typical = seconds
-        # towards the median, which a few huge objects do not move
+        # Towards the median, which a few huge objects do not move.
         self._typical *= 1 + _WEIGHT if seconds > self._typical else 1 - _WEIGHT
-        self._quickest = min(seconds, self._quickest * (1 + _FORGETTING))
+        self._fastest = min(seconds, self._fastest * (1 + _FORGETTING))
 
     @property
-    def length(self) -> float:
-        """Seconds of a pause as things stand; 0 where none pays."""
-        # the quickest itself may have met a queue, and others like it may be as quick without one
-        queued = self._typical - 2 * self._quickest
+    def pause_s(self) -> float:
+        """The length of the next pause in seconds; 0 if none pays."""
+        # The fastest request may have met a queue itself, and others like it may be as fast without one.
+        queued = self._typical - 2 * self._fastest
         length = min(LONGEST_S, max(self._typical * SHARE, queued * QUEUED_SHARE))
         return length if length >= SHORTEST_S else 0.0
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Pause until cancelled."""
         while True:
-            length = self.length
+            length = self.pause_s
             if not length:
                 await asyncio.sleep(_IDLE_S)
                 continue
             began = self._clock()
-            # one turn of the loop: all that has come is read and answered
+            # One turn of the loop: all that has arrived is read and processed.
             await asyncio.sleep(0)
             if self._clock() - began < length:
                 self._pause(length)

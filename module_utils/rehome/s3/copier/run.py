@@ -1,4 +1,5 @@
-"""Copies by the million: each job the way that fits it, each outcome told once, and a stop where going on is vain."""
+"""Copy objects by the million: each job in the way that fits it, each outcome reported once, and a stop if going on is
+useless."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ from .copy_parts import copy_in_parts
 from .reply_batching import ReplyBatching
 from .stream_object import stream_object
 
-_FAILURES_AT_ONCE = 50
-"""Same failures in a row that stop a run that has not succeeded yet, or whose every request takes its retries."""
-_FAILURES_MIDWAY = 1_000
-"""Same failures in a row that stop a run midway: more than a folder of odd keys, less than a second's work."""
+_FAILURES_TO_STOP = 50
+"""Equal failures in a row that stop a run without any success yet, or one whose every request uses its retries."""
+_FAILURES_TO_STOP_LATER = 1_000
+"""Equal failures in a row that stop a run midway: more than a folder of odd keys, less than a second's work."""
 
 _DEFAULTS = CopyOptions()
 
@@ -35,15 +36,15 @@ async def copy_objects(
     options: CopyOptions = _DEFAULTS,
     uploads: Uploads | None = None,
 ) -> None:
-    """Copy what `jobs` yields, and tell `on_outcome` about every job that was taken, exactly once.
+    """Copy what `jobs` yields, and call `on_outcome` exactly once for every job that was taken.
 
     The target's credentials send server-side copies, so they must be able to read the source bucket as well.
-    Jobs are taken one by one, when a worker is free. Ends when `jobs` does and all outcomes are told.
+    Jobs are taken one by one, when a worker is free. Returns when `jobs` ends and all outcomes are reported.
 
-    uploads: where uploads in parts are recorded; None: nowhere, a killed run then leaves them open
+    uploads: where multipart uploads are recorded; None: nowhere, so that a killed run leaves them open
 
-    Raises S3StopError where going on is useless: no job is taken any more, those under way are finished and
-    told first, but for uploads in parts, which send no further part and can be resumed. Errors of `jobs` and
+    Raises S3StopError if no further copy can succeed: no job is taken any more, and those in flight are finished and
+    reported first, except that multipart uploads send no further part and can be resumed. Errors of `jobs` and
     `on_outcome` end it at once.
     """
     if uploads is None:
@@ -51,11 +52,11 @@ async def copy_objects(
             await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
         return
     run = _Run(source, target, jobs, on_outcome, options, uploads)
-    breath = asyncio.create_task(run.breathe())
+    batching = asyncio.create_task(run.batch_replies())
     try:
         await run_all(*(run.work() for _ in range(target.max_connections)))
     finally:
-        breath.cancel()
+        batching.cancel()
     if run.stop is not None:
         raise run.stop
 
@@ -78,21 +79,21 @@ class _Run:
         self._on_outcome = on_outcome
         self._options = options
         self._uploads = uploads
-        # Half of the places stay free for small objects, which would otherwise wait for parts each time.
+        # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
         gate = Gate(max(1, target.max_connections // 2))
         self._shared = Shared(gate, TargetHeaders(source, target, options))
         self._server_side = ServerSide(source, target, options, self._shared.headers)
         self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
-        self._breath = ReplyBatching()
-        self._row = _Row()
+        self._batching = ReplyBatching()
+        self._streak = _FailureStreak()
         self.stop: S3StopError | None = None
 
-    async def breathe(self) -> None:
-        # Where content flows through here, a pause would hold it up.
+    async def batch_replies(self) -> None:
+        # A pause would delay content that is streamed.
         if not self._streams:
-            await self._breath.keep()
+            await self._batching.run()
 
     async def work(self) -> None:
         while self.stop is None and (job := next(self._jobs, None)) is not None:
@@ -111,15 +112,15 @@ class _Run:
                     self._end(error)
             took = time.monotonic() - began
             if outcome.result == "copied" and job.size < self._in_parts_from:
-                self._breath.took(took)
-            # `_replace` would take three times as long
+                self._batching.record(took)
+            # `_replace` would take three times as long.
             outcome = CopyOutcome(*outcome[:-1], took)
             if outcome.result == "failed":
-                reason = self._row.failed(outcome)
+                reason = self._streak.failed(outcome)
                 if reason is not None:
                     self._end(reason)
             else:
-                self._row.succeeded()
+                self._streak.succeeded()
             self._on_outcome(outcome)
 
     async def _copy(self, job: CopyJob) -> CopyOutcome:
@@ -135,32 +136,32 @@ class _Run:
             self._shared.gate.close(reason)
 
 
-class _Row:
-    """Counts failures in a row that are all the same: what they have in common is no property of the objects.
+class _FailureStreak:
+    """Counts equal failures in a row: what many objects have in common is no property of the objects.
 
-    Midway through a run a few odd objects in a row are nothing to stop for; a right that was taken away, or a
-    service that answers no more, is. The latter shows in its failing only after all attempts: waiting for a
+    Midway through a run a few odd objects in a row are no reason to stop. A right that was taken away is, and so is a
+    service that no longer replies. The latter shows in requests that fail only after all attempts: waiting for a
     thousand of those would take hours.
     """
 
     def __init__(self) -> None:
         self._any_success = False
         self._count = 0
-        self._wearily = 0
+        self._retried = 0
         self._error: str | None = None
 
     def succeeded(self) -> None:
         self._any_success = True
-        self._count = self._wearily = 0
+        self._count = self._retried = 0
 
     def failed(self, outcome: CopyOutcome) -> S3StopError | None:
-        """The reason to stop, if there is one now."""
+        """Return the reason to stop, or None."""
         if outcome.error != self._error:
-            self._error, self._count, self._wearily = outcome.error, 0, 0
+            self._error, self._count, self._retried = outcome.error, 0, 0
         self._count += 1
-        self._wearily += outcome.attempts > 1
-        at_once = self._wearily if self._any_success else self._count
-        if at_once < _FAILURES_AT_ONCE and self._count < _FAILURES_MIDWAY:
+        self._retried += outcome.attempts > 1
+        serious = self._retried if self._any_success else self._count
+        if serious < _FAILURES_TO_STOP and self._count < _FAILURES_TO_STOP_LATER:
             return None
         which = "last" if self._any_success else "first"
         return S3StopError(

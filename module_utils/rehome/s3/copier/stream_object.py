@@ -1,4 +1,4 @@
-"""Copies between two services, or with two sets of credentials: read from the one and written to the other."""
+"""Copy one object through this machine, between two services or with two sets of credentials."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import NamedTuple, cast
 
 from ..client.client import Client
 from ..concurrency import run_all
-from ..multipart.parts import MAX_OBJECT_BYTES, Part, even_parts, layout
+from ..multipart.parts import Part, check_size, even_parts, layout
 from ..multipart.record import Uploads
-from ..multipart.upload import Shared, target_conflicts
+from ..multipart.upload import Shared
 from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, hides_digest, same_etag
-from ..objects.job import CopyJob, CopyOptions, CopyOutcome
+from ..objects.job import CopyJob, CopyOptions, CopyOutcome, target_conflicts
 from ..objects.properties import Properties, put_tags
 from ..transport.connection import Response
-from .copy_object import explain_refusal, explain_refused_reply
+from .copy_object import explain_refusal, explain_refused_reply, stored_outcome
 from .download import damaged_error, read_whole
 from .memory_budget import MemoryBudget
-from .stream_parts import COPIES_IN_MEMORY, send_timeout, stored_outcome, stream_in_parts
+from .stream_parts import COPIES_IN_MEMORY, send_timeout, stream_in_parts
 
 _MEBIBYTE = 1024**2
 _WHOLE_BYTES = 16 * _MEBIBYTE
-"""Largest object that is sent in one request, which gives it the ETag that its content has."""
+"""Largest object that is sent in one request, which gives it an ETag that depends on its content alone."""
 _PART_BYTES = 8 * _MEBIBYTE
 _CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1")
-"""Those that every service may know that knows any."""
-_READINGS = 2
-"""What is not what the source says it should be is read again, once."""
+"""Algorithms that any service with checksums may support."""
+_READ_ATTEMPTS = 2
+"""Content that does not match the source's digests is read again, once."""
 
 MEMORY = MemoryBudget(128 * _MEBIBYTE)
-"""Of this process, for all that it streams."""
+"""Of this process, for all streams."""
 
 
 async def stream_object(
@@ -45,37 +45,35 @@ async def stream_object(
     shared: Shared,
     memory: MemoryBudget = MEMORY,
 ) -> CopyOutcome:
-    """Read one object from the source, write it to the target, and prove it.
+    """Read one object from the source, write it to the target, and prove the copy.
 
-    Metadata, tags, class, encryption and access go with it as in server-side copies, and the conditions on
-    both objects are the same. What was read is checked against the source's ETag or checksum before there is
-    a target object, and what the target got against its ETag.
+    Metadata, tags, class, encryption and access are carried as in server-side copies, under the same conditions on
+    both objects. The content is checked against the source's ETag or checksum before a target object exists, and
+    what the target has stored against its ETag.
 
-    Up to 16 MiB are read whole; more goes in parts of 8 MiB, or those that the source was uploaded in, so that
-    the ETag comes out equal. Each is held twice, as content and as request.
+    Up to 16 MiB are read whole. A larger object is sent in parts of 8 MiB, or in the parts that the source was
+    uploaded in, so that the ETags are equal. Each part is in memory twice, as content and as request.
 
-    memory: bytes that all streams together may hold. An object of more than 78 GiB needs parts of more than
-        8 MiB, as S3 takes 10,000; one of 5 TiB needs 525 MiB. A part that does not fit into `memory` is sent
-        while nothing else is under way, and takes twice its size.
+    memory: for all streams together. An object of more than 78 GiB needs parts of more than 8 MiB, as S3 takes 10,000;
+        one of 5 TiB needs 525 MiB. A part that does not fit into `memory` is sent while nothing else is in flight,
+        and takes twice its size.
 
     Raises SourceChanged, S3Error and S3StopError.
     """
-    if job.size > MAX_OBJECT_BYTES:
-        message = f"{job.size} bytes, an object has {MAX_OBJECT_BYTES} at most"
-        return CopyOutcome(job, "failed", attempts=0, error="EntityTooLarge", message=message)
+    check_size(job)
     parts = await _parts(source, job, options, memory)
     if parts:
         return await stream_in_parts(source, target, job, options, uploads, shared, memory, parts)
     if not options.capabilities.put_condition and target_conflicts(await head(target, job.target_key), job):
-        # Between this look and the PUT somebody else may store the object, and lose it: that is the price of
-        # a service without the condition.
+        # Between this check and the PUT somebody else may store the object, and lose it: that is the price of a
+        # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
-    async with memory.hold(COPIES_IN_MEMORY * job.size):
+    async with memory.reserve(COPIES_IN_MEMORY * job.size):
         return await _stream_whole(source, target, job, shared)
 
 
 async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:
-    """The parts to send an object in; none where it goes whole."""
+    """Return the parts to send an object in; none if it is sent whole."""
     part_size = min(options.part_size, _PART_BYTES)
     count = job.etag.rpartition("-")[2] if "-" in job.etag else ""
     if job.size and count.isdecimal():
@@ -102,63 +100,60 @@ class _Content(NamedTuple):
 
 async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
     content, others = await run_all(_read(source, job), read_other_properties(source, job, shared.headers))
-    carried = carried_properties(job, content.reply, others)
+    properties = carried_properties(job, content.reply, others)
     reply = await target.request(
         "PUT",
         job.target_key,
-        headers=_put_headers(job, content, carried),
-        # The client only joins and hashes it, which is the same for both.
+        headers=_put_headers(job, content, properties),
+        # The client only joins and hashes it, which works for both types.
         body=cast(bytes, content.data),
         read_timeout=send_timeout(job.size),
     )
     if not 200 <= reply.status < 300:
         return await explain_refused_reply(source, target, job, reply)
-    if carried.tags:
-        await put_tags(target, job.target_key, carried.tags)
+    if properties.tags:
+        await put_tags(target, job.target_key, properties.tags)
     return await _judge(source, target, job, content, reply)
 
 
 async def _read(source: Client, job: CopyJob) -> _Content:
-    """The content, which is what the source's own digests say, where there are any."""
+    """Read the content, and check it against the source's own digests if there are any."""
     data = bytearray(job.size)
-    for _ in range(_READINGS):
+    for _ in range(_READ_ATTEMPTS):
         reply = await read_whole(source, job.source_key, job.etag, data)
         checksums = full_checksums(reply)
-        claimed = expected_digests(job.etag, reply.headers, checksums)
-        digests = Digests({"md5", *claimed})
+        expected = expected_digests(job.etag, reply.headers, checksums)
+        digests = Digests({"md5", *expected})
         await digests.add(data)
-        found = digests.results()
-        evidence = check_digests(claimed, found)
+        actual = digests.results()
+        evidence = check_digests(expected, actual)
         if evidence is not None:
-            return _Content(data, found["md5"], evidence, checksums, reply)
+            return _Content(data, actual["md5"], evidence, checksums, reply)
     raise damaged_error(job.source_key)
 
 
-def _put_headers(job: CopyJob, content: _Content, carried: Properties) -> dict[str, str]:
-    headers = {**carried.headers, "content-md5": b64encode(content.md5).decode()}
+def _put_headers(job: CopyJob, content: _Content, properties: Properties) -> dict[str, str]:
+    digest = b64encode(content.md5).decode()
+    headers = {**properties.headers, "content-md5": digest, **job.target_condition()}
     if content.evidence is not Evidence.BYTES:
-        # The target refuses what has another checksum, also where we cannot compute it; S3 takes no more than
-        # one ("Checking object integrity", S3 user guide).
+        # The target refuses content with another checksum, even of an algorithm that we cannot compute; S3 takes no
+        # more than one ("Checking object integrity", S3 user guide).
         known = [algorithm for algorithm in _CHECKSUMS if algorithm in content.checksums]
         headers |= {f"x-amz-checksum-{algorithm}": content.checksums[algorithm] for algorithm in known[:1]}
-    if job.replace_etag is None:
-        headers["if-none-match"] = "*"
-    else:
-        headers["if-match"] = f'"{job.replace_etag}"'
     return headers
 
 
 async def _judge(source: Client, target: Client, job: CopyJob, content: _Content, reply: Response) -> CopyOutcome:
-    """The outcome of an object that the target says it has stored."""
+    """Return the outcome of an object that the target reports as stored."""
     etag = etag_of(reply) or etag_of(await head(target, job.target_key))
     evidence: Evidence | None = content.evidence
-    agrees = checksums_match(content.checksums, full_checksums(reply))
+    match = checksums_match(content.checksums, full_checksums(reply))
     if same_etag(etag, job.etag):
         evidence = Evidence.ETAG
-    elif agrees is False:
+    elif match is False:
         evidence = None
     elif etag != content.md5.hex() and not hides_digest(reply.headers):
         evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
-    elif evidence is Evidence.SIZE and agrees:
+    elif evidence is Evidence.SIZE and match:
         evidence = Evidence.CHECKSUM
     return stored_outcome(job, etag, evidence, reply.attempts)

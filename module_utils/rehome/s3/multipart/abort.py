@@ -1,4 +1,4 @@
-"""Ending uploads in parts that nobody will complete: S3 keeps, and bills, their parts until they are aborted."""
+"""Abort multipart uploads that nobody will complete: S3 stores, and bills, their parts until then."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from urllib.parse import unquote_plus
 
 from ...backoff import longest_pause
 from ..client.client import Client
-from ..documents import checksums_of, fields_of, local_name, root_of
-from ..errors import S3Error, S3StopError, read_error
+from ..client.replies import document_of
+from ..documents import checksums_of, fields_of, local_name
+from ..errors import S3Error, S3StopError
 from .record import Upload, Uploads
 
 _ABORT_ATTEMPTS = 6
@@ -22,7 +23,12 @@ _ABORT_PAUSE = 0.2
 
 
 class StoredPart(NamedTuple):
-    """A part that an upload has already. checksums: in base64, by algorithm in lower case"""
+    """A part that an open upload has.
+
+    size: bytes
+    etag: without quotes
+    checksums: in base64, by algorithm in lower case
+    """
 
     size: int
     etag: str
@@ -30,7 +36,7 @@ class StoredPart(NamedTuple):
 
 
 async def stored_parts(target: Client, key: str, upload_id: str) -> dict[int, StoredPart] | None:
-    """The parts of an open upload by number (ListParts), or None where there is no such upload.
+    """Return the parts of an open upload by number (ListParts), or None if there is no such upload.
 
     Raises S3Error and S3StopError.
     """
@@ -41,9 +47,7 @@ async def stored_parts(target: Client, key: str, upload_id: str) -> dict[int, St
         reply = await target.request("GET", key, query=query)
         if reply.status == 404:
             return None
-        document = root_of(reply.body)
-        if reply.status != 200 or document is None or local_name(document) != "ListPartsResult":
-            raise S3Error(reply.status, "InvalidReply", "the upload's parts cannot be listed", key, verb="GET")
+        document = document_of(reply, "ListPartsResult", key, problem="the upload's parts cannot be listed")
         stored.update(_read_parts(document, key))
         seen, fields = marker, fields_of(document)
         marker = fields.get("NextPartNumberMarker", "")
@@ -67,9 +71,9 @@ def _read_parts(document: ET.Element, key: str) -> dict[int, StoredPart]:
 
 
 async def abort(target: Client, key: str, upload_id: str) -> None:
-    """Abort an upload until the service knows it no more (AbortMultipartUpload).
+    """Abort an upload and check that it is gone (AbortMultipartUpload).
 
-    Parts that are under way may land after an abort and would stay, which is why it is looked at again
+    Parts in flight may arrive after an abort and would stay, so it is repeated while the upload exists
     (AbortMultipartUpload, S3 API reference). Raises S3Error and S3StopError.
     """
     for attempt in range(1, _ABORT_ATTEMPTS + 1):
@@ -84,54 +88,60 @@ async def abort(target: Client, key: str, upload_id: str) -> None:
         except S3Error as error:
             if error.status != 403:
                 raise
-            # Who may abort need not have the right to list parts.
+            # The right to abort does not include the right to list parts.
             return
         await asyncio.sleep(longest_pause(attempt, _ABORT_PAUSE))
-    raise S3Error(
-        0, "UploadNotAborted", f"the upload {upload_id} is there still, after aborting it", key, verb="DELETE"
-    )
+    raise S3Error(0, "UploadNotAborted", f"the upload {upload_id} still exists after aborting it", key, verb="DELETE")
 
 
-async def abort_unidentified(target: Client, upload: Upload, but: str = "") -> None:
-    """Abort what was created for exactly this key since the intention was recorded, except `but`.
+async def abort_recorded(target: Client, upload: Upload) -> None:
+    """Abort a recorded upload, whether or not its id is known. Raises S3Error and S3StopError."""
+    if upload.upload_id is None:
+        await abort_unidentified(target, upload)
+    else:
+        await abort(target, upload.target_key, upload.upload_id)
 
-    It is for an upload whose id never reached us. Raises S3Error and S3StopError.
+
+async def abort_unidentified(target: Client, upload: Upload, except_id: str = "") -> None:
+    """Abort all uploads to exactly this key that were created since `upload.began`, for one whose id was lost.
+
+    except_id: of an upload that stays
+
+    Raises S3Error and S3StopError.
     """
     found = [
         upload_id
         async for key, upload_id, initiated in _open_uploads(target, upload.target_key)
-        if key == upload.target_key and upload_id != but and initiated >= upload.began
+        if key == upload.target_key and upload_id != except_id and initiated >= upload.began
     ]
     for upload_id in found:
         await abort(target, upload.target_key, upload_id)
 
 
 async def abort_unfinished(target: Client, uploads: Uploads) -> list[Upload]:
-    """Abort the recorded uploads whose jobs did not come again; for the end of a run that saw its whole queue.
+    """Abort the recorded uploads whose jobs did not come again.
 
-    After a run that was stopped early it would end uploads that the next run could resume.
+    Call it at the end of a run that took all its jobs: after a run that stopped early it would abort uploads that the
+    next run could resume.
 
-    Returns what could not be aborted, which stays recorded. Raises S3StopError.
+    Returns those that could not be aborted, which stay recorded. Raises S3StopError.
     """
     bucket = target.endpoint.bucket
     left = []
-    for upload in uploads.leftovers(bucket):
+    for upload in uploads.unfinished(bucket):
         try:
-            if upload.upload_id is None:
-                await abort_unidentified(target, upload)
-            else:
-                await abort(target, upload.target_key, upload.upload_id)
+            await abort_recorded(target, upload)
         except S3StopError:
             raise
         except S3Error:
             left.append(upload)
         else:
-            uploads.forget(bucket, upload.target_key)
+            uploads.remove(bucket, upload.target_key)
     return left
 
 
 async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str, str, float], None]:
-    """Key, id and time (seconds since the epoch) of each open upload under `prefix` (ListMultipartUploads)."""
+    """Yield key, id and time (seconds since the epoch) of each open upload under `prefix` (ListMultipartUploads)."""
     markers: list[tuple[str, str]] = []
     while True:
         query = [("uploads", ""), ("prefix", prefix), ("encoding-type", "url"), *markers]
@@ -141,12 +151,9 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
             if error.status == 501:
                 return
             raise
-        document = root_of(reply.body)
-        if reply.status != 200 or document is None or local_name(document) != "ListMultipartUploadsResult":
-            code, message = read_error(reply.status, reply.body)
-            raise S3Error(reply.status, code, f"open uploads cannot be listed: {message}", None, verb="GET")
+        document = document_of(reply, "ListMultipartUploadsResult", None, problem="open uploads cannot be listed")
         fields = fields_of(document)
-        # SeaweedFS 4.48 says so and does not do it, which shows in the prefix that is repeated.
+        # SeaweedFS 4.48 states this encoding without using it, which shows in the prefix that it repeats.
         encoded = fields.get("EncodingType") == "url" and fields.get("Prefix") != prefix
         for element in document:
             if local_name(element) == "Upload":
@@ -164,7 +171,7 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
 
 
 def _time(text: str | None) -> float:
-    """Seconds since the epoch; an unreadable time counts as ever so long ago, as it proves nothing."""
+    """Return seconds since the epoch; 0 for an unreadable time, which proves nothing about the upload's age."""
     with suppress(ValueError):
         found = datetime.fromisoformat(text or "")
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

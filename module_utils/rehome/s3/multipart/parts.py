@@ -1,4 +1,4 @@
-"""How an object is cut into parts, and what the service replied to each."""
+"""How an object is divided into parts, and how the replies to the parts' requests are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..objects.job import MAX_COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, CopyJob, So
 from ..transport.connection import Response
 
 MAX_OBJECT_BYTES = MAX_PARTS * MAX_COPY_BYTES
-"""What the largest parts hold together; Amazon's S3 takes 50 TB ("Amazon S3 multipart upload limits", user guide)."""
+"""The size of 10,000 parts of the largest size; Amazon's S3 takes 50 TB ("Amazon S3 multipart upload limits", S3 user
+guide)."""
 
 _MEBIBYTE = 1024**2
 _PARTS_IN_ETAG = re.compile(r".*-(\d{1,5})")
@@ -24,7 +25,11 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Part(NamedTuple):
-    """One part of an object. number: from 1; offset, size: bytes"""
+    """A byte range of an object.
+
+    number: from 1
+    offset, size: bytes
+    """
 
     number: int
     offset: int
@@ -36,7 +41,7 @@ class SentPart(NamedTuple):
 
     etag: as UploadPart or UploadPartCopy replied, without quotes
     checksums: in base64, by algorithm in lower case (`crc64nvme`)
-    attempts: requests it took; 0 where an earlier run had sent it
+    attempts: requests sent; 0 if an earlier run sent the part
     """
 
     number: int
@@ -45,8 +50,15 @@ class SentPart(NamedTuple):
     attempts: int = 1
 
 
+def check_size(job: CopyJob) -> None:
+    """Raise S3Error (EntityTooLarge) if the object is larger than all parts of a multipart upload together."""
+    if job.size > MAX_OBJECT_BYTES:
+        message = f"the object has {job.size} bytes, and S3 takes {MAX_OBJECT_BYTES} at most"
+        raise S3Error(400, "EntityTooLarge", message, job.source_key, attempts=0)
+
+
 def even_parts(size: int, part_size: int) -> list[Part]:
-    """Parts of `part_size` bytes, the last one smaller; larger ones where S3's 10,000 would not do."""
+    """Return parts of `part_size` bytes, the last one smaller; larger parts if there would be more than 10,000."""
     step = max(part_size, MIN_PART_BYTES)
     if -(-size // step) > MAX_PARTS:
         step = -(-size // (MAX_PARTS * _MEBIBYTE)) * _MEBIBYTE
@@ -54,12 +66,14 @@ def even_parts(size: int, part_size: int) -> list[Part]:
 
 
 async def layout(source: Client, job: CopyJob, part_size: int) -> list[Part]:
-    """The source's own parts where it was uploaded in parts of one size, or else even ones.
+    """Return the source's own parts if it was uploaded in parts of one size, or else even ones.
 
-    The ETag of such an upload is a digest of its parts' digests: the same content in the same parts gets the
-    same ETag, which proves the copy. HeadObject with a part number tells the size of the first part.
+    The ETag of such an upload is a digest of its parts' digests: the same content in the same parts gets the same
+    ETag, which proves the copy. HeadObject with part number 1 returns the size of the first part.
 
-    part_size: bytes, for the even ones. Raises SourceChanged, S3Error and S3StopError.
+    part_size: bytes, for even parts
+
+    Raises SourceChanged, S3Error and S3StopError.
     """
     found = _PARTS_IN_ETAG.fullmatch(job.etag)
     if found is not None:
@@ -78,7 +92,9 @@ async def layout(source: Client, job: CopyJob, part_size: int) -> list[Part]:
 def sent_part(part: Part, reply: Response, key: str) -> SentPart:
     """Read the reply to UploadPart or UploadPartCopy.
 
-    key: of the target, for the message. Raises SourceChanged where the reply says so, and S3Error.
+    key: of the target, for the message
+
+    Raises SourceChanged if the reply's status is 404 or 412, and S3Error if the upload is gone or the reply invalid.
     """
     if reply.status != 200:
         code, message = read_error(reply.status, reply.body)
@@ -89,12 +105,12 @@ def sent_part(part: Part, reply: Response, key: str) -> SentPart:
     etag = fields.get("ETag", "").strip('"') or etag_of(reply)
     if not etag:
         raise S3Error(200, "InvalidReply", f"part {part.number} was stored without an ETag", key, verb="PUT")
-    headed = {
+    header_checksums = {
         name.decode().removeprefix("x-amz-checksum-"): value.decode()
         for name, value in reply.headers.items()
         if name.startswith(b"x-amz-checksum-") and name != b"x-amz-checksum-type"
     }
-    return SentPart(part.number, etag, headed | checksums_of(fields), reply.attempts)
+    return SentPart(part.number, etag, header_checksums | checksums_of(fields), reply.attempts)
 
 
 def _cut(size: int, step: int) -> list[Part]:

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 from ...config.settings import Acl, CopyMethod, Encryption
 from ..capabilities import AMAZON, Capabilities
-from .compare import Evidence
+from ..transport.connection import Response
+from .compare import Evidence, etag_of
 
 MAX_COPY_BYTES = 5 * 1024**3
 """Largest object that one CopyObject takes (CopyObject, S3 API reference)."""
@@ -96,3 +97,11 @@ class SourceChanged(Exception):  # noqa: N818 - an outcome, not an error
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+def target_conflicts(existing: Response, job: CopyJob) -> bool:
+    """Return whether the target object is not the one that the job expects.
+
+    existing: the reply to a HEAD of the target key
+    """
+    return etag_of(existing) != job.replace_etag if existing.status == 200 else job.replace_etag is not None

@@ -26,7 +26,7 @@ class Holder:
         self.task = asyncio.create_task(self._hold())
 
     async def _hold(self) -> None:
-        async with self._budget.hold(self._size):
+        async with self._budget.reserve(self._size):
             self.holds = True
             await self._ending.wait()
 
@@ -41,12 +41,12 @@ async def test_no_more_than_the_limit_is_held() -> None:
     budget = MemoryBudget(10)
     first, second, third = (Holder(budget, size) for size in (6, 4, 1))
     await settle()
-    assert (first.holds, second.holds, third.holds, budget.held) == (True, True, False, 10)
+    assert (first.holds, second.holds, third.holds, budget.reserved) == (True, True, False, 10)
     await second.end()
-    assert (third.holds, budget.held) == (True, 7)
+    assert (third.holds, budget.reserved) == (True, 7)
     await first.end()
     await third.end()
-    assert (budget.held, budget.peak) == (0, 10)
+    assert (budget.reserved, budget.peak) == (0, 10)
 
 
 @on_uvloop
@@ -68,9 +68,9 @@ async def test_what_exceeds_the_limit_is_held_alone() -> None:
     await settle()
     assert (huge.holds, after.holds) == (False, False)
     await small.end()
-    assert (huge.holds, after.holds, budget.held) == (True, False, 50)
+    assert (huge.holds, after.holds, budget.reserved) == (True, False, 50)
     await huge.end()
-    assert (after.holds, budget.held) == (True, 1)
+    assert (after.holds, budget.reserved) == (True, 1)
     await after.end()
 
 
@@ -84,17 +84,17 @@ async def test_a_request_that_is_cancelled_lets_the_next_one_through() -> None:
     assert third.holds
     await first.end()
     await third.end()
-    assert budget.held == 0
+    assert budget.reserved == 0
 
 
 @on_uvloop
 async def test_a_request_that_is_cancelled_just_when_it_is_granted_gives_the_memory_back() -> None:
     budget = MemoryBudget(10)
-    async with budget.hold(10):
+    async with budget.reserve(10):
         waiting = Holder(budget, 10)
         await settle()
-    assert budget.held == 10
+    assert budget.reserved == 10
     waiting.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting.task
-    assert (waiting.holds, budget.held) == (False, 0)
+    assert (waiting.holds, budget.reserved) == (False, 0)

@@ -25,14 +25,14 @@ class Time:
 
 
 def taught(time: Time, seconds: float) -> ReplyBatching:
-    breath = ReplyBatching(time, time.pause)
+    batching = ReplyBatching(time, time.pause)
     for _ in range(2_000):
-        breath.took(seconds)
-    return breath
+        batching.record(seconds)
+    return batching
 
 
-async def _turns(breath: ReplyBatching, count: int, work: float = 0.0, time: Time | None = None) -> None:
-    keeping = asyncio.create_task(breath.keep())
+async def _turns(batching: ReplyBatching, count: int, work: float = 0.0, time: Time | None = None) -> None:
+    keeping = asyncio.create_task(batching.run())
     for _ in range(count):
         await asyncio.sleep(0)
         if time is not None:
@@ -52,26 +52,26 @@ def test_a_pause_is_a_small_part_of_what_a_request_takes(request_s: float, pause
 
 def test_it_is_longer_where_requests_wait_in_the_servers_queue_and_leaves_half_of_the_queue() -> None:
     time = Time()
-    breath = taught(time, 0.005)
+    batching = taught(time, 0.005)
     for _ in range(1_000):
-        breath.took(0.06)
-    assert breath.length == pytest.approx((0.06 - 2 * 0.005) / 2, rel=0.1)
+        batching.record(0.06)
+    assert batching.pause_s == pytest.approx((0.06 - 2 * 0.005) / 2, rel=0.1)
 
 
 def test_a_server_that_becomes_slower_for_good_is_not_taken_for_one_with_a_queue() -> None:
     time = Time()
-    breath = taught(time, 0.005)
+    batching = taught(time, 0.005)
     for _ in range(30_000):
-        breath.took(0.06)
-    assert breath.length == pytest.approx(0.06 / 8, rel=0.05)
+        batching.record(0.06)
+    assert batching.pause_s == pytest.approx(0.06 / 8, rel=0.05)
 
 
 def test_a_few_huge_objects_do_not_lengthen_it() -> None:
     time = Time()
-    breath = taught(time, 0.016)
+    batching = taught(time, 0.016)
     for number in range(1_000):
-        breath.took(20.0 if number % 10 == 0 else 0.016)
-    assert breath.length == pytest.approx(0.002, rel=0.2)
+        batching.record(20.0 if number % 10 == 0 else 0.016)
+    assert batching.pause_s == pytest.approx(0.002, rel=0.2)
 
 
 @pytest.mark.parametrize("request_s", [0.0, 0.003])

@@ -552,7 +552,7 @@ async def test_parts_that_come_in_another_order_than_theirs_do_not_wait_for_each
             both.source, both.target, LARGE_JOB, memory, {"md5": bytes.fromhex(LARGE_JOB.etag)}, len(parts)
         )
         await asyncio.gather(*[send("u1", part) for part in reversed(parts)])
-    assert (send.evidence, memory.held) == (Evidence.BYTES, 0)
+    assert (send.evidence, memory.reserved) == (Evidence.BYTES, 0)
     assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
 
 
@@ -572,6 +572,6 @@ def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_under_way
             outcomes = await asyncio.gather(*streams)
         assert {outcome.result for outcome in outcomes} == {"copied"}
         assert memory.peak <= max(limit, 16 * MEBIBYTE)
-        assert memory.held == 0
+        assert memory.reserved == 0
 
     scenario()

@@ -530,7 +530,7 @@ def test_a_source_that_changes_between_two_parts_is_changed_and_the_upload_is_ab
         uploads = Uploads(None)
         assert (await outcome_of(store, uploads)).result == "changed"
         assert store.uploads == {}
-        assert uploads.everything("bucket") == []
+        assert uploads.recorded("bucket") == []
 
     scenario()
 
@@ -577,7 +577,7 @@ async def test_a_completion_that_is_never_answered_is_looked_up() -> None:
     uploads = Uploads(None)
     outcome = await outcome_of(store, uploads)
     assert summary(outcome) == ("copied", Evidence.SIZE, None)
-    assert uploads.everything("bucket") == []
+    assert uploads.recorded("bucket") == []
 
 
 @on_uvloop
@@ -590,7 +590,7 @@ async def test_an_error_in_a_completion_that_began_as_a_success_is_no_success() 
     uploads = Uploads(None)
     assert summary(await outcome_of(store, uploads)) == ("failed", None, "InternalError")
     assert store.objects == {}
-    assert [upload.upload_id for upload in uploads.everything("bucket")] == ["u1"]
+    assert [upload.upload_id for upload in uploads.recorded("bucket")] == ["u1"]
 
 
 @on_uvloop
@@ -609,7 +609,7 @@ async def test_an_upload_that_somebody_aborted_fails_and_is_forgotten() -> None:
     store = Store(ill={"complete": [error(404, "NoSuchUpload")]})
     uploads = Uploads(None)
     assert summary(await outcome_of(store, uploads)) == ("failed", None, "NoSuchUpload")
-    assert uploads.everything("bucket") == []
+    assert uploads.recorded("bucket") == []
 
 
 @on_uvloop
@@ -619,7 +619,7 @@ async def test_a_part_that_is_refused_for_good_aborts_the_upload_until_it_is_gon
     assert summary(await outcome_of(store, uploads)) == ("failed", None, "AccessDenied")
     assert store.uploads == {}
     assert store.log.count("abort") == 3
-    assert uploads.everything("bucket") == []
+    assert uploads.recorded("bucket") == []
 
 
 @on_uvloop
@@ -627,7 +627,7 @@ async def test_an_upload_that_cannot_be_aborted_stays_recorded_and_the_first_fai
     store = Store(ill={"part 2": [error(400, "InvalidRequest")], "abort": [error(403, "AccessDenied")]})
     uploads = Uploads(None)
     assert summary(await outcome_of(store, uploads)) == ("failed", None, "InvalidRequest")
-    assert [upload.upload_id for upload in uploads.everything("bucket")] == ["u1"]
+    assert [upload.upload_id for upload in uploads.recorded("bucket")] == ["u1"]
 
 
 @pytest.mark.parametrize("encodes", [True, False])
@@ -650,7 +650,7 @@ async def test_a_creation_that_is_never_answered_leaves_nothing() -> None:
     uploads = Uploads(None)
     outcome = await outcome_of(store, uploads)
     assert (outcome.result, store.uploads) == ("failed", {})
-    assert uploads.everything("bucket") == []
+    assert uploads.recorded("bucket") == []
 
 
 @on_uvloop
@@ -681,7 +681,7 @@ async def test_what_stops_the_run_elsewhere_stops_an_upload_under_way_too() -> N
             await copy_objects(client, client, iter(jobs), outcomes.append, OPTIONS, uploads)
     assert sorted(outcome.job.target_key for outcome in outcomes) == ["new/a", "new/b"]
     assert len(store.parts_sent()) < 100
-    assert [upload.target_key for upload in uploads.everything("bucket")] == ["new/a"]
+    assert [upload.target_key for upload in uploads.recorded("bucket")] == ["new/a"]
 
 
 # Resuming
@@ -707,7 +707,7 @@ async def test_a_cancelled_upload_is_resumed_and_no_part_is_sent_twice() -> None
     assert (await outcome_of(store, uploads)).result == "copied"
     assert not {f"part {number}" for number in before} & set(store.log)
     assert "create" not in store.log
-    assert (store.uploads, uploads.everything("bucket")) == ({}, [])
+    assert (store.uploads, uploads.recorded("bucket")) == ({}, [])
 
 
 @pytest.mark.parametrize("change", ["etag", "part_size", "settings"])
@@ -768,7 +768,7 @@ async def test_an_upload_whose_id_never_came_is_found_and_aborted_by_the_next_ru
     store.ill["list uploads"] = [error(403, "AccessDenied")]
     uploads = Uploads(None)
     assert (await outcome_of(store, uploads)).result == "failed"
-    assert [upload.upload_id for upload in uploads.everything("bucket")] == [None]
+    assert [upload.upload_id for upload in uploads.recorded("bucket")] == [None]
     assert set(store.uploads) == {"u1"}
     store.ill.clear()
     assert (await outcome_of(store, uploads)).result == "copied"
@@ -783,16 +783,16 @@ def test_the_record_survives_the_process_and_knows_what_did_not_come_again(tmp_p
     path = tmp_path / "uploads.sqlite"
     with Uploads(path) as uploads:
         for key in ("a", "b", "c"):
-            uploads.intend(recorded(key, None))
-        uploads.opened("bucket", "a", "u1")
-        uploads.forget("bucket", "c")
-        assert uploads.leftovers("bucket") == []
+            uploads.add(recorded(key, None))
+        uploads.set_id("bucket", "a", "u1")
+        uploads.remove("bucket", "c")
+        assert uploads.unfinished("bucket") == []
     with Uploads(path) as uploads:
-        assert uploads.everything("bucket") == [recorded("a", "u1"), recorded("b", None)]
-        assert uploads.leftovers("other") == []
+        assert uploads.recorded("bucket") == [recorded("a", "u1"), recorded("b", None)]
+        assert uploads.unfinished("other") == []
         assert uploads.find("bucket", "a") == recorded("a", "u1")
-        uploads.intend(recorded("d", None))
-        assert uploads.leftovers("bucket") == [recorded("b", None)]
+        uploads.add(recorded("d", None))
+        assert uploads.unfinished("bucket") == [recorded("b", None)]
 
 
 def test_a_record_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
@@ -806,7 +806,7 @@ def test_a_record_that_fails_midway_says_so(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path / "uploads.sqlite")
     uploads.close()
     with pytest.raises(RehomeError, match="record of open uploads"):
-        uploads.intend(recorded("a", None))
+        uploads.add(recorded("a", None))
 
 
 @on_uvloop
@@ -815,7 +815,7 @@ async def test_what_an_earlier_run_left_open_is_aborted_at_the_end(tmp_path: Pat
     path = tmp_path / "uploads.sqlite"
     with Uploads(path) as uploads:
         for key, upload_id in (("new/left", "u7"), ("new/unnamed", None), ("new/stuck", "u9")):
-            uploads.intend(recorded(key, upload_id))
+            uploads.add(recorded(key, upload_id))
     for upload_id, key in (("u7", "new/left"), ("u8", "new/unnamed"), ("u9", "new/stuck"), ("u0", "new/foreign")):
         store.uploads[upload_id] = {"key": key, "parts": {}, "initiated": LATER}
     with Uploads(path) as uploads:
@@ -826,7 +826,7 @@ async def test_what_an_earlier_run_left_open_is_aborted_at_the_end(tmp_path: Pat
             left = await abort_unfinished(client, uploads)
             assert [upload.target_key for upload in left] == ["new/stuck"]
             assert await abort_unfinished(client, uploads) == []
-        assert uploads.everything("bucket") == []
+        assert uploads.recorded("bucket") == []
     assert "u0" in store.uploads
     assert "u9" not in store.uploads
 
