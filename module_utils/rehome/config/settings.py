@@ -203,7 +203,7 @@ class Settings:
             self,
             source=replace(self.target, inventory=None),
             target=replace(self.source, inventory=None),
-            references=tuple(replace(one, form=one.form.turned) for one in self.references),
+            references=tuple(replace(one, form=one.form.inverse) for one in self.references),
         )
 
     @property
@@ -246,4 +246,4 @@ def _identity(reference: Reference) -> list[str]:
     form = reference.form
     more = [f"where {reference.where}"] if reference.where else []
     more += [option for option in ("encoded", "query") if getattr(form, option)]
-    return [reference.table, reference.column, form.source_text, form.target_text, *more]
+    return [reference.table, reference.column, form.before_source_key, form.before_target_key, *more]

@@ -130,7 +130,7 @@ _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]+/)([^/?#]+/)?")
 """Scheme or none, host, and a first segment, which may be a bucket's name."""
 
 
-def form_spotter(keymap: KeyMap, source: Place, target: Place) -> Callable[[str], str | None]:
+def form_detector(keymap: KeyMap, source: Place, target: Place) -> Callable[[str], str | None]:
     """A function that says which form a value has that is not under the map in its own, where there is such a one.
 
     It answers the form as settings write it. A value whose key is not meant has none, whatever it looks like.
@@ -147,18 +147,18 @@ def form_spotter(keymap: KeyMap, source: Place, target: Place) -> Callable[[str]
     def literal(text: str) -> ValueMap:
         return ValueMap(keymap, Form(text, text, encoded=True, query=True))
 
-    def spot(value: str) -> str | None:
+    def detect_form(value: str) -> str | None:
         if hint not in value:
             return None
         for name, values in named.items():
-            if values.rest_if_old(value) is not None:
+            if values.suffix_if_old(value) is not None:
                 return name
         for text in _urls(value):
-            if literal(text).rest_if_old(value) is not None:
+            if literal(text).suffix_if_old(value) is not None:
                 return f"{{prefix: {json.dumps(text)}, encoded: true, query: true}}"
         return None
 
-    return spot
+    return detect_form
 
 
 def _hint(prefix: str) -> str:

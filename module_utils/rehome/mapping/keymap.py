@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .key_shapes import MAX_KEY_BYTES, KeyShape, shapes_of
 
@@ -43,12 +43,14 @@ class KeyMap:
         return self._excluded is None or self._excluded.match(rest) is None
 
     def to_target(self, key: str) -> str | None:
-        """The target key of a source key, or None where the key is not under the map."""
-        return _swap(key, self.source_prefix, self.target_prefix, self)
+        """Return the target key of a source key, or None if the key is not under the map."""
+        suffix = key[len(self.source_prefix) :]
+        return self.target_prefix + suffix if key.startswith(self.source_prefix) and self.covers(suffix) else None
 
-    def to_source(self, key: str) -> str | None:
-        """The inverse: the source key of a target key, or None where no source key maps to it."""
-        return _swap(key, self.target_prefix, self.source_prefix, self)
+    @property
+    def inverse(self) -> KeyMap:
+        """The map from the target keys back to the source keys."""
+        return replace(self, source_prefix=self.target_prefix, target_prefix=self.source_prefix)
 
     def unroutable(self, key: str, refused_keys: frozenset[KeyShape] = frozenset()) -> str | None:
         """Why the target cannot take the target key of a source key under the map, or None where it can.
@@ -65,8 +67,3 @@ class KeyMap:
             shapes = " and ".join(shape.words for shape in KeyShape if shape in refused)
             return f"the target key has {shapes}, which this service does not take as it is"
         return None
-
-
-def _swap(key: str, old_prefix: str, new_prefix: str, keymap: KeyMap) -> str | None:
-    rest = key[len(old_prefix) :]
-    return new_prefix + rest if key.startswith(old_prefix) and keymap.covers(rest) else None

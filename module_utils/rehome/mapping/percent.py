@@ -42,7 +42,7 @@ def _spellings(character: str, reserved: str) -> str:
     return f"(?:{re.escape(character)}|{either_case})"
 
 
-def spelt_slash(spelling: str) -> str | None:
+def encoded_slash(spelling: str) -> str | None:
     """How a spelling encodes its slashes (`%2F` or `%2f`), where it leaves none of them as it is."""
     found = None if "/" in spelling else _SLASH.search(spelling)
     return found[0] if found else None

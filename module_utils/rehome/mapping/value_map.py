@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from .keymap import KeyMap
-from .percent import decode, encode, spellings, spelt_slash
+from .percent import decode, encode, encoded_slash, spellings
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a column's value wraps a key.
 
-    source_text, target_text: what stands before the key, in old values and in new ones
+    before_source_key, before_target_key: what stands before the key, in old values and in new ones
     encoded: the key is percent-encoded
     query: the key ends before the first `?` or `#`; the query string and the fragment are kept as they are
     """
 
-    source_text: str = ""
-    target_text: str = ""
+    before_source_key: str = ""
+    before_target_key: str = ""
     encoded: bool = False
     query: bool = False
 
@@ -30,9 +30,9 @@ class Form:
         return "?#" if self.query else ""
 
     @property
-    def turned(self) -> Form:
-        """What wraps keys on the way back."""
-        return replace(self, source_text=self.target_text, target_text=self.source_text)
+    def inverse(self) -> Form:
+        """The form of the way back: what values change to becomes what they change from."""
+        return replace(self, before_source_key=self.before_target_key, before_target_key=self.before_source_key)
 
     def key_end(self, value: str, begin: int) -> int:
         """Where the key ends that begins at `begin`."""
@@ -79,8 +79,13 @@ class ValueMap:
 
     def __post_init__(self) -> None:
         form = self.form
-        object.__setattr__(self, "_old", _Head(form.source_text, self.keymap.source_prefix, form))
-        object.__setattr__(self, "_new", _Head(form.target_text, self.keymap.target_prefix, form))
+        object.__setattr__(self, "_old", _Head(form.before_source_key, self.keymap.source_prefix, form))
+        object.__setattr__(self, "_new", _Head(form.before_target_key, self.keymap.target_prefix, form))
+
+    @property
+    def inverse(self) -> ValueMap:
+        """The map from the new values back to the old ones."""
+        return ValueMap(self.keymap.inverse, self.form.inverse)
 
     @property
     def source_head(self) -> str:
@@ -101,11 +106,11 @@ class ValueMap:
     def growth(self) -> int:
         """By how many characters a new value is longer than its old one, at most; may be negative."""
         longest = self.target_head.replace("/", "%2F") if self.form.encoded else self.target_head
-        return len(longest) - len(self.form.source_text + self.keymap.source_prefix)
+        return len(longest) - len(self.form.before_source_key + self.keymap.source_prefix)
 
     def to_target(self, value: str) -> str | None:
         """The new value of an old one, or None where the value is not under the map."""
-        return None if self.rest_if_old(value) is None else self.new_values([value])[0]
+        return None if self.suffix_if_old(value) is None else self.new_values([value])[0]
 
     def new_values(self, olds: Sequence[str]) -> list[str]:
         """The new values of values that are known to be old ones.
@@ -119,20 +124,20 @@ class ValueMap:
 
     def _encoded_as(self, old: str) -> str:
         """The head of the new value of an old one."""
-        begin, text = len(self.form.source_text), len(self.form.target_text)
-        slash = spelt_slash(old[begin : self.form.key_end(old, begin)])
+        begin, text = len(self.form.before_source_key), len(self.form.before_target_key)
+        slash = encoded_slash(old[begin : self.form.key_end(old, begin)])
         return self.target_head[:text] + self.target_head[text:].replace("/", slash or "/")
 
-    def rest_if_old(self, value: str) -> str | None:
+    def suffix_if_old(self, value: str) -> str | None:
         """What the key of an old value has behind the source prefix, or None where the value is not an old one."""
         rest = self._old.rest(value)
         return rest if rest is not None and self.keymap.covers(rest) else None
 
-    def after_new_head(self, value: str) -> str:
+    def after_target_head(self, value: str) -> str:
         """What a value has behind the head of new ones; all of it where it has another one."""
         return value[self._new.end(value) or 0 :]
 
-    def rest_if_new(self, value: str) -> str | None:
+    def suffix_if_new(self, value: str) -> str | None:
         """What the key of a new value has behind the target prefix, or None where the value is not a new one."""
         rest = self._new.rest(value)
         return rest if rest is not None and self.keymap.covers(rest) else None
@@ -157,7 +162,7 @@ class ValueMap:
         """The old head and the new one, decoded as far as a value with one could have the other; None: unclear."""
         if not self.form.encoded:
             return self.source_head, self.target_head
-        old, new = self.form.source_text, self.form.target_text
+        old, new = self.form.before_source_key, self.form.before_target_key
         if not old.startswith(new) and not new.startswith(old):
             return old, new
         more = old[len(new) :] or new[len(old) :]

@@ -62,7 +62,7 @@ def _take(recorded: RecordedEntry, changes: Columns, values: ValueMap, meant: bo
         keys_to_json(changes.keys),
         changes.olds,
         changes.news,
-        list(map(values.rest_if_old, changes.olds)),
+        list(map(values.suffix_if_old, changes.olds)),
         [meant] * count,
     )
 

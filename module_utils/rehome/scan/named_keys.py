@@ -60,12 +60,12 @@ def named_rests(value: str, values: ValueMap) -> set[str]:
     The head of a new value names none: the same text may be part of the new prefix. It errs on the side of naming too
     much.
     """
-    if values.moves and (rest := values.rest_if_old(value)) is not None:
+    if values.moves and (rest := values.suffix_if_old(value)) is not None:
         return {rest, *_texts_after_prefix(value, values)}
-    if values.rest_if_new(value) is not None:
+    if values.suffix_if_new(value) is not None:
         if not values.moves or not values.keymap.source_prefix:
             return set()
-        value = values.after_new_head(value)
+        value = values.after_target_head(value)
     return set(_texts_after_prefix(value, values))
 
 

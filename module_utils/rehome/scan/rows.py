@@ -12,7 +12,7 @@ from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect, TableFacts
 from ..db.engines.open import connect
 from ..db.work.keyset import walk
-from ..mapping.forms import form_spotter
+from ..mapping.forms import form_detector
 from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
@@ -27,16 +27,18 @@ def read_rows(settings: Settings, catalog: Catalog, progress: Progress) -> int:
 
     Raises DatabaseError where a table cannot be read whole.
     """
-    spot = form_spotter(settings.keymap, settings.source, settings.target)
+    detect_form = form_detector(settings.keymap, settings.source, settings.target)
     with connect(settings.database) as database:
-        return sum(_read(database, settings, reference, spot, catalog, progress) for reference in settings.references)
+        return sum(
+            _read(database, settings, reference, detect_form, catalog, progress) for reference in settings.references
+        )
 
 
 def _read(
     database: Dialect,
     settings: Settings,
     reference: Reference,
-    spot: Callable[[str], str | None],
+    detect_form: Callable[[str], str | None],
     catalog: Catalog,
     progress: Progress,
 ) -> int:
@@ -62,7 +64,7 @@ def _read(
             )
             catalog.append_columns("reference_rows", columns)
         if count < len(page):
-            _count_forms(compress(page.values, [not one for one in meant]), spot, others)
+            _count_forms(compress(page.values, [not one for one in meant]), detect_form, others)
         read, kept = read + len(page), kept + count
         progress.at(read)
     catalog.append("other_forms", [(reference.name, form, count) for form, count in others.items()])
@@ -71,7 +73,7 @@ def _read(
 
 def _sorted_out(values: Sequence[str | None], value_map: ValueMap) -> tuple[list[bool], list[str | None]]:
     """For each value whether it is an old one, and the rest of its key where it is under the map, old or new."""
-    if_old, if_new = value_map.rest_if_old, value_map.rest_if_new
+    if_old, if_new = value_map.suffix_if_old, value_map.suffix_if_new
     rests = [None if value is None or not value_map.moves else if_old(value) for value in values]
     is_old = [rest is not None for rest in rests]
     if not all(is_old):
@@ -95,9 +97,9 @@ def _overflows(
     ]
 
 
-def _count_forms(values: Iterable[str | None], spot: Callable[[str], str | None], counts: Counter[str]) -> None:
+def _count_forms(values: Iterable[str | None], detect_form: Callable[[str], str | None], counts: Counter[str]) -> None:
     """Count by form those values, none of them under the map, that would be in another form."""
     for value in values:
-        form = spot(value) if value else None
+        form = detect_form(value) if value else None
         if form is not None:
             counts[form if form in counts or len(counts) < MOST_FORMS else OTHER_FORMS] += 1

@@ -230,8 +230,8 @@ class _Rewriting:
         for page in walk(self._reader, self._facts, around=self._around):
             if self._stopping():
                 return
-            olds = [row for row in page if row.value and self._values.rest_if_old(row.value) is not None]
-            rests = [self._values.rest_if_old(row.value or "") for row in olds]
+            olds = [row for row in page if row.value and self._values.suffix_if_old(row.value) is not None]
+            rests = [self._values.suffix_if_old(row.value or "") for row in olds]
             keys = keys_to_json([row.key for row in olds])
             if not olds:
                 continue

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rehome.config.settings import Side
 from rehome.errors import RefusedError
-from rehome.mapping.forms import form_spotter, read_form
+from rehome.mapping.forms import form_detector, read_form
 from rehome.mapping.keymap import KeyMap
 from rehome.mapping.value_map import Form
 from rehome.s3.endpoint.resolve import resolve
@@ -23,7 +23,7 @@ def form(name: object, **more: str) -> Form:
 @pytest.mark.parametrize(("name", "style"), [("virtual-host", "virtual"), ("path-style", "path")])
 def test_urls_have_the_hosts_that_requests_go_to(region: str, name: str, style: str) -> None:
     found = form(name, region=region)
-    for text, bucket in ((found.source_text, "legacy-s3"), (found.target_text, "production-s3")):
+    for text, bucket in ((found.before_source_key, "legacy-s3"), (found.before_target_key, "production-s3")):
         endpoint = resolve(side(bucket=bucket, region=region, addressing_style=style))
         assert text == f"{endpoint.url}{endpoint.base_path}/"
 
@@ -38,8 +38,8 @@ def test_urls_have_the_hosts_that_requests_go_to(region: str, name: str, style: 
     ],
 )
 def test_urls_of_an_endpoint_of_ones_own(endpoint_url: str, virtual_host: str, path_style: str) -> None:
-    assert form("virtual-host", endpoint_url=endpoint_url).source_text == virtual_host
-    assert form("path-style", endpoint_url=endpoint_url).source_text == path_style
+    assert form("virtual-host", endpoint_url=endpoint_url).before_source_key == virtual_host
+    assert form("path-style", endpoint_url=endpoint_url).before_source_key == path_style
 
 
 def test_urls_are_encoded_and_may_have_a_query_string() -> None:
@@ -79,7 +79,7 @@ def test_a_form_that_cannot_be_is_refused(name: object, more: dict[str, str], na
 
 def test_a_value_in_another_form_is_known_by_it() -> None:
     places = side(region="eu-central-1"), side("target", "production-s3", region="eu-central-1")
-    spot = form_spotter(KeyMap("image/", "avatar/", ("avatar-*.png",)), *places)
+    detect = form_detector(KeyMap("image/", "avatar/", ("avatar-*.png",)), *places)
     values = {
         "image/avatar-1.png": "key",
         "/image/avatar-1.png": "/key",
@@ -94,9 +94,9 @@ def test_a_value_in_another_form_is_known_by_it() -> None:
         "see image/avatar-1.png": None,
         "": None,
     }
-    assert {value: spot(value) for value in values} == values
+    assert {value: detect(value) for value in values} == values
 
 
 def test_forms_that_need_more_than_is_known_are_not_looked_for() -> None:
-    spot = form_spotter(KeyMap("image/", "avatar/"), side(), side("target"))
-    assert spot("/image/a.png") == "/key"
+    detect = form_detector(KeyMap("image/", "avatar/"), side(), side("target"))
+    assert detect("/image/a.png") == "/key"

@@ -43,7 +43,7 @@ def test_the_inverse_gives_every_key_back(source: str, target: str, rest: str) -
     keymap = KeyMap(source, target)
     mapped = keymap.to_target(source + rest)
     assert mapped == target + rest
-    assert keymap.to_source(mapped) == source + rest
+    assert keymap.inverse.to_target(mapped) == source + rest
 
 
 @given(rest=texts, glob=st.text("ab*?[]!-.", max_size=8))
@@ -88,7 +88,10 @@ def test_a_value_is_the_key_behind_the_text_of_its_form() -> None:
     values = ValueMap(AVATARS, Form("https://old.example/", "https://new.example/"))
     assert values.to_target("https://old.example/image/avatar-1.png") == "https://new.example/avatar/avatar-1.png"
     assert values.to_target("image/avatar-1.png") is None
-    assert values.rest_if_new("https://new.example/avatar/avatar-1.png") == "avatar-1.png"
+    assert values.suffix_if_new("https://new.example/avatar/avatar-1.png") == "avatar-1.png"
+    assert (
+        values.inverse.to_target("https://new.example/avatar/avatar-1.png") == "https://old.example/image/avatar-1.png"
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,30 +166,30 @@ def test_a_url_keeps_all_but_its_head_byte_for_byte(old: str, new: str) -> None:
 )
 def test_a_url_that_spells_no_key_under_the_prefix_is_not_under_the_map(value: str) -> None:
     values = ValueMap(KeyMap("image/", "avatar/"), VIRTUAL_HOST)
-    assert values.rest_if_old(f"https://old.example/{value}") is None
+    assert values.suffix_if_old(f"https://old.example/{value}") is None
     assert values.to_target(f"https://old.example/{value}") is None
 
 
 def test_globs_are_held_against_the_decoded_key_without_its_query_string() -> None:
     values = ValueMap(KeyMap("image/", "avatar/", ("avatar-*.png",), ("avatar-ä.png",)), VIRTUAL_HOST)
-    assert values.rest_if_old("https://old.example/image/avatar%2D1.png?v=1") == "avatar-1.png"
-    assert values.rest_if_old("https://old.example/image/avatar-%C3%A4.png") is None
-    assert values.rest_if_old("https://old.example/image/readme.txt?avatar-1.png") is None
+    assert values.suffix_if_old("https://old.example/image/avatar%2D1.png?v=1") == "avatar-1.png"
+    assert values.suffix_if_old("https://old.example/image/avatar-%C3%A4.png") is None
+    assert values.suffix_if_old("https://old.example/image/readme.txt?avatar-1.png") is None
 
 
 def test_in_a_literal_form_nothing_is_decoded_and_a_question_mark_is_part_of_the_key() -> None:
     values = ValueMap(KeyMap("image/", "avatar/"))
-    assert values.rest_if_old("image/a%20b?c#d.png") == "a%20b?c#d.png"
+    assert values.suffix_if_old("image/a%20b?c#d.png") == "a%20b?c#d.png"
     kept = ValueMap(KeyMap("image/", "avatar/"), Form(query=True))
-    assert kept.rest_if_old("image/a%20b?c#d.png") == "a%20b"
+    assert kept.suffix_if_old("image/a%20b?c#d.png") == "a%20b"
     assert kept.to_target("image/a%20b?c#d.png") == "avatar/a%20b?c#d.png"
 
 
 def test_the_target_prefix_is_encoded_where_keys_are() -> None:
     values = ValueMap(KeyMap("image/", "neue bilder?/"), Form(encoded=True, query=True))
     assert values.to_target("image/a.png") == "neue%20bilder%3F/a.png"
-    assert values.rest_if_new("neue%20bilder%3f/a.png") == "a.png"
-    assert values.rest_if_new("neue bilder?/a.png") is None
+    assert values.suffix_if_new("neue%20bilder%3f/a.png") == "a.png"
+    assert values.suffix_if_new("neue bilder?/a.png") is None
 
 
 def spelt(key: str, form: Form, choose: st.DataObject) -> str:
@@ -215,15 +218,15 @@ def test_a_new_value_holds_the_target_key_in_whatever_spelling_the_old_one_held_
     keymap = KeyMap(source, target)
     values = ValueMap(keymap, form)
     query = choose.draw(st.sampled_from(["", "?v=%", "#a?b", "?"])) if form.query else ""
-    old = form.source_text + spelt(source + rest, form, choose) + query
-    assert values.rest_if_old(old) == rest
+    old = form.before_source_key + spelt(source + rest, form, choose) + query
+    assert values.suffix_if_old(old) == rest
     new = values.to_target(old)
     assert new is not None
-    assert new.startswith(form.target_text)
-    path = new.removeprefix(form.target_text).removesuffix(query)
+    assert new.startswith(form.before_target_key)
+    path = new.removeprefix(form.before_target_key).removesuffix(query)
     assert (decode(path) if form.encoded else path) == keymap.to_target(source + rest)
     assert new.endswith(query)
-    assert values.rest_if_new(new) == rest
+    assert values.suffix_if_new(new) == rest
     assert len(new) - len(old) <= values.growth
     assert values.new_values([old, old]) == [new, new]
 
@@ -240,13 +243,13 @@ def test_where_a_map_does_not_feed_itself_no_value_is_an_old_one_and_a_new_one(
 ) -> None:
     values = ValueMap(KeyMap(source, target, (include,)), form)
     if values.moves and not values.feeds_itself:
-        assert values.rest_if_old(value) is None or values.rest_if_new(value) is None
+        assert values.suffix_if_old(value) is None or values.suffix_if_new(value) is None
 
 
 @given(value=st.text(max_size=30) | st.text("%aF2é?#/", max_size=12), form=forms)
 def test_any_text_is_parsed_without_an_error(value: str, form: Form) -> None:
     values = ValueMap(KeyMap("a/", "b/"), form)
-    assert (values.to_target(value) is None) == (values.rest_if_old(value) is None)
+    assert (values.to_target(value) is None) == (values.suffix_if_old(value) is None)
 
 
 @pytest.mark.parametrize(
