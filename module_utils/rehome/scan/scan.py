@@ -155,7 +155,7 @@ async def _fill(
             wanted = [keymap.covers(rest) and not rest.startswith(SCRATCH_NAME) for rest in rests]
             meant = page
             if not all(wanted):
-                meant, rests = page.where(wanted), list(compress(rests, wanted))
+                meant, rests = page.select(wanted), list(compress(rests, wanted))
             if rests:
                 filling.append(*columns(meant, rests))
             foreign += len(page) - len(meant)

@@ -14,7 +14,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
 from ..progress import Progress
-from ..s3.client.circuit_breaker import DEAD
+from ..s3.client.circuit_breaker import ENDPOINT_DEAD
 from ..s3.copier.run import copy_objects
 from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
 from ..s3.multipart.abort import abort_unfinished
@@ -179,7 +179,7 @@ def _jobs(settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Ca
 
 
 def _way_out(error: S3StopError) -> str:
-    if error.code in (DEAD, *Fault):
+    if error.code in (ENDPOINT_DEAD, *Fault):
         return "See that the service runs and can be reached"
     if error.code in CREDENTIAL_CODES:
         return "Set or renew the credentials of rehome_source and rehome_target"

@@ -251,7 +251,7 @@ async def test_through_a_fever_of_all_illnesses_every_request_gets_its_own_answe
     async with client_of(fever, attempts=30, max_connections=16) as (client, _, _):
         replies = await asyncio.gather(*[client.request("GET", f"{n}") for n in range(400)])
     assert [answer.body for answer in replies] == [f"/bucket/{n}".encode() for n in range(400)]
-    assert client.pace.in_flight == 0
+    assert client.limiter.in_flight == 0
 
 
 def test_every_code_has_one_meaning() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rehome.s3.client.circuit_breaker import DEAD
+from rehome.s3.client.circuit_breaker import ENDPOINT_DEAD
 from rehome.s3.errors import S3StopError
 from rehome.stages.copy_objects import _way_out
 
@@ -9,7 +9,7 @@ from rehome.stages.copy_objects import _way_out
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (DEAD, "can be reached"),
+        (ENDPOINT_DEAD, "can be reached"),
         ("ExpiredToken", "renew the credentials"),
         ("QuotaExceeded", "Make room"),
         ("AccessDenied", "may read the source and write the target"),

@@ -1,4 +1,4 @@
-"""When an endpoint is dead: nothing succeeds any more, for anybody, so nobody should use up their attempts."""
+"""The circuit breaker of an endpoint: while nothing succeeds, single requests probe it, and the others wait."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 from ...backoff import longest_pause
 
-DEAD = "EndpointDead"
-"""The code of the error that ends the run then."""
+ENDPOINT_DEAD = "EndpointDead"
+"""The code of the error that ends the run when the endpoint is dead."""
 
-_WITNESSES = 5
-"""Requests in a row whose failure makes the endpoint suspect, not the object."""
+_FAILED_REQUESTS = 5
+"""Failed requests in a row from which the endpoint is suspect, not the objects."""
 
 _SUSPECT_AFTER = 0.5
-"""Seconds without a success before refusals (unlike refused connections) make it suspect."""
+"""Seconds without a success before errors other than refused connections make the endpoint suspect."""
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
@@ -25,16 +25,16 @@ _LONGEST_PAUSE = 5.0
 
 
 class DeadEndpointError(Exception):
-    """Nothing succeeded for so long that the run must stop; the text says what was seen."""
+    """Nothing succeeded for so long that the run must stop. The text has the errors."""
 
 
-class Breaker:
-    """Knows whether anything at all succeeds at one endpoint.
+class CircuitBreaker:
+    """Tracks whether anything succeeds at one endpoint.
 
-    While nothing does (`broken`), `turn` lets one request after the other through, and no others.
+    While nothing does (`broken`), `turn` lets one request at a time through.
 
-    silent_for: seconds without a success, or a throttled reply, until the endpoint counts as dead
-    throttled_for: the same where it says itself that it has too much to do
+    silent_for: seconds without a success or a throttled reply until the endpoint counts as dead
+    throttled_for: seconds without a success until an endpoint that throttles counts as dead
     clock: seconds, monotonic
     """
 
@@ -50,59 +50,64 @@ class Breaker:
         self._clock = clock
         self._sleep = sleep
         self._turn = asyncio.Lock()
-        self._mended = asyncio.Event()
-        self._seen: Counter[str] = Counter()
-        self._last = ""
-        self._witnesses = 0
+        self._recovered = asyncio.Event()
+        self._errors: Counter[str] = Counter()
+        self._last_error = ""
+        self._failed_requests = 0
         self._failing_since = self._silent_since = 0.0
         self._probes = 0
         self._dead: DeadEndpointError | None = None
         self.failing = False
-        """Whether the latest request that ended had failed."""
+        """Whether the latest finished request failed."""
         self.broken = False
+        """Whether requests must wait for their turn."""
 
     def succeeded(self) -> None:
-        """Note an answer, whatever it says, after `failing`."""
+        """Record a reply, whatever it says. To be called if `failing`."""
         self.failing = self.broken = False
-        self._seen.clear()
-        self._witnesses = self._probes = 0
-        self._mended.set()
+        self._errors.clear()
+        self._failed_requests = self._probes = 0
+        self._recovered.set()
 
-    def failed(self, code: str, text: str, *, connected: bool, throttled: bool, another: bool) -> None:
-        """Note an attempt that ended without a usable answer.
+    def failed(self, code: str, text: str, *, connected: bool, throttled: bool, first_failure: bool) -> None:
+        """Record an attempt without a usable reply.
 
-        connected: something answered at the address
+        code, text: of its error
+        connected: something replied at the address
         throttled: the server asked for fewer requests
-        another: the request had not failed before
+        first_failure: it is the first failed attempt of its request
         """
         now = self._clock()
         if not self.failing:
             self.failing = True
             self._dead = None
-            self._mended.clear()
+            self._recovered.clear()
             self._failing_since = self._silent_since = now
         if throttled:
             self._silent_since = now
-        self._seen[code] += 1
-        self._last = text
-        self._witnesses += another or not connected
-        if self._witnesses >= _WITNESSES and (not connected or now - self._failing_since >= _SUSPECT_AFTER):
+        self._errors[code] += 1
+        self._last_error = text
+        self._failed_requests += first_failure or not connected
+        if self._failed_requests >= _FAILED_REQUESTS and (not connected or now - self._failing_since >= _SUSPECT_AFTER):
             self.broken = True
         silent, failing = now - self._silent_since, now - self._failing_since
         if self.broken and (silent >= self._silent_for or failing >= self._throttled_for):
-            self._dead = DeadEndpointError(self._story(failing))
+            self._dead = DeadEndpointError(self._summary(failing))
 
     def check(self) -> None:
-        """Raises DeadEndpointError where it is."""
+        """Raise DeadEndpointError if the endpoint is dead."""
         if self._dead is not None:
             raise self._dead
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for this request's turn to probe, or for the end of the trouble. Raises DeadEndpointError."""
+        """Wait until this request may probe the endpoint, or until the endpoint works again.
+
+        Raises DeadEndpointError.
+        """
         dead_before = self._dead
         await self._turn.acquire()
-        held = True
+        locked = True
         try:
             if self._dead is not dead_before:
                 self.check()
@@ -110,22 +115,22 @@ class Breaker:
                 await self._pause()
             if not self.broken:
                 self._turn.release()
-                held = False
+                locked = False
             yield
         finally:
-            if held:
+            if locked:
                 self._turn.release()
 
     async def _pause(self) -> None:
         self._probes += 1
         pause = asyncio.ensure_future(self._sleep(longest_pause(self._probes, _FIRST_PAUSE, _LONGEST_PAUSE)))
-        mended = asyncio.ensure_future(self._mended.wait())
+        recovered = asyncio.ensure_future(self._recovered.wait())
         try:
-            await asyncio.wait((pause, mended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((pause, recovered), return_when=asyncio.FIRST_COMPLETED)
         finally:
             pause.cancel()
-            mended.cancel()
+            recovered.cancel()
 
-    def _story(self, seconds: float) -> str:
-        seen = ", ".join(f"{count} times {code}" for code, count in self._seen.most_common())
-        return f"nothing has succeeded for {seconds:.0f} s ({seen}); at last: {self._last}"
+    def _summary(self, seconds: float) -> str:
+        seen = ", ".join(f"{count} times {code}" for code, count in self._errors.most_common())
+        return f"nothing has succeeded for {seconds:.0f} s ({seen}); the last error: {self._last_error}"

@@ -1,4 +1,4 @@
-"""Requests to one bucket: signed, paced, retried, and their replies told apart."""
+"""Send requests to one bucket: signed, limited in number, retried, and with their replies classified."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from ..errors import STOP_CODES, Meaning, S3Error, S3StopError, meaning_of, read_error
-from ..transport.addresses import LookUp, look_up
+from ..transport.addresses import HostResolver, resolve_host
 from ..transport.connection import Fault, Response, Sink, TransportError
 from ..transport.endpoint import Credentials, Endpoint
 from ..transport.route import Route
-from .circuit_breaker import DEAD, Breaker, DeadEndpointError
-from .pacing import Pace, Retry
-from .recovery import Remedies, may_have_remedy
+from .circuit_breaker import ENDPOINT_DEAD, CircuitBreaker, DeadEndpointError
+from .pacing import ConcurrencyLimiter, Retry
+from .recovery import Recovery, is_recoverable
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error[\s>]")
-"""Only as the root: the result of DeleteObjects has an element of that name for each key that stays."""
+"""Only as the root: the result of DeleteObjects has an `Error` element for each key that was not deleted."""
 
-_REMEDIES_PER_REQUEST = 3
-"""A token, a clock and a region may all be wrong, each once."""
+_RECOVERIES_PER_REQUEST = 3
+"""Token, clock and region may each be wrong once."""
 
 
 class _Request(NamedTuple):
-    """What the caller asks, as in `Client.request`."""
+    """The parameters of `Client.request`."""
 
     method: str
     key: str | None
@@ -40,7 +40,7 @@ class _Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """How an attempt went out."""
+    """How an attempt was sent."""
 
     route: Route
     signed_with: Credentials | None
@@ -49,18 +49,17 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An attempt that brought no answer.
+    """An attempt without a usable reply.
 
     status, code, message: as in S3Error
     final: another attempt would not help, or must not be made
-    stops: every other request would fail as well
-    throttled: the server has too much to do
-    asked_for_less: it said so itself
-    connected: something answered at the address
-    alive: the answer is an answer, though not the one that was hoped for
-    repeated: the attempt may have taken effect all the same
-    response: the refusal, None where no reply came
-    sent: how the request went out
+    stops: every other request would fail, too
+    overloaded: the server is throttling, or too slow to reply in time
+    throttled: the server asked for fewer requests
+    connected: something replied at the address
+    alive: the endpoint works, although it refused this request
+    repeated: the attempt may have taken effect nevertheless
+    response: the error reply, None if no reply arrived
     """
 
     status: int
@@ -68,8 +67,8 @@ class _Failure:
     message: str
     final: bool
     stops: bool
+    overloaded: bool
     throttled: bool
-    asked_for_less: bool
     connected: bool
     alive: bool
     repeated: bool
@@ -78,13 +77,13 @@ class _Failure:
 
 
 class Client:
-    """Talks to one bucket. Use it as an async context manager, on uvloop where speed counts.
+    """A client of one bucket. Use it as an async context manager, on uvloop if speed matters.
 
-    max_connections: requests under way at once, at most
+    max_connections: maximum number of requests in flight
     retry: how often and when a request is repeated
     connect_timeout, read_timeout: seconds
     breaker: decides when the endpoint is dead
-    find: looks up addresses
+    resolver: resolves host names
     """
 
     def __init__(
@@ -95,21 +94,21 @@ class Client:
         retry: Retry | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
-        breaker: Breaker | None = None,
-        find: LookUp = look_up,
+        breaker: CircuitBreaker | None = None,
+        resolver: HostResolver = resolve_host,
     ) -> None:
         self.endpoint = endpoint
-        """The bucket's address, as far as it is known by now: a redirect changes it."""
+        """The bucket's current address; a redirect changes it."""
         self.max_connections = max_connections
-        self.pace = Pace(max_connections)
+        self.limiter = ConcurrencyLimiter(max_connections)
         self._retry = retry or Retry()
         self._read_timeout = read_timeout
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or CircuitBreaker()
 
         def make_route(endpoint: Endpoint, skew: float = 0.0) -> Route:
-            return Route(endpoint, max_connections, connect_timeout, find, skew)
+            return Route(endpoint, max_connections, connect_timeout, resolver, skew)
 
-        self._remedies = Remedies(make_route(endpoint), make_route)
+        self._recovery = Recovery(make_route(endpoint), make_route)
         self._authenticated = False
 
     async def __aenter__(self) -> Self:
@@ -118,7 +117,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._remedies.route.close()
+        self._recovery.route.close()
 
     async def request(
         self,
@@ -131,52 +130,53 @@ class Client:
         sink: Sink | None = None,
         read_timeout: float | None = None,
     ) -> Response:
-        """Send one request about `key` (None: about the bucket) until it is answered.
+        """Send a request about `key` (None: about the bucket), again until there is a reply.
 
         headers: names in lower case, values without line breaks
-        sink: receives the body of a 2xx reply in chunks. A reply that breaks after the first chunk is not
-            asked for again (the sink would get the beginning twice) but raises S3Error ConnectionBroken.
-        read_timeout: seconds of silence, where the client's own do not fit (`Connection.exchange`)
+        sink: receives the body of a 2xx reply in chunks. If the connection breaks after the first chunk, the request
+            is not repeated (the sink would get the beginning twice) but raises S3Error ConnectionBroken.
+        read_timeout: seconds of silence in place of the client's (`Connection.exchange`)
 
-        Returns the reply if its status is 2xx, 304, 404 or 412. Raises S3StopError for what every request
-        would meet, S3Error for the rest, once `retry` gives up.
+        Returns the reply if its status is 2xx, 304, 404 or 412. Raises S3StopError if every further request would
+        fail, too, else S3Error, once `retry` gives up.
         """
         request = _Request(method, key, query, headers, body, sink, read_timeout or self._read_timeout)
         try:
-            answer = await self._attempt(request)
+            result = await self._attempt(request)
         except DeadEndpointError as error:
             raise self._dead(request, error, attempts=0, repeated=False) from None
-        if isinstance(answer, Response):
-            return answer
-        return await self._persist(request, answer)
+        if isinstance(result, Response):
+            return result
+        return await self._retried(request, result)
 
     async def put_object(self, key: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
-        """Store an object in one request. Raises as `request`."""
+        """Store an object in one request. Raises the same as `request`."""
         return await self.request("PUT", key, headers=headers, body=body)
 
-    async def _persist(self, request: _Request, failure: _Failure) -> Response:
-        """Go on after a first attempt that failed."""
-        trial = _Trial(self._retry)
+    async def _retried(self, request: _Request, failure: _Failure) -> Response:
+        """Send a request again whose first attempt failed. Raises the same as `request`."""
+        attempts = _Attempts(self._retry)
         while True:
-            self._note(failure, another=trial.sent == 1)
-            remedied = await self._remedied(request, failure, trial)
-            trial.repeated = trial.repeated or failure.repeated
+            self._note(failure, first_failure=attempts.sent == 1)
+            recovered = await self._recovered(request, failure, attempts)
+            attempts.repeated = attempts.repeated or failure.repeated
             try:
-                if not remedied:
+                if not recovered:
                     if not failure.alive:
                         self._breaker.check()
-                    if failure.final or not trial.goes_on(failure, self._breaker.broken):
-                        raise _error(request, failure, trial)
-                    await trial.wait(failure, self._breaker.broken)
-                answer = await self._attempt(request)
+                    if failure.final or not attempts.may_retry(failure, self._breaker.broken):
+                        raise _error(request, failure, attempts)
+                    await attempts.wait(failure, self._breaker.broken)
+                result = await self._attempt(request)
             except DeadEndpointError as error:
-                raise self._dead(request, error, attempts=trial.sent, repeated=trial.repeated) from None
-            trial.sent += 1
-            if isinstance(answer, Response):
-                return answer._replace(attempts=trial.sent, repeated=trial.repeated or answer.repeated)
-            failure = answer
+                raise self._dead(request, error, attempts=attempts.sent, repeated=attempts.repeated) from None
+            attempts.sent += 1
+            if isinstance(result, Response):
+                return result._replace(attempts=attempts.sent, repeated=attempts.repeated or result.repeated)
+            failure = result
 
-    def _note(self, failure: _Failure, *, another: bool) -> None:
+    def _note(self, failure: _Failure, *, first_failure: bool) -> None:
+        """Report a failure to the circuit breaker."""
         if failure.alive:
             if self._breaker.failing:
                 self._breaker.succeeded()
@@ -185,14 +185,14 @@ class Client:
             failure.code,
             failure.message,
             connected=failure.connected,
-            throttled=failure.asked_for_less,
-            another=another,
+            throttled=failure.throttled,
+            first_failure=first_failure,
         )
 
     def _dead(self, request: _Request, error: DeadEndpointError, *, attempts: int, repeated: bool) -> S3StopError:
         return S3StopError(
             0,
-            DEAD,
+            ENDPOINT_DEAD,
             f"{self.endpoint.url}: {error}",
             request.key,
             verb=request.method,
@@ -200,66 +200,66 @@ class Client:
             repeated=repeated,
         )
 
-    async def _remedied(self, request: _Request, failure: _Failure, trial: _Trial) -> bool:
-        """Whether what the server complains about is put right; else the failure's message says why not."""
+    async def _recovered(self, request: _Request, failure: _Failure, attempts: _Attempts) -> bool:
+        """Return whether the cause of the failure was resolved; otherwise the error's message will say why not."""
         head_only = request.method == "HEAD"
         response = failure.response
-        if response is None or not may_have_remedy(failure.code, response.status, head_only):
+        if response is None or not is_recoverable(failure.code, response.status, head_only):
             return False
-        if trial.remedies >= _REMEDIES_PER_REQUEST:
+        if attempts.recoveries >= _RECOVERIES_PER_REQUEST:
             return False
-        trial.remedies += 1
+        attempts.recoveries += 1
         sent = failure.sent
-        obstacle = await self._remedies.apply(
+        obstacle = await self._recovery.apply(
             failure.code, response, sent.route, sent.signed_with, sent.skew, head_only
         )
-        self.endpoint = self._remedies.route.endpoint
-        trial.obstacle = obstacle or ""
+        self.endpoint = self._recovery.route.endpoint
+        attempts.obstacle = obstacle or ""
         return obstacle is None
 
     async def _attempt(self, request: _Request) -> Response | _Failure:
-        """Raises DeadEndpointError where the wait for a turn ends with the endpoint's death."""
-        entered_at = await self.pace.enter()
+        """Raises DeadEndpointError if the endpoint is found dead while this request waits to probe it."""
+        started_at = await self.limiter.acquire()
         if not self._breaker.broken:
-            return await self._send(request, entered_at)
-        self.pace.leave()
+            return await self._send(request, started_at)
+        self.limiter.release()
         async with self._breaker.turn():
-            return await self._send(request, await self.pace.enter())
+            return await self._send(request, await self.limiter.acquire())
 
-    async def _send(self, request: _Request, entered_at: float) -> Response | _Failure:
-        pace = self.pace
-        route = self._remedies.route
+    async def _send(self, request: _Request, started_at: float) -> Response | _Failure:
+        limiter = self.limiter
+        route = self._recovery.route
         method, key, query, headers, body, sink, read_timeout = request
         try:
-            # Signed only now: the wait for a place may outlast a signature.
+            # Signed only now: the wait for a free slot may outlast a signature.
             data = route.build(method, key, query, headers, body)
             signed_with, skew = route.signer.signed_with, route.skew
             response = await route.pool.exchange(data, head_only=method == "HEAD", read_timeout=read_timeout, sink=sink)
         except TransportError as error:
-            failure = _broken(error, _Sent(route, signed_with, skew))
+            failure = _no_reply(error, _Sent(route, signed_with, skew))
         else:
             refusal = _refusal(method, key, headers, response)
             if refusal is None:
                 self._authenticated = True
-                pace.succeeded(entered_at)
+                limiter.succeeded(started_at)
                 if self._breaker.failing:
                     self._breaker.succeeded()
                 return response
             failure = _refused(response, *refusal, _Sent(route, signed_with, skew), self._authenticated)
         finally:
-            pace.leave()
-        if failure.throttled:
-            pace.throttled(entered_at)
+            limiter.release()
+        if failure.overloaded:
+            limiter.throttled(started_at)
         return failure
 
 
-class _Trial:
-    """How often a request was sent, and whether it may be again.
+class _Attempts:
+    """Counts the attempts of one request, and decides whether there may be another.
 
-    sent: requests that went out
-    remedies: how often something was put right for it
-    obstacle: why it was not
-    repeated: one of them may have taken effect although its reply was lost
+    sent: attempts so far
+    recoveries: how often a recovery was attempts for it
+    obstacle: why the latest recovery failed
+    repeated: an attempt may have taken effect although its reply was lost
     """
 
     def __init__(self, retry: Retry) -> None:
@@ -268,45 +268,45 @@ class _Trial:
         self._throttled = 0
         self._waited = 0.0
         self.sent = 1
-        self.remedies = 0
+        self.recoveries = 0
         self.obstacle = ""
         self.repeated = False
 
-    def goes_on(self, failure: _Failure, endpoint_is_broken: bool) -> bool:
-        """Whether there is budget left after `failure`. An endpoint that is broken is not this request's fault."""
+    def may_retry(self, failure: _Failure, endpoint_is_broken: bool) -> bool:
+        """Return whether there are attempts left. A broken endpoint is no fault of this request and costs none."""
         if endpoint_is_broken:
             return True
-        if failure.asked_for_less:
+        if failure.throttled:
             self._throttled += 1
             return self._waited < self._retry.patience
         self._failed += 1
         return self._failed < self._retry.attempts
 
     async def wait(self, failure: _Failure, endpoint_is_broken: bool) -> None:
-        """Wait before the next attempt; where the endpoint is broken, the turn to probe it is what is waited for."""
+        """Wait before the next attempt. If the endpoint is broken, the circuit breaker does the waiting."""
         if endpoint_is_broken:
             return
-        if failure.asked_for_less:
+        if failure.throttled:
             self._waited += await self._retry.wait(self._throttled, throttled=True)
         else:
             await self._retry.wait(self._failed, throttled=False)
 
 
-def _error(request: _Request, failure: _Failure, trial: _Trial) -> S3Error:
+def _error(request: _Request, failure: _Failure, attempts: _Attempts) -> S3Error:
     kind = S3StopError if failure.stops else S3Error
     return kind(
         failure.status,
         failure.code,
-        f"{failure.message}; {trial.obstacle}" if trial.obstacle else failure.message,
+        f"{failure.message}; {attempts.obstacle}" if attempts.obstacle else failure.message,
         request.key,
         verb=request.method,
-        attempts=trial.sent,
-        repeated=trial.repeated,
+        attempts=attempts.sent,
+        repeated=attempts.repeated,
     )
 
 
-def _broken(error: TransportError, sent: _Sent) -> _Failure:
-    """What follows from no reply, or half of one."""
+def _no_reply(error: TransportError, sent: _Sent) -> _Failure:
+    """Classify an attempt without a complete reply."""
     hopeless = error.fault in (Fault.UNTRUSTED, Fault.PROXY)
     return _Failure(
         status=0,
@@ -314,8 +314,8 @@ def _broken(error: TransportError, sent: _Sent) -> _Failure:
         message=f"{sent.route.endpoint.url}: {error}",
         final=error.delivered or hopeless,
         stops=error.fault is Fault.UNREACHABLE or hopeless,
-        throttled=error.fault is Fault.TIMEOUT,
-        asked_for_less=False,
+        overloaded=error.fault is Fault.TIMEOUT,
+        throttled=False,
         connected=error.fault is not Fault.UNREACHABLE,
         alive=error.begun,
         repeated=error.sent,
@@ -325,19 +325,19 @@ def _broken(error: TransportError, sent: _Sent) -> _Failure:
 
 
 def _refused(response: Response, code: str, message: str, sent: _Sent, authenticated: bool) -> _Failure:
-    """What follows from a reply that says no."""
+    """Classify an error reply."""
     meaning = meaning_of(response.status, code)
-    # Once a signature was accepted the secret is right: what fails then is one odd key, which some
-    # proxies and servers rewrite before they check.
-    one_odd_key = code == "SignatureDoesNotMatch" and authenticated
+    # Once a signature was accepted, the secret is right. What fails then is one unusual key, which some proxies and
+    # servers rewrite before they check the signature.
+    unusual_key = code == "SignatureDoesNotMatch" and authenticated
     return _Failure(
         status=response.status,
         code=code,
         message=message,
         final=meaning in (Meaning.SKIP, Meaning.STOP),
-        stops=meaning is Meaning.STOP and not one_odd_key,
+        stops=meaning is Meaning.STOP and not unusual_key,
+        overloaded=meaning is Meaning.WAIT,
         throttled=meaning is Meaning.WAIT,
-        asked_for_less=meaning is Meaning.WAIT,
         connected=True,
         alive=response.status < 500 and meaning is not Meaning.WAIT,
         repeated=response.repeated or meaning is Meaning.RETRY,
@@ -349,12 +349,12 @@ def _refused(response: Response, code: str, message: str, sent: _Sent, authentic
 def _refusal(  # noqa: PLR0911 - a table of cases
     method: str, key: str | None, headers: Mapping[str, str], response: Response
 ) -> tuple[str, str] | None:
-    """Code and message of a reply that says no, or None where the caller decides."""
+    """Return code and message of an error reply, or None if the reply is for the caller to judge."""
     status, body = response.status, response.body
     if status == 200:
         if key is not None and method not in ("PUT", "POST"):
             return None
-        # CopyObject and its kin begin a 200 before they know how it ends (CopyObject, S3 API reference).
+        # CopyObject and the like may send a 200 before they fail (CopyObject, S3 API reference).
         if b"<Error" in body and _ERROR_DOCUMENT.match(body):
             return read_error(status, body)
         if "x-amz-copy-source" in headers and not body.rstrip().endswith(b"Result>"):

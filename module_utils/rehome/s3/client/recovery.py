@@ -1,4 +1,4 @@
-"""What can be put right while requests are under way: credentials that expired, a wrong clock, a wrong region."""
+"""Recover from what one request reveals for all: expired credentials, a wrong clock, a wrong region."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from ..transport.endpoint import Credentials, Endpoint
 from ..transport.route import Route
 
 _SKEW_ALLOWED = 15 * 60
-"""Seconds that S3 lets a clock be off ("RequestTimeTooSkewed", S3 API reference)."""
+"""Seconds by which S3 lets a clock differ ("RequestTimeTooSkewed", S3 API reference)."""
 
-_NOT_ALIKE = 60
-"""Seconds between two clocks from which a correction can change anything."""
+_LEAST_CORRECTION = 60
+"""Seconds by which a clock correction must differ from the current one to change anything."""
 
 _GUESS_PAUSE = 60.0
-"""Seconds between two requests for credentials on the mere suspicion that they have expired."""
+"""Seconds between two renewals of credentials that are only suspected to have expired."""
 
 
-class Remedies:
-    """Puts right what a refusal complains about; what was learned holds for all further requests.
+class Recovery:
+    """Resolves the cause of an error reply, for all further requests.
 
-    route: the way that requests take at first
-    make_route: makes the way to another endpoint, with a known skew
+    route: the initial route of requests
+    make_route: makes a route to another endpoint, given the clock skew in seconds
     """
 
     def __init__(self, route: Route, make_route: Callable[[Endpoint, float], Route]) -> None:
         self.route = route
         self._make_route = make_route
         self._regions = {route.endpoint.region}
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._guessed_at = -inf
 
     async def apply(
         self, code: str, response: Response, route: Route, signed_with: Credentials | None, skew: float, head_only: bool
     ) -> str | None:
-        """Try to put right what `response` refuses.
+        """Try to resolve what `response` complains about.
 
-        code: the error code, or one guessed from the status
-        route, signed_with, skew: how the refused request went out
-        head_only: the reply could not say more than its status
+        code: the error code, or one derived from the status
+        route, signed_with, skew: how the refused request was sent
+        head_only: it was a HEAD, whose reply has no error document
 
-        Returns None where the request may be sent again, or what stands against it (empty: nothing to add).
-        Raises S3StopError where asking for credentials fails.
+        Returns None if the request may be sent again, else why not (empty: nothing to add to the server's message).
+        Raises S3StopError if credentials cannot be renewed.
         """
-        # Many requests fail at once, and the first of them puts it right for all.
-        async with self._one_at_a_time:
+        # Many requests fail at once; the first one resolves it for all.
+        async with self._lock:
             if route is not self.route or signed_with != self._signed_with() or skew != route.skew:
                 return None
             if code in REGION_CODES or _names_region(response, head_only):
@@ -71,22 +71,22 @@ class Remedies:
     async def _renew(self, used: Credentials | None) -> str | None:
         renew = self.route.endpoint.renew
         if self.route.endpoint.credentials() != used:
-            self.route.signer.begin_anew()
+            self.route.signer.refresh()
             return None
         if renew is None:
-            return "these are set by hand, so there are no newer ones: set new ones and run again"
+            return "these credentials are in the settings and cannot be renewed: set new ones and run again"
         fresh = await asyncio.to_thread(renew)
         if fresh == used:
-            return "and asking AWS's chain again brought the same credentials: log in again, or renew what it reads"
-        self.route.signer.begin_anew()
+            return "and AWS's credential chain has no newer credentials: log in again, or renew what the chain reads"
+        self.route.signer.refresh()
         return None
 
     def _may_have_expired(self, response: Response, head_only: bool) -> bool:
-        """Whether a reply without a body may be about a token: S3 answers those with a bare 400."""
+        """Return whether a HEAD may have failed for an expired token, which S3 reports as 400 without a code."""
         temporary = (used := self._signed_with()) is not None and used.session_token is not None
         if not (head_only and response.status == 400 and temporary and self.route.endpoint.renew is not None):
             return False
-        # It may as well be about the object (as with SSE-C), and asking for credentials is dear.
+        # It may as well be about the object (with SSE-C, for one), and renewing credentials takes long.
         now = time.monotonic()
         if now - self._guessed_at < _GUESS_PAUSE:
             return False
@@ -96,12 +96,12 @@ class Remedies:
     def _set_clock(self, response: Response) -> str | None:
         server = _server_time(response)
         if server is None:
-            return "and the reply does not say what time it is there: set this machine's clock"
+            return "and the reply has no Date: set this machine's clock"
         skew = server - time.time()
-        if abs(skew - self.route.skew) < _NOT_ALIKE:
-            return "though the request had the time that the server says it is"
+        if abs(skew - self.route.skew) < _LEAST_CORRECTION:
+            return "although the request had the time of the server's Date"
         self.route.skew = skew
-        self.route.signer.begin_anew()
+        self.route.signer.refresh()
         return None
 
     def _is_skewed(self, response: Response) -> bool:
@@ -109,34 +109,34 @@ class Remedies:
         return server is not None and abs(server - time.time() - self.route.skew) >= _SKEW_ALLOWED
 
     async def _go_to(self, region: str | None) -> str | None:
-        here = self.route.endpoint
+        current = self.route.endpoint
         if region is None:
             return ""
         if region in self._regions:
-            return "" if region == here.region else f"and region {region}, which it names, was asked before"
+            return "" if region == current.region else f"and region {region}, which it names, was tried before"
         self._regions.add(region)
-        self._follow(await self._find(here, region))
+        self._follow(await self._endpoint_in(region, current))
         return None
 
-    async def _find(self, here: Endpoint, region: str) -> Endpoint:
-        """Where the bucket is in `region`: a reply never names the host, so credentials go to no stranger."""
-        same_host = replace(here, region=region)
-        if here.relocate is None:
+    async def _endpoint_in(self, region: str, current: Endpoint) -> Endpoint:
+        """Return the bucket's endpoint in `region`. Its host never comes from a reply: it will get credentials."""
+        same_host = replace(current, region=region)
+        if current.relocate is None:
             return same_host
         try:
-            there = await asyncio.to_thread(here.relocate, region)
+            moved = await asyncio.to_thread(current.relocate, region)
         except RefusedError:
             return same_host
-        return there if there.is_aws else same_host
+        return moved if moved.is_aws else same_host
 
     def _follow(self, endpoint: Endpoint) -> None:
-        left = self.route
-        self.route = self._make_route(endpoint, left.skew)
-        left.close()
+        previous = self.route
+        self.route = self._make_route(endpoint, previous.skew)
+        previous.close()
 
 
 def _names_region(response: Response, head_only: bool) -> bool:
-    """Whether a reply without a body says that its region is the trouble."""
+    """Return whether the reply to a HEAD names the bucket's region, as for a request to another one."""
     return head_only and response.status in (301, 307, 400) and b"x-amz-bucket-region" in response.headers
 
 
@@ -147,8 +147,8 @@ def _server_time(response: Response) -> float | None:
         return None
 
 
-def may_have_remedy(code: str, status: int, head_only: bool) -> bool:
-    """Whether `Remedies.apply` may help; a reply to HEAD has only its status to tell."""
+def is_recoverable(code: str, status: int, head_only: bool) -> bool:
+    """Return whether `Recovery.apply` may resolve an error. The reply to a HEAD has only its status."""
     if head_only:
         return status in (301, 307, 400, 403)
     return code == SKEW_CODE or code in CREDENTIAL_CODES or code in REGION_CODES

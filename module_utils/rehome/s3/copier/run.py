@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..client.client import Client
-from ..client.pacing import Rate
+from ..client.pacing import RateLimiter
 from ..concurrency import run_all
 from ..errors import ARCHIVED_CODES, S3Error, S3StopError
 from ..multipart.record import Uploads
@@ -85,7 +85,7 @@ class _Run:
         self._server_side = ServerSide(source, target, options, self._shared.headers)
         self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
-        self._rate = None if options.objects_per_second is None else Rate(options.objects_per_second)
+        self._rate = None if options.objects_per_second is None else RateLimiter(options.objects_per_second)
         self._batching = ReplyBatching()
         self._streak = _FailureStreak()
         self.stop: S3StopError | None = None

@@ -30,7 +30,7 @@ _REFRESH_PAUSE = 10.0
 """Seconds between two tries to refresh credentials that expire soon."""
 
 
-def located(side: Side) -> Endpoint:
+def resolve_with_botocore(side: Side) -> Endpoint:
     """`side`'s bucket as botocore addresses it. Raises RefusedError as `resolve` does."""
     session = _session(side)
     return _placed(side, session, _Provider(side, session))

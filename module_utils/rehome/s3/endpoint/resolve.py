@@ -39,16 +39,16 @@ def resolve(side: Side) -> Endpoint:
     Explicit keys come before the profile, and that before botocore's whole chain (which may ask an instance's
     metadata service). Raises RefusedError where credentials, profile, endpoint, proxy or CA bundle are unusable.
     """
-    endpoint = as_given(side)
+    endpoint = resolve_from_settings(side)
     if endpoint is None:
         # to load it and its models takes as long as three thousand copies
-        from .botocore import located  # noqa: PLC0415
+        from .botocore import resolve_with_botocore  # noqa: PLC0415
 
-        endpoint = located(side)
+        endpoint = resolve_with_botocore(side)
     return endpoint
 
 
-def as_given(side: Side) -> Endpoint | None:
+def resolve_from_settings(side: Side) -> Endpoint | None:
     """The address of a bucket at a service that is not Amazon's, with its keys in the settings.
 
     None where anything is missing, unusual or wrong, or AWS's own configuration may have a say: that is botocore's.
@@ -59,7 +59,7 @@ def as_given(side: Side) -> Endpoint | None:
     if side.fips or side.dualstack or not (_is_plain_bucket(side.bucket) and _is_plain_region(region)):
         return None
     url = _plain_url(side.endpoint_url)
-    if url is None or _aws_is_configured():
+    if url is None or _is_aws_configured():
         return None
     credentials = Credentials(side.access_key, side.secret_key, side.session_token)
     endpoint = Endpoint(
@@ -78,7 +78,7 @@ def as_given(side: Side) -> Endpoint | None:
     return None if endpoint.is_aws or endpoint.port > _LAST_PORT else endpoint
 
 
-def _aws_is_configured() -> bool:
+def _is_aws_configured() -> bool:
     if any(name.startswith("AWS_") and name not in _UNDERSTOOD for name in os.environ):
         return True
     # without a home there is no file in it

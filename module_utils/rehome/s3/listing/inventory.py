@@ -141,7 +141,7 @@ async def _download(client: Client, url: str, file: DataFile, stream: BinaryIO) 
         try:
             response = await client.request("GET", file.key, sink=receiver)
         except S3Error as error:
-            if error.code in (Fault.CUT, Fault.TIMEOUT) and attempt < _DOWNLOAD_ATTEMPTS:
+            if error.code in (Fault.BROKEN, Fault.TIMEOUT) and attempt < _DOWNLOAD_ATTEMPTS:
                 continue
             raise
         break

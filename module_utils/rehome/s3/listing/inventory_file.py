@@ -38,7 +38,7 @@ async def read_file(path: Path, fields: Sequence[str] | None, prefix: str) -> As
             while rows := await asyncio.to_thread(connection.fetchmany, BATCH_ROWS):
                 page = _page(rows, encoded=fields is not None)
                 if fields is not None and not all(wanted := [key.startswith(prefix) for key in page.keys]):
-                    page = page.where(wanted)
+                    page = page.select(wanted)
                 if page:
                     yield page
     except (duckdb.Error, UnicodeDecodeError) as error:

@@ -158,7 +158,7 @@ class _Listing:
             keys.seen = keys.seen or page.keys[0]
         keys.pages += 1
         self._page_count += 1
-        return page.part(0, stop)
+        return page.slice(0, stop)
 
     def _stop(self, keys: _Range, listed: Sequence[str]) -> int:
         """How many of the listed keys come before the next range."""

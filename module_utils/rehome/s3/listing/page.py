@@ -71,13 +71,13 @@ class Page:
         columns: list[Any] = list(zip(*objects, strict=True)) or [()] * len(Listed._fields)
         return _page_of(columns, next_token)
 
-    def part(self, start: int, stop: int) -> Page:
+    def slice(self, start: int, stop: int) -> Page:
         """The objects from place `start` up to and without place `stop`."""
         if start <= 0 and stop >= len(self):
             return self
         return _page_of([column[start:stop] for column in self._columns()], self.next_token)
 
-    def where(self, wanted: Sequence[bool]) -> Page:
+    def select(self, wanted: Sequence[bool]) -> Page:
         """The objects that are marked in `wanted`, which is as long as the page."""
         return _page_of([tuple(compress(column, wanted)) for column in self._columns()], self.next_token)
 

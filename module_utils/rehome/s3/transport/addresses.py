@@ -1,4 +1,4 @@
-"""The addresses behind a name: connections are spread over them, and one that does not answer gets a rest."""
+"""The addresses of a host. Connections are spread over them; one that refused a connection comes last for a while."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 
-LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Finds the IP addresses of a host (name, port). Raises OSError."""
+HostResolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the IP addresses of a host, given its name and port. Raises OSError."""
 
 _FRESH_FOR = 60.0
-"""Seconds that an answer of the DNS is used; S3 changes its answers every few seconds to spread its clients."""
+"""Seconds for which resolved addresses are used; S3 changes its DNS records every few seconds to spread clients."""
 
-_REST = 30.0
-"""Seconds that an address is left alone after it refused a connection."""
+_FAILED_PAUSE = 30.0
+"""Seconds for which an address that refused a connection comes last."""
 
 
-async def look_up(host: str, port: int) -> Sequence[str]:
-    """What the operating system knows, IPv4 and IPv6 in its order of preference."""
+async def resolve_host(host: str, port: int) -> Sequence[str]:
+    """Return the addresses that the operating system knows, IPv4 and IPv6, in its order of preference."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -27,46 +27,46 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 class Addresses:
     """The addresses of one host.
 
-    find: looks them up
+    resolver: resolves its name
     clock: seconds, monotonic
     """
 
     def __init__(
-        self, host: str, port: int, find: LookUp = look_up, clock: Callable[[], float] = time.monotonic
+        self, host: str, port: int, resolver: HostResolver = resolve_host, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._host = host
         self._port = port
-        self._find = find
+        self._resolver = resolver
         self._clock = clock
         self._known: Sequence[str] = ()
         self._stale_at = -inf
-        self._looking_up = asyncio.Lock()
+        self._resolving = asyncio.Lock()
         self._next = 0
-        self._resting: dict[str, float] = {}
+        self._failed_until: dict[str, float] = {}
 
-    async def in_turn(self) -> list[str]:
-        """All of them, in the order to try: each call begins with the next one, and those at rest come last.
+    async def ordered(self) -> list[str]:
+        """Return all addresses in the order to try: round-robin, with those that failed recently at the end.
 
-        Raises OSError where the name cannot be resolved and never could.
+        Raises OSError if the name cannot be resolved and never could.
         """
-        if self._clock() >= self._stale_at and not (self._known and self._looking_up.locked()):
+        if self._clock() >= self._stale_at and not (self._known and self._resolving.locked()):
             await self._refresh()
         known, now = self._known, self._clock()
         start = self._next % len(known)
         self._next += 1
-        self._resting = {address: until for address, until in self._resting.items() if until > now}
-        return sorted([*known[start:], *known[:start]], key=lambda address: address in self._resting)
+        self._failed_until = {address: until for address, until in self._failed_until.items() if until > now}
+        return sorted([*known[start:], *known[:start]], key=lambda address: address in self._failed_until)
 
     def failed(self, address: str) -> None:
-        """Note that `address` took no connection."""
-        self._resting[address] = self._clock() + _REST
+        """Record that `address` refused a connection."""
+        self._failed_until[address] = self._clock() + _FAILED_PAUSE
 
     async def _refresh(self) -> None:
-        async with self._looking_up:
+        async with self._resolving:
             if self._clock() < self._stale_at:
                 return
             try:
-                found = await self._find(self._host, self._port)
+                found = await self._resolver(self._host, self._port)
             except OSError:
                 if not self._known:
                     raise

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over kept-alive connections: one protocol object per connection, one request on it at a time."""
+"""HTTP/1.1 over keep-alive connections: one protocol object per connection, one request on it at a time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import NamedTuple, cast
 import httptools
 
 Sink = Callable[[bytes], None]
+"""Receives a body in chunks."""
 
 _COLLECTED_LIMIT = 16 * 1024 * 1024
-"""Bytes of a reply that are kept in memory; a full listing page with the longest keys has about 4 MiB."""
+"""Most bytes of a reply in memory; a full page of a listing with the longest keys has about 4 MiB."""
 
 _WHOLE_REPLY = 10
-"""A reply that keeps dripping in may take so many times the silence that is allowed."""
+"""Maximum duration of a reply, in read timeouts."""
 
 
 class Response(NamedTuple):
-    """A whole reply.
+    """A complete reply.
 
     headers: names in lower case
-    body: empty where a sink took it
-    attempts: how many times the request was sent until this reply came
-    repeated: an earlier sending of the same request may have taken effect although its reply was lost
+    body: empty if a sink received it
+    attempts: how many times the request was sent
+    repeated: an earlier attempt may have taken effect although its reply was lost
     """
 
     status: int
@@ -36,22 +37,22 @@ class Response(NamedTuple):
 
 
 class Fault(StrEnum):
-    """Why there is no whole reply."""
+    """Why there is no complete reply."""
 
     UNREACHABLE = "EndpointUnreachable"
     UNTRUSTED = "CertificateNotTrusted"
     TIMEOUT = "ReadTimeout"
-    CUT = "ConnectionBroken"
-    GARBAGE = "InvalidReply"
+    BROKEN = "ConnectionBroken"
+    INVALID = "InvalidReply"
     PROXY = "ProxyRefused"
 
 
 class TransportError(Exception):
-    """No whole reply came.
+    """There is no complete reply.
 
     sent: the request may have reached the server
-    begun: part of the reply had come
-    delivered: the sink was given part of the body
+    begun: part of the reply arrived
+    delivered: the sink received part of the body
     """
 
     def __init__(self, fault: Fault, text: str, *, sent: bool, begun: bool = False, delivered: bool = False) -> None:
@@ -63,9 +64,9 @@ class TransportError(Exception):
 
 
 class _Reader:
-    """Reads one reply after the other on a connection; httptools calls its `on_` methods.
+    """Parses the replies on a connection, one after the other; httptools calls its `on_` methods.
 
-    It lives as long as its connection: one made for each reply would leave a reference cycle each time.
+    There is one per connection: one per reply would leave a reference cycle each time.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class _Reader:
         self.begin(head_only=False, sink=None)
 
     def begin(self, *, head_only: bool, sink: Sink | None) -> None:
-        """Get ready for the next reply."""
+        """Prepare for the next reply."""
         self._head_only = head_only
         self._sink = sink
         self._status = 0
@@ -87,16 +88,17 @@ class _Reader:
         self.delivered = False
 
     def feed(self, data: bytes) -> None:
-        """Raises httptools' errors where `data` is not HTTP/1.1."""
+        """Parse more bytes of the reply. Raises httptools' errors if they are not HTTP/1.1."""
         self.begun = True
         self._parser.feed_data(data)
 
     @property
     def clean(self) -> bool:
-        """Whether the connection is at the beginning of the next reply."""
+        """Whether the connection may be used for another request."""
         return self._keep_alive and not self._surplus
 
     def response(self) -> Response:
+        """Return the reply, once it is `complete`."""
         return Response(self._status, self._headers, b"".join(self._chunks))
 
     def on_message_begin(self) -> None:
@@ -108,7 +110,7 @@ class _Reader:
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
         if self._head_only and self._status >= 200:
-            # The parser cannot know that a reply to HEAD has no body, whatever length it announces.
+            # The parser does not know that the reply to a HEAD has no body, whatever its content-length says.
             self._finish()
             self._parser = httptools.HttpResponseParser(self)
 
@@ -136,7 +138,11 @@ class _Reader:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `exchange` must have returned before it is called again."""
+    """One connection. Await each `exchange` before the next one.
+
+    reusable: False once it is closed, by either end
+    opened_at, used_at: when it was opened and last used, in the loop's time
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -154,17 +160,17 @@ class Connection(asyncio.Protocol):
     async def exchange(
         self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
     ) -> Response:
-        """Send `request` (head and body) and wait for the whole reply.
+        """Send `request` (head and body) and wait for the complete reply.
 
         head_only: the request is a HEAD
-        read_timeout: seconds of silence. Without a sink the whole reply may take ten times as long: S3 sends
-            white space while a long copy goes on (CopyObject, S3 API reference), but not for ever.
-        sink: receives the body of a 2xx reply instead of `Response.body`
+        read_timeout: seconds of silence. Without a sink, the complete reply may take ten times as long: S3 sends
+            white space during a long copy (CopyObject, S3 API reference), but not for ever.
+        sink: receives the body of a 2xx reply, in place of `Response.body`
 
         Raises TransportError.
         """
         if self._transport is None or not self.reusable:
-            raise TransportError(Fault.CUT, "the server closed the connection", sent=False)
+            raise TransportError(Fault.BROKEN, "the server closed the connection", sent=False)
         self._reader.begin(head_only=head_only, sink=sink)
         now = self._loop.time()
         self.used_at = now
@@ -183,7 +189,7 @@ class Connection(asyncio.Protocol):
             raise
 
     def close(self) -> None:
-        """Drop the connection, with whatever is under way on it."""
+        """Close the connection and abort what is in flight on it."""
         self.reusable = False
         if self._timer is not None:
             self._timer.cancel()
@@ -197,14 +203,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         waiter, reader = self._waiter, self._reader
         if waiter is None or waiter.done():
-            # Nothing is asked: whatever this is, it must not be taken for the next request's reply.
+            # No request is in flight: these bytes must not be taken for the next request's reply.
             self.close()
             return
         self._deadline = min(self._loop.time() + self._read_timeout, self._end)
         try:
             reader.feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(Fault.GARBAGE, "the reply is not HTTP/1.1 that can be read")
+            self._fail(Fault.INVALID, "the reply is not HTTP/1.1 that can be read")
             return
         if reader.complete:
             if not reader.clean:
@@ -215,7 +221,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
         self._transport = None
-        self._fail(Fault.CUT, f"the connection broke before the reply was whole{f' ({error})' if error else ''}")
+        self._fail(Fault.BROKEN, f"the connection broke before the reply was whole{f' ({error})' if error else ''}")
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -224,7 +230,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_at(self._deadline, self._expire)
 
     def _expire(self) -> None:
-        # One timer outlives many requests, as one for each would cost more than reading the reply's head.
+        # One timer serves many requests: one per request would cost more than to parse the head of the reply.
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return

@@ -1,4 +1,4 @@
-"""Opening connections: to one of an endpoint's addresses, straight or through a proxy."""
+"""Open connections to one of an endpoint's addresses, directly or through a proxy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 
-from .addresses import Addresses, LookUp, look_up
+from .addresses import Addresses, HostResolver, resolve_host
 from .connection import Connection, Fault, TransportError
 from .endpoint import Endpoint
 
@@ -18,24 +18,25 @@ _TUNNEL_REPLY_LIMIT = 65536
 class Dialer:
     """Opens connections to one endpoint.
 
-    connect_timeout: seconds for name, TCP and TLS together; where there are several addresses, half of it for each
-    find: looks up addresses
+    connect_timeout: seconds for name resolution, TCP and TLS together; if there are several addresses, half of it for
+        each
+    resolver: resolves host names
     """
 
-    def __init__(self, endpoint: Endpoint, connect_timeout: float, find: LookUp = look_up) -> None:
+    def __init__(self, endpoint: Endpoint, connect_timeout: float, resolver: HostResolver = resolve_host) -> None:
         self._endpoint = endpoint
         self._connect_timeout = connect_timeout
-        near = endpoint.proxy or endpoint
-        self._addresses = Addresses(near.host, near.port, find)
-        self._port = near.port
+        peer = endpoint.proxy or endpoint
+        self._addresses = Addresses(peer.host, peer.port, resolver)
+        self._port = peer.port
         self._via = f" (through the proxy {endpoint.proxy.name})" if endpoint.proxy else ""
 
     async def dial(self) -> Connection:
-        """Open a connection to the first address that takes one.
+        """Open a connection to the first address that accepts one.
 
         Raises TransportError with `sent` False.
         """
-        addresses = await self._in_turn()
+        addresses = await self._ordered_addresses()
         seconds = self._connect_timeout if len(addresses) == 1 else self._connect_timeout / 2
         for number, address in enumerate(addresses, 1):
             try:
@@ -45,14 +46,14 @@ class Dialer:
                     raise
                 self._addresses.failed(address)
                 if number == len(addresses):
-                    all_of = f"none of {number} addresses answers: " if number > 1 else ""
-                    raise _unreachable(f"{all_of}{error}") from None
+                    all_failed = f"none of {number} addresses responds: " if number > 1 else ""
+                    raise _unreachable(f"{all_failed}{error}") from None
         raise AssertionError("there is at least one address")
 
-    async def _in_turn(self) -> list[str]:
+    async def _ordered_addresses(self) -> list[str]:
         try:
             async with asyncio.timeout(self._connect_timeout):
-                return await self._addresses.in_turn()
+                return await self._addresses.ordered()
         except TimeoutError:
             raise _unreachable(f"the name is not resolved within {self._connect_timeout:g} s{self._via}") from None
         except OSError as error:
@@ -88,20 +89,20 @@ class Dialer:
         return connection
 
     async def _tunnel(self, address: str) -> socket.socket:
-        """A connection through the proxy to the endpoint (CONNECT, RFC 9110)."""
+        """Return a connection through the proxy to the endpoint (CONNECT, RFC 9110)."""
         loop = asyncio.get_running_loop()
         tunnel = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             tunnel.setblocking(False)
             await loop.sock_connect(tunnel, (address, self._port))
             await loop.sock_sendall(tunnel, self._connect_request())
-            answer = b""
-            while b"\r\n\r\n" not in answer:
+            reply = b""
+            while b"\r\n\r\n" not in reply:
                 chunk = await loop.sock_recv(tunnel, 4096)
-                if not chunk or len(answer) > _TUNNEL_REPLY_LIMIT:
-                    raise _unreachable(f"no answer to CONNECT{self._via}")
-                answer += chunk
-            self._judge(answer)
+                if not chunk or len(reply) > _TUNNEL_REPLY_LIMIT:
+                    raise _unreachable(f"no reply to CONNECT{self._via}")
+                reply += chunk
+            self._judge(reply)
         except BaseException:
             tunnel.close()
             raise
@@ -115,14 +116,14 @@ class Dialer:
             lines.append(f"proxy-authorization: {endpoint.proxy.authorization}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def _judge(self, answer: bytes) -> None:
-        line = _STATUS_LINE.match(answer)
+    def _judge(self, reply: bytes) -> None:
+        line = _STATUS_LINE.match(reply)
         status = int(line[1]) if line else 0
         if 200 <= status < 300:
             return
-        said = f"{status}{line[2].decode('latin-1')}" if line else "no HTTP"
-        text = f"the proxy's answer to CONNECT is {said}{self._via}"
-        # What its gateway meets may pass; what the proxy itself denies will not.
+        status_line = f"{status}{line[2].decode('latin-1')}" if line else "no HTTP"
+        text = f"the proxy's reply to CONNECT is {status_line}{self._via}"
+        # An error between proxy and endpoint may be temporary; what the proxy itself denies is not.
         if status in (408, 429) or status >= 500:
             raise _unreachable(text)
         raise TransportError(Fault.PROXY, text, sent=False)

@@ -1,4 +1,4 @@
-"""Where a bucket is, and who asks, as plain values."""
+"""The address of a bucket, and the credentials that requests are signed with: plain values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _AWS_SUFFIXES = (
     ".csp.hci.ic.gov",
     ".sc2s.sgov.gov",
 )
-"""The partitions' DNS suffixes (partitions.json in botocore 1.44)."""
+"""DNS suffixes of AWS's partitions (partitions.json in botocore 1.44)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request is signed with."""
+    """The keys that a request is signed with."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -35,16 +35,16 @@ class Credentials:
 class Endpoint:
     """A bucket's address.
 
-    base_path: the encoded path that leads to the bucket: `/bucket` (path style) or empty (virtual host)
+    base_path: the encoded path of the bucket: `/bucket` (path style) or empty (virtual host)
     tls: None for plain HTTP
-    credentials: the current ones; has those that expire soon refreshed, without waiting for it
-    requester_pays: whoever asks agrees to pay for it
+    credentials: returns the current ones, and has those that expire soon refreshed in the background
+    requester_pays: every request accepts the charges of a Requester Pays bucket
     expected_owner: the account that must own the bucket
-    proxy: the HTTP proxy on the way
-    renew: looks for newer credentials than the current ones, which S3 refused, and returns the newest there
-        are. May take seconds and ask other services. None: there can be no newer ones. Raises S3StopError.
-    relocate: the address of the same bucket in another region, on Amazon's hosts; takes milliseconds of CPU.
-        None: only Amazon knows where else its buckets are. Raises RefusedError.
+    proxy: the HTTP proxy to connect through
+    renew: returns the newest credentials, after S3 refused the current ones. May take seconds and send requests to
+        other services. None: the credentials cannot be renewed. Raises S3StopError.
+    relocate: returns the endpoint of the same bucket in another region, on AWS's hosts; takes milliseconds of CPU.
+        None: the service is not AWS. Raises RefusedError.
     """
 
     scheme: str
@@ -68,11 +68,11 @@ class Endpoint:
 
     @property
     def host_header(self) -> str:
-        """The value of the `Host` header, which is part of what is signed."""
+        """The value of the `Host` header, which is signed."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
 
     @property
     def is_aws(self) -> bool:
-        """Whether Amazon's own S3 answers here, not a compatible service."""
+        """Whether this is Amazon's own S3, not a compatible service."""
         return self.host.endswith(_AWS_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Connections that are kept for the next request."""
+"""A pool of keep-alive connections to one endpoint."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from .connection import Connection, Fault, Response, Sink, TransportError
 from .dialer import Dialer
 
 _LIFETIME = 300.0
-"""Seconds until a connection is replaced, so that new addresses of the endpoint come into use."""
+"""Seconds until a connection is replaced, so that new addresses of the endpoint are used."""
 
 
 class Pool:
-    """Keeps connections for the next request.
+    """Keeps idle connections for later requests, at most `maximum`.
 
-    How many are in use at once is the caller's affair (`pacing`); at most `maximum` are kept while idle.
+    How many are in use at once is up to the caller (`client.pacing`).
     """
 
     def __init__(self, dialer: Dialer, maximum: int) -> None:
@@ -24,24 +24,24 @@ class Pool:
     async def exchange(
         self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
     ) -> Response:
-        """As `Connection.exchange`, on a kept connection or a new one.
+        """Like `Connection.exchange`, on an idle connection or a new one.
 
-        A kept connection that the server had closed meanwhile is replaced and the request sent again; the
-        response then says `repeated`, as the server may have acted on it.
+        If the server has closed the idle connection meanwhile, the request is sent again on a new one. The response
+        is then `repeated` if the server may have acted on the first request.
         """
-        kept = self._take_idle()
-        connection = kept or await self._dialer.dial()
+        idle = self._take_idle()
+        connection = idle or await self._dialer.dial()
         try:
             response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
         except TransportError as error:
-            if kept is None or error.fault is not Fault.CUT or error.begun:
+            if idle is None or error.fault is not Fault.BROKEN or error.begun:
                 raise
             return await self._exchange_again(error.sent, request, head_only, read_timeout, sink)
         self._keep(connection)
         return response
 
     def close(self) -> None:
-        """Drop the idle connections, and those in use once they are given back."""
+        """Close the idle connections now, and those in use after their request."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()

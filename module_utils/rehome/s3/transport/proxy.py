@@ -1,4 +1,4 @@
-"""The HTTP proxy that the environment wants between here and an endpoint."""
+"""The HTTP proxy that the environment sets for an endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import Finding, RefusedError
 class Proxy:
     """An HTTP proxy.
 
-    authorization: the value of `Proxy-Authorization`, None where the proxy's URL names no user
+    authorization: the value of `Proxy-Authorization`, None if the proxy's URL has no user
     """
 
     host: str
@@ -29,20 +29,20 @@ class Proxy:
 
 
 def find_proxy(url: str) -> Proxy | None:
-    """The proxy for `url` by HTTP_PROXY, HTTPS_PROXY and NO_PROXY (in either case), as botocore reads them.
+    """Return the proxy for `url` by HTTP_PROXY, HTTPS_PROXY and NO_PROXY (in either case), as botocore reads them.
 
-    Raises RefusedError where the variable holds no `http://host:port`.
+    Raises RefusedError if the variable is no `http://host:port`.
     """
-    if not _may_be_one():
+    if not _is_proxy_possible():
         return None
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - takes as long as all else of a client
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - takes as long as the whole client
 
-    scheme, place, *_ = urlsplit(url)
-    given = getproxies().get(scheme)
-    if not given or proxy_bypass(place):
+    scheme, netloc, *_ = urlsplit(url)
+    value = getproxies().get(scheme)
+    if not value or proxy_bypass(netloc):
         return None
-    # Without a scheme it is an HTTP proxy, as in botocore (httpsession.ProxyConfiguration).
-    address = urlsplit(given if "://" in given else f"http://{given.lstrip('/')}")
+    # Without a scheme, it is an HTTP proxy, as in botocore (httpsession.ProxyConfiguration).
+    address = urlsplit(value if "://" in value else f"http://{value.lstrip('/')}")
     try:
         host, port = address.hostname, address.port
     except ValueError:
@@ -52,8 +52,8 @@ def find_proxy(url: str) -> Proxy | None:
     return Proxy(host, port or 80, _authorization(address.username, address.password))
 
 
-def _may_be_one() -> bool:
-    """Whether urllib would find any: elsewhere than in the environment it looks on macOS and Windows only."""
+def _is_proxy_possible() -> bool:
+    """Return whether urllib might find a proxy. Only on macOS and Windows it reads more than the environment."""
     return sys.platform in ("darwin", "win32") or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
@@ -62,9 +62,9 @@ def _unusable(variable: str, scheme: str) -> Finding:
     return Finding(
         variable,
         None,
-        "is not the URL of a proxy that can be used"
+        "is not the URL of a usable proxy"
         if scheme == "http"
-        else f"names a proxy that is spoken to by {scheme}, but only plain HTTP to the proxy is supported "
+        else f"names a proxy of type {scheme}, but only plain HTTP to the proxy is supported "
         "(requests to an https endpoint stay encrypted through it)",
         "Write it as http://host:port, or exempt the endpoint with NO_PROXY",
     )

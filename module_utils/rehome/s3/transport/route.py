@@ -1,4 +1,4 @@
-"""How requests get to one bucket: the bytes they are made of, and the connections they take."""
+"""The route of requests to one bucket: how their bytes are built, and the connections they are sent on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from .addresses import LookUp, look_up
+from .addresses import HostResolver, resolve_host
 from .dialer import Dialer
 from .endpoint import Endpoint
 from .pool import Pool
@@ -14,9 +14,9 @@ from .sigv4 import EMPTY_SHA256, Signer, encode_key, encode_query
 
 
 class Route:
-    """The way to one endpoint: what is the same in every request is prepared once.
+    """The route to one endpoint. What is the same in every request is prepared once.
 
-    skew: seconds that the server's clock is ahead of ours
+    skew: seconds by which the server's clock is ahead of ours
     """
 
     def __init__(
@@ -24,12 +24,12 @@ class Route:
         endpoint: Endpoint,
         max_connections: int,
         connect_timeout: float,
-        find: LookUp = look_up,
+        resolver: HostResolver = resolve_host,
         skew: float = 0.0,
     ) -> None:
         self.endpoint = endpoint
         self.skew = skew
-        self.pool = Pool(Dialer(endpoint, connect_timeout, find), max_connections)
+        self.pool = Pool(Dialer(endpoint, connect_timeout, resolver), max_connections)
         self.signer = Signer(endpoint.region, endpoint.credentials, self._time)
         self._signed_always = {"host": endpoint.host_header}
         if endpoint.requester_pays:
@@ -39,7 +39,7 @@ class Route:
         self._ending = b"user-agent: rehome\r\n\r\n"
         self._origin = ""
         if endpoint.proxy is not None and endpoint.tls is None:
-            # A proxy is told the whole URL (absolute-form, RFC 9112); the signature knows only the path.
+            # A proxy gets the whole URL (absolute-form, RFC 9112), but only the path is signed.
             self._origin = endpoint.url
             if endpoint.proxy.authorization is not None:
                 self._ending = f"proxy-authorization: {endpoint.proxy.authorization}\r\n".encode() + self._ending
@@ -52,7 +52,11 @@ class Route:
         headers: Mapping[str, str],
         body: bytes,
     ) -> bytes:
-        """The request as it goes over the wire. Raises ValueError where a header value holds a line break."""
+        """Return the bytes of a signed request. Raises ValueError if a header value has a line break.
+
+        key: None for the bucket
+        headers: names in lower case
+        """
         base = self.endpoint.base_path
         path = base or "/" if key is None else f"{base}/{encode_key(key)}"
         encoded_query = encode_query(query) if query else ""
@@ -68,7 +72,7 @@ class Route:
         return f"{method} {self._origin}{target} HTTP/1.1\r\n{signed}{length}".encode() + self._ending + body
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.pool.close()
 
     def _time(self) -> float:

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for S3, in the `Authorization` header, and the encoding of keys that it rests on.
+"""AWS Signature Version 4 for S3 in the `Authorization` header, and the encoding of keys and queries that it requires.
 
 The rules: "Authenticating Requests: Using the Authorization Header", S3 API reference.
 """
@@ -18,35 +18,35 @@ from .endpoint import Credentials
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
 
-_ORDERS_KEPT = 256
-"""Sets of header names; user metadata may bring new ones with every object."""
+_HEADER_SETS_KEPT = 256
+"""Sets of header names that are cached; with user metadata, every object may have another one."""
 
 
 _needs_no_escape = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
 
 def encode_key(key: str) -> str:
-    """A key as it stands in a request's path: each UTF-8 byte escaped unless unreserved; `/` stays."""
-    # Most keys are plain, and to see that takes a fifth of the time that `quote` takes to leave them as they are.
+    """Return a key as the path of a request has it: all UTF-8 bytes escaped but the unreserved ones and `/`."""
+    # Most keys are plain, and the match takes a fifth of the time of a `quote` that changes nothing.
     return key if _needs_no_escape(key) else quote(key, safe="/~")
 
 
 def encode_query(query: Sequence[tuple[str, str]]) -> str:
-    """A query string in canonical form (escaped, sorted), which is also sent as it is."""
+    """Return a query string in canonical form (escaped, sorted), in which it is also sent."""
     return "&".join(
         f"{name}={value}" for name, value in sorted((quote(n, safe="~"), quote(v, safe="~")) for n, v in query)
     )
 
 
 def encode_copy_source(bucket: str, key: str) -> str:
-    """The value of `x-amz-copy-source`, which S3 wants URL-encoded (CopyObject, S3 API reference)."""
+    """Return the value of `x-amz-copy-source`, which must be URL-encoded (CopyObject, S3 API reference)."""
     return quote(f"{bucket}/{key}", safe="/~")
 
 
 class Signer:
     """Signs requests for one region.
 
-    credentials: asked at most once per second, so that refreshed ones take effect within one
+    credentials: returns the current ones; called at most once per second
     clock: seconds since the epoch
     """
 
@@ -63,15 +63,18 @@ class Signer:
         self._mac = _Mac(b"")
         self._string_head = ""
         self._authorization_head = ""
-        self._orders: dict[tuple[str, ...], _Order] = {}
+        self._signed_headers_of: dict[tuple[str, ...], _SignedHeaders] = {}
         self.signed_with: Credentials | None = None
         """The credentials of the latest signature."""
 
     def sign(self, method: str, path: str, query: str, headers: Mapping[str, str], payload_sha256: str) -> str:
-        """The header lines to send: those given (`host` among them, names in lower case) and the signature's own.
+        """Return the header lines to send: those of `headers` and those of the signature.
 
         path, query: encoded, as they are sent
-        Raises ValueError where a value holds a line break.
+        headers: with `host`, names in lower case
+        payload_sha256: in hex
+
+        Raises ValueError if a value has a line break.
         """
         second = int(self._clock())
         if second != self._second:
@@ -79,7 +82,7 @@ class Signer:
         signed = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": self._stamp}
         if self._token is not None:
             signed["x-amz-security-token"] = self._token
-        listed, pick, canonical, lines = self._order(tuple(signed))
+        listed, pick, canonical, lines = self._signed_headers(tuple(signed))
         given = pick(signed)
         values, sent = canonical % given, lines % given
         if sent.count("\n") != len(given) or sent.count("\r") != len(given):
@@ -91,23 +94,25 @@ class Signer:
         signature = self._mac.of(to_sign.encode())
         return f"{sent}authorization: {self._authorization_head}{listed}, Signature={signature}\r\n"
 
-    def begin_anew(self) -> None:
-        """Ask for the credentials and the time again before the next signature."""
+    def refresh(self) -> None:
+        """Get the credentials and the time anew for the next signature."""
         self._second = -1
 
-    def _order(self, names: tuple[str, ...]) -> _Order:
-        """What there is to know of a set of names; few sets are used, again and again."""
-        known = self._orders.get(names)
-        if known is None:
-            if len(self._orders) >= _ORDERS_KEPT:
-                self._orders.clear()
+    def _signed_headers(self, names: tuple[str, ...]) -> _SignedHeaders:
+        """Return what is prepared for a set of names. There are few sets, used again and again."""
+        prepared = self._signed_headers_of.get(names)
+        if prepared is None:
+            if len(self._signed_headers_of) >= _HEADER_SETS_KEPT:
+                self._signed_headers_of.clear()
             ordered = sorted(names)
             escaped = [name.replace("%", "%%") for name in ordered]
             canonical = "".join([f"{name}:%s\n" for name in escaped])
-            # in the signature's order too: one look at the headers does for both
+            # The sent lines are in the order of the signature, too, so that the headers are read once for both.
             lines = "".join([f"{name}: %s\r\n" for name in escaped])
-            known = self._orders[names] = _Order(";".join(ordered), itemgetter(*ordered), canonical, lines)
-        return known
+            prepared = self._signed_headers_of[names] = _SignedHeaders(
+                ";".join(ordered), itemgetter(*ordered), canonical, lines
+            )
+        return prepared
 
     def _begin_second(self, second: int) -> None:
         credentials = self._credentials()
@@ -124,12 +129,12 @@ class Signer:
             self._mac = _Mac(_signing_key(credentials.secret_key, day, self._region))
 
 
-class _Order(NamedTuple):
-    """Header names in the order of a signature.
+class _SignedHeaders(NamedTuple):
+    """Header names in the order of the signature, and templates of their lines.
 
-    listed: as the signature lists them
-    pick: takes the values out of the headers
-    canonical, lines: templates of the lines as they are signed and as they are sent; they take the values
+    listed: the value of `SignedHeaders`
+    pick: returns the values of headers in this order
+    canonical, lines: templates of the signed and of the sent lines, for the values
     """
 
     listed: str
@@ -139,9 +144,9 @@ class _Order(NamedTuple):
 
 
 class _Mac:
-    """HMAC-SHA256 (RFC 2104) under one key of at most 64 bytes, whose two blocks are hashed once.
+    """HMAC-SHA256 (RFC 2104) with one key of at most 64 bytes, whose two blocks are hashed once.
 
-    `hmac.digest` has OpenSSL look up its algorithm each time, which takes longer than the hashing.
+    `hmac.digest` fetches the algorithm from OpenSSL each time, which takes longer than the hashing.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -150,7 +155,7 @@ class _Mac:
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
     def of(self, message: bytes) -> str:
-        """The code of a message, in hexadecimal."""
+        """Return the code of a message in hex."""
         inner = self._inner.copy()
         inner.update(message)
         outer = self._outer.copy()
@@ -159,10 +164,10 @@ class _Mac:
 
 
 def _may_need_trimming(values: str) -> bool:
-    """Whether a value may have spaces that the canonical form lacks; `values` are lines of `name:value`."""
+    """Return whether a value may have spaces that its canonical form has not. `values` are lines of `name:value`."""
     if not values.isascii() or "\t" in values:
         return True
-    # most have no space at all, which is seen ten times as fast
+    # Most have no space at all, which is checked ten times as fast.
     return " " in values and ("  " in values or ": " in values or " \n" in values)
 
 

@@ -1,4 +1,4 @@
-"""Which certificates of a service are trusted."""
+"""TLS contexts: which certificates of a service are trusted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from ...errors import Finding, RefusedError
 
 
 def tls_of(side: Side, bundle: str | None) -> ssl.SSLContext:
-    """The side's TLS. Raises RefusedError where `bundle` (None: the system's) holds no CA certificates."""
+    """Return the TLS context of a side. Raises RefusedError if `bundle` has no CA certificates.
+
+    bundle: the path of a file of CA certificates; None: the system's
+    """
     if not side.verify_tls:
         context = ssl.create_default_context()
         context.check_hostname = False

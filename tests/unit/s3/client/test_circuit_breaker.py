@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rehome.s3.client.circuit_breaker import Breaker, DeadEndpointError
+from rehome.s3.client.circuit_breaker import CircuitBreaker, DeadEndpointError
 from rehome.s3.client.client import Client
 from rehome.s3.client.pacing import Retry
 from rehome.s3.errors import S3Error, S3StopError
@@ -15,22 +15,24 @@ from rehome.s3.errors import S3Error, S3StopError
 from tests.unit.s3.leaping import now, run_leaping
 from tests.unit.s3.wire import client_of, endpoint, error, on_uvloop, reply
 
-Failure = Callable[[Breaker], None]
+Failure = Callable[[CircuitBreaker], None]
 
 
-def refused(breaker: Breaker) -> None:
-    breaker.failed("EndpointUnreachable", "Connection refused", connected=False, throttled=False, another=True)
+def refused(breaker: CircuitBreaker) -> None:
+    breaker.failed("EndpointUnreachable", "Connection refused", connected=False, throttled=False, first_failure=True)
 
 
-def broken(breaker: Breaker) -> None:
-    breaker.failed("InternalError", "We encountered an error", connected=True, throttled=False, another=True)
+def broken(breaker: CircuitBreaker) -> None:
+    breaker.failed("InternalError", "We encountered an error", connected=True, throttled=False, first_failure=True)
 
 
-def throttled(breaker: Breaker) -> None:
-    breaker.failed("SlowDown", "Reduce your request rate", connected=True, throttled=True, another=True)
+def throttled(breaker: CircuitBreaker) -> None:
+    breaker.failed("SlowDown", "Reduce your request rate", connected=True, throttled=True, first_failure=True)
 
 
-async def hammer(breaker: Breaker, fail: Failure, workers: int = 16, until: float = 1e9) -> tuple[float, int, str]:
+async def hammer(
+    breaker: CircuitBreaker, fail: Failure, workers: int = 16, until: float = 1e9
+) -> tuple[float, int, str]:
     """Workers that try until the endpoint counts as dead: seconds, attempts from 5 s on, and what is said."""
     began, late, said = now(), 0, ""
 
@@ -71,7 +73,7 @@ def test_an_endpoint_where_nothing_succeeds_is_dead_after_a_while(fail: Failure,
 
 
 async def hammer_on_loop(fail: Failure, **given: Any) -> tuple[float, int, str]:
-    return await hammer(Breaker(clock=now), fail, **given)
+    return await hammer(CircuitBreaker(clock=now), fail, **given)
 
 
 @pytest.mark.parametrize("fail", [refused, broken])
@@ -83,7 +85,7 @@ def test_an_endpoint_that_comes_back_in_time_is_not_dead(fail: Failure) -> None:
 
 def test_while_it_is_broken_one_request_at_a_time_tries() -> None:
     async def scenario() -> int:
-        breaker = Breaker(clock=now)
+        breaker = CircuitBreaker(clock=now)
         for _ in range(5):
             refused(breaker)
         inside = most = 0
@@ -105,7 +107,7 @@ def test_while_it_is_broken_one_request_at_a_time_tries() -> None:
 
 def test_a_success_lets_all_go_on_at_once_and_interrupts_the_pause() -> None:
     async def scenario() -> float:
-        breaker = Breaker(clock=now)
+        breaker = CircuitBreaker(clock=now)
         for _ in range(5):
             refused(breaker)
         for _ in range(8):
@@ -128,10 +130,10 @@ def test_a_success_lets_all_go_on_at_once_and_interrupts_the_pause() -> None:
 
 def test_one_bad_object_is_no_dead_endpoint() -> None:
     async def scenario() -> bool:
-        breaker = Breaker(clock=now)
+        breaker = CircuitBreaker(clock=now)
         for attempt in range(100):
             await asyncio.sleep(10)
-            breaker.failed("InternalError", "m", connected=True, throttled=False, another=attempt == 0)
+            breaker.failed("InternalError", "m", connected=True, throttled=False, first_failure=attempt == 0)
             breaker.check()
         return breaker.broken
 
@@ -140,7 +142,7 @@ def test_one_bad_object_is_no_dead_endpoint() -> None:
 
 @on_uvloop
 async def test_a_cancelled_probe_leaves_the_turn_to_the_next() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(5):
         refused(breaker)
 
@@ -164,7 +166,7 @@ async def test_a_dead_endpoint_stops_all_requests_with_its_name_and_what_was_see
     async with client_of(lambda request, writer: asyncio.sleep(0)) as (_, wire, _):
         port = wire.port
     retry = Retry(sleep=_short)
-    breaker = Breaker(silent_for=0.2, sleep=_short)
+    breaker = CircuitBreaker(silent_for=0.2, sleep=_short)
     async with Client(endpoint(port), 16, retry=retry, breaker=breaker) as client:
         ends = await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(40)], return_exceptions=True)
     assert {type(end) for end in ends} == {S3StopError}
@@ -182,7 +184,7 @@ async def test_a_request_that_may_have_been_done_says_so_when_the_endpoint_dies(
         writer.close()
 
     retry = Retry(sleep=_short, attempts=10_000)
-    breaker = Breaker(silent_for=0.8, sleep=_short)
+    breaker = CircuitBreaker(silent_for=0.8, sleep=_short)
     async with client_of(hang_up) as (_, wire, _), Client(endpoint(wire.port), 8, retry=retry, breaker=breaker) as one:
         ends = await asyncio.gather(*[one.request("PUT", f"k{n}") for n in range(8)], return_exceptions=True)
     stopped = [end for end in ends if isinstance(end, S3StopError)]

@@ -95,10 +95,10 @@ async def test_a_server_that_stays_silent_is_a_timeout_that_slows_the_pace_down(
         await asyncio.sleep(3600)
 
     async with client_of(silent, attempts=20, read_timeout=0.02) as (client, wire, _):
-        before = client.pace.limit
+        before = client.limiter.limit
         with pytest.raises(S3Error, match="ReadTimeout"):
             await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(4)])
-        assert client.pace.limit < before
+        assert client.limiter.limit < before
         assert wire.connections > 2
 
 
@@ -309,7 +309,7 @@ async def test_a_cancelled_request_leaves_nothing_for_the_next_one() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (await client.request("GET", "quick")).body == b"/bucket/quick"
-        assert client.pace.in_flight == 0
+        assert client.limiter.in_flight == 0
 
 
 @on_uvloop

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
-from rehome.s3.client.pacing import Pace, Retry
+from rehome.s3.client.pacing import ConcurrencyLimiter, Retry
 
 from tests.unit.s3.leaping import now, run_leaping
 
@@ -62,7 +62,7 @@ def limited_to_requests_at_once(most: int, seed: int) -> Server:
 
 @dataclass
 class Run:
-    pace: Pace
+    limiter: ConcurrencyLimiter
     good: int = 0
     bad: int = 0
     failed: int = 0
@@ -72,7 +72,7 @@ class Run:
 async def go(server: Server, seconds: float, workers: int = 64, warm_up: float = 4.0) -> Run:
     """As many workers as connections, each retrying as the client does; counted after a warm-up."""
     chance = random.Random(7)
-    run = Run(Pace(workers, clock=now))
+    run = Run(ConcurrencyLimiter(workers, clock=now))
     retry = Retry(random=chance.random)
     counts_from = now() + warm_up
     end = counts_from + seconds
@@ -82,14 +82,14 @@ async def go(server: Server, seconds: float, workers: int = 64, warm_up: float =
             attempt, waited = 0, 0.0
             while True:
                 attempt += 1
-                entered_at = await run.pace.enter()
+                entered_at = await run.limiter.acquire()
                 good = await server()
-                run.pace.leave()
+                run.limiter.release()
                 if good:
-                    run.pace.succeeded(entered_at)
+                    run.limiter.succeeded(entered_at)
                     run.good += now() >= counts_from
                     break
-                run.pace.throttled(entered_at)
+                run.limiter.throttled(entered_at)
                 run.bad += now() >= counts_from
                 waited += await retry.wait(attempt, throttled=True)
                 if waited > retry.patience:

@@ -1,4 +1,4 @@
-"""The pace, with a clock that a test moves."""
+"""The limiter, with a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -6,81 +6,81 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from rehome.s3.client.pacing import Pace, Rate, Retry
+from rehome.s3.client.pacing import ConcurrencyLimiter, RateLimiter, Retry
 
 from tests.unit.s3.leaping import now, run_leaping
 from tests.unit.s3.wire import Naps, on_uvloop
 
 
-async def round_of_replies(pace: Pace) -> None:
+async def round_of_replies(limiter: ConcurrencyLimiter) -> None:
     """Fill the limit, then let every request succeed."""
-    entered = pace.limit
+    entered = limiter.limit
     for _ in range(entered):
-        await pace.enter()
+        await limiter.acquire()
     for _ in range(entered):
-        pace.succeeded(0.0)
-        pace.leave()
-        await pace.enter()
-    for _ in range(pace.in_flight):
-        pace.leave()
+        limiter.succeeded(0.0)
+        limiter.release()
+        await limiter.acquire()
+    for _ in range(limiter.in_flight):
+        limiter.release()
 
 
 @on_uvloop
 async def test_the_limit_doubles_until_the_maximum() -> None:
-    pace = Pace(100, start=16)
+    limiter = ConcurrencyLimiter(100, start=16)
     seen = []
     for _ in range(4):
-        seen.append(pace.limit)
-        await round_of_replies(pace)
+        seen.append(limiter.limit)
+        await round_of_replies(limiter)
     assert seen == [16, 32, 64, 100]
 
 
 @on_uvloop
 async def test_one_throttled_reply_among_many_changes_nothing() -> None:
-    pace = Pace(64, start=64)
-    pace.throttled(await pace.enter())
-    pace.leave()
+    limiter = ConcurrencyLimiter(64, start=64)
+    limiter.throttled(await limiter.acquire())
+    limiter.release()
     for _ in range(5):
-        await round_of_replies(pace)
-    assert pace.limit == 64
+        await round_of_replies(limiter)
+    assert limiter.limit == 64
 
 
 @on_uvloop
 async def test_a_storm_of_throttled_replies_cuts_the_limit_by_degrees_to_one() -> None:
-    pace = Pace(64, start=64)
-    seen = [pace.limit]
+    limiter = ConcurrencyLimiter(64, start=64)
+    seen = [limiter.limit]
     for _ in range(10_000):
-        pace.throttled(await pace.enter())
-        pace.leave()
-        if pace.limit != seen[-1]:
-            seen.append(pace.limit)
+        limiter.throttled(await limiter.acquire())
+        limiter.release()
+        if limiter.limit != seen[-1]:
+            seen.append(limiter.limit)
     assert seen[-1] == 1
     assert all(after >= before // 2 for before, after in pairwise(seen) if after > 1)
 
 
 @on_uvloop
 async def test_a_limit_that_is_not_used_does_not_grow() -> None:
-    pace = Pace(100, start=16)
+    limiter = ConcurrencyLimiter(100, start=16)
     for _ in range(50):
-        await pace.enter()
-        pace.succeeded(0.0)
-        pace.leave()
-    assert pace.limit == 16
+        await limiter.acquire()
+        limiter.succeeded(0.0)
+        limiter.release()
+    assert limiter.limit == 16
 
 
 @on_uvloop
 async def test_no_more_than_the_limit_enter_and_a_cancelled_one_gives_its_place_to_the_next() -> None:
-    pace = Pace(2, start=2)
-    inside = [await pace.enter(), await pace.enter()]
-    waiting = [asyncio.create_task(pace.enter()) for _ in range(3)]
+    limiter = ConcurrencyLimiter(2, start=2)
+    inside = [await limiter.acquire(), await limiter.acquire()]
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
     await asyncio.sleep(0)
-    assert pace.in_flight == len(inside) == 2
+    assert limiter.in_flight == len(inside) == 2
     waiting[0].cancel()
-    pace.leave()
+    limiter.release()
     waiting[1].cancel()  # it has just been let in
     await asyncio.gather(*waiting[:2], return_exceptions=True)
     await waiting[2]
-    assert pace.in_flight == 2
+    assert limiter.in_flight == 2
 
 
 @on_uvloop
@@ -104,7 +104,7 @@ async def test_waits_are_spread_from_zero() -> None:
 @pytest.mark.parametrize("per_second", [0.5, 100, 3000])
 def test_a_rate_lets_so_many_through_and_never_a_burst(per_second: float) -> None:
     async def scenario() -> list[float]:
-        rate = Rate(per_second, clock=now, sleep=asyncio.sleep)
+        rate = RateLimiter(per_second, clock=now, sleep=asyncio.sleep)
         passed = []
 
         async def work() -> None:

@@ -418,7 +418,7 @@ async def test_a_caller_that_fails_ends_everything() -> None:
     async with client_of(answering(lambda _: copied("e1"))) as (client, _, _):
         with pytest.raises(OSError, match="disk full"):
             await copy_objects(client, client, numbered(100), full)
-        assert client.pace.in_flight == 0
+        assert client.limiter.in_flight == 0
 
 
 @on_uvloop
@@ -433,7 +433,7 @@ async def test_a_cancelled_run_leaves_no_worker_behind() -> None:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        assert client.pace.in_flight == 0
+        assert client.limiter.in_flight == 0
         left = {task for task in asyncio.all_tasks() - before if "serve" not in repr(task)}
         assert left == set()
         assert len(wire.requests) == 4

@@ -240,7 +240,7 @@ async def test_a_server_is_asked_by_the_buckets_own_name_where_that_is_wanted() 
 
     async with served(script([reply(200)])) as wire:
         virtual = side(endpoint_url=f"http://store.example.com:{wire.port}", addressing_style="virtual")
-        async with Client(resolve(virtual), find=loopback) as client:
+        async with Client(resolve(virtual), resolver=loopback) as client:
             await client.request("GET", "image/a.png")
     assert wire.requests[0].startswith(b"GET /image/a.png HTTP/1.1\r\n")
     assert f"host: legacy-s3.store.example.com:{wire.port}".encode() in wire.requests[0]

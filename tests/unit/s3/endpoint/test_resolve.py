@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rehome.config.settings import Side
 from rehome.errors import RefusedError
-from rehome.s3.endpoint.botocore import located
-from rehome.s3.endpoint.resolve import as_given
+from rehome.s3.endpoint.botocore import resolve_with_botocore
+from rehome.s3.endpoint.resolve import resolve_from_settings
 from rehome.s3.transport.endpoint import Endpoint
 
 
@@ -107,17 +107,17 @@ def facts(endpoint: Endpoint) -> dict[str, Any]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(SIDES)
 def test_what_is_taken_as_given_is_what_botocore_says(given: Side) -> None:
-    endpoint = as_given(given)
+    endpoint = resolve_from_settings(given)
     # few are not: hypothesis says so where it finds too few
     assume(endpoint is not None)
     assert endpoint is not None
-    assert facts(endpoint) == facts(located(given))
+    assert facts(endpoint) == facts(resolve_with_botocore(given))
 
 
 @pytest.mark.parametrize("given", UNUSUAL, ids=str)
 def test_what_is_unusual_is_left_to_botocore_or_understood_as_by_it(given: dict[str, Any]) -> None:
-    endpoint = as_given(side(**given))
-    assert endpoint is None or facts(endpoint) == facts(located(side(**given)))
+    endpoint = resolve_from_settings(side(**given))
+    assert endpoint is None or facts(endpoint) == facts(resolve_with_botocore(side(**given)))
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_what_is_unusual_is_left_to_botocore_or_understood_as_by_it(given: dict[
     ],
 )
 def test_the_usual_store_of_ones_own_is_taken_as_given(given: dict[str, Any]) -> None:
-    endpoint = as_given(side(**given))
+    endpoint = resolve_from_settings(side(**given))
     assert endpoint is not None
-    assert facts(endpoint) == facts(located(side(**given)))
+    assert facts(endpoint) == facts(resolve_with_botocore(side(**given)))
 
 
 @pytest.mark.parametrize(
@@ -147,35 +147,35 @@ def test_the_usual_store_of_ones_own_is_taken_as_given(given: dict[str, Any]) ->
 )
 def test_where_aws_is_configured_botocore_is_asked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    assert as_given(side()) is None
+    assert resolve_from_settings(side()) is None
 
 
 @pytest.mark.parametrize("name", ["config", "credentials"])
 def test_where_there_is_a_file_of_aws_botocore_is_asked(tmp_path: Path, name: str) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / name).write_text("[default]\nuse_fips_endpoint = true\n")
-    assert as_given(side()) is None
+    assert resolve_from_settings(side()) is None
 
 
 def test_a_proxy_of_the_environment_is_on_the_way_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
-    endpoint = as_given(side())
+    endpoint = resolve_from_settings(side())
     assert endpoint is not None
-    assert facts(endpoint) == facts(located(side()))
+    assert facts(endpoint) == facts(resolve_with_botocore(side()))
     assert endpoint.proxy is not None
     monkeypatch.setenv("HTTP_PROXY", "socks5://proxy.example.com")
     with pytest.raises(RefusedError, match="HTTP_PROXY"):
-        as_given(side())
+        resolve_from_settings(side())
 
 
 def test_a_ca_bundle_of_the_environment_is_trusted_here_too(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
     given = side(endpoint_url="https://store.example.com")
-    endpoint = as_given(given)
+    endpoint = resolve_from_settings(given)
     assert endpoint is not None
-    assert facts(endpoint) == facts(located(given))
+    assert facts(endpoint) == facts(resolve_with_botocore(given))
     monkeypatch.delenv("AWS_CA_BUNDLE")
-    without = as_given(given)
+    without = resolve_from_settings(given)
     assert without is not None
     assert facts(endpoint) != facts(without)
 

@@ -61,7 +61,7 @@ async def test_the_next_page_is_asked_for_while_one_is_used() -> None:
         async with contextlib.aclosing(list_objects(client, "")) as listing:
             await anext(listing)
             await second_asked.wait()
-        assert client.pace.in_flight == 0
+        assert client.limiter.in_flight == 0
 
 
 @on_uvloop

@@ -184,7 +184,7 @@ def test_a_damaged_page_is_refused_or_read_as_an_xml_parser_reads_it(at: int, cu
 
 def test_a_page_is_cut_and_sifted_in_all_its_columns() -> None:
     whole = Page.of([Listed(key, size, "e", "t", "c") for size, key in enumerate("abcd")], "token")
-    assert [(one.key, one.size) for one in whole.part(1, 3)] == [("b", 1), ("c", 2)]
-    assert [(one.key, one.size) for one in whole.where([True, False, False, True])] == [("a", 0), ("d", 3)]
-    assert whole.part(1, 3).next_token == whole.where([False] * 4).next_token == "token"
+    assert [(one.key, one.size) for one in whole.slice(1, 3)] == [("b", 1), ("c", 2)]
+    assert [(one.key, one.size) for one in whole.select([True, False, False, True])] == [("a", 0), ("d", 3)]
+    assert whole.slice(1, 3).next_token == whole.select([False] * 4).next_token == "token"
     assert len(Page.of([])) == 0

@@ -71,7 +71,7 @@ async def test_connections_are_spread_over_all_addresses() -> None:
     async with AsyncExitStack() as stack:
         port = free_port()
         wires = [await stack.enter_async_context(served(slow, host, port)) for host in hosts]
-        async with Client(endpoint(port, host=HOST), 12, find=Names(*hosts)) as client:
+        async with Client(endpoint(port, host=HOST), 12, resolver=Names(*hosts)) as client:
             await ask(client)
     assert {wire.connections for wire in wires} == {12 // len(hosts)}
     assert all(f"host: {HOST}:{port}".encode() in wire.requests[0] for wire in wires)
@@ -84,7 +84,7 @@ async def test_an_address_that_refuses_is_left_alone_and_the_others_are_used() -
     async with AsyncExitStack() as stack:
         port = free_port()
         wires = [await stack.enter_async_context(served(slow, host, port)) for host in ("127.0.0.1", "127.0.0.2")]
-        async with Client(endpoint(port, host=HOST), 12, retry=Retry(sleep=naps), find=names) as client:
+        async with Client(endpoint(port, host=HOST), 12, retry=Retry(sleep=naps), resolver=names) as client:
             await ask(client)
     assert min(wire.connections for wire in wires) >= 4
     assert naps.taken == []
@@ -93,8 +93,10 @@ async def test_an_address_that_refuses_is_left_alone_and_the_others_are_used() -
 @on_uvloop
 async def test_an_endpoint_is_unreachable_only_when_all_addresses_are() -> None:
     retry = Retry(attempts=2, sleep=Naps())
-    async with Client(endpoint(free_port(), host=HOST), retry=retry, find=Names("127.0.0.1", "127.0.0.2")) as client:
-        with pytest.raises(S3StopError, match=r"none of 2 addresses answers: .*refused"):
+    async with Client(
+        endpoint(free_port(), host=HOST), retry=retry, resolver=Names("127.0.0.1", "127.0.0.2")
+    ) as client:
+        with pytest.raises(S3StopError, match=r"none of 2 addresses responds: .*refused"):
             await client.request("GET", "k")
 
 
@@ -102,7 +104,7 @@ async def test_an_endpoint_is_unreachable_only_when_all_addresses_are() -> None:
 async def test_a_name_that_is_unknown_stops_the_run() -> None:
     names = Names()
     names.answer = socket.gaierror(-2, "Name or service not known")
-    async with Client(endpoint(80, host=HOST), retry=Retry(attempts=2, sleep=Naps()), find=names) as client:
+    async with Client(endpoint(80, host=HOST), retry=Retry(attempts=2, sleep=Naps()), resolver=names) as client:
         with pytest.raises(S3StopError, match=f"EndpointUnreachable: http://{HOST}: Name or service not known"):
             await client.request("GET", "k")
 
@@ -114,7 +116,7 @@ async def test_the_certificate_is_checked_for_the_name_not_for_the_address(
     trusted = ssl.create_default_context(cafile=certificate)
     async with (
         served(slow, ssl=tls) as wire,
-        Client(endpoint(wire.port, trusted, host=HOST), find=Names("127.0.0.1")) as client,
+        Client(endpoint(wire.port, trusted, host=HOST), resolver=Names("127.0.0.1")) as client,
     ):
         with pytest.raises(S3StopError, match="CertificateNotTrusted"):
             await client.request("GET", "k")
@@ -125,14 +127,14 @@ async def test_the_certificate_is_checked_for_the_name_not_for_the_address(
 async def test_a_name_is_resolved_again_after_a_minute_and_an_old_answer_is_better_than_none() -> None:
     clock, names = Clock(), Names("10.0.0.1")
     addresses = Addresses(HOST, 443, names, clock)
-    assert [await addresses.in_turn() for _ in range(3)] == [["10.0.0.1"]] * 3
+    assert [await addresses.ordered() for _ in range(3)] == [["10.0.0.1"]] * 3
     assert names.asked == 1
     names.answer = ["10.0.0.2"]
     clock.now = 61
-    assert await addresses.in_turn() == ["10.0.0.2"]
+    assert await addresses.ordered() == ["10.0.0.2"]
     names.answer = socket.gaierror(-3, "Temporary failure in name resolution")
     clock.now = 122
-    assert await addresses.in_turn() == ["10.0.0.2"]
+    assert await addresses.ordered() == ["10.0.0.2"]
     assert names.asked == 3
 
 
@@ -148,13 +150,13 @@ async def test_requests_at_once_resolve_a_name_once_and_later_ones_do_not_wait_f
         return found
 
     addresses = Addresses(HOST, 443, find, clock)
-    await asyncio.gather(*[addresses.in_turn() for _ in range(5)])
+    await asyncio.gather(*[addresses.ordered() for _ in range(5)])
     assert names.asked == 1
     clock.now = 61
     answered.clear()
-    waiting = asyncio.create_task(addresses.in_turn())
+    waiting = asyncio.create_task(addresses.ordered())
     await asyncio.sleep(0)
-    assert await addresses.in_turn() == ["10.0.0.1"]
+    assert await addresses.ordered() == ["10.0.0.1"]
     answered.set()
     await waiting
     assert names.asked == 2
@@ -164,11 +166,11 @@ async def test_requests_at_once_resolve_a_name_once_and_later_ones_do_not_wait_f
 async def test_an_address_at_rest_is_tried_last_and_after_a_while_in_turn_again() -> None:
     clock = Clock()
     addresses = Addresses(HOST, 443, Names("a", "b", "c"), clock)
-    await addresses.in_turn()
+    await addresses.ordered()
     addresses.failed("b")
-    assert [(await addresses.in_turn())[-1] for _ in range(3)] == ["b"] * 3
+    assert [(await addresses.ordered())[-1] for _ in range(3)] == ["b"] * 3
     clock.now = 31
-    assert Counter([(await addresses.in_turn())[0] for _ in range(3)]) == Counter("abc")
+    assert Counter([(await addresses.ordered())[0] for _ in range(3)]) == Counter("abc")
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
