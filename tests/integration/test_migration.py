@@ -242,7 +242,7 @@ def test_an_empty_queue_costs_no_look_at_the_table(migration: Migration, monkeyp
     migration.put("avatar-1.png")
     migration.plan(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(rewriting, "walk", lambda *_asked, **_more: pytest.fail("the table was read"))
+        patched.setattr(rewriting, "read_by_keyset", lambda *_asked, **_more: pytest.fail("the table was read"))
         assert migration.rewrite(settings).rewritten == 0
     migration.copy(settings)
     assert migration.rewrite(settings).rewritten == 1
@@ -304,15 +304,15 @@ def test_a_request_to_stop_is_heard_while_it_looks_again(
     migration.copy(settings)
     for number in range(20):
         migration.add_row(f"image/avatar-late-{number}.png")
-    asked, pages, walk = threading.Event(), itertools.count(), rewriting.walk
+    asked, pages, read_by_keyset = threading.Event(), itertools.count(), rewriting.read_by_keyset
 
     def row_by_row(*arguments: Any, **named: Any) -> Iterator[Any]:
-        for page in walk(*arguments, page_rows=1, **named):
+        for page in read_by_keyset(*arguments, batch_rows=1, **named):
             next(pages)
             asked.set()
             yield page
 
-    monkeypatch.setattr(rewriting, "walk", row_by_row)
+    monkeypatch.setattr(rewriting, "read_by_keyset", row_by_row)
     counts = RewriteCounts()
     rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
     assert counts.rewritten == 1

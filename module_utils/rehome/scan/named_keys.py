@@ -11,7 +11,7 @@ from ..catalog.schema import NAMED_KEYS
 from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
-from ..db.work.keyset import walk
+from ..db.work.keyset import read_by_keyset
 from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.row_key import key_to_json
 from ..mapping.value_map import ValueMap
@@ -42,7 +42,7 @@ def _read_reference(
     facts = database.describe(reference.table, reference.column)
     progress.stage(f"read {reference.name}")
     read = 0
-    for page in walk(database, facts):
+    for page in read_by_keyset(database, facts):
         named = [
             (rest, reference.name, key_to_json(key), value[:_MOST_VALUE])
             for key, value in page

@@ -11,7 +11,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Reference, Settings
 from ..db.dialect import Dialect, TableFacts
 from ..db.engines.open import connect
-from ..db.work.keyset import walk
+from ..db.work.keyset import read_by_keyset
 from ..mapping.forms import form_detector
 from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
@@ -47,7 +47,7 @@ def _read(
     progress.stage(f"read {reference.name}")
     read = kept = 0
     others: Counter[str] = Counter()
-    for page in walk(database, facts):
+    for page in read_by_keyset(database, facts):
         is_old, rests = _sorted_out(page.values, value_map)
         meant = [rest is not None for rest in rests]
         count = sum(meant)

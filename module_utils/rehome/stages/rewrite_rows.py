@@ -18,11 +18,11 @@ from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
 from ..db.work.chunk import ChunkOutcome, rewrite_chunk
-from ..db.work.chunk_size import Servo
-from ..db.work.interleave import strands
-from ..db.work.keyset import walk
-from ..db.work.reconnect import Surroundings
-from ..db.work.workers import Crew
+from ..db.work.chunk_size import ChunkSize
+from ..db.work.interleave import interleaved
+from ..db.work.keyset import read_by_keyset
+from ..db.work.reconnect import WorkContext
+from ..db.work.workers import Workers
 from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
 from ..progress import Progress
 
@@ -131,7 +131,7 @@ def hands(settings: Settings) -> int:
 
 
 class Waits:
-    """What a crew waits for: told by its threads, shown by the one that runs it."""
+    """What the workers wait for: reported by their threads, shown by the thread that runs them."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -186,10 +186,10 @@ class _Rewriting:
         facts = replace(reader.describe(reference.table, reference.column), where=reference.where)
         self._facts = facts_for_rewrite(facts, settings)
         self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
-        self._servo = Servo(settings.chunk_ms / 1000)
+        self._chunk_size = ChunkSize(settings.chunk_ms / 1000)
         waits = Waits(progress)
-        self._around = Surroundings(tell=waits.tell, stopping=stopping, servo=self._servo)
-        self._crew = Crew(writers, self._work, waits.show)
+        self._context = WorkContext(report=waits.tell, stopping=stopping, chunk_size=self._chunk_size)
+        self._workers = Workers(writers, self._work, waits.show)
         self._done = 0
 
     def run(self) -> None:
@@ -203,17 +203,17 @@ class _Rewriting:
 
     def _work_through(self, parts: Iterable[Iterator[Change]]) -> int:
         self._done = 0
-        self._crew.run(self._chunks(parts), self._note)
+        self._workers.run(self._chunks(parts), self._note)
         return self._done
 
     def _in_strands(self, total: int) -> Iterable[Iterator[Change]]:
         if self._throttled.awaits_autovacuum(self._facts.table, total):
-            return strands(self._queued(), lambda: self._servo.rows)
+            return interleaved(self._queued(), lambda: self._chunk_size.rows)
         return [self._queued()]
 
     def _chunks(self, parts: Iterable[Iterator[Change]]) -> Iterator[_Chunk]:
         for rows in parts:
-            while not self._stopping() and (changes := list(islice(rows, self._servo.rows))):
+            while not self._stopping() and (changes := list(islice(rows, self._chunk_size.rows))):
                 # here and not in the transaction, while the server is busy with the chunk before
                 yield _Chunk(changes, pack(changes))
             if self._stopping():
@@ -227,7 +227,7 @@ class _Rewriting:
 
     def _appeared(self) -> Iterator[Change]:
         """Rows under the old form whose object is verified, as they are now; those refused before are left."""
-        for page in walk(self._reader, self._facts, around=self._around):
+        for page in read_by_keyset(self._reader, self._facts, context=self._context):
             if self._stopping():
                 return
             olds = [row for row in page if row.value and self._values.suffix_if_old(row.value) is not None]
@@ -247,7 +247,7 @@ class _Rewriting:
         if self._stopping():
             return
         began = time.monotonic()
-        rewrite_chunk(database, self._facts, chunk.changes, self._target, outcome, self._around, chunk.packed)
+        rewrite_chunk(database, self._facts, chunk.changes, self._target, outcome, self._context, chunk.packed)
         self._throttled.rest(time.monotonic() - began, self._facts.table, outcome.rewritten)
 
     def _note(self, chunk: _Chunk, outcome: ChunkOutcome) -> None:

@@ -20,9 +20,9 @@ from ..db.journal import JournalTarget, pack
 from ..db.throttle.assemble import throttle
 from ..db.throttle.throttle import Throttle
 from ..db.work.chunk import ChunkOutcome, rewrite_chunk
-from ..db.work.chunk_size import MOST_ROWS, Servo
-from ..db.work.reconnect import Surroundings, persist
-from ..db.work.workers import Crew
+from ..db.work.chunk_size import MAX_ROWS, ChunkSize
+from ..db.work.reconnect import WorkContext, retry_read
+from ..db.work.workers import Workers
 from ..mapping.row_key import key_to_json, keys_from_json
 from ..planning.plan import ARCHIVED, classify_objects
 from ..progress import Progress
@@ -140,7 +140,7 @@ def look(
         done = 0
         progress.stage("look at rows", _length(catalog, queue))
         for piece in _pieces(catalog, queue, lambda: LOOK_ROWS):
-            now = _read(database, facts[piece.reference], piece.changes, Surroundings())
+            now = _read(database, facts[piece.reference], piece.changes, WorkContext())
             ours = [change for change in piece.changes if now.get(change.key) == change.old]
             others = [change for change in piece.changes if now.get(change.key) not in (change.old, change.new)]
             counts.restored_before += len(piece.changes) - len(ours) - len(others)
@@ -199,10 +199,10 @@ class _Rollback:
         self._reader = reader
         self._facts = _describe(reader, settings)
         self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, "rollback")
-        self._servo = Servo(settings.chunk_ms / 1000)
+        self._chunk_size = ChunkSize(settings.chunk_ms / 1000)
         waits = Waits(progress)
-        self._around = Surroundings(tell=waits.tell, stopping=stopping, servo=self._servo)
-        self._crew = Crew(writers, self._work, waits.show)
+        self._context = WorkContext(report=waits.tell, stopping=stopping, chunk_size=self._chunk_size)
+        self._workers = Workers(writers, self._work, waits.show)
         self._throttled = throttled
         self._stopping = stopping
         self._done = 0
@@ -210,10 +210,10 @@ class _Rollback:
 
     def run(self) -> None:
         self._progress.stage("restore rows", _length(self._catalog, QUEUE))
-        self._crew.run(self._packed_pieces(), self._note)
+        self._workers.run(self._packed_pieces(), self._note)
 
     def _packed_pieces(self) -> Iterator[_Piece]:
-        for piece in _pieces(self._catalog, QUEUE, lambda: self._servo.rows):
+        for piece in _pieces(self._catalog, QUEUE, lambda: self._chunk_size.rows):
             if self._stopping():
                 return
             # here and not in the transaction, while the server is busy with the chunk before
@@ -226,7 +226,7 @@ class _Rollback:
             return
         target = self._target._replace(undoes=piece.entry)
         began = time.monotonic()
-        rewrite_chunk(database, facts, piece.changes, target, outcome, self._around, piece.packed)
+        rewrite_chunk(database, facts, piece.changes, target, outcome, self._context, piece.packed)
         self._throttled.rest(time.monotonic() - began, facts.table, outcome.rewritten)
 
     def _note(self, piece: _Piece, outcome: ChunkOutcome) -> None:
@@ -236,7 +236,7 @@ class _Rollback:
         counts.refused += len(outcome.refused)
         note_refused(self._catalog, piece.reference, outcome)
         if changed := outcome.changed_by_app:
-            now = _read(self._reader, self._facts[piece.reference], changed, self._around)
+            now = _read(self._reader, self._facts[piece.reference], changed, self._context)
             _note_others(self._catalog, piece.reference, changed, now, counts)
         # only of a chunk that was rewritten as a whole is it known which rows were
         whole = outcome.rewritten == len(piece.changes)
@@ -282,7 +282,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(catalog: Catalog, queue: str, rows_at_once: Callable[[], int]) -> Iterator[_Piece]:
-    for batch in catalog.stream(queue, batch=MOST_ROWS):
+    for batch in catalog.stream(queue, batch=MAX_ROWS):
         for (entry, reference, obstacle), rows in groupby(batch, key=itemgetter(0, 1, 2)):
             _, _, _, keys, news, olds = zip(*rows, strict=True)
             changes = list(map(Change, keys_from_json(keys), news, olds))
@@ -306,9 +306,9 @@ def _describe(database: Dialect, settings: Settings) -> Mapping[str, TableFacts]
 
 
 def _read(
-    database: Dialect, facts: TableFacts, changes: Sequence[Change], around: Surroundings
+    database: Dialect, facts: TableFacts, changes: Sequence[Change], context: WorkContext
 ) -> Mapping[Key, str | None]:
-    return persist(database, lambda: database.read(facts, changes), around)
+    return retry_read(database, lambda: database.read(facts, changes), context)
 
 
 def _note_kept(catalog: Catalog, piece: _Piece, changes: Sequence[Change]) -> None:

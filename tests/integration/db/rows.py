@@ -18,7 +18,7 @@ from rehome.db import journal
 from rehome.db.dialect import Change
 from rehome.db.journal import JournalTarget
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
-from rehome.db.work.keyset import walk
+from rehome.db.work.keyset import read_by_keyset
 from rehome.progress import Progress
 from rehome.scan.rows import read_rows
 from rehome.stages import rollback_rows as rolling_back
@@ -60,7 +60,7 @@ class Rows:
         facts = database.describe(self.bench.table, "path")
         changes = [
             Change(row.key, row.value, new)
-            for page in walk(database, facts)
+            for page in read_by_keyset(database, facts)
             for row in page
             if row.value is not None and (new := values.to_target(row.value))
         ]

@@ -21,8 +21,8 @@ from rehome.db.engines.open import connect
 from rehome.db.journal import JournalTarget
 from rehome.db.work import reconnect as recovery
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
-from rehome.db.work.keyset import walk
-from rehome.db.work.reconnect import Surroundings
+from rehome.db.work.keyset import read_by_keyset
+from rehome.db.work.reconnect import WorkContext
 
 from sandbox.database import DatabaseServer
 from sandbox.mariadb import MariaDB
@@ -39,7 +39,7 @@ def target(bench: Bench, **more: Any) -> JournalTarget:
 
 
 def planned(database: Dialect, facts: TableFacts) -> list[Change]:
-    rows = [row for page in walk(database, facts, 11) for row in page]
+    rows = [row for page in read_by_keyset(database, facts, 11) for row in page]
     return [
         Change(key, value, "avatar/" + value.removeprefix("image/"))
         for key, value in rows
@@ -94,7 +94,7 @@ def test_a_connection_that_is_lost_costs_no_row_and_journals_none_twice(
     told: list[str | None] = []
     proxy.cut_at(MOMENTS[place][bench.engine == "postgresql"], moment)
     outcome = ChunkOutcome()
-    rewrite_chunk(database, facts, changes, target(bench), outcome, Surroundings(tell=told.append))
+    rewrite_chunk(database, facts, changes, target(bench), outcome, WorkContext(report=told.append))
     assert proxy.cuts == 1
     assert outcome == ChunkOutcome(rewritten=ROWS)
     assert bench.values() == [change.new for change in changes]
@@ -135,11 +135,11 @@ def test_a_server_that_stays_away_ends_the_chunk_with_what_happened(
     proxy, database = proxied
     facts = database.describe(bench.table, "path")
     changes = planned(database, facts)
-    monkeypatch.setattr(recovery, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(recovery, "MAX_OUTAGE_S", 0.0)
     with proxy:
         pass
     with pytest.raises(ConnectionLostError, match="connection to the database was lost"):
-        rewrite_chunk(database, facts, changes, target(bench), ChunkOutcome(), Surroundings(sleep=lambda _s: None))
+        rewrite_chunk(database, facts, changes, target(bench), ChunkOutcome(), WorkContext(sleep=lambda _s: None))
     assert bench.values() == [change.old for change in changes]
 
 
@@ -178,7 +178,7 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(own_server: Dat
             if done == 3 * CHUNK:
                 own_server.processes[0].end(own_server.kill_signal)
             rewrite_chunk(
-                database, facts, chunk, JournalTarget("rehome", "m", "f"), outcome, Surroundings(sleep=on_wait)
+                database, facts, chunk, JournalTarget("rehome", "m", "f"), outcome, WorkContext(sleep=on_wait)
             )
         assert restart.ident is not None
         assert outcome == ChunkOutcome(rewritten=100)
@@ -212,8 +212,8 @@ def test_a_server_that_takes_no_writes_is_waited_for_and_the_run_says_so(bench: 
         database = bench.rehome()
         facts = database.describe(bench.table, "path")
         outcome = ChunkOutcome()
-        around = Surroundings(sleep=sleep, tell=told.append)
-        rewrite_chunk(database, facts, planned(database, facts), target(bench), outcome, around)
+        context = WorkContext(sleep=sleep, report=told.append)
+        rewrite_chunk(database, facts, planned(database, facts), target(bench), outcome, context)
     finally:
         _writable(bench, off)
     assert outcome == ChunkOutcome(rewritten=ROWS)

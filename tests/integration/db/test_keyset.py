@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rehome.db.dialect import DatabaseError, Dialect, Row, TableFacts, UnknownTableError, UnusableTableError
 from rehome.db.journal import JournalTarget
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
-from rehome.db.work.keyset import walk
+from rehome.db.work.keyset import read_by_keyset
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only, planned, rewrite
@@ -21,13 +21,13 @@ from tests.integration.db.test_rewrite import only, planned, rewrite
 SEPARATORS = ["\x1d", "\x1e", "\x1f", "a\x1d", "\x1fa\x1e", "\x1d\x1e\x1f"]
 
 
-def walked(database: Dialect, facts: TableFacts, page_rows: int) -> list[Row]:
-    return [row for page in walk(database, facts, page_rows) for row in page]
+def read_all(database: Dialect, facts: TableFacts, page_rows: int) -> list[Row]:
+    return [row for page in read_by_keyset(database, facts, page_rows) for row in page]
 
 
 def values(bench: Bench, page_rows: int = 2) -> list[str | None]:
     database = bench.rehome()
-    return [row.value for row in walked(database, database.describe(bench.table, "path"), page_rows)]
+    return [row.value for row in read_all(database, database.describe(bench.table, "path"), page_rows)]
 
 
 @pytest.mark.parametrize("page_rows", [1, 2, 3, 100])
@@ -73,7 +73,7 @@ def test_a_cut_page_whose_values_make_up_for_the_separator_it_lost_is_read_row_b
     bench.fill(*held)
     database: Any = bench.rehome()
     database._run("SET SESSION group_concat_max_len = 20")
-    assert [row.value for row in walked(database, database.describe(bench.table, "path"), 2)] == held
+    assert [row.value for row in read_all(database, database.describe(bench.table, "path"), 2)] == held
 
 
 @only("mariadb")  # the others' drivers need no packing
@@ -85,7 +85,7 @@ def test_a_page_that_the_server_cuts_is_read_row_by_row(bench: Bench) -> None:
     facts = database.describe(bench.table, "path")
     for limit in (1024, 1024 + 100, 64, 4):
         database._run(f"SET SESSION group_concat_max_len = {limit}")
-        assert [row.value for row in walked(database, facts, 20)] == held
+        assert [row.value for row in read_all(database, facts, 20)] == held
 
 
 @only("mariadb", "postgresql")  # in SQLite a statement by itself is the transaction
@@ -110,7 +110,7 @@ def test_pages_are_read_in_transactions_that_proxies_send_to_the_primary(
 
     monkeypatch.setattr(database, "transaction", transaction)
     monkeypatch.setattr(database, "_run", recorded)
-    assert len(walked(database, facts, 1)) == 2
+    assert len(read_all(database, facts, 1)) == 2
     assert during
     assert all(during)
 
@@ -120,10 +120,10 @@ def test_a_walk_that_is_left_halfway_leaves_a_connection_that_works(bench: Bench
     bench.fill("image/a.png", "image/b.png", "image/c.png")
     database = bench.rehome()
     facts = database.describe(bench.table, "path")
-    pages = walk(database, facts, 1)
+    pages = read_by_keyset(database, facts, 1)
     next(pages)
     pages.close()
-    assert len(walked(database, facts, 2)) == 3
+    assert len(read_all(database, facts, 2)) == 3
 
 
 KEYS: dict[str, dict[str, tuple[str, list[Any]]]] = {
@@ -260,7 +260,7 @@ def test_a_condition_narrows_the_table(bench: Bench, condition: str, ids: list[i
     bench.fill("image/a", "image/b", "image/c", "%s ?")
     database, facts = narrowed(bench, condition.replace(" T ", f" {bench.table} "))
     for page_rows in (1, 10):
-        assert [row.key for row in walked(database, facts, page_rows)] == [(number,) for number in ids]
+        assert [row.key for row in read_all(database, facts, page_rows)] == [(number,) for number in ids]
 
 
 def test_a_condition_narrows_a_table_with_a_key_of_two_columns(bench: Bench) -> None:
@@ -269,7 +269,7 @@ def test_a_condition_narrows_a_table_with_a_key_of_two_columns(bench: Bench) -> 
         for b in range(3):
             bench.execute("INSERT INTO T VALUES (?, ?, 'image/a')", a, b)
     database, facts = narrowed(bench, "a = 1 OR b = 2")
-    assert [row.key for row in walked(database, facts, 2)] == [(0, 2), (1, 0), (1, 1), (1, 2), (2, 2)]
+    assert [row.key for row in read_all(database, facts, 2)] == [(0, 2), (1, 0), (1, 1), (1, 2), (2, 2)]
 
 
 def rewritten_where(bench: Bench, condition: str) -> ChunkOutcome:

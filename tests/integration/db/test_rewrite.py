@@ -23,8 +23,8 @@ from rehome.db.dialect import (
 from rehome.db.engines.open import connect
 from rehome.db.journal import JournalTarget
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
-from rehome.db.work.keyset import walk
-from rehome.db.work.reconnect import Surroundings
+from rehome.db.work.keyset import read_by_keyset
+from rehome.db.work.reconnect import WorkContext
 
 from tests.integration.db.conftest import Bench, only
 
@@ -60,7 +60,7 @@ def journalled(bench: Bench) -> list[RecordedEntry]:
 def planned(bench: Bench) -> list[Change]:
     """What a plan would hold: every row's new value in place of its first `image/`."""
     database = bench.rehome()
-    rows = [row for page in walk(database, database.describe(bench.table, "path"), 3) for row in page]
+    rows = [row for page in read_by_keyset(database, database.describe(bench.table, "path"), 3) for row in page]
     return [Change(key, value, value.replace("image/", "avatar/", 1)) for key, value in rows if value is not None]
 
 
@@ -190,7 +190,7 @@ def test_a_row_that_somebody_holds_is_waited_for_and_then_rewritten(bench: Bench
     thread.start()
     holding.wait(30)
     target, outcome = JournalTarget(bench.schema, "m", "f"), ChunkOutcome()
-    rewrite_chunk(database, facts, changes, target, outcome, Surroundings(sleep=lambda _seconds: let_go.set()))
+    rewrite_chunk(database, facts, changes, target, outcome, WorkContext(sleep=lambda _seconds: let_go.set()))
     thread.join()
     assert outcome.rewritten == 1
 
@@ -202,12 +202,12 @@ def test_a_row_that_somebody_holds_for_ever_ends_with_a_message(bench: Bench, mo
     database, other = bench.rehome(), bench.rehome()
     database.create_journal(bench.schema)
     facts = database.describe(bench.table, "path")
-    monkeypatch.setattr("rehome.db.work.chunk.ATTEMPTS", 1)
+    monkeypatch.setattr("rehome.db.work.chunk.MAX_CONFLICTS", 1)
     with other.transaction():
         other.lock(facts, changes)
         with pytest.raises(DatabaseError, match=r"busy|try again"):
             target = JournalTarget(bench.schema, "m", "f")
-            rewrite_chunk(database, facts, changes, target, ChunkOutcome(), Surroundings(sleep=lambda _seconds: None))
+            rewrite_chunk(database, facts, changes, target, ChunkOutcome(), WorkContext(sleep=lambda _seconds: None))
     assert rewrite(bench, changes).rewritten == 1
 
 
@@ -384,10 +384,10 @@ def test_behind_a_chunk_with_changed_rows_the_next_is_looked_at_before_it_is_wri
         monkeypatch.setattr(
             database, name, lambda facts, rows, name=name, method=method: done.append(name) or method(facts, rows)
         )
-    around, outcome, target = Surroundings(), ChunkOutcome(), JournalTarget(bench.schema, "m", "f")
+    context, outcome, target = WorkContext(), ChunkOutcome(), JournalTarget(bench.schema, "m", "f")
     ways = []
     for start in range(0, 8, 2):
-        rewrite_chunk(database, facts, changes[start : start + 2], target, outcome, around)
+        rewrite_chunk(database, facts, changes[start : start + 2], target, outcome, context)
         ways.append(" ".join(done))
         done.clear()
     careful = "lock rewrite_as_planned"
@@ -743,7 +743,7 @@ def test_null_and_empty_values_are_walked_as_they_are(bench: Bench) -> None:
     bench.create()
     bench.fill(None, "", "image/a.png")
     database = bench.rehome()
-    rows = [row for page in walk(database, database.describe(bench.table, "path"), 2) for row in page]
+    rows = [row for page in read_by_keyset(database, database.describe(bench.table, "path"), 2) for row in page]
     assert [row.value for row in rows] == [None, "", "image/a.png"]
 
 

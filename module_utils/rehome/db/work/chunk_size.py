@@ -1,4 +1,4 @@
-"""The size of the next chunk, from how long the last ones took."""
+"""The number of rows in the next chunk, from how long the previous ones took."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import threading
 from collections import deque
 
 FIRST_ROWS = 500
-FEWEST_ROWS = 10
-MOST_ROWS = 20_000
-"""What MariaDB's range optimizer takes as one list of keys, by its default weight of 32,000, with room to spare."""
+MIN_ROWS = 10
+MAX_ROWS = 20_000
+"""MariaDB's range optimizer takes this many keys in one list under its default weight limit of 32,000, with a margin
+(optimizer_max_sel_arg_weight, MariaDB's manual)."""
 WINDOW = 10
+"""Chunks whose durations are remembered."""
 GROWTH = 1.5
+"""By how much a chunk may exceed the previous one, as a factor."""
 PANIC = 5.0
+"""A chunk that takes this many times the target shrinks the next one at once."""
 
 
-class Servo:
-    """Steers chunks to a duration, so that nobody waits long for a row that a chunk holds.
+class ChunkSize:
+    """Controls the number of rows in a chunk so that a transaction takes `target_s` seconds: nobody waits longer for a
+    row that it has locked.
 
-    Nine of ten of the last chunks shall take no longer than the target. The size grows slowly and shrinks at once.
-    Several connections may share one.
+    Nine of the last ten chunks should take no longer than the target. The size grows slowly and shrinks at once.
+    Thread-safe: several connections may share one.
     """
 
     def __init__(self, target_s: float, rows: int = FIRST_ROWS) -> None:
@@ -30,34 +35,33 @@ class Servo:
 
     @property
     def rows(self) -> int:
-        """How many rows the next chunk shall have."""
+        """The number of rows that the next chunk should have."""
         return self._rows
 
-    def note(self, rows: int, seconds: float) -> None:
-        """A chunk of so many rows was committed after so many seconds."""
+    def record(self, rows: int, seconds: float) -> None:
+        """Record that a chunk of `rows` rows was committed after `seconds`."""
         with self._lock:
             if seconds > PANIC * self._target_s:
                 self._shrink_to(rows * self._target_s / seconds)
-            # a remainder has the cost of a transaction and few rows to share it: it tells nothing of the others
+            # A short last chunk spreads a transaction's fixed cost over few rows, and so says nothing about the others.
             elif rows * 2 >= self._rows or seconds > self._target_s:
                 self._seconds_per_row.append(seconds / rows)
-                self._rows = _bounded(min(self._rows * GROWTH, self._target_s / self._slow()))
+                self._rows = _bounded(min(self._rows * GROWTH, self._target_s / self._ninth_decile()))
 
-    def note_trouble(self) -> None:
-        """A chunk met a deadlock or a time-out."""
+    def record_conflict(self) -> None:
+        """Record a deadlock or a lock timeout: halve the size."""
         with self._lock:
             self._shrink_to(self._rows / 2)
 
     def _shrink_to(self, rows: float) -> None:
         self._rows = min(self._rows, _bounded(rows))
-        # what was measured before it went wrong would let it grow back at once
+        # older, faster measurements would let it grow back at once
         self._seconds_per_row.clear()
 
-    def _slow(self) -> float:
-        """What nine of ten of the last chunks stayed below, in seconds a row."""
+    def _ninth_decile(self) -> float:
         ordered = sorted(self._seconds_per_row)
         return ordered[math.ceil(0.9 * len(ordered)) - 1]
 
 
 def _bounded(rows: float) -> int:
-    return max(FEWEST_ROWS, min(MOST_ROWS, int(rows)))
+    return max(MIN_ROWS, min(MAX_ROWS, int(rows)))

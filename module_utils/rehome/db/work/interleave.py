@@ -1,4 +1,4 @@
-"""The order of rows in which a PostgreSQL table takes its new versions without growing by all of them."""
+"""The order in which to rewrite a PostgreSQL table's rows so that new versions reuse the space of dead ones."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-STRANDS = 4
+STRIDE = 4
 CHUNKS = 3
-"""Of a strand. While the last ones of one strand are under way, those before them must have been committed, or the
-next strand comes upon versions that somebody may still see."""
-MOST_ROWS = 50_000
-"""Held at once."""
+"""Chunks per run. While the last ones of a run are in flight, those before them must have been committed; otherwise
+the next run meets dead versions that a transaction may still see."""
+MAX_ROWS = 50_000
+"""Rows held in memory at once."""
 
 T = TypeVar("T")
 
 
-def strands(rows: Iterator[T], chunk_rows: Callable[[], int]) -> Iterator[Iterator[T]]:
-    """`rows` a window at a time, each in `STRANDS` strands: of the first four rows the first, of the next four ...
+def interleaved(rows: Iterator[T], chunk_rows: Callable[[], int]) -> Iterator[Iterator[T]]:
+    """Yield `rows` in runs: of each window, every fourth (`STRIDE`) row from the first on, then from the second on, …
 
-    An UPDATE looks for room on its row's own page, and whoever comes upon a full page first clears away the versions
-    that nobody can see any more (README.HOT, "When can/should we prune or defragment?", in PostgreSQL's source). Of
-    rows that lie beside each other and are rewritten at once, all new versions go elsewhere; rewritten one strand after
-    the other, a row's new version takes the place of its neighbour's old one. Each strand is in order, as a
-    chunk's rows must be to be read back at once: no chunk may reach from one strand into the next.
+    An UPDATE puts the new version on its row's own page if there is room, and whoever meets a full page first removes
+    the versions that no transaction can see any more (README.HOT, "When can/should we prune or defragment?", in
+    PostgreSQL's source). If neighbouring rows are rewritten together, all their new versions go to other pages. If they
+    are rewritten run after run, a row's new version takes the place of its neighbour's dead one. Each run keeps the
+    order of `rows`, which reading a chunk back at once requires; so a chunk must not span two runs.
 
-    chunk_rows: how many rows a chunk has now
+    chunk_rows: returns the current number of rows in a chunk
     """
-    while window := list(islice(rows, min(MOST_ROWS, STRANDS * CHUNKS * chunk_rows()))):
-        for first in range(STRANDS):
-            yield iter(window[first::STRANDS])
+    while window := list(islice(rows, min(MAX_ROWS, STRIDE * CHUNKS * chunk_rows()))):
+        for first in range(STRIDE):
+            yield iter(window[first::STRIDE])

@@ -1,4 +1,4 @@
-"""Reading a whole table by keyset: short statements, the server's own order, no OFFSET."""
+"""Read a whole table by keyset pagination: short statements, in the server's own order, without OFFSET."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ..dialect import Dialect, Key, RowBatch, TableFacts
-from .reconnect import Surroundings, persist
+from .reconnect import WorkContext, retry_read
 
-PAGE_ROWS = 5_000
+BATCH_ROWS = 5_000
 
 
-def walk(
-    database: Dialect, facts: TableFacts, page_rows: int = PAGE_ROWS, around: Surroundings | None = None
+def read_by_keyset(
+    database: Dialect, facts: TableFacts, batch_rows: int = BATCH_ROWS, context: WorkContext | None = None
 ) -> Iterator[RowBatch]:
-    """Every row of the table once, a page at a time. The cursor is the last key read, never a computed one.
+    """Yield every row of the table once, in batches. The next batch begins after the last key read.
 
-    A page whose connection is lost is read again. While the caller works on a page, a thread reads the next one: the
-    connection is the walk's until it has ended.
+    A batch is read again if its connection is lost. While the caller works on one batch, a thread reads the next: until
+    the iterator is exhausted, the caller must not use the connection. Raises DatabaseError.
     """
-    around = around or Surroundings()
+    context = context or WorkContext()
 
     def read(after: Key | None) -> RowBatch:
-        return persist(database, lambda: database.read_batch(facts, after, page_rows), around)
+        return retry_read(database, lambda: database.read_batch(facts, after, batch_rows), context)
 
     with ThreadPoolExecutor(1) as reader:
-        page = read(None)
-        while page:
-            ahead = reader.submit(read, page.last)
-            yield page
-            page = ahead.result()
+        batch = read(None)
+        while batch:
+            ahead = reader.submit(read, batch.last)
+            yield batch
+            batch = ahead.result()

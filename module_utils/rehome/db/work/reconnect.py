@@ -1,4 +1,4 @@
-"""What becomes of work whose connection is lost, or whose server takes no writes: it waits, with a limit."""
+"""Reconnect after a lost connection, and wait, with a limit, for a server that is away or read-only."""
 
 from __future__ import annotations
 
@@ -9,70 +9,71 @@ from typing import TypeVar
 
 from ...errors import RefusedError
 from ..dialect import ConnectionLostError, DatabaseError, Dialect
-from .care import Outlook
-from .chunk_size import Servo
+from .caution import Caution
+from .chunk_size import ChunkSize
 
-PATIENCE_S = 300.0
-"""How long a server may be away, or read-only: a restart or a failover takes minutes at worst."""
-ASK_EVERY_S = 1.0
-LOSSES = 5
-"""Connections that one reading may lose."""
+MAX_OUTAGE_S = 300.0
+"""How long a server may be away or read-only: a restart or a failover takes minutes at worst."""
+RETRY_EVERY_S = 1.0
+MAX_LOST_CONNECTIONS = 5
+"""Lost connections after which one read, or one chunk, fails."""
 
 T = TypeVar("T")
 
 
-def _say_nothing(_why: str | None) -> None:
+def _report_nothing(_reason: str | None) -> None:
     pass
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a chunk's work needs of its caller.
+class WorkContext:
+    """What reading and rewriting take from, and report to, their caller.
 
-    sleep: waits so many seconds
-    tell: is told what is waited for, and None once it is over
-    stopping: ends the waiting for a server
-    servo: learns how long transactions take
-    outlook: learns whether rows are as planned
+    sleep: waits for so many seconds
+    report: called with the reason when a wait for the server begins, and with None when it ends
+    stopping: returns True to end a wait for the server early
+    chunk_size: given each chunk's duration, if set
+    caution: given whether each chunk's rows were as planned
+    clock: returns monotonic seconds
     """
 
     sleep: Callable[[float], None] = time.sleep
-    tell: Callable[[str | None], None] = _say_nothing
+    report: Callable[[str | None], None] = _report_nothing
     stopping: Callable[[], bool] = lambda: False
-    servo: Servo | None = None
-    outlook: Outlook = field(default_factory=Outlook)
+    chunk_size: ChunkSize | None = None
+    caution: Caution = field(default_factory=Caution)
     clock: Callable[[], float] = time.monotonic
 
 
-def come_back(database: Dialect, trouble: DatabaseError, around: Surroundings, *, to_write: bool = True) -> None:
-    """Have a connection again, and `to_write` one to a server that takes writes.
-
-    Raises `trouble` once patience is over.
-    """
-    began = around.clock()
-    around.tell(str(trouble))
+def reconnect(database: Dialect, error: DatabaseError, context: WorkContext, *, to_write: bool = True) -> None:
+    """Reconnect, and wait for a writable server if `to_write`. Raises `error` after MAX_OUTAGE_S, or when stopping."""
+    began = context.clock()
+    context.report(str(error))
     while True:
         try:
-            # anew also where it is open: after a failover, the name may mean another server
+            # even if the connection is open: after a failover, the name may resolve to another server
             database.reconnect()
             if not (to_write and database.is_read_only()):
                 break
         except (RefusedError, DatabaseError):
-            pass  # it is what is waited for
-        if around.stopping() or around.clock() - began > PATIENCE_S:
-            raise trouble
-        around.sleep(ASK_EVERY_S)
-    around.tell(None)
+            pass  # still away
+        if context.stopping() or context.clock() - began > MAX_OUTAGE_S:
+            raise error
+        context.sleep(RETRY_EVERY_S)
+    context.report(None)
 
 
-def persist(database: Dialect, ask: Callable[[], T], around: Surroundings) -> T:
-    """The answer of `ask`, which only reads, and is asked again over a new connection where one is lost."""
-    losses = 0
+def retry_read(database: Dialect, read: Callable[[], T], context: WorkContext) -> T:
+    """Return what `read` returns; reconnect and call it again if its connection is lost. It must only read.
+
+    Raises ConnectionLostError for the last of MAX_LOST_CONNECTIONS lost connections.
+    """
+    lost = 0
     while True:
         try:
-            return ask()
+            return read()
         except ConnectionLostError as error:
-            losses += 1
-            if losses == LOSSES:
+            lost += 1
+            if lost == MAX_LOST_CONNECTIONS:
                 raise
-            come_back(database, error, around, to_write=False)
+            reconnect(database, error, context, to_write=False)

@@ -1,4 +1,4 @@
-"""Several connections at work on chunks that have no row in common."""
+"""Run chunks that have no row in common on several connections."""
 
 from __future__ import annotations
 
@@ -12,67 +12,70 @@ from ...errors import RehomeError
 from ..dialect import Dialect
 from .chunk import ChunkOutcome
 
-LOOK_EVERY_S = 0.5
-CONFLICTS = 3
+POLL_EVERY_S = 0.5
+MAX_CONFLICTS = 3
 WITHIN_CHUNKS = 10
-"""So many deadlocks and time-outs in so many chunks mean that the connections are in each other's way."""
+"""After MAX_CONFLICTS deadlocks and lock timeouts within this many chunks, the connections block each other: one of
+them is given up."""
 
 Chunk = TypeVar("Chunk")
 
 
-class Crew(Generic[Chunk]):
-    """Works through chunks, one at a time on each connection, and on fewer of them where they meet conflicts.
+class Workers(Generic[Chunk]):
+    """Threads that process chunks, one at a time per connection, on fewer connections if they meet conflicts.
 
-    work: does a chunk on a connection, in a thread of its own
-    look: called every now and then by the thread that runs the crew
+    work: processes a chunk on a connection, in a worker's thread, and adds to the outcome what is committed
+    poll: called every POLL_EVERY_S by the thread in `run` while it waits
     """
 
     def __init__(
         self,
         connections: Sequence[Dialect],
         work: Callable[[Dialect, Chunk, ChunkOutcome], None],
-        look: Callable[[], None],
+        poll: Callable[[], None],
     ) -> None:
         self._work = work
-        self._look = look
+        self._poll = poll
         self._free: SimpleQueue[Dialect] = SimpleQueue()
         for connection in connections:
             self._free.put(connection)
-        self.hands = len(connections)
-        self._most = len(connections)
+        self._max = len(connections)
+        self.active = self._max
+        """The number of connections that are in use."""
         self._conflicts: deque[int] = deque(maxlen=WITHIN_CHUNKS)
 
-    def run(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
-        """Do every chunk, and `note` each in the caller's thread. The next one is made while others are at work.
+    def run(self, chunks: Iterable[Chunk], on_outcome: Callable[[Chunk, ChunkOutcome], None]) -> None:
+        """Process every chunk, and call `on_outcome` for each in the caller's thread.
 
-        After a failure no more is begun; what is under way is finished and noted. Raises the first RehomeError.
+        The next chunk is prepared while others are in flight. After a failure no chunk is started; those in flight are
+        finished, and their outcomes passed on. Raises the first RehomeError.
         """
         failures: list[RehomeError] = []
         running: dict[Future[tuple[ChunkOutcome, RehomeError | None]], Chunk] = {}
 
         def settle(at_most: int) -> None:
             while len(running) > at_most:
-                finished, _ = wait(running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
-                self._look()
+                finished, _ = wait(running, timeout=POLL_EVERY_S, return_when=FIRST_COMPLETED)
+                self._poll()
                 for future in finished:
                     outcome, failure = future.result()
-                    note(running.pop(future), outcome)
-                    self._learn(outcome.conflicts)
+                    on_outcome(running.pop(future), outcome)
+                    self._adapt(outcome.conflicts)
                     failures.extend([failure] if failure else [])
 
-        with ThreadPoolExecutor(self._most) as pool:
+        with ThreadPoolExecutor(self._max) as pool:
             try:
                 for chunk in chunks:
-                    settle(self.hands - 1)
+                    settle(self.active - 1)
                     if failures:
                         break
-                    running[pool.submit(self._one, chunk)] = chunk
+                    running[pool.submit(self._process, chunk)] = chunk
             finally:
                 settle(0)
         if failures:
             raise failures[0]
 
-    def _one(self, chunk: Chunk) -> tuple[ChunkOutcome, RehomeError | None]:
+    def _process(self, chunk: Chunk) -> tuple[ChunkOutcome, RehomeError | None]:
         outcome = ChunkOutcome()
         connection = self._free.get()
         try:
@@ -83,8 +86,8 @@ class Crew(Generic[Chunk]):
             self._free.put(connection)
         return outcome, None
 
-    def _learn(self, conflicts: int) -> None:
+    def _adapt(self, conflicts: int) -> None:
         self._conflicts.append(conflicts)
-        if self.hands > 1 and sum(self._conflicts) >= CONFLICTS:
-            self.hands -= 1
+        if self.active > 1 and sum(self._conflicts) >= MAX_CONFLICTS:
+            self.active -= 1
             self._conflicts.clear()

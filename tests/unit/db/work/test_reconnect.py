@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 from rehome.db.dialect import ConnectionLostError, DatabaseError, Dialect
-from rehome.db.work.reconnect import PATIENCE_S, Surroundings, come_back
+from rehome.db.work.reconnect import MAX_OUTAGE_S, WorkContext, reconnect
 from rehome.errors import Finding, RefusedError
 
 
@@ -38,32 +38,32 @@ class Clock:
         self.now += seconds
 
 
-def around(clock: Clock, told: list[str | None]) -> Surroundings:
-    return Surroundings(sleep=clock.sleep, tell=told.append, clock=clock)
+def context(clock: Clock, told: list[str | None]) -> WorkContext:
+    return WorkContext(sleep=clock.sleep, report=told.append, clock=clock)
 
 
 def test_a_restart_and_a_failover_are_waited_for_and_told() -> None:
     server, told = Server("away", "away", "read-only", "there"), list[str | None]()
-    come_back(cast(Dialect, server), ConnectionLostError("it is gone"), around(Clock(), told))
+    reconnect(cast(Dialect, server), ConnectionLostError("it is gone"), context(Clock(), told))
     assert server.connects == 4
     assert told == ["it is gone", None]
 
 
 def test_a_server_that_only_reads_is_enough_to_read() -> None:
     server = Server("read-only")
-    come_back(cast(Dialect, server), ConnectionLostError("gone"), around(Clock(), []), to_write=False)
+    reconnect(cast(Dialect, server), ConnectionLostError("gone"), context(Clock(), []), to_write=False)
     assert server.connects == 1
 
 
 def test_patience_ends_with_the_error_that_began_it() -> None:
     clock, lost = Clock(), ConnectionLostError("gone for good")
     with pytest.raises(DatabaseError, match="gone for good"):
-        come_back(cast(Dialect, Server("away")), lost, around(clock, []))
-    assert PATIENCE_S < clock.now < PATIENCE_S + 5
+        reconnect(cast(Dialect, Server("away")), lost, context(clock, []))
+    assert MAX_OUTAGE_S < clock.now < MAX_OUTAGE_S + 5
 
 
 def test_a_run_that_is_to_stop_does_not_wait() -> None:
     server = Server("away")
     with pytest.raises(ConnectionLostError):
-        come_back(cast(Dialect, server), ConnectionLostError("gone"), Surroundings(stopping=lambda: True))
+        reconnect(cast(Dialect, server), ConnectionLostError("gone"), WorkContext(stopping=lambda: True))
     assert server.connects == 1

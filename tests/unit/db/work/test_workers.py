@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 from rehome.db.dialect import Change, DatabaseError, Dialect
 from rehome.db.work.chunk import ChunkOutcome
-from rehome.db.work.workers import Crew
+from rehome.db.work.workers import Workers
 
 CHUNKS = [[Change((number,), "a", "b")] for number in range(40)]
 
 
-def hands(number: int) -> list[Dialect]:
+def connections(number: int) -> list[Dialect]:
     return [cast(Dialect, object()) for _ in range(number)]
 
 
@@ -35,7 +35,7 @@ def test_every_chunk_is_done_once_and_no_connection_has_two_at_a_time() -> None:
             busy.discard(id(connection))
 
     noted: list[int] = []
-    Crew(hands(3), work, nothing).run(CHUNKS, lambda chunk, _outcome: noted.append(int(chunk[0].key[0])))
+    Workers(connections(3), work, nothing).run(CHUNKS, lambda chunk, _outcome: noted.append(int(chunk[0].key[0])))
     assert sorted(noted) == list(range(40))
     assert max(together) <= 3
 
@@ -46,16 +46,16 @@ def test_two_connections_work_at_the_same_time() -> None:
     def work(_connection: Dialect, _chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
         both.wait()
 
-    Crew(hands(2), work, nothing).run(CHUNKS[:4], lambda _chunk, _outcome: None)
+    Workers(connections(2), work, nothing).run(CHUNKS[:4], lambda _chunk, _outcome: None)
 
 
 def test_repeated_conflicts_take_connections_away_but_for_the_last() -> None:
     def work(_connection: Dialect, _chunk: Sequence[Change], outcome: ChunkOutcome) -> None:
         outcome.conflicts = 1
 
-    crew = Crew(hands(3), work, nothing)
-    crew.run(CHUNKS, lambda _chunk, _outcome: None)
-    assert crew.hands == 1
+    workers = Workers(connections(3), work, nothing)
+    workers.run(CHUNKS, lambda _chunk, _outcome: None)
+    assert workers.active == 1
 
 
 def test_after_a_failure_nothing_more_is_begun_and_what_was_done_is_noted() -> None:
@@ -69,7 +69,7 @@ def test_after_a_failure_nothing_more_is_begun_and_what_was_done_is_noted() -> N
 
     noted: list[ChunkOutcome] = []
     with pytest.raises(DatabaseError, match="gone"):
-        Crew(hands(1), work, nothing).run(CHUNKS, lambda _chunk, outcome: noted.append(outcome))
+        Workers(connections(1), work, nothing).run(CHUNKS, lambda _chunk, outcome: noted.append(outcome))
     assert begun == [0, 1, 2, 3]
     assert sum(outcome.rewritten for outcome in noted) == 3
     assert len(noted) == 4
