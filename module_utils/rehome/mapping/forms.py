@@ -1,4 +1,4 @@
-"""The forms that a column's values may have, by the names that settings give them, and which one a value looks like."""
+"""Forms by their names in the settings, and detection of the form that a value has."""
 
 from __future__ import annotations
 
@@ -27,26 +27,35 @@ _DOMAINS = (
     ("us-isof-", "csp.hci.ic.gov"),
     ("", "amazonaws.com"),
 )
-"""What a region's name begins with, and the domain of its partition (partitions.json in botocore 1.44)."""
+"""What a region's name begins with → the domain of its partition (partitions.json in botocore 1.44)."""
 
 
-class Place(Protocol):
-    """What a URL of an object depends on."""
+class BucketAddress(Protocol):
+    """What the URLs of a bucket's objects depend on."""
 
     @property
-    def setting(self) -> str: ...
+    def setting(self) -> str:
+        """The setting that names the bucket: `rehome_source` or `rehome_target`."""
+
     @property
-    def bucket(self) -> str: ...
+    def bucket(self) -> str:
+        """The bucket's name."""
+
     @property
-    def endpoint_url(self) -> str | None: ...
+    def endpoint_url(self) -> str | None:
+        """The URL of the service; None for AWS."""
+
     @property
-    def region(self) -> str | None: ...
+    def region(self) -> str | None:
+        """The bucket's region, if known."""
 
 
-def read_form(setting: str, given: object, source: Place, target: Place) -> Form:
-    """The form that a reference names: one of `NAMES`, or a mapping with `prefix`, the text before the key.
+def read_form(setting: str, given: object, source: BucketAddress, target: BucketAddress) -> Form:
+    """Return the form that a reference names.
 
-    Raises RefusedError where there is no such form, or the settings do not tell what it needs.
+    setting: the reference's setting, for findings
+    given: one of `NAMES`, or a mapping with `prefix`, the text before the key
+    Raises RefusedError if there is no such form, or if the settings lack what it needs.
     """
     if isinstance(given, str) and given in NAMES:
         texts = {"key": ("", ""), "/key": ("/", "/"), "s3://bucket/key": (_s3_uri(source), _s3_uri(target))}
@@ -70,29 +79,29 @@ def _is_literal(given: Mapping[Any, Any]) -> bool:
     )
 
 
-def _s3_uri(place: Place) -> str:
-    return f"s3://{place.bucket}/"
+def _s3_uri(address: BucketAddress) -> str:
+    return f"s3://{address.bucket}/"
 
 
-def _url(setting: str, style: str, place: Place) -> str:
-    """What the URLs of a bucket's objects begin with: the host that `s3.endpoint` finds, without asking anything.
+def _url(setting: str, style: str, address: BucketAddress) -> str:
+    """Return what the URLs of a bucket's objects begin with: the host as `s3.endpoint` resolves it without a request.
 
-    Ways of access that are not the application's (dual-stack, FIPS, accelerated) do not count.
+    Dual-stack, FIPS and accelerated hosts are not considered: they are our access, not the application's.
     """
-    if place.endpoint_url is None:
-        if place.region is None:
-            problem = f"needs the host of {place.setting}.bucket ({place.bucket}), which is not known"
-            way_out = f"Set {place.setting}.region or .endpoint_url, or write the text as {{prefix: …, encoded: true}}"
+    if address.endpoint_url is None:
+        if address.region is None:
+            problem = f"needs the host of {address.setting}.bucket ({address.bucket}), which is not known"
+            way_out = f"Set {address.setting}.region or .endpoint_url, or use {{prefix: …, encoded: true}}"
             raise RefusedError([Finding(setting, style, problem, way_out)])
-        scheme, host, path = "https", _aws_host(place.region), ""
+        scheme, host, path = "https", _aws_host(address.region), ""
     else:
-        scheme, host, path = _address(place)
+        scheme, host, path = _address(address)
     if style == "path-style":
-        return f"{scheme}://{host}{path}/{place.bucket}/"
+        return f"{scheme}://{host}{path}/{address.bucket}/"
     if _is_ip(host):
-        problem = f"puts the bucket before the host, and {place.setting}.endpoint_url ({place.endpoint_url}) has none"
+        problem = f"needs a host name, and {address.setting}.endpoint_url ({address.endpoint_url}) has an IP address"
         raise RefusedError([Finding(setting, style, problem, "Use path-style, or {prefix: …, encoded: true}")])
-    return f"{scheme}://{place.bucket}.{host}{path}/"
+    return f"{scheme}://{address.bucket}.{host}{path}/"
 
 
 def _aws_host(region: str) -> str:
@@ -102,16 +111,16 @@ def _aws_host(region: str) -> str:
     return f"s3.{region}.{domain}"
 
 
-def _address(place: Place) -> tuple[str, str, str]:
-    """Scheme, host with a port that is not the scheme's own, and path of an endpoint."""
+def _address(address: BucketAddress) -> tuple[str, str, str]:
+    """Return the scheme, the host (with its port, unless that is the scheme's default) and the path of an endpoint."""
     try:
-        url = urlsplit(place.endpoint_url or "")
+        url = urlsplit(address.endpoint_url or "")
         port = url.port
     except ValueError:
         port, url = None, urlsplit("")
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
-        problem, way_out = "is not a URL that can be asked", "Write it as https://host or http://host:port"
-        raise RefusedError([Finding(f"{place.setting}.endpoint_url", place.endpoint_url, problem, way_out)])
+        problem, way_out = "is not the URL of a service", "Write it as https://host or http://host:port"
+        raise RefusedError([Finding(f"{address.setting}.endpoint_url", address.endpoint_url, problem, way_out)])
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     shown = host if port in (None, _DEFAULT_PORTS[url.scheme]) else f"{host}:{port}"
     return url.scheme, shown, url.path.rstrip("/")
@@ -127,13 +136,13 @@ def _is_ip(host: str) -> bool:
 
 
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]+/)([^/?#]+/)?")
-"""Scheme or none, host, and a first segment, which may be a bucket's name."""
+"""An optional scheme, a host, and the first segment, which may be a bucket's name."""
 
 
-def form_detector(keymap: KeyMap, source: Place, target: Place) -> Callable[[str], str | None]:
-    """A function that says which form a value has that is not under the map in its own, where there is such a one.
+def form_detector(keymap: KeyMap, source: BucketAddress, target: BucketAddress) -> Callable[[str], str | None]:
+    """Return a function that returns the form in which a value would be under the map, as settings write it, or None.
 
-    It answers the form as settings write it. A value whose key is not meant has none, whatever it looks like.
+    It is for values that are not under the map in their reference's own form.
     """
     named = {}
     for name in NAMES:
@@ -162,13 +171,13 @@ def form_detector(keymap: KeyMap, source: Place, target: Place) -> Callable[[str
 
 
 def _hint(prefix: str) -> str:
-    """What a value must contain to be worth a closer look: a part of the prefix that has one usual spelling only."""
+    """Return a part of `prefix` that needs no encoding: values without it need no closer look."""
     plain = re.findall(r"[A-Za-z0-9_.~-]+", prefix)
     return max(plain, key=len, default="")
 
 
 def _urls(value: str) -> Iterator[str]:
-    """What may stand before the key of a URL: the host, or the host and a bucket."""
+    """Yield what may stand before the key in a URL: the host, or the host and a bucket."""
     found = _URL.match(value)
     if found:
         yield found[1]

@@ -1,4 +1,4 @@
-"""The key map: which source keys are meant, and what each becomes. Pure text, no I/O."""
+"""The key map: which source keys move, and what their target keys are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def _compile(globs: tuple[str, ...]) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class KeyMap:
-    """A prefix swap with its include and exclude globs.
+    """A swap of prefixes, for the keys that the globs select.
 
-    The globs (`*`, `?`, `[…]`; case matters; `*` also crosses `/`) are held against the key after the prefix.
-    only: where given, no other keys (after the prefix) are meant than these
+    include, exclude: globs that are matched against a key's suffix, the text after the prefix. They are
+        case-sensitive, with `*`, `?` and `[…]`; `*` also matches `/`.
+    only: if given, no other suffixes are under the map
     """
 
     source_prefix: str
@@ -30,17 +31,17 @@ class KeyMap:
     _excluded: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # None: all are included, none is excluded; a pattern that says so would be asked for every key
+        # None: all are included, none is excluded. A pattern that says so would be matched against every key.
         object.__setattr__(self, "_included", None if "*" in self.include else _compile(self.include))
         object.__setattr__(self, "_excluded", _compile(self.exclude) if self.exclude else None)
 
-    def covers(self, rest: str) -> bool:
-        """Whether a key is meant whose text after the prefix is `rest`."""
-        if self.only is not None and rest not in self.only:
+    def covers(self, suffix: str) -> bool:
+        """Return whether a key with this suffix is under the map."""
+        if self.only is not None and suffix not in self.only:
             return False
-        if self._included is not None and self._included.match(rest) is None:
+        if self._included is not None and self._included.match(suffix) is None:
             return False
-        return self._excluded is None or self._excluded.match(rest) is None
+        return self._excluded is None or self._excluded.match(suffix) is None
 
     def to_target(self, key: str) -> str | None:
         """Return the target key of a source key, or None if the key is not under the map."""
@@ -53,9 +54,10 @@ class KeyMap:
         return replace(self, source_prefix=self.target_prefix, target_prefix=self.source_prefix)
 
     def unroutable(self, key: str, refused_keys: frozenset[KeyShape] = frozenset()) -> str | None:
-        """Why the target cannot take the target key of a source key under the map, or None where it can.
+        """Return why the target cannot store the target key of `key`, or None if it can.
 
-        refused_keys: what the probe found that this target does not take as it is
+        key: a source key under the map
+        refused_keys: the shapes of keys that this target was found not to store unchanged
         """
         target = self.target_prefix + key[len(self.source_prefix) :]
         size = len(target.encode())

@@ -1,4 +1,4 @@
-"""Percent-encoding as URLs have it (RFC 3986): what a text's other spellings are, and what a spelling says."""
+"""Percent-encoding in URLs (RFC 3986). The same text can be encoded in several ways, here called its spellings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SLASH = re.compile("%2F", re.IGNORECASE)
 
 
 def encode(text: str) -> str:
-    """The usual spelling: what is neither unreserved nor `/` is encoded, as SDKs do with keys."""
+    """Return the usual spelling: all but `/` and unreserved characters is encoded, as SDKs encode keys."""
     return quote(text, safe="/")
 
 
 def decode(spelling: str) -> str | None:
-    """What a spelling says; None for a `%` without two hexadecimal digits, and for bytes that are no UTF-8.
+    """Return the decoded text, or None if a `%` has no two hexadecimal digits or the bytes are not UTF-8.
 
-    `+` is a plus sign, as everywhere but in forms and query strings.
+    `+` is a plus sign, as it is everywhere except in HTML forms and query strings.
     """
     if "%" not in spelling:
         return spelling
@@ -30,7 +30,10 @@ def decode(spelling: str) -> str | None:
 
 
 def spellings(text: str, reserved: str = "") -> str:
-    """A regular expression for every spelling of `text`; `%` and the characters of `reserved` are encoded in each."""
+    """Return a regular expression that matches every spelling of `text`.
+
+    reserved: characters that are encoded in each of them; `%` always is
+    """
     return "".join([_spellings(character, reserved) for character in text])
 
 
@@ -43,6 +46,6 @@ def _spellings(character: str, reserved: str) -> str:
 
 
 def encoded_slash(spelling: str) -> str | None:
-    """How a spelling encodes its slashes (`%2F` or `%2f`), where it leaves none of them as it is."""
+    """Return `%2F` or `%2f`, as the spelling has it, if all of its slashes are encoded, else None."""
     found = None if "/" in spelling else _SLASH.search(spelling)
     return found[0] if found else None

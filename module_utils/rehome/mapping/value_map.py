@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""The value map: how the value of a column changes when the object that it names moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .percent import decode, encode, encoded_slash, spellings
 class Form:
     """How a column's value wraps a key.
 
-    before_source_key, before_target_key: what stands before the key, in old values and in new ones
+    before_source_key, before_target_key: the text before the key, in old values and in new ones
     encoded: the key is percent-encoded
     query: the key ends before the first `?` or `#`; the query string and the fragment are kept as they are
     """
@@ -31,16 +31,19 @@ class Form:
 
     @property
     def inverse(self) -> Form:
-        """The form of the way back: what values change to becomes what they change from."""
+        """The form that values have on the way back."""
         return replace(self, before_source_key=self.before_target_key, before_target_key=self.before_source_key)
 
     def key_end(self, value: str, begin: int) -> int:
-        """Where the key ends that begins at `begin`."""
+        """Return where the key that begins at `begin` ends."""
         return min((end for mark in self.reserved if (end := value.find(mark, begin)) >= 0), default=len(value))
 
 
 class _Head:
-    """What values begin with: a text, and behind it a prefix of keys in whichever spelling the form allows."""
+    """What values begin with: the text before the key, and the key's prefix in any spelling that the form allows.
+
+    usual: the head in its usual spelling
+    """
 
     def __init__(self, text: str, prefix: str, form: Form) -> None:
         self.usual = text + (encode(prefix) if form.encoded else prefix)
@@ -49,27 +52,27 @@ class _Head:
         self._spelt = re.compile(re.escape(text) + spellings(prefix, form.reserved)) if form.encoded else None
 
     def end(self, value: str) -> int | None:
-        """Where a value's head ends, or None where it has another one."""
+        """Return where the head of a value ends, or None if the value has another head."""
         if value.startswith(self.usual):
             return self._length
         found = self._spelt.match(value) if self._spelt else None
         return found.end() if found else None
 
-    def rest(self, value: str) -> str | None:
-        """What a value's key has behind the prefix; None where the value has another head, or spells no key."""
+    def suffix(self, value: str) -> str | None:
+        """Return the suffix of a value's key, or None if the value has another head or does not decode."""
         end = self.end(value)
         if end is None:
             return None
-        rest = value[end : self._form.key_end(value, end)] if self._form.query else value[end:]
-        return decode(rest) if self._form.encoded else rest
+        suffix = value[end : self._form.key_end(value, end)] if self._form.query else value[end:]
+        return decode(suffix) if self._form.encoded else suffix
 
 
 @dataclass(frozen=True)
 class ValueMap:
-    """How a column's value changes: the key map behind the form that wraps the key.
+    """How a column's value changes: the key map, applied to the key within the value.
 
-    A value is parsed and its key held against the map; the new value is the other head and what the old value had
-    behind its own, byte for byte: the spelling of the key's rest, the query string, the fragment.
+    A value consists of its head (the text before the key and the key's prefix), the key's suffix and, if the form has
+    one, a query string. The new value is the other head and, byte for byte, what follows the head of the old one.
     """
 
     keymap: KeyMap
@@ -89,62 +92,61 @@ class ValueMap:
 
     @property
     def source_head(self) -> str:
-        """What old values begin with, in its usual spelling."""
+        """The head of old values, in its usual spelling."""
         return self._old.usual
 
     @property
     def target_head(self) -> str:
-        """What new values begin with, in its usual spelling."""
+        """The head of new values, in its usual spelling."""
         return self._new.usual
 
     @property
     def moves(self) -> bool:
-        """Whether values change at all. Where they do not, every old value is a new one too."""
+        """Whether values change. If they do not, every old value is a new one, too."""
         return self.source_head != self.target_head
 
     @property
     def growth(self) -> int:
-        """By how many characters a new value is longer than its old one, at most; may be negative."""
+        """By how many characters a new value is longer than its old one, at most. May be negative."""
         longest = self.target_head.replace("/", "%2F") if self.form.encoded else self.target_head
         return len(longest) - len(self.form.before_source_key + self.keymap.source_prefix)
 
     def to_target(self, value: str) -> str | None:
-        """The new value of an old one, or None where the value is not under the map."""
+        """Return the new value of an old one, or None if the value is not under the map."""
         return None if self.suffix_if_old(value) is None else self.new_values([value])[0]
 
     def new_values(self, olds: Sequence[str]) -> list[str]:
-        """The new values of values that are known to be old ones.
+        """Return the new values of values that are known to be old ones.
 
-        The new prefix's slashes are encoded where the old value encodes all that its key has.
+        The slashes of the new prefix are encoded if the old value encodes all slashes of its key.
         """
         if self.form.encoded:
-            return [self._encoded_as(old) + old[self._old.end(old) :] for old in olds]
+            return [self._new_head(old) + old[self._old.end(old) :] for old in olds]
         head, skip = self.target_head, len(self.source_head)
         return [head + old[skip:] for old in olds]
 
-    def _encoded_as(self, old: str) -> str:
-        """The head of the new value of an old one."""
+    def _new_head(self, old: str) -> str:
         begin, text = len(self.form.before_source_key), len(self.form.before_target_key)
         slash = encoded_slash(old[begin : self.form.key_end(old, begin)])
         return self.target_head[:text] + self.target_head[text:].replace("/", slash or "/")
 
     def suffix_if_old(self, value: str) -> str | None:
-        """What the key of an old value has behind the source prefix, or None where the value is not an old one."""
-        rest = self._old.rest(value)
-        return rest if rest is not None and self.keymap.covers(rest) else None
+        """Return the suffix of an old value's key, or None if the value is not an old one."""
+        suffix = self._old.suffix(value)
+        return suffix if suffix is not None and self.keymap.covers(suffix) else None
 
     def after_target_head(self, value: str) -> str:
-        """What a value has behind the head of new ones; all of it where it has another one."""
+        """Return what follows the head of new values, or the whole value if it has another head."""
         return value[self._new.end(value) or 0 :]
 
     def suffix_if_new(self, value: str) -> str | None:
-        """What the key of a new value has behind the target prefix, or None where the value is not a new one."""
-        rest = self._new.rest(value)
-        return rest if rest is not None and self.keymap.covers(rest) else None
+        """Return the suffix of a new value's key, or None if the value is not a new one."""
+        suffix = self._new.suffix(value)
+        return suffix if suffix is not None and self.keymap.covers(suffix) else None
 
     @property
     def feeds_itself(self) -> bool:
-        """Whether a new value can be under the map again. Errs on the side of yes."""
+        """Whether a new value may be under the map again. If in doubt, True."""
         if not self.moves:
             return False
         heads = self._comparable_heads()
@@ -159,7 +161,7 @@ class ValueMap:
         return any(_may_begin_with(glob, inner) for glob in self.keymap.include)
 
     def _comparable_heads(self) -> tuple[str, str] | None:
-        """The old head and the new one, decoded as far as a value with one could have the other; None: unclear."""
+        """Return the old and the new head, decoded from where they differ, or None if they cannot be compared."""
         if not self.form.encoded:
             return self.source_head, self.target_head
         old, new = self.form.before_source_key, self.form.before_target_key
@@ -176,7 +178,7 @@ class ValueMap:
 
 
 def _may_begin_with(glob: str, text: str) -> bool:
-    """Whether some text that `glob` matches begins with `text`. A `[…]` counts as any one character."""
+    """Return whether `glob` matches any text that begins with `text`. A `[…]` counts as any one character."""
     tokens = re.findall(r"\[!?\]?[^\]]*\]|.", glob, flags=re.DOTALL)
     states = {0}
     for character in text:

@@ -225,7 +225,7 @@ def _objection(side: Side, error: Exception) -> Finding:
         return Finding(
             f"{side.setting}.endpoint_url",
             side.endpoint_url,
-            "is not a URL that can be asked",
+            "is not the URL of a service",
             "Write it as https://host or http://host:port",
         )
     if isinstance(error, ValueError):
