@@ -18,6 +18,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.rows import read_rows
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
 from rehome.stages.rollback_rows import plan_rollback, roll_back
@@ -80,7 +81,7 @@ def _rewrite(settings: Settings, progress: _Stages, seconds: float | None) -> di
     with Catalog.open(settings.state_dir / CATALOG) as catalog:
         began = _now()
         give_up = began[0] + (seconds or float("inf"))
-        rewrite_planned(settings, catalog, progress, counts, lambda: time.monotonic() > give_up)
+        rewrite_planned(Run(settings, catalog, progress, lambda: time.monotonic() > give_up), counts)
         ended = _now()
     # the last COMMIT is before it reads the table once more for what the application has written meanwhile
     committed = next((at for name, at in progress.began.items() if name.startswith("look again")), ended)
@@ -95,9 +96,9 @@ def _rewrite(settings: Settings, progress: _Stages, seconds: float | None) -> di
 def _rollback(settings: Settings, progress: Progress) -> dict[str, object]:
     with Catalog.create(settings.state_dir / "rollback.duckdb", {}) as catalog:
         began = _now()
-        counts = plan_rollback(settings, catalog, progress)
+        counts = plan_rollback(Run(settings, catalog, progress))
         planned = _now()
-        roll_back(settings, catalog, progress, counts)
+        roll_back(Run(settings, catalog, progress), counts)
     return {"rows": counts.restored, **_since(planned), "plan_s": planned[0] - began[0]}
 
 

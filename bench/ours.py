@@ -19,6 +19,7 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.scan import scan
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 
@@ -43,7 +44,7 @@ def main() -> int:
         work: dict[str, Callable[[], object]] = {
             "scan": lambda: scan(settings, catalog, progress),
             "plan": lambda: make_plan(catalog, settings),
-            "copy": lambda: copy_planned(settings, catalog, progress, counts),
+            "copy": lambda: copy_planned(Run(settings, catalog, progress), counts),
         }
         for phase in options.phases:
             took[phase] = _timed(work[phase])

@@ -53,7 +53,7 @@ def work(stage: Stage) -> dict[str, object]:
         done = RewriteCounts()
         try:
             with stage.held(), stage.stoppable() as stopping:
-                rewrite_planned(stage.settings, catalog, stage.progress, done, stopping)
+                rewrite_planned(stage.on(catalog, stopping), done)
         finally:
             before = stage.summary().facts
             waited = done.waited(before["throttled_s"])

@@ -44,7 +44,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.preflight.preflight import preflight_rollback
 from rehome.report.lists import ROLLBACK_LISTS
 from rehome.stages.rewrite_rows import waited
-from rehome.stages.rollback_rows import OBSTRUCTED, emptiness, look, plan_rollback, roll_back
+from rehome.stages.rollback_rows import OBSTRUCTED, emptiness, inspect_rows, plan_rollback, roll_back
 from rehome.state.completion import forget_completion
 
 
@@ -55,17 +55,17 @@ def work(stage: Stage) -> dict[str, object]:
     preflight_rollback(settings, stage.dry_run)
     # from the first look on: a retirement elsewhere would delete what rows are put back on
     with stage.held_unless_dry(), stage.new_catalog("rollback.duckdb") as catalog:
-        counts = plan_rollback(settings, catalog, stage.progress)
+        counts = plan_rollback(stage.on(catalog))
         problems = ["the run has not come to its end"]
         try:
-            look(settings, catalog, stage.progress, counts, OBSTRUCTED)
+            inspect_rows(stage.on(catalog), counts, OBSTRUCTED)
             if stage.dry_run:
-                diff = look(settings, catalog, stage.progress, counts)
+                diff = inspect_rows(stage.on(catalog), counts)
             else:
                 if counts.journalled:
                     forget_completion(settings, stage.run)
                 with stage.stoppable() as stopping:
-                    diff = roll_back(settings, catalog, stage.progress, counts, stopping)
+                    diff = roll_back(stage.on(catalog, stopping), counts)
             problems = counts.problems()
         finally:
             facts = {"problems": problems, "complete": not problems and not counts.to_restore}

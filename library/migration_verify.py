@@ -98,7 +98,7 @@ from rehome.state.completion import note_completion
 
 def work(stage: Stage) -> dict[str, object]:
     with stage.new_catalog("verify.duckdb") as catalog:
-        found = verify(stage.settings, catalog, stage.progress)
+        found = verify(stage.on(catalog))
         problems = found.problems + left_of_slice(stage.settings, stage.summary().facts)
         facts = {**found.counts(), "complete": found.complete, "problems": problems}
         # on its own, it is also the only one to count what is there
@@ -106,7 +106,7 @@ def work(stage: Stage) -> dict[str, object]:
         there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}
         lists = stage.report(catalog, VERIFY_LISTS, **(there | facts))
     if found.complete and stage.settings.only_keys is None:  # a slice says nothing of the rest
-        note_completion(stage.settings, stage.run)
+        note_completion(stage.settings, stage.run_id)
     return {"changed": False, **facts, "lists": lists}
 
 

@@ -58,8 +58,8 @@ def work(stage: Stage) -> dict[str, object]:
         done = CopyCounts()
         try:
             with stage.held(), stage.stoppable() as stopping:
-                copy_planned(stage.settings, catalog, stage.progress, done, stopping)
-                restores = restore_archived(stage.settings, catalog, stage.progress)
+                copy_planned(stage.on(catalog, stopping), done)
+                restores = restore_archived(stage.on(catalog, stopping))
         finally:
             facts = {"copy_method": done.method, "failures": failures(catalog)}
             counts = grown(stage.summary().facts, done.counts())

@@ -45,7 +45,7 @@ from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.report.lists import RESTORE_LISTS, RETIRE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.retire import bring_back, look_at_source, plan_retirement, retire, warnings
+from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -53,22 +53,22 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 def retired(stage: Stage) -> dict[str, object]:
-    facts = look_at_source(stage.settings, stage.dry_run)
+    bucket = inspect_source(stage.settings, stage.dry_run)
     # from the first look on: a rollback elsewhere would put rows back on what is being deleted
     with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
-        counts = plan_retirement(stage.settings, catalog, stage.progress, facts)
-        to_retire, bucket = counts.to_delete, stage.settings.source.bucket
+        counts = plan_retirement(stage.on(catalog), bucket)
+        to_retire, name = counts.to_delete, stage.settings.source.bucket
         try:
             if not stage.dry_run:
                 with stage.stoppable() as stopping:
-                    retire(stage.settings, catalog, stage.progress, facts, counts, stopping)
+                    retire(stage.on(catalog, stopping), bucket, counts)
         finally:
             lists = stage.report(catalog, RETIRE_LISTS, **told(stage, counts))
     changed = to_retire > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0
-    diff = {"before": f"{to_retire} objects to retire in {bucket}\n", "after": f"0 objects to retire in {bucket}\n"}
+    diff = {"before": f"{to_retire} objects to retire in {name}\n", "after": f"0 objects to retire in {name}\n"}
     return {
         "changed": changed,
-        "warnings": warnings(facts),
+        "warnings": warnings(bucket),
         "counts": summed(counts),
         "lists": lists,
         "diff": diff if to_retire else {"before": "", "after": ""},
@@ -80,7 +80,7 @@ def restored(stage: Stage) -> dict[str, object]:
     with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         try:
             with stage.stoppable() as stopping:
-                bring_back(stage.settings, catalog, stage.progress, counts, stage.dry_run, stopping)
+                undelete_retired(stage.on(catalog, stopping), counts, stage.dry_run)
         finally:
             lists = stage.report(catalog, RESTORE_LISTS, **told(stage, counts))
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}

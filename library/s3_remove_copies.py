@@ -43,7 +43,7 @@ from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import CATALOG_FILE, Stage
 from rehome.report.lists import REMOVE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.remove_copies import look_at_target, plan_removal, remove_copies
+from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
 from rehome.state.completion import forget_completion
 from rehome.state.outcomes import rescue
 
@@ -53,27 +53,27 @@ def work(stage: Stage) -> dict[str, object]:
     before = dict(summary.facts)
     unfinished = ["the copies are not all removed"]
     summary.add(complete=False, problems=before["problems"] + unfinished)
-    facts = look_at_target(settings, stage.dry_run)
-    # from the first look on: a migration elsewhere would count on the copies
+    bucket = inspect_target(settings, stage.dry_run)
+    # from the first read on: a migration elsewhere would rely on the copies
     with stage.held_unless_dry():
         # what a killed migration had copied last is in its catalog only
         rescue(settings.state_dir / CATALOG_FILE, settings.state_dir)
         with stage.new_catalog("removal.duckdb") as catalog:
-            to_put_back = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
-            counts = plan_removal(settings, catalog, stage.progress, facts, to_put_back)
+            dry_rollback = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
+            counts = plan_removal(stage.on(catalog), bucket, dry_rollback)
             try:
                 if not stage.dry_run:
-                    forget_completion(settings, stage.run)
+                    forget_completion(settings, stage.run_id)
                     with stage.stoppable() as stopping:
-                        remove_copies(settings, catalog, stage.progress, facts, counts, stopping)
+                        remove_copies(stage.on(catalog, stopping), bucket, counts)
                 unfinished = []
             finally:
                 problems = before["problems"] + counts.problems() + unfinished
                 left = stage.dry_run and counts.to_delete > 0
                 told = {"problems": problems, "complete": before["complete"] and not (problems or left)}
                 lists = stage.report(catalog, REMOVE_LISTS, **summed(counts), **told)
-    to_remove, bucket = counts.to_delete, settings.target.bucket
-    diff = {"before": f"{to_remove} copies to remove in {bucket}\n", "after": f"0 copies to remove in {bucket}\n"}
+    to_remove, name = counts.to_delete, settings.target.bucket
+    diff = {"before": f"{to_remove} copies to remove in {name}\n", "after": f"0 copies to remove in {name}\n"}
     return {
         "changed": to_remove > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0,
         "counts": summed(counts),

@@ -12,6 +12,7 @@ from rehome.config.settings import Settings
 from rehome.db.engines.open import connect
 from rehome.planning.plan import Plan, make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.scan import scan
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
@@ -106,16 +107,16 @@ class Migration:
 
     def copy(self, settings: Settings) -> CopyCounts:
         counts = CopyCounts()
-        copy_planned(settings, self.catalog, Progress(self._folder), counts)
+        copy_planned(Run(settings, self.catalog, Progress(self._folder)), counts)
         return counts
 
     def rewrite(self, settings: Settings) -> RewriteCounts:
         counts = RewriteCounts()
-        rewrite_planned(settings, self.catalog, Progress(self._folder), counts)
+        rewrite_planned(Run(settings, self.catalog, Progress(self._folder)), counts)
         return counts
 
     def verify(self, settings: Settings) -> Verdict:
-        return verify(settings, self._new_catalog(), Progress(self._folder))
+        return verify(Run(settings, self._new_catalog(), Progress(self._folder)))
 
     def close(self) -> None:
         self._catalogs.close()

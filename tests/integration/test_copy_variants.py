@@ -16,6 +16,7 @@ from rehome.checks import refusals
 from rehome.errors import RehomeError
 from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.s3.capabilities import AMAZON
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
@@ -116,10 +117,10 @@ def test_archived_objects_are_restored_on_request_and_copied_by_a_later_pass(in_
     settings = migration.settings()
     plan = migration.plan(settings)
     assert (plan.objects["archived"], plan.objects["to_copy"], plan.rows["blocked"]) == (1, 1, 1)
-    unasked = restore_archived(settings, migration.catalog, Progress(settings.state_dir))
+    unasked = restore_archived(Run(settings, migration.catalog, Progress(settings.state_dir)))
     assert unasked.requested == 0
     asking = migration.settings(restore={"days": 3, "tier": "Bulk"})
-    assert restore_archived(asking, migration.catalog, Progress(settings.state_dir)).requested == 1
+    assert restore_archived(Run(asking, migration.catalog, Progress(settings.state_dir))).requested == 1
     # moto restores at once
     plan = migration.plan(asking)
     assert (plan.objects["archived"], plan.objects["to_copy"]) == (0, 2)
@@ -135,7 +136,7 @@ def test_objects_that_differ_although_they_were_judged_the_same_are_found_in_the
     assert (verdict.sample.sampled, verdict.sample.differing) == (3, 0)
     migration.plan(settings)
     migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"!")
-    counts = compare_sample(settings, migration.catalog, Progress(settings.state_dir))
+    counts = compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir)))
     assert (counts.sampled, counts.differing) == (3, 1)
     assert [row[0] for row in migration.catalog.query("SELECT rest FROM differing")] == ["avatar-1.png"]
 
@@ -271,7 +272,7 @@ def test_a_sample_that_cannot_be_read_is_an_error_with_a_message(
 
     monkeypatch.setattr(sampling, "compare_bytes", refused)
     with pytest.raises(RehomeError, match="AccessDenied"):
-        compare_sample(settings, migration.catalog, Progress(settings.state_dir))
+        compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir)))
 
 
 def test_the_sample_is_taken_of_what_is_present_however_little_that_is(migration: Migration) -> None:
@@ -281,7 +282,7 @@ def test_the_sample_is_taken_of_what_is_present_however_little_that_is(migration
     migration.copy(settings)
     migration.plan(settings)
     migration.catalog.run("INSERT INTO objects (rest, class) SELECT i, 'to_copy' FROM range(1000) n(i)")
-    assert compare_sample(settings, migration.catalog, Progress(settings.state_dir)).sampled == 1
+    assert compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir))).sampled == 1
 
 
 def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(

@@ -12,6 +12,7 @@ from rehome.catalog.catalog import MEMORY_MB, Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.s3.listing.page import Listed, Page
 from rehome.s3.objects.job import CopyOutcome
 from rehome.s3.transport.endpoint import Credentials, Endpoint
@@ -55,7 +56,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         scanning.uvloop.run(scanning._scan_buckets(settings, catalog, Progress(folder)))
         assert make_plan(catalog, settings).objects["to_copy"] == objects
         counts = CopyCounts()
-        copy_planned(settings, catalog, Progress(folder), counts)
+        copy_planned(Run(settings, catalog, Progress(folder)), counts)
         assert counts.copied == objects
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -82,7 +83,7 @@ def test_the_longest_keys_need_no_more_memory_than_a_copy_allows_itself(
         )
         assert make_plan(catalog, settings).objects["to_copy"] == 25_000
         counts = CopyCounts()
-        copy_planned(settings, catalog, Progress(tmp_path), counts)
+        copy_planned(Run(settings, catalog, Progress(tmp_path)), counts)
         assert counts.copied == 25_000
 
 

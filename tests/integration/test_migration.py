@@ -13,6 +13,7 @@ from rehome.db.dialect import TableFacts
 from rehome.db.facts import facts_for_rewrite
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan import rows
 from rehome.services import clients
 from rehome.stages import rewrite_rows as rewriting
@@ -168,7 +169,7 @@ def test_a_copy_that_is_asked_to_stop_finishes_what_is_under_way_and_a_later_run
         return len(asked) > 100
 
     counts = CopyCounts()
-    copy_planned(settings, migration.catalog, Progress(tmp_path), counts, stopping)
+    copy_planned(Run(settings, migration.catalog, Progress(tmp_path), stopping), counts)
     assert counts.copied == 100
     assert migration.rewrite(settings).rewritten == 100
     assert migration.plan(settings).objects["present"] == 100
@@ -290,7 +291,7 @@ def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration
     (tmp_path / "pause").touch()
     counts, asked = RewriteCounts(), threading.Event()
     threading.Timer(0.5, asked.set).start()
-    rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
+    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), asked.is_set), counts)
     assert counts.rewritten == 0
     assert migration.paths() == ["image/avatar-1.png"]
 
@@ -314,7 +315,7 @@ def test_a_request_to_stop_is_heard_while_it_looks_again(
 
     monkeypatch.setattr(rewriting, "read_by_keyset", row_by_row)
     counts = RewriteCounts()
-    rewrite_planned(settings, migration.catalog, Progress(tmp_path), counts, asked.is_set)
+    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), asked.is_set), counts)
     assert counts.rewritten == 1
     assert next(pages) == 1, "the rest of the table is not read"
 

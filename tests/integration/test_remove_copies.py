@@ -17,12 +17,13 @@ from rehome.errors import RefusedError, RehomeError
 from rehome.preflight.preflight import preflight_rollback
 from rehome.progress import Progress
 from rehome.report.lists import REMOVE_LISTS, write_lists
+from rehome.run import Run
 from rehome.s3.errors import S3Error
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.remove_copies import look_at_target, plan_removal, remove_copies
-from rehome.stages.rollback_rows import RollbackCounts, look, plan_rollback, roll_back
+from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
+from rehome.stages.rollback_rows import RollbackCounts, inspect_rows, plan_rollback, roll_back
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -61,17 +62,17 @@ class Removal(Migration):
 
     def roll_back(self) -> RollbackCounts:
         settings, catalog = self.settings(), self._new_catalog()
-        counts = plan_rollback(settings, catalog, self.progress)
-        roll_back(settings, catalog, self.progress, counts)
+        counts = plan_rollback(Run(settings, catalog, self.progress))
+        roll_back(Run(settings, catalog, self.progress), counts)
         return counts
 
     def judge(self, settings: Settings, to_put_back: Path | None = None) -> DeleteCounts:
         self.catalog = self._new_catalog()
-        self.facts = look_at_target(settings, to_put_back is not None)
-        return plan_removal(settings, self.catalog, self.progress, self.facts, to_put_back)
+        self.facts = inspect_target(settings, to_put_back is not None)
+        return plan_removal(Run(settings, self.catalog, self.progress), self.facts, to_put_back)
 
     def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
-        remove_copies(settings, self.catalog, self.progress, self.facts, counts)
+        remove_copies(Run(settings, self.catalog, self.progress), self.facts, counts)
         return counts
 
     def remove(self, **changes: Any) -> DeleteCounts:
@@ -147,8 +148,8 @@ def test_a_check_counts_rows_as_put_back_that_a_rollback_would_put_back(one: Rem
     one.sql("UPDATE avatars SET path = 'avatar/avatar-3.png ' WHERE path = ?", NEW[2])
     settings = one.settings()
     with Catalog.create(tmp_path / "rollback.duckdb", {}) as catalog:
-        counts = plan_rollback(settings, catalog, one.progress)
-        look(settings, catalog, one.progress, counts)
+        counts = plan_rollback(Run(settings, catalog, one.progress))
+        inspect_rows(Run(settings, catalog, one.progress), counts)
     assert (counts.to_restore, counts.changed_since) == (2, 1)
     found = one.judge(one.wanted(confirm=None), tmp_path / "rollback.duckdb")
     assert (found.to_delete, found.kept["referenced"]) == (2, 1)
@@ -250,7 +251,7 @@ def test_where_no_value_tells_its_bucket_copies_stay(one: Removal) -> None:
         confirm=one.target,
     )
     with pytest.raises(RefusedError, match=r"rehome_references\[0\] \(avatars.path\): has values that do not change"):
-        look_at_target(settings, dry_run=True)
+        inspect_target(settings, dry_run=True)
     with pytest.raises(RefusedError, match="has values that do not change"):
         preflight_rollback(settings, dry_run=True)
 

@@ -16,13 +16,14 @@ from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
 from rehome.progress import Progress
 from rehome.report.lists import RETIRE_LISTS, write_lists
+from rehome.run import Run
 from rehome.s3.client.client import Client
 from rehome.s3.deletion.delete import DeleteJob, DeleteMethod, DeleteOutcome
 from rehome.s3.errors import S3Error, S3StopError
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.retire import bring_back, look_at_source, plan_retirement, retire
+from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired
 from rehome.state.completion import completed_at, forget_completion, note_completion
 from rehome.state.delete_log import RETIRED, Deletions
 
@@ -66,13 +67,13 @@ class Retirement(Migration):
 
     def judge(self, settings: Settings, **how: bool) -> DeleteCounts:
         self.catalog = self._new_catalog()
-        facts = look_at_source(settings, **{"dry_run": False} | how)
+        facts = inspect_source(settings, **{"dry_run": False} | how)
         # "0d" is over a moment after the last object was stored; a server tells the time by whole seconds
         self.facts = replace(facts, now=datetime.now(UTC) + self.ahead)
-        return plan_retirement(settings, self.catalog, self.progress, self.facts)
+        return plan_retirement(Run(settings, self.catalog, self.progress), self.facts)
 
     def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
-        retire(settings, self.catalog, self.progress, self.facts, counts)
+        retire(Run(settings, self.catalog, self.progress), self.facts, counts)
         return counts
 
     def retire(self, **changes: Any) -> DeleteCounts:
@@ -81,7 +82,7 @@ class Retirement(Migration):
 
     def bring_back(self) -> DeleteCounts:
         counts = DeleteCounts()
-        bring_back(self.wanted(), self._new_catalog(), self.progress, counts, dry_run=False)
+        undelete_retired(Run(self.wanted(), self._new_catalog(), self.progress), counts, dry_run=False)
         return counts
 
     @property
@@ -253,7 +254,7 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
     one = versioned
     settings = one.wanted()
     with pytest.raises(RefusedError, match=r"completion\.json knows of none .* Run migrate\.yml or playbooks/verify"):
-        look_at_source(settings, dry_run=True)
+        inspect_source(settings, dry_run=True)
     one.migrate("avatar-1.png")
     first = completed_at(settings)
     assert first is not None

@@ -15,7 +15,7 @@ FLOORS = (
     ("files",),
     ("mapping", "catalog", "checks", "progress"),
     ("config",),
-    ("s3", "db", "planning", "report"),
+    ("run", "s3", "db", "planning", "report"),
     ("services", "redirect", "state"),
     ("preflight", "scan", "ansible_module"),
     ("stages",),

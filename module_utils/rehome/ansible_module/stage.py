@@ -14,6 +14,7 @@ from ..errors import RehomeError
 from ..progress import Progress
 from ..report.lists import write_lists
 from ..report.summary import Summary, SummaryKind
+from ..run import Run, never
 from ..state.database_lock import held
 from ..state.lock import release
 from ..state.outcomes import rescue
@@ -26,7 +27,7 @@ CATALOG_FILE = "catalog.duckdb"
 class Stage:
     """What a module's work is given.
 
-    run: tells this run from any other; the catalog must have been made by the same one
+    run_id: tells this run from any other; the catalog must have been made by the same one
     run_pid: its process
     verb: what the run is: its playbook's name, and `-check` where that is only tried
     given: all that the module was given, as Ansible hands it over
@@ -34,7 +35,7 @@ class Stage:
 
     settings: Settings
     progress: Progress
-    run: str
+    run_id: str
     run_pid: int
     verb: str
     dry_run: bool
@@ -44,7 +45,7 @@ class Stage:
         """An empty catalog of this run."""
         path = self.settings.state_dir / file
         rescue(path, self.settings.state_dir)
-        facts = {"run": self.run, "fingerprint": self.settings.fingerprint}
+        facts = {"run": self.run_id, "fingerprint": self.settings.fingerprint}
         return Catalog.create(path, facts)
 
     def catalog_of_pass(self) -> Catalog:
@@ -63,12 +64,16 @@ class Stage:
         if path.exists():
             catalog = Catalog.open(path)
             facts = catalog.facts()
-            if (facts.get("run"), facts.get("fingerprint")) == (self.run, self.settings.fingerprint):
+            if (facts.get("run"), facts.get("fingerprint")) == (self.run_id, self.settings.fingerprint):
                 return catalog
             catalog.close()
         raise RehomeError(
             f"{path} holds no plan of this run with these settings. Run the plan stage first, in the same playbook run."
         )
+
+    def on(self, catalog: Catalog, stopping: Callable[[], bool] = never) -> Run:
+        """Return what the stages of this run share, over `catalog`."""
+        return Run(self.settings, catalog, self.progress, stopping)
 
     def report(self, catalog: Catalog, lists: Mapping[str, str], **facts: object) -> dict[str, Any]:
         """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists.
@@ -87,12 +92,12 @@ class Stage:
     def start_summary(self, kind: SummaryKind) -> Summary:
         """Begin the run, and its summary, with what runs elsewhere have left."""
         fetch_state(self.settings)
-        return Summary.start(self.settings, self.run, self.verb, self.dry_run, kind)
+        return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind)
 
     def summary(self) -> Summary:
         """The summary of this run. Raises RehomeError where what lies there is another's."""
         summary = Summary.load(self.settings.state_dir)
-        if summary.facts.get("run") != self.run:
+        if summary.facts.get("run") != self.run_id:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
 

@@ -146,7 +146,7 @@ CHANGED_ROWS = Table(
 REFUSED_ROWS = Table(
     "refused_rows",
     "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR",
-    filled_by=("stages/rewrite_rows",),
+    filled_by=("stages/chunk_runner",),
     read_by=("report/lists", "stages/rewrite_rows"),
 )
 """Rows whose new value the database server refused."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from ..errors import Finding
-from .settings import Settings
+from .settings import Settings, Side
 
 
-def unconfirmed(settings: Settings) -> list[Finding]:
-    """What is missing where the bucket to delete from, the `source` of these settings, was not named."""
-    if settings.confirm == settings.source.bucket:
+def unconfirmed(settings: Settings, delete_from: Side) -> list[Finding]:
+    """Return a finding unless `confirm` names the bucket to delete from."""
+    if settings.confirm == delete_from.bucket:
         return []
     return [
         Finding(
             "confirm",
             settings.confirm,
             "does not name the bucket whose objects are to be deleted",
-            f"Say -e confirm={settings.source.bucket} if it is that one",
+            f"Say -e confirm={delete_from.bucket} if it is that one",
         )
     ]
 

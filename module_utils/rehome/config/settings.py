@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -195,16 +195,6 @@ class Settings:
     @property
     def keymap(self) -> KeyMap:
         return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
-
-    @property
-    def turned(self) -> Settings:
-        """The way back: what a migration of these settings has made is what this one moves."""
-        return replace(
-            self,
-            source=replace(self.target, inventory=None),
-            target=replace(self.source, inventory=None),
-            references=tuple(replace(one, form=one.form.inverse) for one in self.references),
-        )
 
     @property
     def whole(self) -> bool:

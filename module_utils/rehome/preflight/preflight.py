@@ -190,7 +190,9 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
     if settings.rollback.copies == "remove":
         checks += [stop("target bucket", "copies", finding) for finding in indistinct(settings)]
         if not dry_run:
-            checks += [stop("target bucket", "second key", finding) for finding in unconfirmed(settings.turned)]
+            checks += [
+                stop("target bucket", "second key", finding) for finding in unconfirmed(settings, settings.target)
+            ]
     if settings.rollback.missing == "keep":
         for side in (settings.source, settings.target):
             checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]

@@ -13,7 +13,7 @@ import uvloop
 from ..catalog.catalog import Catalog
 from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
-from ..progress import Progress
+from ..run import Run
 from ..s3.client.circuit_breaker import ENDPOINT_DEAD
 from ..s3.copier.run import copy_objects
 from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
@@ -29,10 +29,10 @@ from ..state.outcomes import Outcomes
 
 UPLOADS_FILE = "uploads.sqlite"
 WINDOW = 10_000
-STRANDS = 16
-"""Jobs are taken from so many places of a window by turns: in their order, all keys would be asked of one partition of
-the service at a time. Shuffled, they would cost a store that keeps its keys in order (SeaweedFS) a seventh more CPU;
-strands that are in order cost it nothing."""
+INTERLEAVED = 16
+"""Jobs are taken round-robin from so many runs of a window: in plain order, all requests would go to one partition of
+the service at a time. A shuffle would cost a store that keeps its keys in order (SeaweedFS) a seventh more CPU; runs
+that are in order cost it nothing."""
 
 QUEUE = """
 SELECT rest, size, etag, CASE WHEN class <> 'to_copy' THEN target_etag END, storage_class FROM objects
@@ -89,26 +89,19 @@ class CopyCounts:
 
 
 def objects_to_copy(catalog: Catalog, settings: Settings) -> int:
-    """How long the queue is."""
-    (count,) = catalog.query(f"SELECT count(*) FROM ({QUEUE})", [settings.on_conflict == "overwrite"])[0]
-    return int(count)
+    """Return the length of the queue."""
+    return catalog.count(QUEUE, [settings.on_conflict == "overwrite"])
 
 
-def copy_planned(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    counts: CopyCounts,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Copy what the plan in `catalog` calls to copy, each object verified.
+def copy_planned(run: Run, counts: CopyCounts) -> None:
+    """Copy what the plan in the catalog calls to copy, and verify each object.
 
-    That includes what is outdated and, under `overwrite`, its conflicts.
+    That includes outdated objects and, under `overwrite`, conflicts.
 
-    counts: grows with each outcome, so that it is true also where this raises
-    stopping: asked before each object; once true, what is in flight is finished and the rest left.
-    Raises RehomeError where going on is useless; the outcomes until then are kept.
+    counts: grows with each outcome, so it is true also if this raises
+    Raises RehomeError if continuing is useless; the outcomes until then are kept.
     """
+    settings, catalog, progress = run.settings, run.catalog, run.progress
     total = objects_to_copy(catalog, settings)
     uploads_file = settings.state_dir / UPLOADS_FILE
     if not total and not uploads_file.exists():
@@ -133,7 +126,7 @@ def copy_planned(
 
     try:
         with Uploads(uploads_file) as uploads:
-            uvloop.run(_copy(settings, _jobs(settings, catalog, outcomes, stopping), note, uploads, counts, stopping))
+            uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
@@ -145,34 +138,35 @@ def copy_planned(
 
 
 async def _copy(
-    settings: Settings,
+    run: Run,
     jobs: Iterator[CopyJob],
     on_outcome: Callable[[CopyOutcome], None],
     uploads: Uploads,
     counts: CopyCounts,
-    stopping: Callable[[], bool],
 ) -> None:
+    settings = run.settings
     async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
         counts.method = await choose_method(settings, source, target)
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         options = copy_options(settings, counts.method, capabilities)
-        # What is there by now stays, and what comes leaves nothing for the collector: it need not look with every
-        # few copies, as it would by default.
+        # What exists by now stays, and new objects leave no cycles: the collector need not run after every few
+        # copies, as it would by default.
         gc.freeze()
         stack.callback(gc.unfreeze)
         stack.callback(gc.set_threshold, *gc.get_threshold())
         gc.set_threshold(20_000)
         await copy_objects(source, target, jobs, on_outcome, options, uploads)
-        if not stopping():
-            # the whole queue was seen: what is open now belongs to no object any more
+        if not run.stopping():
+            # the whole queue was read: an upload that is open now belongs to no object any more
             await abort_unfinished(target, uploads)
 
 
-def _jobs(settings: Settings, catalog: Catalog, outcomes: Outcomes, stopping: Callable[[], bool]) -> Iterator[CopyJob]:
+def _jobs(run: Run, outcomes: Outcomes) -> Iterator[CopyJob]:
+    settings, stopping = run.settings, run.stopping
     source, target = settings.source.prefix, settings.target.prefix
-    for batch in catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
+    for batch in run.catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
         outcomes.begin((rest, size, etag) for rest, size, etag, _, _ in batch)
-        for rest, size, etag, replace_etag, storage_class in _by_turns(batch):
+        for rest, size, etag, replace_etag, storage_class in _interleaved(batch):
             if stopping():
                 return
             yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)
@@ -191,7 +185,7 @@ def _way_out(error: S3StopError) -> str:
     )
 
 
-def _by_turns(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """The rows in `STRANDS` strands, one of each in turn; every strand keeps its order."""
-    length = -(-len(batch) // STRANDS)
+def _interleaved(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows round-robin from `INTERLEAVED` runs; every run keeps its order."""
+    length = -(-len(batch) // INTERLEAVED)
     return (batch[index] for start in range(length) for index in range(start, len(batch), length))

@@ -1,11 +1,8 @@
-"""Delete objects that are proven to be elsewhere too, under conditions and on record, and take those deletes back.
-
-In the settings given here, `source` is where is deleted and `target` where the same contents are.
-"""
+"""Delete objects that are proven to exist elsewhere, under conditions and on record, and undo those deletes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,15 +10,14 @@ import uvloop
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import TO_BRING_BACK
-from ..config.settings import Settings
+from ..config.settings import Settings, Side
 from ..errors import Finding, RefusedError, RehomeError
-from ..progress import Progress
+from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
 from ..s3.deletion.versions import (
     Version,
-    Versioning,
     find_delete_marker,
     has_object_lock,
     noncurrent_days,
@@ -34,12 +30,13 @@ from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..scan.named_keys import read_named_keys
 from ..services.clients import open_client
 from ..state.delete_log import LIVE_MARKERS, Deletions
+from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import TO_DELETE
 
 BATCHES_IN_FLIGHT = 4
 _SAMPLE = 3
 _REFUSED_AT_ONCE = 50
-"""A batch of so many that is refused as a whole, for one reason, is no matter of its objects."""
+"""A batch of so many that is refused as a whole, for one reason, is not about its objects."""
 
 _NAMED_MARKERS = f"""
 SELECT m.key, m.marker FROM ({LIVE_MARKERS}) m
@@ -47,7 +44,7 @@ WHERE EXISTS (SELECT 1 FROM named_keys n WHERE $prefix || n.rest = m.key)
 """
 
 _NAMED_AND_GONE = """
-SELECT count(*) FROM delete_outcomes o
+FROM delete_outcomes o
 WHERE o.result = 'deleted' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)
 """
 
@@ -56,10 +53,10 @@ WHERE o.result = 'deleted' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_
 class DeleteCounts:
     """What became of a bucket's objects.
 
-    classes: by what `deletable.classify` finds; empty where markers are taken away instead
+    classes: by what `deletion_candidates.classify` finds; empty for an undelete
     deleted, changed, refused: of those to delete: deleted · changed since they were judged, and kept · refused by S3
-    brought_back, not_brought_back: delete markers that were taken away again, and that S3 did not give up
-    gone: of those deleted without a way back, the ones that rows name which were written meanwhile
+    brought_back, not_brought_back: delete markers that were removed, and that S3 did not remove
+    gone: of those deleted without a way back, the ones that rows written meanwhile name
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -74,162 +71,131 @@ class DeleteCounts:
 
     @property
     def to_delete(self) -> int:
+        """How many objects may be deleted."""
         return self.classes.get("to_delete", 0)
 
     @property
     def kept(self) -> dict[str, int]:
-        """Why the others stay: class → how many."""
+        """Return why the others stay: class → count."""
         judged = {name: count for name, count in self.classes.items() if name != "to_delete"}
         return judged | {"changed": self.changed, "refused": self.refused}
 
     def problems(self) -> list[str]:
-        """What needs a human, in sentences without their ends."""
-        told = {
+        """Return what needs a human, as sentences without their ends."""
+        texts = {
             "objects could not be deleted": self.refused,
             "delete markers could not be taken away again": self.not_brought_back,
             "objects that were deleted without a way back are named by rows that were written meanwhile": self.gone,
         }
-        return [f"{count:,} {text}" for text, count in told.items() if count]
+        return [f"{count:,} {text}" for text, count in texts.items() if count]
 
 
-@dataclass(frozen=True, slots=True)
-class BucketFacts:
-    """What deleting must know of a bucket. now: the earlier of its clock and ours"""
-
-    versioning: Versioning
-    locks: bool
-    noncurrent_days: int | None
-    now: datetime
-
-    @property
-    def keeps_versions(self) -> bool:
-        return self.versioning == "enabled"
+def inspect_bucket(settings: Settings, delete_from: Side) -> BucketState:
+    """Read what decides whether and how objects may be deleted. Raises S3Error."""
+    return uvloop.run(_inspect_bucket(settings, delete_from))
 
 
-def look_at_bucket(settings: Settings) -> BucketFacts:
-    """Read what decides whether and how may be deleted. Raises S3Error."""
-    return uvloop.run(_look_at_bucket(settings))
-
-
-def cannot_tell(settings: Settings, error: S3Error) -> Finding:
-    """Where `look_at_bucket` failed."""
+def not_inspected(delete_from: Side, error: S3Error) -> Finding:
+    """Return the finding for a bucket whose state cannot be read."""
     return Finding(
-        f"{settings.source.setting}.bucket",
-        settings.source.bucket,
+        f"{delete_from.setting}.bucket",
+        delete_from.bucket,
         f"whether it keeps versions and locks objects cannot be read: {error}",
         "Grant s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on it",
     )
 
 
-def delete_judged(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    facts: BucketFacts,
-    counts: DeleteCounts,
-    folder: str,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Delete what was judged deletable, by the thousand, and bring back what a row names by then.
+def delete_judged(run: Run, side: DeleteSide, bucket: BucketState, counts: DeleteCounts, folder: str) -> None:
+    """Delete what was judged deletable, in batches of a thousand, and undelete what a row names by then.
 
-    counts: grows with each batch, so that it is true also where this raises
-    folder: where it is recorded, within the state folder
-    stopping: asked before each batch; once true, what is in flight is finished and the rest left.
-    Raises RefusedError where the service keeps no condition on deletes, and RehomeError where going on is useless.
+    counts: grows with each batch, so it is true also if this raises
+    folder: where the deletes are recorded, within the state folder
+    Raises RefusedError if the service keeps no condition on deletes, and RehomeError if continuing is useless.
     """
-    with Deletions(settings.state_dir / folder, settings.source.bucket, catalog) as records:
-        work = _Deleting(settings, catalog, progress, facts.keeps_versions, counts, records, stopping)
+    with Deletions(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
+        work = _Deletion(run, side, bucket.keeps_versions, counts, records)
         try:
             uvloop.run(work.run())
         except S3StopError as error:
             raise RehomeError(
-                f"{_place(settings)}: deleting cannot go on, after {counts.deleted:,} objects: "
+                f"{_place(side.delete_from)}: deleting cannot go on, after {counts.deleted:,} objects: "
                 f"{str(error).rstrip('.')}. Run it again once that is put right: it goes on from here."
             ) from error
         if counts.deleted:
             # a row may have been written since the rows were read
-            read_named_keys(settings, catalog, progress)
-        work.bring_back_named()
+            read_named_keys(side.settings, run.catalog, run.progress)
+        work.undelete_named()
 
 
-def bring_back_deleted(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    counts: DeleteCounts,
-    folder: str,
-    dry_run: bool,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Take away exactly the delete markers that were recorded, so that what lies under them shows again."""
-    with Deletions(settings.state_dir / folder, settings.source.bucket, catalog) as records:
-        work = _Deleting(settings, catalog, progress, True, counts, records, stopping)
+def undelete_recorded(run: Run, side: DeleteSide, counts: DeleteCounts, folder: str, dry_run: bool) -> None:
+    """Remove exactly the delete markers that were recorded, so that the objects under them are visible again.
+
+    counts: grows with each batch; a dry run only counts the markers
+    folder: where the deletes were recorded, within the state folder
+    Raises S3Error and S3StopError.
+    """
+    with Deletions(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
+        work = _Deletion(run, side, True, counts, records)
         if dry_run:
             counts.brought_back = records.live_markers()
         else:
-            uvloop.run(work.bring_back_all())
+            uvloop.run(work.undelete_all())
 
 
-class _Deleting:
-    """One run's work on the bucket."""
+class _Deletion:
+    """One run's deletes and undeletes in one bucket."""
 
     def __init__(
-        self,
-        settings: Settings,
-        catalog: Catalog,
-        progress: Progress,
-        keeps_versions: bool,
-        counts: DeleteCounts,
-        records: Deletions,
-        stopping: Callable[[], bool],
+        self, run: Run, side: DeleteSide, keeps_versions: bool, counts: DeleteCounts, records: Deletions
     ) -> None:
-        self._settings = settings
-        self._catalog = catalog
-        self._progress = progress
+        self._run = run
+        self._side = side
+        self._catalog = run.catalog
+        self._progress = run.progress
         self._keeps_versions = keeps_versions
         self._counts = counts
         self._records = records
-        self._stopping = stopping
-        self._prefix = settings.source.prefix
+        self._prefix = side.delete_from.prefix
         self._done = 0
         self._stop: S3StopError | None = None
 
     async def run(self) -> None:
-        """Settle what an earlier run left, then work through the queue."""
+        """Settle what an earlier run left, then delete the queue."""
         async with self._client() as source:
             await self._settle_earlier(source)
             total = self._counts.to_delete
             if not total:
                 return
-            method = await _tried(self._settings, self._catalog)
-            self._progress.stage(f"delete from the {self._settings.source.label}", total)
+            method = await _tried(self._side, self._catalog)
+            self._progress.stage(f"delete from the {self._side.delete_from.label}", total)
             batches = self._batches()
             await run_all(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
             if self._stop is not None:
                 raise self._stop
 
-    def bring_back_named(self) -> None:
-        """Take the markers away of what a row names now, and count where there is none."""
-        asked = {"prefix": self._prefix}
-        if self._catalog.query(f"SELECT 1 FROM ({_NAMED_MARKERS}) LIMIT 1", asked):
-            uvloop.run(self._bring_back(_NAMED_MARKERS, asked))
-        (self._counts.gone,) = self._catalog.query(_NAMED_AND_GONE)[0]
+    def undelete_named(self) -> None:
+        """Undelete what a row names now, and count what has no delete marker."""
+        params = {"prefix": self._prefix}
+        if self._catalog.query(f"SELECT 1 FROM ({_NAMED_MARKERS}) LIMIT 1", params):
+            uvloop.run(self._undelete(_NAMED_MARKERS, params))
+        self._counts.gone = self._catalog.count(_NAMED_AND_GONE)
 
-    async def _bring_back(self, statement: str, asked: dict[str, str]) -> None:
+    async def _undelete(self, statement: str, params: dict[str, str]) -> None:
         async with self._client() as source:
-            await self._remove(source, statement, asked)
+            await self._remove_markers(source, statement, params)
 
-    async def bring_back_all(self) -> None:
+    async def undelete_all(self) -> None:
+        """Undelete everything that was recorded."""
         async with self._client() as source:
             await self._settle_earlier(source)
-            await self._remove(source, LIVE_MARKERS, {})
+            await self._remove_markers(source, LIVE_MARKERS, {})
 
     def _client(self) -> Client:
-        return open_client(self._settings, self._settings.source)
+        return open_client(self._run.settings, self._side.delete_from)
 
     def _batches(self) -> Iterator[list[tuple[str, str, int]]]:
         for batch in self._catalog.stream(TO_DELETE, batch=MAX_KEYS_PER_REQUEST):
-            if self._stopping() or self._stop is not None:
+            if self._run.stopping() or self._stop is not None:
                 return
             yield batch
 
@@ -277,9 +243,9 @@ class _Deleting:
         self._progress.at(self._done, deleted=counts.deleted, kept=counts.changed + counts.refused)
         if self._keeps_versions and (silent := [one.job.key for one in deleted if one.marker is None]):
             raise RehomeError(
-                f"{_place(self._settings)}: the service does not tell the delete marker of {len(silent):,} objects "
-                f"that it has just deleted, such as {silent[0]!r}, so that they cannot be brought back from here. See "
-                "how this service keeps versions before you go on."
+                f"{_place(self._side.delete_from)}: the service does not tell the delete marker of {len(silent):,} "
+                f"objects that it has just deleted, such as {silent[0]!r}, so that they cannot be brought back from "
+                "here. See how this service keeps versions before you go on."
             )
         codes = {one.error for one in kept if one.result == "failed"}
         if len(codes) == 1 and len(kept) == len(outcomes) >= _REFUSED_AT_ONCE:
@@ -289,7 +255,7 @@ class _Deleting:
             )
 
     async def _settled(self, source: Client, outcome: DeleteOutcome, intended_at: datetime) -> DeleteOutcome:
-        """What really became of a delete where a reply was lost, or did not tell the marker."""
+        """Return what became of a delete whose reply was lost, or did not name the marker."""
         if outcome.result == "deleted" and (outcome.marker or not self._keeps_versions):
             return outcome
         if outcome.result != "deleted" and not outcome.unsure:
@@ -302,7 +268,7 @@ class _Deleting:
         return DeleteOutcome(job, "deleted") if gone else outcome
 
     async def _settle_earlier(self, source: Client) -> None:
-        """Find out what became of the deletes that were under way when a run died."""
+        """Find out what became of the deletes that were in flight when a run died."""
         unsettled = self._records.unsettled()
         if not unsettled:
             return
@@ -313,16 +279,16 @@ class _Deleting:
             self._records.note("deleted" if settled.result == "deleted" else "kept", [(key, etag, settled.marker)])
             self._progress.at(number)
 
-    async def _remove(self, source: Client, statement: str, asked: dict[str, str]) -> None:
-        (total,) = self._catalog.query(f"SELECT count(*) FROM ({statement})", asked)[0]
+    async def _remove_markers(self, source: Client, statement: str, params: dict[str, str]) -> None:
+        total = self._catalog.count(statement, params)
         if not total:
             return
-        self._progress.stage("bring back", total)
+        self._progress.stage("undelete", total)
         done = 0
         # read as a whole before the first is recorded as restored, which changes what the statement finds
-        self._catalog.run(TO_BRING_BACK.create(statement), asked)
+        self._catalog.run(TO_BRING_BACK.create(statement), params)
         for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MAX_KEYS_PER_REQUEST):
-            if self._stopping():
+            if self._run.stopping():
                 return
             removed = await undelete(source, [Version(key, marker) for key, marker in batch])
             self._records.note(
@@ -336,37 +302,40 @@ class _Deleting:
             self._progress.at(done, failed=self._counts.not_brought_back)
 
 
-async def _look_at_bucket(settings: Settings) -> BucketFacts:
-    async with open_client(settings, settings.source, probing=True) as source:
+async def _inspect_bucket(settings: Settings, delete_from: Side) -> BucketState:
+    async with open_client(settings, delete_from, probing=True) as source:
         versioning = await versioning_of(source)
         locks = await has_object_lock(source)
         days = await noncurrent_days(source)
     now = datetime.now(UTC)
-    return BucketFacts(versioning.state, locks, days, min(now, versioning.reported_at or now))
+    return BucketState(versioning.state, locks, days, min(now, versioning.reported_at or now))
 
 
-def _place(settings: Settings) -> str:
-    side = settings.source
+def _place(side: Side) -> str:
     return f"{side.setting} (s3://{side.bucket}/{side.prefix})"
 
 
-async def _tried(settings: Settings, catalog: Catalog) -> DeleteMethod:
-    """How this service deletes under a condition. Raises RefusedError where it does not, or shows one place as two."""
-    where = f"s3://{settings.source.bucket}/{settings.source.prefix}"
+async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
+    """Return how this service deletes under a condition.
+
+    Raises RefusedError if it does not, or if the two sides are one place under two names.
+    """
+    delete_from = side.delete_from
+    where = f"s3://{delete_from.bucket}/{delete_from.prefix}"
     try:
-        async with open_client(settings, settings.source, probing=True) as source:
-            await _refuse_one_place(settings, catalog, source)
-            method = await delete_method(source, settings.source.prefix)
+        async with open_client(side.settings, delete_from, probing=True) as source:
+            await _refuse_one_place(side, catalog, source)
+            method = await delete_method(source, delete_from.prefix)
     except S3StopError:
         raise
     except S3Error as error:
         raise RefusedError(
             [
                 Finding(
-                    settings.source.setting,
+                    delete_from.setting,
                     where,
                     f"what this service does with a delete cannot be tried: {error}",
-                    f"Grant s3:PutObject and s3:DeleteObject on {settings.source.prefix}.rehome-probe-*",
+                    f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*",
                 )
             ]
         ) from error
@@ -374,7 +343,7 @@ async def _tried(settings: Settings, catalog: Catalog) -> DeleteMethod:
         raise RefusedError(
             [
                 Finding(
-                    settings.source.setting,
+                    delete_from.setting,
                     where,
                     "this service ignores the condition on a delete (If-Match), so that an object which the "
                     "application has just replaced would be deleted too",
@@ -385,21 +354,21 @@ async def _tried(settings: Settings, catalog: Catalog) -> DeleteMethod:
     return method
 
 
-async def _refuse_one_place(settings: Settings, catalog: Catalog, source: Client) -> None:
-    """Refuse where source and target show the same objects under two names."""
-    here, there = settings.source.prefix, settings.target.prefix
-    async with open_client(settings, settings.target, probing=True) as target:
+async def _refuse_one_place(side: DeleteSide, catalog: Catalog, source: Client) -> None:
+    """Raise RefusedError if the two sides show the same objects under two names."""
+    delete_from, proof_in = side.delete_from, side.proof_in
+    async with open_client(side.settings, proof_in, probing=True) as target:
         for rest, _, _ in catalog.query(f"{TO_DELETE} LIMIT {_SAMPLE}"):
-            if not await may_be_same_object(source, here + rest, target, there + rest):
+            if not await may_be_same_object(source, delete_from.prefix + rest, target, proof_in.prefix + rest):
                 return
-        if not await is_same_place(source, here, target, there):
+        if not await is_same_place(source, delete_from.prefix, target, proof_in.prefix):
             return
     raise RefusedError(
         [
             Finding(
-                settings.target.setting,
-                f"s3://{settings.target.bucket}/{there}",
-                f"shows the very objects of {settings.source.setting} under another name: there is only one of each",
+                proof_in.setting,
+                f"s3://{proof_in.bucket}/{proof_in.prefix}",
+                f"shows the very objects of {delete_from.setting} under another name: there is only one of each",
                 "Name the place that the objects were copied to",
             )
         ]

@@ -1,12 +1,8 @@
-"""Which objects may be deleted: every object of the source in one class, from what is there now. Reads only.
-
-In the settings given here, `source` is where is to be deleted and `target` where the same contents must be.
-"""
+"""Put every object of the bucket to delete from in one class, from the present state. Read-only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,18 +10,18 @@ import uvloop
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROVEN, Table
-from ..config.settings import Settings
 from ..planning.plan import make_plan
-from ..progress import Progress
+from ..run import Run
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import Evidence, compare, head
 from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
 from ..scan.scan import scan_buckets
 from ..services.clients import open_client, open_clients
+from .delete_side import BucketState, DeleteSide
 
 CLASSES = ("to_delete", "unverified", "referenced", "locked")
-"""Beside the reasons of one's own to keep an object."""
+"""The classes of every deletion; each verb adds its own reasons to keep an object."""
 
 _IN_FLIGHT = 8
 
@@ -50,88 +46,80 @@ TO_DELETE = "SELECT rest, etag, size FROM judged WHERE class = 'to_delete' ORDER
 
 
 def make_tables(catalog: Catalog) -> None:
-    """What deleting keeps in its catalog beside the plan."""
+    """Create the tables that a deletion needs beside the plan."""
     for table in (PROVEN, LOCKED, DELETE_OUTCOMES, BROUGHT_BACK):
         catalog.run(table.create())
 
 
 def classify(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    reasons: Mapping[str, str],
-    now: datetime,
-    looks_for_locks: bool,
-    forgiven: str = "false",
+    run: Run, side: DeleteSide, reasons: Mapping[str, str], bucket: BucketState, ignored_rows: str = "false"
 ) -> tuple[dict[str, int], int]:
-    """Look at both buckets and at every row, from nothing, and class the source's objects (table `judged`).
+    """Read both buckets and every row, from nothing, and class the objects of `delete_from` (table `judged`).
 
-    reasons: class → condition in SQL on a planned object `o` and its listing `s`, under which it is kept first of all
-    now: by the clock of the service and of this machine, whichever is earlier
-    looks_for_locks: whether the bucket may have objects under retention or legal hold
-    forgiven: condition in SQL on `named_keys`, of rows that will not name their object any more by then
-    Answers the count of each class, and how many bytes are to be deleted. Raises S3Error and DatabaseError: half a look
-    is none.
+    reasons: class → condition in SQL on a planned object `o` and its listing `s`; it keeps an object before all others
+    ignored_rows: condition in SQL on `named_keys`, of rows that will not name their object any more by then
+    Return the count of each class, and the bytes to delete. Raises S3Error and DatabaseError if anything cannot be
+    read: classes from half the state would prove nothing.
     """
-    # an inventory is as old as its report, and what is there now is the question
-    scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
-    make_plan(catalog, replace(settings, limit=None))
+    catalog, settings = run.catalog, side.settings
+    scan_buckets(settings, catalog, run.progress)
+    make_plan(catalog, settings)
     # the rows come last, as an application may write one that names an old key at any moment
-    read_named_keys(settings, catalog, progress)
-    catalog.run(f"DELETE FROM named_keys WHERE {forgiven}")
+    read_named_keys(settings, catalog, run.progress)
+    catalog.run(f"DELETE FROM named_keys WHERE {ignored_rows}")
     cases = "\n    ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
     statement = JUDGED.create(_CLASSIFY.format(reasons=cases))
     catalog.run(statement)
     if catalog.query(f"SELECT 1 FROM ({_UNPROVEN}) LIMIT 1"):
-        uvloop.run(_prove_weak(settings, catalog, progress))
+        uvloop.run(_prove_weak(run, side))
         catalog.run(statement)
-    if looks_for_locks:
-        uvloop.run(_find_locked(settings, catalog, progress, now))
+    if bucket.locks:
+        uvloop.run(_find_locked(run, side, bucket.now))
         catalog.run(statement)
     counted = dict(catalog.query("SELECT class, count(*) FROM judged GROUP BY class"))
     (size,) = catalog.query(f"SELECT coalesce(sum(size), 0) FROM ({TO_DELETE})")[0]
     return {name: int(counted.get(name, 0)) for name in (*CLASSES, *reasons)}, int(size)
 
 
-async def _prove_weak(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    """Compare the contents of those that only the size of our own copy speaks for: that is too little to delete."""
-    async with open_clients(settings) as (source, target):
+async def _prove_weak(run: Run, side: DeleteSide) -> None:
+    """Compare the contents of objects whose only evidence is the size of our own copy: too little to delete them."""
+    delete_from, proof_in = side.delete_from, side.proof_in
+    async with open_clients(side.settings) as (source, target):
 
         async def prove(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-            key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
+            key, target_key = delete_from.prefix + rest, proof_in.prefix + rest
             evidence = await compare(source, key, etag, target, target_key, target_etag)
             return (rest,) if evidence in (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG) else None
 
-        await _look_at_each(catalog, progress, "compare contents", _UNPROVEN, PROVEN, prove)
+        await _fill(run, "compare contents", _UNPROVEN, PROVEN, prove)
 
 
-async def _find_locked(settings: Settings, catalog: Catalog, progress: Progress, now: datetime) -> None:
-    async with open_client(settings, settings.source) as source:
+async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
+    async with open_client(run.settings, side.delete_from) as source:
 
-        async def look(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-            reply = await head(source, settings.source.prefix + rest)
+        async def find_lock(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
+            reply = await head(source, side.delete_from.prefix + rest)
             hold = reply.headers.get(b"x-amz-object-lock-legal-hold", b"").upper() == b"ON"
             until = reply.headers.get(b"x-amz-object-lock-retain-until-date", b"").decode()
             if hold:
                 return rest, "legal hold"
             return (rest, f"retention until {until}") if until and _moment(until) > now else None
 
-        await _look_at_each(catalog, progress, "look for locks", _CANDIDATES, LOCKED, look)
+        await _fill(run, "find locks", _CANDIDATES, LOCKED, find_lock)
 
 
-async def _look_at_each(
-    catalog: Catalog,
-    progress: Progress,
+async def _fill(
+    run: Run,
     stage: str,
     statement: str,
     table: Table,
-    look: Callable[[str, str, str], Coroutine[Any, Any, tuple[str, ...] | None]],
+    find: Callable[[str, str, str], Coroutine[Any, Any, tuple[str, ...] | None]],
 ) -> None:
-    """Fill `table` with what `look` finds; an object that must not be read is left out of it."""
+    """Fill `table` with what `find` returns for each object; an object that must not be read is left out."""
 
     async def one(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
         try:
-            return await look(rest, etag, target_etag)
+            return await find(rest, etag, target_etag)
         except S3StopError:
             raise
         except S3Error as error:
@@ -139,8 +127,8 @@ async def _look_at_each(
                 return None
             raise
 
-    async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, catalog, progress):
-        catalog.append(table.name, [row for row in found if row is not None])
+    async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, run.catalog, run.progress):
+        run.catalog.append(table.name, [row for row in found if row is not None])
 
 
 def _moment(text: str) -> datetime:

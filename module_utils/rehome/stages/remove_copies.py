@@ -1,26 +1,25 @@
-"""Remove the copies that a migration has made, once it is undone: its own, and only where the source has the same.
+"""Remove the copies of a migration after its rollback: only its own, and only if the source has the same content.
 
-What is removed is copied again by the next migration: that is the way back.
+The next migration copies them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..catalog.catalog import Catalog
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.settings import Settings
 from ..errors import RefusedError
-from ..progress import Progress
+from ..run import Run
 from ..s3.errors import S3Error
 from ..state.delete_log import REMOVED
 from ..state.outcomes import recall_made
-from .delete_objects import BucketFacts, DeleteCounts, cannot_tell, delete_judged, look_at_bucket
+from .delete_objects import DeleteCounts, delete_judged, inspect_bucket, not_inspected
+from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import classify, make_tables
 
-_TO_PUT_BACK = """
+_TO_ROLL_BACK = """
 EXISTS (
     SELECT 1 FROM rollback.rollback_rows r
     WHERE r.obstacle IS NULL AND (r.reference, r.key, r.new_value) = (named_keys.reference, named_keys.key, value))
@@ -28,43 +27,35 @@ EXISTS (
 _NOT_OURS = "NOT EXISTS (SELECT 1 FROM made m WHERE m.rest = o.rest AND m.etag = o.etag)"
 
 
-def look_at_target(settings: Settings, dry_run: bool) -> BucketFacts:
-    """Read what decides whether copies may be removed at all. Raises RefusedError with every finding."""
-    findings = indistinct(settings) + (unconfirmed(settings.turned) if not dry_run else [])
+def inspect_target(settings: Settings, dry_run: bool) -> BucketState:
+    """Check whether copies may be removed at all. Raises RefusedError with every finding."""
+    findings = indistinct(settings) + (unconfirmed(settings, settings.target) if not dry_run else [])
     try:
-        facts = look_at_bucket(settings.turned)
+        bucket = inspect_bucket(settings, settings.target)
     except S3Error as error:
-        findings.append(cannot_tell(settings.turned, error))
+        findings.append(not_inspected(settings.target, error))
     if findings:
         raise RefusedError(findings)
-    return facts
+    return bucket
 
 
-def plan_removal(
-    settings: Settings, catalog: Catalog, progress: Progress, facts: BucketFacts, to_put_back: Path | None
-) -> DeleteCounts:
-    """Class every object of the target. Reads only. Raises S3Error and DatabaseError.
+def plan_removal(run: Run, bucket: BucketState, dry_rollback: Path | None) -> DeleteCounts:
+    """Put every object of the target in one class. Read-only. Raises S3Error and DatabaseError.
 
-    to_put_back: the catalog of a rollback that was only tried: its rows count as put back
+    dry_rollback: the catalog of a dry run of the rollback, whose rows count as rolled back
     """
+    catalog = run.catalog
     make_tables(catalog)
-    recall_made(catalog, settings)
+    recall_made(catalog, run.settings)
     reasons = {"not_ours": _NOT_OURS}
     with ExitStack() as stack:
-        if to_put_back is not None:
-            stack.enter_context(catalog.beside(to_put_back, "rollback"))
-        forgiven = _TO_PUT_BACK if to_put_back is not None else "false"
-        found = classify(settings.turned, catalog, progress, reasons, facts.now, facts.locks, forgiven)
+        if dry_rollback is not None:
+            stack.enter_context(catalog.beside(dry_rollback, "rollback"))
+        ignored_rows = _TO_ROLL_BACK if dry_rollback is not None else "false"
+        found = classify(run, DeleteSide.copies(run.settings), reasons, bucket, ignored_rows)
     return DeleteCounts(*found)
 
 
-def remove_copies(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    facts: BucketFacts,
-    counts: DeleteCounts,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Delete what `plan_removal` has found to be deletable: see `delete_judged`."""
-    delete_judged(settings.turned, catalog, progress, facts, counts, REMOVED, stopping)
+def remove_copies(run: Run, bucket: BucketState, counts: DeleteCounts) -> None:
+    """Delete what `plan_removal` has found to be deletable. See `delete_judged`."""
+    delete_judged(run, DeleteSide.copies(run.settings), bucket, counts, REMOVED)

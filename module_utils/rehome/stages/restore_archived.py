@@ -1,4 +1,4 @@
-"""Ask for archived objects to be made readable again, so that a later run copies them."""
+"""Request the restore of archived objects, so that a later run can copy them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import uvloop
 
 from ..catalog.catalog import Catalog
-from ..config.settings import Restore, Settings
+from ..config.settings import Restore
 from ..errors import RehomeError
-from ..progress import Progress
+from ..run import Run
 from ..s3.errors import S3StopError
 from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 from ..services.clients import open_client
@@ -21,15 +21,15 @@ UNION ALL
 SELECT o.rest, p.storage_class FROM outcomes o JOIN objects p ON p.rest = o.rest WHERE o.result = 'archived'
 """
 
-_IN_PROGRESS = "SELECT count(*) FROM objects WHERE class = 'archived' AND restore = 'in_progress'"
+_IN_PROGRESS = "FROM objects WHERE class = 'archived' AND restore = 'in_progress'"
 
 
 @dataclass(slots=True)
 class RestoreCounts:
-    """How far archived objects are.
+    """How far the restore of archived objects is.
 
-    requested: asked for just now
-    in_progress: asked for before, and not readable yet
+    requested: requested just now
+    in_progress: requested before, and not readable yet
     restored: readable by now, for a later run
     failed: refused by S3
     """
@@ -47,26 +47,25 @@ class RestoreCounts:
         }
 
 
-def restore_archived(settings: Settings, catalog: Catalog, progress: Progress) -> RestoreCounts:
-    """Ask for every archived object of the plan, and those that the copy met, as `rehome_restore` says.
+def restore_archived(run: Run) -> RestoreCounts:
+    """Request the restore of every archived object of the plan, and of those that the copy met (`rehome_restore`).
 
-    What S3 refuses goes into the catalog's table `unrestored`. Raises RehomeError where going on is useless.
+    What S3 refuses goes into the catalog's table `unrestored`. Raises RehomeError if continuing is useless.
     """
-    (under_way,) = catalog.query(_IN_PROGRESS)[0]
-    counts = RestoreCounts(in_progress=under_way)
-    (total,) = catalog.query(f"SELECT count(*) FROM ({_ARCHIVED})")[0]
-    if settings.restore is not None and total:
-        progress.stage("request restores", total)
+    counts = RestoreCounts(in_progress=run.catalog.count(_IN_PROGRESS))
+    total = run.catalog.count(_ARCHIVED)
+    restore = run.settings.restore
+    if restore is not None and total:
+        run.progress.stage("request restores", total)
         try:
-            uvloop.run(_request(settings, settings.restore, catalog, progress, counts))
+            uvloop.run(_request(run, restore, counts))
         except S3StopError as error:
             raise RehomeError(f"rehome_restore: the archived objects cannot be asked for: {error}") from error
     return counts
 
 
-async def _request(
-    settings: Settings, restore: Restore, catalog: Catalog, progress: Progress, counts: RestoreCounts
-) -> None:
+async def _request(run: Run, restore: Restore, counts: RestoreCounts) -> None:
+    settings = run.settings
     prefix = settings.source.prefix
     done = 0
 
@@ -75,11 +74,11 @@ async def _request(
         done += 1
         setattr(counts, result.state, getattr(counts, result.state) + 1)
         if result.state == "failed":
-            catalog.append("unrestored", [(result.key[len(prefix) :], result.error, result.message)])
-        progress.at(done, failed=counts.failed)
+            run.catalog.append("unrestored", [(result.key[len(prefix) :], result.error, result.message)])
+        run.progress.at(done, failed=counts.failed)
 
     async with open_client(settings, settings.source) as source:
-        await request_restores(source, _archived(catalog, prefix), restore.days, restore.tier, note)
+        await request_restores(source, _archived(run.catalog, prefix), restore.days, restore.tier, note)
 
 
 def _archived(catalog: Catalog, prefix: str) -> Iterator[ArchivedObject]:

@@ -1,26 +1,23 @@
-"""Retire: delete legacy objects that are proven moved and that no row names, and take those deletes back."""
+"""Retire: delete legacy objects that are proven moved and that no row names, and undelete them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..catalog.catalog import Catalog
 from ..config.confirmation import unconfirmed
 from ..config.settings import NO_WAY_BACK, Settings
 from ..errors import Finding, RefusedError, RehomeError
-from ..progress import Progress
+from ..run import Run
 from ..s3.deletion.versions import Versioning
 from ..s3.errors import S3Error
 from ..state.completion import FILE, completed_at
 from ..state.delete_log import RETIRED
 from .delete_objects import (
-    BucketFacts,
     DeleteCounts,
-    bring_back_deleted,
-    cannot_tell,
     delete_judged,
-    look_at_bucket,
+    inspect_bucket,
+    not_inspected,
+    undelete_recorded,
 )
+from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import NAMED, classify, make_tables
 
 _BY_POLICY = "o.class = 'conflict' AND {skips}"
@@ -31,9 +28,9 @@ o.class = 'present' AND NOT {NAMED} AND (
 """A time that cannot be read is no proof of age."""
 
 
-def look_at_source(settings: Settings, dry_run: bool) -> BucketFacts:
-    """Read what decides whether objects may be retired at all. Raises RefusedError with every finding."""
-    findings = unconfirmed(settings) if not dry_run else []
+def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
+    """Check whether objects may be retired at all. Raises RefusedError with every finding."""
+    findings = unconfirmed(settings, settings.source) if not dry_run else []
     if completed_at(settings) is None:
         findings.append(
             Finding(
@@ -44,32 +41,33 @@ def look_at_source(settings: Settings, dry_run: bool) -> BucketFacts:
             )
         )
     try:
-        facts = look_at_bucket(settings)
+        bucket = inspect_bucket(settings, settings.source)
     except S3Error as error:
-        findings.append(cannot_tell(settings, error))
+        findings.append(not_inspected(settings.source, error))
     else:
-        if not facts.keeps_versions and not settings.retire.unversioned:
-            findings.append(_no_way_back(settings, facts.versioning))
+        if not bucket.keeps_versions and not settings.retire.unversioned:
+            findings.append(_no_way_back(settings, bucket.versioning))
     if findings:
         raise RefusedError(findings)
-    return facts
+    return bucket
 
 
-def warnings(facts: BucketFacts) -> list[str]:
-    """How long the way back is open."""
-    if not facts.keeps_versions:
+def warnings(bucket: BucketState) -> list[str]:
+    """Return how long retired objects can be undeleted, where that is limited."""
+    if not bucket.keeps_versions:
         return ["the source bucket keeps no versions: what is retired cannot be brought back"]
-    if facts.noncurrent_days is None:
+    if bucket.noncurrent_days is None:
         return []
     return [
-        f"the source bucket's lifecycle rules remove what lies under a delete marker after {facts.noncurrent_days} "
+        f"the source bucket's lifecycle rules remove what lies under a delete marker after {bucket.noncurrent_days} "
         "days: until then it can be brought back"
     ]
 
 
-def plan_retirement(settings: Settings, catalog: Catalog, progress: Progress, facts: BucketFacts) -> DeleteCounts:
-    """Class every object of the source. Reads only. Raises S3Error and DatabaseError."""
-    make_tables(catalog)
+def plan_retirement(run: Run, bucket: BucketState) -> DeleteCounts:
+    """Put every object of the source in one class. Read-only. Raises S3Error and DatabaseError."""
+    settings = run.settings
+    make_tables(run.catalog)
     ended_at = completed_at(settings)
     if ended_at is None:
         raise RehomeError("the migration's end was forgotten meanwhile")
@@ -77,35 +75,24 @@ def plan_retirement(settings: Settings, catalog: Catalog, progress: Progress, fa
     reasons = {
         "by_policy": _BY_POLICY.format(skips=settings.on_conflict == "skip"),
         "too_young": _TOO_YOUNG.format(
-            all_young=facts.now - ended_at < after, before=(facts.now - after).isoformat(timespec="seconds")
+            all_young=bucket.now - ended_at < after, before=(bucket.now - after).isoformat(timespec="seconds")
         ),
     }
-    return DeleteCounts(*classify(settings, catalog, progress, reasons, facts.now, facts.locks))
+    return DeleteCounts(*classify(run, DeleteSide.legacy_objects(settings), reasons, bucket))
 
 
-def retire(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    facts: BucketFacts,
-    counts: DeleteCounts,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Delete what `plan_retirement` has found to be deletable: see `delete_judged`."""
-    delete_judged(settings, catalog, progress, facts, counts, RETIRED, stopping)
+def retire(run: Run, bucket: BucketState, counts: DeleteCounts) -> None:
+    """Delete what `plan_retirement` has found to be deletable. See `delete_judged`."""
+    delete_judged(run, DeleteSide.legacy_objects(run.settings), bucket, counts, RETIRED)
 
 
-def bring_back(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    counts: DeleteCounts,
-    dry_run: bool,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Take away exactly the delete markers that were recorded, so that what lies under them shows again."""
-    make_tables(catalog)
-    bring_back_deleted(settings, catalog, progress, counts, RETIRED, dry_run, stopping)
+def undelete_retired(run: Run, counts: DeleteCounts, dry_run: bool) -> None:
+    """Remove exactly the delete markers that were recorded, so that the objects under them are visible again.
+
+    Raises S3Error and S3StopError.
+    """
+    make_tables(run.catalog)
+    undelete_recorded(run, DeleteSide.legacy_objects(run.settings), counts, RETIRED, dry_run)
 
 
 def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:

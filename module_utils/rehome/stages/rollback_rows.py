@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -16,19 +14,17 @@ from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key, TableFacts
 from ..db.engines.open import connect
 from ..db.facts import facts_for_rewrite
-from ..db.journal import JournalTarget, pack
-from ..db.throttle.assemble import throttle
-from ..db.throttle.throttle import Throttle
-from ..db.work.chunk import ChunkOutcome, rewrite_chunk
-from ..db.work.chunk_size import MAX_ROWS, ChunkSize
+from ..db.journal import JournalTarget
+from ..db.work.chunk import ChunkOutcome
+from ..db.work.chunk_size import MAX_ROWS
 from ..db.work.reconnect import WorkContext, retry_read
-from ..db.work.workers import Workers
 from ..mapping.row_key import key_to_json, keys_from_json
 from ..planning.plan import ARCHIVED, classify_objects
-from ..progress import Progress
+from ..run import Run
 from ..scan.journal import read_history
 from ..scan.scan import scan_buckets
-from .rewrite_rows import SAMPLE_ROWS, Waits, diff_of, hands, note_refused
+from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections
+from .rewrite_rows import SAMPLE_ROWS, diff_of
 
 _CLASSIFY = f"""
 SELECT r.entry, r.place, r.reference, r.key, r.old_value, r.new_value,
@@ -52,7 +48,7 @@ ORDER BY entry DESC, obstacle, place
 """
 QUEUE = _QUEUE.format("")
 OBSTRUCTED = _QUEUE.format("NOT")
-LOOK_ROWS = 1_000
+ROWS_PER_READ = 1_000
 
 
 @dataclass(slots=True)
@@ -96,18 +92,19 @@ class RollbackCounts:
         return [f"{count:,} {text}" for text, count in texts.items() if count]
 
 
-def plan_rollback(settings: Settings, catalog: Catalog, progress: Progress) -> RollbackCounts:
+def plan_rollback(run: Run) -> RollbackCounts:
     """Read the journal, look for the objects that the old values name, and class the rows that are to be put back.
 
     Raises RefusedError where the journal is not this migration's; S3Error and DatabaseError where something cannot be
     read: what is not known to be there, no row is put back to.
     """
+    settings, catalog = run.settings, run.catalog
     rollback = settings.rollback
     with connect(settings.database) as database:
-        read_history(database, settings, catalog, progress, rollback.since)
+        read_history(database, settings, catalog, run.progress, rollback.since)
     if rollback.missing == "keep":
         # an inventory is as old as its report, and what is there now is the question
-        scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
+        scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, run.progress)
     classify_objects(catalog)
     catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
     (meant, foreign) = catalog.query(
@@ -127,122 +124,87 @@ def emptiness(counts: RollbackCounts, settings: Settings) -> list[str]:
     return [f"the journal in {settings.journal_schema} has no rows that {settings.name} has rewritten{since}"]
 
 
-def look(
-    settings: Settings, catalog: Catalog, progress: Progress, counts: RollbackCounts, queue: str = QUEUE
-) -> list[dict[str, str]]:
-    """Say what `roll_back` would do with a queue, by reading alone: samples, as Ansible shows differences.
+def inspect_rows(run: Run, counts: RollbackCounts, queue: str = QUEUE) -> list[dict[str, str]]:
+    """Find out what `roll_back` would do with a queue, by reading alone.
 
-    counts: grows with what is seen
+    counts: grows with what is read
+    Return samples as Ansible shows differences. Raises DatabaseError if a row cannot be read.
     """
     samples = _Samples()
-    with connect(settings.database) as database:
-        facts = _describe(database, settings)
+    with connect(run.settings.database) as database:
+        tables = _tables(database, run.settings)
         done = 0
-        progress.stage("look at rows", _length(catalog, queue))
-        for piece in _pieces(catalog, queue, lambda: LOOK_ROWS):
-            now = _read(database, facts[piece.reference], piece.changes, WorkContext())
-            ours = [change for change in piece.changes if now.get(change.key) == change.old]
-            others = [change for change in piece.changes if now.get(change.key) not in (change.old, change.new)]
-            counts.restored_before += len(piece.changes) - len(ours) - len(others)
-            _note_others(catalog, piece.reference, others, now, counts)
-            if piece.obstacle is None:
+        run.progress.stage("inspect rows", run.catalog.count(queue))
+        for rows in _journalled(run.catalog, queue, lambda: ROWS_PER_READ):
+            now = _read(database, tables[rows.reference], rows.changes, WorkContext())
+            ours = [change for change in rows.changes if now.get(change.key) == change.old]
+            others = [change for change in rows.changes if now.get(change.key) not in (change.old, change.new)]
+            counts.restored_before += len(rows.changes) - len(ours) - len(others)
+            _note_others(run.catalog, rows.reference, others, now, counts)
+            if rows.obstacle is None:
                 counts.to_restore += len(ours)
-                samples.add(piece.reference, len(ours), ours)
+                samples.add(rows.reference, len(ours), ours)
             else:
                 counts.kept += len(ours)
-                _note_kept(catalog, piece, ours)
-            done += len(piece.changes)
-            progress.at(done, changed_since=counts.changed_since, gone=counts.gone)
+                _note_kept(run.catalog, rows, ours)
+            done += len(rows.changes)
+            run.progress.at(done, changed_since=counts.changed_since, gone=counts.gone)
     return samples.diffs()
 
 
-def roll_back(
-    settings: Settings,
-    catalog: Catalog,
-    progress: Progress,
-    counts: RollbackCounts,
-    stopping: Callable[[], bool] = lambda: False,
-) -> list[dict[str, str]]:
-    """Put back the rows that `plan_rollback` found, newest chunk first, each chunk in one journalled transaction.
+def roll_back(run: Run, counts: RollbackCounts) -> list[dict[str, str]]:
+    """Roll back the rows that `plan_rollback` found, newest chunk first, each chunk in one journalled transaction.
 
-    counts: grows with what is committed, so that it is true also where this raises
-    stopping: asked before each chunk; once true, the rest is left.
-    Answers samples, as `look`. Raises DatabaseError where the server fails; the chunks until then are committed and
-    journalled.
+    counts: grows with what is committed, so it is true also if this raises
+    Return samples as Ansible shows differences. Raises DatabaseError if the server fails; the chunks until then are
+    committed and journalled.
     """
-    with ExitStack() as stack:
-        reader, *writers = [stack.enter_context(connect(settings.database)) for _ in range(1 + hands(settings))]
-        throttled = stack.enter_context(throttle(settings, progress))
-        counts.throttled_s = throttled.held_s
-        rollback = _Rollback(settings, catalog, progress, counts, reader, writers, throttled, stopping)
+    with open_connections(run) as connections:
+        counts.throttled_s = connections.throttle.held_s
+        rollback = _Rollback(run, connections, counts)
         rollback.run()
     return rollback.samples.diffs()
 
 
 class _Rollback:
-    """Rows on their way back. They are no two chunks' at once: each is undone from its newest entry alone."""
+    """One rollback. No two chunks in flight share a row: each row is rolled back from its newest entry alone."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        catalog: Catalog,
-        progress: Progress,
-        counts: RollbackCounts,
-        reader: Dialect,
-        writers: Sequence[Dialect],
-        throttled: Throttle,
-        stopping: Callable[[], bool],
-    ) -> None:
-        self._catalog = catalog
-        self._progress = progress
+    def __init__(self, run: Run, connections: Connections, counts: RollbackCounts) -> None:
+        settings = run.settings
+        self._run = run
         self._counts = counts
-        self._reader = reader
-        self._facts = _describe(reader, settings)
-        self._target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, "rollback")
-        self._chunk_size = ChunkSize(settings.chunk_ms / 1000)
-        waits = Waits(progress)
-        self._context = WorkContext(report=waits.tell, stopping=stopping, chunk_size=self._chunk_size)
-        self._workers = Workers(writers, self._work, waits.show)
-        self._throttled = throttled
-        self._stopping = stopping
+        self._reader = connections.reader
+        self._tables = _tables(self._reader, settings)
+        target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, "rollback")
+        self._runner = ChunkRunner(run, connections, self._tables, target)
         self._done = 0
         self.samples = _Samples()
 
     def run(self) -> None:
-        self._progress.stage("restore rows", _length(self._catalog, QUEUE))
-        self._workers.run(self._packed_pieces(), self._note)
+        """Roll back the whole queue."""
+        self._run.progress.stage("roll back rows", self._run.catalog.count(QUEUE))
+        self._runner.write(self._chunks(), self._note)
 
-    def _packed_pieces(self) -> Iterator[_Piece]:
-        for piece in _pieces(self._catalog, QUEUE, lambda: self._chunk_size.rows):
-            if self._stopping():
+    def _chunks(self) -> Iterator[Chunk]:
+        for rows in _journalled(self._run.catalog, QUEUE, lambda: self._runner.size.rows):
+            if self._run.stopping():
                 return
-            # here and not in the transaction, while the server is busy with the chunk before
-            yield piece._replace(packed=pack(piece.changes))
+            yield Chunk.of(rows.reference, rows.changes, undoes=rows.entry)
 
-    def _work(self, database: Dialect, piece: _Piece, outcome: ChunkOutcome) -> None:
-        facts = self._facts[piece.reference]
-        self._throttled.wait(self._stopping, facts.table, database.keep_alive)
-        if self._stopping():
-            return
-        target = self._target._replace(undoes=piece.entry)
-        began = time.monotonic()
-        rewrite_chunk(database, facts, piece.changes, target, outcome, self._context, piece.packed)
-        self._throttled.rest(time.monotonic() - began, facts.table, outcome.rewritten)
-
-    def _note(self, piece: _Piece, outcome: ChunkOutcome) -> None:
-        counts = self._counts
+    def _note(self, chunk: Chunk, outcome: ChunkOutcome) -> None:
+        counts, catalog = self._counts, self._run.catalog
         counts.restored += outcome.rewritten
         counts.restored_before += outcome.done
         counts.refused += len(outcome.refused)
-        note_refused(self._catalog, piece.reference, outcome)
+        note_refused(catalog, chunk.reference, outcome)
         if changed := outcome.changed_by_app:
-            now = _read(self._reader, self._facts[piece.reference], changed, self._context)
-            _note_others(self._catalog, piece.reference, changed, now, counts)
-        # only of a chunk that was rewritten as a whole is it known which rows were
-        whole = outcome.rewritten == len(piece.changes)
-        self.samples.add(piece.reference, outcome.rewritten, piece.changes if whole else [])
-        self._done += len(piece.changes)
-        self._progress.at(self._done, changed_since=counts.changed_since, gone=counts.gone, refused=counts.refused)
+            now = _read(self._reader, self._tables[chunk.reference], changed, self._runner.context)
+            _note_others(catalog, chunk.reference, changed, now, counts)
+        # which rows were rewritten is known only of a chunk that was rewritten as a whole
+        whole = outcome.rewritten == len(chunk.changes)
+        self.samples.add(chunk.reference, outcome.rewritten, chunk.changes if whole else [])
+        self._done += len(chunk.changes)
+        self._run.progress.at(self._done, changed_since=counts.changed_since, gone=counts.gone, refused=counts.refused)
 
 
 class _Samples:
@@ -265,41 +227,35 @@ class _Samples:
         ]
 
 
-class _Piece(NamedTuple):
-    """Rows of one chunk that was rewritten.
+class _JournalledRows(NamedTuple):
+    """Rows of one journal entry.
 
     entry: its id in the journal
-    obstacle: why they are not to be put back
-    changes: turned round: from what Rehome gave the rows to what they held before
-    packed: what the journal will say of them, once that is known
+    obstacle: why they must stay as they are; None if they may be rolled back
+    changes: from what Rehome wrote to what the rows held before
     """
 
     entry: int
     reference: str
     obstacle: str | None
     changes: list[Change]
-    packed: bytes | None = None
 
 
-def _pieces(catalog: Catalog, queue: str, rows_at_once: Callable[[], int]) -> Iterator[_Piece]:
+def _journalled(catalog: Catalog, queue: str, most_rows: Callable[[], int]) -> Iterator[_JournalledRows]:
+    """Yield the rows of a queue, at most `most_rows()` of one entry at once."""
     for batch in catalog.stream(queue, batch=MAX_ROWS):
         for (entry, reference, obstacle), rows in groupby(batch, key=itemgetter(0, 1, 2)):
             _, _, _, keys, news, olds = zip(*rows, strict=True)
             changes = list(map(Change, keys_from_json(keys), news, olds))
             while changes:
-                count = rows_at_once()
-                yield _Piece(entry, reference, obstacle, changes[:count])
+                count = most_rows()
+                yield _JournalledRows(entry, reference, obstacle, changes[:count])
                 changes = changes[count:]
 
 
-def _length(catalog: Catalog, queue: str) -> int:
-    (total,) = catalog.query(f"SELECT count(*) FROM ({queue})")[0]
-    return int(total)
-
-
-def _describe(database: Dialect, settings: Settings) -> Mapping[str, TableFacts]:
+def _tables(database: Dialect, settings: Settings) -> Mapping[str, TableFacts]:
+    """Describe the table of each reference, including rows that its condition excludes by now."""
     return {
-        # of every row that was rewritten, also of those that the reference's condition leaves out by now
         reference.name: facts_for_rewrite(database.describe(reference.table, reference.column), settings)
         for reference in settings.references
     }
@@ -311,10 +267,10 @@ def _read(
     return retry_read(database, lambda: database.read(facts, changes), context)
 
 
-def _note_kept(catalog: Catalog, piece: _Piece, changes: Sequence[Change]) -> None:
+def _note_kept(catalog: Catalog, rows: _JournalledRows, changes: Sequence[Change]) -> None:
     catalog.append(
         "rows_kept",
-        [(piece.reference, key_to_json(change.key), change.old, change.new, piece.obstacle) for change in changes],
+        [(rows.reference, key_to_json(change.key), change.old, change.new, rows.obstacle) for change in changes],
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..planning.plan import Plan, make_plan
-from ..progress import Progress
+from ..run import Run
 from ..scan.scan import scan
 from .verify_rows import RowsCheck, compare_rows
 from .verify_sample import SampleCounts, compare_sample
@@ -35,13 +34,17 @@ class Verdict:
         }
 
 
-def verify(settings: Settings, catalog: Catalog, progress: Progress) -> Verdict:
-    """Fill the empty `catalog` with what is there now, and judge it, on its own and by the journal."""
-    # an inventory is as old as its report, and what is there now is the question
-    scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, progress)
+def verify(run: Run) -> Verdict:
+    """Scan both buckets and the rows into the empty catalog, and judge the result, on its own and by the journal.
+
+    Raises S3Error and DatabaseError if something cannot be read.
+    """
+    settings, catalog = run.settings, run.catalog
+    # an inventory is as old as its report, and the present state is what counts
+    scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, run.progress)
     plan = make_plan(catalog, replace(settings, limit=None))
-    sample = compare_sample(settings, catalog, progress)
-    rows = compare_rows(settings, catalog, progress)
+    sample = compare_sample(run)
+    rows = compare_rows(run)
     found = problems(plan, settings) + rows.problems()
     if sample.differing:
         found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")

@@ -1,4 +1,4 @@
-"""Hold what the rows are against what the journal says they were made: an independent look. Reads only."""
+"""Compare current row values with the journal. Read-only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key
 from ..db.engines.open import connect
 from ..mapping.row_key import key_from_json
-from ..progress import Progress
+from ..run import Run
 from ..scan.journal import read_history
 
 RANGES = 1_024
@@ -31,7 +31,7 @@ _HELD = _DIGESTS.format(value="value", table="reference_rows", condition="NOT is
 
 _DIFFERING = f"SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_HELD}))"
 """Ranges of the keys' hashes. One in which the application has made rows of its own differs as well: its rows are
-looked at one by one then, and found to be right."""
+then read one by one, and found to be right."""
 
 _NO_OBJECT = "names an object that is not in the target"
 _SUSPECTS = f"""
@@ -62,12 +62,12 @@ ORDER BY 1
 class RowsCheck:
     """What the rewritten rows hold now.
 
-    checked: rows that the journal says were rewritten, and not put back since; each was compared
-    ranges, differing: ranges of keys whose checksums were compared, and those that had to be gone through row by row
-    changed_since: hold another value of the application's own, which names an object that is there, or none of ours
-    gone: deleted, or their key was changed
-    wrong: hold the old value again, or one whose object is nowhere
-    without_object: hold what they were given, and the target has no such object
+    checked: rows that the journal says were rewritten, and not rolled back since; each was compared
+    ranges, differing: ranges of keys whose checksums were compared, and those that had to be compared row by row
+    changed_since: rows with another value of the application's own, which names an existing object, or none of ours
+    gone: rows that were deleted, or whose key was changed
+    wrong: rows that hold the old value again, or one whose object is nowhere
+    without_object: rows that hold what was written to them, but the target has no such object
     """
 
     checked: int = 0
@@ -91,7 +91,7 @@ class RowsCheck:
         }
 
     def problems(self) -> list[str]:
-        """What of it a human must look at."""
+        """Return what needs a human, as sentences without their ends."""
         texts = {
             "rewritten rows hold the old value again, or one whose object is nowhere (rows-wrong.jsonl)": self.wrong,
             "rewritten rows name an object that is not in the target (rows-wrong.jsonl)": self.without_object,
@@ -99,30 +99,31 @@ class RowsCheck:
         return [f"{count:,} {text}" for text, count in texts.items() if count]
 
 
-def compare_rows(settings: Settings, catalog: Catalog, progress: Progress) -> RowsCheck:
-    """Compare the rows that `scan` has read into `catalog` with what the journal says they were given.
+def compare_rows(run: Run) -> RowsCheck:
+    """Compare the rows that `scan` has read into the catalog with what the journal says was written to them.
 
-    Where there is no journal that this user can see, as after a migration by another tool, nothing is compared.
-    Raises RefusedError where the journal is of other settings, or damaged; DatabaseError.
+    If this user can see no journal, as after a migration by another tool, nothing is compared.
+    Raises RefusedError if the journal is of other settings, or damaged; DatabaseError.
     """
+    settings, catalog = run.settings, run.catalog
     check = RowsCheck()
     with connect(settings.database) as database:
         if database.has_journal(settings.journal_schema):
-            read_history(database, settings, catalog, progress)
-            progress.stage("compare rows with the journal")
-            (check.checked,) = catalog.query("SELECT count(*) FROM standing_rows WHERE rest IS NOT NULL")[0]
-            (check.ranges,) = catalog.query(f"SELECT count(*) FROM ({_EXPECTED})")[0]
+            read_history(database, settings, catalog, run.progress)
+            run.progress.stage("compare rows with the journal")
+            check.checked = catalog.count("FROM standing_rows WHERE rest IS NOT NULL")
+            check.ranges = catalog.count(_EXPECTED)
             catalog.run(DIFFERING_RANGES.create(_DIFFERING))
-            (check.differing,) = catalog.query("SELECT count(*) FROM differing_ranges")[0]
-            _go_through(database, settings, catalog, check)
+            check.differing = catalog.count("FROM differing_ranges")
+            _judge_suspects(database, settings, catalog, check)
     return check
 
 
-def _go_through(database: Dialect, settings: Settings, catalog: Catalog, check: RowsCheck) -> None:
-    """Judge the rows that are not as expected, by what they hold by now."""
+def _judge_suspects(database: Dialect, settings: Settings, catalog: Catalog, check: RowsCheck) -> None:
+    """Judge the rows that are not as expected by what they hold now."""
     facts = {reference.name: database.describe(reference.table, reference.column) for reference in settings.references}
-    asked = {"rewrite_dangling": settings.on_dangling == "rewrite"}
-    for batch in catalog.stream(_SUSPECTS, asked, batch=READ_ROWS):
+    params = {"rewrite_dangling": settings.on_dangling == "rewrite"}
+    for batch in catalog.stream(_SUSPECTS, params, batch=READ_ROWS):
         for name, rows in groupby(batch, key=itemgetter(0)):
             suspects = [_Suspect(name, key, old, new, seen, why) for _, key, old, new, seen, why in rows]
             now = database.read(facts[name], [suspect.change for suspect in suspects])

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from ..catalog.catalog import Catalog
-from ..config.settings import Settings
-from ..progress import Progress
+from ..run import Run
 from ..s3.concurrency import run_all
 from ..s3.errors import ARCHIVED_CODES, S3Error
 from ..s3.objects.compare import compare_bytes
@@ -34,23 +32,22 @@ class SampleCounts:
         return {"objects_sampled": self.sampled, "objects_differing": self.differing}
 
 
-def compare_sample(settings: Settings, catalog: Catalog, progress: Progress) -> SampleCounts:
+def compare_sample(run: Run) -> SampleCounts:
     """Compare `rehome_verify_sample` of the objects that the plan in `catalog` calls present, chosen at random.
 
     An object that was replaced since it was listed counts as differing: it is not what was judged. One that is archived
-    on either side cannot be read, and is not counted. Raises S3Error and S3StopError where another cannot be read.
+    on either side cannot be read, and is not counted. Raises S3Error and S3StopError if another cannot be read.
     """
     counts = SampleCounts()
-    if settings.verify_sample:
-        pairs = catalog.query(_SAMPLE.format(settings.verify_sample))
-        progress.stage("compare a sample", len(pairs))
-        uvloop.run(_compare(settings, catalog, progress, pairs, counts))
+    if sample_size := run.settings.verify_sample:
+        pairs = run.catalog.query(_SAMPLE.format(sample_size))
+        run.progress.stage("compare a sample", len(pairs))
+        uvloop.run(_compare(run, pairs, counts))
     return counts
 
 
-async def _compare(
-    settings: Settings, catalog: Catalog, progress: Progress, pairs: list[tuple[str, str, str]], counts: SampleCounts
-) -> None:
+async def _compare(run: Run, pairs: list[tuple[str, str, str]], counts: SampleCounts) -> None:
+    settings = run.settings
     queue = iter(pairs)
     async with open_clients(settings) as (source, target):
 
@@ -66,7 +63,7 @@ async def _compare(
                 counts.sampled += 1
                 if same is None:
                     counts.differing += 1
-                    catalog.append("differing", [(rest, etag, target_etag)])
-                progress.at(counts.sampled, differing=counts.differing)
+                    run.catalog.append("differing", [(rest, etag, target_etag)])
+                run.progress.at(counts.sampled, differing=counts.differing)
 
         await run_all(*(work() for _ in range(READS_IN_FLIGHT)))

@@ -20,9 +20,10 @@ from rehome.db.journal import JournalTarget
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
 from rehome.db.work.keyset import read_by_keyset
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.rows import read_rows
-from rehome.stages import rollback_rows as rolling_back
-from rehome.stages.rollback_rows import OBSTRUCTED, RollbackCounts, look, plan_rollback, roll_back
+from rehome.stages import chunk_runner
+from rehome.stages.rollback_rows import OBSTRUCTED, RollbackCounts, inspect_rows, plan_rollback, roll_back
 from rehome.stages.verify_rows import RowsCheck, compare_rows
 
 from tests.integration.db.conftest import Bench
@@ -74,24 +75,25 @@ class Rows:
         """chunks: after so many of them it is asked to stop."""
         made = made or self.settings()
         counts, catalog = self.plan(made)
-        look(made, catalog, Progress(self.folder), counts, OBSTRUCTED)
+        inspect_rows(Run(made, catalog, Progress(self.folder)), counts, OBSTRUCTED)
         worked: list[int] = []
 
         def counted(*arguments: Any) -> None:
             rewrite_chunk(*arguments)
             worked.append(1)
 
-        with patch.object(rolling_back, "rewrite_chunk", counted):
-            roll_back(
-                made, catalog, Progress(self.folder), counts, lambda: chunks is not None and len(worked) >= chunks
-            )
+        def enough() -> bool:
+            return chunks is not None and len(worked) >= chunks
+
+        with patch.object(chunk_runner, "rewrite_chunk", counted):
+            roll_back(Run(made, catalog, Progress(self.folder), enough), counts)
         return counts, catalog
 
     def check(self, made: Settings | None = None) -> tuple[RollbackCounts, list[dict[str, str]]]:
         made = made or self.settings()
         counts, catalog = self.plan(made)
-        look(made, catalog, Progress(self.folder), counts, OBSTRUCTED)
-        return counts, look(made, catalog, Progress(self.folder), counts)
+        inspect_rows(Run(made, catalog, Progress(self.folder)), counts, OBSTRUCTED)
+        return counts, inspect_rows(Run(made, catalog, Progress(self.folder)), counts)
 
     def verify(
         self, source: Collection[str], target: Collection[str], made: Settings | None = None
@@ -102,11 +104,11 @@ class Rows:
         read_rows(made, catalog, Progress(self.folder))
         catalog.append("source_objects", [(rest, 1, "a", "", "STANDARD", "", "", None) for rest in source])
         catalog.append("target_objects", [(rest, 1, "a") for rest in target])
-        return compare_rows(made, catalog, Progress(self.folder)), catalog
+        return compare_rows(Run(made, catalog, Progress(self.folder))), catalog
 
     def plan(self, made: Settings) -> tuple[RollbackCounts, Catalog]:
         catalog = self._catalog()
-        return plan_rollback(made, catalog, Progress(self.folder)), catalog
+        return plan_rollback(Run(made, catalog, Progress(self.folder))), catalog
 
     def _catalog(self) -> Catalog:
         return self._catalogs.enter_context(Catalog.create(self.folder / f"{next(self._made)}.duckdb", {}))

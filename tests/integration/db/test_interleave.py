@@ -9,6 +9,7 @@ from rehome.catalog.catalog import Catalog
 from rehome.db.engines.open import connect
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.rows import read_rows
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
 
@@ -39,7 +40,7 @@ def test_new_versions_take_the_room_of_old_ones_before_any_vacuum_comes(
         for table in ("source_objects", "target_objects"):
             catalog.run(f"INSERT INTO {table} (rest, size, etag) SELECT rest, 1, 'e' FROM reference_rows")
         make_plan(catalog, given)
-        rewrite_planned(given, catalog, Progress(tmp_path), counts)
+        rewrite_planned(Run(given, catalog, Progress(tmp_path)), counts)
     assert counts.rewritten == ROWS
     assert bench.execute("SELECT count(*) FROM T WHERE starts_with(path, 'avatar/')") == [(ROWS,)]
     # a bare UPDATE doubles it, as does one row after the other

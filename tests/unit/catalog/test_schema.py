@@ -217,7 +217,7 @@ def test_every_table_that_is_made_of_a_select_is_tested() -> None:
 
 
 def test_the_condition_on_rows_that_a_rollback_would_change_is_valid(catalog: duckdb.DuckDBPyConnection) -> None:
-    catalog.execute(f"PREPARE statement AS DELETE FROM named_keys WHERE {remove_copies._TO_PUT_BACK}")
+    catalog.execute(f"PREPARE statement AS DELETE FROM named_keys WHERE {remove_copies._TO_ROLL_BACK}")
 
 
 def test_a_new_catalog_has_the_tables_that_no_stage_makes(tmp_path: Path) -> None:

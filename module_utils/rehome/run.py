@@ -1,0 +1,33 @@
+"""What the stages of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .catalog.catalog import Catalog
+from .config.settings import Settings
+from .progress import Progress
+
+
+def never() -> bool:
+    """Return False: nobody has asked to stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The settings of a run, the catalog that it works on, its progress, and whether it should stop.
+
+    stopping: called before each piece of work. Once it returns True, what is in flight is finished and the rest is left
+    for the next run.
+    """
+
+    settings: Settings
+    catalog: Catalog
+    progress: Progress
+    stopping: Callable[[], bool] = never
+
+    def with_settings(self, settings: Settings) -> Run:
+        """Return the same run under other settings."""
+        return replace(self, settings=settings)

@@ -1,0 +1,134 @@
+"""Write chunks of rows on several connections: the part that the rewrite and the rollback have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from ..catalog.catalog import Catalog
+from ..db.dialect import Change, Dialect, TableFacts
+from ..db.engines.open import connect
+from ..db.journal import JournalTarget, pack
+from ..db.throttle.assemble import throttle
+from ..db.throttle.throttle import Throttle
+from ..db.work.chunk import ChunkOutcome, rewrite_chunk
+from ..db.work.chunk_size import ChunkSize
+from ..db.work.reconnect import WorkContext
+from ..db.work.workers import Workers
+from ..mapping.row_key import key_to_json
+from ..progress import Progress
+from ..run import Run
+
+
+class Chunk(NamedTuple):
+    """Rows of one reference that are written in one transaction.
+
+    packed: the changes as the journal records them
+    undoes: the id of the journal's entry that this chunk rolls back; None in a rewrite
+    """
+
+    reference: str
+    changes: Sequence[Change]
+    packed: bytes
+    undoes: int | None = None
+
+    @classmethod
+    def of(cls, reference: str, changes: Sequence[Change], undoes: int | None = None) -> Chunk:
+        """Return the chunk with its changes packed.
+
+        Called by the thread that reads: the packing then takes place while the server works on the chunk before, and
+        not within a transaction.
+        """
+        return cls(reference, changes, pack(changes), undoes)
+
+
+class Connections(NamedTuple):
+    """The connections of a run, and the throttle that paces its writers."""
+
+    reader: Dialect
+    writers: Sequence[Dialect]
+    throttle: Throttle
+
+
+@contextmanager
+def open_connections(run: Run) -> Iterator[Connections]:
+    """Connect one reader and `rehome_connections` writers (one for SQLite) for the length of the block.
+
+    Raises RefusedError if the database cannot be reached.
+    """
+    database = run.settings.database
+    writers = 1 if database.engine == "sqlite" else run.settings.connections
+    with ExitStack() as stack:
+        reader, *others = [stack.enter_context(connect(database)) for _ in range(1 + writers)]
+        yield Connections(reader, others, stack.enter_context(throttle(run.settings, run.progress)))
+
+
+class ChunkRunner:
+    """Writes chunks: waits for the throttle, rewrites, journals, and reports each outcome to the caller.
+
+    tables: reference name → its table
+    target: how the journal's entries are labelled
+    """
+
+    def __init__(
+        self, run: Run, connections: Connections, tables: Mapping[str, TableFacts], target: JournalTarget
+    ) -> None:
+        self._run = run
+        self._throttle = connections.throttle
+        self._tables = tables
+        self._target = target
+        self.size = ChunkSize(run.settings.chunk_ms / 1000)
+        waits = _Waits(run.progress)
+        self.context = WorkContext(report=waits.tell, stopping=run.stopping, chunk_size=self.size)
+        self._workers = Workers(connections.writers, self._write, waits.show)
+
+    def write(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
+        """Write every chunk, several at once, and call `note` with each outcome in the caller's thread.
+
+        Raises DatabaseError if the server fails; the chunks until then are committed, journalled and noted.
+        """
+        self._workers.run(chunks, note)
+
+    def _write(self, database: Dialect, chunk: Chunk, outcome: ChunkOutcome) -> None:
+        facts = self._tables[chunk.reference]
+        self._throttle.wait(self._run.stopping, facts.table, database.keep_alive)
+        if self._run.stopping():
+            return
+        target = self._target if chunk.undoes is None else self._target._replace(undoes=chunk.undoes)
+        began = time.monotonic()
+        rewrite_chunk(database, facts, chunk.changes, target, outcome, self.context, chunk.packed)
+        self._throttle.rest(time.monotonic() - began, facts.table, outcome.rewritten)
+
+
+class _Waits:
+    """What the workers wait for: set by their threads, shown by the thread that runs them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._waiting: tuple[str, float] | None = None
+
+    def tell(self, why: str | None) -> None:
+        """Start to wait for the reason `why`; None ends the wait."""
+        waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
+        if waited and not why:
+            self._progress.go_on(time.monotonic() - waited[1])
+
+    def show(self) -> None:
+        """Report the present wait to the progress."""
+        waiting = self._waiting
+        if waiting:
+            why, since = waiting
+            self._progress.hold(why, time.monotonic() - since)
+
+
+def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> None:
+    """Add the rows that the server refused to the catalog's table `refused_rows`."""
+    catalog.append(
+        "refused_rows",
+        [
+            (reference, key_to_json(row.change.key), row.change.old, row.change.new, row.message)
+            for row in outcome.refused
+        ],
+    )
