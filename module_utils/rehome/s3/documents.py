@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 _CHECKSUM = "Checksum"
 _CHECKSUM_TYPE = "ChecksumType"
@@ -47,3 +48,9 @@ def full_checksums_of(fields: Mapping[str, str]) -> dict[str, str]:
     if fields.get(_CHECKSUM_TYPE) != "FULL_OBJECT":
         return {}
     return {name: value for name, value in checksums_of(fields).items() if "-" not in value}
+
+
+def time_of(text: str) -> datetime:
+    """Return a time that S3 states in ISO 8601; in UTC if it names no zone. Raises ValueError if it is none."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

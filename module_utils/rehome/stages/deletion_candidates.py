@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import uvloop
@@ -12,6 +12,7 @@ from ..catalog.catalog import Catalog
 from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROVEN, Table
 from ..planning.plan import make_plan
 from ..run import Run
+from ..s3.documents import time_of
 from ..s3.errors import S3Error, S3StopError
 from ..s3.objects.compare import Evidence, compare, head
 from ..scan.lookups import run_on_rows
@@ -103,7 +104,7 @@ async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
             until = reply.headers.get(b"x-amz-object-lock-retain-until-date", b"").decode()
             if hold:
                 return rest, "legal hold"
-            return (rest, f"retention until {until}") if until and _moment(until) > now else None
+            return (rest, f"retention until {until}") if until and time_of(until) > now else None
 
         await _fill(run, "find locks", _CANDIDATES, LOCKED, find_lock)
 
@@ -129,8 +130,3 @@ async def _fill(
 
     async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, run.catalog, run.progress):
         run.catalog.append(table.name, [row for row in found if row is not None])
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,39 +1,41 @@
-"""Objects deleted by the thousand or one by one, each only while it is still the one that was judged."""
+"""Delete objects, up to 1,000 in one request or one by one, each only if it is still the one that was checked."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import xml.etree.ElementTree as ET
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
 from typing import Literal, NamedTuple
 
 from ...backoff import longest_pause
 from ..client.client import Client
+from ..client.replies import document_of
 from ..concurrency import run_all
-from ..documents import fields_of, local_name, root_of
+from ..documents import fields_of, local_name
 from ..errors import Meaning, S3Error, S3StopError, meaning_of, read_error
 from ..objects.compare import head
+from ..objects.etags import content_md5
 from .versions import NO_VERSION_ID, Version
 
 MAX_KEYS_PER_REQUEST = 1_000
 """Keys that one DeleteObjects takes (S3 API reference)."""
 
 GONE_CODES = frozenset({"PreconditionFailed", "NoSuchKey"})
-"""The object is another one by now, or none ("How to perform conditional deletes", S3 user guide)."""
+"""The object is another one by now, or gone ("How to perform conditional deletes", S3 user guide)."""
 
 _PLAIN = re.compile(r"[\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
-"""Keys that go through XML, there and back, as they are; a parser may change line breaks, and refuses the rest."""
+"""Keys that pass through XML, there and back, unchanged; a parser may change line breaks, and refuses the rest."""
 
 _ATTEMPTS = 5
 _PAUSE_S = 0.4
 """Before the second attempt."""
 
+_NOT_IN_REPLY = "S3's reply does not mention this key"
+
 DeleteMethod = Literal["together", "singly"]
-"""By DeleteObjects with an ETag for each key, or by DeleteObject with If-Match behind a HEAD."""
+"""By DeleteObjects with an ETag for each key, or by a HEAD and a DeleteObject with If-Match for each."""
 
 DeleteResult = Literal["deleted", "changed", "failed"]
 
@@ -41,18 +43,21 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class DeleteJob(NamedTuple):
-    """An object to delete. etag: the one it must have, without quotes"""
+    """An object to delete.
+
+    etag: that it must have, without quotes
+    """
 
     key: str
     etag: str
 
 
 class DeleteOutcome(NamedTuple):
-    """What became of a job.
+    """The outcome of a job.
 
-    result: `deleted` · `changed`: gone, or another object by now, and left alone · `failed`: refused, for `error`
-    marker: the version id of the delete marker; None where the bucket keeps no versions, or did not say
-    unsure: an attempt whose reply was lost may have deleted it
+    result: `deleted` · `changed`: gone, or another object by now, which stays · `failed`: refused with `error`
+    marker: the version id of the delete marker; None if the bucket keeps no versions, or the service does not say
+    unsure: an attempt whose reply was lost may have deleted the object
     """
 
     job: DeleteJob
@@ -66,10 +71,10 @@ class DeleteOutcome(NamedTuple):
 async def delete_objects(
     client: Client, jobs: Sequence[DeleteJob], method: DeleteMethod, sleep: Sleep = asyncio.sleep
 ) -> list[DeleteOutcome]:
-    """Delete up to `MAX_KEYS_PER_REQUEST` objects with distinct keys; one outcome for each, in any order.
+    """Delete up to `MAX_KEYS_PER_REQUEST` objects with distinct keys; return one outcome for each, in any order.
 
-    Needs s3:DeleteObject and s3:GetObject (for the conditions). Raises S3StopError where no request can succeed;
-    then nobody knows what became of the jobs, as where this is killed.
+    Needs s3:DeleteObject, and s3:GetObject for the conditions. Raises S3StopError if no request can succeed; the
+    outcomes of the jobs are unknown then, as they are if the process is killed.
     """
     together = [job for job in jobs if method == "together" and _PLAIN.fullmatch(job.key)]
     singly = [job for job in jobs if method == "singly" or not _PLAIN.fullmatch(job.key)]
@@ -80,12 +85,12 @@ async def delete_objects(
 async def undelete(
     client: Client, markers: Sequence[Version], sleep: Sleep = asyncio.sleep
 ) -> list[tuple[Version, str | None]]:
-    """Delete exactly these delete markers, up to `MAX_KEYS_PER_REQUEST`; tells of each why it is there still, or None.
+    """Remove exactly these delete markers, up to `MAX_KEYS_PER_REQUEST`; return with each why it remains, or None.
 
-    Each is deleted by its version id, which takes nothing else away: what lies under a marker shows again. Needs
-    s3:DeleteObjectVersion. Raises S3StopError.
+    Each is removed by its version id, which removes nothing else: the version under a marker becomes current again.
+    Needs s3:DeleteObjectVersion. Raises S3StopError.
     """
-    left = {(one.key, one.version_id): (one, _SILENT) for one in markers if _PLAIN.fullmatch(one.key)}
+    left = {(one.key, one.version_id): (one, _NOT_IN_REPLY) for one in markers if _PLAIN.fullmatch(one.key)}
     odd = [one for one in markers if not _PLAIN.fullmatch(one.key)]
     done: list[tuple[Version, str | None]] = list(
         zip(odd, await run_all(*(_remove_marker(client, one) for one in odd)), strict=True)
@@ -107,12 +112,13 @@ async def undelete(
             if name not in left:
                 continue
             one, _ = left.pop(name)
+            problem = f"{fields.get('Code')}: {fields.get('Message')}"
             if local_name(element) == "Deleted":
                 done.append((one, None))
-            elif _meaning(fields) in (Meaning.RETRY, Meaning.WAIT):
-                left[name] = (one, f"{fields.get('Code')}: {fields.get('Message')}")
+            elif _is_temporary(fields):
+                left[name] = (one, problem)
             else:
-                done.append((one, f"{fields.get('Code')}: {fields.get('Message')}"))
+                done.append((one, problem))
     return done + list(left.values())
 
 
@@ -127,19 +133,19 @@ async def _remove_marker(client: Client, marker: Version) -> str | None:
 
 
 async def _delete_together(client: Client, jobs: Sequence[DeleteJob], sleep: Sleep) -> list[DeleteOutcome]:
-    left = {job.key: DeleteOutcome(job, "failed", error="NotMentioned", message=_SILENT) for job in jobs}
+    left = {job.key: DeleteOutcome(job, "failed", error="NotMentioned", message=_NOT_IN_REPLY) for job in jobs}
     outcomes: list[DeleteOutcome] = []
     unsure = False
     for attempt in range(_ATTEMPTS):
         if attempt:
             await sleep(longest_pause(attempt, _PAUSE_S))
         try:
-            asked = [{"Key": key, "ETag": f'"{last.job.etag}"'} for key, last in left.items()]
-            document, repeated = await _post(client, asked)
+            entries = [{"Key": key, "ETag": f'"{last.job.etag}"'} for key, last in left.items()]
+            document, repeated = await _post(client, entries)
         except S3StopError:
             raise
         except S3Error as error:
-            # whatever S3 has against the request, it may have begun with it
+            # Even if S3 then refused the request, it may have begun to carry it out.
             lost = error.repeated or unsure or not 400 <= error.status < 500
             return outcomes + [_failed(last.job, error.code, error.message, lost) for last in left.values()]
         unsure = unsure or repeated
@@ -149,22 +155,19 @@ async def _delete_together(client: Client, jobs: Sequence[DeleteJob], sleep: Sle
             if last is None:
                 continue
             outcome = _outcome(last.job, local_name(element), fields, unsure)
-            if outcome.result == "failed" and _meaning(fields) in (Meaning.RETRY, Meaning.WAIT):
+            if outcome.result == "failed" and _is_temporary(fields):
                 left[last.job.key] = outcome
             else:
                 outcomes.append(outcome)
         if not left:
             return outcomes
-        # what a whole reply does not mention, or had trouble with, may have been done
+        # A key that the reply does not mention, or reports with a temporary error, may have been deleted.
         unsure = True
     return outcomes + [last._replace(unsure=True) for last in left.values()]
 
 
-_SILENT = "S3's reply does not mention this key"
-
-
-def _outcome(job: DeleteJob, kind: str, fields: Mapping[str, str], unsure: bool) -> DeleteOutcome:
-    if kind == "Deleted":
+def _outcome(job: DeleteJob, element: str, fields: Mapping[str, str], unsure: bool) -> DeleteOutcome:
+    if element == "Deleted":
         is_marker = fields.get("DeleteMarker") == "true"
         return DeleteOutcome(job, "deleted", _marker(fields.get("DeleteMarkerVersionId", "")) if is_marker else None)
     code, message = fields.get("Code", ""), fields.get("Message", "")
@@ -177,32 +180,28 @@ def _failed(job: DeleteJob, code: str, message: str, unsure: bool) -> DeleteOutc
     return DeleteOutcome(job, "failed", error=code, message=message, unsure=unsure)
 
 
-def _meaning(fields: Mapping[str, str]) -> Meaning:
-    return meaning_of(0, fields.get("Code", ""))
+def _is_temporary(fields: Mapping[str, str]) -> bool:
+    return meaning_of(0, fields.get("Code", "")) in (Meaning.RETRY, Meaning.WAIT)
 
 
 async def _post(client: Client, objects: Sequence[Mapping[str, str]]) -> tuple[ET.Element, bool]:
-    """One DeleteObjects; its DeleteResult, and whether an earlier attempt may have taken effect."""
+    """Send one DeleteObjects; return its DeleteResult, and whether an earlier attempt may have taken effect."""
     entries = "".join(
         f"<Object>{''.join(f'<{name}>{escape(value, quote=False)}</{name}>' for name, value in one.items())}</Object>"
         for one in objects
     )
     body = f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{entries}</Delete>'.encode()
-    # S3 takes the request only with a digest of it (DeleteObjects, S3 API reference)
-    digest = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-    reply = await client.request("POST", None, query=[("delete", "")], headers={"content-md5": digest}, body=body)
-    document = root_of(reply.body)
-    if reply.status != 200 or document is None or local_name(document) != "DeleteResult":
-        code, message = read_error(reply.status, reply.body)
-        raise S3Error(reply.status, code, message, None, verb="POST", attempts=reply.attempts, repeated=True)
-    return document, reply.repeated
+    # S3 takes the request only with its digest (DeleteObjects, S3 API reference).
+    headers = {"content-md5": content_md5(body)}
+    reply = await client.request("POST", None, query=[("delete", "")], headers=headers, body=body)
+    return document_of(reply, "DeleteResult", None, verb="POST", repeated=True), reply.repeated
 
 
 async def _delete_one(client: Client, job: DeleteJob) -> DeleteOutcome:
     try:
-        there = await head(client, job.key, job.etag)
-        if there.status != 200:
-            return DeleteOutcome(job, "changed", error=read_error(there.status, b"")[0])
+        found = await head(client, job.key, job.etag)
+        if found.status != 200:
+            return DeleteOutcome(job, "changed", error=read_error(found.status, b"")[0])
         reply = await client.request("DELETE", job.key, headers={"if-match": f'"{job.etag}"'})
     except S3StopError:
         raise
@@ -218,5 +217,5 @@ async def _delete_one(client: Client, job: DeleteJob) -> DeleteOutcome:
 
 
 def _marker(version_id: str) -> str | None:
-    """A marker without an id of its own has taken the place of what it covers (`versions.Versioning`)."""
+    """Return the id of a marker; None if it has none of its own and has replaced the version (`Versioning`)."""
     return None if version_id in ("", NO_VERSION_ID) else version_id

@@ -1,31 +1,36 @@
-"""Which versions a bucket keeps, and which one of an object is on top."""
+"""A bucket's versioning, object lock and lifecycle, and the versions of an object."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_plus
 
 from ..client.client import Client
-from ..documents import fields_of, local_name, root_of
+from ..client.replies import document_of
+from ..documents import fields_of, local_name, root_of, time_of
 from ..errors import S3Error, S3StopError, read_error
 
 Versioning = Literal["enabled", "suspended", "off"]
-"""While it is suspended a delete takes the version away that was stored without an id ("Deleting objects from
-versioning-suspended buckets", S3 user guide), so that it is no way back."""
+"""While versioning is suspended, a delete removes the version that was stored without an id ("Deleting objects from
+versioning-suspended buckets", S3 user guide), so that it cannot be undone."""
 
 NO_VERSION_ID = "null"
-"""What S3 calls the version that was stored while the bucket kept none."""
+"""S3's id of the version that was stored while the bucket kept no versions."""
 
 _NO_LOCK_CODES = frozenset({"ObjectLockConfigurationNotFoundError", "NotImplemented", "NoSuchObjectLockConfiguration"})
 
 _WINDOW = timedelta(hours=1)
-"""How far a marker's time may be from the moment that a delete was meant, by two clocks: no request lives longer."""
+"""How far a marker's time may be from the moment that a delete was intended, by two clocks: no request lives longer."""
 
 
 class Version(NamedTuple):
-    """A version of an object. etag: without quotes, empty for a delete marker; last_modified: as listed"""
+    """A version of an object.
+
+    etag: without quotes; "" for a delete marker
+    last_modified: ISO 8601, as listed
+    """
 
     key: str
     version_id: str
@@ -35,17 +40,17 @@ class Version(NamedTuple):
 
 
 class VersioningState(NamedTuple):
-    """What a bucket keeps, and the service's time when it said so; None where it told no time."""
+    """Whether a bucket keeps versions, and the service's time when it said so (None: it named no time)."""
 
     state: Versioning
     reported_at: datetime | None
 
 
 async def versioning_of(client: Client) -> VersioningState:
-    """Whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError."""
+    """Return whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError."""
     reply = await client.request("GET", None, query=[("versioning", "")])
     document = root_of(reply.body)
-    # some services name the document otherwise
+    # Some services give the document another name.
     if reply.status != 200 or document is None or "Versioning" not in local_name(document):
         code, message = read_error(reply.status, reply.body)
         raise S3Error(reply.status, code, message, None, verb="GET")
@@ -56,9 +61,9 @@ async def versioning_of(client: Client) -> VersioningState:
 
 
 async def has_object_lock(client: Client) -> bool:
-    """Whether objects of the bucket may be under retention or legal hold (GetObjectLockConfiguration).
+    """Return whether the bucket's objects may be under retention or legal hold (GetObjectLockConfiguration).
 
-    Raises S3Error where the service has such locks and does not tell, and S3StopError.
+    Raises S3Error if the service has such locks and refuses to say, and S3StopError.
     """
     try:
         reply = await client.request("GET", None, query=[("object-lock", "")])
@@ -73,9 +78,9 @@ async def has_object_lock(client: Client) -> bool:
 
 
 async def noncurrent_days(client: Client) -> int | None:
-    """After how many days the bucket's lifecycle rules begin to remove what lies under a delete marker.
+    """Return after how many days the bucket's lifecycle rules start to remove the versions under delete markers.
 
-    None: they do not, or these credentials may not see them (s3:GetLifecycleConfiguration). Raises S3StopError.
+    None: never, or these credentials may not read the rules (s3:GetLifecycleConfiguration). Raises S3StopError.
     """
     try:
         reply = await client.request("GET", None, query=[("lifecycle", "")])
@@ -93,47 +98,43 @@ async def noncurrent_days(client: Client) -> int | None:
     return min(found, default=None)
 
 
-async def newest_versions(client: Client, key: str, most: int = 10) -> list[Version]:
-    """The newest versions of `key`, newest first (ListObjectVersions; needs s3:ListBucketVersions).
+async def newest_versions(client: Client, key: str, limit: int = 10) -> list[Version]:
+    """Return the newest versions of `key`, newest first (ListObjectVersions; needs s3:ListBucketVersions).
 
-    A key comes before all others that begin with it, so that they are on the first page. Raises S3Error and
+    A key is listed before all others that begin with it, so that its versions are on the first page. Raises S3Error and
     S3StopError.
     """
-    query = [("versions", ""), ("encoding-type", "url"), ("max-keys", str(most)), ("prefix", key)]
-    reply = await client.request("GET", None, query=query)
-    document = root_of(reply.body)
-    if reply.status != 200 or document is None or local_name(document) != "ListVersionsResult":
-        code, message = read_error(reply.status, reply.body)
-        raise S3Error(reply.status, code, message, key, verb="GET")
+    query = [("versions", ""), ("encoding-type", "url"), ("max-keys", str(limit)), ("prefix", key)]
+    document = document_of(await client.request("GET", None, query=query), "ListVersionsResult", key)
     encoded = fields_of(document).get("EncodingType") == "url"
     found: list[tuple[bool, Version]] = []
     for element in document:
         if local_name(element) in ("Version", "DeleteMarker"):
             fields = fields_of(element)
-            listed = fields.get("Key", "")
+            listed_key = fields.get("Key", "")
             version = Version(
-                unquote_plus(listed) if encoded else listed,
+                unquote_plus(listed_key) if encoded else listed_key,
                 fields.get("VersionId", ""),
                 local_name(element) == "DeleteMarker",
                 fields.get("ETag", "").strip('"'),
                 fields.get("LastModified", ""),
             )
             found.append((fields.get("IsLatest") == "true", version))
-    # some services list markers after all versions, whatever their time
+    # Some services list markers after all versions, whatever their time.
     found.sort(key=lambda one: (one[0], one[1].last_modified), reverse=True)
     return [version for _, version in found if version.key == key]
 
 
 async def find_delete_marker(client: Client, key: str, etag: str, intended_at: datetime) -> str | None:
-    """The id of the delete marker that now lies right on the version with this ETag, made about when it was meant.
+    """Return the id of the delete marker that covers the version with this ETag, or None.
 
-    For a delete whose reply was lost. Raises S3Error and S3StopError.
+    For a delete whose reply was lost: the marker counts only if it was made about when the delete was intended. Raises
+    S3Error and S3StopError.
     """
     newest = await newest_versions(client, key)
     if len(newest) < 2 or not newest[0].is_marker or newest[1].is_marker or newest[1].etag != etag:
         return None
     if newest[0].version_id == NO_VERSION_ID:
         return None
-    made_at = datetime.fromisoformat(newest[0].last_modified)
-    made_at = made_at if made_at.tzinfo else made_at.replace(tzinfo=UTC)
+    made_at = time_of(newest[0].last_modified)
     return newest[0].version_id if abs(made_at - intended_at) <= _WINDOW else None

@@ -6,14 +6,13 @@ import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from ...backoff import longest_pause
 from ..client.client import Client
 from ..client.replies import document_of
-from ..documents import checksums_of, fields_of, local_name
+from ..documents import checksums_of, fields_of, local_name, time_of
 from ..errors import S3Error, S3StopError
 from .record import Upload, Uploads
 
@@ -159,7 +158,11 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
             if local_name(element) == "Upload":
                 upload = fields_of(element)
                 key = upload.get("Key", "")
-                yield unquote_plus(key) if encoded else key, upload.get("UploadId", ""), _time(upload.get("Initiated"))
+                yield (
+                    unquote_plus(key) if encoded else key,
+                    upload.get("UploadId", ""),
+                    _timestamp(upload.get("Initiated")),
+                )
         seen = markers
         markers = [
             (name, unquote_plus(fields[field]) if encoded else fields[field])
@@ -170,9 +173,8 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
             return
 
 
-def _time(text: str | None) -> float:
+def _timestamp(text: str | None) -> float:
     """Return seconds since the epoch; 0 for an unreadable time, which proves nothing about the upload's age."""
     with suppress(ValueError):
-        found = datetime.fromisoformat(text or "")
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        return time_of(text or "").timestamp()
     return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 Headers = Mapping[bytes, bytes]
@@ -18,6 +19,11 @@ _CUSTOMER_KEY = b"x-amz-server-side-encryption-customer-algorithm"
 def md5(content: bytes | bytearray = b"") -> hashlib._Hash:
     """Return an MD5 hash object. MD5 does not stop a forger, but S3's ETags are made of it."""
     return hashlib.md5(content, usedforsecurity=False)
+
+
+def content_md5(content: bytes) -> str:
+    """Return the value of the header Content-MD5 for a request body."""
+    return b64encode(md5(content).digest()).decode()
 
 
 def same_etag(one: str, other: str) -> bool:
