@@ -1,1 +1,7 @@
-"""Talking S3: the hot path (list, copy, compare) over our own connections; the rest through botocore."""
+"""S3: list, copy, compare and delete objects over connections of our own; rare calls go through botocore.
+
+May import config, mapping, checks, errors, backoff and duckdb_engine; knows no database, catalog, plan or state.
+Read in this order: documents, errors, capabilities · transport/ (bytes to and from one endpoint) · client/ (requests
+with retries and limits), endpoint/ (where a bucket is, whose credentials) · objects/, listing/ · multipart/,
+deletion/ · copier/, probe/. Each imports only those before it.
+"""

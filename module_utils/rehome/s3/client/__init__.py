@@ -1,1 +1,5 @@
-"""client: say here what lives in this room, and what it may know."""
+"""The client of one bucket: sends requests until there is a reply, with as many in flight as the server takes.
+
+May import transport, errors and backoff. Read in this order: client (`Client.request` is the hot path) · pacing (limits
+and retries) · circuit_breaker (when the endpoint is dead) · recovery (credentials, clock, region).
+"""

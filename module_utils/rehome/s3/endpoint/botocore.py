@@ -1,4 +1,4 @@
-"""Where a bucket is, and who asks: botocore's answers, asked once."""
+"""What botocore knows: a bucket's endpoint, its credentials, and clients for the rare calls."""
 
 from __future__ import annotations
 
@@ -26,39 +26,45 @@ from ..transport.endpoint import DEFAULT_PORT, DEFAULT_REGION, Credentials, Endp
 from ..transport.proxy import find_proxy
 from ..transport.tls import tls_of
 
+_RARE_CALLS = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
+
 _REFRESH_PAUSE = 10.0
-"""Seconds between two tries to refresh credentials that expire soon."""
+"""Seconds between two attempts to refresh credentials that expire soon."""
 
 
 def resolve_with_botocore(side: Side) -> Endpoint:
-    """`side`'s bucket as botocore addresses it. Raises RefusedError as `resolve` does."""
+    """Return the endpoint of `side`'s bucket as botocore addresses it. Raises RefusedError, as `resolve`."""
     session = _session(side)
-    return _placed(side, session, _Provider(side, session))
+    return _endpoint_of(side, session, _CredentialProvider(side, session))
 
 
 def botocore_client(side: Side, config: Config | None = None) -> Any:
-    """A botocore client for the rare calls: 5 attempts in all, 5 s to connect, 60 s to read.
+    """Return a botocore client of S3 for the rare calls: 5 attempts, 5 s to connect, 60 s to read.
 
-    config: laid over these. Its methods are made at run time, so its type says nothing.
-    Raises RefusedError as `resolve` does.
+    config: overrides these. The client's methods are made at run time, hence the type.
+
+    Raises RefusedError, as `resolve`.
     """
     return _client(side, _session(side), config or Config())
 
 
 def account_client(side: Side, service: Literal["iam", "sts"]) -> Any:
-    """A botocore client for the service that keeps the account's users. Raises RefusedError as `resolve` does."""
-    session = _session(side)
+    """Return a botocore client of the service that has the account's users. Raises RefusedError, as `resolve`."""
+    return _create(side, _session(side), service, _RARE_CALLS)
+
+
+def _create(side: Side, session: botocore.session.Session, service: str, config: Config) -> Any:
     with _refusing(side):
         return session.create_client(
             service,
             region_name=side.region or session.get_config_variable("region") or DEFAULT_REGION,
             endpoint_url=side.endpoint_url,
             verify=side.ca_bundle if side.verify_tls else False,
-            config=Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60),
+            config=config,
         )
 
 
-def _placed(side: Side, session: botocore.session.Session, provider: _Provider) -> Endpoint:
+def _endpoint_of(side: Side, session: botocore.session.Session, provider: _CredentialProvider) -> Endpoint:
     client = _client(side, session, Config())
     url = _listing_url(side, client)
     address = urlsplit(url)
@@ -82,12 +88,12 @@ def _placed(side: Side, session: botocore.session.Session, provider: _Provider) 
     return replace(found, relocate=partial(_relocated, side, session, provider))
 
 
-def _relocated(side: Side, session: botocore.session.Session, provider: _Provider, region: str) -> Endpoint:
-    return _placed(replace(side, region=region), session, provider)
+def _relocated(side: Side, session: botocore.session.Session, provider: _CredentialProvider, region: str) -> Endpoint:
+    return _endpoint_of(replace(side, region=region), session, provider)
 
 
 def _session(side: Side) -> botocore.session.Session:
-    """A session that has credentials."""
+    """Return a session that has credentials. Raises RefusedError if there are none."""
     session = botocore.session.Session(profile=None if side.access_key else side.profile)
     if side.access_key and side.secret_key:
         session.set_credentials(side.access_key, side.secret_key, side.session_token)
@@ -100,7 +106,7 @@ def _session(side: Side) -> botocore.session.Session:
                 Finding(
                     f"{side.setting}.access_key",
                     None,
-                    "no credentials were found, here or in AWS's chain (environment, profile, role)",
+                    "no credentials were found, in the settings or in AWS's chain (environment, profile, role)",
                     f"Set {side.setting}.access_key and .secret_key, or {side.setting}.profile, "
                     "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
                 )
@@ -111,32 +117,21 @@ def _session(side: Side) -> botocore.session.Session:
 
 @cache
 def _models(search_path: str | None) -> Loader:
-    """botocore's models, read once: to read those of S3 and its endpoints takes longer than a thousand copies."""
+    """Return the loader of botocore's models. To load those of S3 takes longer than a thousand copies."""
     return create_loader(search_path)
 
 
 def _client(side: Side, session: botocore.session.Session, config: Config) -> Any:
     _refuse_contradiction(side)
-    explicit = Config(
-        signature_version="s3v4",
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=5,
-        read_timeout=60,
-        s3={"addressing_style": side.addressing_style},
-        **_variants(side),
-    ).merge(config)
+    settings = Config(
+        signature_version="s3v4", s3={"addressing_style": side.addressing_style}, **_endpoint_variants(side)
+    )
+    base = _RARE_CALLS.merge(settings).merge(config)
 
-    def create(more: Config) -> Any:
-        with _refusing(side):
-            return session.create_client(
-                "s3",
-                region_name=side.region or session.get_config_variable("region") or DEFAULT_REGION,
-                endpoint_url=side.endpoint_url,
-                verify=side.ca_bundle if side.verify_tls else False,
-                config=explicit.merge(more),
-            )
+    def create(override: Config) -> Any:
+        return _create(side, session, "s3", base.merge(override))
 
-    # Few S3-compatible services have a DNS name for each bucket, so a custom endpoint means path style.
+    # Few S3-compatible services have a DNS name for each bucket, so a custom endpoint implies path style.
     path_style = Config(s3={"addressing_style": "path"})
     if side.addressing_style == "auto" and side.endpoint_url:
         return create(path_style)
@@ -147,51 +142,51 @@ def _client(side: Side, session: botocore.session.Session, config: Config) -> An
 
 
 def _refuse_contradiction(side: Side) -> None:
-    """botocore ignores these where an endpoint is given, and whoever sets `fips` relies on it."""
-    for option, chosen in (("fips", side.fips), ("dualstack", side.dualstack)):
-        if chosen and side.endpoint_url:
-            problem = f"has no effect on an endpoint that is given ({side.setting}.endpoint_url)"
-            way_out = f"Unset one of the two; where Amazon has such a host, {side.setting}.endpoint_url may name it"
+    """Refuse options that botocore ignores if there is an endpoint: who sets `fips` relies on it."""
+    for option, is_set in (("fips", side.fips), ("dualstack", side.dualstack)):
+        if is_set and side.endpoint_url:
+            problem = f"has no effect together with {side.setting}.endpoint_url"
+            way_out = f"Unset one of the two; if AWS has such a host, {side.setting}.endpoint_url may name it"
             raise RefusedError([Finding(f"{side.setting}.{option}", "true", problem, way_out)])
 
 
-def _variants(side: Side) -> dict[str, Any]:
-    """What the settings say about dual-stack and FIPS endpoints; where they say nothing, botocore's own do."""
+def _endpoint_variants(side: Side) -> dict[str, Any]:
+    """Return the settings of dual-stack and FIPS endpoints; if unset, botocore's own apply."""
     given = {"use_dualstack_endpoint": side.dualstack, "use_fips_endpoint": side.fips}
     return {option: value for option, value in given.items() if value is not None}
 
 
 def _listing_url(side: Side, client: Any) -> str:
-    """The URL that botocore would list the bucket at; nothing is sent.
+    """Return the URL of botocore's ListObjectsV2 request, without sending it.
 
     (A presigned URL would name the global endpoint, not the region's.)
     """
-    asked: list[str] = []
+    urls: list[str] = []
 
-    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        asked.append(request.url)
-        return AWSResponse(request.url, 200, HTTPHeaders(), _NoBody())
+    def intercept(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        urls.append(request.url)
+        return AWSResponse(request.url, 200, HTTPHeaders(), _EmptyBody())
 
-    client.meta.events.register("before-send.s3.ListObjectsV2", answer)
+    client.meta.events.register("before-send.s3.ListObjectsV2", intercept)
     with _refusing(side):
         client.list_objects_v2(Bucket=side.bucket)
-    return asked[0]
+    return urls[0]
 
 
-class _NoBody:
+class _EmptyBody:
     def stream(self) -> Iterator[bytes]:
         return iter(())
 
 
 def _is_configured(client: Any, create: Callable[[Config], Any]) -> bool:
-    """Whether the endpoint comes from what botocore reads (AWS_ENDPOINT_URL, ~/.aws/config)."""
+    """Return whether the endpoint is from AWS_ENDPOINT_URL or ~/.aws/config."""
     options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}
     plain = create(Config(**options)).meta.endpoint_url
     return bool(client.meta.endpoint_url != plain)
 
 
 class _refusing:  # noqa: N801 - reads as a statement
-    """Turns what botocore objects to into the finding that names the setting."""
+    """Turns botocore's errors into a RefusedError that names the setting."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -201,10 +196,10 @@ class _refusing:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, BotoCoreError | ValueError):
-            raise RefusedError([_objection(self._side, error)]) from None
+            raise RefusedError([_finding(self._side, error)]) from None
 
 
-def _objection(side: Side, error: Exception) -> Finding:
+def _finding(side: Side, error: Exception) -> Finding:
     if isinstance(error, ProfileNotFound):
         return Finding(
             f"{side.setting}.profile",
@@ -218,7 +213,7 @@ def _objection(side: Side, error: Exception) -> Finding:
         return Finding(
             f"{side.setting}.bucket",
             side.bucket,
-            "cannot be the name of a bucket",
+            "is not a valid bucket name",
             "Use the name as S3 shows it, without s3:// and without a prefix",
         )
     if "endpoint" in str(error).lower():
@@ -238,8 +233,8 @@ def _objection(side: Side, error: Exception) -> Finding:
     return Finding(side.setting, None, f"botocore cannot use it ({error})", "Correct what it names")
 
 
-class _Provider:
-    """The credentials of a side, as botocore finds them."""
+class _CredentialProvider:
+    """The credentials of a side, as botocore's chain finds them."""
 
     def __init__(self, side: Side, session: botocore.session.Session) -> None:
         self._side = side
@@ -249,7 +244,10 @@ class _Provider:
         self._next_refresh = -inf
 
     def current(self) -> Credentials:
-        """Waits for other services only the first time. Raises S3StopError."""
+        """Return the current credentials, and refresh those that expire soon in the background.
+
+        Waits for other services only the first time. Raises S3StopError.
+        """
         current = self._current
         if current is None:
             current = self._current = self._freeze(self._found)
@@ -258,7 +256,7 @@ class _Provider:
         return current
 
     def renew(self) -> Credentials:
-        """Begin anew: files are read again, roles assumed again. Raises S3StopError."""
+        """Return new credentials: read the files and assume the roles again. Raises S3StopError."""
         try:
             found = _session(self._side).get_credentials()
         except RefusedError as error:
@@ -268,7 +266,7 @@ class _Provider:
         return self._current
 
     def _refresh(self) -> None:
-        """Let a thread ask, as requests go on meanwhile: botocore begins 15 minutes before the credentials expire."""
+        """Refresh in a thread while requests go on: botocore begins 15 minutes before the credentials expire."""
         now = time.monotonic()
         if now < self._next_refresh or (self._refreshing is not None and self._refreshing.is_alive()):
             return
@@ -281,7 +279,7 @@ class _Provider:
         try:
             fresh = self._freeze(found)
         except S3StopError:
-            return  # There is time left for another try; S3 says so when there is none.
+            return  # There is time for another attempt; once there is none, S3 reports it.
         if found is self._found:
             self._current = fresh
 

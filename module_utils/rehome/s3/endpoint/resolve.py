@@ -1,4 +1,4 @@
-"""Where a side's bucket is: as the settings say it where they say all, and else as botocore finds it."""
+"""Resolve the endpoint of a side's bucket: from the settings alone if they suffice, else by botocore."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..transport.proxy import find_proxy
 from ..transport.tls import tls_of
 
 _CA_BUNDLE = "AWS_CA_BUNDLE"
-_UNDERSTOOD = {
+_HANDLED_VARIABLES = {
     _CA_BUNDLE,
-    # these say nothing where the settings have keys
+    # without effect if the settings have keys
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -34,14 +34,15 @@ _is_plain_region = re.compile(rf"(?![0-9]){_LABEL}").fullmatch
 
 
 def resolve(side: Side) -> Endpoint:
-    """Find out where `side`'s bucket is, as botocore would address it; asks no S3 server.
+    """Return the endpoint of `side`'s bucket, as botocore would address it. Sends no request to S3.
 
-    Explicit keys come before the profile, and that before botocore's whole chain (which may ask an instance's
-    metadata service). Raises RefusedError where credentials, profile, endpoint, proxy or CA bundle are unusable.
+    Keys in the settings precede the profile, and that precedes botocore's whole chain (which may send requests to an
+    instance's metadata service). Raises RefusedError if credentials, profile, endpoint, proxy or CA bundle are
+    unusable.
     """
     endpoint = resolve_from_settings(side)
     if endpoint is None:
-        # to load it and its models takes as long as three thousand copies
+        # To import botocore and load its models takes as long as three thousand copies.
         from .botocore import resolve_with_botocore  # noqa: PLC0415
 
         endpoint = resolve_with_botocore(side)
@@ -49,9 +50,10 @@ def resolve(side: Side) -> Endpoint:
 
 
 def resolve_from_settings(side: Side) -> Endpoint | None:
-    """The address of a bucket at a service that is not Amazon's, with its keys in the settings.
+    """Return the endpoint of a bucket at a service other than AWS, with its keys in the settings.
 
-    None where anything is missing, unusual or wrong, or AWS's own configuration may have a say: that is botocore's.
+    Returns None, which leaves it to botocore, if anything is missing, unusual or wrong, or AWS's own configuration may
+    matter. Raises RefusedError if the proxy or the CA bundle is unusable.
     """
     if not (side.endpoint_url and side.access_key and side.secret_key) or side.addressing_style == "virtual":
         return None
@@ -79,9 +81,10 @@ def resolve_from_settings(side: Side) -> Endpoint | None:
 
 
 def _is_aws_configured() -> bool:
-    if any(name.startswith("AWS_") and name not in _UNDERSTOOD for name in os.environ):
+    """Return whether the environment or ~/.aws may configure botocore further."""
+    if any(name.startswith("AWS_") and name not in _HANDLED_VARIABLES for name in os.environ):
         return True
-    # without a home there is no file in it
+    # Without a home folder, there is no such file.
     with suppress(RuntimeError):
         folder = Path("~/.aws").expanduser()
         return (folder / "config").exists() or (folder / "credentials").exists()

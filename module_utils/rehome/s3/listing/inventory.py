@@ -1,7 +1,7 @@
 """S3 Inventory in place of a listing: a report that S3 writes daily or weekly, as files in a bucket.
 
-What it holds and how: "Cataloging and analyzing your data with S3 Inventory" and "Locating your inventory list",
-S3 user guide. It is as old as its report and in no order: what was written since is not in it.
+Sources: "Cataloging and analyzing your data with S3 Inventory" and "Locating your inventory list", S3 user guide. A
+report is in no order and lacks what was written since.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ...errors import Finding, RefusedError
 from ..client.client import Client
 from ..errors import S3Error
 from ..transport.connection import Fault
-from .inventory_file import UnreadableFileError, normal, read_file
+from .inventory_file import UnreadableFileError, normalized, read_file
 from .page import Page
 
 ClientFor = Callable[[str], Client]
-"""The client for a bucket: a report lies in another bucket than the one it is about."""
+"""Returns the client of a bucket: a report is in another bucket than its objects."""
 
 Format = Literal["CSV", "Parquet"]
 
@@ -41,7 +41,11 @@ _REGENERATE = "Take the manifest of another report, or wait for the next one"
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file of a report. size: bytes; md5: in hex."""
+    """A file of a report.
+
+    size: bytes
+    md5: in hex
+    """
 
     key: str
     size: int
@@ -52,10 +56,10 @@ class DataFile:
 class Inventory:
     """A report, as its manifest describes it.
 
-    url: the manifest's
-    bucket: where the report lies
-    created: when S3 began to look (UTC); the report says nothing of what happened since
-    fields: what it holds of each object, by the names that the inventory's configuration uses, or by Parquet's
+    url: of the manifest
+    bucket: of the report
+    created: when S3 began to list (UTC); later changes are not in the report
+    fields: its columns, by the names of the inventory's configuration, or by those of Parquet
     """
 
     url: str
@@ -67,11 +71,11 @@ class Inventory:
 
 
 async def open_inventory(client_for: ClientFor, url: str, source_bucket: str) -> Inventory:
-    """Fetch a report's manifest and make sure that it can serve as the listing of `source_bucket`.
+    """Fetch a report's manifest and check that it can serve as the listing of `source_bucket`.
 
-    url: `s3://bucket/…/manifest.json`, with `manifest.checksum` beside it
+    url: `s3://bucket/…/manifest.json`, with `manifest.checksum` in the same folder
 
-    Raises RefusedError where it can not, S3Error and S3StopError where S3 refuses.
+    Raises RefusedError if it cannot; S3Error and S3StopError.
     """
     found = _URL.fullmatch(url)
     if found is None:
@@ -81,26 +85,26 @@ async def open_inventory(client_for: ClientFor, url: str, source_bucket: str) ->
     checksum = await _fetch(client, url, f"{found['folder']}manifest.checksum")
     if hashlib.md5(manifest, usedforsecurity=False).hexdigest() != checksum.decode("latin-1").strip().lower():
         _refuse(url, "is not what its manifest.checksum says", _REGENERATE)
-    return _understood(url, found["bucket"], manifest, source_bucket)
+    return _parse(url, found["bucket"], manifest, source_bucket)
 
 
 async def read_inventory(
     client_for: ClientFor, inventory: Inventory, prefix: str, folder: Path
 ) -> AsyncGenerator[Page, None]:
-    """Every object under `prefix` in a report, each once and in no order; of a versioned bucket the current versions.
+    """Yield every object under `prefix` in a report once, in no order; in a versioned bucket, the current versions.
 
-    folder: where one file at a time is kept while it is read; it is gone afterwards
+    folder: for temporary files, one at a time
 
-    Nothing of a file is given that is not what the manifest says. Close it (`aclose`) where it is not run to its end.
-    Raises RefusedError where a file is missing, damaged or not readable, S3Error and S3StopError where S3 refuses.
+    A file is read only if its size and MD5 are those of the manifest. Close the generator (`aclose`) unless it is
+    exhausted. Raises RefusedError if a file is missing, damaged or unreadable; S3Error and S3StopError.
     """
     client = client_for(inventory.bucket)
     fields = inventory.fields if inventory.format == "CSV" else None
     for file in inventory.files:
-        # The name is ours: the manifest's could lead anywhere.
-        with tempfile.TemporaryDirectory(prefix="inventory-", dir=folder) as room:
-            path = Path(room, f"report{_SUFFIXES[inventory.format]}")
-            with open(path, "wb") as stream:  # noqa: ASYNC230, PTH123 - a local file; what waits is the network
+        # The name is ours: a path from the manifest could lead anywhere.
+        with tempfile.TemporaryDirectory(prefix="inventory-", dir=folder) as temporary:
+            path = Path(temporary, f"report{_SUFFIXES[inventory.format]}")
+            with open(path, "wb") as stream:  # noqa: ASYNC230, PTH123 - a local file; the network is what takes time
                 await _download(client, inventory.url, file, stream)
             try:
                 async with aclosing(read_file(path, fields, prefix)) as pages:
@@ -111,7 +115,7 @@ async def read_inventory(
 
 
 class _Receiver:
-    """Takes a body in chunks. A disk that is full must not pass for a reply that is broken: see `failure`."""
+    """Writes a body to a file. A full disk must not look like a broken reply: see `failure`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -130,6 +134,7 @@ class _Receiver:
 
     @property
     def md5(self) -> str:
+        """Of all chunks, in hex."""
         return self._md5.hexdigest()
 
 
@@ -165,12 +170,12 @@ async def _fetch(client: Client, url: str, key: str) -> bytes:
         _refuse(
             url,
             f"there is no {key} in bucket {client.endpoint.bucket}",
-            "Look for the newest dated folder of the inventory's configuration",
+            "Use the manifest in the newest dated folder of the inventory's configuration",
         )
     return b"".join(chunks)
 
 
-def _understood(url: str, bucket: str, manifest: bytes, source_bucket: str) -> Inventory:
+def _parse(url: str, bucket: str, manifest: bytes, source_bucket: str) -> Inventory:
     try:
         content = json.loads(manifest)
         named, form, schema = (str(content[name]) for name in ("sourceBucket", "fileFormat", "fileSchema"))
@@ -208,10 +213,10 @@ def _file(entry: dict[str, object]) -> DataFile:
 
 
 def _missing(fields: tuple[str, ...]) -> list[str]:
-    """What is needed and not there. Which of several versions is the current one only `IsLatest` tells."""
-    there = {normal(name) for name in fields}
-    needed = (*_REQUIRED, "IsLatest") if "versionid" in there else _REQUIRED
-    return [name for name in needed if normal(name) not in there]
+    """Return the required fields that are absent. With versions, `IsLatest` is required, too."""
+    present = {normalized(name) for name in fields}
+    needed = (*_REQUIRED, "IsLatest") if "versionid" in present else _REQUIRED
+    return [name for name in needed if normalized(name) not in present]
 
 
 def _refuse(url: str, problem: str, way_out: str) -> Never:

@@ -1,4 +1,4 @@
-"""One file of an S3 Inventory report, read by DuckDB into pages."""
+"""Read one file of an S3 Inventory report into pages, by DuckDB."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ BATCH_ROWS = 10_000
 
 _MEMORY_LIMIT = "192MB"
 _ARCHIVE_TIERS = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS")
-"""Access tiers of INTELLIGENT_TIERING whose objects must be restored before they are read (S3 user guide)."""
+"""Access tiers of INTELLIGENT_TIERING whose objects must be restored before they can be read (S3 user guide)."""
 
 
 class UnreadableFileError(Exception):
-    """The file is not what it should be; says how."""
+    """The file is not a readable report; the text says why."""
 
 
-def normal(field: str) -> str:
-    """A field's name without what differs between the formats (Parquet has `last_modified_date`)."""
+def normalized(field: str) -> str:
+    """Return a field's name in a form that is the same for all formats (Parquet has `last_modified_date`)."""
     return field.replace("_", "").lower()
 
 
 async def read_file(path: Path, fields: Sequence[str] | None, prefix: str) -> AsyncGenerator[Page, None]:
-    """The current objects under `prefix` in a file.
+    """Yield the current objects under `prefix` in a file, up to `BATCH_ROWS` a page.
 
     fields: the columns of a gzipped CSV file, whose keys are URL-encoded; None: a Parquet file, whose keys are plain
 
@@ -62,25 +62,26 @@ def _begin(connection: duckdb.DuckDBPyConnection, path: Path, fields: Sequence[s
         source, values = "read_parquet($name)", {"name": name}
         types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {source}", values).fetchall()}
     else:
-        # Columns by their places: a name may be of any spelling.
-        columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(fields)))
+        # Columns by position: names may be spelled in any way.
+        columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(fields)))
         source = (
             f"read_csv($name, columns={{{columns}}}, auto_detect=false, header=false, delim=',', quote='\"', "
             "escape='\"', compression='gzip', null_padding=false)"
         )
         values, types = {"name": name}, dict.fromkeys(fields, "VARCHAR")
     columns_of = {
-        normal(field): (_quoted(field) if fields is None else f"c{place}", kind)
-        for place, (field, kind) in enumerate(types.items())
+        normalized(field): (_quoted(field) if fields is None else f"c{position}", kind)
+        for position, (field, kind) in enumerate(types.items())
     }
-    statement = f"SELECT {', '.join(_wanted(columns_of))} FROM {source} WHERE {_is_current(columns_of)}"
+    statement = f"SELECT {', '.join(_selected(columns_of))} FROM {source} WHERE {_is_current(columns_of)}"
     if fields is None:
         statement += f" AND starts_with({columns_of['key'][0]}, $prefix)"
         values["prefix"] = prefix
     connection.execute(statement, values)
 
 
-def _wanted(columns: dict[str, tuple[str, str]]) -> list[str]:
+def _selected(columns: dict[str, tuple[str, str]]) -> list[str]:
+    """Return the expressions to select, given name and type of each column by its normalized name."""
     absent = [name for name in ("key", "size", "etag", "lastmodifieddate") if name not in columns]
     if absent:
         raise UnreadableFileError(f"it has no column for {', '.join(absent)}")
@@ -101,6 +102,7 @@ def _wanted(columns: dict[str, tuple[str, str]]) -> list[str]:
 
 
 def _is_current(columns: dict[str, tuple[str, str]]) -> str:
+    """Return the condition of rows that are current versions of objects."""
     latest, _ = columns.get("islatest", ("NULL", ""))
     marker, _ = columns.get("isdeletemarker", ("NULL", ""))
     return f"coalesce(CAST({latest} AS BOOLEAN), true) AND NOT coalesce(CAST({marker} AS BOOLEAN), false)"

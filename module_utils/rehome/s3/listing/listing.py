@@ -1,4 +1,4 @@
-"""Listing a prefix: ListObjectsV2, page by page, several ranges of keys at once where there is enough to list."""
+"""List a prefix by ListObjectsV2: page by page, and several ranges of keys in parallel if there is enough to list."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from .page import Page, parse_page
 from .split_points import after_all_with, split_point
 
 DISORDERED = "ListingDisordered"
-"""The code of the error that only a listing with `parallel=1` gets around."""
+"""The code of the error that only a listing with `parallel=1` avoids."""
 
 _PAGE_ATTEMPTS = 3
 _WAITING_PAGES = 4
 _PAGES_BEFORE_SPLIT = 2
 _FREE_PROBES = 24
 _PAGES_PER_PROBE = 8
-"""A look ahead may bring nothing new: this many pages must have come for each one beyond the free ones."""
+"""A probe ahead may find nothing new: each one beyond the free ones requires this many listed pages."""
 
 _DIRECTORY_BUCKET = "--x-s3"
-"""How their names end; they list in no order and know no `StartAfter` (ListObjectsV2, S3 API reference)."""
+"""The suffix of their names. They list in no order and have no `StartAfter` (ListObjectsV2, S3 API reference)."""
 
 
 async def list_objects(
     client: Client, prefix: str, page_size: int = 1000, *, parallel: int = 16
 ) -> AsyncGenerator[Page, None]:
-    """Every object under `prefix`, each once. One range after the other has its order; the pages as a whole have none.
+    """Yield every object under `prefix` once, in pages. Each range of keys is in order, the pages as a whole are not.
 
-    page_size: keys that a request asks for; a server may give fewer
-    parallel: ranges of keys that are listed at once, at most. 1 keeps to the server's own order, whatever that is
+    page_size: maximum number of keys in a reply; a server may return fewer
+    parallel: maximum number of ranges that are listed at once. With 1, the pages are in the server's order.
 
-    Of objects at AWS it also asks whether an archived one is restored. At most a few pages wait to be used.
-    Close it (`aclose`) where it is not run to its end. Raises S3Error and S3StopError.
+    At AWS, the pages also have the restore status of archived objects. A few pages are listed in advance.
+    Close the generator (`aclose`) unless it is exhausted. Raises S3Error and S3StopError.
     """
     listing = _Listing(client, prefix, page_size, parallel)
     running = asyncio.create_task(listing.run())
@@ -46,17 +46,17 @@ async def list_objects(
     finally:
         running.cancel()
         await asyncio.wait([running])
-        # Its error, if any, was raised above or belongs to a listing that nobody wants any more.
+        # Its error, if any, was raised above, or the listing is no longer wanted.
         _ = running.cancelled() or running.exception()
 
 
 @dataclass(slots=True)
 class _Range:
-    """A run of keys as the server lists them: all that follow its first one, up to and without `end`.
+    """A range of keys in the server's order, up to but excluding `end`.
 
-    end: the first key of the range that follows; None: none follows
-    seen: a key that comes before all that are ahead
-    cursor: the last key that came
+    end: the first key of the next range; None: there is no next range
+    seen: a key that comes before all unlisted ones
+    cursor: the last listed key
     empty_from: nothing was found above this text; a hint for the next split, not a bound
     """
 
@@ -71,13 +71,13 @@ class _Range:
 
 
 class _Listing:
-    """One listing on its way. `pages` are the ones that came, None at the end.
+    """A listing in progress. `pages` has the listed pages, then None.
 
     How it is divided: while a range is listed by its continuation tokens, a second listing begins further ahead by
-    `start-after`. Its first key is where the first one will end, when it gets there. So nothing depends on what
-    `start-after` means to a server: one that passes over keys (as SeaweedFS 4.48 does with those in a folder of that
-    name) only makes the first range longer. What the ranges do rest on is that the keys are in one known order, and
-    that is checked, page by page.
+    `start-after`. Its first key becomes the end of the first range. So nothing depends on what `start-after` means to
+    a server: one that skips keys (as SeaweedFS 4.48 does with those in a folder of that name) only makes the first
+    range longer. What the ranges do depend on is that the keys are in one known order, and that is checked page by
+    page.
     """
 
     def __init__(self, client: Client, prefix: str, page_size: int, parallel: int) -> None:
@@ -102,6 +102,7 @@ class _Listing:
         self._page_count = 0
 
     async def run(self) -> None:
+        """List everything into `pages`. Raises S3Error and S3StopError."""
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -117,13 +118,13 @@ class _Listing:
         await self._list(group, _Range(pages_before_split=_PAGES_BEFORE_SPLIT), await self._page())
 
     async def _list(self, group: asyncio.TaskGroup, keys: _Range, page: Page) -> None:
-        """List a range to its end, `page` being its first one."""
+        """List a range to its end. `page` is its first page."""
         while True:
-            part = self._share(keys, page)
+            listed = self._within(keys, page)
             if not keys.ended:
                 self._split(group, keys)
-            if part:
-                await self.pages.put(part)
+            if listed:
+                await self.pages.put(listed)
             if keys.ended or page.next_token is None:
                 break
             token = page.next_token
@@ -134,10 +135,10 @@ class _Listing:
                 )
         self._running -= 1
 
-    def _share(self, keys: _Range, page: Page) -> Page:
-        """What of a page belongs to the range, which ends with it if another one has the next key.
+    def _within(self, keys: _Range, page: Page) -> Page:
+        """Return the objects of a page that are in the range, which ends here if the next key is in another one.
 
-        Raises S3Error where the keys are in no known order, and it is too late to do without one.
+        Raises S3Error if the keys are in no known order after the listing was divided.
         """
         if self._splits or self._divided:
             self._order.observe(keys.cursor, page.keys)
@@ -147,7 +148,7 @@ class _Listing:
                     raise S3Error(
                         200,
                         DISORDERED,
-                        "the keys are listed in no order that is known, so that several listings at once may miss some",
+                        "the keys are listed in no known order, so that a parallel listing may miss some",
                         None,
                         verb="GET",
                     )
@@ -161,7 +162,7 @@ class _Listing:
         return page.slice(0, stop)
 
     def _stop(self, keys: _Range, listed: Sequence[str]) -> int:
-        """How many of the listed keys come before the next range."""
+        """Return how many of the listed keys come before the next range."""
         end = keys.end
         if end is None or not listed:
             return len(listed)
@@ -169,11 +170,11 @@ class _Listing:
             return listed.index(end)
         if self._order.surely_below(listed[-1], end):
             return len(listed)
-        # The object may be gone by now: then the first one that is beyond it tells.
+        # The object may be deleted by now: then the first key beyond it marks the end.
         return next((at for at, key in enumerate(listed) if self._order.surely_below(end, key)), len(listed))
 
     def _split(self, group: asyncio.TaskGroup, keys: _Range) -> None:
-        """Have someone look further ahead, where the rest may be listed sooner by two."""
+        """Probe further ahead, if the keys that are left may be listed sooner in two ranges."""
         if not self._may_split(keys) or keys.cursor is None or keys.seen is None:
             return
         bounds = [bound for bound in (keys.empty_from, keys.end, self._ceiling) if bound and bound > keys.cursor]
@@ -191,18 +192,18 @@ class _Listing:
             and self._running < self._parallel
             and keys.pages >= keys.pages_before_split
             and self._probe_count < _FREE_PROBES + self._page_count // _PAGES_PER_PROBE
-            # where pages wait, it is not the server that takes the time
+            # If pages wait to be read, the server is not the bottleneck.
             and not self.pages.full()
         )
 
     async def _list_from(self, group: asyncio.TaskGroup, lower: _Range, point: str) -> None:
-        """List what comes after `point`, if that is a part of what `lower` has ahead."""
+        """List what comes after `point`, if `lower` has it ahead."""
         try:
             page = await self._page(("start-after", point))
         except S3StopError:
             raise
         except S3Error:
-            # What needs no split needs no `start-after` either.
+            # The server may refuse `start-after`, which a listing without splits does not need.
             self._splits = False
             page = None
         lower.probed = False
@@ -216,7 +217,7 @@ class _Listing:
         await self._list(group, upper, page)
 
     def _is_ahead(self, lower: _Range, page: Page, point: str) -> bool:
-        """Whether the keys of a page are surely ones that `lower` would come to, and has not."""
+        """Return whether it is certain that `lower` has the keys of a page still ahead."""
         if lower.cursor is None or not self._splits:
             return False
         if not page:
@@ -231,11 +232,11 @@ class _Listing:
             lower.end is None or self._order.surely_below(first, lower.end)
         )
 
-    async def _page(self, *where: tuple[str, str]) -> Page:
+    async def _page(self, *position: tuple[str, str]) -> Page:
         problem = ""
-        # S3 may answer 200 with XML that is cut short ("Listing object keys", S3 user guide).
+        # S3 may reply 200 with XML that is cut short ("Listing object keys", S3 user guide).
         for _ in range(_PAGE_ATTEMPTS):
-            response = await self._client.request("GET", None, query=[*self._query, *where], headers=self._headers)
+            response = await self._client.request("GET", None, query=[*self._query, *position], headers=self._headers)
             if response.status != 200:
                 raise S3Error(response.status, "InvalidListing", "the bucket cannot be listed", None, verb="GET")
             try:
@@ -246,6 +247,6 @@ class _Listing:
 
 
 def _first(failures: BaseExceptionGroup[Exception]) -> Exception:
-    """What went wrong first. (What goes wrong while the others are being cancelled is in the group as well.)"""
+    """Return the first error. (Errors from while the others are cancelled are in the group, too.)"""
     failure = failures.exceptions[0]
     return _first(failure) if isinstance(failure, BaseExceptionGroup) else failure

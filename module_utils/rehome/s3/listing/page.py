@@ -1,4 +1,4 @@
-"""One page of a listing, read into columns: by one regular expression where the page allows, else by an XML parser."""
+"""Parse a page of a listing into columns: by one regular expression if the page allows it, else by an XML parser."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 Restore = Literal["", "in_progress", "restored"]
+"""Whether an archived object is being restored, or has a readable copy. Empty: neither, or not listed."""
 
 
 class Listed(NamedTuple):
-    """An object as the listing shows it.
+    """An object as listed.
 
     size: bytes
     etag: without its quotes
-    last_modified: ISO 8601, as listed
-    restore: of an archived object: whether a readable copy is on its way or there
-    tier: ARCHIVE_ACCESS or DEEP_ARCHIVE_ACCESS of an INTELLIGENT_TIERING object, where the listing can tell (an
-        inventory can, ListObjectsV2 cannot)
+    last_modified: ISO 8601
+    tier: ARCHIVE_ACCESS or DEEP_ARCHIVE_ACCESS of an INTELLIGENT_TIERING object, which only an inventory has
+        (ListObjectsV2 has not)
     """
 
     key: str
@@ -36,9 +36,9 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Listed objects as columns of equal length; it has a length, and iterating over it gives each as `Listed`.
+    """Listed objects as columns of equal length. It has a length, and iterates over its objects as `Listed`.
 
-    next_token: what to continue with; None on the last page
+    next_token: the continuation token; None on the last page
     """
 
     keys: Sequence[str]
@@ -67,18 +67,18 @@ class Page:
 
     @staticmethod
     def of(objects: Sequence[Listed], next_token: str | None = None) -> Page:
-        """The page that holds `objects`."""
+        """Return the page of `objects`."""
         columns: list[Any] = list(zip(*objects, strict=True)) or [()] * len(Listed._fields)
         return _page_of(columns, next_token)
 
     def slice(self, start: int, stop: int) -> Page:
-        """The objects from place `start` up to and without place `stop`."""
+        """Return the objects from index `start` up to but excluding index `stop`."""
         if start <= 0 and stop >= len(self):
             return self
         return _page_of([column[start:stop] for column in self._columns()], self.next_token)
 
     def select(self, wanted: Sequence[bool]) -> Page:
-        """The objects that are marked in `wanted`, which is as long as the page."""
+        """Return the objects for which `wanted`, which is as long as the page, is true."""
         return _page_of([tuple(compress(column, wanted)) for column in self._columns()], self.next_token)
 
     def _columns(self) -> list[Any]:
@@ -91,7 +91,7 @@ def _page_of(columns: Sequence[Any], next_token: str | None) -> Page:
 
 
 class _Frame(NamedTuple):
-    """What a page says besides its entries."""
+    """A page without what its entries say."""
 
     entry_tag: str
     entries: list[ET.Element]
@@ -107,7 +107,7 @@ _FIELDS = {
     "Size": r"<Size>([0-9]++)</Size>",
     "StorageClass": rf"<StorageClass>({_TEXT})</StorageClass>",
 }
-"""What is read, as it stands in a page. Plain text only: what is escaped otherwise is left to the parser."""
+"""The fields that are read. Plain text only: other escapes are left to the parser."""
 
 _EXTRAS = {
     "ChecksumAlgorithm": rf"<ChecksumAlgorithm>{_TEXT}</ChecksumAlgorithm>",
@@ -116,7 +116,7 @@ _EXTRAS = {
     "RestoreStatus": rf"<RestoreStatus>(?:<IsRestoreInProgress>{_TEXT}</IsRestoreInProgress>"
     rf"|<RestoreExpiryDate>{_TEXT}</RestoreExpiryDate>)*+</RestoreStatus>",
 }
-"""Further children of an entry that some objects of a bucket have and others have not ("Object", S3 API reference)."""
+"""Further children of an entry, which only some objects of a bucket have ("Object", S3 API reference)."""
 
 _START, _END = b"<Contents>", b"</Contents>"
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
@@ -126,17 +126,17 @@ _UTF8_PROLOGUE = re.compile(
 
 
 def parse_page(body: bytes) -> Page:
-    """Read a ListBucketResult. Raises ValueError where it is not a whole one.
+    """Parse a ListBucketResult. Raises ValueError if it is not a complete one.
 
-    Under `EncodingType` url a space is written `+` and a plus `%2B` (SeaweedFS 4.48 does; botocore decodes
-    AWS likewise). A server that ignores `encoding-type` leaves `EncodingType` out, and its keys are plain.
+    With `EncodingType` url, a space is `+` and a plus `%2B` (so does SeaweedFS 4.48; botocore decodes AWS likewise).
+    A server that ignores `encoding-type` omits `EncodingType`, and its keys are plain.
     """
-    quickly = _parse_quickly(body)
-    return parse_any_page(body) if quickly is None else quickly
+    page = _parse_by_pattern(body)
+    return parse_any_page(body) if page is None else page
 
 
 def parse_any_page(body: bytes) -> Page:
-    """As `parse_page`, by an XML parser: several times slower, and the measure of what is right."""
+    """Like `parse_page`, by an XML parser: several times slower, and the reference for what is right."""
     frame = _frame(body)
     namespace = frame.entry_tag.removesuffix("Contents")
     objects = [_listed(entry, namespace, frame.encoded) for entry in frame.entries]
@@ -144,7 +144,7 @@ def parse_any_page(body: bytes) -> Page:
 
 
 def decode_keys(keys: Sequence[str]) -> Sequence[str]:
-    """URL-encoded keys as they are: `+` is a space. Raises ValueError where one is not UTF-8."""
+    """Decode URL-encoded keys, in which `+` is a space. Raises ValueError if one is not UTF-8."""
     text = "\n".join(keys)
     if "+" not in text and "%" not in text:
         return keys
@@ -153,12 +153,12 @@ def decode_keys(keys: Sequence[str]) -> Sequence[str]:
     return tuple(unquote_to_bytes(text.replace("+", " ")).decode().split("\n"))
 
 
-def _parse_quickly(body: bytes) -> Page | None:
-    """The page, or None where this cannot be sure to read it as an XML parser would.
+def _parse_by_pattern(body: bytes) -> Page | None:
+    """Return the page, or None if an XML parser might read it differently.
 
-    The proof: the entries lie side by side, each is matched from its first to its last byte by a pattern that only
-    well-formed entries match, and the rest of the page with one empty entry in their place is read by the parser,
-    which finds that one where the entries belong.
+    Why it reads the same: the entries are contiguous, each is matched from its first to its last byte by a pattern
+    that only well-formed entries match, and the page with one empty entry in place of all is read by the parser, which
+    finds that one where the entries belong.
     """
     start, end = body.find(_START), body.rfind(_END) + len(_END)
     if not 0 < start < end or not body.isascii() or _UTF8_PROLOGUE.match(body) is None:
@@ -175,7 +175,7 @@ def _parse_quickly(body: bytes) -> Page | None:
         return None
     names, flat = shape
     extras = tuple(name for name in (*_EXTRAS, *flat) if f"<{name}>" in text)
-    # one column is the whole entry: its total length shows whether anything was passed over
+    # One column is the whole entry: its total length shows whether anything was skipped.
     columns = dict(zip(("", *names), zip(*_pattern(names, extras).findall(text), strict=True), strict=False))
     if not columns or sum(map(len, columns[""])) != len(text):
         return None
@@ -183,14 +183,14 @@ def _parse_quickly(body: bytes) -> Page | None:
 
 
 def _page(columns: dict[str, tuple[str, ...]], frame: _Frame) -> Page:
-    wholes = columns[""]
-    count = len(wholes)
+    entries = columns[""]
+    count = len(entries)
     classes = columns.get("StorageClass", ("",) * count)
     restored: list[Restore] = [""] * count
-    for index, whole in enumerate(wholes) if "RestoreStatus" in "".join(wholes) else ():
-        if "<RestoreStatus>" in whole:
+    for index, entry in enumerate(entries) if "RestoreStatus" in "".join(entries) else ():
+        if "<RestoreStatus>" in entry:
             restored[index] = _restore(
-                "<IsRestoreInProgress>true</IsRestoreInProgress>" in whole, "<RestoreExpiryDate>" in whole
+                "<IsRestoreInProgress>true</IsRestoreInProgress>" in entry, "<RestoreExpiryDate>" in entry
             )
     return Page(
         decode_keys(columns["Key"]) if frame.encoded else columns["Key"],
@@ -205,7 +205,7 @@ def _page(columns: dict[str, tuple[str, ...]], frame: _Frame) -> Page:
 
 
 def _shape(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The order of an entry's fields and the names of unknown children that hold text; None where it is too odd."""
+    """Return the order of an entry's fields and the names of its unknown children; None if it is too unusual."""
     try:
         children = list(ET.fromstring(entry))  # noqa: S314 - an entry without a document type declares no entities
     except ET.ParseError:
@@ -219,7 +219,7 @@ def _shape(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
 
 @lru_cache(maxsize=64)
 def _pattern(names: tuple[str, ...], extras: tuple[str, ...]) -> re.Pattern[str]:
-    """Matches an entry that has the fields `names` in this order, and `extras` or none of them anywhere between."""
+    """Return the pattern of an entry with the fields `names` in this order, and any of `extras` between them."""
     anything = "|".join(_EXTRAS.get(name, f"<{name}>{_TEXT}</{name}>") for name in extras)
     between = f"(?:{anything})*+" if extras else ""
     inner = between.join(["", *(_FIELDS[name] for name in names), ""])
@@ -228,7 +228,7 @@ def _pattern(names: tuple[str, ...], extras: tuple[str, ...]) -> re.Pattern[str]
 
 def _frame(body: bytes) -> _Frame:
     try:
-        # Expat limits entity expansion itself since 2.4.1, so a hostile document costs nothing.
+        # Safe with hostile documents: expat limits entity expansion since 2.4.1.
         root = ET.fromstring(body)  # noqa: S314
     except ET.ParseError as error:
         raise ValueError(f"not XML: {error}") from None
@@ -263,7 +263,7 @@ def _listed(entry: ET.Element, namespace: str, encoded: bool) -> Listed:
 
 
 def _restore(in_progress: bool, has_expiry: bool) -> Restore:
-    """What `RestoreStatus` says: a copy that is there has a date on which it goes (S3 API reference)."""
+    """Read `RestoreStatus`: a restored copy has an expiry date (S3 API reference)."""
     if in_progress:
         return "in_progress"
     return "restored" if has_expiry else ""

@@ -1,1 +1,6 @@
-"""transport: say here what lives in this room, and what it may know."""
+"""Signed HTTP/1.1 requests to one endpoint, each sent once.
+
+May import config and errors. Read in this order: endpoint (the address, as plain values), proxy, tls · addresses (DNS),
+connection (one request at a time), dialer (opens connections), pool (keeps them) · sigv4 (signatures), route (builds
+the bytes of a request).
+"""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehome.s3.listing.split_points import MAX_BYTES, after_all_with, shared, split_point
+from rehome.mapping.key_shapes import MAX_KEY_BYTES
+from rehome.s3.listing.split_points import after_all_with, common_length, split_point
 
 TEXTS = st.one_of(
     st.text("01289az/~", max_size=8),
@@ -24,7 +25,7 @@ def test_a_split_point_is_between_the_bounds_and_can_be_sent(bounds: tuple[str, 
     if point is not None:
         assert cursor < point
         assert high is None or point < high
-        assert len(point.encode()) <= MAX_BYTES
+        assert len(point.encode()) <= MAX_KEY_BYTES
 
 
 @settings(max_examples=200, deadline=None)
@@ -53,7 +54,7 @@ def test_the_least_text_after_all_that_begin_with_another(start: str, after: str
 
 @given(one=TEXTS, other=TEXTS)
 def test_what_two_texts_share_is_their_longest_common_beginning(one: str, other: str) -> None:
-    length = shared(one, other)
+    length = common_length(one, other)
     assert one[:length] == other[:length]
     assert length in (len(one), len(other)) or one[length] != other[length]
 
