@@ -102,7 +102,7 @@ def _paths(folder: Path, wanted: dict[str, Any]) -> Iterator[str]:
 
 def _yamllint(folder: Path) -> Iterator[str]:
     """The YAML files, and the YAML in the modules' documentation."""
-    prefixes = ["meta/", "playbooks/", "plugins/modules/", "roles/"]
+    prefixes = ["meta/", "playbooks/", "plugins/", "roles/"]
     paths = _paths(folder, {"extensions": [".yml", ".py"], "prefixes": prefixes})
     messages = json.loads(_run(folder, "yamllint/yamllinter.py", [], "\n".join(paths)))["messages"]
     for about in messages:

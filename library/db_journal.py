@@ -5,14 +5,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: db_journal
-short_description: Make the journal's table as an administrator, or drop an empty one
+short_description: Create the journal's table as an administrator, or drop it if it is empty
+version_added: "0.1.0"
 description:
-  - With C(grants.state=present) the schema and the table are made where they are missing.
-  - With C(grants.state=absent) they are dropped, unless there are entries in the journal; they are the only way back.
+  - With C(grants.state=present), creates the schema and the table if they are missing.
+  - With C(grants.state=absent), drops them unless the journal has entries. Those are the only way to roll rows back.
 extends_documentation_fragment:
   - rehome
   - rehome.grants
   - rehome.attributes
+seealso:
+  - module: rehome.rehome.migration_grants
+    description: Determines the rights on the journal.
+  - module: rehome.rehome.db_path_rollback
+    description: Reads the journal.
 """
 
 EXAMPLES = r"""
@@ -24,9 +30,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 entries:
-  description: How many entries kept the journal from being dropped.
+  description: The number of entries that kept the journal from being dropped.
   returned: success
   type: int
+  sample: 0
 """
 
 from ansible.module_utils.basic import AnsibleModule

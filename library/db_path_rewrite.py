@@ -6,16 +6,24 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: db_path_rewrite
 short_description: Rewrite the rows of a plan whose objects are verified in the target
+version_added: "0.1.0"
 description:
-  - Works in chunks; each is one transaction that locks its rows, compares them byte for byte with what the plan saw,
+  - Works in chunks. Each is one transaction that locks its rows, compares them byte for byte with what the plan read,
     rewrites them and writes the journal.
-  - Rows that the application has changed meanwhile are left alone and listed.
+  - Rows that the application has changed in the meantime are left unchanged and listed.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.migration_plan
+    description: Plans the rows.
+  - module: rehome.rehome.s3_batch_copy
+    description: Copies and verifies the objects first.
+  - module: rehome.rehome.db_path_rollback
+    description: Undoes the rewrite.
 """
 
 EXAMPLES = r"""
@@ -26,13 +34,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: What became of the rows, by outcome.
+  description: The number of rows by outcome. In check mode only C(rows_to_rewrite).
   returned: success
   type: dict
+  sample:
+    rows_rewritten: 1000
+    rows_changed_by_app: 0
+    rows_refused: 0
 lists:
-  description: The class of what needs a human → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what needs attention, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    rows-changed-by-app:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/rows-changed-by-app.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

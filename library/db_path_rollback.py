@@ -5,19 +5,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: db_path_rollback
-short_description: Put the rows back that a migration has rewritten
+short_description: Roll back the rows that a migration has rewritten
+version_added: "0.1.0"
 description:
-  - Walks the journal from its newest entry. Each chunk is one transaction that locks its rows, compares them byte for
-    byte with what the migration gave them, puts back what they held before, and writes the journal.
-  - Rows that the application has changed since, or deleted, are left alone and listed, and so are rows whose object is
-    not in the source any more as it is in the target.
-  - Begins a new C(summary.json).
+  - Reads the journal from its newest entry. Each chunk is one transaction that locks its rows, compares them byte for
+    byte with what the migration wrote, writes what they held before, and writes the journal.
+  - Rows that the application has changed or deleted since are left unchanged and listed. So are rows whose object is
+    no longer in the source with the content that it has in the target.
+  - Starts a new C(summary.json).
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.db_path_rewrite
+    description: Writes the journal.
+  - module: rehome.rehome.s3_remove_copies
+    description: Removes the copies afterwards.
 """
 
 EXAMPLES = r"""
@@ -28,13 +34,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: What became of the rows, by outcome.
+  description: The number of rows by outcome.
   returned: success
   type: dict
+  sample:
+    rows_journalled: 1000
+    rows_restored: 998
+    rows_changed_since: 2
+    rows_gone: 0
+    rows_kept: 0
 lists:
-  description: The class of what needs a human → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what needs attention, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    rows-changed-since:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/rows-changed-since.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -5,24 +5,28 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: iam_principal
-short_description: Keep the policy of an IAM user or role and delete its old access keys, or delete it all
+short_description: Keep the policy of an IAM user or role and delete its old access keys, or delete the principal
+version_added: "0.1.0"
 description:
-  - The policy is a managed one; another content is another policy, which takes the place of the last.
-  - Does what amazon.aws can on AWS only, as other services have not all of IAM.
+  - The policy is a managed one. Different content makes a new policy, which replaces the previous one.
+  - Covers what the modules of amazon.aws can do on AWS only, because other services implement a part of IAM.
 extends_documentation_fragment:
   - rehome
   - rehome.grants
   - rehome.attributes
 options:
   principal:
-    description: What M(rehome.rehome.migration_grants) has worked out about the principal.
+    description: What M(rehome.rehome.migration_grants) has returned about the principal.
     type: dict
     required: true
   without_keys:
-    description: Access keys to delete.
+    description: The access keys to delete.
     type: list
     elements: str
     default: []
+seealso:
+  - module: rehome.rehome.migration_grants
+    description: Returns the principals.
 """
 
 EXAMPLES = r"""
@@ -35,9 +39,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 name:
-  description: The principal.
+  description: The name of the principal.
   returned: success
   type: str
+  sample: rehome-avatars-migrate
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -5,23 +5,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_grants
-short_description: Work out which rights migrate and retire need, and which of them are missing
+short_description: Determine which rights migrate and retire need, and which of them are missing
+version_added: "0.1.0"
 description:
-  - Compares what IAM, the source's bucket and the database hold with what the settings call for, and shows the policies
-    and statements that are to change. Writes nothing; what it returns is what the role C(grants) has to do.
+  - Compares IAM, the source's bucket policy and the database with what the settings need, and shows the policies and
+    statements that would change.
+  - Writes nothing. The role C(grants) carries out what this module returns.
 extends_documentation_fragment:
   - rehome
   - rehome.grants
   - rehome.attributes
 options:
   known_keys:
-    description: Access keys whose secrets are kept, so that no new ones are needed.
+    description: The access keys whose secrets are stored already, so that no new ones are needed.
     type: list
     elements: str
     default: []
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.iam_principal
+  - module: rehome.rehome.db_journal
+  - module: rehome.rehome.vault_file
+    description: Stores the secrets.
 """
 
 EXAMPLES = r"""
@@ -33,18 +40,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 principals:
-  description: The principals of S3, each with its policy and what is to be done about its access keys.
+  description: The principals of S3, each with its policy and with what to do about its access keys.
   returned: success
   type: list
   elements: dict
+  sample:
+    - name: rehome-avatars-migrate
+      verb: migrate
+      place: both
+      exists: false
+      new_key: true
 bucket_policy:
-  description: The whole policy that the source's bucket shall have, and whether it has another.
+  description: The complete policy that the source bucket needs, and whether it differs from the present one.
   returned: success
   type: dict
+  sample: {bucket: legacy-s3, changes: false}
 account:
-  description: The database's user, with its privileges, and the statements that are missing.
+  description: The database user, its privileges, and the statements that are missing.
   returned: success
   type: dict
+  sample: {engine: mariadb, user: rehome-avatars, host: "%", exists: true, new_password: false, statements: []}
 """
 
 import json

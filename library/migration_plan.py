@@ -5,13 +5,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_plan
-short_description: See what is there, and say what a migration would do
+short_description: Plan a migration
+version_added: "0.1.0"
 description:
-  - Lists both buckets and reads the referencing columns into the catalog, and gives every object and every row a class.
-  - Writes nothing but files in the state folder, so that it needs no more than rights to read.
+  - Lists both buckets and reads the referencing columns into the catalog, and puts every object and every row in a
+    class.
+  - Writes nothing but files in the state folder, so rights to read are enough.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
+seealso:
+  - module: rehome.rehome.migration_preflight
+    description: Checks everything first.
+  - module: rehome.rehome.s3_batch_copy
+    description: Copies what is planned.
+  - module: rehome.rehome.db_path_rewrite
+    description: Rewrites what is planned.
 """
 
 EXAMPLES = r"""
@@ -23,43 +32,67 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan_sha256:
-  description: The plan's digest; the same buckets, rows and policies give the same digest.
+  description: The digest of the plan. The same buckets, rows and policies give the same digest.
   returned: success
   type: str
+  sample: b827db92aacda44eddac855405d5cd2d315b17509b9c56f56d79331cf5931867
 objects_to_move:
-  description: How many objects a run would copy, or copy again.
+  description: The number of objects that a run would copy, outdated copies included.
   returned: success
   type: int
+  sample: 1000
 pass_number:
-  description: Which pass of the run this plan begins, from 1.
+  description: The pass of the run that this plan starts, from 1.
   returned: success
   type: int
+  sample: 1
 last_pass:
-  description: Whether no other pass follows before the rows are rewritten.
+  description: Whether the rows are rewritten after this pass, without another one before.
   returned: success
   type: bool
+  sample: false
 whole:
-  description: Whether the run may go beyond this plan, to take in what the application writes meanwhile.
+  description: Whether the run may go beyond this plan, to include what the application writes in the meantime.
   returned: success
   type: bool
+  sample: true
 counts:
-  description: How many objects and rows there are of each class, and how many bytes are to be copied.
+  description: The number of objects and rows of each class, and the number of bytes to copy.
   returned: success
   type: dict
+  sample:
+    objects_to_copy: 1000
+    objects_present: 0
+    rows_to_rewrite: 1000
+    rows_done: 0
+    rows_dangling: 0
+    rows_remaining: 1000
+    bytes_to_copy: 543854
 refusals:
-  description: Why a run must not go on, one message each; empty where it may.
+  description: Why a run must not continue, one message each. Empty if it may.
   returned: success
   type: list
   elements: str
+  sample: []
 lines:
-  description: The plan for a terminal.
+  description: The plan as lines for a terminal.
   returned: success
   type: list
   elements: str
+  sample:
+    - objects  1,000 to copy (531.1 KiB), 0 present
+    - rows     1,000 to rewrite, 0 done
 lists:
-  description: The class of what needs a human → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what needs attention, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    rows-dangling:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/rows-dangling.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -6,14 +6,20 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: migration_preflight
 short_description: Check everything that a migration needs, before its first write
+version_added: "0.1.0"
 description:
-  - Looks at this machine, both buckets and the database, and tells all that it finds at once, in one table of checks.
-  - Outside check mode it also sees that the column may be rewritten, tries what the services can do on scratch objects,
-    and makes the journal where it is missing; none of that where a check says stop.
-  - Begins a new C(summary.json), and keeps the checks in C(preflight.json).
+  - Checks this machine, both buckets and the database, and reports everything it finds at once, as one table of checks.
+  - Outside check mode it also makes sure that the column can be rewritten, tries what the services can do on scratch
+    objects, and creates the journal if it is missing. It does none of that if a check says stop.
+  - Starts a new C(summary.json), and writes the checks to C(preflight.json).
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
+seealso:
+  - module: rehome.rehome.migration_plan
+    description: Follows.
+  - module: rehome.rehome.migration_grants
+    description: Determines the rights that are missing.
 """
 
 EXAMPLES = r"""
@@ -24,36 +30,49 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: What was looked at.
+  description: The checks.
   returned: success
   type: list
   elements: dict
+  sample:
+    - subject: source bucket
+      name: access
+      status: pass
+      found: s3://legacy-s3/image/ can be listed
+      advice: ""
   contains:
     subject:
-      description: What it is about; a bucket, the database, a column, this machine.
+      description: What the check is about, such as a bucket, the database, a column or this machine.
       type: str
+      sample: source bucket
     name:
-      description: What was looked at.
+      description: What was checked.
       type: str
+      sample: access
     status:
       description: One of C(pass), C(info), C(warn) and C(stop).
       type: str
+      sample: pass
     found:
       description: What was found, in words.
       type: str
+      sample: s3://legacy-s3/image/ can be listed
     advice:
       description: What to do about it.
       type: str
+      sample: ""
 refusals:
-  description: Why a run must not go on, one message each; empty where it may.
+  description: Why a run must not continue, one message each. Empty if it may.
   returned: success
   type: list
   elements: str
+  sample: []
 table:
-  description: The checks for a terminal.
+  description: The checks as lines for a terminal.
   returned: success
   type: list
   elements: str
+  sample: ["source bucket  access  pass  s3://legacy-s3/image/ can be listed"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

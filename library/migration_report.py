@@ -5,12 +5,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_report
-short_description: Say what a run did, and end its hold on the state folder
+short_description: Report what a run did, and release the state folder
+version_added: "0.1.0"
 description:
-  - Reads the summary that the stages of this run have kept in C(summary.json).
+  - Reads the summary that the stages of this run have written to C(summary.json).
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
+seealso:
+  - module: rehome.rehome.migration_verify
+    description: Determines whether anything is left.
 """
 
 EXAMPLES = r"""
@@ -22,14 +26,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: The summary, as it stands in C(summary.json).
+  description: The summary, as it is in C(summary.json).
   returned: success
   type: dict
+  sample:
+    name: avatars
+    objects_copied: 1000
+    rows_rewritten: 1000
+    rows_remaining: 0
+    complete: true
+    problems: []
 lines:
-  description: The summary for a terminal.
+  description: The summary as lines for a terminal.
   returned: success
   type: list
   elements: str
+  sample:
+    - "avatars: s3://legacy-s3/image/ → s3://production-s3/avatar/"
+    - objects  1,000 copied (531.1 KiB), 0 present before
+    - rows     1,000 rewritten, 0 done before
 """
 
 from ansible.module_utils.basic import AnsibleModule

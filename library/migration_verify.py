@@ -5,14 +5,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_verify
-short_description: Look at both buckets and the database again, from nothing, and judge
+short_description: Verify both buckets and the database again, without relying on earlier stages
+version_added: "0.1.0"
 description:
-  - Needs no plan and no catalog of an earlier stage, and no more than rights to read.
-  - Where there is a journal, each row that it says was rewritten is compared with what it was given. Ranges of rows are
-    compared by their checksums, and those that differ row by row.
+  - Needs no plan and no catalog of an earlier stage. Rights to read are enough.
+  - If there is a journal, each row that it records as rewritten is compared with the value that was written. Ranges of
+    rows are compared by checksum, and those that differ row by row.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
+seealso:
+  - module: rehome.rehome.migration_report
+    description: Reports the result.
+  - module: rehome.rehome.migration_plan
 """
 
 EXAMPLES = r"""
@@ -24,66 +29,87 @@ EXAMPLES = r"""
 
 RETURN = r"""
 complete:
-  description: Whether everything is moved that the policies do not keep.
+  description: Whether everything is moved, except what a policy keeps.
   returned: success
   type: bool
+  sample: true
 problems:
   description: What is left, one message each.
   returned: success
   type: list
   elements: str
+  sample: []
 objects_compared:
-  description: How many source objects were held against the target's.
+  description: The number of source objects that were compared with the target's.
   returned: success
   type: int
+  sample: 1000
 objects_sampled:
-  description: How many objects were read on both sides and compared byte by byte.
+  description: The number of objects that were read on both sides and compared byte by byte.
   returned: success
   type: int
+  sample: 0
 objects_differing:
-  description: How many of those differ.
+  description: The number of sampled objects that differ.
   returned: success
   type: int
+  sample: 0
 objects_weak:
-  description: How many objects of ours nothing but their size speaks for.
+  description: The number of our copies that only their size proves.
   returned: success
   type: int
+  sample: 0
 rows_compared:
-  description: How many rows under the map were held against the objects.
+  description: The number of rows under the key map that were compared with the objects.
   returned: success
   type: int
+  sample: 1000
 rows_checked:
-  description: How many rewritten rows were held against the journal. 0 where it has none of this migration.
+  description: The number of rewritten rows that were compared with the journal. 0 if it has none of this migration.
   returned: success
   type: int
+  sample: 1000
 ranges_checked:
-  description: How many ranges of those rows were compared by their checksums.
+  description: The number of ranges of those rows that were compared by checksum.
   returned: success
   type: int
+  sample: 4
 ranges_differing:
-  description: How many of them were gone through row by row.
+  description: The number of ranges that were compared row by row.
   returned: success
   type: int
+  sample: 0
 rows_changed_since:
-  description: How many rewritten rows the application has given another value of its own.
+  description: The number of rewritten rows that the application has changed since.
   returned: success
   type: int
+  sample: 0
 rows_gone:
-  description: How many rewritten rows are not there any more.
+  description: The number of rewritten rows that no longer exist.
   returned: success
   type: int
+  sample: 0
 rows_wrong:
-  description: How many rewritten rows hold the old value again, or a value whose object is nowhere.
+  description: The number of rewritten rows that hold the old value again, or a value whose object does not exist.
   returned: success
   type: int
+  sample: 0
 rows_without_object:
-  description: How many rewritten rows name an object that is not in the target.
+  description: The number of rewritten rows whose object is not in the target.
   returned: success
   type: int
+  sample: 0
 lists:
-  description: The class of what needs a human → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what needs attention, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    rows-dangling:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/rows-dangling.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -6,17 +6,25 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: s3_batch_copy
 short_description: Copy the objects of a plan, and verify each
+version_added: "0.1.0"
 description:
-  - Copies what the plan of the same run calls to copy, each object under conditions on both ends. The service copies
-    where it can; otherwise objects are read from one service and written to the other.
-  - Nothing in the target is replaced unless the policy for conflicts is V(overwrite); nothing is ever deleted.
-  - Asks for archived objects to be restored, where O(settings.restore) says so.
+  - Copies what the plan of the same run says to copy, each object under conditions on both sides. The service copies
+    if it can. Otherwise objects are read from one service and written to the other.
+  - Replaces nothing in the target unless the policy for conflicts is V(overwrite), and never deletes.
+  - Requests the restoration of archived objects, if O(settings.restore) is set.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.migration_plan
+    description: Plans the objects.
+  - module: rehome.rehome.db_path_rewrite
+    description: Follows.
+  - module: rehome.rehome.s3_remove_copies
+    description: Removes the copies after a rollback.
 """
 
 EXAMPLES = r"""
@@ -27,13 +35,28 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: What became of the objects, by outcome.
+  description: The number of objects by outcome. In check mode only C(objects_to_copy).
   returned: success
   type: dict
+  sample:
+    objects_copied: 1000
+    objects_changed: 0
+    objects_found_archived: 0
+    objects_failed: 0
+    bytes_copied: 543854
+    objects_restoring: 0
+    objects_not_restored: 0
 lists:
-  description: The class of what needs a human → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what needs attention, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    objects-failed:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/objects-failed.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

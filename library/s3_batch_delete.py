@@ -5,21 +5,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_batch_delete
-short_description: Retire legacy objects, or take their delete markers away again
+short_description: Retire legacy objects, or remove their delete markers
+version_added: "0.1.0"
 description:
-  - Looks at both buckets and at every row of the references, from nothing, and deletes the source's objects that have
-    the same content in the target, that no row names, and that are older than O(settings.retire_after); each only while
-    its ETag is the one that was judged.
-  - Needs the bucket's name once more in O(settings.confirm), and a bucket that keeps versions, unless
-    O(settings.retire_unversioned) says otherwise in words.
-  - The version id of each delete marker is recorded in the folder C(retired) of the state folder. With
-    O(settings.retire_restore) exactly those are taken away again.
+  - Lists both buckets and reads every row of the references again. Deletes the source's objects that have the same
+    content in the target, that no row names, and that are older than O(settings.retire_after). Each is deleted only if
+    its ETag is still the one that was compared.
+  - Needs the bucket's name again in O(settings.confirm), and a bucket with versioning, unless
+    O(settings.retire_unversioned) explicitly allows otherwise.
+  - Records the version id of each delete marker in the folder C(retired) of the state folder. With
+    O(settings.retire_restore) exactly those markers are removed.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.migration_verify
+    description: Run it first.
+  - module: rehome.rehome.s3_redirect
+    description: Keeps old URLs working.
 """
 
 EXAMPLES = r"""
@@ -30,13 +36,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: How many objects were retired or brought back, and how many were kept, by class.
+  description: The number of objects that were retired or undeleted, and of those that were kept, by reason.
   returned: success
   type: dict
+  sample:
+    objects_to_retire: 998
+    bytes_to_retire: 542000
+    objects_retired: 998
+    bytes_retired: 542000
+    objects_kept_referenced: 2
+    objects_kept_too_young: 0
 lists:
-  description: The class → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what was retired and kept, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    objects-kept-referenced:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/objects-kept-referenced.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

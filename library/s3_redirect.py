@@ -5,17 +5,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_redirect
-short_description: Have old URLs lead to where the objects are now
+short_description: Redirect old URLs to the new location of the objects
+version_added: "0.1.0"
 description:
-  - Merges routing rules into the website of the source bucket, or takes exactly those out again; whatever else is
-    configured there stays.
-  - Answers with what the templates for nginx and CloudFront are filled with.
+  - Merges routing rules into the website configuration of the source bucket, or removes exactly those. The rest of that
+    configuration is left unchanged.
+  - Returns the values for the templates of nginx and CloudFront.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.s3_batch_delete
+    description: Deletes the objects at the old URLs.
 """
 
 EXAMPLES = r"""
@@ -27,13 +31,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 routes:
-  description: The old places and the new ones, as texts for the templates; empty where they are taken away.
+  description: The old and the new locations, as text for the templates. Empty if the redirect is removed.
   returned: success
   type: dict
+  sample:
+    name: avatars
+    code: 301
+    location: https://cdn.example.com/avatar/
 directory:
-  description: Where the files belong.
+  description: The folder for the files.
   returned: success
   type: str
+  sample: /srv/ops/.rehome/rehome-prod/avatars/redirect
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -5,19 +5,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_remove_copies
-short_description: Remove the copies that a migration has made, once its rows are put back
+short_description: Remove the copies that a migration has made, after its rows are rolled back
+version_added: "0.1.0"
 description:
-  - Looks at both buckets and at every row of the references, from nothing, and deletes the target's objects that the
-    C(outcomes) in the state folder tell to be this migration's copies, that are as they were made, that the source has
-    with the same content, and that no row names; each only while its ETag is the one that was judged.
-  - Needs the target bucket's name once more in O(settings.confirm). The next migration copies them again.
-  - Goes on with the C(summary.json) of the rollback. Where that was only tried, its rows count as put back.
+  - Lists both buckets and reads every row of the references again. Deletes the target's objects that the C(outcomes) in
+    the state folder record as copies of this migration, that are unchanged, that the source has with the same content,
+    and that no row names. Each is deleted only if its ETag is still the one that was compared.
+  - Needs the target bucket's name again in O(settings.confirm). The next migration copies the objects again.
+  - Continues the C(summary.json) of the rollback. In check mode, the rows of that rollback count as rolled back.
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
 attributes:
   diff_mode:
     support: full
+seealso:
+  - module: rehome.rehome.db_path_rollback
+    description: Run it first.
+  - module: rehome.rehome.s3_batch_copy
+    description: Made the copies.
 """
 
 EXAMPLES = r"""
@@ -28,13 +34,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: How many copies were removed, and how many objects were kept, by class.
+  description: The number of copies that were removed, and of objects that were kept, by reason.
   returned: success
   type: dict
+  sample:
+    copies_to_remove: 1000
+    bytes_to_remove: 543854
+    copies_removed: 1000
+    bytes_removed: 543854
+    copies_kept_referenced: 0
 lists:
-  description: The class → file, count and sha256 of its list.
+  description:
+    - The files in the state folder that list what was removed and kept, by class.
+    - Each has its C(file), the C(count) of its lines and their C(sha256). A class without a line is left out.
   returned: success
   type: dict
+  sample:
+    copies-kept-referenced:
+      file: /srv/ops/.rehome/rehome-prod/avatars/lists/copies-kept-referenced.jsonl
+      count: 2
+      sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -6,10 +6,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vault_file
 short_description: Keep variables in a file that Ansible's vault encrypts
+version_added: "0.1.0"
 description:
-  - Merges variables into a file, and writes it encrypted with the vault secret that the run was given
+  - Merges variables into a file, and writes it encrypted with the vault secret of the run
     (C(--vault-password-file), E(ANSIBLE_VAULT_PASSWORD_FILE), C(vault_identity_list)).
-  - The content never leaves the controller, is no part of any result, and is never on disk unencrypted.
+  - The content never leaves the controller, is never part of a result, and is never on disk unencrypted.
 options:
   path:
     description: The file. Only its owner can read it.
@@ -17,19 +18,26 @@ options:
     required: true
   content:
     description:
-      - The variables; mappings are merged with those that are in the file. Without any, it is only seen that the file
-        could be read and written.
+      - The variables. Mappings are merged with those in the file. If empty, the module only checks that the file can be
+        read and written.
     type: dict
     default: {}
-author:
-  - The Rehome authors (@rehome)
+requirements:
+  - a vault secret in the run
+notes:
+  - Runs on the controller only, because no other machine knows the vault's secrets.
 attributes:
   check_mode:
     support: full
-    description: Can run in C(check_mode) and tell what it would change, without changing it.
+    description: Can run in C(check_mode) and report what it would change, without changing it.
   diff_mode:
     support: none
-    description: Tells what changes in C(diff) mode.
+    description: Reports what changes in C(diff) mode.
+seealso:
+  - module: rehome.rehome.migration_grants
+    description: Determines which secrets are new.
+author:
+  - The Rehome authors (@rehome)
 """
 
 EXAMPLES = r"""
@@ -45,4 +53,5 @@ path:
   description: The file.
   returned: always
   type: str
+  sample: /srv/ops/inventory/host_vars/rehome-prod/rehome_credentials.yml
 """
