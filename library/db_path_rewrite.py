@@ -58,7 +58,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import grown
+from rehome.planning.passes import add_earlier_passes
 from rehome.report.lists import OUTCOME_LISTS
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
@@ -76,7 +76,9 @@ def work(stage: Stage) -> dict[str, object]:
         finally:
             before = stage.summary().facts
             waited = done.waited(before["throttled_s"])
-            lists = stage.report(catalog, OUTCOME_LISTS, **grown(before, done.counts()), throttled_s=waited)
+            lists = stage.report(
+                catalog, OUTCOME_LISTS, **add_earlier_passes(before, done.counts()), throttled_s=waited
+            )
     return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 

@@ -63,7 +63,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.preflight.preflight import preflight_rollback
 from rehome.report.lists import ROLLBACK_LISTS
 from rehome.stages.rewrite_rows import waited
-from rehome.stages.rollback_rows import OBSTRUCTED, emptiness, inspect_rows, plan_rollback, roll_back
+from rehome.stages.rollback_rows import OBSTRUCTED, inspect_rows, plan_rollback, roll_back, warnings_if_empty
 from rehome.state.completion import forget_completion
 
 
@@ -95,7 +95,7 @@ def work(stage: Stage) -> dict[str, object]:
         "counts": counts.counts(),
         "lists": lists,
         "diff": diff,
-        "warnings": emptiness(counts, settings),
+        "warnings": warnings_if_empty(counts, settings),
     }
 
 

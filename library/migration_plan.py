@@ -99,9 +99,9 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.approval import keep_plan, objections
-from rehome.planning.passes import is_last, over_all_passes
-from rehome.planning.plan import emptiness, make_plan, other_forms, refusals
+from rehome.planning.approval import objections, save_plan
+from rehome.planning.passes import counts_of_all_passes, is_last_pass
+from rehome.planning.plan import make_plan, refusals, warnings_if_empty, warnings_of_other_forms
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
 from rehome.scan.scan import scan
@@ -117,10 +117,10 @@ def work(stage: Stage) -> dict[str, object]:
         stops = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
         found = [str(refusal) for refusal in stops]
         if stage.dry_run:
-            keep_plan(catalog, settings, plan)
-        counts = over_all_passes(stage.summary().facts, plan)
+            save_plan(catalog, settings, plan)
+        counts = counts_of_all_passes(stage.summary().facts, plan)
         number = len(counts["passes"])
-        warnings = [*emptiness(plan, settings), *other_forms(catalog, settings)]
+        warnings = [*warnings_if_empty(plan, settings), *warnings_of_other_forms(catalog, settings)]
         lists = stage.report(
             catalog,
             VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS,
@@ -139,7 +139,7 @@ def work(stage: Stage) -> dict[str, object]:
         "counts": plan.counts(),
         "objects_to_move": plan.objects_to_move(settings.on_conflict),
         "pass_number": number,
-        "last_pass": is_last(settings, plan, number),
+        "last_pass": is_last_pass(settings, plan, number),
         "whole": settings.whole,
         "plan_sha256": plan.sha256,
         "refusals": found,

@@ -79,7 +79,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.checks import as_facts, as_table, refusals
+from rehome.checks import as_dicts, as_table, refusals
 from rehome.preflight.preflight import preflight
 
 
@@ -90,7 +90,7 @@ def work(stage: Stage) -> dict[str, object]:
     summary.add(copy_method=found.copy_method, **({"problems": refused} if refused else {}))
     return {
         "changed": found.journal_created,
-        "checks": as_facts(found.checks),
+        "checks": as_dicts(found.checks),
         "refusals": refused,
         "table": as_table(found.checks),
     }

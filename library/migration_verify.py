@@ -116,7 +116,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import left_of_slice
+from rehome.planning.passes import unmoved_of_slice
 from rehome.report.lists import VERIFY_LISTS
 from rehome.stages.verify import verify
 from rehome.state.completion import note_completion
@@ -125,7 +125,7 @@ from rehome.state.completion import note_completion
 def work(stage: Stage) -> dict[str, object]:
     with stage.new_catalog("verify.duckdb") as catalog:
         found = verify(stage.on(catalog))
-        problems = found.problems + left_of_slice(stage.settings, stage.summary().facts)
+        problems = found.problems + unmoved_of_slice(stage.settings, stage.summary().facts)
         facts = {**found.counts(), "complete": found.complete, "problems": problems}
         # on its own, it is also the only one to count what is there
         alone = not stage.summary().facts["plan_sha256"]

@@ -63,7 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import grown
+from rehome.planning.passes import add_earlier_passes
 from rehome.report.lists import OUTCOME_LISTS, failures
 from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
 from rehome.stages.restore_archived import restore_archived
@@ -85,7 +85,7 @@ def work(stage: Stage) -> dict[str, object]:
                 restores = restore_archived(stage.on(catalog, stopping))
         finally:
             facts = {"copy_method": done.method, "failures": failures(catalog)}
-            counts = grown(stage.summary().facts, done.counts())
+            counts = add_earlier_passes(stage.summary().facts, done.counts())
             lists = stage.report(catalog, OUTCOME_LISTS, **counts, **facts)
         stage.summary().add(**restores.counts())
     changed = done.copied > 0 or restores.requested > 0

@@ -1,4 +1,4 @@
-"""What a preflight finds, one fact a line: the same words for the terminal, the task's result and the refusal."""
+"""The checks of a preflight, as shown in the terminal, in the task's result and in the error."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tabulate import tabulate
 from .errors import Finding
 
 Status = Literal["pass", "info", "warn", "stop"]
-"""`info`: worth knowing, or not found out for want of a right. `warn`: it costs. `stop`: no run may begin."""
+"""`info`: worth knowing, or unknown for lack of a permission. `warn`: it has a cost. `stop`: no run may start."""
 
 WIDTH = 100
-"""Characters of the last column; longer texts go on in the next line."""
+"""Characters of the last column. Longer texts are wrapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One fact that was looked at.
+    """The result of one check.
 
-    subject: what it is about: a bucket, the database, a column (`avatars.path`), this machine
-    name: what was looked at, the same for every subject of its kind
-    found: as a sentence without its end
-    advice: what to do about it, as a sentence without its end; empty where there is nothing to do
-    setting, value: of a stop: the variable that decides, as in `Finding`
+    subject: a bucket, the database, a column (`avatars.path`) or this machine
+    name: what was checked, the same for every subject of its kind
+    found: the result, as a sentence without its full stop
+    advice: what to do about it, as a sentence without its full stop; empty if there is nothing to do
+    setting, value: the variable to change, as in `Finding`, if this stops the run
     """
 
     subject: str
@@ -38,32 +38,32 @@ class Check:
 
     @property
     def finding(self) -> Finding:
-        """A stop as the refusal tells it."""
+        """The finding of a check that stops the run."""
         return Finding(self.setting, self.value, self.found, self.advice)
 
 
 def stop(subject: str, name: str, finding: Finding) -> Check:
-    """What keeps a run from beginning."""
+    """Return a check that stops the run."""
     return Check(subject, name, "stop", finding.problem, finding.way_out, finding.setting, finding.value)
 
 
 def unknown(subject: str, name: str, why: str, advice: str = "") -> Check:
-    """A fact that could not be had. That stops nothing: the least rights need not include looking."""
+    """Return a check that could not be made. It stops nothing: the least privileges need not include reading this."""
     return Check(subject, name, "info", f"unknown: {why}", advice)
 
 
 def refusals(checks: Sequence[Check]) -> list[Finding]:
-    """The stops, each once: what keeps an endpoint from being resolved is found by more than one check."""
+    """Return the findings that stop the run, each once: several checks may fail for the same reason."""
     return list(dict.fromkeys(check.finding for check in checks if check.status == "stop"))
 
 
-def as_facts(checks: Sequence[Check]) -> list[dict[str, str | None]]:
-    """For a task's result and for JSON."""
+def as_dicts(checks: Sequence[Check]) -> list[dict[str, str | None]]:
+    """Return the checks for a task's result and for JSON."""
     return [asdict(check) for check in checks]
 
 
 def as_table(checks: Sequence[Check]) -> list[str]:
-    """For a terminal: aligned columns, one check after the other."""
+    """Return the lines of a table with one check per row."""
     rows = [
         (check.status, check.subject, check.name, f"{check.found}. {check.advice}" if check.advice else check.found)
         for check in checks

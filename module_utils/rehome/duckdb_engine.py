@@ -1,7 +1,6 @@
-"""DuckDB's engine as its Python package exports it, without the rest of that package.
+"""The parts of the `duckdb` package that Rehome uses, imported from its extension module.
 
-To import all of `duckdb` costs every module a twentieth of a second of CPU more, for relations and expressions in
-Python, which nothing here uses.
+Importing all of `duckdb` would cost each Ansible module another 50 ms of CPU, for Python APIs that are not used here.
 """
 
 from _duckdb import Appender, DuckDBPyConnection, Error, OutOfMemoryException, __version__, connect

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words that the operator reads."""
+"""Expected failures. Their texts are for the operator."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 
 class RehomeError(Exception):
-    """An expected failure: its text is for the operator and holds no secret; modules turn it into `fail_json`."""
+    """An expected failure. Its text holds no secret; modules pass it to `fail_json`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that stops a run before its first write.
+    """A reason to stop a run before its first write.
 
-    setting: the variable that decides, as the operator writes it (`rehome_source.bucket`)
-    value: what it holds now, or None where it is unset or secret
-    problem: what is wrong, as a sentence without its end
-    way_out: what to do about it, as a sentence without its end
+    setting: the variable to change, as the operator writes it (`rehome_source.bucket`)
+    value: its value; None if it is unset or secret
+    problem: what is wrong, as a sentence without its full stop
+    way_out: what to do about it, as a sentence without its full stop
     """
 
     setting: str
@@ -27,12 +27,12 @@ class Finding:
 
     def __str__(self) -> str:
         named = self.setting if self.value is None else f"{self.setting} ({self.value})"
-        # what a service said may come with its own full stop
+        # the message of a service may end with a full stop
         return f"{named}: {self.problem.rstrip('.')}. {self.way_out}."
 
 
 class RefusedError(RehomeError):
-    """The run must not begin: every finding at once, so that one correction is enough."""
+    """The run must not start. It has all findings, so that they can be corrected at once."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)

@@ -20,7 +20,7 @@ def test_a_catalog_is_filled_and_read_without_the_package(tmp_path: Path) -> Non
     work = (
         "import sys; from pathlib import Path; from rehome.catalog.catalog import Catalog\n"
         f"with Catalog.create(Path({str(tmp_path)!r}) / 'c', dict(name='1')) as catalog:\n"
-        "    assert catalog.facts() == {'name': '1'}\n"
+        "    assert catalog.metadata() == {'name': '1'}\n"
         "assert 'duckdb' not in sys.modules"
     )
     engine = str(Path(__file__).parents[2] / "module_utils")

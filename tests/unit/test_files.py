@@ -13,7 +13,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.errors import RehomeError
 from rehome.files import read_json, read_json_lines, replacing, write_whole
-from rehome.planning.approval import keep_plan, objections
+from rehome.planning.approval import objections, save_plan
 from rehome.planning.plan import make_plan
 from rehome.redirect import apply
 from rehome.report.summary import Summary
@@ -116,7 +116,7 @@ def _redirect(settings: Settings) -> tuple[Path, Callable[[], object]]:
 def _plan(settings: Settings) -> tuple[Path, Callable[[], object]]:
     catalog = Catalog.create(settings.state_dir / "catalog.duckdb", {})
     plan = make_plan(catalog, settings)
-    keep_plan(catalog, settings, plan)
+    save_plan(catalog, settings, plan)
     catalog.run("INSERT INTO source_objects VALUES ('9.png', 5, 'e', '', 'STANDARD', '', '', NULL)")
     other = make_plan(catalog, settings)
     approving = read_settings(given(state_dir=str(settings.state_dir), approved_plan=plan.sha256))

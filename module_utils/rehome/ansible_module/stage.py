@@ -63,7 +63,7 @@ class Stage:
         path = self.settings.state_dir / CATALOG_FILE
         if path.exists():
             catalog = Catalog.open(path)
-            facts = catalog.facts()
+            facts = catalog.metadata()
             if (facts.get("run"), facts.get("fingerprint")) == (self.run_id, self.settings.fingerprint):
                 return catalog
             catalog.close()

@@ -1,1 +1,4 @@
-"""catalog: say here what lives in this room, and what it may know."""
+"""The catalog: a local DuckDB file of what the buckets and the database hold.
+
+May import: errors, duckdb_engine. Read schema (every table, who fills it and who reads it), then catalog.
+"""

@@ -1,7 +1,6 @@
-"""The catalog: a local DuckDB file with what was seen in the buckets and the database. It can be made again any time.
+"""The catalog: a local DuckDB file of what the buckets and the database hold. It can be made anew at any time.
 
-Objects and rows are held by `rest`, the part of a key that the key map leaves as it is: it joins a source object,
-its target object and the rows that name them.
+Its tables are in `schema`.
 """
 
 from __future__ import annotations
@@ -19,40 +18,50 @@ from ..errors import RehomeError
 from .schema import AT_START
 
 T = TypeVar("T")
-Values = Sequence[object] | Mapping[str, object]
+Params = Sequence[object] | Mapping[str, object]
 
 MEMORY_MB = 256
 SHRUNK_MB = 8
-MOST_MEMORY = 1 / 2
-"""Of the machine's, which a catalog may come to take where a statement cannot do with less."""
-OPEN_PATIENCE_S = 15.0
-OPEN_EVERY_S = 0.2
-"""DuckDB's lock cannot be waited for, only asked for again."""
+MAX_MEMORY_SHARE = 1 / 2
+"""The share of the machine's memory that a catalog may take for a statement that fails with less."""
+OPEN_TIMEOUT_S = 15.0
+OPEN_RETRY_S = 0.2
+"""DuckDB cannot wait for the lock of its file, so that opening is tried again and again."""
 BATCH_ROWS = 5_000
 FILL_ROWS = 10_000
 
 
 class Catalog:
-    """One open catalog. Only one process holds a catalog at a time."""
+    """An open catalog. Only one process can have it open at a time.
+
+    `params` of a statement are values for its `?` or, as a mapping, for its `$name`.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._memory_mb = MEMORY_MB
 
     @classmethod
-    def create(cls, path: Path, facts: Mapping[str, str]) -> Catalog:
-        """An empty catalog at `path`, in place of one that may be there; `facts` say what it was made for."""
+    def create(cls, path: Path, metadata: Mapping[str, str]) -> Catalog:
+        """Create an empty catalog at `path`, replacing any other.
+
+        metadata: what the catalog is made for
+        Raises RehomeError if another process has the file open.
+        """
         _waiting_for_lock(lambda: _remove(path))
         catalog = cls.open(path)
-        # at once: each of its tables would be a transaction otherwise
+        # in one transaction: one for each table would be slower
         catalog._connection.execute(f"BEGIN; {' '.join(table.create() for table in AT_START)} COMMIT")
-        for name, value in facts.items():
+        for name, value in metadata.items():
             catalog.note(name, value)
         return catalog
 
     @classmethod
     def open(cls, path: Path) -> Catalog:
-        """The catalog at `path`. Waits a while for a process that is on its way out."""
+        """Open the catalog at `path`. Waits some seconds for another process to close it.
+
+        Raises RehomeError if the file cannot be opened.
+        """
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{MEMORY_MB}MB",
             "temp_directory": str(path.with_suffix(".spill")),
@@ -61,6 +70,7 @@ class Catalog:
         return cls(_waiting_for_lock(lambda: duckdb.connect(str(path), config=config)))
 
     def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def __enter__(self) -> Catalog:
@@ -70,8 +80,8 @@ class Catalog:
         self.close()
 
     @contextmanager
-    def beside(self, path: Path, name: str) -> Iterator[None]:
-        """Within the block, the tables of the catalog at `path` can be read as `name.table`."""
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Attach the catalog at `path` for the length of the block. Its tables can be read as `name.table`."""
         quoted = str(path).replace("'", "''")
         self.run(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
         try:
@@ -79,18 +89,18 @@ class Catalog:
         finally:
             self.run(f"DETACH {name}")
 
-    def facts(self) -> dict[str, str]:
-        """What the catalog was made for."""
+    def metadata(self) -> dict[str, str]:
+        """Return what the catalog was made for."""
         return dict(self.query("SELECT name, value FROM facts"))
 
     def note(self, name: str, value: object) -> None:
-        """Record a fact."""
+        """Record an item of the metadata, in place of an earlier one of that name."""
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, str(value)))
 
     def append(self, table: str, rows: Sequence[Sequence[object]]) -> None:
-        """Append rows to a table: all of them, or none where one does not fit it.
+        """Append rows to a table: all of them, or none if one does not fit.
 
-        It costs as much as hundreds of rows, however few there are: `Filling` gathers small batches.
+        A call costs as much as hundreds of rows. Use `bulk_appender` for many small batches.
         """
         if rows:
             # `executemany` is 300 times slower
@@ -99,71 +109,71 @@ class Catalog:
             appender.flush()
 
     def append_columns(self, table: str, columns: Sequence[Sequence[object]]) -> None:
-        """Append rows that are given as columns of equal length, one for each of the table's, in its order."""
+        """Append rows, given as the table's columns in their order and of equal length."""
         self.append(table, list(zip(*columns, strict=True)))
 
-    def filling(self, table: str) -> Filling:
-        """A context in which a table is filled by columns, batch after batch."""
-        return Filling(self._connection.appender(table))
+    def bulk_appender(self, table: str) -> BulkAppender:
+        """Return a context manager that appends to a table, batch after batch."""
+        return BulkAppender(self._connection.appender(table))
 
-    def run(self, statement: str, values: Values = ()) -> None:
-        """Execute a statement that answers nothing."""
-        self._execute(self._connection, statement, values)
+    def run(self, statement: str, params: Params = ()) -> None:
+        """Execute a statement that returns no rows."""
+        self._execute(self._connection, statement, params)
 
     def limit_memory(self, megabytes: int) -> None:
-        """Take no more than this from now on, but for a statement that cannot do with it."""
+        """Set DuckDB's memory limit. A statement that exceeds it is retried with more."""
         self._memory_mb = megabytes
         self._set_limit(megabytes)
 
     def shrink(self) -> None:
-        """Give back the memory of blocks that are kept only to be read again: DuckDB does so only at its limit."""
-        # refused where more is in use; what is not has been let go by then
+        """Free the memory of cached blocks: DuckDB frees it only when it reaches its limit."""
+        # DuckDB refuses a limit below what is in use, but has freed the rest by then
         with contextlib.suppress(duckdb.OutOfMemoryException):
             self._set_limit(SHRUNK_MB)
         self._set_limit(self._memory_mb)
 
-    def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, params: Params = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a small result."""
-        return self._execute(self._connection, statement, values).fetchall()
+        return self._execute(self._connection, statement, params).fetchall()
 
-    def one(self, statement: str, values: Values = ()) -> tuple[Any, ...]:
+    def one(self, statement: str, params: Params = ()) -> tuple[Any, ...]:
         """Return the only row of a result, as a tuple of its columns."""
-        (row,) = self.query(statement, values)
+        (row,) = self.query(statement, params)
         return row
 
-    def count(self, rows: str, values: Values = ()) -> int:
+    def count(self, rows: str, params: Params = ()) -> int:
         """Return the number of rows of a table or of a SELECT."""
-        (count,) = self.one(f"SELECT count(*) FROM ({rows})", values)
+        (count,) = self.one(f"SELECT count(*) FROM ({rows})", params)
         return int(count)
 
-    def stream(self, statement: str, values: Values = (), batch: int = BATCH_ROWS) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of an answer of any size, in batches; the catalog may be written meanwhile."""
-        for _, rows in self.stream_named(statement, values, batch):
+    def stream(self, statement: str, params: Params = (), batch: int = BATCH_ROWS) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a result of any size, in batches. The catalog may be written meanwhile."""
+        for _, rows in self.stream_named(statement, params, batch):
             yield rows
 
     def stream_named(
-        self, statement: str, values: Values = (), batch: int = BATCH_ROWS
+        self, statement: str, params: Params = (), batch: int = BATCH_ROWS
     ) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
-        """As `stream`, each batch with the names of its columns."""
+        """Yield the names of the columns and a batch of rows, as `stream`."""
         with self._connection.cursor() as cursor:
-            self._execute(cursor, statement, values)
+            self._execute(cursor, statement, params)
             names = [column[0] for column in cursor.description or ()]
             while rows := cursor.fetchmany(batch):
                 yield names, rows
 
     def _execute(
-        self, connection: duckdb.DuckDBPyConnection, statement: str, values: Values
+        self, connection: duckdb.DuckDBPyConnection, statement: str, params: Params
     ) -> duckdb.DuckDBPyConnection:
-        """Execute a statement, with more and more memory where it needs that.
+        """Execute a statement, and double the memory limit as often as it runs out of memory.
 
-        What DuckDB cannot spill grows with the rows' width: keys of a kilobyte need several times the usual.
+        What DuckDB cannot spill to disk grows with the width of the rows: keys of a kilobyte need several times more.
         """
         while True:
             try:
-                return connection.execute(statement, values)
+                return connection.execute(statement, params)
             except duckdb.OutOfMemoryException:
                 more = 2 * self._memory_mb
-                if more * 1_000_000 > MOST_MEMORY * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+                if more * 1_000_000 > MAX_MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
                     raise
                 self.limit_memory(more)
 
@@ -171,39 +181,39 @@ class Catalog:
         self._connection.execute(f"SET memory_limit = '{megabytes}MB'")
 
 
-class Filling:
-    """Appends columns to a table a few thousand rows at a time.
+class BulkAppender:
+    """Appends columns to a table, some thousand rows at a time.
 
-    The rows are all in the table once the context is left, also by an exception: what was seen was seen.
+    All rows are in the table once the context is left, also by an exception.
     """
 
     def __init__(self, appender: duckdb.Appender) -> None:
         self._appender = appender
-        self._gathered = 0
+        self._buffered = 0
 
-    def __enter__(self) -> Filling:
+    def __enter__(self) -> BulkAppender:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.flush()
 
     def append(self, *columns: Sequence[object]) -> None:
-        """Append rows, as `Catalog.append_columns`."""
+        """Append rows, given as columns, as `Catalog.append_columns`."""
         self._appender.append_rows(zip(*columns, strict=True))
-        self._gathered += len(columns[0])
-        if self._gathered >= FILL_ROWS:
+        self._buffered += len(columns[0])
+        if self._buffered >= FILL_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the rows that are buffered."""
         self._appender.flush()
-        self._gathered = 0
+        self._buffered = 0
 
 
 def _remove(path: Path) -> None:
     if path.exists():
         try:
-            # unlinking a file that a process holds would succeed silently; connecting tells
+            # unlinking a file that another process has open succeeds, connecting to it does not
             duckdb.connect(str(path)).close()
         except duckdb.Error as error:
             if _is_lock(error):
@@ -217,12 +227,12 @@ def _is_lock(error: duckdb.Error) -> bool:
 
 
 def _waiting_for_lock(attempt: Callable[[], T]) -> T:
-    """The answer of `attempt`, tried again while another process holds the file."""
-    give_up = time.monotonic() + OPEN_PATIENCE_S
+    """Return the result of `attempt`, which is repeated while another process has the file open."""
+    give_up = time.monotonic() + OPEN_TIMEOUT_S
     while True:
         try:
             return attempt()
         except duckdb.Error as error:
             if not _is_lock(error) or time.monotonic() > give_up:
                 raise RehomeError(f"the catalog cannot be opened: {error}") from error
-        time.sleep(OPEN_EVERY_S)
+        time.sleep(OPEN_RETRY_S)

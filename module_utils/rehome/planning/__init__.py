@@ -1,1 +1,5 @@
-"""planning: say here what lives in this room, and what it may know."""
+"""Plans: what a run would do, from a catalog alone.
+
+May import: config, mapping, catalog, files, errors. Read plan (the class of every object and row), then passes (counts
+over the passes of a run) and approval (what has changed since a plan was approved).
+"""

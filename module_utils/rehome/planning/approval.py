@@ -1,4 +1,4 @@
-"""Plans that a dry run has put before people, and what has changed since one of them was approved."""
+"""Approval of plans: those of dry runs are kept, so that a run can say what has changed since one was approved."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ KEPT_PLANS = 10
 SAMPLES = 3
 
 
-def keep_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
-    """Keep the plan in `catalog` as `plans/<digest>/`, so that a later run can say what has changed since."""
+def save_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
+    """Save the plan in `catalog` as `plans/<digest>/` in the state folder, and delete the oldest such folders."""
     folder = settings.state_dir / FOLDER / plan.sha256
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for kind, select in DECIDED.items():
         copy = f"COPY ({select}) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
         catalog.run(copy, {"file": str(folder / f"{kind}.parquet")})
     write_json(folder / "plan.json", _identity(settings))
-    _forget_oldest(folder.parent)
+    _delete_oldest(folder.parent)
 
 
 def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding]:
-    """Why the plan in `catalog` is not covered by the one that was approved; nothing where none needs to be.
+    """Return why the plan in `catalog` is not covered by the approved one; nothing if no approval is required.
 
-    A plan is covered by the approved one where it is the same, or where all that it would do was in that one too: a
-    run that was interrupted goes on with the rest of what was approved.
+    A plan is covered if it is the approved one, or if that one has all that it would do: an interrupted run goes on
+    with what is left. Raises RehomeError if the approved plan is damaged.
     """
     approved = settings.approved_plan
     if approved is None or approved == plan.sha256:
@@ -42,8 +42,8 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
     )
     if kept is None:
         way_out = (
-            f"Have the plan approved that playbooks/plan.yml shows now; what has changed since can be told where "
-            f"{folder} is, which the dry run of the approved plan has left"
+            "Have the plan approved that playbooks/plan.yml shows now; to see what has changed since, run where the "
+            f"dry run of the approved plan has left {folder}"
         )
         return [Finding("approved_plan", approved, refused, way_out)]
     if kept != _identity(settings):
@@ -63,19 +63,19 @@ def _identity(settings: Settings) -> dict[str, object]:
 
 
 def _additions(catalog: Catalog, folder: Path, kind: str, select: str) -> str:
-    """What the plan in `catalog` has of this kind that the one in `folder` has not, in words."""
+    """Describe what the plan in `catalog` has of this kind and the one in `folder` has not; empty if nothing."""
     new = f"({select}) EXCEPT (FROM read_parquet($file))"
-    asked = {"file": str(folder / f"{kind}.parquet")}
-    count = catalog.count(new, asked)
+    params = {"file": str(folder / f"{kind}.parquet")}
+    count = catalog.count(new, params)
     if not count:
         return ""
     # the first column says which one it is, the second of which class
-    samples = catalog.query(f"FROM ({new}) ORDER BY ALL LIMIT {SAMPLES}", asked)
+    samples = catalog.query(f"FROM ({new}) ORDER BY ALL LIMIT {SAMPLES}", params)
     named = ", ".join(f"{row[0]} ({row[1].replace('_', ' ')})" for row in samples)
     return f"{count:,} {kind} are new or have changed since, such as {named}"
 
 
-def _forget_oldest(folder: Path) -> None:
+def _delete_oldest(folder: Path) -> None:
     plans = sorted(folder.iterdir(), key=lambda plan: plan.stat().st_mtime, reverse=True)
     for plan in plans[KEPT_PLANS:]:
         for file in plan.iterdir():

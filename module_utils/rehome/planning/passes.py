@@ -1,4 +1,4 @@
-"""A run is one pass or more, each a plan and its copy: what each plan found, and whether another is called for."""
+"""The passes of a run, each a plan and its copy: their counts together, and whether another pass follows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from ..config.settings import Settings
 from .plan import Plan
 
 FOUND = ("objects_to_copy", "objects_outdated", "rows_to_rewrite")
-"""What is kept of each pass: what its plan found to do, of rows without those that wait since an earlier plan."""
+"""The counts that are kept of each pass: what its plan found to do, except rows that an earlier plan has found."""
 
 _FIRST = ("objects_present", "rows_done")
-"""What was there before the run: a later pass counts the run's own work among it."""
+"""The counts that the first pass decides: a later one would count the run's own work."""
 
-GROWING = ("objects_copied", "bytes_copied", "rows_rewritten", "rows_changed_by_app")
-"""What each pass adds to. All other counts are those of the last pass, which tries again what failed."""
-
+CUMULATIVE = ("objects_copied", "bytes_copied", "rows_rewritten", "rows_changed_by_app")
+"""The counts that add up over the passes. The others are those of the last pass, which tries again what failed."""
 
 _NOT_MOVED = {
     "objects_failed": "objects of the slice could not be copied",
@@ -26,10 +25,10 @@ _NOT_MOVED = {
 }
 
 
-def over_all_passes(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """The plan of a pass as the summary counts it, with the passes before it in `summary`.
+def counts_of_all_passes(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return the counts of a pass's plan together with those of the passes before it, which are in `summary`.
 
-    What is to be done is what was done and what this plan adds, so that what failed does not count twice.
+    What was to be done is what was done so far plus what this plan finds, so that what failed does not count twice.
     """
     counts = plan.counts()
     waiting = summary["rows_to_rewrite"] - summary["rows_rewritten"]
@@ -43,19 +42,19 @@ def over_all_passes(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return {**counts, "passes": passes}
 
 
-def grown(summary: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts of this pass's work, with those of the passes before it in `summary`."""
-    return {name: count + (summary[name] if name in GROWING else 0) for name, count in counts.items()}
+def add_earlier_passes(summary: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of this pass's work together with those of the passes before it, which are in `summary`."""
+    return {name: count + (summary[name] if name in CUMULATIVE else 0) for name, count in counts.items()}
 
 
-def left_of_slice(settings: Settings, summary: Mapping[str, Any]) -> list[str]:
-    """What of a slice was not moved, which a look at everything cannot tell from what lies beyond it."""
+def unmoved_of_slice(settings: Settings, summary: Mapping[str, Any]) -> list[str]:
+    """Return what of a slice (`rehome_limit`) was not moved: a verification cannot tell it from the rest."""
     if settings.limit is None:
         return []
     return [f"{summary[name]:,} {words}" for name, words in _NOT_MOVED.items() if summary[name]]
 
 
-def is_last(settings: Settings, plan: Plan, number: int) -> bool:
-    """Whether no pass follows that of `plan`, the run's `number`th from 1, before the rows are rewritten."""
+def is_last_pass(settings: Settings, plan: Plan, number: int) -> bool:
+    """Return whether the pass of `plan`, the run's `number`th from 1, is the last before the rows are rewritten."""
     to_move = plan.objects_to_move(settings.on_conflict)
     return not settings.whole or to_move <= settings.quiet_objects or number >= settings.max_passes

@@ -1,7 +1,7 @@
-"""The plan: what follows from a catalog. Every object and every row gets one class; the same catalog, the same plan.
+"""The plan: every object and every row gets one class. The same catalog always gives the same plan.
 
-It reads and writes the catalog only: the classes are kept there as the tables `objects` and `planned_rows`, which the
-copy and the rewrite then work through.
+It reads and writes the catalog only. The classes are in its tables `objects` and `planned_rows`, which are the queues
+of the copy and of the rewrite.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects must be restored before they can be read (S3 user guide, "Archive retrieval")."""
 
 ARCHIVED = f"((s.storage_class IN {ARCHIVE_CLASSES} OR s.tier <> '') AND s.restore <> 'restored')"
-"""Whether a source object `s` cannot be read now. `tier` is an archive tier of INTELLIGENT_TIERING."""
+"""A source object `s` cannot be read now. `tier` is an archive tier of INTELLIGENT_TIERING."""
 
 BLANK_ETAG = f"(s.etag = '' OR starts_with(s.etag, '{'0' * 32}'))"
-"""Whether the ETag of a source object `s` says nothing of its content, as in `s3.compare.same_etag`."""
+"""The ETag of a source object `s` says nothing about its content, as in `s3.objects.compare.same_etag`."""
 
 SAME_ETAG = f"(s.etag = t.etag AND NOT {BLANK_ETAG})"
-"""Whether the ETags of a source object `s` and a target object `t` of its size prove that they are the same."""
+"""The ETags of a source object `s` and a target object `t` of the same size prove that their contents are equal."""
 
 OBJECT_CLASSES = ("to_copy", "outdated", "present", "conflict", "archived", "unroutable", "deferred")
-"""`outdated`: the target has our own copy, unchanged, of what the source held before it was overwritten."""
+"""`outdated`: the source object was overwritten since, and the target still has our unchanged copy."""
 
 ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "deferred", "foreign")
 """`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
@@ -59,7 +59,7 @@ UPDATE objects SET class = 'deferred' WHERE rest IN (
     ORDER BY NOT o.named, o.rest OFFSET $limit
 )
 """
-"""What is left to do beyond the first objects in the order of their keys; those that rows name come first."""
+"""Objects beyond the first `$limit` in the order of their keys. Those that rows name come first."""
 
 _CLASSIFY_ROWS = """
 SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
@@ -84,21 +84,21 @@ DECIDED = {
     "rows": """SELECT reference || ' ' || key AS row, class, value FROM planned_rows
     WHERE class NOT IN ('done', 'deferred')""",
 }
-"""What is left to do or to decide, which is what a plan is known by: kind → what, its class, and what it rests on."""
+"""What is left to do or to decide, of which the plan's digest is made: kind → what, its class, and what decides it."""
 
 _DIGEST = "SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), COLUMNS(*)))), 0) FROM ({0})"
-"""Free of order: the catalog's order of rows is not part of the plan."""
+"""Independent of the order of rows, which is not part of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Counts per class, and the digest by which a plan is known.
+    """The counts of each class, and the plan's digest.
 
-    objects, rows: class → count; `foreign` counts what is there and not under the map
-    orphans: objects under the map that no row names (they are moved too)
-    weak: objects present whose contents nothing but the size of our own copy speaks for
-    rows_remaining: rows that hold an old value, whatever their class
-    bytes_to_copy: the sizes of the objects to copy (once more, where outdated), and under `overwrite` of the conflicts
+    objects, rows: class → count; `foreign` counts what is not under the map
+    orphans: objects under the map that no row names (they are moved, too)
+    weak: present objects that only the size of our own copy proves
+    rows_remaining: rows that hold an old value, of any class
+    bytes_to_copy: of the objects to copy, the outdated ones and, with `overwrite`, the conflicts
     """
 
     objects: dict[str, int]
@@ -110,17 +110,17 @@ class Plan:
     sha256: str
 
     def objects_to_move(self, on_conflict: OnConflict) -> int:
-        """How many objects a run would copy, or copy again."""
+        """Return how many objects a run would copy."""
         overwritten = self.objects["conflict"] if on_conflict == "overwrite" else 0
         return self.objects["to_copy"] + self.objects["outdated"] + overwritten
 
     def moves_anything(self, on_conflict: OnConflict, on_dangling: OnDangling) -> bool:
-        """Whether a run copies an object or rewrites a row."""
+        """Return whether a run would copy an object or rewrite a row."""
         dangling = self.rows["dangling"] if on_dangling == "rewrite" else 0
         return self.objects_to_move(on_conflict) + self.rows["to_rewrite"] + dangling > 0
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by their names in the summary."""
         return {
             **{f"objects_{name}": self.objects[name] for name in (*OBJECT_CLASSES, "foreign")},
             "objects_orphan": self.orphans,
@@ -132,22 +132,22 @@ class Plan:
 
 
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
-    """Class everything in `catalog` under the policies of `settings`. Pure but for the catalog's own tables."""
+    """Classify everything in `catalog` under the policies of `settings`. It writes only the catalog's own tables."""
     classify_objects(catalog)
     if settings.limit is not None:
         catalog.run(_DEFER, {"limit": settings.limit})
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
     params = {"overwrite": overwrite, "rewrite_dangling": rewrite_dangling, "limited": settings.limit is not None}
     catalog.run(PLANNED_ROWS.create(_CLASSIFY_ROWS), params)
-    facts = catalog.facts()
+    metadata = catalog.metadata()
     objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
         catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
     )
     rows = dict.fromkeys(ROW_CLASSES, 0) | dict(
         catalog.query("SELECT class, count(*) FROM planned_rows GROUP BY class")
     )
-    objects["foreign"] = int(facts.get("source_foreign", 0))
-    rows["foreign"] = int(facts.get("rows_foreign", 0))
+    objects["foreign"] = int(metadata.get("source_foreign", 0))
+    rows["foreign"] = int(metadata.get("rows_foreign", 0))
     (orphans, weak) = catalog.one("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")
     remaining = catalog.count("FROM planned_rows WHERE is_old")
     moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
@@ -156,16 +156,16 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     digest.update(json.dumps(settings.policies, sort_keys=True).encode())
     for select in DECIDED.values():
         digest.update(repr(catalog.one(_DIGEST.format(select))).encode())
-    return Plan(objects, rows, int(orphans), int(weak), int(remaining), int(to_copy), digest.hexdigest())
+    return Plan(objects, rows, orphans, weak, remaining, int(to_copy), digest.hexdigest())
 
 
 def classify_objects(catalog: Catalog) -> None:
-    """Make the table `objects`: every source object under the map, with its class."""
+    """Make the table `objects`: every source object under the map with its class."""
     catalog.run(OBJECTS.create(_CLASSIFY_OBJECTS))
 
 
-def emptiness(plan: Plan, settings: Settings) -> list[str]:
-    """A warning where nothing at all is under the map: more often a slip in a prefix or a glob than the truth."""
+def warnings_if_empty(plan: Plan, settings: Settings) -> list[str]:
+    """Return a warning if nothing is under the map: most often a prefix or a glob is misspelt."""
     found = sum(plan.objects.values()) - plan.objects["foreign"] + sum(plan.rows.values()) - plan.rows["foreign"]
     if found:
         return []
@@ -175,8 +175,8 @@ def emptiness(plan: Plan, settings: Settings) -> list[str]:
     ]
 
 
-def other_forms(catalog: Catalog, settings: Settings) -> list[str]:
-    """A warning for each form that rows seem to have and their reference does not: such rows would be left behind."""
+def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
+    """Return a warning for each form that rows have and their reference does not: such rows would not be rewritten."""
     positions = {reference.name: position for position, reference in enumerate(settings.references)}
     found = catalog.query("SELECT reference, form, rows FROM other_forms ORDER BY rows DESC, reference, form")
     return [
@@ -187,7 +187,7 @@ def other_forms(catalog: Catalog, settings: Settings) -> list[str]:
 
 
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
-    """Why a run must stop before the first byte moves. The lists that the texts speak of are `lists/<class>.jsonl`."""
+    """Return why a run must stop before the first byte moves. The texts name files of the folder `lists`."""
     found = []
     if plan.objects["conflict"] and on_conflict == "fail":
         found.append(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checks import Check, as_facts, refusals, stop, unknown
+from ..checks import Check, as_dicts, refusals, stop, unknown
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.read_buckets import overlap_in_one_bucket
 from ..config.settings import CopyMethod, Reference, Settings, Side
@@ -95,7 +95,7 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
 
 def keep_table(state_dir: Path, checks: list[Check]) -> None:
     """Keep the table as `preflight.json`, for whoever asks later."""
-    write_json(state_dir / PREFLIGHT_FILE, as_facts(checks))
+    write_json(state_dir / PREFLIGHT_FILE, as_dicts(checks))
 
 
 def _places(settings: Settings) -> list[Check]:

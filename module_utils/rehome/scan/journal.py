@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import sha256
 
-from ..catalog.catalog import Catalog, Filling
+from ..catalog.catalog import BulkAppender, Catalog
 from ..catalog.schema import STANDING_ROWS
 from ..config.settings import Settings
 from ..db import journal
@@ -38,7 +38,7 @@ def read_history(
     maps = {reference.name: settings.value_map(reference) for reference in settings.references}
     progress.stage("read the journal")
     rows = 0
-    with catalog.filling("rewritten_rows") as rewritten, catalog.filling("undone_rows") as undone:
+    with catalog.bulk_appender("rewritten_rows") as rewritten, catalog.bulk_appender("undone_rows") as undone:
         for batch in journal.newest_first(database, settings.journal_schema, settings.name):
             for recorded in batch:
                 changes = _changes(recorded, settings)
@@ -53,7 +53,7 @@ def read_history(
     return rows
 
 
-def _take(recorded: RecordedEntry, changes: Columns, values: ValueMap, meant: bool, rewritten: Filling) -> None:
+def _take(recorded: RecordedEntry, changes: Columns, values: ValueMap, meant: bool, rewritten: BulkAppender) -> None:
     count = len(changes.keys)
     rewritten.append(
         # as texts, which reach the catalog faster than numbers

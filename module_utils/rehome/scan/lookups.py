@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from ..catalog.catalog import Catalog, Values
+from ..catalog.catalog import Catalog, Params
 from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED
@@ -86,7 +86,7 @@ async def run_on_rows(
     limit: int,
     catalog: Catalog,
     progress: Progress,
-    values: Values = (),
+    values: Params = (),
 ) -> AsyncIterator[tuple[Sequence[tuple[Any, ...]], Sequence[_T]]]:
     """Run `function(*row)` for each row of a query, at most `limit` at once, and report progress as `stage`.
 
@@ -110,7 +110,7 @@ async def _head_rows(
     stage: str,
     catalog: Catalog,
     progress: Progress,
-    values: Values = (),
+    values: Params = (),
 ) -> AsyncIterator[tuple[Sequence[str], Sequence[Response]]]:
     """HEAD the object of each key suffix that a query returns; batches of suffixes and replies."""
 

@@ -9,7 +9,7 @@ from itertools import compress
 
 import uvloop
 
-from ..catalog.catalog import Catalog, Filling
+from ..catalog.catalog import BulkAppender, Catalog
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
 from ..mapping.keymap import KeyMap
@@ -76,7 +76,7 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             from_source = await _source_pages(settings, source, catalog, stack, parallel)
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
             progress.stage("list objects")
-            with catalog.filling("source_objects") as sources, catalog.filling("target_objects") as targets:
+            with catalog.bulk_appender("source_objects") as sources, catalog.bulk_appender("target_objects") as targets:
                 foreign, _ = await run_all(
                     _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
                     _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
@@ -142,7 +142,7 @@ async def _fill(
     pages: AsyncGenerator[Page, None],
     keymap: KeyMap,
     prefix: str,
-    filling: Filling,
+    filling: BulkAppender,
     columns: Callable[[Page, Sequence[str]], tuple[Sequence[object], ...]],
     counter: _Counter,
 ) -> int:

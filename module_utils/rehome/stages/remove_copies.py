@@ -50,7 +50,7 @@ def plan_removal(run: Run, bucket: BucketState, dry_rollback: Path | None) -> De
     reasons = {"not_ours": _NOT_OURS}
     with ExitStack() as stack:
         if dry_rollback is not None:
-            stack.enter_context(catalog.beside(dry_rollback, "rollback"))
+            stack.enter_context(catalog.attached(dry_rollback, "rollback"))
         ignored_rows = _TO_ROLL_BACK if dry_rollback is not None else "false"
         found = classify(run, DeleteSide.copies(run.settings), reasons, bucket, ignored_rows)
     return DeleteCounts(*found)

@@ -116,7 +116,7 @@ def plan_rollback(run: Run) -> RollbackCounts:
     return RollbackCounts(journalled=meant, foreign=foreign, restored_before=undone - meant)
 
 
-def emptiness(counts: RollbackCounts, settings: Settings) -> list[str]:
+def warnings_if_empty(counts: RollbackCounts, settings: Settings) -> list[str]:
     """A warning where there is nothing at all to undo: more often a slip in a name or a time than the truth."""
     if counts.journalled or counts.restored_before or counts.foreign:
         return []

@@ -103,7 +103,7 @@ class Outcomes:
         self._catalog = catalog
         self._state_dir = settings.state_dir
         self._skip = len(settings.source.prefix)
-        if "began" not in catalog.facts():
+        if "began" not in catalog.metadata():
             # whoever writes the files has the catalog only
             catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
             catalog.note("source_prefix", settings.source.prefix)
@@ -166,7 +166,7 @@ class Outcomes:
 
 def write_files(catalog: Catalog, state_dir: Path) -> None:
     """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all."""
-    facts = catalog.facts()
+    facts = catalog.metadata()
     folder = state_dir / FOLDER
     for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
         file = folder / f"{facts['began']}-{part:05}.parquet"
@@ -235,4 +235,4 @@ def _note_removed(catalog: Catalog, settings: Settings) -> None:
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:
-    return state_dir / FOLDER / f"{catalog.facts()['began']}.begun"
+    return state_dir / FOLDER / f"{catalog.metadata()['began']}.begun"

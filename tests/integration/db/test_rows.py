@@ -10,7 +10,7 @@ import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
-from rehome.planning.plan import make_plan, other_forms
+from rehome.planning.plan import make_plan, warnings_of_other_forms
 from rehome.progress import Progress
 from rehome.scan.rows import MOST_FORMS, read_rows
 
@@ -81,7 +81,7 @@ def test_rows_in_another_form_are_counted_by_it_and_warned_of(bench: Bench, cata
     settings = asked(bench, tmp_path)
     assert read(settings, catalog, tmp_path) == 5
     make_plan(catalog, settings)
-    assert [warning.partition(";")[0] for warning in other_forms(catalog, settings)] == [
+    assert [warning.partition(";")[0] for warning in warnings_of_other_forms(catalog, settings)] == [
         f"rehome_references[0].form: {count} rows of {bench.table}.path are not under the map, but would be with the "
         f"form {form}"
         for count, form in ((3, '{prefix: "https://cdn.example/", encoded: true, query: true}'), (1, "/key"))

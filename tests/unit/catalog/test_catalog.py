@@ -59,7 +59,7 @@ def test_columns_of_different_lengths_are_an_error_and_leave_the_table_as_it_was
 def test_a_table_is_filled_in_large_batches_and_wholly(catalog: Catalog) -> None:
     catalog.run("TRUNCATE things")
     count = 2 * FILL_ROWS + 1
-    with catalog.filling("things") as filling:
+    with catalog.bulk_appender("things") as filling:
         for start in range(0, count, 1000):
             part = range(start, min(count, start + 1000))
             filling.append([str(n) for n in part], part, ("x",) * len(part), [None] * len(part))
@@ -69,7 +69,7 @@ def test_a_table_is_filled_in_large_batches_and_wholly(catalog: Catalog) -> None
 
 def test_what_was_gathered_is_in_the_table_after_an_exception(catalog: Catalog) -> None:
     catalog.run("TRUNCATE things")
-    with pytest.raises(RuntimeError), catalog.filling("things") as filling:
+    with pytest.raises(RuntimeError), catalog.bulk_appender("things") as filling:
         filling.append(["a"], [1], [None], [True])
         raise RuntimeError
     assert things(catalog) == [("a", 1, None, True)]
@@ -109,7 +109,7 @@ def test_a_statement_that_cannot_do_with_the_memory_of_the_catalog_is_given_more
         assert catalog.query(hungry) == [(40_000,)]
         assert limit(catalog) != before
         catalog.limit_memory(16)
-        monkeypatch.setattr("rehome.catalog.catalog.MOST_MEMORY", 0)
+        monkeypatch.setattr("rehome.catalog.catalog.MAX_MEMORY_SHARE", 0)
         with pytest.raises(duckdb.OutOfMemoryException):
             catalog.query(hungry)
         assert limit(catalog) == before

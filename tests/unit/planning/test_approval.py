@@ -8,7 +8,7 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning import approval
-from rehome.planning.approval import FOLDER, keep_plan, objections
+from rehome.planning.approval import FOLDER, objections, save_plan
 from rehome.planning.plan import Plan, make_plan
 
 from tests.unit.config.test_settings import given
@@ -30,7 +30,7 @@ def planned(folder: Path, *changes: str, **settings: Any) -> tuple[Catalog, Sett
 def approved(folder: Path, **settings: Any) -> str:
     catalog, made, plan = planned(folder, **settings)
     with catalog:
-        keep_plan(catalog, made, plan)
+        save_plan(catalog, made, plan)
     return plan.sha256
 
 
@@ -81,7 +81,7 @@ def test_a_plan_that_was_approved_under_other_settings_is_refused(tmp_path: Path
 
 
 def test_a_plan_of_which_nothing_is_left_here_is_refused(tmp_path: Path) -> None:
-    assert "which the dry run of the approved plan has left" in told(tmp_path, approved_plan="a" * 64)
+    assert "run where the dry run of the approved plan has left" in told(tmp_path, approved_plan="a" * 64)
 
 
 def test_the_same_digest_needs_nothing_kept(tmp_path: Path) -> None:

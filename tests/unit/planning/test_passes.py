@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
-from rehome.planning.passes import grown, is_last, left_of_slice, over_all_passes
+from rehome.planning.passes import add_earlier_passes, counts_of_all_passes, is_last_pass, unmoved_of_slice
 from rehome.planning.plan import Plan, make_plan
 from rehome.stages.verify import problems
 
@@ -48,32 +48,32 @@ def test_an_untouched_copy_of_ours_is_copied_again_where_the_source_was_overwrit
 
 def test_a_run_goes_on_in_passes_until_one_finds_nothing_or_little(tmp_path: Path) -> None:
     busy, quiet = plan_of(tmp_path, to_copy=2, outdated=1), plan_of(tmp_path, present=3)
-    assert not is_last(read_settings(given()), busy, 1)
-    assert is_last(read_settings(given()), quiet, 1)
-    assert is_last(read_settings(given(quiet_objects=3)), busy, 1)
-    assert not is_last(read_settings(given(quiet_objects=2)), busy, 1)
-    assert is_last(read_settings(given(max_passes=2)), busy, 2)
+    assert not is_last_pass(read_settings(given()), busy, 1)
+    assert is_last_pass(read_settings(given()), quiet, 1)
+    assert is_last_pass(read_settings(given(quiet_objects=3)), busy, 1)
+    assert not is_last_pass(read_settings(given(quiet_objects=2)), busy, 1)
+    assert is_last_pass(read_settings(given(max_passes=2)), busy, 2)
 
 
 @pytest.mark.parametrize("setting", [{"limit": 2}, {"approved_plan": "a" * 64}])
 def test_a_slice_and_an_approved_plan_are_one_pass(tmp_path: Path, setting: dict[str, Any]) -> None:
     settings = read_settings(given(**setting))
-    assert is_last(settings, plan_of(tmp_path, to_copy=3), 1)
+    assert is_last_pass(settings, plan_of(tmp_path, to_copy=3), 1)
     assert not settings.whole
 
 
 def test_over_all_passes_what_failed_does_not_count_twice(tmp_path: Path) -> None:
-    summary = SUMMARY | over_all_passes(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
+    summary = SUMMARY | counts_of_all_passes(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
     assert (summary["objects_to_copy"], summary["objects_present"], summary["rows_to_rewrite"]) == (3, 1, 4)
     # one of three fails; meanwhile two appear and one is overwritten
-    summary |= grown(summary, {"objects_copied": 2, "bytes_copied": 10, "objects_failed": 1})
-    summary |= over_all_passes(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
+    summary |= add_earlier_passes(summary, {"objects_copied": 2, "bytes_copied": 10, "objects_failed": 1})
+    summary |= counts_of_all_passes(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
     assert (summary["objects_to_copy"], summary["objects_present"], summary["objects_outdated"]) == (6, 1, 1)
     assert summary["rows_to_rewrite"] == 6
-    summary |= grown(summary, {"objects_copied": 4, "bytes_copied": 20, "objects_failed": 0})
+    summary |= add_earlier_passes(summary, {"objects_copied": 4, "bytes_copied": 20, "objects_failed": 0})
     assert (summary["objects_copied"], summary["bytes_copied"], summary["objects_failed"]) == (6, 30, 0)
-    summary |= grown(summary, {"rows_rewritten": 6, "rows_changed_by_app": 1})
-    summary |= over_all_passes(summary, plan_of(tmp_path, present=1))
+    summary |= add_earlier_passes(summary, {"rows_rewritten": 6, "rows_changed_by_app": 1})
+    summary |= counts_of_all_passes(summary, plan_of(tmp_path, present=1))
     assert (summary["rows_to_rewrite"], summary["rows_done"]) == (7, 0)
     assert summary["passes"] == [
         {"objects_to_copy": 3, "objects_outdated": 0, "rows_to_rewrite": 4},
@@ -110,5 +110,5 @@ def test_what_lies_beyond_a_slice_is_no_problem_but_what_of_it_was_not_moved_is(
     settings = read_settings(given(limit=2))
     assert problems(plan_of(tmp_path, to_copy=3, outdated=1), settings) == []
     counts = {"objects_failed": 1, "objects_changed": 0, "objects_found_archived": 0, "rows_refused": 0}
-    assert left_of_slice(settings, counts) == ["1 objects of the slice could not be copied"]
-    assert left_of_slice(read_settings(given()), counts) == []
+    assert unmoved_of_slice(settings, counts) == ["1 objects of the slice could not be copied"]
+    assert unmoved_of_slice(read_settings(given()), counts) == []

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from rehome.checks import Check, as_facts, as_table, refusals, stop, unknown
+from rehome.checks import Check, as_dicts, as_table, refusals, stop, unknown
 from rehome.config.settings import Side
 from rehome.errors import Finding
 from rehome.preflight import machine
@@ -49,7 +49,7 @@ def test_numbers_and_paths_stay_as_they_are() -> None:
 def test_only_stops_refuse_and_each_finding_once() -> None:
     checks = [stop("a", "b", FINDING), stop("c", "d", FINDING), Check("e", "f", "warn", "costs")]
     assert refusals(checks) == [FINDING]
-    assert json.loads(json.dumps(as_facts(checks)))[0]["status"] == "stop"
+    assert json.loads(json.dumps(as_dicts(checks)))[0]["status"] == "stop"
 
 
 @pytest.mark.parametrize(("free", "status"), [(2 * SCARCE, "pass"), (SCARCE - 1, "warn"), (SPENT - 1, "stop")])
