@@ -1,4 +1,4 @@
-"""Checks that every server is put to."""
+"""Preflight checks that apply to every server."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from ..checks import Check, stop
 from ..errors import Finding
 
 
-def older(version: str, oldest: Sequence[int]) -> bool:
-    """Whether a version as the server tells it (`10.11.19-MariaDB-0+deb12u1`) is older than that."""
+def is_older(version: str, oldest: Sequence[int]) -> bool:
+    """Return whether a version as the server reports it (`10.11.19-MariaDB-0+deb12u1`) is older than `oldest`."""
     return tuple(map(int, re.findall(r"\d+", version)[: len(oldest)])) < tuple(oldest)
 
 
-def server_version(product: str, version: str, oldest: Sequence[int]) -> Check:
-    """Whether the server has all that Rehome's statements use."""
-    least = ".".join(map(str, oldest))
-    if not older(version, oldest):
-        return Check("database", "version", "pass", f"{product} {version}; at least {least} is needed")
-    problem = f"the server is {product} {version}, and Rehome needs {least} or later"
+def check_version(product: str, version: str, oldest: Sequence[int]) -> Check:
+    """Check that the server is not older than `oldest`, and so supports Rehome's statements."""
+    needed = ".".join(map(str, oldest))
+    if not is_older(version, oldest):
+        return Check("database", "version", "pass", f"{product} {version}; at least {needed} is needed")
+    problem = f"the server is {product} {version}, and Rehome needs {needed} or later"
     return stop("database", "version", Finding("rehome_database", None, problem, "Upgrade the server"))
 
 
-def read_only(why: str, dry_run: bool) -> Check:
-    """why: what makes the server refuse writes, in the server's words; empty where it takes them"""
-    if not why:
+def check_writable(reason: str, dry_run: bool) -> Check:
+    """Check that the server takes writes.
+
+    reason: why it does not, in the server's words; empty if it does
+    dry_run: then a read-only server is a warning only
+    """
+    if not reason:
         return Check("database", "read-only", "pass", "the server takes writes")
-    problem = f"the server takes no writes ({why}): it may be a replica, or under maintenance"
+    problem = f"the server takes no writes ({reason}): it may be a replica, or under maintenance"
     way_out = "Connect to the primary, or wait until it takes writes again"
     if dry_run:
         return Check("database", "read-only", "warn", f"{problem}; a run would stop", way_out)

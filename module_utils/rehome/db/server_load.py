@@ -1,4 +1,4 @@
-"""What a server can be asked about its load. One file per dialect answers it."""
+"""What the throttle reads about a server's load. Each engine implements it in its `load.py`."""
 
 from __future__ import annotations
 
@@ -11,68 +11,72 @@ from ..errors import RehomeError
 
 
 class Load(Protocol):
-    """A connection that asks one server. Raises UnreadableError, or DatabaseError where the server refuses."""
+    """A connection that reads the load of one server.
+
+    All methods raise UnreadableError if the server does not know, and DatabaseError if it refuses.
+    """
 
     def running(self) -> int:
-        """The statements of others that are under way."""
+        """Return how many statements other sessions are running."""
 
     def replicas(self) -> Mapping[str, float]:
-        """Each replica that this server feeds, and by how many seconds it is behind, as far as this server knows."""
+        """Return the lag in seconds of each replica of this server, by its name, as far as this server knows it."""
 
     def seconds_behind(self) -> float:
-        """How far this server is behind the one that it follows, by its own figure."""
+        """Return how many seconds this replica is behind its primary, by its own figure."""
 
     def newest_entry(self, schema: str) -> int:
-        """The id of the journal's newest entry, 0 where there is none."""
+        """Return the id of the journal's newest entry; 0 if there is none."""
 
     def number(self, query: str) -> float:
-        """The one number that the operator's query answers with."""
+        """Return the one number that the operator's query returns."""
 
     def redo_filled(self) -> float | None:
-        """How full the redo log is, as a part of what makes every session wait; None where no log does."""
+        """Return how full the redo log is, as a fraction of the size at which every session waits; None: never."""
 
     def heap(self, table: str) -> Heap | None:
-        """How many dead tuples a table has; None where the engine leaves none behind."""
+        """Return the statistics of a table; None if the engine leaves no dead tuples."""
 
     def may_vacuum(self, table: str) -> bool:
-        """Whether this user may VACUUM the table."""
+        """Return whether this user may VACUUM the table."""
 
 
-def the_number(rows: list[tuple[Any, ...]]) -> float:
-    """The one number in `rows`. Raises UnreadableError where there is none."""
+def single_number(rows: list[tuple[Any, ...]]) -> float:
+    """Return the one number in `rows`. Raises UnreadableError if they are anything else."""
     if len(rows) != 1 or len(rows[0]) != 1:
-        raise UnreadableError(f"it answers with {len(rows)} rows, and one row of one number is wanted")
+        raise UnreadableError(f"it returns {len(rows)} rows, not one row with one number")
     (value,) = rows[0]
     if isinstance(value, int | float | Decimal):
         return float(value)
-    raise UnreadableError(f"it answers with {'NULL' if value is None else type(value).__name__}, which is no number")
+    raise UnreadableError(f"it returns {'NULL' if value is None else type(value).__name__}, which is not a number")
 
 
 class UnreadableError(RehomeError):
-    """A signal cannot be read, so that work rests; the text says which and why."""
+    """A signal cannot be read, so the work pauses; the text says which one and why."""
 
 
 class Heap(NamedTuple):
-    """What PostgreSQL's statistics say about a table.
+    """PostgreSQL's statistics of a table.
 
-    autovacuum_at: from how many dead tuples on autovacuum comes; None where it is off
-    vacuumed: a VACUUM works on it now
-    asked_at: by the clock of the signal
+    live, dead: tuples
+    autovacuum_at: dead tuples at which autovacuum starts; None if it is off
+    vacuumed: whether a VACUUM is running on it
+    read_at: by the signal's clock, in seconds
     """
 
     live: int
     dead: int
     autovacuum_at: int | None
     vacuumed: bool
-    asked_at: float
+    read_at: float
 
 
 class Vacuum(Protocol):
-    """VACUUM of one table, in the background. Times are by the clock of the signal."""
+    """VACUUM of one table, in the background. Times are in seconds by the signal's clock."""
 
     @property
     def running(self) -> bool:
-        """Whether it is under way."""
+        """Whether it is running."""
 
     @property
     def ended_at(self) -> float:
@@ -80,28 +84,28 @@ class Vacuum(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """What the last one failed by."""
+        """Why the last one failed; None if it did not."""
 
     def start(self) -> None:
-        """Begin one."""
+        """Start one."""
 
 
-class Trail:
-    """Where a stream was when, so that a follower's position becomes seconds.
+class PositionHistory:
+    """When a stream (WAL, journal) reached which position, to convert a replica's position into seconds of lag.
 
-    It needs no clock but ours, and no more rights than to read the position.
+    It uses our clock alone, and needs no rights beyond reading the position.
     """
 
-    LONGEST = 10_000
+    MAX_SAMPLES = 10_000
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[int, float]] = deque(maxlen=self.LONGEST)
+        self._samples: deque[tuple[int, float]] = deque(maxlen=self.MAX_SAMPLES)
 
-    def note(self, position: int, at: float) -> None:
-        """The stream is at `position` now."""
+    def record(self, position: int, at: float) -> None:
+        """Record that the stream is at `position` at time `at`."""
         if not self._samples or position > self._samples[-1][0]:
             self._samples.append((position, at))
 
     def seconds_behind(self, position: int, at: float) -> float:
-        """Since when the stream has been beyond `position`, as far as it was watched."""
+        """Return for how many seconds before `at` the stream has been beyond `position`, as far as it was recorded."""
         return next((max(at - passed, 0.0) for beyond, passed in self._samples if beyond > position), 0.0)

@@ -99,7 +99,7 @@ class ChunkRunner:
         target = self._target if chunk.undoes is None else self._target._replace(undoes=chunk.undoes)
         began = time.monotonic()
         rewrite_chunk(database, facts, chunk.changes, target, outcome, self.context, chunk.packed)
-        self._throttle.rest(time.monotonic() - began, facts.table, outcome.rewritten)
+        self._throttle.record(time.monotonic() - began, facts.table, outcome.rewritten)
 
 
 class _Waits:

@@ -102,7 +102,7 @@ def rewrite_planned(run: Run, counts: RewriteCounts) -> None:
     Raises DatabaseError if the server fails; the chunks until then are committed and journalled.
     """
     with open_connections(run) as connections:
-        counts.throttled_s = connections.throttle.held_s
+        counts.throttled_s = connections.throttle.paused_s
         for reference in run.settings.references:
             _Rewrite(run, reference, connections, counts).run()
 

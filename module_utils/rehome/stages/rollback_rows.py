@@ -160,7 +160,7 @@ def roll_back(run: Run, counts: RollbackCounts) -> list[dict[str, str]]:
     committed and journalled.
     """
     with open_connections(run) as connections:
-        counts.throttled_s = connections.throttle.held_s
+        counts.throttled_s = connections.throttle.paused_s
         rollback = _Rollback(run, connections, counts)
         rollback.run()
     return rollback.samples.diffs()

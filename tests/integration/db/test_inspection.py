@@ -14,7 +14,6 @@ from rehome.config.settings import Database, Reference
 from rehome.db.dialect import Change
 from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
-from rehome.db.server_checks import older
 from rehome.errors import Finding
 from rehome.mapping.keymap import KeyMap
 from rehome.mapping.value_map import ValueMap
@@ -579,7 +578,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, oldest: tuple[int, ...], is_older: bool) -> None:
-    assert older(version, oldest) is is_older
+    assert is_older(version, oldest) is is_older
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)

@@ -23,7 +23,7 @@ ROWS = 20_000
 def test_new_versions_take_the_room_of_old_ones_before_any_vacuum_comes(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.signals.LEAST_DEAD", ROWS)
+    monkeypatch.setattr("rehome.db.throttle.signals.MIN_DEAD", ROWS)
     bench.create()
     bench.execute("ALTER TABLE T SET (autovacuum_enabled = off)")
     bench.execute(f"CREATE INDEX ON {bench.table} (path)")

@@ -22,7 +22,7 @@ from rehome.db.engines.postgresql.load import BackgroundVacuum, PostgreSQLLoad
 from rehome.db.journal import JournalTarget
 from rehome.db.server_load import Load, UnreadableError
 from rehome.db.throttle.assemble import check_throttle, throttle
-from rehome.db.throttle.throttle import HeldTooLongError, Throttle
+from rehome.db.throttle.throttle import PausedTooLongError, Throttle
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
 from rehome.progress import FILE, Progress
 
@@ -99,7 +99,7 @@ def waiting(throttled: Throttle, table: str) -> Iterator[threading.Event]:
 
 def held_since(before: dict[str, float], throttled: Throttle) -> set[str]:
     """What has held the work since; the first wait of all is for every signal's first answer."""
-    return {name for name, seconds in throttled.held_s.items() if seconds > before.get(name, 0.0)}
+    return {name for name, seconds in throttled.paused_s.items() if seconds > before.get(name, 0.0)}
 
 
 def started(tmp_path: Path) -> Progress:
@@ -156,11 +156,11 @@ def test_the_work_rests_while_too_much_runs(bench: Bench, tmp_path: Path) -> Non
         busy.enter_context(sleepers(bench, 3))
         throttled = stack.enter_context(throttle(of(bench, tmp_path, max_running=2), started(tmp_path)))
         over = stack.enter_context(waiting(throttled, bench.table))
-        until(lambda: "statements of others under way; max_running is 2" in why(tmp_path) or over.is_set())
+        until(lambda: "statements on the server; max_running is 2" in why(tmp_path) or over.is_set())
         assert not over.is_set()
         busy.close()
         assert over.wait(PATIENCE_S)
-        assert throttled.held_s["running"] > 0
+        assert throttled.paused_s["running"] > 0
 
 
 @only("mariadb")
@@ -181,7 +181,7 @@ def test_the_work_rests_while_the_redo_log_is_full(bench: Bench, tmp_path: Path)
         assert not over.is_set()
     with throttle(of(bench, tmp_path, max_redo_ratio=0.0), started(tmp_path)) as throttled:
         throttled.wait()
-        assert "redo_log" not in throttled.held_s
+        assert "redo_log" not in throttled.paused_s
 
 
 # Query, pause file, and what cannot be read
@@ -193,7 +193,7 @@ def test_the_operators_query_holds_by_its_answer(bench: Bench, tmp_path: Path) -
     query = f"SELECT count(*) FROM {bench.table} WHERE path LIKE 'x%'"
     given = of(bench, tmp_path, query=query, query_limit=0.0)
     with throttle(given, started(tmp_path)) as throttled, waiting(throttled, bench.table) as over:
-        until(lambda: "the query answers 1; query_limit is 0" in why(tmp_path))
+        until(lambda: "the query returns 1; query_limit is 0" in why(tmp_path))
         bench.execute("DELETE FROM T WHERE id = 1")
         assert over.wait(PATIENCE_S)
     assert why(tmp_path) == ""
@@ -216,7 +216,7 @@ def test_a_query_without_a_number_holds_and_the_preflight_refuses_it(
     (finding,), _ = check_throttle(given)
     assert finding.setting == "rehome_throttle.query"
     assert told in str(finding)
-    with throttle(given, started(tmp_path)) as throttled, pytest.raises(HeldTooLongError, match=told):
+    with throttle(given, started(tmp_path)) as throttled, pytest.raises(PausedTooLongError, match=told):
         throttled.wait()
 
 
@@ -233,7 +233,7 @@ def test_a_pause_file_in_the_state_folder_holds_until_it_is_gone(bench: Bench, t
     pause = tmp_path / "pause"
     with throttle(of(bench, tmp_path), started(tmp_path)) as throttled:
         throttled.wait()
-        before = dict(throttled.held_s)
+        before = dict(throttled.paused_s)
         pause.touch()
         with waiting(throttled, bench.table) as over:
             until(lambda: f"the pause file {pause} exists" in why(tmp_path))
@@ -277,7 +277,7 @@ def test_a_replica_that_never_answers_holds_the_work_but_no_request_to_stop(benc
         replicas = [{"host": "127.0.0.1", "port": deaf.getsockname()[1]}]
         with throttle(of(bench, tmp_path, replicas=replicas), started(tmp_path)) as throttled:
             began = time.monotonic()
-            throttled.wait(lambda: "cannot be read: it has not been asked yet" in why(tmp_path))
+            throttled.wait(lambda: "cannot be read: it has not been read yet" in why(tmp_path))
         # the connection is given up after 10 s; the request was heard long before
         assert time.monotonic() - began < 8
 
@@ -305,7 +305,7 @@ def rewrite_all(bench: Bench, throttled: Throttle, user: str, rows_per_chunk: in
         throttled.wait(lambda: False, bench.table, database.keep_alive)
         changes = [Change(key, value or "", (value or "").replace("image/", "avatar/")) for key, value in page]
         rewrite_chunk(database, facts, changes, JournalTarget("rehome", "m", "f" * 64), ChunkOutcome())
-        throttled.rest(0.01, bench.table, len(page))
+        throttled.record(0.01, bench.table, len(page))
 
 
 def heap_size(bench: Bench) -> int:
@@ -372,12 +372,12 @@ def test_a_vacuum_at_work_is_seen_with_the_least_grants(bench: Bench) -> None:
 def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.signals.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.signals.MIN_DEAD", 100)
     fill_heap(bench)
     before = heap_size(bench)
     with throttle(of(bench, tmp_path, "admin"), started(tmp_path)) as throttled:
         rewrite_all(bench, throttled, "admin")
-        assert throttled.held_s["dead_tuples"] > 0
+        assert throttled.paused_s["dead_tuples"] > 0
     assert heap_size(bench) <= 1.25 * before
     bench.execute("DROP SCHEMA rehome CASCADE")
 
@@ -386,13 +386,13 @@ def test_where_rehome_may_it_vacuums_and_the_table_grows_little(
 def test_where_rehome_may_not_it_waits_for_autovacuum(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: PostgreSQL
 ) -> None:
-    monkeypatch.setattr("rehome.db.throttle.signals.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.signals.MIN_DEAD", 100)
     fill_heap(bench)
     bench.execute("ALTER TABLE T SET (autovacuum_vacuum_scale_factor = 0.4)")
     before = heap_size(bench)
     with autovacuum_every_second(postgresql), throttle(of(bench, tmp_path), started(tmp_path)) as throttled:
         rewrite_all(bench, throttled, "migrate")
-        assert throttled.held_s["dead_tuples"] > 0
+        assert throttled.paused_s["dead_tuples"] > 0
     ((rounds,),) = bench.execute("SELECT autovacuum_count FROM pg_stat_user_tables WHERE relname = ?", bench.table)
     assert rounds >= 1
     assert heap_size(bench) <= 1.6 * before
@@ -434,10 +434,10 @@ def test_the_preflight_names_what_autovacuum_will_not_do(
 ) -> None:
     fill_heap(bench)
     assert check_throttle(of(bench, tmp_path)) == ([], [])
-    monkeypatch.setattr("rehome.db.throttle.throttle.assemble.LEAST_DEAD", 100)
+    monkeypatch.setattr("rehome.db.throttle.signals.MIN_DEAD", 100)
     findings, notes = check_throttle(of(bench, tmp_path))
     assert not findings
-    assert any("autovacuum comes only at 650 dead tuples (22%)" in note for note in notes)
+    assert any("autovacuum starts only at 650 dead tuples (22%)" in note for note in notes)
     assert check_throttle(of(bench, tmp_path, "admin")) == ([], [])
     bench.execute("ALTER TABLE T SET (autovacuum_enabled = off)")
     assert any("autovacuum is off" in note for note in check_throttle(of(bench, tmp_path))[1])
@@ -467,7 +467,7 @@ def follow(
         until(lambda: check_throttle(given)[0] == [])
         with throttle(given, started(tmp_path)) as throttled:
             throttled.wait()
-            before = dict(throttled.held_s)
+            before = dict(throttled.paused_s)
             pause()
             journal_something(rehome)
             # until the journal's entry has been seen for longer than the limit

@@ -1,4 +1,4 @@
-"""Put the throttle of one migration together: its settings, the servers that it watches, and the tables."""
+"""Build the throttle of one migration from its settings, the servers to monitor, and the tables."""
 
 from __future__ import annotations
 
@@ -14,23 +14,33 @@ from ...errors import Finding, RefusedError
 from ...progress import Progress
 from ..dialect import DatabaseError
 from ..engines.open import connect
-from ..server_load import Heap, Load, Trail, UnreadableError
-from .monitor import Watch
-from .signals import LEAST_DEAD, DeadTuples, OpenWindow, OwnQuery, PauseFile, RedoLog, ReplicaLag, Running, Signal
+from ..server_load import Heap, Load, PositionHistory, UnreadableError
+from .monitor import Monitor, failure_of
+from .signals import (
+    DeadTuples,
+    OpenWindow,
+    OwnQuery,
+    PauseFile,
+    RedoLog,
+    ReplicaLag,
+    Running,
+    Signal,
+    dead_threshold,
+)
 from .throttle import Throttle
 
 REDO_EVERY_S = 0.1
 """A redo log fills within seconds."""
-MUCH_MORE = 1.1
-"""Beyond the limit by this factor, it is worth a word when autovacuum comes."""
+LATE_AUTOVACUUM = 1.1
+"""The operator is warned if autovacuum starts at more than this many times the threshold."""
 
 
 @contextmanager
 def throttle(settings: Settings, progress: Progress) -> Iterator[Throttle]:
-    """The throttle of a migration, with its eyes on the servers for the length of the block.
+    """Yield the throttle of a migration, and monitor the servers for the length of the block.
 
-    What the settings ask for holds the work while it cannot be read; a default that cannot be read from the beginning
-    is left out (`check_throttle` names it). Raises RefusedError where the database cannot be reached.
+    A signal that the settings name pauses the work while it cannot be read; a default that cannot be read at the start
+    is left out (`check_throttle` reports it). Raises RefusedError if the database cannot be reached.
     """
     limits = settings.throttle
     with ExitStack() as stack:
@@ -38,67 +48,71 @@ def throttle(settings: Settings, progress: Progress) -> Iterator[Throttle]:
             signals: list[Signal] = [PauseFile(limits.pause_file)]
             if limits.window is not None:
                 signals.append(OpenWindow(limits.window))
-            watch = Watch(lambda: _open_load(settings.database))
-            signals += _lag(settings, load, watch, stack)
-            if _wanted(limits.max_running, load.running):
-                count = watch.ask("what runs on the server (max_running)", lambda load: load.running())
+            monitor = Monitor(lambda: _open_load(settings.database))
+            signals += _lag(settings, load, monitor, stack)
+            if _is_active(limits.max_running, load.running):
+                count = monitor.watch("what runs on the server (max_running)", lambda load: load.running())
                 signals.append(Running(count, limits.max_running))
             if limits.query:
                 query = limits.query
-                answer = watch.ask("the throttle's query", lambda load: load.number(query))
-                signals.append(OwnQuery(answer, limits.query_limit))
+                result = monitor.watch("the throttle's query", lambda load: load.number(query))
+                signals.append(OwnQuery(result, limits.query_limit))
             signals += _redo_log(settings, load, stack)
-            signals += _dead_tuples(settings, load, watch, stack)
-        # last in, first out: what uses the watch ends before it
-        stack.enter_context(watch)
+            signals += _dead_tuples(settings, load, monitor, stack)
+        # entered last, so it ends first: a server that hangs delays nothing else
+        stack.enter_context(monitor)
         yield Throttle(signals, progress, nice=limits.nice, max_wait_s=limits.max_wait_s)
 
 
 class Unreadable(NamedTuple):
-    """A signal that cannot be read now. `asked_for`: by the settings, and not only by default."""
+    """A signal that cannot be read now.
+
+    explicit: whether the settings name it, so that it is not just a default
+    """
 
     setting: str
     value: object
-    asked_for: bool
+    explicit: bool
     problem: str
 
     def finding(self) -> Finding:
+        """Return the finding that stops a run."""
         value = None if self.value is None else str(self.value)
-        way_out = "Correct it, grant this user what it takes, or set it to 0 (a list: to []) to do without"
+        way_out = "Correct it, grant this user the rights to read it, or set it to 0 (a list: to []) to do without"
         return Finding(f"rehome_throttle.{self.setting}", value, f"cannot be read: {self.problem}", way_out)
 
     def __str__(self) -> str:
-        return f"the throttle does not look at {self.setting}, as it cannot be read: {self.problem}"
+        return f"the throttle ignores {self.setting}, as it cannot be read: {self.problem}"
 
 
 def check_throttle(settings: Settings) -> tuple[list[Finding], list[str]]:
-    """Try every signal once: what stops a run, and what it should know.
+    """Read every signal once. Returns the findings that stop a run, and notes for the operator.
 
-    Raises RefusedError where the database cannot be reached.
+    Raises RefusedError if the database cannot be reached.
     """
     limits = settings.throttle
     found: list[Unreadable] = []
 
-    def attempt(setting: str, value: object, question: Callable[[], object], *, asked_for: bool) -> None:
-        if problem := _problem(question):
-            found.append(Unreadable(setting, value, asked_for, problem))
+    def attempt(setting: str, value: object, read: Callable[[], object], *, explicit: bool) -> None:
+        if problem := _problem(read):
+            found.append(Unreadable(setting, value, explicit, problem))
 
     with _open_load(settings.database) as load:
         if limits.max_lag_s != 0:
             if not limits.replicas:
-                attempt("max_lag_s", limits.max_lag_s, load.replicas, asked_for=limits.max_lag_s is not None)
+                attempt("max_lag_s", limits.max_lag_s, load.replicas, explicit=limits.max_lag_s is not None)
             for replica in limits.replicas:
-                attempt("replicas", replica.name, lambda r=replica: _ask_replica(settings, r), asked_for=True)  # type: ignore[misc]
+                attempt("replicas", replica.name, lambda r=replica: _read_replica(settings, r), explicit=True)  # type: ignore[misc]
         if limits.max_running != 0:
-            attempt("max_running", limits.max_running, load.running, asked_for=limits.max_running is not None)
+            attempt("max_running", limits.max_running, load.running, explicit=limits.max_running is not None)
         if limits.max_redo_ratio != 0:
-            attempt("max_redo_ratio", limits.max_redo_ratio, load.redo_filled, asked_for=bool(limits.max_redo_ratio))
+            attempt("max_redo_ratio", limits.max_redo_ratio, load.redo_filled, explicit=bool(limits.max_redo_ratio))
         if limits.query:
             query = limits.query
-            attempt("query", query, lambda: load.number(query), asked_for=True)
-        notes = [str(unreadable) for unreadable in found if not unreadable.asked_for]
+            attempt("query", query, lambda: load.number(query), explicit=True)
+        notes = [str(unreadable) for unreadable in found if not unreadable.explicit]
         notes += _vacuum_notes(settings, load)
-    return [unreadable.finding() for unreadable in found if unreadable.asked_for], notes
+    return [unreadable.finding() for unreadable in found if unreadable.explicit], notes
 
 
 def _vacuum_notes(settings: Settings, load: Load) -> Iterator[str]:
@@ -109,74 +123,75 @@ def _vacuum_notes(settings: Settings, load: Load) -> Iterator[str]:
         if limits.vacuum and load.may_vacuum(table):
             continue
         ratio = limits.max_dead_ratio or DEFAULT_DEAD_RATIO
-        limit = max(LEAST_DEAD, ratio * heap.live)
-        if heap.live <= limit:
+        threshold = dead_threshold(ratio, heap)
+        if heap.live <= threshold:
             continue
         if heap.autovacuum_at is None:
             yield (
                 f"autovacuum is off for table {table}, and Rehome does not VACUUM it: at {ratio:.0%} of dead tuples "
                 "the rewrite will wait for a VACUUM by hand"
             )
-        elif heap.autovacuum_at > limit * MUCH_MORE:
+        elif heap.autovacuum_at > threshold * LATE_AUTOVACUUM:
             yield (
-                f"Rehome does not VACUUM table {table}, and autovacuum comes only at {heap.autovacuum_at:,} dead "
-                f"tuples ({heap.autovacuum_at / heap.live:.0%}): the table may grow by so much, and the rewrite will "
+                f"Rehome does not VACUUM table {table}, and autovacuum starts only at {heap.autovacuum_at:,} dead "
+                f"tuples ({heap.autovacuum_at / heap.live:.0%}): the table may grow by that much, and the rewrite will "
                 "wait for autovacuum. Let the user own the table (from PostgreSQL 17: GRANT MAINTAIN), or lower the "
                 "table's autovacuum_vacuum_scale_factor meanwhile"
             )
 
 
-def _lag(settings: Settings, load: Load, watch: Watch, stack: ExitStack) -> Iterator[Signal]:
+def _lag(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack) -> Iterator[Signal]:
     limits = settings.throttle
-    seconds: Callable[[], Mapping[str, float]]
+    lags: Callable[[], Mapping[str, float]]
     if limits.replicas and limits.max_lag_s != 0:
-        seconds = _replica_lags(settings, watch, stack)
-    elif _wanted(limits.max_lag_s, load.replicas):
-        seconds = watch.ask("how far replicas are behind (max_lag_s)", lambda load: load.replicas())
+        lags = _replica_lags(settings, monitor, stack)
+    elif _is_active(limits.max_lag_s, load.replicas):
+        lags = monitor.watch("how far replicas are behind (max_lag_s)", lambda load: load.replicas())
     else:
         return
-    yield ReplicaLag(seconds, DEFAULT_LAG_S if limits.max_lag_s is None else limits.max_lag_s)
+    yield ReplicaLag(lags, DEFAULT_LAG_S if limits.max_lag_s is None else limits.max_lag_s)
 
 
-def _replica_lags(settings: Settings, watch: Watch, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
-    """The journal is the heartbeat: a replica is behind since the first entry that it does not have was written.
+def _replica_lags(settings: Settings, monitor: Monitor, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
+    """Use the journal as a heartbeat: a replica's lag is the age of the first entry that it does not have yet.
 
-    Beside it counts the replica's own figure, whichever is more, as far as the grants allow.
+    The replica's own figure counts too, if the grants allow to read it, and the larger of both is used.
     """
-    trail, schema = Trail(), settings.journal_schema
+    journal, schema = PositionHistory(), settings.journal_schema
 
-    def follow(load: Load) -> None:
-        trail.note(load.newest_entry(schema), time.monotonic())
+    def record_newest(load: Load) -> None:
+        journal.record(load.newest_entry(schema), time.monotonic())
 
-    written = watch.ask("the journal, by which replicas are measured,", follow)
+    written = monitor.watch("the journal, by which replicas are measured,", record_newest)
 
     def lag(replica: Load) -> float:
-        return _seconds_behind(replica, schema, trail)
+        return _seconds_behind(replica, schema, journal)
 
-    answers = {}
+    readings = {}
     for replica in settings.throttle.replicas:
         database = _database_of(settings, replica)
-        eye = Watch(lambda database=database: _open_load(database))  # type: ignore[misc]
-        answers[replica.name] = eye.ask(f"how far replica {replica.name} is behind (max_lag_s)", lag)
-        stack.enter_context(eye)
+        replica_monitor = Monitor(lambda database=database: _open_load(database))  # type: ignore[misc]
+        what = f"how far replica {replica.name} is behind (max_lag_s)"
+        readings[replica.name] = replica_monitor.watch(what, lag)
+        stack.enter_context(replica_monitor)
 
-    def seconds() -> Mapping[str, float]:
+    def lags() -> Mapping[str, float]:
         written()
-        return {name: answer() for name, answer in answers.items()}
+        return {name: reading() for name, reading in readings.items()}
 
-    return seconds
+    return lags
 
 
-def _seconds_behind(replica: Load, schema: str, trail: Trail) -> float:
+def _seconds_behind(replica: Load, schema: str, journal: PositionHistory) -> float:
+    def by_journal() -> float:
+        return journal.seconds_behind(replica.newest_entry(schema), time.monotonic())
+
     figures, refusals = [], []
-    try:
-        figures.append(trail.seconds_behind(replica.newest_entry(schema), time.monotonic()))
-    except DatabaseError as error:
-        refusals.append(str(error))
-    try:
-        figures.append(replica.seconds_behind())
-    except DatabaseError as error:
-        refusals.append(str(error))
+    for read in (by_journal, replica.seconds_behind):
+        try:
+            figures.append(read())
+        except DatabaseError as error:
+            refusals.append(str(error))
     if not figures:
         raise UnreadableError("; ".join(refusals))
     return max(figures)
@@ -186,20 +201,20 @@ def _redo_log(settings: Settings, load: Load, stack: ExitStack) -> Iterator[Sign
     limit = settings.throttle.max_redo_ratio
     if limit == 0 or (_problem(load.redo_filled) is None and load.redo_filled() is None):
         return
-    watch = Watch(lambda: _open_load(settings.database), every_s=REDO_EVERY_S)
-    filled = watch.ask("how full the redo log is (max_redo_ratio)", _redo_filled)
-    stack.enter_context(watch)
+    monitor = Monitor(lambda: _open_load(settings.database), every_s=REDO_EVERY_S)
+    filled = monitor.watch("how full the redo log is (max_redo_ratio)", _redo_filled)
+    stack.enter_context(monitor)
     yield RedoLog(filled, DEFAULT_REDO_RATIO if limit is None else limit)
 
 
 def _redo_filled(load: Load) -> float:
     filled = load.redo_filled()
     if filled is None:
-        raise UnreadableError("the server does not tell it")
+        raise UnreadableError("the server does not report it")
     return filled
 
 
-def _dead_tuples(settings: Settings, load: Load, watch: Watch, stack: ExitStack) -> Iterator[Signal]:
+def _dead_tuples(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack) -> Iterator[Signal]:
     limits = settings.throttle
     if limits.max_dead_ratio == 0:
         return
@@ -208,42 +223,40 @@ def _dead_tuples(settings: Settings, load: Load, watch: Watch, stack: ExitStack)
             return
         vacuum = None
         if limits.vacuum and load.may_vacuum(table):
-            # the driver of PostgreSQL is loaded where it is in use only
+            # load PostgreSQL's driver only if it is used
             from ..engines.postgresql.load import BackgroundVacuum  # noqa: PLC0415
 
-            vacuum = BackgroundVacuum(table, lambda: connect(settings.database), watch.wake)
+            vacuum = BackgroundVacuum(table, lambda: connect(settings.database), monitor.wake)
             stack.callback(vacuum.close)
-        heap = watch.ask(f"how many dead tuples {table} has (max_dead_ratio)", _heap_of(table))
+        heap = monitor.watch(f"how many dead tuples {table} has (max_dead_ratio)", _heap_reader(table))
         yield DeadTuples(table, heap, limits.max_dead_ratio or DEFAULT_DEAD_RATIO, vacuum)
 
 
-def _heap_of(table: str) -> Callable[[Load], Heap]:
-    def ask(load: Load) -> Heap:
+def _heap_reader(table: str) -> Callable[[Load], Heap]:
+    def read(load: Load) -> Heap:
         heap = load.heap(table)
         if heap is None:
             raise UnreadableError(f"{table} has no such statistics")
         return heap
 
-    return ask
+    return read
 
 
-def _wanted(limit: float | None, question: Callable[[], object]) -> bool:
-    """Whether a signal counts: asked for, or by default where it can be read."""
-    return limit != 0 and (limit is not None or _problem(question) is None)
+def _is_active(limit: float | None, read: Callable[[], object]) -> bool:
+    """Return whether a signal counts: the settings name it, or it is a default that can be read."""
+    return limit != 0 and (limit is not None or _problem(read) is None)
 
 
-def _problem(question: Callable[[], object]) -> str | None:
+def _problem(read: Callable[[], object]) -> str | None:
     try:
-        question()
-    except RefusedError as refusal:
-        return "; ".join(finding.problem for finding in refusal.findings)
-    except (DatabaseError, UnreadableError) as error:
-        return str(error)
+        read()
+    except (RefusedError, DatabaseError, UnreadableError) as error:
+        return failure_of(error)
     return None
 
 
-def _ask_replica(settings: Settings, replica: Replica) -> None:
-    """See that a replica can be reached and follows. The journal may be so new that no replica has it yet."""
+def _read_replica(settings: Settings, replica: Replica) -> None:
+    """Check that a replica can be reached and replicates. It need not have the journal, which may be brand new."""
     with _open_load(_database_of(settings, replica)) as load, suppress(DatabaseError):
         load.seconds_behind()
 

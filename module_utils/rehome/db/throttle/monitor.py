@@ -1,4 +1,4 @@
-"""Ask one server the same questions every second, beside the work."""
+"""Read the load of one server in the background, every second."""
 
 from __future__ import annotations
 
@@ -11,114 +11,117 @@ from typing import Generic, Self, TypeVar
 from ...errors import RefusedError
 from ..server_load import Load, UnreadableError
 
-ASK_EVERY_S = 1.0
+READ_EVERY_S = 1.0
 STALE_S = 10.0
-"""An answer this old is none any more."""
+"""A value older than this no longer counts."""
 
 T = TypeVar("T")
 
 
-class Answer(Generic[T]):
-    """The newest answer to one question."""
+class Reading(Generic[T]):
+    """The newest value of one figure. Call it to get the value."""
 
-    def __init__(self, what: str, question: Callable[[Load], T], clock: Callable[[], float]) -> None:
+    def __init__(self, what: str, read: Callable[[Load], T], clock: Callable[[], float]) -> None:
         self._what = what
-        self._question = question
+        self._read = read
         self._clock = clock
         self._value: T | None = None
-        self._failure: str | None = "it has not been asked yet"
-        self._asked_at = clock()
+        self._failure: str | None = "it has not been read yet"
+        self._read_at = clock()
 
     def __call__(self) -> T:
-        """Raises UnreadableError where the question failed, or the server has been silent for too long."""
-        silent_s = self._clock() - self._asked_at
-        failure = f"no answer for {silent_s:.0f} s" if silent_s > STALE_S else self._failure
+        """Return the newest value. Raises UnreadableError if reading it failed, or if it is older than STALE_S."""
+        age_s = self._clock() - self._read_at
+        failure = f"no response for {age_s:.0f} s" if age_s > STALE_S else self._failure
         if failure is not None:
             raise UnreadableError(f"{self._what} cannot be read: {failure}")
-        return self._value  # type: ignore[return-value]  # there is one where there is no failure
+        return self._value  # type: ignore[return-value]  # it is set if there is no failure
 
-    def ask(self, load: Load) -> None:
-        """Ask now. Raises whatever the question raises."""
-        asked_at = self._clock()
-        self._value = self._question(load)
-        self._failure, self._asked_at = None, asked_at
+    def refresh(self, load: Load) -> None:
+        """Read the value now. Raises whatever reading raises."""
+        read_at = self._clock()
+        self._value = self._read(load)
+        self._failure, self._read_at = None, read_at
 
     def fail(self, failure: str) -> None:
-        """The server could not be asked."""
-        self._failure, self._asked_at = failure, self._clock()
+        """Record why the value cannot be read."""
+        self._failure, self._read_at = failure, self._clock()
 
 
-class Watch:
-    """A thread with a connection of its own, so that a server that hangs keeps nobody from hearing a request to stop.
+class Monitor:
+    """A thread with a connection of its own, so that a server that hangs does not delay a request to stop.
 
-    open_load: a new connection for the length of the block
+    Use it as a context manager, after all calls of `watch`.
+
+    open_load: opens a new connection for the length of the block
     """
 
     def __init__(
         self,
         open_load: Callable[[], AbstractContextManager[Load]],
         clock: Callable[[], float] = time.monotonic,
-        every_s: float = ASK_EVERY_S,
+        every_s: float = READ_EVERY_S,
     ) -> None:
         self._open = open_load
         self._clock = clock
         self._every_s = every_s
-        self._answers: list[Answer[object]] = []
+        self._readings: list[Reading[object]] = []
         self._woken = threading.Event()
-        self._over = False
+        self._ended = False
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def ask(self, what: str, question: Callable[[Load], T]) -> Answer[T]:
-        """Have a question asked from the beginning on; `what` names it to people."""
-        answer = Answer(what, question, self._clock)
-        self._answers.append(answer)  # type: ignore[arg-type]  # it is only asked here
-        return answer
+    def watch(self, what: str, read: Callable[[Load], T]) -> Reading[T]:
+        """Return a reading that the monitor keeps up to date; `what` names it in messages."""
+        reading = Reading(what, read, self._clock)
+        self._readings.append(reading)  # type: ignore[arg-type]  # it is only refreshed here
+        return reading
 
     def wake(self) -> None:
-        """Ask at once: the answers have changed."""
+        """Read everything at once: the values have changed."""
         self._woken.set()
 
     def __enter__(self) -> Self:
-        if self._answers:
+        if self._readings:
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over = True
+        self._ended = True
         self._woken.set()
         if self._thread.is_alive():
-            # a server that hangs must not hold up the end; the thread goes with the process then
+            # a server that hangs must not delay the end; the thread is a daemon and ends with the process
             self._thread.join(self._every_s)
 
     def _work(self) -> None:
-        while not self._over:
+        while not self._ended:
             try:
                 with self._open() as load:
-                    while not self._over and self._round(load):
+                    while not self._ended and self._refresh_all(load):
                         self._pause()
-            except Exception as error:  # whatever it is, the signals cannot be read, and that must be told
-                for answer in self._answers:
-                    answer.fail(_told(error))
+            except Exception as error:  # whatever it is, the values cannot be read, and that must be reported
+                for reading in self._readings:
+                    reading.fail(failure_of(error))
             self._pause()
 
-    def _round(self, load: Load) -> bool:
-        """Ask every question once; answers whether the connection is good for another round."""
-        good = True
-        for answer in self._answers:
+    def _refresh_all(self, load: Load) -> bool:
+        """Refresh every reading once. Returns whether the connection can be used again."""
+        usable = True
+        for reading in self._readings:
             try:
-                answer.ask(load)
+                reading.refresh(load)
             except Exception as error:  # as above
-                answer.fail(_told(error))
-                good = good and isinstance(error, UnreadableError)
-        return good
+                reading.fail(failure_of(error))
+                usable = usable and isinstance(error, UnreadableError)
+        return usable
 
     def _pause(self) -> None:
-        if not self._over:
+        if not self._ended:
             self._woken.wait(self._every_s)
             self._woken.clear()
 
 
-def _told(error: Exception) -> str:
+def failure_of(error: Exception) -> str:
+    """Return why a figure cannot be read, in words that fit behind the figure's name."""
     if isinstance(error, RefusedError):
         return "; ".join(finding.problem for finding in error.findings)
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""The signals of the throttle: each compares one figure with its threshold and returns the reason to pause, if any."""
 
 from __future__ import annotations
 
@@ -15,31 +15,23 @@ from typing import ClassVar
 from ...config.throttle import Window
 from ..server_load import Heap, UnreadableError, Vacuum
 
-LEAST_RUNNING = 25
-"""What a server may have under way by default, at least; the default of gh-ost's and pt-online-schema-change's kind."""
-
-
-GROWTH_OF_RUNNING = 1.2
-
-
-LEAST_DEAD = 50_000
-"""Dead tuples in smaller numbers are not worth waiting for, however small the table is."""
-
-
+MIN_RUNNING = 25
+"""The lowest default of `max_running`; pt-online-schema-change has the same (--max-load Threads_running=25)."""
+RUNNING_GROWTH = 1.2
+MIN_DEAD = 50_000
+"""Fewer dead tuples are not worth a pause, however small the table is."""
 STATISTICS_DELAY_S = 1.1
 """PostgreSQL's sessions report what they have written at most once a second (PGSTAT_MIN_INTERVAL, pgstat.c)."""
-
-
 VACUUM_AGAIN_S = 60.0
-"""After a VACUUM that was of no use."""
+"""The pause before another VACUUM, if the last one removed nothing."""
 
 
 class Signal(ABC):
-    """One thing that may hold the work.
+    """One reason to pause the work.
 
-    name: the word for it in summaries
-    deliberate: the operator wants it so; `max_wait_s` does not count it then
-    table: the one table whose rewriting it holds, or None
+    name: its name in summaries
+    deliberate: whether the operator wants the pause; `max_wait_s` does not apply then
+    table: the only table whose rewrite it pauses; None: all
     """
 
     name: ClassVar[str]
@@ -47,32 +39,32 @@ class Signal(ABC):
     table: str | None = None
 
     @abstractmethod
-    def holds(self) -> str | None:
-        """Why work must rest now, or None. Raises UnreadableError."""
+    def pause_reason(self) -> str | None:
+        """Return why the work must pause now, or None. Raises UnreadableError if the figure cannot be read."""
 
 
 @dataclass(eq=False)
 class PauseFile(Signal):
-    """Holds while the file is there."""
+    """Pauses while the file exists."""
 
     name = "pause_file"
     deliberate = True
 
     path: Path
 
-    def holds(self) -> str | None:
+    def pause_reason(self) -> str | None:
         try:
             self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise UnreadableError(f"the pause file {self.path} cannot be looked for: {error.strerror}") from error
+            raise UnreadableError(f"the pause file {self.path} cannot be checked: {error.strerror}") from error
         return f"the pause file {self.path} exists"
 
 
 @dataclass(eq=False)
 class OpenWindow(Signal):
-    """Holds outside of the hours."""
+    """Pauses outside the window of hours."""
 
     name = "window"
     deliberate = True
@@ -80,7 +72,7 @@ class OpenWindow(Signal):
     window: Window
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def holds(self) -> str | None:
+    def pause_reason(self) -> str | None:
         closed = self.window.opens_in(self.now())
         if closed is None:
             return None
@@ -90,86 +82,95 @@ class OpenWindow(Signal):
 
 @dataclass(eq=False)
 class ReplicaLag(Signal):
-    """Holds while a replica is too far behind.
+    """Pauses while a replica is too far behind.
 
-    seconds: the lag of each replica, by its name
+    lags: returns the lag of each replica in seconds, by its name
     """
 
     name = "replica_lag"
 
-    seconds: Callable[[], Mapping[str, float]]
-    limit: float
+    lags: Callable[[], Mapping[str, float]]
+    threshold: float
 
-    def holds(self) -> str | None:
-        behind = {name: lag for name, lag in self.seconds().items() if lag > self.limit}
+    def pause_reason(self) -> str | None:
+        behind = {name: lag for name, lag in self.lags().items() if lag > self.threshold}
         if not behind:
             return None
-        told = " and ".join(f"replica {name} is {lag:.1f} s behind" for name, lag in sorted(behind.items()))
-        return f"{told}; max_lag_s is {self.limit:g}"
+        replicas = " and ".join(f"replica {name} is {lag:.1f} s behind" for name, lag in sorted(behind.items()))
+        return f"{replicas}; max_lag_s is {self.threshold:g}"
 
 
 @dataclass(eq=False)
 class Running(Signal):
-    """Holds while other sessions have too many statements under way.
+    """Pauses while other sessions run too many statements.
 
-    limit: None means LEAST_RUNNING, or a fifth more than at the first look where that is more
+    threshold: None means MIN_RUNNING, or a fifth more than at the first reading if that is more
     """
 
     name = "running"
 
     count: Callable[[], int]
-    limit: int | None
+    threshold: int | None
 
-    def holds(self) -> str | None:
+    def pause_reason(self) -> str | None:
         running = self.count()
-        if self.limit is None:
-            self.limit = max(LEAST_RUNNING, math.ceil(running * GROWTH_OF_RUNNING))
-        if running <= self.limit:
+        if self.threshold is None:
+            self.threshold = max(MIN_RUNNING, math.ceil(running * RUNNING_GROWTH))
+        if running <= self.threshold:
             return None
-        return f"the server has {running} statements of others under way; max_running is {self.limit}"
+        return f"other sessions run {running} statements on the server; max_running is {self.threshold}"
 
 
 @dataclass(eq=False)
 class RedoLog(Signal):
-    """Holds while InnoDB's redo log is so full that soon every session would have to wait for it.
+    """Pauses while InnoDB's redo log is so full that soon every session would have to wait for it.
 
-    filled: as a part of what InnoDB lets it be
+    filled: returns how full it is, as a fraction of InnoDB's own limit
     """
 
     name = "redo_log"
 
     filled: Callable[[], float]
-    limit: float
+    threshold: float
 
-    def holds(self) -> str | None:
+    def pause_reason(self) -> str | None:
         filled = self.filled()
-        if filled <= self.limit:
+        if filled <= self.threshold:
             return None
-        return f"the redo log is {filled:.0%} full; max_redo_ratio is {self.limit:g}"
+        return f"the redo log is {filled:.0%} full; max_redo_ratio is {self.threshold:g}"
 
 
 @dataclass(eq=False)
 class OwnQuery(Signal):
-    """Holds while the operator's own query answers with more than its limit."""
+    """Pauses while the operator's own query returns more than its threshold."""
 
     name = "query"
 
-    answer: Callable[[], float]
-    limit: float
+    result: Callable[[], float]
+    threshold: float
 
-    def holds(self) -> str | None:
-        answer = self.answer()
-        if answer <= self.limit:
+    def pause_reason(self) -> str | None:
+        result = self.result()
+        if result <= self.threshold:
             return None
-        return f"the query answers {answer:g}; query_limit is {self.limit:g}"
+        return f"the query returns {result:g}; query_limit is {self.threshold:g}"
+
+
+def dead_threshold(ratio: float, heap: Heap) -> float:
+    """Return how many dead tuples a table may have, at `ratio` dead tuples per live one."""
+    return max(MIN_DEAD, ratio * heap.live)
 
 
 class DeadTuples(Signal):
-    """Holds while a table has too many dead tuples, and while a VACUUM works on it.
+    """Pauses while a table has too many dead tuples, and while a VACUUM runs on it.
 
-    Every UPDATE leaves a dead tuple, and the table grows by those that no VACUUM has made room of. Where Rehome may,
-    it begins a VACUUM itself at the limit; elsewhere autovacuum must come, and the limit is where it comes, if that
-    is more.
+    Every UPDATE leaves a dead tuple, and the table grows unless VACUUM frees their space. If this user may, Rehome
+    starts a VACUUM itself at the threshold. Otherwise it waits for autovacuum, and the threshold is where autovacuum
+    starts if that is higher.
+
+    heap: returns the table's statistics
+    ratio: the threshold, in dead tuples per live one
+    vacuum: None if Rehome does not VACUUM the table
     """
 
     name = "dead_tuples"
@@ -192,53 +193,55 @@ class DeadTuples(Signal):
         self._since_base = 0
 
     def awaits_autovacuum(self, rows: int) -> bool:
-        """Whether so many rewritten rows may be too many dead tuples, and nobody else makes room."""
-        return self._vacuum is None and rows >= LEAST_DEAD
+        """Return whether rewriting `rows` rows may have to wait for autovacuum."""
+        return self._vacuum is None and rows >= MIN_DEAD
 
-    def wrote(self, rows: int) -> None:
-        """So many rows of the table have just been rewritten."""
+    def record(self, rows: int) -> None:
+        """Record that `rows` rows of the table have just been rewritten."""
         self._since_base += rows
         self._written.append((self._clock(), rows))
 
-    def holds(self) -> str | None:
-        return self._wait_for_autovacuum() if self._vacuum is None else self._see_to_it(self._vacuum)
+    def pause_reason(self) -> str | None:
+        return self._await_autovacuum() if self._vacuum is None else self._run(self._vacuum)
 
-    def _see_to_it(self, vacuum: Vacuum) -> str | None:
+    def _run(self, vacuum: Vacuum) -> str | None:
+        vacuuming = f"VACUUM is running on {self.table}"
         if vacuum.running:
-            return f"VACUUM makes room in {self.table}"
+            return vacuuming
         heap = self._heap()
-        if heap.asked_at < vacuum.ended_at:
-            return f"VACUUM has made room in {self.table}; the statistics are awaited"
+        if heap.read_at < vacuum.ended_at:
+            return f"VACUUM of {self.table} has ended; waiting for new statistics"
         if heap.vacuumed:
             self._base = None
-            return f"a VACUUM that is not Rehome's works on {self.table}"
-        if self._base is None or self._base.asked_at < vacuum.ended_at:
+            return f"a VACUUM that Rehome did not start is running on {self.table}"
+        if self._base is None or self._base.read_at < vacuum.ended_at:
             self._base, self._since_base = heap, 0
-        # what Rehome has written is known at once, what the application has only after a while
+        # Rehome's own writes are known at once, the application's only with the next statistics
         dead = max(heap.dead, self._base.dead + self._since_base)
-        if dead < self._limit(heap):
+        if dead < self._threshold(heap):
             return None
         if self._since_base == 0 and self._clock() < vacuum.ended_at + VACUUM_AGAIN_S:
-            why = vacuum.failure or "an old transaction or a replication slot may need them still"
-            return f"{self._told(dead, heap)}, and VACUUM could not remove them: {why}"
+            why = vacuum.failure or "an old transaction or a replication slot may still need them"
+            return f"{self._describe(dead, heap)}, and VACUUM could not remove them: {why}"
         vacuum.start()
-        return f"VACUUM makes room in {self.table}"
+        return vacuuming
 
-    def _wait_for_autovacuum(self) -> str | None:
+    def _await_autovacuum(self) -> str | None:
         heap = self._heap()
         if heap.vacuumed:
-            return f"a VACUUM works on {self.table}"
-        while self._written and self._written[0][0] <= heap.asked_at - STATISTICS_DELAY_S:
+            return f"a VACUUM is running on {self.table}"
+        while self._written and self._written[0][0] <= heap.read_at - STATISTICS_DELAY_S:
             self._written.popleft()
         dead = heap.dead + sum(rows for _, rows in self._written)
-        if dead < max(self._limit(heap), (heap.autovacuum_at or 0) + 1):
+        if dead < max(self._threshold(heap), (heap.autovacuum_at or 0) + 1):
             return None
+        found = self._describe(dead, heap)
         if heap.autovacuum_at is None:
-            return f"{self._told(dead, heap)}; autovacuum is off for it, and this user may not VACUUM it: do so by hand"
-        return f"{self._told(dead, heap)}; autovacuum is awaited"
+            return f"{found}; autovacuum is off for it, and this user may not VACUUM it: do so by hand"
+        return f"{found}; waiting for autovacuum"
 
-    def _limit(self, heap: Heap) -> float:
-        return max(LEAST_DEAD, self._ratio * heap.live)
+    def _threshold(self, heap: Heap) -> float:
+        return dead_threshold(self._ratio, heap)
 
-    def _told(self, dead: int, heap: Heap) -> str:
+    def _describe(self, dead: int, heap: Heap) -> str:
         return f"{self.table} has {dead:,} dead tuples beside {heap.live:,} live ones"

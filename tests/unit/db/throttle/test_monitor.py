@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 from rehome.db.server_load import Load
-from rehome.db.throttle.monitor import Watch
+from rehome.db.throttle.monitor import Monitor
 
 
 @contextmanager
@@ -16,10 +16,10 @@ def opened() -> Iterator[Load]:
 
 @pytest.mark.timeout(30)
 def test_it_ends_at_once_and_not_when_it_would_have_asked_again() -> None:
-    watch = Watch(opened, every_s=3600)
-    answer = watch.ask("the answer", lambda _: 42)
-    with watch:
-        while answer._failure:
+    monitor = Monitor(opened, every_s=3600)
+    reading = monitor.watch("the answer", lambda _: 42)
+    with monitor:
+        while reading._failure:
             pass
-        assert answer() == 42
-    assert not watch._thread.is_alive()
+        assert reading() == 42
+    assert not monitor._thread.is_alive()

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rehome.config.throttle import Window, read_throttle
 from rehome.db.engines.mysql.load import redo_filled
-from rehome.db.server_load import Heap, Trail, UnreadableError
+from rehome.db.server_load import Heap, PositionHistory, UnreadableError
 from rehome.db.throttle.signals import (
-    LEAST_DEAD,
+    MIN_DEAD,
     DeadTuples,
     OpenWindow,
     OwnQuery,
@@ -29,7 +29,7 @@ from rehome.db.throttle.signals import (
     Running,
     Signal,
 )
-from rehome.db.throttle.throttle import HeldTooLongError, Throttle
+from rehome.db.throttle.throttle import PausedTooLongError, Throttle
 from rehome.errors import Finding
 from rehome.progress import FILE, Progress
 
@@ -67,7 +67,7 @@ class Switch(Signal):
     def set(self, why: str | None) -> None:
         self.why = why
 
-    def holds(self) -> str | None:
+    def pause_reason(self) -> str | None:
         return self.why
 
 
@@ -102,7 +102,7 @@ def test_nothing_holds_and_nothing_is_waited(clock: Clock, progress: Progress) -
     throttle = make(clock, progress, Switch())
     throttle.wait()
     assert clock.now == 100
-    assert throttle.held_s == {}
+    assert throttle.paused_s == {}
 
 
 def test_a_wait_ends_when_its_reason_does_and_is_counted_under_its_name(clock: Clock, progress: Progress) -> None:
@@ -111,7 +111,7 @@ def test_a_wait_ends_when_its_reason_does_and_is_counted_under_its_name(clock: C
     clock.after(30, lambda: switch.set(None))
     throttle.wait()
     assert clock.now == pytest.approx(130, abs=0.2)
-    assert throttle.held_s == {"switch": pytest.approx(30, abs=0.2)}
+    assert throttle.paused_s == {"switch": pytest.approx(30, abs=0.2)}
 
 
 def test_progress_says_why_and_since_when_and_forgets_it_afterwards(
@@ -142,7 +142,7 @@ def test_a_stale_reason_gives_way_to_the_present_one(clock: Clock, tmp_path: Pat
     throttle = make(clock, progress, first, second)
     throttle.wait()
     assert seen == ["the second"]
-    assert throttle.held_s == {"switch": pytest.approx(10, abs=0.2), "other": pytest.approx(10, abs=0.2)}
+    assert throttle.paused_s == {"switch": pytest.approx(10, abs=0.2), "other": pytest.approx(10, abs=0.2)}
 
 
 def test_a_request_to_stop_ends_a_wait_within_a_second(clock: Clock, progress: Progress) -> None:
@@ -179,7 +179,7 @@ def test_an_unreadable_signal_holds_and_says_so(clock: Clock, tmp_path: Path) ->
 
 
 def test_a_wait_that_lasts_too_long_ends_the_run_with_its_reason(clock: Clock, progress: Progress) -> None:
-    with pytest.raises(HeldTooLongError, match=r"max_wait_s \(60\).*kept waiting for 60 s: too much.*run it again"):
+    with pytest.raises(PausedTooLongError, match=r"max_wait_s \(60\).*paused for 60 s: too much.*run it again"):
         make(clock, progress, Switch("too much"), max_wait_s=60).wait()
 
 
@@ -200,11 +200,11 @@ def test_reasons_that_alternate_are_not_one_long_wait(clock: Clock, progress: Pr
 
 def test_nice_rests_for_its_share_of_the_work_and_hears_a_request_to_stop(clock: Clock, progress: Progress) -> None:
     throttle = make(clock, progress, nice=2.0)
-    throttle.rest(0.5)
+    throttle.record(0.5)
     throttle.wait()
     assert clock.now == pytest.approx(101)
-    assert throttle.held_s == {"nice": pytest.approx(1)}
-    throttle.rest(1000)
+    assert throttle.paused_s == {"nice": pytest.approx(1)}
+    throttle.record(1000)
     asked: list[bool] = []
     clock.after(3, lambda: asked.append(True))
     throttle.wait(lambda: bool(asked))
@@ -230,20 +230,20 @@ def test_threads_wait_together_and_their_wait_is_counted_once(progress: Progress
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
-    assert 0.3 < throttle.held_s["switch"] < 4 * 0.5
+    assert 0.3 < throttle.paused_s["switch"] < 4 * 0.5
 
 
 def test_rows_that_any_thread_wrote_reach_the_tables_signal(clock: Clock, progress: Progress) -> None:
     table = Table(clock, vacuum=True)
     throttle = make(clock, progress, table.signal)
     throttle.wait(table="avatars")
-    throttle.rest(0.1, "thumbs", 500_000)
+    throttle.record(0.1, "thumbs", 500_000)
     throttle.wait(table="avatars")
-    throttle.rest(0.1, "avatars", 100_000)
+    throttle.record(0.1, "avatars", 100_000)
     assert table.vacuum
     clock.after(3, table.vacuum.end)
     throttle.wait(table="avatars")
-    assert throttle.held_s == {"dead_tuples": pytest.approx(3, abs=0.3)}
+    assert throttle.paused_s == {"dead_tuples": pytest.approx(3, abs=0.3)}
 
 
 # Signals
@@ -252,47 +252,47 @@ def test_rows_that_any_thread_wrote_reach_the_tables_signal(clock: Clock, progre
 def test_a_pause_file_holds_while_it_is_there(tmp_path: Path) -> None:
     path = tmp_path / "pause"
     signal = PauseFile(path)
-    assert signal.holds() is None
+    assert signal.pause_reason() is None
     path.touch()
-    assert signal.holds() == f"the pause file {path} exists"
+    assert signal.pause_reason() == f"the pause file {path} exists"
     path.unlink()
-    assert signal.holds() is None
+    assert signal.pause_reason() is None
 
 
 def test_a_pause_file_that_cannot_be_looked_for_holds(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    with pytest.raises(UnreadableError, match=r"cannot be looked for: Too many levels"):
-        PauseFile(loop / "pause").holds()
+    with pytest.raises(UnreadableError, match=r"cannot be checked: Too many levels"):
+        PauseFile(loop / "pause").pause_reason()
 
 
 def test_a_lag_within_the_limit_does_not_hold_and_one_beyond_names_the_replica() -> None:
     lags = {"db2": 10.0, "db3": 0.0}
     signal = ReplicaLag(lambda: lags, 10)
-    assert signal.holds() is None
+    assert signal.pause_reason() is None
     lags["db3"] = 12.34
-    assert signal.holds() == "replica db3 is 12.3 s behind; max_lag_s is 10"
+    assert signal.pause_reason() == "replica db3 is 12.3 s behind; max_lag_s is 10"
 
 
 @pytest.mark.parametrize(("at_start", "limit"), [(0, 25), (20, 25), (100, 120)])
 def test_the_default_for_running_statements_follows_what_ran_at_the_start(at_start: int, limit: int) -> None:
     now = [at_start]
     signal = Running(lambda: now[0], None)
-    assert signal.holds() is None
+    assert signal.pause_reason() is None
     now[0] = limit
-    assert signal.holds() is None
+    assert signal.pause_reason() is None
     now[0] = limit + 1
-    assert signal.holds() == (f"the server has {limit + 1} statements of others under way; max_running is {limit}")
+    assert signal.pause_reason() == (f"other sessions run {limit + 1} statements on the server; max_running is {limit}")
 
 
 def test_a_limit_of_running_statements_holds_from_the_start() -> None:
-    assert Running(lambda: 4, 3).holds()
-    assert not Running(lambda: 3, 3).holds()
+    assert Running(lambda: 4, 3).pause_reason()
+    assert not Running(lambda: 3, 3).pause_reason()
 
 
 def test_a_redo_log_that_is_nearly_full_holds() -> None:
-    assert RedoLog(lambda: 0.9, 0.9).holds() is None
-    assert RedoLog(lambda: 0.934, 0.9).holds() == "the redo log is 93% full; max_redo_ratio is 0.9"
+    assert RedoLog(lambda: 0.9, 0.9).pause_reason() is None
+    assert RedoLog(lambda: 0.934, 0.9).pause_reason() == "the redo log is 93% full; max_redo_ratio is 0.9"
 
 
 def test_the_redo_log_is_known_by_the_variables_of_either_server() -> None:
@@ -303,8 +303,8 @@ def test_the_redo_log_is_known_by_the_variables_of_either_server() -> None:
 
 
 def test_the_operators_query_holds_above_its_limit() -> None:
-    assert OwnQuery(lambda: 0.0, 0.0).holds() is None
-    assert OwnQuery(lambda: 1.5, 1.0).holds() == "the query answers 1.5; query_limit is 1"
+    assert OwnQuery(lambda: 0.0, 0.0).pause_reason() is None
+    assert OwnQuery(lambda: 1.5, 1.0).pause_reason() == "the query returns 1.5; query_limit is 1"
 
 
 # Windows
@@ -347,7 +347,7 @@ def test_a_window_knows_the_night_on_which_the_clock_is_changed() -> None:
 
 def test_a_closed_window_says_when_it_opens() -> None:
     signal = OpenWindow(window("22:00-06:00"), lambda: datetime(2026, 1, 1, 20, 14, 30, tzinfo=UTC))
-    assert signal.holds() == "the window 22:00-06:00 is closed; it opens in 1:46 h"
+    assert signal.pause_reason() == "the window 22:00-06:00 is closed; it opens in 1:46 h"
 
 
 @given(st.integers(0, 1439), st.integers(0, 1439), st.datetimes(timezones=st.just(UTC)))
@@ -399,72 +399,73 @@ class Table:
 def test_a_vacuum_of_our_own_begins_at_the_limit_by_our_own_count(clock: Clock) -> None:
     table = Table(clock, vacuum=True)
     assert table.vacuum
-    assert table.signal.holds() is None
-    table.signal.wrote(99_999)
-    assert table.signal.holds() is None
-    table.signal.wrote(1)
-    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.signal.pause_reason() is None
+    table.signal.record(99_999)
+    assert table.signal.pause_reason() is None
+    table.signal.record(1)
+    assert table.signal.pause_reason() == "VACUUM is running on avatars"
     clock.now += 5
-    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.signal.pause_reason() == "VACUUM is running on avatars"
     assert table.vacuum.started == 1
     table.vacuum.end()
     table.lag_s = 1
-    assert "the statistics are awaited" in (table.signal.holds() or "")
+    assert "waiting for new statistics" in (table.signal.pause_reason() or "")
     table.lag_s = 0
-    assert table.signal.holds() is None
-    table.signal.wrote(99_999)
-    assert table.signal.holds() is None
+    assert table.signal.pause_reason() is None
+    table.signal.record(99_999)
+    assert table.signal.pause_reason() is None
 
 
 def test_dead_tuples_of_the_application_count_too(clock: Clock) -> None:
     table = Table(clock, vacuum=True)
-    assert table.signal.holds() is None
+    assert table.signal.pause_reason() is None
     table.dead = 100_000
-    assert table.signal.holds()
+    assert table.signal.pause_reason()
 
 
 def test_a_vacuum_that_is_of_no_use_is_told_and_tried_again_after_a_minute(clock: Clock) -> None:
     table = Table(clock, vacuum=True)
     assert table.vacuum
     table.dead = 150_000
-    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.signal.pause_reason() == "VACUUM is running on avatars"
     table.vacuum.end()
-    assert table.signal.holds() == (
+    assert table.signal.pause_reason() == (
         "avatars has 150,000 dead tuples beside 1,000,000 live ones, and VACUUM could not remove them: an old "
-        "transaction or a replication slot may need them still"
+        "transaction or a replication slot may still need them"
     )
     table.vacuum.failure = "canceled"
-    assert (table.signal.holds() or "").endswith("could not remove them: canceled")
+    assert (table.signal.pause_reason() or "").endswith("could not remove them: canceled")
     clock.now += 61
-    assert table.signal.holds() == "VACUUM makes room in avatars"
+    assert table.signal.pause_reason() == "VACUUM is running on avatars"
     assert table.vacuum.started == 2
 
 
 def test_without_the_right_to_vacuum_the_limit_is_where_autovacuum_comes(clock: Clock) -> None:
     table = Table(clock, vacuum=False)
     table.dead = 200_050
-    assert table.signal.holds() is None
+    assert table.signal.pause_reason() is None
     table.dead = 200_051
-    assert table.signal.holds() == ("avatars has 200,051 dead tuples beside 1,000,000 live ones; autovacuum is awaited")
+    expected = "avatars has 200,051 dead tuples beside 1,000,000 live ones; waiting for autovacuum"
+    assert table.signal.pause_reason() == expected
     table.vacuumed = True
-    assert table.signal.holds() == "a VACUUM works on avatars"
+    assert table.signal.pause_reason() == "a VACUUM is running on avatars"
     table.vacuumed, table.dead = False, 0
-    assert table.signal.holds() is None
+    assert table.signal.pause_reason() is None
 
 
 def test_what_was_just_written_counts_before_the_statistics_have_it_but_not_twice_for_long(clock: Clock) -> None:
     table = Table(clock, vacuum=False)
-    table.signal.wrote(200_051)
-    assert table.signal.holds()
+    table.signal.record(200_051)
+    assert table.signal.pause_reason()
     clock.now += 2
-    assert table.signal.holds() is None
+    assert table.signal.pause_reason() is None
 
 
 def test_a_table_that_no_vacuum_will_come_to_says_what_to_do(clock: Clock) -> None:
     table = Table(clock, vacuum=False)
     table.autovacuum_at = None
     table.dead = 100_000
-    assert (table.signal.holds() or "").endswith(
+    assert (table.signal.pause_reason() or "").endswith(
         "autovacuum is off for it, and this user may not VACUUM it: do so by hand"
     )
 
@@ -472,10 +473,10 @@ def test_a_table_that_no_vacuum_will_come_to_says_what_to_do(clock: Clock) -> No
 @pytest.mark.parametrize(
     ("vacuum", "table", "rows", "awaits"),
     [
-        (False, "avatars", LEAST_DEAD, True),
-        (False, "avatars", LEAST_DEAD - 1, False),
-        (False, "other", LEAST_DEAD, False),
-        (True, "avatars", LEAST_DEAD, False),
+        (False, "avatars", MIN_DEAD, True),
+        (False, "avatars", MIN_DEAD - 1, False),
+        (False, "other", MIN_DEAD, False),
+        (True, "avatars", MIN_DEAD, False),
     ],
 )
 def test_autovacuum_is_awaited_for_many_rows_where_nobody_else_makes_room(
@@ -486,22 +487,22 @@ def test_autovacuum_is_awaited_for_many_rows_where_nobody_else_makes_room(
 
 
 def test_a_few_dead_tuples_never_hold_a_small_table(clock: Clock) -> None:
-    signal = DeadTuples("t", lambda: Heap(1000, LEAST_DEAD - 1, 250, False, clock()), 0.1, None, clock)
-    assert signal.holds() is None
+    signal = DeadTuples("t", lambda: Heap(1000, MIN_DEAD - 1, 250, False, clock()), 0.1, None, clock)
+    assert signal.pause_reason() is None
 
 
 # How far a follower is behind
 
 
 def test_a_follower_is_behind_since_the_stream_passed_it() -> None:
-    trail = Trail()
-    assert trail.seconds_behind(0, 100) == 0
-    trail.note(5, 100)
-    trail.note(5, 150)
-    trail.note(8, 200)
-    assert trail.seconds_behind(8, 210) == 0
-    assert trail.seconds_behind(5, 210) == 10
-    assert trail.seconds_behind(4, 210) == 110
+    history = PositionHistory()
+    assert history.seconds_behind(0, 100) == 0
+    history.record(5, 100)
+    history.record(5, 150)
+    history.record(8, 200)
+    assert history.seconds_behind(8, 210) == 0
+    assert history.seconds_behind(5, 210) == 10
+    assert history.seconds_behind(4, 210) == 110
 
 
 # Settings

@@ -24,7 +24,7 @@ from ...inspector import (
     Unknown,
     Values,
 )
-from ...server_checks import read_only, server_version
+from ...server_checks import check_version, check_writable
 from .dialect import MySQL
 from .statements import condition, quoted
 
@@ -69,12 +69,12 @@ class MySQLInspector:
         strict = "STRICT" in str(mode)
         closed = [name for name in ("read_only", "super_read_only", "innodb_read_only") if variables.get(name) == "ON"]
         return [
-            server_version(self._product, str(version), OLDEST[self._product]),
+            check_version(self._product, str(version), OLDEST[self._product]),
             Check("database", "user", "pass", str(account)),
             Check("database", "sql_mode", "pass", f"{mode}, set by Rehome for its own connections")
             if strict
             else stop("database", "sql_mode", _not_strict(str(mode))),
-            read_only(", ".join(closed), dry_run),
+            check_writable(", ".join(closed), dry_run),
             self._binlog(variables, dry_run),
             _packet(int(variables["max_allowed_packet"])),
             *self._replication(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from ...dialect import DatabaseError
-from ...server_load import Heap, UnreadableError, the_number
+from ...server_load import Heap, UnreadableError, single_number
 from .dialect import MySQL
 from .statements import quoted
 
@@ -80,10 +80,10 @@ class MySQLLoad:
         return float(max(behind))
 
     def newest_entry(self, schema: str) -> int:
-        return int(the_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
+        return int(single_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
 
     def number(self, query: str) -> float:
-        return the_number(self._database.rows(query.replace("%", "%%")))
+        return single_number(self._database.rows(query.replace("%", "%%")))
 
     def redo_filled(self) -> float | None:
         found = dict(self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))

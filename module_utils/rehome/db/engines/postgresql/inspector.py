@@ -13,7 +13,7 @@ from ....mapping.value_map import ValueMap
 from ... import journal
 from ...dialect import Change, DatabaseError, Dialect, TableFacts
 from ...inspector import PATIENCE_S, SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Values
-from ...server_checks import read_only, server_version
+from ...server_checks import check_version, check_writable
 from .dialect import condition, quoted
 
 OLDEST: Final = (13,)
@@ -44,9 +44,9 @@ class PostgreSQLInspector:
         idle = self._rows("SELECT slot_name FROM pg_replication_slots WHERE NOT active ORDER BY 1")
         why = "in recovery" if recovery else "default_transaction_read_only" if closed else ""
         return [
-            server_version("PostgreSQL", version, OLDEST),
+            check_version("PostgreSQL", version, OLDEST),
             Check("database", "user", "pass", user),
-            read_only(why, dry_run),
+            check_writable(why, dry_run),
             Check("database", "autovacuum", "pass", "on")
             if autovacuum
             else Check(

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 
 from ....errors import RehomeError
 from ...dialect import Dialect
-from ...server_load import Heap, Trail, UnreadableError, the_number
+from ...server_load import Heap, PositionHistory, UnreadableError, single_number
 from .dialect import quoted
 
 PATIENCE_MS = 5_000
@@ -90,12 +90,12 @@ class PostgreSQLLoad:
     def __init__(self, database: Dialect, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
-        self._written = Trail()
+        self._written = PositionHistory()
         database.rows(f"SET statement_timeout = {PATIENCE_MS}")
         database.rows("SET default_transaction_read_only = on")
 
     def running(self) -> int:
-        return int(the_number(self._database.rows(RUNNING)))
+        return int(single_number(self._database.rows(RUNNING)))
 
     def replicas(self) -> Mapping[str, float]:
         ((position,),) = self._database.rows("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
@@ -108,7 +108,7 @@ class PostgreSQLLoad:
                 raise UnreadableError(f"standby {name} does not tell how far it is ({state})")
             # the server's figure stands still while a standby's replay is paused
             found[name] = max(lag or 0.0, self._written.seconds_behind(replayed, now))
-        self._written.note(position, now)
+        self._written.record(position, now)
         return found
 
     def seconds_behind(self) -> float:
@@ -124,19 +124,19 @@ class PostgreSQLLoad:
         return float(lag)
 
     def newest_entry(self, schema: str) -> int:
-        return int(the_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
+        return int(single_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
 
     def number(self, query: str) -> float:
-        return the_number(self._database.rows(query.replace("%", "%%")))
+        return single_number(self._database.rows(query.replace("%", "%%")))
 
     def redo_filled(self) -> float | None:
         return None
 
     def heap(self, table: str) -> Heap | None:
-        asked_at = self._clock()
+        read_at = self._clock()
         name = _plain(table)
         ((live, dead, autovacuum_at, vacuumed),) = self._database.rows(HEAP, (name, name))
-        return Heap(live, dead, autovacuum_at, vacuumed, asked_at)
+        return Heap(live, dead, autovacuum_at, vacuumed, read_at)
 
     def may_vacuum(self, table: str) -> bool:
         ((version,),) = self._database.rows("SELECT current_setting('server_version_num')::int")

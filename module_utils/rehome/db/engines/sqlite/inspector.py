@@ -13,7 +13,7 @@ from ....config.settings import Database
 from ....mapping.value_map import ValueMap
 from ...dialect import Change, Dialect, TableFacts
 from ...inspector import SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Unknown, Values
-from ...server_checks import server_version
+from ...server_checks import check_version
 from .dialect import condition, quoted
 
 OLDEST: Final = (3, 33)
@@ -33,7 +33,7 @@ class SQLiteInspector:
         ((mode,),) = self._rows("PRAGMA journal_mode")
         advice = "" if mode == "wal" else "Readers wait while a chunk is written; WAL would let them on"
         return [
-            server_version("SQLite", sqlite3.sqlite_version, OLDEST),
+            check_version("SQLite", sqlite3.sqlite_version, OLDEST),
             Check("database", "journal mode", "pass" if mode == "wal" else "info", str(mode), advice),
         ]
 

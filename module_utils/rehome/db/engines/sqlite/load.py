@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...dialect import Dialect
-from ...server_load import Heap, the_number
+from ...server_load import Heap, single_number
 
 
 class SQLiteLoad:
@@ -28,7 +28,7 @@ class SQLiteLoad:
         return 0
 
     def number(self, query: str) -> float:
-        return the_number(self._database.rows(query))
+        return single_number(self._database.rows(query))
 
     def redo_filled(self) -> float | None:
         return None
