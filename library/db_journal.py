@@ -40,15 +40,17 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.grants.journal_table import keep_journal
+from rehome.grants.journal_table import ensure_journal_state
 from rehome.grants.settings import read_grant_settings
 
 OPTIONS = {"grants": GRANTS_SPEC}
 
 
 def work(stage: Stage) -> dict[str, object]:
-    kept = keep_journal(stage.settings, read_grant_settings(stage.given["grants"], stage.settings), stage.dry_run)
-    return {"changed": kept.changed, "entries": kept.entries}
+    change = ensure_journal_state(
+        stage.settings, read_grant_settings(stage.given["grants"], stage.settings), stage.dry_run
+    )
+    return {"changed": change.changed, "entries": change.entries}
 
 
 if __name__ == "__main__":

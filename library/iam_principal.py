@@ -49,7 +49,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.grants.iam_principal import keep_principal, remove_principal
+from rehome.grants.iam_principal import remove_principal, update_principal
 from rehome.grants.settings import read_grant_settings
 
 OPTIONS = {
@@ -68,7 +68,7 @@ def work(stage: Stage) -> dict[str, object]:
         if grants.state == "absent":
             remove_principal(admin, kind, name)
         else:
-            keep_principal(admin, kind, name, principal["policy"], keys)
+            update_principal(admin, kind, name, principal["policy"], keys)
     return {"changed": changed, "name": name}
 
 

@@ -245,7 +245,7 @@ def test_a_user_that_has_other_rights_too_is_left_alone(granting: Granting) -> N
     before = granting.everything()
     refused = granting.play(PLAYBOOK, sandbox_user="migrate")
     assert refused.code != 0
-    assert "rehome_database.user (migrate): is there and has more than a migration needs" in refused.message
+    assert "rehome_database.user (migrate): exists and has more than a migration needs" in refused.message
     assert "SELECT ON app.*" in refused.message
     assert granting.everything() == before
 

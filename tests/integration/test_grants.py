@@ -21,8 +21,8 @@ from rehome.db.engines.postgresql import account as postgresql
 from rehome.db.rights import Right, mysql_privileges, postgresql_changes
 from rehome.grants.account import plan_account
 from rehome.grants.iam_principal import remove_principal
-from rehome.grants.journal_table import keep_journal
-from rehome.grants.managed_policy import give_policy
+from rehome.grants.journal_table import ensure_journal_state
+from rehome.grants.managed_policy import set_policy
 from rehome.grants.policy import Document, Needs, actions, principals
 from rehome.grants.settings import GrantSettings, read_grant_settings
 from rehome.preflight.preflight import preflight
@@ -48,7 +48,7 @@ class Place:
         return principals(self.settings, Needs())[0].policy
 
     def allow(self, policy: Document) -> None:
-        give_policy(self.iam, "user", self.name, policy)
+        set_policy(self.iam, "user", self.name, policy)
 
     def client(self) -> Any:
         side = self.settings.source
@@ -250,7 +250,7 @@ class Accounts:
 
     def make(self) -> None:
         (diff,) = plan_account(self.settings, self.grants).diffs
-        keep_journal(self.settings, self.grants, dry_run=False)
+        ensure_journal_state(self.settings, self.grants, dry_run=False)
         password = self.settings.database.password
         secret = f"ALTER ROLE {self.user} PASSWORD" if self.is_postgresql else f"ALTER USER {self.user} IDENTIFIED BY"
         self.execute(*diff["after"].split(";\n")[:-1], f"{secret} '{password}'")
@@ -259,7 +259,7 @@ class Accounts:
         if self.is_postgresql:
             self.execute(*postgresql_changes("REVOKE", rights_of(self), self.user, "app"))
         self.execute(f"DROP {'ROLE' if self.is_postgresql else 'USER'} {self.user}")
-        keep_journal(self.settings, replace(self.grants, state="absent"), dry_run=False)
+        ensure_journal_state(self.settings, replace(self.grants, state="absent"), dry_run=False)
 
     def change(self, doing: str, right: Right) -> None:
         """GRANT or REVOKE one right."""

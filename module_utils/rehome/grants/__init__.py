@@ -1,1 +1,8 @@
-"""What `migrate` and `retire` need to be allowed, and no more: policies and database rights, from the settings."""
+"""grants: the rights that `migrate` and `retire` need, worked out from the settings, and no others.
+
+Imports anything below it (s3, db, config); only the modules in library/ import it.
+
+Read `settings` (what is requested), `policy` (S3 policies; pure) and `bucket_policy`, then how a plan is made:
+`planning` → `access` with `current_access` (IAM and the bucket), `account` (the database user). Applied by
+`iam_principal` with `managed_policy`, `journal_table`, and the tasks of roles/grants.
+"""

@@ -1,4 +1,4 @@
-"""What IAM and the source's bucket have to be told: compared with what they hold, and shown, before."""
+"""Plan the changes to IAM and to the source bucket's policy: compare what is granted with what is needed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Literal, NamedTuple
 
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from .bucket_policy import merged, same
+from .bucket_policy import is_equivalent, merge_policy
+from .current_access import CurrentPrincipal, read_account, read_bucket_policy, read_principal
 from .diff import Diff, diff_of
 from .managed_policy import policy_name
 from .policy import Document, Place, Principal, Verb, principals, same_endpoint
-from .present import Present, read_account, read_bucket_policy, read_principal
 from .settings import GrantSettings
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPrincipal:
-    """A user, a role or a document.
+    """A user, a role or a document, and what to change about it.
 
-    admin: which side's administrator keeps it
+    admin: the side whose administrator manages it
     policy_changes: whether IAM has another policy for it, or none
     new_key: whether it needs an access key
-    keys_first, keys_after: access keys that go before a new one is made, as IAM allows two, and after
+    keys_first, keys_after: access keys to delete before a new one is created (IAM allows two), and after
     """
 
     name: str
@@ -41,7 +41,10 @@ class PlannedPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBucketPolicy:
-    """policy: the whole one that the bucket shall have, or None for none; changes: whether it has another"""
+    """policy: the whole policy that the bucket should have; None for none
+
+    changes: whether the bucket has another
+    """
 
     bucket: str
     policy: Document | None
@@ -49,7 +52,7 @@ class PlannedBucketPolicy:
 
 
 class PlannedAccess(NamedTuple):
-    """Who is to get what of S3."""
+    """What to grant and revoke in S3 and IAM."""
 
     principals: list[PlannedPrincipal]
     bucket_policy: PlannedBucketPolicy | None
@@ -57,7 +60,7 @@ class PlannedAccess(NamedTuple):
 
 
 def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
-    """Compare what is there with what is wanted. Writes nothing. Raises RefusedError with every finding."""
+    """Compare what is granted with what is needed. Writes nothing. Raises RefusedError with every finding."""
     if grants.bucket_policy and not same_endpoint(settings):
         raise RefusedError(
             [
@@ -71,34 +74,34 @@ def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
         )
     findings: list[Finding] = []
     diffs: list[Diff] = []
-    made: list[PlannedPrincipal] = []
-    present: dict[Verb, Present] = {}
+    all_planned: list[PlannedPrincipal] = []
+    all_current: dict[Verb, CurrentPrincipal] = {}
     for principal in principals(settings, grants.needs):
-        there = Present()
+        current = CurrentPrincipal()
         if grants.principals != "document":
-            there = read_principal(grants.admin_of(_admin(principal)), grants.kind, _name(grants, principal))
-        present[principal.verb] = there
-        planned = _planned(grants, principal, there)
-        made.append(planned)
-        findings += _unknown_keys(grants, planned, there)
+            current = read_principal(grants.admin_of(_admin(principal)), grants.kind, _name(grants, principal))
+        all_current[principal.verb] = current
+        planned = _plan_principal(grants, principal, current)
+        all_planned.append(planned)
+        findings += _unknown_keys(grants, planned, current)
         if grants.principals != "document":
-            diffs += _principal_diffs(grants, planned, there)
+            diffs += _principal_diffs(grants, planned, current)
     if findings:
         raise RefusedError(findings)
-    in_bucket = None
+    bucket_policy = None
     if grants.bucket_policy:
-        in_bucket, changes = _plan_bucket_policy(settings, grants, present)
-        diffs += changes
-    return PlannedAccess(made, in_bucket, diffs)
+        bucket_policy, bucket_diffs = _plan_bucket_policy(settings, grants, all_current)
+        diffs += bucket_diffs
+    return PlannedAccess(all_planned, bucket_policy, diffs)
 
 
-def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, there: Present) -> list[Diff]:
+def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, current: CurrentPrincipal) -> list[Diff]:
     trust = grants.trust if grants.principals == "role" else None
-    before = (_json(there.trust) if trust and there.arn else "") + _json(there.policy)
+    before = (_json(current.trust) if trust and current.arn else "") + _json(current.policy)
     after = ""
     if grants.state == "present":
         after = _json(trust) + _json(planned.policy)
-        if not planned.policy_changes and (trust is None or same(there.trust, trust)):
+        if not planned.policy_changes and (trust is None or is_equivalent(current.trust, trust)):
             after = before  # services write lists of one as values
         if planned.new_key:
             after += "# and a new access key\n"
@@ -115,82 +118,83 @@ def _name(grants: GrantSettings, principal: Principal) -> str:
     return f"{grants.name}-{principal.verb}" + ("" if principal.place == "both" else f"-{principal.place}")
 
 
-def _planned(grants: GrantSettings, principal: Principal, there: Present) -> PlannedPrincipal:
+def _plan_principal(grants: GrantSettings, principal: Principal, current: CurrentPrincipal) -> PlannedPrincipal:
     planned = PlannedPrincipal(
         name=_name(grants, principal),
         verb=principal.verb,
         place=principal.place,
         admin=_admin(principal),
-        exists=there.arn is not None,
+        exists=current.arn is not None,
         policy=principal.policy,
-        policy_changes=_policy_changes(grants, principal, there),
+        policy_changes=_policy_changes(grants, principal, current),
     )
     if grants.principals != "user" or grants.state == "absent":
         return planned
-    keeps = [key for key in there.keys if key in grants.known_keys]
+    known = [key for key in current.keys if key in grants.known_keys]
     if not grants.rotate:
-        # where keys are handed over, nobody but the operator knows what became of those that are there
-        return replace(planned, new_key=not (keeps if not grants.hand_over else there.keys))
-    # the one that is in use goes last
-    ordered = [*(key for key in there.keys if key not in keeps), *keeps]
+        # keys that were handed over are known only to the operator: any existing key counts
+        return replace(planned, new_key=not (current.keys if grants.hand_over else known))
+    # the key in use is deleted last
+    ordered = [*(key for key in current.keys if key not in known), *known]
     return replace(planned, new_key=True, keys_first=tuple(ordered[:-1]), keys_after=tuple(ordered[-1:]))
 
 
-def _policy_changes(grants: GrantSettings, principal: Principal, there: Present) -> bool:
+def _policy_changes(grants: GrantSettings, principal: Principal, current: CurrentPrincipal) -> bool:
     if grants.principals == "document":
         return False
     if grants.state == "absent":
-        return bool(there.policies)
+        return bool(current.policies)
     wanted = policy_name(_name(grants, principal), principal.policy)
-    return there.policy is None or there.policies != (wanted,)
+    return current.policy is None or current.policies != (wanted,)
 
 
-def _unknown_keys(grants: GrantSettings, planned: PlannedPrincipal, there: Present) -> list[Finding]:
-    """A key whose secret is not kept may be in use somewhere: it is not replaced unasked."""
-    if not planned.new_key or not there.keys or grants.rotate:
+def _unknown_keys(grants: GrantSettings, planned: PlannedPrincipal, current: CurrentPrincipal) -> list[Finding]:
+    """Refuse to replace a key whose secret is unknown, unless requested: it may be in use elsewhere."""
+    if not planned.new_key or not current.keys or grants.rotate:
         return []
     return [
         Finding(
             "rehome_grants_secrets_file",
             grants.secrets_file,
-            f"does not hold the secret of {', '.join(there.keys)}, which IAM user {planned.name} has",
-            "Bring that file back, or run with -e rehome_grants_rotate=true: a new key takes the place of all others",
+            f"does not hold the secret of {', '.join(current.keys)}, which IAM user {planned.name} has",
+            "Bring that file back, or run with -e rehome_grants_rotate=true: a new key replaces all others",
         )
     ]
 
 
 def _plan_bucket_policy(
-    settings: Settings, grants: GrantSettings, present: Mapping[Verb, Present]
+    settings: Settings, grants: GrantSettings, all_current: Mapping[Verb, CurrentPrincipal]
 ) -> tuple[PlannedBucketPolicy, list[Diff]]:
     bucket = settings.source.bucket
     if grants.principals == "document":  # whoever manages IAM merges it
-        alone = merged(None, grants.name, _let_in(settings, grants, present))
-        return PlannedBucketPolicy(bucket, alone, False), []
+        statements = _source_statements(settings, grants, all_current)
+        return PlannedBucketPolicy(bucket, merge_policy(None, grants.name, statements), False), []
     before = read_bucket_policy(grants.admin_source)
-    after = merged(before, grants.name, _let_in(settings, grants, present) if grants.state == "present" else {})
-    changes = not same(before, after)
+    statements = _source_statements(settings, grants, all_current) if grants.state == "present" else {}
+    after = merge_policy(before, grants.name, statements)
+    changes = not is_equivalent(before, after)
     diffs = [diff_of(f"policy of bucket {bucket}", _json(before), _json(after))] if changes else []
     return PlannedBucketPolicy(bucket, after, changes), diffs
 
 
-def _let_in(
-    settings: Settings, grants: GrantSettings, present: Mapping[Verb, Present]
+def _source_statements(
+    settings: Settings, grants: GrantSettings, all_current: Mapping[Verb, CurrentPrincipal]
 ) -> dict[Verb, tuple[str, Document]]:
-    """The principals, and what of their policies is about the source."""
+    """Return the ARN of each verb's principal, and the statements of its policy that concern the source bucket."""
     bucket = f"arn:{grants.needs.partition}:s3:::{settings.source.bucket}"
     account = ""
     made = {}
     for principal in principals(settings, grants.needs):
-        arn = present.get(principal.verb, Present()).arn
+        arn = all_current.get(principal.verb, CurrentPrincipal()).arn
         if arn is None:
             account = account or grants.account or read_account(grants.admin_target)
             arn = f"arn:{grants.needs.partition}:iam::{account}:{grants.kind}/{_name(grants, principal)}"
-        about = [
+        statements = [
             one
             for one in principal.policy["Statement"]
             if all(resource == bucket or resource.startswith(f"{bucket}/") for resource in one["Resource"])
         ]
-        made[principal.verb] = (arn, {"Statement": about})
+        made[principal.verb] = (arn, {"Statement": statements})
     return made
 
 

@@ -1,4 +1,4 @@
-"""What the database has to be told about its user: compared with what it says of it, and shown, before."""
+"""Plan the changes to the database user: compare its account and rights with what is needed."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from .settings import GrantSettings
 
 @dataclass(frozen=True, slots=True)
 class PlannedAccount:
-    """A user of the database.
+    """A user of the database, and what to change about it.
 
-    server: where it is, as the settings, the URL and the environment say together: host, port, socket, name, and what
-        a TLS connection takes
-    new_password: whether it needs one that is not known yet
+    server: how to reach it, from the settings, the URL and the environment: host, port, socket, name, tls
+    valid_until: the day on which the password expires, in ISO 8601 (PostgreSQL)
+    new_password: whether a password must be generated
     privileges: table → privileges, for community.mysql.mysql_user
-    statements: for community.postgresql.postgresql_query, those that are needed still
-    hints: lines for the server's own configuration
+    statements: the missing GRANT and REVOKE statements, for community.postgresql.postgresql_query
+    hints: lines for the server's pg_hba.conf
     """
 
     engine: str
@@ -60,14 +60,14 @@ class PlannedAccount:
 
 
 class PlannedUser(NamedTuple):
-    """Who is to get what of the database."""
+    """The database user, and its changes."""
 
     account: PlannedAccount
     diffs: list[Diff]
 
 
 def plan_account(settings: Settings, grants: GrantSettings) -> PlannedUser:
-    """Compare what is there with what is wanted. Writes nothing. Raises RefusedError with every finding."""
+    """Compare the user with what is needed. Writes nothing. Raises RefusedError with every finding."""
     try:
         with connect_as_admin(grants) as database:
             return _plan_account(database, settings, grants)
@@ -75,7 +75,7 @@ def plan_account(settings: Settings, grants: GrantSettings) -> PlannedUser:
         finding = Finding(
             "rehome_admin_database.user",
             grants.admin_database.user,
-            f"may not see what users there are: {error}",
+            f"cannot read the users and their rights: {error}",
             "Use an administrator who may create users and grant rights on these tables",
         )
         raise RefusedError([finding]) from error
@@ -83,7 +83,7 @@ def plan_account(settings: Settings, grants: GrantSettings) -> PlannedUser:
 
 @contextmanager
 def connect_as_admin(grants: GrantSettings) -> Iterator[Dialect]:
-    """A connection for the length of the block. Raises RefusedError, naming the administrator's settings."""
+    """Connect as the administrator. Raises RefusedError, which names the administrator's settings."""
     with ExitStack() as stack:
         try:
             database = stack.enter_context(connect(grants.admin_database))
@@ -93,9 +93,9 @@ def connect_as_admin(grants: GrantSettings) -> Iterator[Dialect]:
 
 
 def _as_admin(finding: Finding) -> Finding:
-    """What is wrong with the connection is wrong with the administrator's."""
-    part = finding.setting.removeprefix("rehome_database.")
-    if part not in ("user", "password", "host", "port", "socket") or part == finding.setting:
+    """Return the finding about a connection with the name of the administrator's setting."""
+    group, _, part = finding.setting.rpartition(".")
+    if group != "rehome_database" or part not in ("user", "password", "host", "port", "socket"):
         return finding
     return Finding(
         f"rehome_admin_database.{part}",
@@ -109,62 +109,61 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
     findings: list[Finding] = []
     user, is_postgresql = settings.database.user or "", settings.database.engine == "postgresql"
     if is_postgresql:
-        there = postgresql.read_account(database, user, settings.journal_schema)
+        current = postgresql.read_account(database, user, settings.journal_schema)
     else:
-        there = mysql.read_account(database, user, grants.host, settings.journal_schema)
-    if there and there.beyond:
-        findings.append(_not_ours(user, there.beyond, grants))
+        current = mysql.read_account(database, user, grants.host, settings.journal_schema)
+    if current and current.beyond:
+        findings.append(_extra_rights(user, current.beyond, grants))
     if user == grants.admin_database.user:
-        findings.append(_not_ours(user, ["everything that rehome_admin_database.user needs"], grants))
-    wanted = _wanted_rights(database, settings, findings) if grants.state == "present" else set[Right]()
-    if there is not None and grants.state == "present":
+        findings.append(_extra_rights(user, ["everything that rehome_admin_database.user needs"], grants))
+    needed = _needed_rights(database, settings, findings) if grants.state == "present" else set[Right]()
+    if current and grants.state == "present":
         findings += _unknown_password(settings, grants)
-    account = Account(
+    wanted = Account(
         user=user,
         host=None if is_postgresql else grants.host,
         tls=None if is_postgresql else grants.tls,
         connections=grants.connections,
         expire_days=None if is_postgresql else grants.expire_days,
-        valid_until=_valid_until(grants, there) if is_postgresql else None,
-        rights=frozenset(wanted),
+        valid_until=_valid_until(grants, current) if is_postgresql else None,
+        rights=frozenset(needed),
     )
     planned = PlannedAccount(
         engine=settings.database.engine,
         server=_server(grants.admin_database),
         user=user,
-        host=account.host,
-        exists=there is not None,
+        host=wanted.host,
+        exists=current is not None,
         tls=grants.tls,
         connections=grants.connections,
-        expire_days=account.expire_days,
-        valid_until=account.valid_until,
-        # an unknown one of a user who is there is refused above, or was handed over
-        new_password=grants.state == "present"
-        and (grants.rotate or (there is None and not settings.database.password)),
+        expire_days=wanted.expire_days,
+        valid_until=wanted.valid_until,
+        # an existing user's password is known, was handed over, or is refused above
+        new_password=grants.state == "present" and (grants.rotate or not (current or settings.database.password)),
     )
     name = settings.database.name or ""
     if is_postgresql:
-        has = there.rights if there else frozenset[Right]()
-        missing = postgresql.not_held(database, user, wanted)
-        account = replace(account, rights=frozenset((has & wanted) | missing))
-        before = postgresql_statements(there, name) if there else []
-        after = postgresql_statements(account, name)
+        held = current.rights if current else frozenset[Right]()
+        missing = postgresql.not_held(database, user, needed)
+        wanted = replace(wanted, rights=frozenset((held & needed) | missing))
+        before = postgresql_statements(current, name) if current else []
+        after = postgresql_statements(wanted, name)
         statements = [
-            *postgresql_changes("REVOKE", has - wanted, user, name),
+            *postgresql_changes("REVOKE", held - needed, user, name),
             *postgresql_changes("GRANT", missing, user, name),
         ]
         planned = replace(planned, statements=statements, hints=_pg_hba(settings.database, grants))
     else:
-        findings += _cannot_be_spelt(wanted)
-        before = mysql_statements(there) if there else []
-        after = mysql_statements(account)
-        words = mysql_privileges(wanted)
-        planned = replace(planned, privileges={f"{schema}.{table}": given for (schema, table), given in words.items()})
+        findings += _unsupported_names(needed)
+        before = mysql_statements(current) if current else []
+        after = mysql_statements(wanted)
+        privileges = mysql_privileges(needed).items()
+        planned = replace(planned, privileges={f"{schema}.{table}": text for (schema, table), text in privileges})
     if grants.state == "absent":
         after = []
-    changed = before != after or (planned.new_password and grants.rotate)
     if findings:
         raise RefusedError(findings)
+    changed = before != after or (planned.new_password and grants.rotate)
     diffs = [diff_of(f"database user {user}", listed(before), listed(after))] if changed else []
     return PlannedUser(planned, diffs)
 
@@ -180,11 +179,11 @@ def _server(admin: Database) -> dict[str, Any]:
     }
 
 
-def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding]) -> set[Right]:
-    wanted = rights_on_journal(settings.journal_schema)
+def _needed_rights(database: Dialect, settings: Settings, findings: list[Finding]) -> set[Right]:
+    needed = rights_on_journal(settings.journal_schema)
     is_postgresql = settings.database.engine == "postgresql"
     if is_postgresql:
-        wanted |= {Right("CONNECT"), Right("USAGE", settings.journal_schema)}
+        needed |= {Right("CONNECT"), Right("USAGE", settings.journal_schema)}
     for position, reference in enumerate(settings.references):
         try:
             facts = facts_for_rewrite(database.describe(reference.table, reference.column), settings)
@@ -196,23 +195,23 @@ def _wanted_rights(database: Dialect, settings: Settings, findings: list[Finding
         schema, table = settings.database.name or "", reference.table
         if is_postgresql:
             schema, table = postgresql.place_of(database, reference.table)
-            wanted.add(Right("USAGE", schema))
+            needed.add(Right("USAGE", schema))
         columns = database.rows(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
             (schema, table),
         )
         in_condition = columns_named(reference.where, [str(name) for (name,) in columns])
-        wanted |= rights_on_table(schema, table, facts, in_condition)
-    return wanted
+        needed |= rights_on_table(schema, table, facts, in_condition)
+    return needed
 
 
-def _not_ours(user: str, beyond: Iterable[str], grants: GrantSettings) -> Finding:
-    doing = "take away" if grants.state == "present" else "drop with it"
+def _extra_rights(user: str, beyond: Iterable[str], grants: GrantSettings) -> Finding:
+    action = "revoke" if grants.state == "present" else "drop with it"
     return Finding(
         "rehome_database.user",
         user,
-        f"is there and has more than a migration needs, which grants would {doing}: {', '.join(beyond)}",
-        "Name a user that only Rehome uses, or take that away from it yourself",
+        f"exists and has more than a migration needs, which grants would {action}: {', '.join(beyond)}",
+        "Name a user that only Rehome uses, or revoke that yourself",
     )
 
 
@@ -229,29 +228,29 @@ def _unknown_password(settings: Settings, grants: GrantSettings) -> list[Finding
     ]
 
 
-def _cannot_be_spelt(rights: Iterable[Right]) -> list[Finding]:
+def _unsupported_names(rights: Iterable[Right]) -> list[Finding]:
     return [
         Finding(
             "rehome_grants_database",
             "true",
-            f"the name {name} has characters that community.mysql.mysql_user takes for others",
+            f"the name {name} has characters that community.mysql.mysql_user misreads",
             "Grant these rights by hand, as --check --diff shows them, and set it to false",
         )
         for name in unspeakable(rights)
     ]
 
 
-def _valid_until(grants: GrantSettings, there: Account | None) -> str | None:
-    """A password's last day is counted from its making."""
-    if there and there.valid_until and not grants.rotate:
-        return there.valid_until
+def _valid_until(grants: GrantSettings, current: Account | None) -> str | None:
+    """Return the day on which the password expires: counted from the day on which it is set."""
+    if current and current.valid_until and not grants.rotate:
+        return current.valid_until
     if grants.expire_days is None:
         return None
     return (datetime.now(UTC) + timedelta(days=grants.expire_days)).date().isoformat()
 
 
 def _pg_hba(database: Database, grants: GrantSettings) -> list[str]:
-    """What no role can say for itself, as lines of the server's pg_hba.conf."""
+    """Return the lines of pg_hba.conf for what a role cannot require itself: TLS, and hosts."""
     if not grants.tls and grants.host == "%":
         return []
     kind, host = ("hostssl" if grants.tls else "host"), ("all" if grants.host == "%" else grants.host)

@@ -1,4 +1,7 @@
-"""The policy of a bucket that others have a say in: what is ours is told by its Sid, all else is left as it is."""
+"""Merge statements into the policy of a bucket that others share. Rehome's are identified by their Sid.
+
+All other statements are left unchanged.
+"""
 
 from __future__ import annotations
 
@@ -11,38 +14,38 @@ from typing import Any
 from .policy import VERSION, Document, Verb
 
 
-def label(name: str) -> str:
-    """What the Sids of this name begin with: of letters and digits, as all Sids, and unlike those of other names."""
+def sid_prefix(name: str) -> str:
+    """Return the prefix of all Sids of `name`: letters and digits, as S3 requires, and unique to the name."""
     words = "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name))
     return f"Rehome{words}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def merged(present: Document | None, name: str, grants: Mapping[Verb, tuple[str, Document]]) -> Document | None:
-    """The policy `present` with the rights of `grants` in it, and with no other of `name`.
+def merge_policy(current: Document | None, name: str, grants: Mapping[Verb, tuple[str, Document]]) -> Document | None:
+    """Return the policy `current` with the statements of `name` replaced by those of `grants`.
 
-    grants: verb → ARN of its principal, and the policy whose statements it gets; none takes them all away
+    grants: verb → ARN of the principal, and the policy whose statements it gets; empty to remove them all
 
-    Answers None where no statement is left, as S3 takes no empty policy.
+    Returns None if no statement is left, as S3 refuses an empty policy.
     """
-    mine = label(name)
-    statements = [one for one in statements_of(present) if not str(one.get("Sid", "")).startswith(mine)]
+    prefix = sid_prefix(name)
+    statements = [one for one in statements_of(current) if not str(one.get("Sid", "")).startswith(prefix)]
     for verb, (principal, policy) in grants.items():
         for statement in policy["Statement"]:
-            sid = f"{mine}{verb.capitalize()}{statement['Sid'].removeprefix('Rehome')}"
+            sid = f"{prefix}{verb.capitalize()}{statement['Sid'].removeprefix('Rehome')}"
             statements.append({**statement, "Sid": sid, "Principal": {"AWS": principal}})
     if not statements:
         return None
-    return {**(present or {"Version": VERSION}), "Statement": statements}
+    return {**(current or {"Version": VERSION}), "Statement": statements}
 
 
 def statements_of(policy: Document | None) -> list[Document]:
-    """Its statements: a policy may hold a single one without a list."""
+    """Return the statements as a list, which a policy with a single one may lack."""
     found = (policy or {}).get("Statement", [])
     return [found] if isinstance(found, dict) else list(found)
 
 
-def same(one: Document | None, other: Document | None) -> bool:
-    """Whether two policies say the same: services give back a list of one as a value, and lists in another order."""
+def is_equivalent(one: Document | None, other: Document | None) -> bool:
+    """Return whether two policies mean the same. Services return a list of one as a value, and reorder lists."""
     return bool(_normal(one) == _normal(other))
 
 

@@ -1,4 +1,4 @@
-"""A change as `--diff` shows it."""
+"""Show a change as Ansible's `--diff` does."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ Diff = dict[str, str]
 
 
 def diff_of(title: str, before: str, after: str) -> Diff:
-    """What `title` is, and what it shall be."""
+    """Return the change of `title` as Ansible prints it under `--diff`."""
     return {"before_header": title, "before": before, "after_header": title, "after": after}

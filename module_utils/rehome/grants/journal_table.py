@@ -1,4 +1,4 @@
-"""The journal's table, made by an administrator, so that whoever writes to it need not be allowed to make any."""
+"""Create and drop the journal's table as an administrator, so that the migration's user needs no right to."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from .account import connect_as_admin
 from .settings import GrantSettings
 
 
-class KeptJournal(NamedTuple):
-    """changed: whether it was, or would be, made or dropped · entries: why it was not dropped"""
+class JournalChange(NamedTuple):
+    """changed: whether the table was, or in a dry run would be, created or dropped
+
+    entries: the number of entries that prevent dropping it
+    """
 
     changed: bool
     entries: int = 0
 
 
-def keep_journal(settings: Settings, grants: GrantSettings, dry_run: bool) -> KeptJournal:
-    """Make the journal where it is missing, or drop it where it is empty: its entries are the way back.
+def ensure_journal_state(settings: Settings, grants: GrantSettings, dry_run: bool) -> JournalChange:
+    """Create the journal if it is missing, or drop it if it is empty, as `grants.state` says.
 
+    A journal with entries is never dropped: they are the only way back.
     Raises RefusedError and DatabaseError.
     """
     schema = settings.journal_schema
     with connect_as_admin(grants) as database:
-        there = database.has_journal(schema)
+        exists = database.has_journal(schema)
         if grants.state == "present":
-            if not there and not dry_run:
+            if not exists and not dry_run:
                 database.create_journal(schema)
-            return KeptJournal(not there)
-        if not there:
-            return KeptJournal(False)
+            return JournalChange(not exists)
+        if not exists:
+            return JournalChange(False)
         dialect = postgresql if settings.database.engine == "postgresql" else mysql
         entries = dialect.count_entries(database, schema)
         if not entries and not dry_run:
             dialect.drop_journal(database, schema)
-        return KeptJournal(not entries, entries)
+        return JournalChange(not entries, entries)

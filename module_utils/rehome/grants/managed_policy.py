@@ -1,8 +1,10 @@
-"""The managed policy that each principal has, named after the principal and its own content.
+"""The managed policy of each principal, named after the principal and the policy's content.
 
-An inline policy would have to fit into 2,048 characters (users), a managed one into 6,144 ("IAM and AWS STS quotas").
-Another content is another policy, which takes the place of the last: not every service lets a policy be changed, and
-none is changed halfway.
+Managed, as inline policies of a user are limited to 2,048 characters, and managed ones to 6,144 ("IAM and AWS STS
+quotas"). New content makes a new policy, which replaces the previous one: not every service can change a policy, and
+no policy is ever half changed.
+
+botocore's errors pass through every function.
 """
 
 from __future__ import annotations
@@ -15,71 +17,73 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from .policy import Document
+from .service_errors import error_code
 
 Kind = Literal["user", "role"]
 
 
 def policy_name(principal: str, document: Document) -> str:
-    """The name of the policy with this content."""
-    return f"{principal}-{hashlib.sha256(_text(document).encode()).hexdigest()[:8]}"
+    """Return the name of the policy with this content."""
+    return f"{principal}-{hashlib.sha256(_json(document).encode()).hexdigest()[:8]}"
 
 
-def policies_of(iam: Any, principal: str) -> dict[str, str]:
-    """The account's policies that were made for this principal: name → ARN. botocore's errors pass."""
-    ours = re.compile(re.escape(principal) + "-[0-9a-f]{8}")
+def own_policies(iam: Any, principal: str) -> dict[str, str]:
+    """Return the account's policies that were created for the principal: name → ARN."""
+    own_name = re.compile(re.escape(principal) + "-[0-9a-f]{8}")
     found: dict[str, str] = {}
     marker: dict[str, str] = {}
     while True:
         page = iam.list_policies(Scope="Local", **marker)
-        found |= {one["PolicyName"]: one["Arn"] for one in page["Policies"] if ours.fullmatch(one["PolicyName"])}
+        found |= {one["PolicyName"]: one["Arn"] for one in page["Policies"] if own_name.fullmatch(one["PolicyName"])}
         if not page.get("IsTruncated"):
             return found
         marker = {"Marker": page["Marker"]}
 
 
-def document_of(iam: Any, arn: str) -> Document:
-    """What the policy says. botocore's errors pass."""
+def read_document(iam: Any, arn: str) -> Document:
+    """Return the content of a policy."""
     version = iam.get_policy(PolicyArn=arn)["Policy"].get("DefaultVersionId") or "v1"
     found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-    made: Document = json.loads(found) if isinstance(found, str) else found
-    return made
+    document: Document = json.loads(found) if isinstance(found, str) else found
+    return document
 
 
-def attached(iam: Any, kind: Kind, principal: str) -> set[str]:
-    """The ARNs of the managed policies that the principal has. botocore's errors pass."""
-    reply = getattr(iam, f"list_attached_{kind}_policies")(**_named(kind, principal), MaxItems=100)
+def attached_policies(iam: Any, kind: Kind, principal: str) -> set[str]:
+    """Return the ARNs of the managed policies that are attached to the principal."""
+    reply = getattr(iam, f"list_attached_{kind}_policies")(**name_params(kind, principal), MaxItems=100)
     return {policy["PolicyArn"] for policy in reply.get("AttachedPolicies", [])}
 
 
-def give_policy(iam: Any, kind: Kind, principal: str, document: Document) -> None:
-    """Have `document` be the one policy of ours that the principal has. botocore's errors pass."""
-    name, there = policy_name(principal, document), policies_of(iam, principal)
-    arn = there.pop(name, None) or iam.create_policy(PolicyName=name, PolicyDocument=_text(document))["Policy"]["Arn"]
-    if arn not in attached(iam, kind, principal):
-        getattr(iam, f"attach_{kind}_policy")(**_named(kind, principal), PolicyArn=arn)
-    for old in there.values():
-        _delete(iam, kind, principal, old)
+def set_policy(iam: Any, kind: Kind, principal: str, document: Document) -> None:
+    """Create and attach the policy `document`, and delete the principal's previous ones."""
+    name, own = policy_name(principal, document), own_policies(iam, principal)
+    arn = own.pop(name, None) or iam.create_policy(PolicyName=name, PolicyDocument=_json(document))["Policy"]["Arn"]
+    if arn not in attached_policies(iam, kind, principal):
+        getattr(iam, f"attach_{kind}_policy")(**name_params(kind, principal), PolicyArn=arn)
+    for previous in own.values():
+        _delete(iam, kind, principal, previous)
 
 
-def take_policies(iam: Any, kind: Kind, principal: str) -> None:
-    """Take our policies off the principal, where there is one, and delete them. botocore's errors pass."""
-    for arn in policies_of(iam, principal).values():
+def delete_policies(iam: Any, kind: Kind, principal: str) -> None:
+    """Detach and delete the policies that were created for the principal. The principal need not exist."""
+    for arn in own_policies(iam, principal).values():
         _delete(iam, kind, principal, arn)
+
+
+def name_params(kind: Kind, principal: str) -> dict[str, str]:
+    """Return the request parameter that names a principal: `UserName` or `RoleName`."""
+    return {f"{kind.capitalize()}Name": principal}
 
 
 def _delete(iam: Any, kind: Kind, principal: str, arn: str) -> None:
     try:
-        if arn in attached(iam, kind, principal):
-            getattr(iam, f"detach_{kind}_policy")(**_named(kind, principal), PolicyArn=arn)
+        if arn in attached_policies(iam, kind, principal):
+            getattr(iam, f"detach_{kind}_policy")(**name_params(kind, principal), PolicyArn=arn)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "NoSuchEntity":  # the principal is gone already
+        if error_code(error) != "NoSuchEntity":  # the principal is deleted already
             raise
     iam.delete_policy(PolicyArn=arn)
 
 
-def _text(document: Document) -> str:
+def _json(document: Document) -> str:
     return json.dumps(document, separators=(",", ":"))
-
-
-def _named(kind: Kind, principal: str) -> dict[str, str]:
-    return {f"{kind.capitalize()}Name": principal}

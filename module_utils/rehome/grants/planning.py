@@ -1,4 +1,4 @@
-"""What has to be granted and taken away, as administrators would do it by hand: worked out, and shown, before."""
+"""Plan what to grant and revoke, before anything is changed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from .settings import GrantSettings
 
 
 def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
-    """All that there is to do, as the tasks take it; `diff` shows it as policies and statements.
+    """Return all changes in the structure that the tasks of roles/grants use. Writes nothing.
 
-    Writes nothing. Raises RefusedError with every finding.
+    `diff` shows the changes as policies and statements.
+    Raises RefusedError with every finding.
     """
     findings: list[Finding] = []
     access, account = PlannedAccess([], None, []), None
@@ -34,7 +35,7 @@ def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
     diffs = [*access.diffs, *(account.diffs if account else [])]
     return {
         "changed": bool(diffs),
-        "principals": [asdict(one) for one in access.principals],
+        "principals": [asdict(principal) for principal in access.principals],
         "bucket_policy": asdict(access.bucket_policy) if access.bucket_policy else None,
         "account": asdict(account.account) if account else None,
         "diff": diffs,

@@ -1,4 +1,4 @@
-"""What the operator asked `grants` for, as typed values."""
+"""The settings of the verb grants, as typed values."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from ..errors import Finding, RefusedError
 from .policy import Document, Needs
 
 State = Literal["present", "absent"]
-Keeper = Literal["user", "role", "document", "none"]
+PrincipalKind = Literal["user", "role", "document", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class GrantSettings:
-    """Whom to give rights, and as whom to do it.
+    """Who gets rights, and the administrators who grant them.
 
-    principals: what each of S3 is: an IAM user, an IAM role, a document only, or none
-    name: what the principals' names begin with
+    principals: the kind of the S3 principals: IAM users, IAM roles, policy documents only, or none
+    name: the start of the principals' names
     trust: the role's trust policy
-    bucket_policy: whether the source's bucket is another account's, and has to let the principals in
-    account: of the principals, where it need not be asked for
-    database: whether a user of the database is wanted
-    host: the hosts that it may come from (MariaDB and MySQL)
-    known_keys: access keys whose secrets are kept
+    bucket_policy: whether the source bucket belongs to another account, and its policy must admit the principals
+    account: ID of the principals' account; None: STS is asked
+    database: whether to create a database user
+    host: the hosts that it may connect from (MariaDB and MySQL; PostgreSQL: for pg_hba.conf)
+    tls: whether it must connect with TLS
+    connections: how many connections it may have at once
+    expire_days: the age at which its password expires; None: the server's default
+    known_keys: IDs of the access keys whose secrets are known
     """
 
     state: State
-    principals: Keeper
+    principals: PrincipalKind
     name: str
     trust: Document | None
     bucket_policy: bool
@@ -51,14 +54,15 @@ class GrantSettings:
 
     @property
     def kind(self) -> Literal["user", "role"]:
-        """What IAM is to keep."""
+        """The kind of principal in IAM."""
         return "role" if self.principals == "role" else "user"
 
     def admin_of(self, label: Literal["source", "target"]) -> Side:
+        """Return the administrator of the source's or the target's account."""
         return self.admin_source if label == "source" else self.admin_target
 
     def secrets(self, settings: Settings) -> Iterator[tuple[str, str]]:
-        """Every secret that is known, by its setting."""
+        """Yield every secret among the settings, as (setting, secret)."""
         for side in (settings.source, settings.target, self.admin_source, self.admin_target):
             for part in ("secret_key", "session_token"):
                 if secret := getattr(side, part):
@@ -72,7 +76,10 @@ class GrantSettings:
 
 
 def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys: Iterable[str] = ()) -> GrantSettings:
-    """Turn a module's `grants` option into `GrantSettings`. Raises RefusedError with every finding."""
+    """Read a module's option `grants`. Raises RefusedError with every finding.
+
+    given: the option as Ansible passes it, types and choices already checked
+    """
     findings: list[Finding] = []
     keys = given.get("kms_keys") or {}
     tls = given.get("database_tls")
@@ -116,11 +123,11 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
         )
     if made.connections < 1:
         findings.append(
-            Finding("rehome_grants_connections", str(made.connections), "lets nobody in", "Choose 1 or more")
+            Finding("rehome_grants_connections", str(made.connections), "allows no connection", "Choose 1 or more")
         )
     if made.expire_days is not None and made.expire_days < 1:
         findings.append(
-            Finding("rehome_grants_expire_days", str(made.expire_days), "is no number of days", "Choose 1 or more")
+            Finding("rehome_grants_expire_days", str(made.expire_days), "is not a number of days", "Choose 1 or more")
         )
     if findings:
         raise RefusedError(findings)
@@ -134,7 +141,7 @@ def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
             Finding(
                 "rehome_grants_trust",
                 None,
-                "is not set, and a role needs a policy that says who may take it on",
+                "is not set, and a role needs a policy that states who may assume it",
                 'Set it to one, such as {Version: "2012-10-17", Statement: [{Effect: Allow, Principal: {AWS: '
                 '"arn:aws:iam::123456789012:root"}, Action: "sts:AssumeRole"}]}',
             )
@@ -146,7 +153,7 @@ def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
     if settings.copy.kms_key_id:
         keys.append(("rehome_kms_key_id", settings.copy.kms_key_id))
     findings += [
-        Finding(setting, key, "is not the ARN of a key, and a policy names keys by nothing else", "Write its ARN")
+        Finding(setting, key, "is not the ARN of a key, and policies identify keys only by ARN", "Write its ARN")
         for setting, key in keys
         if made.principals != "none" and (not key.startswith("arn:") or ":key/" not in key)
     ]
@@ -161,7 +168,7 @@ def _check_secrets(made: GrantSettings) -> list[Finding]:
             Finding(
                 "rehome_grants_hand_over",
                 made.hand_over,
-                "is no file",
+                "is not a file",
                 "Name the file with your own tasks, or unset it",
             )
         ]
@@ -174,7 +181,7 @@ def _check_secrets(made: GrantSettings) -> list[Finding]:
             Finding(
                 "rehome_grants_secrets_file",
                 made.secrets_file,
-                f"would hide {hidden}, as Ansible reads a folder of variables instead of the file beside it",
+                f"would hide {hidden}, as Ansible reads a folder of variables instead of the file of the same name",
                 f"Move that file into {folder}/, or name another file",
             )
         ]
@@ -189,7 +196,7 @@ def _partition(side: Side) -> str:
 
 
 def _admin(label: SideLabel, given: Mapping[str, Any], side: Side) -> Side:
-    """The administrator of `side`'s account: there, unless it says otherwise."""
+    """Return `side` as its administrator reaches it: at the same place, unless `given` names another."""
     return Side(
         label=label,
         bucket=side.bucket,
@@ -207,7 +214,7 @@ def _admin(label: SideLabel, given: Mapping[str, Any], side: Side) -> Side:
 
 
 def _admin_database(given: Mapping[str, Any], database: Database) -> Database:
-    """The same database, as its administrator."""
+    """Return the same database as its administrator reaches it."""
     return replace(
         database,
         user=given.get("user") or None,

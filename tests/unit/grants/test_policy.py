@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
-from rehome.grants.bucket_policy import label, merged, same, statements_of
+from rehome.grants.bucket_policy import is_equivalent, merge_policy, sid_prefix, statements_of
 from rehome.grants.policy import Document, Needs, Principal, actions, principals
 
 
@@ -219,39 +219,41 @@ def grants(settings: Settings) -> dict[Any, tuple[str, Document]]:
 def test_statements_of_others_stay_as_they_are_and_in_their_order() -> None:
     others = [THEIRS, {**THEIRS, "Sid": "RehomeOfSomebodyElse"}, {key: THEIRS[key] for key in THEIRS if key != "Sid"}]
     before: Document = {"Version": "2008-10-17", "Id": "theirs", "Statement": others}
-    after = merged(before, "rehome-avatars", grants(settings_with()))
+    after = merge_policy(before, "rehome-avatars", grants(settings_with()))
     assert after is not None
     assert after["Statement"][:3] == others
     assert (after["Version"], after["Id"]) == ("2008-10-17", "theirs")
     assert len(after["Statement"]) > 3
-    assert merged(after, "rehome-avatars", grants(settings_with())) == after
-    assert merged(after, "rehome-avatars", {}) == before
+    assert merge_policy(after, "rehome-avatars", grants(settings_with())) == after
+    assert merge_policy(after, "rehome-avatars", {}) == before
 
 
 def test_what_is_no_longer_wanted_of_ours_goes_and_another_migrations_stays() -> None:
-    one = merged(None, "rehome-avatars", grants(settings_with(acl="copy")))
-    both = merged(one, "rehome-banners", grants(settings_with()))
-    again = merged(both, "rehome-avatars", grants(settings_with()))
-    mine = [one for one in statements_of(again) if one["Sid"].startswith(label("rehome-avatars"))]
+    one = merge_policy(None, "rehome-avatars", grants(settings_with(acl="copy")))
+    both = merge_policy(one, "rehome-banners", grants(settings_with()))
+    again = merge_policy(both, "rehome-avatars", grants(settings_with()))
+    mine = [one for one in statements_of(again) if one["Sid"].startswith(sid_prefix("rehome-avatars"))]
     assert "s3:GetObjectAcl" not in str(mine)
-    assert len([one for one in statements_of(again) if one["Sid"].startswith(label("rehome-banners"))]) == len(mine)
+    assert len([one for one in statements_of(again) if one["Sid"].startswith(sid_prefix("rehome-banners"))]) == len(
+        mine
+    )
 
 
 def test_an_empty_policy_is_none() -> None:
-    assert merged(merged(None, "x", grants(settings_with())), "x", {}) is None
+    assert merge_policy(merge_policy(None, "x", grants(settings_with())), "x", {}) is None
 
 
 def test_sids_are_unique_and_of_letters_and_digits() -> None:
-    after = merged(None, "rehome-a.b_c", grants(settings_with()))
+    after = merge_policy(None, "rehome-a.b_c", grants(settings_with()))
     sids = [one["Sid"] for one in statements_of(after)]
     assert len(set(sids)) == len(sids)
     assert all(sid.isalnum() and sid.isascii() for sid in sids)
-    assert label("rehome-ab") != label("rehome-a-b")
+    assert sid_prefix("rehome-ab") != sid_prefix("rehome-a-b")
 
 
 def test_policies_are_the_same_however_a_service_writes_them() -> None:
     one = {"Statement": [{"Action": ["s3:GetObject"], "Resource": ["b", "a"]}]}
     other = {"Statement": {"Action": "s3:GetObject", "Resource": ["a", "b"]}}
-    assert same(one, other)
-    assert not same(one, {"Statement": [{"Action": ["s3:GetObject"], "Resource": ["a"]}]})
-    assert not same(None, one)
+    assert is_equivalent(one, other)
+    assert not is_equivalent(one, {"Statement": [{"Action": ["s3:GetObject"], "Resource": ["a"]}]})
+    assert not is_equivalent(None, one)
