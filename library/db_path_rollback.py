@@ -82,7 +82,7 @@ def work(stage: Stage) -> dict[str, object]:
                 diff = inspect_rows(stage.on(catalog), counts)
             else:
                 if counts.journalled:
-                    forget_completion(settings, stage.run)
+                    forget_completion(settings, stage.run_id)
                 with stage.stoppable() as stopping:
                     diff = roll_back(stage.on(catalog, stopping), counts)
             problems = counts.problems()

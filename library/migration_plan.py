@@ -132,7 +132,7 @@ def work(stage: Stage) -> dict[str, object]:
             complete=not problems(plan, settings),
         )
     if not (stage.dry_run or found) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
-        forget_completion(settings, stage.run)
+        forget_completion(settings, stage.run_id)
     return {
         "changed": False,
         "warnings": warnings,
