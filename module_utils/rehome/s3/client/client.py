@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
@@ -18,6 +18,8 @@ from .pacing import ConcurrencyLimiter, Retry
 from .recovery import Recovery, is_recoverable
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+_DOWNLOAD_ATTEMPTS = 4
 
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error[\s>]")
 """Only as the root: the result of DeleteObjects has an `Error` element for each key that was not deleted."""
@@ -152,6 +154,24 @@ class Client:
     async def put_object(self, key: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
         """Store an object in one request. Raises the same as `request`."""
         return await self.request("PUT", key, headers=headers, body=body)
+
+    async def download(self, key: str, headers: Mapping[str, str], begin: Callable[[], Sink]) -> Response:
+        """GET an object, again from its start if the reply breaks off, up to 4 times.
+
+        begin: returns an empty sink; called before each GET
+
+        Returns the reply of the GET whose whole body is in the latest sink. Raises the same as `request`, and what
+        `begin` raises.
+        """
+        for _ in range(_DOWNLOAD_ATTEMPTS - 1):
+            try:
+                return await self.request("GET", key, headers=headers, sink=begin())
+            except S3StopError:
+                raise
+            except S3Error as error:
+                if error.status:
+                    raise
+        return await self.request("GET", key, headers=headers, sink=begin())
 
     async def _retried(self, request: _Request, failure: _Failure) -> Response:
         """Send a request again whose first attempt failed. Raises the same as `request`."""

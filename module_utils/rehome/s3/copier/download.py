@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from ..client.client import Client
-from ..errors import S3Error, S3StopError, read_error
+from ..errors import S3Error, read_error
 from ..objects.compare import etag_of
 from ..objects.job import SourceChanged
 from ..transport.connection import Response
 
-_ATTEMPTS = 4
+
+class _OverflowError(Exception):
+    """A reply is longer than requested."""
 
 
 class _BufferSink:
@@ -24,9 +28,16 @@ class _BufferSink:
         if end > len(self._buffer):
             # Refused at once: a server that ignores `Range` would send the whole object.
             self.overflowed = True
-            raise ValueError("more content than was requested")
+            raise _OverflowError
         self._buffer[self.filled : end] = chunk
         self.filled = end
+
+    def begin(self) -> Self:
+        """Fill from the start again. Raises _OverflowError if an earlier reply was too long."""
+        if self.overflowed:
+            raise _OverflowError
+        self.filled = 0
+        return self
 
 
 async def read_whole(source: Client, key: str, etag: str, content: bytearray) -> Response:
@@ -52,22 +63,15 @@ async def read_range(source: Client, key: str, etag: str, offset: int, content: 
 
 
 async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, str], content: bytearray) -> Response:
-    headers = {"if-match": f'"{etag}"', **extra_headers}
-    for attempt in range(1, _ATTEMPTS + 1):
-        sink = _BufferSink(content)
-        try:
-            reply = await source.request("GET", key, headers=headers, sink=sink)
-        except S3StopError:
-            raise
-        except S3Error as error:
-            if sink.overflowed:
-                raise _wrong_length(key, len(content), "more") from None
-            if error.status or attempt == _ATTEMPTS:
-                raise
-        else:
-            _check(reply, key, etag, len(content), sink.filled)
-            return reply
-    raise AssertionError("the last attempt returns or raises")
+    sink = _BufferSink(content)
+    try:
+        reply = await source.download(key, {"if-match": f'"{etag}"', **extra_headers}, sink.begin)
+    except (S3Error, _OverflowError):
+        if sink.overflowed:
+            raise _wrong_length(key, len(content), "more") from None
+        raise
+    _check(reply, key, etag, len(content), sink.filled)
+    return reply
 
 
 def _check(reply: Response, key: str, etag: str, expected: int, filled: int) -> None:

@@ -15,12 +15,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Never
+from typing import BinaryIO, Literal, Never, Self
 
 from ...errors import Finding, RefusedError
 from ..client.client import Client
-from ..errors import S3Error
-from ..transport.connection import Fault
 from .inventory_file import UnreadableFileError, normalized, read_file
 from .page import Page
 
@@ -31,7 +29,6 @@ Format = Literal["CSV", "Parquet"]
 
 SETTING = "rehome_source.inventory"
 
-_DOWNLOAD_ATTEMPTS = 3
 _SUFFIXES: dict[Format, str] = {"CSV": ".csv.gz", "Parquet": ".parquet"}
 _URL = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<folder>.*)manifest\.json")
 _PARQUET_FIELD = re.compile(r"\b(?:required|optional)\s+\w+\s+(\w+)")
@@ -119,9 +116,16 @@ class _Receiver:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.begin()
+
+    def begin(self) -> Self:
+        """Empty the file and begin anew."""
+        self._stream.seek(0)
+        self._stream.truncate()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
         self.failure: OSError | None = None
+        return self
 
     def __call__(self, chunk: bytes) -> None:
         self._md5.update(chunk)
@@ -139,17 +143,8 @@ class _Receiver:
 
 
 async def _download(client: Client, url: str, file: DataFile, stream: BinaryIO) -> None:
-    for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
-        stream.seek(0)
-        stream.truncate()
-        receiver = _Receiver(stream)
-        try:
-            response = await client.request("GET", file.key, sink=receiver)
-        except S3Error as error:
-            if error.code in (Fault.BROKEN, Fault.TIMEOUT) and attempt < _DOWNLOAD_ATTEMPTS:
-                continue
-            raise
-        break
+    receiver = _Receiver(stream)
+    response = await client.download(file.key, {}, receiver.begin)
     if response.status != 200:
         _refuse(url, f"its file {file.key} is missing", _REGENERATE)
     if receiver.failure is not None:

@@ -9,11 +9,9 @@ from types import MappingProxyType
 
 from ..client.client import Client
 from ..concurrency import run_all
-from ..errors import S3Error, S3StopError
-from ..transport.connection import Response
+from ..transport.connection import Response, Sink
 from .etags import checksums_match, is_md5, same_etag
 
-_READ_ATTEMPTS = 3
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
 _CHECKSUM_TYPE = b"x-amz-checksum-type"
 
@@ -134,15 +132,12 @@ def etag_of(reply: Response) -> str:
 
 async def _content_hash(client: Client, key: str, etag: str) -> bytes | None:
     """Return the SHA-256 of the content, or None if no object with this ETag exists."""
-    for attempt in range(1, _READ_ATTEMPTS + 1):
+    digest = hashlib.sha256()
+
+    def begin() -> Sink:
+        nonlocal digest
         digest = hashlib.sha256()
-        try:
-            reply = await client.request("GET", key, headers={"if-match": f'"{etag}"'}, sink=digest.update)
-        except S3StopError:
-            raise
-        except S3Error as error:
-            if error.status or attempt == _READ_ATTEMPTS:
-                raise
-            continue
-        return digest.digest() if reply.status == 200 else None
-    raise AssertionError("the last attempt returns or raises")
+        return digest.update
+
+    reply = await client.download(key, {"if-match": f'"{etag}"'}, begin)
+    return digest.digest() if reply.status == 200 else None
