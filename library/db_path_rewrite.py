@@ -58,8 +58,8 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import add_earlier_passes
 from rehome.report.lists import OUTCOME_LISTS
+from rehome.stages.passes import add_earlier_passes
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
 

@@ -100,11 +100,11 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.planning.approval import objections, save_plan
-from rehome.planning.passes import counts_of_all_passes, is_last_pass
 from rehome.planning.plan import make_plan, refusals, warnings_if_empty, warnings_of_other_forms
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
 from rehome.scan.scan import scan
+from rehome.stages.passes import counts_of_all_passes, is_last_pass
 from rehome.stages.verify import problems
 from rehome.state.completion import forget_completion
 

@@ -116,8 +116,8 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import unmoved_of_slice
 from rehome.report.lists import VERIFY_LISTS
+from rehome.stages.passes import unmoved_of_slice
 from rehome.stages.verify import verify
 from rehome.state.completion import note_completion
 

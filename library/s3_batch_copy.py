@@ -63,9 +63,9 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.planning.passes import add_earlier_passes
 from rehome.report.lists import OUTCOME_LISTS, failures
 from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
+from rehome.stages.passes import add_earlier_passes
 from rehome.stages.restore_archived import restore_archived
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
-from rehome.planning.passes import add_earlier_passes, counts_of_all_passes, is_last_pass, unmoved_of_slice
 from rehome.planning.plan import Plan, make_plan
+from rehome.stages.passes import add_earlier_passes, counts_of_all_passes, is_last_pass, unmoved_of_slice
 from rehome.stages.verify import problems
 
 from tests.unit.config.test_settings import given

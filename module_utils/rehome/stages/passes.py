@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config.settings import Settings
-from .plan import Plan
+from ..planning.plan import Plan
 
 FOUND = ("objects_to_copy", "objects_outdated", "rows_to_rewrite")
 """The counts that are kept of each pass: what its plan found to do, except rows that an earlier plan has found."""
