@@ -74,11 +74,9 @@ def work(stage: Stage) -> dict[str, object]:
             with stage.held(), stage.stoppable() as stopping:
                 rewrite_planned(stage.on(catalog, stopping), done)
         finally:
-            before = stage.summary().facts
-            waited = done.waited(before["throttled_s"])
-            lists = stage.report(
-                catalog, OUTCOME_LISTS, **add_earlier_passes(before, done.counts()), throttled_s=waited
-            )
+            before = stage.summary().fields
+            waited, counts = done.waited(before["throttled_s"]), add_earlier_passes(before, done.counts())
+            lists = stage.report(catalog, OUTCOME_LISTS, counts, throttled_s=waited)
     return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 

@@ -70,7 +70,7 @@ from rehome.state.completion import forget_completion
 def work(stage: Stage) -> dict[str, object]:
     settings = stage.settings
     since = settings.rollback.since
-    stage.start_summary("rollback").add(since=since and since.isoformat())
+    stage.start_summary("rollback").add(since=since.isoformat() if since else None)
     preflight_rollback(settings, stage.dry_run)
     # from the first look on: a retirement elsewhere would delete what rows are put back on
     with stage.held_unless_dry(), stage.new_catalog("rollback.duckdb") as catalog:
@@ -87,9 +87,14 @@ def work(stage: Stage) -> dict[str, object]:
                     diff = roll_back(stage.on(catalog, stopping), counts)
             problems = counts.problems()
         finally:
-            facts = {"problems": problems, "complete": not problems and not counts.to_restore}
-            held = waited(counts.throttled_s)
-            lists = stage.report(catalog, ROLLBACK_LISTS, **counts.counts(), **facts, throttled_s=held)
+            lists = stage.report(
+                catalog,
+                ROLLBACK_LISTS,
+                counts.counts(),
+                problems=problems,
+                complete=not problems and not counts.to_restore,
+                throttled_s=waited(counts.throttled_s),
+            )
     return {
         "changed": counts.to_restore + counts.restored > 0,
         "counts": counts.counts(),

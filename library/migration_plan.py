@@ -118,17 +118,19 @@ def work(stage: Stage) -> dict[str, object]:
         found = [str(refusal) for refusal in stops]
         if stage.dry_run:
             save_plan(catalog, settings, plan)
-        counts = counts_of_all_passes(stage.summary().facts, plan)
-        number = len(counts["passes"])
+        before = stage.summary().fields
+        counts, passes = counts_of_all_passes(before, plan)
+        number = len(passes)
         warnings = [*warnings_if_empty(plan, settings), *warnings_of_other_forms(catalog, settings)]
         lists = stage.report(
             catalog,
             VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS,
-            **counts,
+            counts,
+            passes=passes,
             # the run is known by its first plan
-            **({"plan_sha256": plan.sha256} if number == 1 else {}),
-            # a real run is not over with its plan: it keeps the problem that it began with
-            **({"problems": found} if found or stage.dry_run else {}),
+            plan_sha256=plan.sha256 if number == 1 else before["plan_sha256"],
+            # a real run does not end with its plan: it keeps the problem that it began with
+            problems=found if found or stage.dry_run else before["problems"],
             complete=not problems(plan, settings),
         )
     if not (stage.dry_run or found) and plan.moves_anything(settings.on_conflict, settings.on_dangling):

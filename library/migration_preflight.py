@@ -87,7 +87,7 @@ def work(stage: Stage) -> dict[str, object]:
     summary = stage.start_summary("migration")
     found = preflight(stage.settings, stage.dry_run, stage.progress)
     refused = [str(finding) for finding in refusals(found.checks)]
-    summary.add(copy_method=found.copy_method, **({"problems": refused} if refused else {}))
+    summary.add(copy_method=found.copy_method, problems=refused or summary.fields["problems"])
     return {
         "changed": found.journal_created,
         "checks": as_dicts(found.checks),

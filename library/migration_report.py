@@ -58,7 +58,7 @@ def work(stage: Stage) -> dict[str, object]:
     summary = stage.summary()
     save_state(stage.settings)
     stage.release()
-    return {"changed": False, "summary": summary.facts, "lines": summary.lines()}
+    return {"changed": False, "summary": summary.fields, "lines": summary.lines()}
 
 
 if __name__ == "__main__":

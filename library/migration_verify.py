@@ -125,15 +125,23 @@ from rehome.state.completion import note_completion
 def work(stage: Stage) -> dict[str, object]:
     with stage.new_catalog("verify.duckdb") as catalog:
         found = verify(stage.on(catalog))
-        problems = found.problems + unmoved_of_slice(stage.settings, stage.summary().facts)
-        facts = {**found.counts(), "complete": found.complete, "problems": problems}
-        # on its own, it is also the only one to count what is there
-        alone = not stage.summary().facts["plan_sha256"]
-        there = found.plan.counts() | {"plan_sha256": found.plan.sha256} if alone else {}
-        lists = stage.report(catalog, VERIFY_LISTS, **(there | facts))
+        before = stage.summary().fields
+        problems = found.problems + unmoved_of_slice(stage.settings, before)
+        # without a plan before it, it is also the only one to count what exists
+        counts = found.counts() if before["plan_sha256"] else found.plan.counts() | found.counts()
+        digest = before["plan_sha256"] or found.plan.sha256
+        lists = stage.report(
+            catalog, VERIFY_LISTS, counts, plan_sha256=digest, complete=found.complete, problems=problems
+        )
     if found.complete and stage.settings.only_keys is None:  # a slice says nothing of the rest
         note_completion(stage.settings, stage.run_id)
-    return {"changed": False, **facts, "lists": lists}
+    return {
+        "changed": False,
+        **found.counts(),
+        "complete": found.complete,
+        "problems": problems,
+        "lists": lists,
+    }
 
 
 if __name__ == "__main__":

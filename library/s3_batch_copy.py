@@ -84,10 +84,10 @@ def work(stage: Stage) -> dict[str, object]:
                 copy_planned(stage.on(catalog, stopping), done)
                 restores = restore_archived(stage.on(catalog, stopping))
         finally:
-            facts = {"copy_method": done.method, "failures": failures(catalog)}
-            counts = add_earlier_passes(stage.summary().facts, done.counts())
-            lists = stage.report(catalog, OUTCOME_LISTS, **counts, **facts)
-        stage.summary().add(**restores.counts())
+            counts = add_earlier_passes(stage.summary().fields, done.counts())
+            found = failures(catalog)
+            lists = stage.report(catalog, OUTCOME_LISTS, counts, copy_method=done.method, failures=found)
+        stage.summary().add(restores.counts())
     changed = done.copied > 0 or restores.requested > 0
     return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}
 

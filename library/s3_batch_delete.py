@@ -63,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
+from rehome.report.fields import SummaryFields
 from rehome.report.lists import RESTORE_LISTS, RETIRE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
@@ -83,7 +84,7 @@ def retired(stage: Stage) -> dict[str, object]:
                 with stage.stoppable() as stopping:
                     retire(stage.on(catalog, stopping), bucket, counts)
         finally:
-            lists = stage.report(catalog, RETIRE_LISTS, **told(stage, counts))
+            lists = stage.report(catalog, RETIRE_LISTS, summed(counts), **outcome(stage, counts))
     changed = to_retire > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0
     diff = {"before": f"{to_retire} objects to retire in {name}\n", "after": f"0 objects to retire in {name}\n"}
     return {
@@ -102,15 +103,15 @@ def restored(stage: Stage) -> dict[str, object]:
             with stage.stoppable() as stopping:
                 undelete_retired(stage.on(catalog, stopping), counts, stage.dry_run)
         finally:
-            lists = stage.report(catalog, RESTORE_LISTS, **told(stage, counts))
+            lists = stage.report(catalog, RESTORE_LISTS, summed(counts), **outcome(stage, counts))
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
     return {"changed": counts.brought_back > 0, "counts": summed(counts), "lists": lists, "diff": diff}
 
 
-def told(stage: Stage, counts: DeleteCounts) -> dict[str, object]:
-    problems = counts.problems()
-    facts = {"dry_run": stage.dry_run, "restores": stage.settings.retire.restore, "problems": problems}
-    return {**summed(counts), **facts, "complete": not (problems or stage.dry_run)}
+def outcome(stage: Stage, counts: DeleteCounts) -> SummaryFields:
+    problems, restores = counts.problems(), stage.settings.retire.restore
+    complete = not (problems or stage.dry_run)
+    return SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete)
 
 
 def summed(counts: DeleteCounts) -> dict[str, int]:

@@ -69,8 +69,7 @@ from rehome.state.outcomes import rescue
 
 def work(stage: Stage) -> dict[str, object]:
     settings, summary = stage.settings, stage.summary()
-    before = dict(summary.facts)
-    unfinished = ["the copies are not all removed"]
+    before, unfinished = summary.fields.copy(), ["the copies are not all removed"]
     summary.add(complete=False, problems=before["problems"] + unfinished)
     bucket = inspect_target(settings, stage.dry_run)
     # from the first read on: a migration elsewhere would rely on the copies
@@ -89,8 +88,8 @@ def work(stage: Stage) -> dict[str, object]:
             finally:
                 problems = before["problems"] + counts.problems() + unfinished
                 left = stage.dry_run and counts.to_delete > 0
-                told = {"problems": problems, "complete": before["complete"] and not (problems or left)}
-                lists = stage.report(catalog, REMOVE_LISTS, **summed(counts), **told)
+                complete = before["complete"] and not (problems or left)
+                lists = stage.report(catalog, REMOVE_LISTS, summed(counts), problems=problems, complete=complete)
     to_remove, name = counts.to_delete, settings.target.bucket
     diff = {"before": f"{to_remove} copies to remove in {name}\n", "after": f"0 copies to remove in {name}\n"}
     return {

@@ -50,7 +50,7 @@ def test_a_runner_that_is_thrown_away_leaves_what_the_next_one_needs(migration: 
     there = elsewhere.state_dir / "outcomes" / outcomes.name
     assert there.read_bytes() == outcomes.read_bytes()
     assert not (elsewhere.state_dir / "summary.json").exists(), "that is another run's"
-    began = Summary.load(settings.state_dir).facts["started_at"]
+    began = Summary.load(settings.state_dir).fields["started_at"]
     kept = {key for key in migration.target_keys() if "/runs/" in key}
     assert kept == {f"rehome-state/runs/{began}/{name}" for name in ("summary.json", "lists/rows-refused.jsonl")}
     body = migration.target_s3.get_object(Bucket=migration.target, Key=f"rehome-state/runs/{began}/summary.json")

@@ -6,14 +6,15 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..progress import Progress
+from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
-from ..report.summary import Summary, SummaryKind
+from ..report.summary import Summary
 from ..run import Run, never
 from ..state.database_lock import held
 from ..state.lock import release
@@ -50,7 +51,7 @@ class Stage:
 
     def catalog_of_pass(self) -> Catalog:
         """An empty catalog for the plan of a pass, but for the rows that the application changed under earlier ones."""
-        if not self.summary().facts["passes"]:
+        if not self.summary().fields["passes"]:
             return self.new_catalog()
         with self.catalog() as earlier:
             changed_rows = earlier.query("FROM changed_rows")
@@ -75,15 +76,22 @@ class Stage:
         """Return what the stages of this run share, over `catalog`."""
         return Run(self.settings, catalog, self.progress, stopping)
 
-    def report(self, catalog: Catalog, lists: Mapping[str, str], **facts: object) -> dict[str, Any]:
-        """Write those `lists` of `catalog`, and take them and `facts` into the summary; answers the lists.
+    def report(
+        self,
+        catalog: Catalog,
+        queries: Mapping[str, str],
+        counts: Mapping[str, int],
+        **fields: Unpack[SummaryFields],
+    ) -> dict[str, ListFile]:
+        """Write the lists of `queries`, add them, `counts` and `fields` to the summary, and return them.
 
-        What is known by then is kept elsewhere, too: the next stage may be killed, and its machine be thrown away.
+        The state is saved under `rehome_state_uri` too: the next stage may be killed, and its machine be thrown away.
         """
-        written = write_lists(catalog, self.settings, lists)
+        written = write_lists(catalog, self.settings, queries)
         summary = self.summary()
-        others = {name: about for name, about in summary.facts["lists"].items() if name not in lists}
-        summary.add(**facts, lists=others | written)
+        others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
+        fields["lists"] = others | written
+        summary.add(counts, **fields)
         # that the state could not be kept, the run's end tells
         with suppress(RehomeError):
             save_state(self.settings)
@@ -97,7 +105,7 @@ class Stage:
     def summary(self) -> Summary:
         """The summary of this run. Raises RehomeError where what lies there is another's."""
         summary = Summary.load(self.settings.state_dir)
-        if summary.facts.get("run") != self.run_id:
+        if summary.fields.get("run") != self.run_id:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
 

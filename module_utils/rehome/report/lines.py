@@ -1,13 +1,110 @@
-"""TODO-DOC."""
+"""The lines of a summary for a terminal: one subject a line, empty classes left out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from .fields import PassFound, SummaryFields, counts_in
+
+_PLANNED_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
+_LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
+"""Classes that only the work after the plan finds."""
+_PLANNED_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
+_KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
+_KEPT_COPIES = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
 
 
-def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
-    """What the application was doing while the run went on: what each pass but the first found new."""
+def migration_lines(fields: SummaryFields) -> list[str]:
+    """Return what a migration did, or would do."""
+    counts, dry_run = counts_in(fields), fields["dry_run"]
+    would = "would be " if dry_run else ""
+    present = counts["objects_present"]
+    copied, size = ("objects_to_copy", "bytes_to_copy") if dry_run else ("objects_copied", "bytes_copied")
+    rewritten = "rows_to_rewrite" if dry_run else "rows_rewritten"
+    streamed = fields["copy_method"] == "stream" and counts[copied]
+    limit = fields["limit"]
+    return [
+        *([f"only     {limit:,} objects and their rows (rehome_limit)"] if limit is not None else []),
+        f"objects  {counts[copied]:,} {would}copied ({_size(counts[size])}), {present:,} present before",
+        *_others(counts, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_PLANNED_OBJECTS)),
+        *(["method   stream: objects are read here and written there"] if streamed else []),
+        *(f"failed   {count:,} by {code}" for code, count in fields["failures"].items()),
+        f"rows     {counts[rewritten]:,} {would}rewritten, {counts['rows_done']:,} done before",
+        *_others(counts, "rows", (*_PLANNED_ROWS, "changed_by_app", "refused", *(() if dry_run else ("remaining",)))),
+        *_throttle_line(fields),
+        *_later_passes(fields["passes"]),
+        *_journal_line(counts),
+        f"{_plan_line(fields)}{', as approved' if fields['approved_plan'] else ''}",
+    ]
+
+
+def verification_lines(fields: SummaryFields) -> list[str]:
+    """Return what a verification found."""
+    counts = counts_in(fields)
+    return [*plan_lines(counts, ("sampled", "differing")), *_journal_line(counts), _plan_line(fields)]
+
+
+def rollback_lines(fields: SummaryFields) -> list[str]:
+    """Return what a rollback did, or would do, and the removal of copies that followed it."""
+    counts, dry_run = counts_in(fields), fields["dry_run"]
+    rolled_back = "rows_to_restore" if dry_run else "rows_restored"
+    would = "would be " if dry_run else ""
+    since = f" since {fields['since']}" if fields.get("since") else ""
+    return [
+        f"journal  {counts['rows_journalled']:,} rows that were rewritten{since} and not put back yet",
+        f"rows     {counts[rolled_back]:,} {would}restored, {counts['rows_restored_before']:,} restored before",
+        *_others(counts, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
+        *_throttle_line(fields),
+        *(_removal_lines(counts, dry_run) if "copies_removed" in counts else []),
+    ]
+
+
+def retire_lines(fields: SummaryFields) -> list[str]:
+    """Return what a retirement did, or would do."""
+    counts, dry_run = counts_in(fields), fields["dry_run"]
+    would = "would be " if dry_run else ""
+    retired, size = ("objects_to_retire", "bytes_to_retire") if dry_run else ("objects_retired", "bytes_retired")
+    undeleted = f"{counts['objects_brought_back']:,} {would}brought back"
+    if fields["restores"]:
+        return [f"objects  {undeleted}"]
+    return [
+        f"objects  {counts[retired]:,} {would}retired ({_size(counts[size])})",
+        *_named(counts, "kept     ", "objects_kept_", _KEPT_OBJECTS),
+        *([f"         {undeleted}, as rows name them"] if counts["objects_brought_back"] else []),
+    ]
+
+
+def plan_lines(counts: Mapping[str, int], also: tuple[str, ...] = ()) -> list[str]:
+    """Return the counts of a plan, by the names of `fields.RunCounts`.
+
+    also: further classes of objects to include
+    """
+    size = _size(counts["bytes_to_copy"])
+    return [
+        f"objects  {counts['objects_to_copy']:,} to copy ({size}), {counts['objects_present']:,} present",
+        *_others(counts, "objects", ("conflict", *also, *_PLANNED_OBJECTS)),
+        f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
+        *_others(counts, "rows", _PLANNED_ROWS),
+    ]
+
+
+def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
+    would = "would be " if dry_run else ""
+    removed, size = ("copies_to_remove", "bytes_to_remove") if dry_run else ("copies_removed", "bytes_removed")
+    undeleted = counts["copies_brought_back"]
+    return [
+        f"copies   {counts[removed]:,} {would}removed ({_size(counts[size])})",
+        *_named(counts, "kept     ", "copies_kept_", _KEPT_COPIES),
+        *([f"         {undeleted:,} brought back, as rows name them"] if undeleted else []),
+    ]
+
+
+def _plan_line(fields: SummaryFields) -> str:
+    return f"plan     {fields['plan_sha256'] or 'none was made'}"
+
+
+def _later_passes(passes: Sequence[PassFound]) -> list[str]:
+    """Return what each pass but the first found: what the application wrote during the run."""
     return [
         f"pass {number:<3} found {found['objects_to_copy']:,} objects more to copy, {found['objects_outdated']:,} "
         f"overwritten since they were copied, {found['rows_to_rewrite']:,} rows more to rewrite"
@@ -16,120 +113,30 @@ def _later_passes(passes: Sequence[Mapping[str, int]]) -> list[str]:
     ]
 
 
-def migration_lines(f: Mapping[str, Any]) -> list[str]:
-    would = "would be " if f["dry_run"] else ""
-    copied, size = ("objects_to_copy", "bytes_to_copy") if f["dry_run"] else ("objects_copied", "bytes_copied")
-    rewritten = "rows_to_rewrite" if f["dry_run"] else "rows_rewritten"
-    streamed = f["copy_method"] == "stream" and f[copied]
-    return [
-        *([f"only     {f['limit']:,} objects and their rows (rehome_limit)"] if f["limit"] is not None else []),
-        f"objects  {f[copied]:,} {would}copied ({_size(f[size])}), {f['objects_present']:,} present before",
-        *_others(f, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_OTHER_OBJECTS)),
-        *(["method   stream: objects are read here and written there"] if streamed else []),
-        *(f"failed   {count:,} by {code}" for code, count in f["failures"].items()),
-        f"rows     {f[rewritten]:,} {would}rewritten, {f['rows_done']:,} done before",
-        *_others(f, "rows", (*_OTHER_ROWS, "changed_by_app", "refused", *(() if f["dry_run"] else ("remaining",)))),
-        *_waited_line(f),
-        *_later_passes(f["passes"]),
-        *([_checked_line(f)] if "rows_checked" in f else []),
-        f"plan     {f['plan_sha256'] or 'none was made'}{', as approved' if f['approved_plan'] else ''}",
-    ]
+def _journal_line(counts: Mapping[str, int]) -> list[str]:
+    """Return how many rows a verification compared with the journal; empty if there was none."""
+    if "rows_checked" not in counts:
+        return []
+    if not counts["rows_checked"]:
+        return ["journal  0 rows checked: it has none of this migration, or this user cannot see it"]
+    subject = f"journal  {counts['rows_checked']:,} rows checked: "
+    unexpected = _named(counts, subject, "rows_", ("wrong", "without_object", "changed_since", "gone"))
+    return unexpected or [f"{subject}all as they were rewritten"]
 
 
-def verification_lines(f: Mapping[str, Any]) -> list[str]:
-    return [
-        *plan_lines(f, ("sampled", "differing")),
-        *([_checked_line(f)] if "rows_checked" in f else []),
-        f"plan     {f['plan_sha256'] or 'none was made'}",
-    ]
+def _throttle_line(fields: SummaryFields) -> list[str]:
+    waits = [f"{seconds:,.1f} s for {reason.replace('_', ' ')}" for reason, seconds in fields["throttled_s"].items()]
+    return [f"waited   {', '.join(waits)}"] if waits else []
 
 
-def _checked_line(f: Mapping[str, Any]) -> str:
-    names = ("wrong", "without_object", "changed_since", "gone")
-    found = [f"{f[f'rows_{name}']:,} {name.replace('_', ' ')}" for name in names if f[f"rows_{name}"]]
-    if not f["rows_checked"]:
-        return "journal  0 rows checked: it has none of this migration, or this user cannot see it"
-    return f"journal  {f['rows_checked']:,} rows checked: {', '.join(found) or 'all as they were rewritten'}"
+def _others(counts: Mapping[str, int], kind: str, classes: tuple[str, ...]) -> list[str]:
+    return _named(counts, "         ", f"{kind}_", classes)
 
 
-def rollback_lines(f: Mapping[str, Any]) -> list[str]:
-    restored = "rows_to_restore" if f["dry_run"] else "rows_restored"
-    would = "would be " if f["dry_run"] else ""
-    since = f" since {f['since']}" if f.get("since") else ""
-    return [
-        f"journal  {f['rows_journalled']:,} rows that were rewritten{since} and not put back yet",
-        f"rows     {f[restored]:,} {would}restored, {f['rows_restored_before']:,} restored before",
-        *_others(f, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
-        *_waited_line(f),
-        *(_removal_lines(f) if "copies_removed" in f else []),
-    ]
-
-
-def _removal_lines(f: Mapping[str, Any]) -> list[str]:
-    would = "would be " if f["dry_run"] else ""
-    removed, size = ("copies_to_remove", "bytes_to_remove") if f["dry_run"] else ("copies_removed", "bytes_removed")
-    kept = _kept(f, "copies_kept_", ("not_ours", "unverified", "referenced", "locked", "changed", "refused"))
-    back = f["copies_brought_back"]
-    return [
-        f"copies   {f[removed]:,} {would}removed ({_size(f[size])})",
-        *([f"kept     {', '.join(kept)}"] if kept else []),
-        *([f"         {back:,} brought back, as rows name them"] if back else []),
-    ]
-
-
-_LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
-
-
-_OTHER_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
-
-
-_OTHER_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
-
-
-_KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
-
-
-def retire_lines(f: Mapping[str, Any]) -> list[str]:
-    """What a retirement did, one subject a line; classes that are empty are left out."""
-    would = "would be " if f["dry_run"] else ""
-    retired, size = ("objects_to_retire", "bytes_to_retire") if f["dry_run"] else ("objects_retired", "bytes_retired")
-    kept = _kept(f, "objects_kept_", _KEPT_OBJECTS)
-    back = f"{f['objects_brought_back']:,} {would}brought back"
-    if f["restores"]:
-        return [f"objects  {back}"]
-    return [
-        f"objects  {f[retired]:,} {would}retired ({_size(f[size])})",
-        *([f"kept     {', '.join(kept)}"] if kept else []),
-        *([f"         {back}, as rows name them"] if f["objects_brought_back"] else []),
-    ]
-
-
-def _kept(f: Mapping[str, Any], prefix: str, names: tuple[str, ...]) -> list[str]:
-    return [f"{count:,} {name.replace('_', ' ')}" for name in names if (count := f[prefix + name])]
-
-
-def plan_lines(counts: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:
-    """A plan's counts for a terminal, one subject a line; classes that are empty are left out.
-
-    also: further counts of objects
-    """
-    size = _size(counts["bytes_to_copy"])
-    return [
-        f"objects  {counts['objects_to_copy']:,} to copy ({size}), {counts['objects_present']:,} present",
-        *_others(counts, "objects", ("conflict", *also, *_OTHER_OBJECTS)),
-        f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
-        *_others(counts, "rows", _OTHER_ROWS),
-    ]
-
-
-def _waited_line(f: Mapping[str, Any]) -> list[str]:
-    held = [f"{seconds:,.1f} s for {name.replace('_', ' ')}" for name, seconds in f["throttled_s"].items()]
-    return [f"waited   {', '.join(held)}"] if held else []
-
-
-def _others(facts: Mapping[str, Any], kind: str, names: tuple[str, ...]) -> list[str]:
-    found = [f"{facts[f'{kind}_{name}']:,} {name.replace('_', ' ')}" for name in names if facts[f"{kind}_{name}"]]
-    return [f"         {', '.join(found)}"] if found else []
+def _named(counts: Mapping[str, int], subject: str, prefix: str, classes: tuple[str, ...]) -> list[str]:
+    """Return one line of the counts that are not 0; no line if all are."""
+    found = [f"{count:,} {name.replace('_', ' ')}" for name in classes if (count := counts[prefix + name])]
+    return [subject + ", ".join(found)] if found else []
 
 
 def _size(count: float) -> str:

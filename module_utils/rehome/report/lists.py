@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..files import replacing
 from ..mapping.row_key import key_from_json
+from .fields import ListFile
 
 LISTS_FOLDER = "lists"
 
@@ -147,14 +147,14 @@ def failures(catalog: Catalog) -> dict[str, int]:
     return dict(catalog.query(f"{select} ORDER BY n DESC, 1"))
 
 
-def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def write_lists(catalog: Catalog, settings: Settings, lists: Mapping[str, str]) -> dict[str, ListFile]:
     """Write `lists/<class>.jsonl` into the state folder for each class of `lists` that is not empty.
 
     Files of classes that are empty now are taken away. Answers class → file, count, sha256.
     """
     folder = settings.state_dir / LISTS_FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written = {}
+    written: dict[str, ListFile] = {}
     for name, select in lists.items():
         path = folder / f"{name}.jsonl"
         asked = (

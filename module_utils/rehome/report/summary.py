@@ -1,62 +1,20 @@
-"""What a run leaves behind for people: `summary.json`, and one list per class that needs a human."""
+"""summary.json: what the run was, what it counted, what it left. Its fields are in `fields`, its lines in `lines`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack, cast
 
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json, write_json
+from .fields import RunCounts, SummaryFields, SummaryKind, counts_in
 from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
-
-SummaryKind = Literal["migration", "rollback"]
-"""What was done, and so what the summary's lines are about."""
 
 SUMMARY_FILE = "summary.json"
 VERB_SUMMARY_FILE = "summary-{}.json"
-
-_COUNTS = (
-    "objects_to_copy",
-    "objects_copied",
-    "objects_outdated",
-    "objects_present",
-    "objects_conflict",
-    "objects_changed",
-    "objects_archived",
-    "objects_unroutable",
-    "objects_deferred",
-    "objects_found_archived",
-    "objects_restoring",
-    "objects_not_restored",
-    "objects_orphan",
-    "objects_weak",
-    "objects_foreign",
-    "objects_failed",
-    "objects_sampled",
-    "objects_differing",
-    "bytes_to_copy",
-    "bytes_copied",
-    "rows_to_rewrite",
-    "rows_rewritten",
-    "rows_done",
-    "rows_dangling",
-    "rows_blocked",
-    "rows_overflowing",
-    "rows_deferred",
-    "rows_foreign",
-    "rows_changed_by_app",
-    "rows_refused",
-    "rows_remaining",
-    "rows_journalled",
-    "rows_to_restore",
-    "rows_restored",
-    "rows_restored_before",
-    "rows_changed_since",
-    "rows_gone",
-    "rows_kept",
-)
 
 _WRITTEN = (
     "objects_copied",
@@ -66,22 +24,23 @@ _WRITTEN = (
     "rows_rewritten",
     "rows_restored",
 )
+"""Counts of what a run changes in the buckets and the database."""
 
 
 class Summary:
-    """The summary of a run, kept on disk from its first stage on, so that a run that dies leaves one too.
+    """The summary of a run, saved from its first stage on, so that a run that dies leaves one too.
 
-    It is `summary.json` until the next run begins, and `summary-<verb>.json` until the next one of its verb does.
+    It is `summary.json` until the next run begins, and `summary-<verb>.json` until the next run of its verb.
     """
 
-    def __init__(self, state_dir: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, state_dir: Path, fields: SummaryFields) -> None:
         self.path = state_dir / SUMMARY_FILE
-        self.facts = facts
+        self.fields = fields
 
     @classmethod
     def start(cls, settings: Settings, run: str, verb: str, dry_run: bool, kind: SummaryKind = "migration") -> Summary:
-        """Begin anew: no count is known yet."""
-        facts: dict[str, Any] = {
+        """Save and return the summary of a run that begins: every count is 0, and it is not complete."""
+        fields: SummaryFields = {
             "name": settings.name,
             "verb": verb,
             "kind": kind,
@@ -93,74 +52,82 @@ class Summary:
             "limit": settings.limit,
             "approved_plan": settings.approved_plan,
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            **dict.fromkeys(_COUNTS, 0),
-            "passes": [],
-            "copy_method": None,
-            "failures": {},
-            "throttled_s": {},
-            "plan_sha256": "",
-            "lists": {},
-            "complete": False,
-            "problems": ["the run has not come to its end"],
         }
-        summary = cls(settings.state_dir, facts)
-        summary.add()
+        summary = cls(settings.state_dir, fields)
+        summary.add(
+            dict.fromkeys(RunCounts.__annotations__, 0),
+            passes=[],
+            copy_method=None,
+            failures={},
+            throttled_s={},
+            plan_sha256="",
+            lists={},
+            complete=False,
+            problems=["the run has not come to its end"],
+        )
         return summary
 
     @classmethod
     def load(cls, state_dir: Path) -> Summary:
-        """The summary of the run under way, or of the last one. Raises RehomeError where there is none."""
+        """Return the summary of the present run, or of the last one. Fields that are not known are kept.
+
+        Raises RehomeError if there is none, or the file is damaged.
+        """
         path = state_dir / SUMMARY_FILE
         way_out = "Run the playbook from its beginning, which writes it again"
-        summary = read_json(path, lambda facts: cls(state_dir, dict(facts)), way_out)
+
+        def parse(content: Any) -> Summary:
+            return cls(state_dir, cast(SummaryFields, dict(content)))
+
+        summary = read_json(path, parse, way_out)
         if summary is None:
             raise RehomeError(f"{path} does not exist. {way_out}.")
         return summary
 
-    def add(self, **facts: object) -> None:
-        """Take in what a stage found, and save."""
-        began = datetime.fromisoformat(self.facts["started_at"])
+    def add(self, counts: Mapping[str, int] | None = None, **fields: Unpack[SummaryFields]) -> None:
+        """Take in what a stage counted and found, and save.
+
+        counts: by the names of `SummaryFields`
+        """
+        began = datetime.fromisoformat(self.fields["started_at"])
         elapsed = round((datetime.now(UTC) - began).total_seconds(), 3)
-        self.facts.update(facts, elapsed_s=elapsed)
-        for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.facts["verb"])), self.path):
-            write_json(path, self.facts)
+        self.fields.update(cast(SummaryFields, {**(counts or {}), **fields, "elapsed_s": elapsed}))
+        for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.fields["verb"])), self.path):
+            write_json(path, self.fields)
 
     @property
     def has_written(self) -> bool:
-        """Whether the run has changed anything in the buckets or the database, as far as it could tell."""
-        return not self.facts["dry_run"] and any(self.facts.get(name) for name in _WRITTEN)
+        """Whether the run has changed anything in the buckets or the database, as far as it has counted."""
+        counts = counts_in(self.fields)
+        return not self.fields["dry_run"] and any(counts.get(name) for name in _WRITTEN)
 
     def lines(self) -> list[str]:
-        """The summary for a terminal, one subject a line; classes that are empty are left out."""
-        f = self.facts
-        if "objects_retired" in f:
-            return [f"{f['name']}: {f['source']} → {f['target']}", *retire_lines(f), *self._ending()]
-        sliced = f["only_keys"] is not None
-        lines = [
-            f"{f['name']}: {f['source']} → {f['target']}",
-            *([f"only     {f['only_keys']:,} keys and their rows (rehome_only_keys)"] if sliced else []),
-            *self._counted(),
-        ]
-        return [*lines, *self._ending()]
+        """Return the summary for a terminal, one subject a line; empty classes are left out."""
+        f = self.fields
+        return [f"{f['name']}: {f['source']} → {f['target']}", *self._counted(), *self._ending()]
 
     def _counted(self) -> list[str]:
-        f = self.facts
+        f = self.fields
+        if "objects_retired" in f:
+            return retire_lines(f)
+        only = f["only_keys"]
+        lines = [f"only     {only:,} keys and their rows (rehome_only_keys)"] if only is not None else []
         if f["kind"] == "rollback":
-            return rollback_lines(f)
-        # a verification would do nothing: it tells what is there
-        return verification_lines(f) if f["verb"].removesuffix("-check") == "verify" else migration_lines(f)
+            return lines + rollback_lines(f)
+        verifies = f["verb"].removesuffix("-check") == "verify"
+        return lines + (verification_lines(f) if verifies else migration_lines(f))
 
     def _ending(self) -> list[str]:
-        f = self.facts
-        lines = [f"list     {facts['count']:,} in {facts['file']}" for facts in f["lists"].values()]
+        f = self.fields
+        lines = [f"list     {file['count']:,} in {file['file']}" for file in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
         return [*lines, f"outcome  {self._outcome()} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
 
     def _outcome(self) -> str:
-        if self.facts["complete"]:
+        if self.fields["complete"]:
             return "complete"
-        if self.facts["problems"]:
+        if self.fields["problems"]:
             return "NOT COMPLETE"
-        if self.facts["dry_run"]:
+        if self.fields["dry_run"]:
             return "a dry run: nothing was written"
         return "the slice is done; run it without rehome_limit for the rest"

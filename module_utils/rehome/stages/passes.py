@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..config.settings import Settings
 from ..planning.plan import Plan
+from ..report.fields import PassFound, SummaryFields, counts_in
 
-FOUND = ("objects_to_copy", "objects_outdated", "rows_to_rewrite")
-"""The counts that are kept of each pass: what its plan found to do, except rows that an earlier plan has found."""
-
-_FIRST = ("objects_present", "rows_done")
+_BEFORE_THE_RUN = ("objects_present", "rows_done")
 """The counts that the first pass decides: a later one would count the run's own work."""
 
-CUMULATIVE = ("objects_copied", "bytes_copied", "rows_rewritten", "rows_changed_by_app")
+_CUMULATIVE = ("objects_copied", "bytes_copied", "rows_rewritten", "rows_changed_by_app")
 """The counts that add up over the passes. The others are those of the last pass, which tries again what failed."""
 
 _NOT_MOVED = {
@@ -25,33 +22,41 @@ _NOT_MOVED = {
 }
 
 
-def counts_of_all_passes(summary: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Return the counts of a pass's plan together with those of the passes before it, which are in `summary`.
+def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, int], list[PassFound]]:
+    """Return the counts of a pass's plan together with those of the passes before it, and what each pass found.
 
     What was to be done is what was done so far plus what this plan finds, so that what failed does not count twice.
+
+    summary: before this pass
     """
     counts = plan.counts()
     waiting = summary["rows_to_rewrite"] - summary["rows_rewritten"]
-    found = {name: counts[name] for name in FOUND} | {"rows_to_rewrite": max(0, counts["rows_to_rewrite"] - waiting)}
+    found = PassFound(
+        objects_to_copy=counts["objects_to_copy"],
+        objects_outdated=counts["objects_outdated"],
+        rows_to_rewrite=max(0, counts["rows_to_rewrite"] - waiting),
+    )
     passes = [*summary["passes"], found]
     if len(passes) > 1:
-        counts |= {name: summary[name] for name in _FIRST}
+        counts |= {name: counts_in(summary)[name] for name in _BEFORE_THE_RUN}
         counts["objects_to_copy"] += summary["objects_copied"] + counts["objects_outdated"]
         counts["bytes_to_copy"] += summary["bytes_copied"]
         counts["rows_to_rewrite"] += summary["rows_rewritten"]
-    return {**counts, "passes": passes}
+    return counts, passes
 
 
-def add_earlier_passes(summary: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
+def add_earlier_passes(summary: SummaryFields, counts: Mapping[str, int]) -> dict[str, int]:
     """Return the counts of this pass's work together with those of the passes before it, which are in `summary`."""
-    return {name: count + (summary[name] if name in CUMULATIVE else 0) for name, count in counts.items()}
+    before = counts_in(summary)
+    return {name: count + (before[name] if name in _CUMULATIVE else 0) for name, count in counts.items()}
 
 
-def unmoved_of_slice(settings: Settings, summary: Mapping[str, Any]) -> list[str]:
+def unmoved_of_slice(settings: Settings, summary: SummaryFields) -> list[str]:
     """Return what of a slice (`rehome_limit`) was not moved: a verification cannot tell it from the rest."""
     if settings.limit is None:
         return []
-    return [f"{summary[name]:,} {words}" for name, words in _NOT_MOVED.items() if summary[name]]
+    counts = counts_in(summary)
+    return [f"{counts[name]:,} {text}" for name, text in _NOT_MOVED.items() if counts[name]]
 
 
 def is_last_pass(settings: Settings, plan: Plan, number: int) -> bool:

@@ -61,7 +61,7 @@ def save_state(settings: Settings) -> None:
             if there.get(name) != _md5(path):
                 store.put(name, path)
     try:
-        began = Summary.load(settings.state_dir).facts["started_at"]
+        began = Summary.load(settings.state_dir).fields["started_at"]
     except RehomeError:
         return  # it failed before its first stage, and has nothing to tell
     for pattern in OF_A_RUN:

@@ -8,9 +8,17 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan
+from rehome.report.fields import SummaryFields
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, failures, write_lists
 from rehome.report.summary import Summary
+from rehome.stages.copy_objects import CopyCounts
+from rehome.stages.restore_archived import RestoreCounts
+from rehome.stages.rewrite_rows import RewriteCounts
+from rehome.stages.rollback_rows import RollbackCounts
+from rehome.stages.verify import Verdict
+from rehome.stages.verify_rows import RowsCheck
+from rehome.stages.verify_sample import SampleCounts
 
 from tests.unit.config.test_settings import given
 
@@ -62,27 +70,36 @@ def test_a_list_that_is_empty_now_is_taken_away(tmp_path: Path) -> None:
 
 def test_a_summary_has_every_count_from_its_beginning_and_is_not_complete(tmp_path: Path) -> None:
     Summary.start(read_settings(given(state_dir=str(tmp_path))), "run", "migrate", dry_run=False)
-    facts = Summary.load(tmp_path).facts
+    fields = Summary.load(tmp_path).fields
     promised = (
         "objects_to_copy objects_copied objects_present objects_conflict objects_failed bytes_copied rows_to_rewrite"
         " rows_rewritten rows_done rows_dangling rows_changed_by_app rows_remaining plan_sha256 elapsed_s"
     )
-    assert set(promised.split()) <= facts.keys()
-    assert facts["complete"] is False
-    assert facts["problems"]
+    assert set(promised.split()) <= fields.keys()
+    assert fields["complete"] is False
+    assert fields["problems"]
+
+
+def test_every_count_of_a_stage_is_a_field_of_the_summary(tmp_path: Path) -> None:
+    catalog, settings = catalog_with_leftovers(tmp_path)
+    plan = make_plan(catalog, settings)
+    verdict = Verdict(plan, SampleCounts(), RowsCheck(), [], complete=True)
+    counted = [plan, verdict, CopyCounts(), RestoreCounts(), RewriteCounts(), RollbackCounts()]
+    names = {name for stage in counted for name in stage.counts()}
+    assert names <= SummaryFields.__annotations__.keys()
 
 
 def test_what_a_stage_adds_is_on_disk_at_once(tmp_path: Path) -> None:
     Summary.start(read_settings(given(state_dir=str(tmp_path))), "run", "migrate", dry_run=False)
     Summary.load(tmp_path).add(objects_copied=7)
-    assert Summary.load(tmp_path).facts["objects_copied"] == 7
+    assert Summary.load(tmp_path).fields["objects_copied"] == 7
 
 
 def test_a_verbs_summary_outlives_the_other_verbs_that_follow(tmp_path: Path) -> None:
     settings = read_settings(given(state_dir=str(tmp_path)))
     Summary.start(settings, "one", "migrate", dry_run=False).add(rows_rewritten=7)
     Summary.start(settings, "two", "migrate-check", dry_run=True).add(rows_to_rewrite=3)
-    assert Summary.load(tmp_path).facts["verb"] == "migrate-check"
+    assert Summary.load(tmp_path).fields["verb"] == "migrate-check"
     kept = json.loads((tmp_path / "summary-migrate.json").read_text())
     assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 7)
     assert json.loads((tmp_path / "summary-migrate-check.json").read_text())["rows_to_rewrite"] == 3
@@ -131,7 +148,7 @@ def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_ch
     assert dry.lines()[1:4] == [
         "journal  0 rows that were rewritten since 2026-01-31T14:30:00+00:00 and not put back yet",
         "rows     5 would be restored, 0 restored before",
-        f"outcome  a dry run: nothing was written ({dry.facts['elapsed_s']:.1f} s)",
+        f"outcome  a dry run: nothing was written ({dry.fields['elapsed_s']:.1f} s)",
     ]
     verified = Summary.start(settings, "run", "verify", dry_run=True)
     assert not [line for line in verified.lines() if line.startswith("journal")]

@@ -39,6 +39,12 @@ def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0,
         return make_plan(catalog, read_settings(given(**changes)))
 
 
+def planned(summary: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The summary after a pass has planned."""
+    counts, passes = counts_of_all_passes(summary, plan)
+    return {**summary, **counts, "passes": passes}
+
+
 def test_an_untouched_copy_of_ours_is_copied_again_where_the_source_was_overwritten(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, outdated=2)
     assert (plan.objects["outdated"], plan.objects["conflict"], plan.bytes_to_copy) == (2, 0, 10)
@@ -63,17 +69,17 @@ def test_a_slice_and_an_approved_plan_are_one_pass(tmp_path: Path, setting: dict
 
 
 def test_over_all_passes_what_failed_does_not_count_twice(tmp_path: Path) -> None:
-    summary = SUMMARY | counts_of_all_passes(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
+    summary = planned(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
     assert (summary["objects_to_copy"], summary["objects_present"], summary["rows_to_rewrite"]) == (3, 1, 4)
     # one of three fails; meanwhile two appear and one is overwritten
     summary |= add_earlier_passes(summary, {"objects_copied": 2, "bytes_copied": 10, "objects_failed": 1})
-    summary |= counts_of_all_passes(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
+    summary = planned(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
     assert (summary["objects_to_copy"], summary["objects_present"], summary["objects_outdated"]) == (6, 1, 1)
     assert summary["rows_to_rewrite"] == 6
     summary |= add_earlier_passes(summary, {"objects_copied": 4, "bytes_copied": 20, "objects_failed": 0})
     assert (summary["objects_copied"], summary["bytes_copied"], summary["objects_failed"]) == (6, 30, 0)
     summary |= add_earlier_passes(summary, {"rows_rewritten": 6, "rows_changed_by_app": 1})
-    summary |= counts_of_all_passes(summary, plan_of(tmp_path, present=1))
+    summary = planned(summary, plan_of(tmp_path, present=1))
     assert (summary["rows_to_rewrite"], summary["rows_done"]) == (7, 0)
     assert summary["passes"] == [
         {"objects_to_copy": 3, "objects_outdated": 0, "rows_to_rewrite": 4},

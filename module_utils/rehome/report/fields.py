@@ -1,0 +1,228 @@
+"""The fields of summary.json: their names, types and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypedDict, cast
+
+from ..config.settings import CopyMethod
+
+SummaryKind = Literal["migration", "rollback"]
+"""What the run did. A retirement and a verification count as a migration."""
+
+
+class ListFile(TypedDict):
+    """A list in the state folder that names every object or row of a class."""
+
+    file: str
+    count: int
+    sha256: str
+
+
+class PassFound(TypedDict):
+    """What the plan of one pass found to do; of rows, without those that wait since an earlier plan."""
+
+    objects_to_copy: int
+    objects_outdated: int
+    rows_to_rewrite: int
+
+
+class RunCounts(TypedDict, total=False):
+    """The counts that every summary has from its start, in the order of the file."""
+
+    objects_to_copy: int
+    """Missing in the target; over all passes of the run."""
+    objects_copied: int
+    """Copied and verified by this run."""
+    objects_outdated: int
+    """Overwritten in the source since Rehome copied them; copied again."""
+    objects_present: int
+    """In the target with the same content before the run."""
+    objects_conflict: int
+    """In the target with other content."""
+    objects_changed: int
+    """Changed on either side between the plan and the copy."""
+    objects_archived: int
+    """In an archive tier: must be restored before they can be copied."""
+    objects_unroutable: int
+    """Without a legal target key."""
+    objects_deferred: int
+    """Beyond the slice of `rehome_limit`."""
+    objects_found_archived: int
+    """Archived, which only the attempt to copy them showed."""
+    objects_restoring: int
+    """Archived, and their restore is requested or in progress."""
+    objects_not_restored: int
+    """Archived, and S3 refused the restore."""
+    objects_orphan: int
+    """Under the map, and named by no row; moved too."""
+    objects_weak: int
+    """Present, and nothing but the size of our own copy proves it."""
+    objects_foreign: int
+    """In the source and not under the map."""
+    objects_failed: int
+    """Refused by S3 in the last pass; see `failures`."""
+    objects_sampled: int
+    """Read on both sides and compared by the verification."""
+    objects_differing: int
+    """Of the sampled, those that differ."""
+    bytes_to_copy: int
+    """Size of what was to be copied; over all passes of the run."""
+    bytes_copied: int
+    """Size of what this run copied."""
+    rows_to_rewrite: int
+    """Old values whose object is or will be in the target; over all passes of the run."""
+    rows_rewritten: int
+    """Rewritten and journalled by this run."""
+    rows_done: int
+    """Held the new value before the run."""
+    rows_dangling: int
+    """Name an object that is in neither bucket."""
+    rows_blocked: int
+    """Name an object that cannot be copied."""
+    rows_overflowing: int
+    """Would become longer than their column takes."""
+    rows_deferred: int
+    """Name an object beyond the slice of `rehome_limit`."""
+    rows_foreign: int
+    """Not under the map."""
+    rows_changed_by_app: int
+    """Changed by the application between the plan and the rewrite; left as they are."""
+    rows_refused: int
+    """Refused by the database server."""
+    rows_remaining: int
+    """Still hold an old value, whatever their class."""
+    rows_journalled: int
+    """Rollback: rewritten by a migration and not rolled back yet."""
+    rows_to_restore: int
+    """Rollback: still hold what Rehome wrote, and are to be rolled back."""
+    rows_restored: int
+    """Rollback: rolled back by this run."""
+    rows_restored_before: int
+    """Rollback: held the old value already."""
+    rows_changed_since: int
+    """Rewritten, and changed by the application since."""
+    rows_gone: int
+    """Rewritten, and deleted since, or given another key."""
+    rows_kept: int
+    """Rollback: keep the new value, as the old one would not name the same object."""
+
+
+class VerifyCounts(TypedDict, total=False):
+    """The counts that a verification adds."""
+
+    objects_compared: int
+    """Source objects under the map, each compared with the target."""
+    rows_compared: int
+    """Rows under the map, each compared with the buckets."""
+    rows_checked: int
+    """Rewritten rows that were compared with the journal."""
+    ranges_checked: int
+    """Ranges of row keys whose checksums were compared with the journal."""
+    ranges_differing: int
+    """Of those ranges, the ones that were compared row by row."""
+    rows_wrong: int
+    """Rewritten, and hold the old value again, or one whose object is nowhere."""
+    rows_without_object: int
+    """Hold what Rehome wrote, but the target has no such object."""
+
+
+class RetireCounts(TypedDict, total=False):
+    """The counts that a retirement adds. A `kept` count is a reason not to delete."""
+
+    objects_to_retire: int
+    bytes_to_retire: int
+    objects_retired: int
+    bytes_retired: int
+    objects_kept_unverified: int
+    """Nothing proves the same content in the target."""
+    objects_kept_by_policy: int
+    """Conflicts that `rehome_on_conflict: skip` keeps."""
+    objects_kept_referenced: int
+    """Named by a row."""
+    objects_kept_too_young: int
+    """Changed, or moved, within `rehome_retire_after`."""
+    objects_kept_locked: int
+    """Under a legal hold or retention."""
+    objects_kept_changed: int
+    """Changed since they were classified."""
+    objects_kept_refused: int
+    """Refused by S3."""
+    objects_brought_back: int
+    """Undeleted: the delete marker was removed."""
+    objects_not_brought_back: int
+    """The delete marker could not be removed."""
+
+
+class RemovalCounts(TypedDict, total=False):
+    """The counts that the removal of copies adds. A `kept` count is a reason not to delete."""
+
+    copies_to_remove: int
+    bytes_to_remove: int
+    copies_removed: int
+    bytes_removed: int
+    copies_kept_not_ours: int
+    """Not made by this migration, or changed since."""
+    copies_kept_unverified: int
+    """Nothing proves the same content in the source."""
+    copies_kept_referenced: int
+    """Named by a row."""
+    copies_kept_locked: int
+    """Under a legal hold or retention."""
+    copies_kept_changed: int
+    """Changed since they were classified."""
+    copies_kept_refused: int
+    """Refused by S3."""
+    copies_brought_back: int
+    """Undeleted, as a row names them."""
+    copies_not_brought_back: int
+    """The delete marker could not be removed."""
+
+
+class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=False):
+    """Everything that summary.json may hold."""
+
+    name: str
+    """`rehome_name`."""
+    verb: str
+    """The playbook's name, with `-check` for a dry run."""
+    kind: SummaryKind
+    source: str
+    """As s3://bucket/prefix."""
+    target: str
+    """As s3://bucket/prefix."""
+    run: str
+    """Id of the run: the identity of its lock on the state folder."""
+    dry_run: bool
+    only_keys: int | None
+    """How many keys `rehome_only_keys` lists; None: not set."""
+    limit: int | None
+    """`rehome_limit`; None: not set."""
+    approved_plan: str | None
+    """Digest of the approved plan; None: not set."""
+    since: str | None
+    """Rollback: `rehome_rollback_since` in ISO 8601; None: not set."""
+    restores: bool
+    """Retirement: whether it removed delete markers instead."""
+    started_at: str
+    """ISO 8601, UTC, to the millisecond."""
+    elapsed_s: float
+    passes: list[PassFound]
+    copy_method: CopyMethod | None
+    """None: nothing to copy."""
+    failures: dict[str, int]
+    """S3 error code → objects that failed with it."""
+    throttled_s: dict[str, float]
+    """Reason → seconds that the throttle paused the writers."""
+    plan_sha256: str
+    """Digest of the run's first plan; empty: none was made."""
+    lists: dict[str, ListFile]
+    """Class → its list."""
+    complete: bool
+    problems: list[str]
+    """What needs a human, as sentences without their full stops."""
+
+
+def counts_in(fields: SummaryFields) -> Mapping[str, int]:
+    """Return the fields for reading counts by names that are put together: a TypedDict takes literal names only."""
+    return cast(Mapping[str, int], fields)
