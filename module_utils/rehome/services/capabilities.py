@@ -47,7 +47,7 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
             settings.target.prefix,
             source_prefix=settings.source.prefix,
             method=method,
-            storing=TargetHeaders(source, target, options).constant,
+            storage_headers=TargetHeaders(source, target, options).constant,
             acl=settings.copy.acl == "copy",
         )
         if not found.findings:

@@ -1,16 +1,14 @@
-"""Scratch objects under the target's prefix, for what can only be found out by trying. None is left behind.
+"""Scratch objects under a prefix, for what can only be found out by trying. None is left behind.
 
-Their names begin `<prefix>.rehome-probe-`, followed by 32 random digits, so that no application asks for them and two
-probes never meet. Each holds one line of text and says in its metadata which probe made it.
+Their names begin with `<prefix>.rehome-probe-` and 32 random digits, so that no application requests them and two
+probes never meet. Each holds one line of text, and its metadata names the probe that made it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import secrets
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,33 +19,34 @@ from typing import Any, NamedTuple
 from ..client.client import Client
 from ..client.pacing import Retry
 from ..concurrency import run_all
+from ..documents import time_of
 from ..errors import S3Error, S3StopError, read_error
 from ..listing.page import Listed, parse_page
-from ..transport.connection import Response
+from ..objects.etags import content_md5
 
 SCRATCH_NAME = ".rehome-probe-"
-"""What the first segment after the prefix begins with, of scratch objects only."""
+"""How the first segment after the prefix begins, of scratch objects only."""
 
 RETRY = Retry(attempts=4, cap=2.0)
-"""For the clients that probe: some services answer an odd key with 500, which is an answer and no trouble."""
+"""For clients that probe: some services reply to an odd key with 500, which is a result and no reason to retry long."""
 
 _MARKER = "x-amz-meta-rehome-probe"
 _KEPT = "kept"
 _DEAD_AFTER = timedelta(hours=1)
-"""A probe takes seconds; even one that waits out a throttling service is over by then."""
-_MOST_LEFTOVERS = 100
-"""Removed by one probe at most: whatever made more of them must be looked at, not hidden."""
+"""A probe takes seconds; even one that a service throttles is over by then."""
+_MOST_STALE = 100
+"""Removed by one probe at most: whatever made more of them has to be found, not hidden."""
 _UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
-_PATIENCE_S = 10.0
-"""How long a write that was interrupted may still be under way before its object is removed."""
+_WRITE_WAIT_S = 10.0
+"""How long to wait for a write that was interrupted before its object is removed."""
 
 _THROTTLED = (429, 503)
 
 
 class TrialResponse(NamedTuple):
-    """What came of one request.
+    """The response to one request, or its refusal.
 
-    code, message: why it is no success; empty where it is
+    code, message: of a refusal; "" otherwise
     """
 
     status: int
@@ -58,15 +57,28 @@ class TrialResponse(NamedTuple):
 
     @property
     def ok(self) -> bool:
+        """Whether the request succeeded."""
         return not self.code
 
     @property
     def denied(self) -> bool:
+        """Whether a right is missing."""
         return self.status == 403
+
+    def etag(self) -> str:
+        """Return the ETag with its quotes, as conditions take it; "" if the response has none."""
+        return self.headers.get(b"etag", b"").decode()
+
+    def error(self, key: str | None, verb: str) -> S3Error:
+        """Return the refusal as an error."""
+        return S3Error(self.status, self.code, self.message, key, verb=verb)
 
 
 async def try_request(client: Client, method: str, key: str | None, **more: Any) -> TrialResponse:
-    """`Client.request`, whose refusals are an answer as well. Raises S3Error where the service gave none."""
+    """Send a request, and return a refusal as well; otherwise as `Client.request`.
+
+    Raises S3Error if there is no reply or the service throttles, and S3StopError.
+    """
     try:
         reply = await client.request(method, key, **more)
     except S3StopError:
@@ -75,99 +87,99 @@ async def try_request(client: Client, method: str, key: str | None, **more: Any)
         if not error.status or error.status in _THROTTLED:
             raise
         return TrialResponse(error.status, error.code, error.message, {}, b"")
-    return _answer(reply)
-
-
-async def list_first(client: Client, prefix: str, most: int = 1000) -> list[Listed]:
-    """The first `most` objects under `prefix`. Raises S3Error and S3StopError, and ValueError for no whole page."""
-    query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(most)), ("prefix", prefix)]
-    answer = await try_request(client, "GET", None, query=query)
-    if not answer.ok:
-        raise S3Error(answer.status, answer.code, answer.message, None, verb="GET")
-    return list(parse_page(answer.body))
-
-
-def _answer(reply: Response) -> TrialResponse:
-    refused = reply.status >= 300
-    code, message = read_error(reply.status, reply.body) if refused else ("", "")
+    code, message = read_error(reply.status, reply.body) if reply.status >= 300 else ("", "")
     return TrialResponse(reply.status, code, message, reply.headers, reply.body)
 
 
+async def list_first(client: Client, prefix: str, limit: int = 1000) -> list[Listed]:
+    """Return the first `limit` objects under `prefix`.
+
+    Raises S3Error, S3StopError, and ValueError if the page cannot be read.
+    """
+    query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(limit)), ("prefix", prefix)]
+    response = await try_request(client, "GET", None, query=query)
+    if not response.ok:
+        raise response.error(None, "GET")
+    return list(parse_page(response.body))
+
+
 class Scratch:
-    """The scratch objects of one probe: write through this, and `clean` in the end, whatever happened.
+    """The scratch objects of one probe: write through this, and always call `clean` in the end.
 
-    Where the credentials may not delete, the names are fixed ones (`<prefix>.rehome-probe-kept/…`): the few small
-    objects stay, and the next probe writes the same ones again.
+    If the credentials may not delete, the names are fixed (`<prefix>.rehome-probe-kept/…`): the few small objects stay,
+    and the next probe writes the same ones again.
 
-    storing: headers that the copies are going to have too, for encryption and access
+    storage_headers: those that copies will have as well, for encryption and access
+    may_delete: whether the credentials may delete (`check_delete_right`)
     hides_versions: versions could not be removed, and stay under delete markers
+    uploads: ids of open multipart uploads, by name
     """
 
-    def __init__(self, client: Client, prefix: str, storing: Mapping[str, str]) -> None:
+    def __init__(self, client: Client, prefix: str, storage_headers: Mapping[str, str]) -> None:
         self._client = client
         self._prefix = prefix
-        self._storing = storing
+        self._storage_headers = storage_headers
         self._label = secrets.token_hex(16)
         self._written: dict[str, set[str]] = {}
         self._unsure: set[str] = set()
         self.uploads: dict[str, str] = {}
-        self._under_way: set[asyncio.Future[TrialResponse]] = set()
+        self._in_flight: set[asyncio.Future[TrialResponse]] = set()
         self._server_time = datetime.now(UTC)
         self.may_delete = True
         self.hides_versions = False
 
     @property
     def folder(self) -> str:
-        """What all keys of this probe begin with."""
+        """The prefix of all keys of this probe."""
         return f"{self._prefix}{SCRATCH_NAME}{self._label}/"
 
     @property
     def pattern(self) -> str:
-        """What the keys of all probes are, for a policy."""
+        """The pattern of the keys of all probes, for a policy."""
         return f"{self._prefix}{SCRATCH_NAME}*"
 
     @property
     def body(self) -> bytes:
-        """The content of every scratch object."""
+        """The content of every scratch object, in bytes."""
         return f"A scratch object of Rehome's probe {self._label}. It can be deleted.\n".encode()
 
     @property
     def written(self) -> list[str]:
-        """The keys that may have an object now."""
+        """The keys under which an object may exist now."""
         return sorted(self._written)
 
     async def check_delete_right(self) -> None:
-        """Learn whether the credentials may delete here, and if not, use the fixed names.
+        """Find out whether the credentials may delete here; if not, use the fixed names.
 
-        Asks for a key that nobody has, under a condition that no object meets, so that a versioned bucket gets no
+        Deletes a key that does not exist, under a condition that no object meets, so that a versioned bucket gets no
         delete marker either (DeleteObject's If-Match, S3 API reference; a service that ignores it deletes nothing).
         """
-        answer = await try_request(
+        response = await try_request(
             self._client, "DELETE", f"{self.folder}nothing", headers={"if-match": f'"{"0" * 32}"'}
         )
-        self.may_delete = not answer.denied
+        self.may_delete = not response.denied
         if not self.may_delete:
             self._label = _KEPT
-        if marker := answer.headers.get(b"x-amz-version-id"):
+        if marker := response.headers.get(b"x-amz-version-id"):
             await self._delete(f"{self.folder}nothing", {marker.decode()})
-        if date := answer.headers.get(b"date"):
+        if date := response.headers.get(b"date"):
             self._server_time = parsedate_to_datetime(date.decode())
 
     async def put(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
-        """PutObject of `body`, with `headers` besides the marker and `storing`."""
-        return await self.write("PUT", name, headers={**self._storing, _MARKER: self._label, **headers})
+        """Send PutObject with `body`, and with `headers` besides the marker and `storage_headers`."""
+        return await self.write("PUT", name, headers={**self._storage_headers, _MARKER: self._label, **headers})
 
     async def copy(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
-        """CopyObject with `headers`, the copy's source among them."""
-        return await self.write("PUT", name, headers={**self._storing, **headers}, body=b"")
+        """Send CopyObject with `headers`, which name its source."""
+        return await self.write("PUT", name, headers={**self._storage_headers, **headers}, body=b"")
 
     async def create_upload(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
-        """CreateMultipartUpload; its id is in `uploads` then."""
-        marked = {**self._storing, _MARKER: self._label, **headers}
+        """Send CreateMultipartUpload; `uploads` has its id then."""
+        marked = {**self._storage_headers, _MARKER: self._label, **headers}
         return await self.write("POST", name, query=[("uploads", "")], headers=marked, body=b"")
 
     async def abort_upload(self, name: str) -> TrialResponse:
-        """AbortMultipartUpload of the one upload to a name that is in `uploads`."""
+        """Send AbortMultipartUpload for the upload to this name in `uploads`."""
         upload = self.uploads.pop(name)
         return await try_request(self._client, "DELETE", self.folder + name, query=[("uploadId", upload)])
 
@@ -180,18 +192,17 @@ class Scratch:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> TrialResponse:
-        """A request that may leave an object: its key is cleaned, also where the request is interrupted."""
+        """Send a request that may create an object: `clean` removes it, even if the request is interrupted."""
         content = self.body if body is None else body
         if content:
-            # A bucket with a default retention refuses a content without its digest (PutObject, S3 API reference).
-            digest = b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-            headers = {**headers, "content-md5": digest}
+            # A bucket with a default retention refuses content without its digest (PutObject, S3 API reference).
+            headers = {**headers, "content-md5": content_md5(content)}
         writing = asyncio.ensure_future(self._write(method, name, query, headers, content))
-        self._under_way.add(writing)
-        # What the server has begun it may finish, so it must not be cancelled but waited for and removed.
-        answer = await asyncio.shield(writing)
-        self._under_way.discard(writing)
-        return answer
+        self._in_flight.add(writing)
+        # The server may finish what it has begun, so the request is not cancelled but waited for, and removed.
+        response = await asyncio.shield(writing)
+        self._in_flight.discard(writing)
+        return response
 
     async def _write(
         self, method: str, name: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: bytes
@@ -200,47 +211,47 @@ class Scratch:
         is_new = key not in self._written
         versions = self._written.setdefault(key, set())
         self._unsure.add(key)
-        answer = await try_request(self._client, method, key, query=query, headers=headers, body=body)
-        if answer.status < 500:
+        response = await try_request(self._client, method, key, query=query, headers=headers, body=body)
+        if response.status < 500:
             self._unsure.discard(key)
-        if version := answer.headers.get(b"x-amz-version-id"):
+        if version := response.headers.get(b"x-amz-version-id"):
             versions.add(version.decode())
-        if upload := _UPLOAD_ID.search(answer.body):
+        if upload := _UPLOAD_ID.search(response.body):
             self.uploads[name] = unescape(upload[1].decode())
-        if is_new and 400 <= answer.status < 500:
-            # To delete what is not there would leave a delete marker in a versioned bucket.
+        if is_new and 400 <= response.status < 500:
+            # Deleting an object that does not exist would leave a delete marker in a versioned bucket.
             self._written.pop(key, None)
-        return answer
+        return response
 
     async def clean(self) -> None:
-        """Remove what was written, each version of it. Never raises: what stays is removed by a later probe."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=_PATIENCE_S)
-            for writing in self._under_way:
+        """Remove everything written, each version of it. Never raises: a later probe removes what stays."""
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=_WRITE_WAIT_S)
+            for writing in self._in_flight:
                 if not writing.cancel() and not writing.cancelled():
-                    writing.exception()  # asked for, or asyncio complains that nobody did
+                    writing.exception()  # retrieved, or asyncio warns that it never was
         for name in list(self.uploads):
             with suppress(S3Error):
                 await self.abort_upload(name)
         if self.may_delete:
             sure = [(key, versions) for key, versions in self._written.items() if versions or key not in self._unsure]
             await run_all(*(self._delete(key, versions) for key, versions in sure))
-            # The rest came back under another name, or nobody knows whether it is there.
+            # The service changed their keys, or it is not known whether they exist.
             others = {*self._unsure, *(one.key for one in await self._listed(self.folder))}
             await run_all(*(self._remove(key) for key in others))
 
     async def clean_stale(self) -> None:
-        """Remove what probes left that were killed: by our name and our marker, and more than an hour old."""
+        """Remove what killed probes left: objects with our name and our marker, more than an hour old."""
         if not self.may_delete:
             return
         ours = re.compile(re.escape(self._prefix + SCRATCH_NAME) + r"([0-9a-f]{32})/.+", re.DOTALL)
         dead = self._server_time - _DEAD_AFTER
-        old = [one.key for one in await self._listed(self._prefix + SCRATCH_NAME) if _moment(one.last_modified) < dead]
+        old = [one.key for one in await self._listed(self._prefix + SCRATCH_NAME) if _stored_at(one) < dead]
         found = [(key, match[1]) for key in old if (match := ours.fullmatch(key))]
-        await run_all(*(self._remove(key, label) for key, label in found[:_MOST_LEFTOVERS]))
+        await run_all(*(self._remove(key, label) for key, label in found[:_MOST_STALE]))
 
     async def _remove(self, key: str, label: str | None = None) -> None:
-        """Remove the current version of an object; where a label is given, only if its marker has it."""
+        """Remove the current version of an object; if a label is given, only if the object's marker is that."""
         try:
             head = await try_request(self._client, "HEAD", key)
         except S3Error:
@@ -253,20 +264,19 @@ class Scratch:
         try:
             return await list_first(self._client, prefix)
         except (S3Error, ValueError):
-            return []  # one of the odd keys spoils it; what is known by name is removed all the same
+            return []  # an odd key spoils the listing; objects that are known by name are removed nevertheless
 
     async def _delete(self, key: str, versions: set[str]) -> None:
-        """Delete the named versions. Without any, or without the right to (s3:DeleteObjectVersion), the object."""
-        with suppress(S3Error):  # what stays is a later probe's leftover
-            answers = [await try_request(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
-            self.hides_versions |= any(answer.denied for answer in answers)
-            if not answers or not all(answer.ok for answer in answers):
+        """Delete these versions; the object if there are none, or without the right (s3:DeleteObjectVersion)."""
+        with suppress(S3Error):  # a later probe removes what stays
+            responses = [await try_request(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
+            self.hides_versions |= any(response.denied for response in responses)
+            if not responses or not all(response.ok for response in responses):
                 await try_request(self._client, "DELETE", key)
 
 
-def _moment(text: str) -> datetime:
+def _stored_at(listed: Listed) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        return time_of(listed.last_modified)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Whether the source's objects can be read by whoever is going to, tried on the first of them. Writes nothing."""
+"""Whether the credentials that will read the source's objects can, tried on the first of them. Writes nothing."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ _ARCHIVED = "InvalidObjectState"
 
 
 class Reading(NamedTuple):
-    """findings: rights that are missing · condition: `If-Match` with another ETag is refused"""
+    """What reading one object showed.
+
+    findings: missing rights
+    condition: whether `If-Match` with another ETag is refused
+    """
 
     findings: tuple[Finding, ...] = ()
     condition: bool = True
 
 
 async def check_reading(source: Client, prefix: str, target: Client | None, acl: bool = False) -> Reading:
-    """Read the first object under `prefix`, and its tags; where `acl` is set, the source's own credentials its ACL too.
+    """Read the first object under `prefix` and its tags, and its ACL if the copies get that.
 
-    target: whose credentials read it, as in a copy inside the service; None: the source's own
+    target: whose credentials read the object, as in a copy inside the service; None: the source's own
+    acl: whether to read the ACL, with the source's own credentials
 
-    A right is only missing where S3 denies it (403): an archived object, or one that is gone by now, says nothing.
-    Raises S3Error where the service gives no answer, S3StopError where no request can succeed.
+    A right is missing only if S3 denies it (403): an archived object, or one that is gone by now, shows nothing.
+    Raises S3Error if the service does not reply, S3StopError if no request can succeed.
     """
     try:
         first = await list_first(source, prefix, 1)
     except ValueError:
-        first = []  # told by the scan, which cannot do without
+        first = []  # the scan reports it, as it needs the listing
     if not first:
         return Reading()
     key = first[0].key
@@ -56,12 +61,12 @@ async def _read(reader: Client, key: str, prefix: str, setting: str) -> Reading:
     return Reading(condition=not other.ok)
 
 
-def _finding(reader: Client, prefix: str, setting: str, answer: TrialResponse, action: str, doing: str) -> Finding:
+def _finding(reader: Client, prefix: str, setting: str, response: TrialResponse, action: str, doing: str) -> Finding:
     bucket = reader.endpoint.bucket
     return Finding(
         setting,
         None,
         f"S3 does not let its credentials {doing} the source's objects at s3://{bucket}/{prefix} "
-        f"({answer.code}: {answer.message.rstrip('.')})",
+        f"({response.code}: {response.message.rstrip('.')})",
         f"Grant {action} on arn:aws:s3:::{bucket}/{prefix}* to them",
     )

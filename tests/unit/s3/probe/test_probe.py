@@ -592,7 +592,7 @@ async def test_only_what_dead_probes_left_is_removed(key: str, marker: str, modi
 async def test_headers_that_copies_store_with_are_tried_too() -> None:
     encrypted = {"x-amz-server-side-encryption": "aws:kms"}
     service = Service()
-    await probed(service, storing=encrypted)
+    await probed(service, storage_headers=encrypted)
     writes = [
         request
         for request in service.seen
