@@ -1,4 +1,4 @@
-"""`python -m bench.all [--quick]`: every suite, each in a process of its own, and the page with what they found."""
+"""`python -m bench.all [--quick]`: run every suite in its own process, and write the page with the results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUICK = "**Taken with `--quick`: the sizes are far too small for the figures to 
 
 
 def main() -> int:
-    """Run them and write the page; the exit status."""
+    """Run the suites and write the page. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.all")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work, not how fast it is")
     parser.add_argument("--only", nargs="+", choices=SUITES, default=SUITES, help="these suites")
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _run(name: str, *arguments: str) -> int:
-    """Run one suite; its exit status. Where this is interrupted, the suite is given the time to end its servers."""
+    """Run one suite and return its exit status. After an interrupt the suite gets the time to stop its servers."""
     process = subprocess.Popen([sys.executable, "-m", f"bench.{name}", *arguments], cwd=ROOT)
     try:
         return process.wait()
@@ -70,7 +70,7 @@ def _run(name: str, *arguments: str) -> int:
 
 
 def page(found: Mapping[str, Section], failed: Sequence[str], where: str, *, quick: bool) -> str:
-    """The whole page: every verdict first, then each suite's own section."""
+    """Return the whole page: every verdict first, then each suite's section."""
     parts = [HEAD.format(suites=", ".join(f"`{name}`" for name in SUITES), machine=where)]
     if quick:
         parts.append(QUICK)

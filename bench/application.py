@@ -1,8 +1,8 @@
-"""`python -m bench.application DATABASE --rows N`: an application at its work, until its standard input ends.
+"""`python -m bench.application DATABASE --rows N`: an application at work, until its standard input ends.
 
-Several sessions, each with a turn every so often: the one turn updates a row by its key, the next inserts one. What a
-turn takes counts from when it was due, so that the turns that wait behind a slow one count too. Prints one line of
-JSON: what each turn took, in milliseconds.
+Several sessions take a turn at a fixed interval: one turn updates a row by its key, the next inserts one. A turn's time
+counts from when it was due, so the turns that wait behind a slow one count too. Prints one line of JSON: the time of
+each turn, in milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERY_S = 0.02
 
 
 class Session(threading.Thread):
-    """One connection with its turns."""
+    """One connection and its turns."""
 
     def __init__(self, database: dict[str, Any], rows: int, number: int, over: threading.Event) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Session(threading.Thread):
 
 
 def connect(database: dict[str, Any]) -> Any:
-    """A connection that commits each statement."""
+    """Return a connection that commits each statement."""
     if database["engine"] == "mariadb":
         import pymysql  # noqa: PLC0415 - an application has one of the drivers
 
@@ -82,7 +82,7 @@ def connect(database: dict[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Work; the exit status."""
+    """Run the sessions. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.application")
     parser.add_argument("database", type=Path, help="a file with a `rehome_database` in it")
     parser.add_argument("--rows", type=int, required=True)

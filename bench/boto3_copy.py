@@ -1,6 +1,6 @@
-"""`python bench/boto3_copy.py ENDPOINT BUCKET PREFIX BUCKET PREFIX`: a copy with boto3 as it is mostly written.
+"""`python bench/boto3_copy.py ENDPOINT BUCKET PREFIX BUCKET PREFIX`: a copy with boto3 as most people write it.
 
-Runs in the peers' environment, so it imports nothing of Rehome.
+It runs in the peers' environment, so it imports nothing of Rehome.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ THREADS = 64
 
 
 def main() -> int:
-    """Copy; the exit status."""
+    """Copy the prefix. Return the exit status."""
     endpoint_url, source_bucket, source_prefix, target_bucket, target_prefix = sys.argv[1:]
     client: Any = boto3.client(
         "s3",

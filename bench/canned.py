@@ -1,4 +1,4 @@
-"""What the benchmarks' own servers have in common: HTTP/1.1 on a free port, until the standard input ends."""
+"""What the benchmarks' servers share: HTTP/1.1 on a free port, until the standard input ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class RequestProtocol(asyncio.Protocol):
-    """Cuts what comes into requests without a body, and hands the first line of each to `answer`."""
+    """Splits the input into requests without a body, and passes the first line of each to `answer`."""
 
     def __init__(self, answer: Callable[[bytes, asyncio.Transport], None]) -> None:
         self._answer = answer
@@ -31,12 +31,12 @@ class RequestProtocol(asyncio.Protocol):
 
 
 def reply(status: bytes, body: bytes) -> bytes:
-    """A whole reply, on a connection that stays."""
+    """Return a whole response, on a connection that stays open."""
     return b"HTTP/1.1 %s\r\ncontent-type: application/xml\r\ncontent-length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
 def serve(answer: Callable[[bytes, asyncio.Transport], None]) -> None:
-    """Listen, tell the port, and answer until whoever started this is gone."""
+    """Listen, print the port, and answer until the parent process is gone."""
     uvloop.run(_serve(answer))
 
 

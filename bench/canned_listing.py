@@ -1,7 +1,7 @@
-"""`python -m bench.canned_listing BUCKET/PREFIX=COUNT…`: a server that lists made-up objects as fast as it can send.
+"""`python -m bench.canned_listing BUCKET/PREFIX=COUNT…`: a server that lists invented objects as fast as it can send.
 
-Under each prefix lie `avatar-0000000.png` and so on. All entries are equally long, so that a page is cut out of
-prepared bytes wherever it begins.
+Under each prefix are `avatar-0000000.png` and so on. All entries have the same length, so any page is a slice of
+prepared bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BLOCK = 1_000
 SIZE = 600
 _LAST = "\U0010ffff"
 _MARK = b"@@@@"
-"""Stands for the thousands of an entry's number, in its key and in its ETag."""
+"""Placeholder for the thousands of an entry's number, in its key and in its ETag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The objects under one prefix. Numbers have seven digits, so the keys' order is theirs."""
+    """The objects under one prefix. Numbers have seven digits, so keys and numbers have the same order."""
 
     prefix: str
     count: int
@@ -34,16 +34,16 @@ class Shelf:
         return f"{self.prefix}avatar-{number:07d}.png"
 
     def first_after(self, key: str) -> int:
-        """The number of the first object whose key comes after this one."""
+        """Return the number of the first object whose key comes after this one."""
         return bisect_right(range(self.count), key, key=self.key)
 
     def under(self, prefix: str) -> tuple[int, int]:
-        """The numbers of the objects under a prefix: the first, and the one after the last."""
+        """Return the range of numbers under a prefix: the first, and the one after the last."""
         begin = bisect_left(range(self.count), prefix, key=self.key)
         return begin, bisect_left(range(self.count), prefix + _LAST, key=self.key)
 
     def entries(self, begin: int, end: int) -> bytes:
-        """The listing's entries of these numbers."""
+        """Return the listing's entries of these numbers."""
         template, length = _template(self.prefix)
         cut = []
         while begin < end:
@@ -54,7 +54,7 @@ class Shelf:
         return b"".join(cut)
 
     def page(self, prefix: str, after: str, max_keys: int) -> bytes:
-        """A ListBucketResult, as ListObjectsV2 answers."""
+        """Return a ListBucketResult of ListObjectsV2."""
         begin, stop = self.under(prefix)
         begin = max(begin, self.first_after(after) if after else 0)
         end = min(begin + max_keys, stop)
@@ -72,7 +72,7 @@ class Shelf:
 
 @lru_cache
 def _template(prefix: str) -> tuple[bytes, int]:
-    """A thousand entries with marks for their thousands, and the length of each."""
+    """Return a thousand entries with placeholders for their thousands, and the length of each."""
     entries = [
         b"<Contents><Key>%savatar-%s%03d.png</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         b"<ETag>&quot;5eed000000000000000000000%s%03d&quot;</ETag><Size>%d</Size>"
@@ -83,7 +83,7 @@ def _template(prefix: str) -> tuple[bytes, int]:
 
 
 def answer(shelves: dict[str, Shelf], line: bytes) -> bytes:
-    """The reply to a request, of which only the first line counts."""
+    """Return the response to a request, of which only the first line counts."""
     method, target, _ = line.decode().split(" ", 2)
     url = urlsplit(target)
     query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
@@ -96,7 +96,7 @@ def answer(shelves: dict[str, Shelf], line: bytes) -> bytes:
 
 
 def main() -> int:
-    """Serve; the exit status."""
+    """Serve. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.canned_listing")
     parser.add_argument("shelves", nargs="+", metavar="BUCKET/PREFIX=COUNT")
     shelves = {}

@@ -1,6 +1,6 @@
-"""`python -m bench.canned_throttling`: answers any copy, but takes only so many at once and refuses some of them.
+"""`python -m bench.canned_throttling`: a server that limits and refuses copies.
 
-A request beyond the limit waits for its turn. Each holds its place for the delay, also where it is refused.
+A request beyond the limit waits. Each request takes the delay, also if it is refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ GRANTED = reply(b"200 OK", COPIED)
 
 
 class Desk:
-    """The places of the server.
+    """The server's slots.
 
     limit: requests at once
     delay_s: how long each takes
-    refused: the share that is answered 503
+    refused: the share of requests that get a 503
     """
 
     def __init__(self, limit: int, delay_s: float, refused: float) -> None:
@@ -56,7 +56,7 @@ class Desk:
 
 
 def main() -> int:
-    """Serve; the exit status."""
+    """Serve. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.canned_throttling")
     parser.add_argument("--limit", type=int, required=True)
     parser.add_argument("--delay", type=float, required=True, help="seconds")

@@ -18,16 +18,16 @@ _SAID = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """wall_s: from before the process is made until it is gone. cpu_s: user and system, its children's included."""
+    """wall_s: from before the start of the process to its end. cpu_s: user and system time, with its children."""
 
     wall_s: float
     cpu_s: float
 
 
 def spend(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Cost, str]:
-    """Run a command to its end; its cost, and what it wrote to its standard output.
+    """Run a command to its end. Return its cost and its standard output.
 
-    Raises BenchError where it fails: half a job costs less.
+    Raises BenchError if it fails: half a job costs less.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
@@ -35,7 +35,7 @@ def spend(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         try:
-            # not Popen.wait: only wait4 tells what the tree has used
+            # not Popen.wait: only wait4 reports the usage of the process tree
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.kill()

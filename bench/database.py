@@ -70,7 +70,7 @@ not every minute as is its default, so that this comes to an end: that changes h
 class Found:
     """What was measured on one engine. Seconds are for all rows.
 
-    took_ms: of the application's statements, round by round, by what was beside them
+    took_ms: the times of the application's statements, by round and by what ran beside them
     """
 
     scans: list[float] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Found:
 class Bench:
     """The measurements on one engine.
 
-    seconds, rounds: how long the application works where nothing else sets an end, and how often
+    seconds, rounds: how long the application works if nothing else ends it, and how often
     """
 
     def __init__(self, folder: Path, avatars: Table, seconds: float, rounds: int, sliced: int) -> None:
@@ -110,7 +110,7 @@ class Bench:
 
     def _speed(self) -> None:
         avatars, found = self._avatars, self.found
-        # what the throttle makes of dead tuples is measured by itself
+        # the throttle's handling of dead tuples is measured separately
         awake: dict[str, Any] = {"throttle": {"max_dead_ratio": 0.0, "max_redo_ratio": 0.0}}
         avatars.fill()
         before = avatars.heap_bytes() if self._postgresql else 0
@@ -217,13 +217,13 @@ class Bench:
                 raise BenchError("the application did not come to work")
             yield
         finally:
-            # its standard input is what it lives by
+            # it runs until its standard input ends
             said, _ = process.communicate()
         self.found.took_ms.setdefault(beside, []).append(json.loads(said))
 
 
 def measure(quick: bool) -> Section:
-    """Both engines, one after the other."""
+    """Measure both engines, one after the other."""
     rows, seconds, rounds, sliced = (20_000, 1.0, 1, 2_000) if quick else (1_000_000, 10.0, 5, 20_000)
     found: dict[Engine, Found] = {}
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:
@@ -236,7 +236,7 @@ def measure(quick: bool) -> Section:
 
 
 def section(found: dict[Engine, Found], rows: int, seconds: float, rounds: int, sliced: int) -> Section:
-    """What the measurements of both engines say."""
+    """Return the section with the measurements of both engines."""
     return Section(
         title="Rows: the rewrite beside one UPDATE, a script and an application",
         about=ABOUT.format(
@@ -274,7 +274,7 @@ def section(found: dict[Engine, Found], rows: int, seconds: float, rounds: int, 
 
 
 def verdicts(engine: Engine, found: Found, rows: int) -> Iterator[Verdict]:
-    """One engine's figures held against their bars."""
+    """Return one engine's figures against their bars."""
     name, bare = NAMES[engine], mean(found.bare)
     ours, single, back = (found.ours[one]["wall_s"] for one in (OURS, ONE, ROLLBACK))
     least = LEAST_SPEED[engine]
@@ -294,12 +294,12 @@ def verdicts(engine: Engine, found: Found, rows: int) -> Iterator[Verdict]:
 
 
 def p99(took: Sequence[float]) -> float:
-    """What 99 of 100 stayed below."""
+    """Return the 99th percentile."""
     return sorted(took)[int(len(took) * 0.99)]
 
 
 def _cells(found: Found, rows: int) -> dict[str, str]:
-    """The table's column of one engine, by the names of its lines."""
+    """Return the table's column of one engine, by the names of its rows."""
     cells = {
         "bare UPDATE, rows/s": spread([rows / took for took in found.bare], 0),
         "script, rows/s": f"{found.script_rows_per_s:,.0f}",
@@ -307,7 +307,7 @@ def _cells(found: Found, rows: int) -> dict[str, str]:
     }
     for name, facts in found.ours.items():
         cells[f"{name}, rows/s"] = f"{facts['rows'] / facts['wall_s']:,.0f}"
-        if facts["rows"]:  # of a quick run beside an application, all may be waiting
+        if facts["rows"]:  # in a quick run beside an application, all of the time may be waiting
             cells[f"{name}, client CPU per row"] = f"{facts['cpu_s'] / facts['rows'] * 1e6:.1f} µs"
         if held := sum(facts.get("held_s", {}).values()):
             cells[f"{name}, of it waiting"] = f"{held:.1f} of {facts['wall_s']:.1f} s"

@@ -26,7 +26,7 @@ rounds (least … most), each in a new process; its start is not counted."""
 
 
 def measure(quick: bool) -> Section:
-    """The scan alone."""
+    """Measure the scan alone."""
     keys, rounds = (20_000, 1) if quick else (1_000_000, 3)
     core = max(os.sched_getaffinity(0))
     walls, cpus, peaks = [], [], []

@@ -1,4 +1,4 @@
-"""The machine and the versions: a figure without them says nothing."""
+"""The machine and the versions, without which a figure says nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENGINE = ("uvloop", "httptools", "duckdb", "botocore")
 
 
 def machine() -> str:
-    """Cores, memory and operating system."""
+    """Return cores, memory and operating system."""
     system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     kernel = ".".join(platform.release().split(".")[:2])
     return (
@@ -24,7 +24,7 @@ def machine() -> str:
 
 
 def our_versions() -> dict[str, str]:
-    """Rehome's commit, and what its copy path stands on."""
+    """Return Rehome's commit, and the versions of its copy path's dependencies."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git the user has
         cwd=ROOT,
@@ -40,5 +40,5 @@ def our_versions() -> dict[str, str]:
 
 
 def version_of(package: str) -> str:
-    """The version of a package of Rehome's own environment."""
+    """Return the version of a package in Rehome's own environment."""
     return importlib.metadata.version(package)

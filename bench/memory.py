@@ -29,7 +29,7 @@ counts (VmHWM), interpreter and libraries included."""
 
 
 def measure(quick: bool) -> Section:
-    """Both sizes."""
+    """Measure both sizes."""
     sizes = (2_000, 20_000) if quick else (100_000, 1_000_000)
     found = {}
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:

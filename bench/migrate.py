@@ -1,6 +1,6 @@
-"""`python -m bench.migrate --objects N --db D`: a whole migration in a sandbox of its own, timed and weighed.
+"""`python -m bench.migrate --objects N --db D`: a whole migration in its own sandbox: time and memory.
 
-Server and client share the machine, so the figures are an upper bound of the time and say nothing about S3 itself.
+Server and client share the machine, so the time is an upper bound and says nothing about S3 itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ For information: the whole playbook on {objects:,} objects and as many rows in a
 
 
 def main() -> int:
-    """Run the benchmark; the exit status."""
+    """Run the benchmark. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.migrate", description="Time a whole migration.")
     parser.add_argument("--objects", type=int, default=20_000, help="how many objects and rows (%(default)s)")
     parser.add_argument("--db", choices=DATABASES, default="mariadb", help="the database (%(default)s)")
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def measure(quick: bool, db: str = "mariadb") -> Section:
-    """The same for the table of all benchmarks."""
+    """Measure for the page of all benchmarks."""
     objects, db = (300, "sqlite") if quick else (20_000, db)
     return Section(
         title="The whole playbook",
@@ -131,7 +131,7 @@ def _measure(run: str, folder: Path) -> tuple[str, ...]:
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
-    """Keep the largest resident size of any process of the run."""
+    """Record the largest resident size of any process of the run."""
     family = psutil.Process(process.pid)
     while process.poll() is None:
         try:

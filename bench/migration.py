@@ -1,4 +1,4 @@
-"""A migration's settings as Ansible would hand them over, for buckets of a benchmark and no rows."""
+"""A migration's settings as Ansible would pass them, for the buckets of a benchmark and no rows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def side(
     bucket: str,
     prefix: str,
     access_key: str = "BENCH",
-    secret_key: str = "bench",  # noqa: S107 - what a server gets that checks no signature
+    secret_key: str = "bench",  # noqa: S107 - for a server that checks no signature
     **more: object,
 ) -> dict[str, object]:
-    """A `rehome_source` or `rehome_target`."""
+    """Return a `rehome_source` or `rehome_target`."""
     return {
         "bucket": bucket,
         "prefix": prefix,
@@ -35,7 +35,7 @@ def side(
 
 
 def given(folder: Path, source: dict[str, object], target: dict[str, object], **more: object) -> dict[str, Any]:
-    """The settings with every default filled in; the state and the empty table are in `folder`."""
+    """Return the settings with every default; the state and the empty table are in `folder`."""
     database = SQLite(folder / "app.db")
     database.up()
     validated = ArgumentSpecValidator(ARGUMENT_SPEC["settings"]["options"]).validate(
@@ -57,7 +57,7 @@ def given(folder: Path, source: dict[str, object], target: dict[str, object], **
 
 
 def write_given(folder: Path, settings: dict[str, Any]) -> Path:
-    """Keep the settings where another process reads them: they hold a secret, which no command line may show."""
+    """Write the settings to a file for another process: they hold a secret, which no command line may show."""
     path = folder / "settings.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(settings))

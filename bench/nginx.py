@@ -1,4 +1,4 @@
-"""A private nginx that answers every request with the same copy's result: what is left is the client's own cost."""
+"""A private nginx that answers every request with the same result of a copy: what remains is the client's cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .null_replies import COPIED
 from .suite import BenchError
 
 _UNPACKED = ROOT / ".venv" / "nginx" / "usr"
-"""Where the Makefile unpacks its packages: nothing is installed, so that no service of the system's is started."""
+"""Where the Makefile unpacks its packages: nothing is installed, so no system service starts."""
 _BINARY = _UNPACKED / "sbin" / "nginx"
 _MODULE = _UNPACKED / "lib" / "nginx" / "modules" / "ngx_http_headers_more_filter_module.so"
 _START_S = 10.0
@@ -63,7 +63,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class NullServer:
-    """Its two endpoints, and the authority that vouches for the second."""
+    """Its two endpoints, and the certificate authority of the second."""
 
     http_url: str
     https_url: str
@@ -71,13 +71,13 @@ class NullServer:
 
 
 def version() -> str:
-    """As nginx tells it."""
+    """Return the version that nginx reports."""
     return subprocess.run([_BINARY, "-v"], capture_output=True, text=True, check=True).stderr.strip().rpartition("/")[2]
 
 
 @contextmanager
 def null_server(folder: Path) -> Iterator[NullServer]:
-    """Run it in `folder` while the context is open."""
+    """Run it in `folder` for the length of the block."""
     if not (_BINARY.exists() and _MODULE.exists()):
         raise BenchError(f"no nginx in {_UNPACKED}; `make packages` gets one")
     http, https = find_free(2)
@@ -105,7 +105,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, folder: Path) -> None
 
 
 def _write_certificate(folder: Path) -> None:
-    """A certificate that is its own authority, for a day."""
+    """Write a self-signed certificate, valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""`python -m bench.no_op`: what a finished migration costs when it is run again, beyond looking."""
+"""`python -m bench.no_op`: what a repeated run of a finished migration costs beyond its scan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ There are no rows."""
 
 
 def measure(quick: bool) -> Section:
-    """All of it against its scan."""
+    """Measure the whole run against its scan."""
     keys, rounds = (5_000, 1) if quick else (100_000, 5)
     scans, wholes = [], []
     with serving("canned_listing", f"legacy/image/={keys}", f"production/avatar/={keys}") as url:

@@ -37,7 +37,7 @@ is verified. Median of {rounds} rounds (least … most), the connections already
 
 
 def measure(quick: bool) -> Section:
-    """Plain HTTP and TLS."""
+    """Measure plain HTTP and TLS."""
     count, warm_up, rounds = (5_000, 500, 1) if quick else (200_000, 20_000, 3)
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name, nginx.null_server(Path(name)) as server:
         settings = read_settings(

@@ -1,4 +1,4 @@
-"""What a server without objects answers to a copy: that it is done, with the ETag that every job here expects."""
+"""The response of a server without objects to a copy: success, with the ETag that every job here expects."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ COPIED = (
 
 
 def jobs(count: int) -> Iterator[CopyJob]:
-    """So many objects to copy."""
+    """Return so many objects to copy."""
     for number in range(count):
         yield CopyJob(f"image/avatar-{number}.png", ETAG, SIZE, f"avatar/avatar-{number}.png")

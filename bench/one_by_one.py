@@ -1,6 +1,6 @@
-"""`python -m bench.one_by_one DATABASE --rows N`: the script that people write: an UPDATE a row, a COMMIT a thousand.
+"""`python -m bench.one_by_one DATABASE --rows N`: the script that people write.
 
-It reads the rows first, all at once. Prints one line of JSON.
+One UPDATE for each row, one COMMIT for each thousand. It reads the rows first, all at once. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMMIT_ROWS = 1_000
 
 
 def main() -> int:
-    """Rewrite so many rows; the exit status."""
+    """Rewrite so many rows. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.one_by_one")
     parser.add_argument("database", type=Path, help="a file with a `rehome_database` in it")
     parser.add_argument("--rows", type=int, required=True)

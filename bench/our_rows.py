@@ -1,7 +1,7 @@
-"""`python -m bench.our_rows SETTINGS PHASE`: what Rehome does to rows, one phase in one process, as the modules run it.
+"""`python -m bench.our_rows SETTINGS PHASE`: Rehome's work on rows, one phase in one process, as the modules run it.
 
-`scan` reads the rows into a catalog, adds every object that they name to both sides of it, and plans. `rewrite` works
-through that plan. `rollback` puts the rows back by the journal. Each prints one line of JSON.
+`scan` reads the rows into a catalog, adds every object that they name to both sides of it, and plans. `rewrite` carries
+out that plan. `rollback` rolls the rows back. Each prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OBJECTS = (
 
 
 class _Stages(Progress):
-    """Remembers when each stage began, by the wall clock and in processor time."""
+    """Records when each stage began, by the wall clock and in processor time."""
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(state_dir)
@@ -48,7 +48,7 @@ class _Stages(Progress):
 
 
 def main() -> int:
-    """Run the phase; the exit status."""
+    """Run the phase. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.our_rows")
     parser.add_argument("settings", type=Path)
     parser.add_argument("phase", choices=PHASES)
@@ -83,8 +83,8 @@ def _rewrite(settings: Settings, progress: _Stages, seconds: float | None) -> di
         give_up = began[0] + (seconds or float("inf"))
         rewrite_planned(Run(settings, catalog, progress, lambda: time.monotonic() > give_up), counts)
         ended = _now()
-    # the last COMMIT is before it reads the table once more for what the application has written meanwhile
-    committed = next((at for name, at in progress.began.items() if name.startswith("look again")), ended)
+    # the last COMMIT comes before it rereads the table for what the application has written meanwhile
+    committed = next((at for name, at in progress.began.items() if name.startswith("reread ")), ended)
     return {
         "rows": counts.rewritten,
         **_since(began, committed),

@@ -1,6 +1,6 @@
 """`python -m bench.ours SETTINGS PHASE…`: the phases of a migration in one process, as the modules run them.
 
-Prints one line of JSON: what each phase took, what became of the objects, and the most memory that was held.
+Prints one line of JSON: the time of each phase, the outcomes of the objects, and the peak memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PHASES = ("scan", "plan", "copy")
 
 
 def main() -> int:
-    """Run the phases; the exit status."""
+    """Run the phases. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.ours")
     parser.add_argument("settings", type=Path)
     parser.add_argument("phases", nargs="+", choices=PHASES)
@@ -61,9 +61,9 @@ def _timed(work: Callable[[], object]) -> dict[str, float]:
 
 
 def _peak_bytes() -> int:
-    """The most memory that was resident at once.
+    """Return the peak resident memory in bytes.
 
-    Not getrusage's: a new program begins there with what the process that started it had held.
+    Not getrusage's value: there a new program starts with the peak of its parent.
     """
     try:
         status = Path("/proc/self/status").read_text()

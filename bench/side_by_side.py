@@ -1,4 +1,4 @@
-"""`python -m bench.side_by_side`: Rehome and its peers copy the same prefix of the same store, by turns."""
+"""`python -m bench.side_by_side`: Rehome and its peers copy the same prefix of the same store, in alternation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _ours(job: Job) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A side of the comparison, and how it copies."""
+    """A contender of the comparison, and how it copies."""
 
     name: str
     command: Callable[[Job], Command]
@@ -79,7 +79,7 @@ CONTENDERS = (
 
 
 def measure(quick: bool) -> Section:
-    """All contenders."""
+    """Measure all contenders."""
     objects, rounds = (300, 1) if quick else (20_000, 3)
     versions = {
         **our_versions(),
@@ -127,7 +127,7 @@ def measure(quick: bool) -> Section:
 
 
 def verdicts(costs: Mapping[str, Sequence[Cost]]) -> tuple[Verdict, ...]:
-    """The bars. Where a peer was run in two ways, each ratio is taken where it is worse for us."""
+    """Return the verdicts. If a peer was run in two ways, the worse ratio for Rehome counts."""
     walls, cpus = _ratios(costs)
     return (
         at_most("wall time, in times of s5cmd's", max(walls[name] for name in S5CMD), 0.70),
@@ -138,7 +138,7 @@ def verdicts(costs: Mapping[str, Sequence[Cost]]) -> tuple[Verdict, ...]:
 
 
 def ratio_rows(costs: Mapping[str, Sequence[Cost]]) -> tuple[tuple[str, ...], ...]:
-    """Ours over each of theirs."""
+    """Return Rehome's figures divided by each peer's."""
     walls, cpus = _ratios(costs)
     return tuple((name, f"{walls[name]:.2f}", f"{cpus[name]:.2f}") for name in walls)
 
@@ -146,7 +146,7 @@ def ratio_rows(costs: Mapping[str, Sequence[Cost]]) -> tuple[tuple[str, ...], ..
 def server_rows(
     served: Mapping[str, Sequence[float]], costs: Mapping[str, Sequence[Cost]], objects: int
 ) -> tuple[tuple[str, ...], ...]:
-    """What each one's copies cost the server (seconds of CPU), and what a client that cost nothing could reach so."""
+    """Return the server's cost for each one's copies (CPU seconds), and the rate of a client without any cost."""
     fastest = min(median(cost.wall_s for cost in costs[name]) for name in S5CMD)
     cores = os.cpu_count() or 1
     return tuple(
@@ -156,7 +156,7 @@ def server_rows(
 
 
 def phase_rows(phases: Mapping[str, Mapping[str, float]], whole: Cost) -> tuple[tuple[str, ...], ...]:
-    """Where a run's time went; what no phase has is the interpreter's start and end."""
+    """Return the time of each phase; the remainder is the interpreter's start and end."""
     rest = Cost(
         whole.wall_s - sum(phase["wall_s"] for phase in phases.values()),
         whole.cpu_s - sum(phase["cpu_s"] for phase in phases.values()),
@@ -187,7 +187,7 @@ def _row(name: str, costs: Sequence[Cost], objects: int) -> tuple[str, ...]:
 
 
 class _Arena:
-    """Where they meet: every run gets a target prefix that nobody has used."""
+    """The store of all contenders: every run gets an unused target prefix."""
 
     def __init__(self, filled: Store, folder: Path) -> None:
         self._store = filled
@@ -203,7 +203,7 @@ class _Arena:
         return list(self._shown.values())
 
     def run(self, contender: Contender) -> Cost:
-        """Let one copy everything; what it cost."""
+        """Let one contender copy everything. Return its cost."""
         self._runs += 1
         job = Job(self._store, self._folder / str(self._runs), f"avatar-{self._runs}/")
         job.folder.mkdir()
@@ -219,7 +219,7 @@ class _Arena:
         return cost
 
     def run_slice(self, few: int) -> Cost:
-        """Let s3_object copy a few, under the names that they have."""
+        """Let s3_object copy a few objects under their own names."""
         job = Job(self._store, self._folder, "")
         command = peers.s3_object(job, SLICE)
         cost, _ = spend([str(part) for part in command.arguments], command.environment)
@@ -229,7 +229,7 @@ class _Arena:
 
 
 def _collection_version() -> str:
-    """The version of amazon.aws in our own environment."""
+    """Return the version of amazon.aws in Rehome's environment."""
     (manifest,) = (ROOT / ".venv").glob("lib/python*/site-packages/ansible_collections/amazon/aws/MANIFEST.json")
     return str(json.loads(manifest.read_text())["collection_info"]["version"])
 

@@ -1,4 +1,4 @@
-"""A SeaweedFS of the benchmark's own, with the avatars that every contender copies."""
+"""The benchmark's own SeaweedFS, with the avatars that every contender copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .suite import BenchError
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The running store. All contenders ask it as the same user."""
+    """The running store. All contenders are the same user."""
 
     seaweedfs: SeaweedFS
     objects: int
@@ -33,13 +33,13 @@ class Store:
 
     @property
     def cpu_s(self) -> float:
-        """User and system time that it has used since its start."""
+        """Return the CPU seconds that it has used since its start."""
         (process,) = self.seaweedfs.processes
         times = psutil.Process(process.pid).cpu_times()
         return float(times.user + times.system)
 
     def check(self, prefix: str, expected: int) -> None:
-        """Raises BenchError where the target does not have what was to be copied."""
+        """Raise BenchError unless the target has everything."""
         pages = self.seaweedfs.client().get_paginator("list_objects_v2").paginate(Bucket=TARGET_BUCKET, Prefix=prefix)
         found = sum(page["KeyCount"] for page in pages)
         if found != expected:
@@ -48,7 +48,7 @@ class Store:
 
 @contextmanager
 def store(folder: Path, objects: int) -> Iterator[Store]:
-    """Have it run and filled while the context is open."""
+    """Run it, filled, for the length of the block."""
     seaweedfs = SeaweedFS(folder / "seaweedfs")
     try:
         seaweedfs.up()

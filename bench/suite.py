@@ -17,16 +17,16 @@ LOOK_S = 1.0
 
 
 class BenchError(Exception):
-    """A measurement that did not come about; the text says why."""
+    """A measurement that failed; the text says why."""
 
 
 def run_suite(name: str, measure: Callable[[bool], Section]) -> int:
-    """Measure and print; the exit status. A bar that is missed is a finding, not a failure."""
+    """Measure and print. Return the exit status: a missed bar is a finding, not a failure."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work, not how fast it is")
     parser.add_argument("--json", type=Path, help="keep the section in this file as well")
     options = parser.parse_args()
-    # as an exception it passes every `finally` on its way, and no server is left behind
+    # as an exception it runs every `finally`, so no server is left behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     busy = psutil.cpu_percent(interval=LOOK_S)
     try:

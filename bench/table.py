@@ -1,4 +1,4 @@
-"""The sandbox's table of avatars on a server of the benchmark's own: filled, rewritten by one UPDATE, and weighed."""
+"""The sandbox's table of avatars on the benchmark's own server: filled, rewritten by one UPDATE, and measured."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Engine = Literal["mariadb", "postgresql"]
 JOURNAL_SCHEMA = "rehome"
 PATIENCE_S = 60.0
 WEARING_IN = 3
-"""Times that PostgreSQL is filled and rewritten before it is measured; after the second no file is new here."""
+"""How often PostgreSQL is filled and rewritten before it is measured; after the second time no file is new."""
 LOOK_S = 0.5
 IDLE = 0.05
-"""Seconds of processor time per second that a server at rest may use."""
+"""CPU seconds per second that an idle server may use."""
 
 _FILL = {
     "mariadb": "INSERT INTO avatars (id, user_id, path) SELECT seq, seq, CONCAT('{prefix}avatar-', seq, '.png') "
@@ -45,7 +45,7 @@ _BARE = {
     "postgresql": "UPDATE avatars SET path = '{new}' || substr(path, {skip}) WHERE path LIKE '{old}%'",
 }
 _JOURNAL_BYTES = {
-    # not the file's size, which grows by megabytes ahead of what is written
+    # not the file's size, which grows by megabytes in advance
     "mariadb": "SELECT data_length + index_length FROM information_schema.tables"
     " WHERE table_schema = 'rehome' AND table_name = 'journal'",
     "postgresql": "SELECT pg_total_relation_size('rehome.journal')",
@@ -64,7 +64,7 @@ class Table:
         self.rows = rows
 
     def fill(self) -> None:
-        """Begin anew: every row in the source's form, nothing dead, the server at rest, and an empty journal."""
+        """Start again: every row in the source's form, no dead rows, an idle server, an empty journal."""
         self.execute("TRUNCATE avatars")
         self.execute(_FILL[self.engine].format(prefix=PREFIX, rows=self.rows))
         self.execute(_NEXT_ID[self.engine].format(next=self.rows + 1))
@@ -73,10 +73,10 @@ class Table:
         self.settle()
 
     def wear_in(self) -> None:
-        """Have the files of PostgreSQL's log there, as on a server that has been at work.
+        """Create the files of PostgreSQL's log, as on a server that has been in use.
 
-        A new server makes each of them anew, 16 MB of zeros and an fsync for which all who commit wait (wait events
-        WALInitWrite and WALInitSync), until enough have been used once and are used again.
+        A new server creates each of them, 16 MB of zeros and an fsync for which every COMMIT waits (wait events
+        WALInitWrite and WALInitSync), until enough exist and are reused.
         """
         if self.engine == "postgresql":
             for statement in ("ALTER SYSTEM SET min_wal_size = '1GB'", "SELECT pg_reload_conf()"):
@@ -86,7 +86,7 @@ class Table:
                 self.bare_update()
 
     def bare_update(self, old: str = PREFIX, new: str = MIGRATED_PREFIX, rows: int | None = None) -> float:
-        """Rewrite by one statement; answers its seconds. Raises BenchError where that were not `rows` (all)."""
+        """Rewrite by one statement and return its seconds. Raises BenchError unless it rewrote `rows` (all) rows."""
         began = time.monotonic()
         count = self.execute(self.bare_statement(old, new))
         took = time.monotonic() - began
@@ -95,14 +95,14 @@ class Table:
         return took
 
     def bare_statement(self, old: str = PREFIX, new: str = MIGRATED_PREFIX) -> str:
-        """What a bare UPDATE is here."""
+        """Return the bare UPDATE."""
         return _BARE[self.engine].format(new=new, old=old, skip=len(old) + 1)
 
     def settle(self) -> None:
-        """Let the server clean up behind what was written, so that the next who is measured does not pay for it."""
+        """Let the server clean up after the writes, so that the next measurement does not pay for it."""
         if self.engine == "postgresql":
             self.execute("VACUUM avatars")
-            # otherwise one falls into one measurement and not into the next
+            # otherwise one measurement has a checkpoint and the next has none
             self.execute("CHECKPOINT", "postgres")
         os.sync()
         give_up = time.monotonic() + PATIENCE_S
@@ -113,21 +113,21 @@ class Table:
                 return
 
     def heap_bytes(self) -> int:
-        """PostgreSQL: what the table takes, without its indexes."""
+        """Return the bytes of the table without its indexes (PostgreSQL)."""
         return int(self._value("SELECT pg_relation_size('avatars')"))
 
     def journal_bytes(self) -> int:
-        """What the journal takes in whole pages, its indexes included."""
+        """Return the bytes of the journal in whole pages, with its indexes."""
         if self.engine == "mariadb":
             self.execute("ANALYZE TABLE rehome.journal")
         return int(self._value(_JOURNAL_BYTES[self.engine]))
 
     def dead_rows(self) -> int:
-        """PostgreSQL: dead tuples by its statistics."""
+        """Return the dead tuples by the server's statistics (PostgreSQL)."""
         return int(self._value("SELECT pg_stat_get_dead_tuples('avatars'::regclass)"))
 
     def execute(self, statement: str, user: str = "admin") -> int:
-        """Run one statement in a transaction of its own; how many rows it was about."""
+        """Run one statement in its own transaction. Return the number of its rows."""
         with self._cursor(user) as cursor:
             cursor.execute(statement)
             return int(cursor.rowcount)
@@ -155,7 +155,7 @@ class Table:
             database.create_journal(JOURNAL_SCHEMA)
 
     def _cpu_s(self) -> float:
-        """What the server has used since its start; processes that have ended do not count."""
+        """Return the CPU seconds of the server's running processes."""
         (process,) = self.server.processes
         family = psutil.Process(process.pid)
         used = 0.0
@@ -170,7 +170,7 @@ class Table:
 
 @contextmanager
 def table(engine: Engine, folder: Path, rows: int) -> Iterator[Table]:
-    """Have the server run while the context is open."""
+    """Run the server for the length of the block."""
     server = (MariaDB if engine == "mariadb" else PostgreSQL)(folder / engine)
     try:
         server.up()

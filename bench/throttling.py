@@ -1,4 +1,4 @@
-"""`python -m bench.throttling`: how much of a server's limit is used where the server refuses some of the requests."""
+"""`python -m bench.throttling`: how much of a server's limit is used if the server refuses some requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ idle."""
 
 
 def measure(quick: bool) -> Section:
-    """One run: it is long enough for chance to even out."""
+    """Measure one run, long enough for chance to even out."""
     count = 2_000 if quick else 30_000
     possible = LIMIT / DELAY_S * (1 - REFUSED)
     arguments = ("--limit", str(LIMIT), "--delay", str(DELAY_S), "--refused", str(REFUSED))

@@ -1,4 +1,4 @@
-"""`python -m sandbox up|down|status|missing` prints one line of JSON: whether anything changed, and what is so."""
+"""`python -m sandbox up|down|status|missing` prints one line of JSON: whether anything changed, and the state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).absolute().parent.parent / ".sandbox"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; the exit status."""
+    """Run the command line. Return the exit status."""
     options = _parser().parse_args(arguments)
     sandbox = Sandbox(options.folder.absolute())
     try:

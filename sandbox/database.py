@@ -1,4 +1,4 @@
-"""What the sandbox's databases have in common: the database `app`, its users, and who may do what."""
+"""What the sandbox's database servers share: the database `app`, its users and their rights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DatabaseServer(Server):
     port_names = ("sql",)
 
     def database(self, user: str) -> dict[str, Any]:
-        """How to reach the application's database as this user, in the words of `rehome_database`."""
+        """Return how to reach the application's database as this user, as `rehome_database` has it."""
         state = self.state
         return {
             "engine": self.engine,
@@ -39,16 +39,17 @@ class DatabaseServer(Server):
         }
 
     def new_logins(self) -> dict[str, Login]:
+        """Return the superuser and the three users, with generated passwords."""
         return {user: Login(user, secrets.token_urlsafe(24)) for user in (self.superuser, *USERS)}
 
     @classmethod
     def missing_programs(cls) -> list[str]:
-        """Those of its programs that are not installed."""
+        """Return those of its programs that are not installed."""
         return [program for program in cls.programs if cls.find_program(program) is None]
 
     @classmethod
     def program(cls, name: str) -> str:
-        """The path of one of its programs."""
+        """Return the path of one of its programs. Raises SandboxError if it is not installed."""
         if (path := cls.find_program(name)) is None:
             raise missing_binary(name, cls.programs[name])
         return path
@@ -56,8 +57,8 @@ class DatabaseServer(Server):
     @classmethod
     @abstractmethod
     def find_program(cls, name: str) -> str | None:
-        """Where a program lies, or None where it is not installed."""
+        """Return the path of a program, or None if it is not installed."""
 
     @abstractmethod
     def connect(self, user: str) -> Any:
-        """A DB-API connection of this user to the application's database."""
+        """Return a DB-API connection of this user to the application's database."""

@@ -1,4 +1,4 @@
-"""What can go wrong in the sandbox, in the words that its user reads."""
+"""The sandbox's expected failures, worded for its user."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class SandboxError(Exception):
 
 
 def missing_binary(binary: str, package: str) -> SandboxError:
-    """The failure for a server's program that is not installed."""
+    """Return the failure for a server's program that is not installed."""
     return SandboxError(f"{binary} is not installed; it comes with the package {package}")
 
 
 def last_lines(log: Path) -> str:
-    """The end of a server's log, for a message about its failure."""
+    """Return the end of a server's log, for a message about its failure."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:

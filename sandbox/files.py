@@ -1,4 +1,4 @@
-"""Files that only their owner may read, replaced in one step."""
+"""Write files atomically, readable by their owner only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace the file atomically by this value, readable by its owner only."""
+    """Replace the file atomically with this value as JSON, mode 0600."""
     write_private(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What `write_json` wrote, or None where there is nothing that can be used."""
+    """Return what `write_json` wrote, or None if nothing usable exists."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

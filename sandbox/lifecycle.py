@@ -1,8 +1,7 @@
-"""The way up and down of a whole sandbox: one object store, one database of the three, one record.
+"""Start and remove a whole sandbox: one object store, one of three databases, one record.
 
-The record is written when everything answers and removed before anything changes: where it is, it is true.
-Another database than before takes the earlier one's place. The earlier one keeps its data and is there again
-when asked for; the object store stays as it is.
+The record is written when every server answers, and removed before anything changes: if it exists, it is true.
+Another database replaces the earlier one, which keeps its data for the next time; the object store stays as it is.
 """
 
 from __future__ import annotations
@@ -36,14 +35,16 @@ class Sandbox:
 
     @property
     def record(self) -> Path:
+        """The file that describes the running sandbox."""
         return self.folder / FILE
 
     @property
     def store(self) -> SeaweedFS:
+        """The object store, running or not."""
         return SeaweedFS(self.folder / "seaweedfs")
 
     def database(self, db: str) -> DatabaseServer | SQLite:
-        """The database server of this name, running or not."""
+        """Return the database server of this name, running or not."""
         if db == "mariadb":
             return MariaDB(self.folder / "mariadb")
         if db == "postgresql":
@@ -51,14 +52,14 @@ class Sandbox:
         return SQLite(self.folder / "app.db")
 
     def missing(self, db: str) -> dict[str, str]:
-        """The programs that this database needs and that are not installed, each with its Debian package."""
+        """Return the missing programs that this database needs, each with its Debian package."""
         database = self.database(db)
         if isinstance(database, SQLite):
             return {}
         return {program: database.programs[program] for program in database.missing_programs()}
 
     def up(self, db: str) -> bool:
-        """Have the sandbox running with this database; False where it already is."""
+        """Start the sandbox with this database. Return False if it runs already."""
         with self._locked():
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self.folder.chmod(0o700)
@@ -78,7 +79,7 @@ class Sandbox:
             return changed
 
     def down(self) -> bool:
-        """Leave nothing of the sandbox; False where there is nothing."""
+        """Stop and remove the whole sandbox. Return False if there is none."""
         with self._locked():
             if not self.folder.exists():
                 return False
@@ -89,7 +90,7 @@ class Sandbox:
             return True
 
     def status(self) -> dict[str, Any]:
-        """What runs, without a password."""
+        """Return what runs, without passwords."""
         databases = [self.database(name) for name in DATABASES]
         running = [server for server in (self.store, *databases) if server.processes]
         record = read_json(self.record)
@@ -102,7 +103,7 @@ class Sandbox:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Wait for whoever else takes the sandbox up or down; the lock is the folder's parent, which stays."""
+        """Wait for other starts and removals; the lock is on the folder's parent, which remains."""
         if not self.folder.parent.is_dir():
             raise SandboxError(f"{self.folder.parent} is no folder, so the sandbox can't be in it")
         descriptor = os.open(self.folder.parent, os.O_RDONLY)

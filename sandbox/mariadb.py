@@ -1,7 +1,7 @@
 """MariaDB as the sandbox's database: a private server, never the system's service.
 
-`mariadb-server-core` has the programs without a service. When run by root, the server runs as root: it owns
-nothing but its folder, and needs no folder on the way there to be open to another user.
+`mariadb-server-core` has the programs without a service. When root starts it, the server runs as root: it owns nothing
+but its folder, and no parent folder needs to be open to another user.
 """
 
 from __future__ import annotations
@@ -123,5 +123,5 @@ GRANT SELECT ON {JOURNAL}.* TO 'reader'@'%';
 
 
 def _run_as() -> list[str]:
-    """mariadbd runs as root only when told so in words."""
+    """Return the option without which mariadbd refuses to run as root."""
     return ["--user=root"] if os.geteuid() == 0 else []

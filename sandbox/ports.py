@@ -1,4 +1,4 @@
-"""Finding TCP ports on 127.0.0.1 that nobody listens on."""
+"""Find TCP ports on 127.0.0.1 on which nothing listens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .errors import SandboxError
 # while its server is down.
 LOWEST, HIGHEST = 10_000, 21_999
 PAIR_OFFSET = 10_000
-"""How far the second port of a pair is from the first: SeaweedFS expects its gRPC ports there."""
+"""The distance between the two ports of a pair: SeaweedFS expects its gRPC ports there."""
 ATTEMPTS = 1_000
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port now."""
+    """Return whether a server could listen on this port now."""
     with ExitStack() as stack:
         return _held(port, stack)
 
 
 def find_free(count: int) -> list[int]:
-    """Free ports for servers that start right away; each `port + PAIR_OFFSET` is free too."""
+    """Return free ports for servers that start right away; each `port + PAIR_OFFSET` is free too."""
     found: list[int] = []
     with ExitStack() as stack:
         for port in random.sample(range(LOWEST, HIGHEST + 1), ATTEMPTS):
@@ -35,9 +35,9 @@ def find_free(count: int) -> list[int]:
 
 
 def _held(port: int, stack: ExitStack) -> bool:
-    """Take the port until the stack closes; False where somebody else has it."""
+    """Bind the port until the stack closes. Return False if another process has it."""
     holder = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    # As servers do, so that connections in TIME_WAIT from an instance before don't count.
+    # As servers do, so that connections in TIME_WAIT of an earlier instance do not count.
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         holder.bind(("127.0.0.1", port))

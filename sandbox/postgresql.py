@@ -1,9 +1,9 @@
 """PostgreSQL as the sandbox's database: a private server, never the system's cluster.
 
-PostgreSQL refuses to run as root. When root starts it, it runs as `postgres` (or `nobody`), who owns the data
-folder. The folders on the way there stay closed to that user, as `.sandbox` and a checkout under `/root` are:
-the server keeps one capability instead, the right to pass through folders. Where root itself lacks it (a
-container stripped of it), `initdb` says "Permission denied", and the message that quotes it tells what to do.
+PostgreSQL refuses to run as root. When root starts it, it runs as `postgres` (or `nobody`), who owns the data folder.
+The parent folders (`.sandbox`, a checkout under `/root`) stay closed to that user: the server keeps one capability
+instead, the right to pass through folders. If root itself lacks it (as in some containers), `initdb` says "Permission
+denied", and the message that quotes it says what to do.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .errors import SandboxError
 from .files import write_private
 
 DEBIAN_BINARIES = Path("/usr/lib/postgresql")
-"""Debian keeps a folder per major version there, and none of it on PATH."""
+"""Debian keeps a folder for each major version there, none of them on PATH."""
 SERVICE_USERS = ("postgres", "nobody")
 CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
-"""Capabilities that let a process pass through closed folders, the lesser one first, with their bits."""
+"""Capabilities that let a process pass through closed folders, the weaker one first, with their bits."""
 
 SCHEMA = """
 CREATE TABLE avatars (
@@ -43,7 +43,7 @@ CREATE TRIGGER avatars_touch BEFORE UPDATE ON avatars FOR EACH ROW
   WHEN (OLD.* IS DISTINCT FROM NEW.* AND NEW.updated_at = OLD.updated_at)
   EXECUTE FUNCTION avatars_touch();
 """
-"""The trigger does what ON UPDATE CURRENT_TIMESTAMP does in MariaDB: nothing where nothing changes."""
+"""The trigger does what ON UPDATE CURRENT_TIMESTAMP does in MariaDB: nothing if nothing changes."""
 
 GRANTS = f"""
 GRANT CREATE ON DATABASE {NAME} TO migrate;

@@ -1,4 +1,4 @@
-"""Starting servers so that none is ever lost, and ending none that isn't ours."""
+"""Start servers so that none is ever lost, and end only our own."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import psutil
 from .errors import SandboxError
 
 CLOCK_TOLERANCE_S = 2.0
-"""A process's start is told in ticks since boot, and the time of boot moves when the clock is corrected."""
+"""The start of a process is given in ticks since boot; the time of boot moves when the clock is corrected."""
 POLL_S = 0.02
 GATE = 'read -r _ && exec "$@"'
-"""A shell that waits for a line and then becomes the server. If whoever starts it is killed before the
-process is recorded, the shell reads an end of file and goes away: no server runs without a record of it."""
+"""A shell that waits for a line and then becomes the server. If its parent is killed before the process is recorded,
+the shell reads an end of file and exits: no server runs without a record of it."""
 
 _children: set[subprocess.Popen[bytes]] = set()
-"""Those that this process has started and not seen the end of."""
+"""Children of this process whose end has not been collected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A server's process as it is recorded; the pid alone may mean another process by now."""
+    """A server's recorded process; the pid alone may belong to another process by now."""
 
     name: str
     pid: int
@@ -43,7 +43,7 @@ class Process:
         return cls(value["name"], value["pid"], value["create_time"], tuple(value["command"]))
 
     def is_running(self) -> bool:
-        """Whether the process lives and is still the one that was recorded."""
+        """Return whether the process lives and is still the recorded one."""
         try:
             if not self._lives():
                 return False
@@ -55,10 +55,10 @@ class Process:
         return not command or command[-len(self.command) :] == self.command
 
     def end(self, how: signal.Signals, patience_s: float = 20.0) -> bool:
-        """End the process if it is still ours: politely, and by force when it doesn't listen."""
+        """End the process if it is still ours: by `how`, and by SIGKILL after `patience_s`."""
         if not self.is_running():
             return False
-        # It leads a group of its own, so its children are asked with it.
+        # It leads a process group, so its children get the signal too.
         os.killpg(self.pid, how)
         if not self._gone_within(patience_s):
             os.killpg(self.pid, signal.SIGKILL)
@@ -75,12 +75,12 @@ class Process:
             return False
 
     def _now(self) -> psutil.Process:
-        """Whatever process has the pid now."""
+        """Return the process that has the pid now, if any."""
         return psutil.Process(self.pid)
 
     def _gone_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        # Not asked for its command: a process that is ending has none.
+        # Without its command: a process that is ending has none.
         while self._lives():
             if time.monotonic() > deadline:
                 return False
@@ -98,7 +98,7 @@ def start(
     log: Path,
     record: Callable[[Process], None],
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own, after `record` has stored what identifies it.
+    """Start a server in its own session, after `record` has stored what identifies it.
 
     launcher: a program that changes the user and then becomes the command
     """
@@ -121,7 +121,7 @@ def start(
 
 
 def forget_the_ended() -> None:
-    """Let the system have the pids of children that have ended; the next PostgreSQL would take one for running."""
+    """Collect children that have ended: the next PostgreSQL would take one of them for a running server."""
     for child in list(_children):
         if child.poll() is not None:
             _children.discard(child)

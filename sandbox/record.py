@@ -1,4 +1,4 @@
-"""`sandbox.json`: what the inventory, the seed and the user's eyes read about a running sandbox."""
+"""`sandbox.json`: what the inventory, the seed and the user read about a running sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "sandbox.json"
 
 
 def describe(store: SeaweedFS, database: DatabaseServer | SQLite) -> dict[str, Any]:
-    """The record of a sandbox whose servers are up."""
+    """Return the record of a sandbox whose servers run."""
     return {
         "db": database.engine,
         "s3": {

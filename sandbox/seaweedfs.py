@@ -75,7 +75,7 @@ class SeaweedFS(Server):
         return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
 
     def client(self, user: str = "admin", **settings: Any) -> Any:
-        """A botocore client as this user, untouched by the AWS configuration of whoever runs it."""
+        """Return a botocore client of this user, independent of the caller's AWS configuration."""
         keys = self.users[user]
         return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
 
@@ -125,9 +125,9 @@ class SeaweedFS(Server):
     def check_health(self) -> None:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.endpoint_url}/healthz", timeout=5):
-            # The gateway answers before it has read its identities; a signed request needs them.
+            # The gateway answers before it has read its identities, which a signed request needs.
             self.client(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}).list_buckets()
-        # Until the volume server has told the master what it has, every content that is asked for is an internal error.
+        # Until the volume server has registered with the master, every read is an internal error.
         with direct.open(f"http://127.0.0.1:{self.state.ports['master']}/dir/status", timeout=5) as reply:
             if not json.load(reply)["Topology"]["DataCenters"]:
                 raise ConnectionError("no volume server has come to the master yet")
@@ -152,11 +152,11 @@ class SeaweedFS(Server):
 
 
 _MODELS = create_loader()
-"""Reads botocore's descriptions of services once, and not for each client, which took most of what tests took."""
+"""Reads botocore's service models once and not for each client: that took most of the tests' time."""
 
 
 def s3_client(endpoint_url: str, access_key: str, secret_key: str, **settings: Any) -> Any:
-    """A botocore client that reads neither AWS files and profiles nor a proxy from the environment."""
+    """Return a botocore client that reads no AWS files, profiles or proxies from the environment."""
     session = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),

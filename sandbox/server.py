@@ -1,4 +1,4 @@
-"""What the servers have in common: a folder, a state file, a process, and the way up and down."""
+"""What the servers share: a folder, a state file, a process, start and stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PORT_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a user makes itself known to a server: a name or an access key, and its secret."""
+    """A user's credentials: a name or an access key, and its secret."""
 
     name: str
     secret: str = field(repr=False)
@@ -33,9 +33,9 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a server's folder remembers, in `state.json`.
+    """The content of `state.json` in a server's folder.
 
-    ready: the folder is complete; what an interrupted first start left behind is not
+    ready: the folder is complete, unlike one that an interrupted first start left behind
     """
 
     ready: bool
@@ -61,7 +61,7 @@ class Server(ABC):
     port_names: ClassVar[tuple[str, ...]]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     kill_signal: ClassVar[signal.Signals] = signal.SIGKILL
-    """How to end the server when its data goes with it."""
+    """The signal that ends the server when its data is removed too."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -70,29 +70,29 @@ class Server(ABC):
 
     @abstractmethod
     def new_logins(self) -> dict[str, Login]:
-        """The server's users, with generated secrets."""
+        """Return the server's users, with generated secrets."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Fill the new folder with what the server needs for its first start."""
+        """Fill the new folder for the server's first start."""
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """The server's program and arguments."""
+        """Return the server's program and arguments."""
 
     @abstractmethod
     def check_health(self) -> None:
-        """Return where the server answers a client, or raise what it says instead."""
+        """Return if the server answers a client; raise its error otherwise."""
 
     @abstractmethod
     def populate(self) -> None:
-        """Create in the running server what its users find in it."""
+        """Create the server's initial contents."""
 
     def launcher(self) -> Sequence[str]:
-        """A program that changes the user and then becomes the server's command."""
+        """Return a program that changes the user and then becomes the server's command."""
         return ()
 
-    # What all do alike
+    # What all servers share
 
     @property
     def log(self) -> Path:
@@ -112,7 +112,7 @@ class Server(ABC):
         return [state.process] if state and state.process and state.process.is_running() else []
 
     def up(self) -> bool:
-        """Have the server running and complete; False where it already is."""
+        """Start the server. Return False if it runs already."""
         state = self._read_state()
         if state is None or not state.ready:
             self.destroy()
@@ -126,11 +126,11 @@ class Server(ABC):
         return True
 
     def stop(self) -> bool:
-        """End the process and keep the data; False where nothing runs."""
+        """End the process and keep the data. Return False if nothing runs."""
         return self._end(self.stop_signal)
 
     def destroy(self) -> bool:
-        """End the process and remove the folder; False where there is neither."""
+        """End the process and remove the folder. Return False if neither exists."""
         ended = self._end(self.kill_signal)
         existed = self.folder.exists()
         if existed:
@@ -138,7 +138,7 @@ class Server(ABC):
         return ended or existed
 
     def environment(self) -> dict[str, str]:
-        """All that the server gets to see: no configuration and no credentials of the user's."""
+        """Return the server's environment, without the user's configuration and credentials."""
         return {
             "PATH": os.defpath,
             "HOME": str(self.folder),
@@ -148,7 +148,7 @@ class Server(ABC):
         }
 
     def run_tool(self, command: Sequence[str], folder: Path) -> None:
-        """Run a program that prepares the server in this folder, recorded as the server is: it can't be lost either."""
+        """Run a program that prepares the server. It is recorded like the server, so it cannot be lost either."""
         if (status := self._launch(command, folder).wait()) != 0:
             raise SandboxError(
                 f"{Path(command[0]).name} failed with status {status}; the end of {self.log}:\n{last_lines(self.log)}"
@@ -163,7 +163,7 @@ class Server(ABC):
             self._start()
             self.populate()
         except BaseException:
-            # The folder stays until the next way up or down, for its log.
+            # The folder stays until the next start or removal, for its log.
             self._end(self.kill_signal)
             raise
         self._write_state(replace(self.state, ready=True))
@@ -190,7 +190,7 @@ class Server(ABC):
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + HEALTH_TIMEOUT_S
         while True:
-            # Asked before the check: another program on the port must not pass for a server that died.
+            # Read before the check: another program on the port must not pass for a server that died.
             running = bool(self.processes)
             try:
                 if running:
@@ -208,7 +208,7 @@ class Server(ABC):
 
     def _require_free_ports(self, state: State) -> None:
         deadline = time.monotonic() + PORT_TIMEOUT_S
-        # A server that was killed holds its ports for a moment longer than it lives.
+        # A killed server holds its ports for a moment longer than it lives.
         while taken := [str(port) for port in state.ports.values() if not ports.is_free(port)]:
             if time.monotonic() < deadline:
                 time.sleep(HEALTH_POLL_S)

@@ -1,4 +1,4 @@
-"""SQLite as the sandbox's database: a file, which has neither users nor a process."""
+"""SQLite as the sandbox's database: a file, without users and processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMMIT;
 
 
 class SQLite:
-    """The file with the application's table. Where a server has a user, whoever may read the file is one."""
+    """The file with the application's table. There are no users: whoever may read the file is one."""
 
     name = "sqlite"
     engine = "sqlite"
@@ -45,14 +45,14 @@ class SQLite:
         return []
 
     def database(self, user: str = "") -> dict[str, Any]:
-        """How to reach the database, in the words of `rehome_database`."""
+        """Return how to reach the database, as `rehome_database` has it."""
         return {"engine": self.engine, "path": str(self.path)}
 
     def connect(self, user: str = "") -> sqlite3.Connection:
         return sqlite3.connect(self.path)
 
     def up(self) -> bool:
-        """Have the file with its table; False where it is there."""
+        """Create the file with its table. Return False if it exists."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = self.connect()
         try:
@@ -64,11 +64,11 @@ class SQLite:
         return True
 
     def stop(self) -> bool:
-        """A file doesn't run."""
+        """Return False: a file does not run."""
         return False
 
     def destroy(self) -> bool:
-        """Remove the file; False where there is none."""
+        """Remove the file. Return False if there is none."""
         existed = self.path.exists()
         for leftover in ("", "-journal", "-wal", "-shm"):
             Path(f"{self.path}{leftover}").unlink(missing_ok=True)

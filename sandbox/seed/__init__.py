@@ -1,9 +1,9 @@
 """The sandbox's contents: avatars in `legacy-s3`, and the rows that name them.
 
-`python -m sandbox.seed --objects N [--oddities] [--reset]`. An object is put before its row is made, so a row
-that is there says that its object was put: seeding again, also after a kill, only adds what has no row yet. A row
-counts under its path before and after a migration, so a migrated sandbox is kept as it is. `--reset` empties
-both buckets, the table and Rehome's journal first: the same contents every time.
+`python -m sandbox.seed --objects N [--oddities] [--reset]`. An object is stored before its row, so an existing row
+means that its object was stored: seeding again, also after a kill, only adds what has no row yet. A row counts under
+its path before and after a migration, so a migrated sandbox stays as it is. `--reset` empties both buckets, the table and
+Rehome's journal first: the same contents every time.
 """
 
 import sys

@@ -21,11 +21,11 @@ from .manifest import expected
 from .planting import Planted, plant
 
 LINE_EVERY_S = 10
-"""How often progress is told where there is no terminal to draw a bar in."""
+"""Seconds between two progress lines without a terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Seed as the command line asks; the exit status."""
+    """Run the command line. Return the exit status."""
     options = _parser().parse_args(arguments)
     started = time.monotonic()
     try:
@@ -63,7 +63,7 @@ def _seed(options: argparse.Namespace) -> Planted:
 def _bar(objects: int) -> tqdm[NoReturn]:
     if sys.stderr.isatty() or objects == 0:
         return tqdm(total=objects, desc="seeding", unit="object", disable=objects == 0)
-    # Each report is a line of its own, for a log.
+    # One line each, for a log.
     line = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} elapsed\n"
     return tqdm(total=objects, desc="seeding", unit="object", mininterval=LINE_EVERY_S, bar_format=line)
 

@@ -18,17 +18,17 @@ MIGRATED_PREFIX = "avatar/"
 
 
 def path(number: int) -> str:
-    """The key of an avatar's object, and the path in its row."""
+    """Return the key of an avatar's object, which is also the path in its row."""
     return f"{PREFIX}avatar-{number}.png"
 
 
 def migrated(source_path: str) -> str:
-    """What a migration to `avatar/` makes of a path under `image/`."""
+    """Return the path after a migration from `image/` to `avatar/`."""
     return MIGRATED_PREFIX + source_path.removeprefix(PREFIX)
 
 
 def draw(number: int) -> bytes:
-    """A small PNG: a pattern of coloured cells and its mirror image, about 550 bytes, drawn in 0.25 ms."""
+    """Return a small PNG: a pattern of coloured cells and its mirror image, about 550 bytes, drawn in 0.25 ms."""
     palette_size = COLOURS * 3
     digest = hashlib.shake_128(f"avatar {number}".encode()).digest(palette_size + CELLS * CELLS // 2)
     palette, cells = digest[:palette_size], bytes(byte % COLOURS for byte in digest[palette_size:])
@@ -44,7 +44,7 @@ def draw(number: int) -> bytes:
 
 
 def headers(number: int) -> Mapping[str, str]:
-    """What is stored with an avatar's object; every tenth has tags."""
+    """Return the headers of an avatar's object; every tenth has tags."""
     stored = {
         "content-type": "image/png",
         "cache-control": "public, max-age=31536000",

@@ -10,7 +10,7 @@ from . import avatars, oddities
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Exact counts, in design.md's words; all of them before the migration."""
+    """Exact counts of the plan's classes before the migration."""
 
     source_objects: int
     target_objects: int
@@ -25,7 +25,7 @@ class Expected:
 
 
 def expected(objects: int, *, with_oddities: bool) -> Expected:
-    """The counts of a seed of so many avatars."""
+    """Return the counts of a seed of so many avatars."""
     odd = oddities.OBJECTS if with_oddities else ()
     under_map = [one for one in odd if one.moves]
     to_move = [one for one in under_map if not one.moved]
@@ -47,7 +47,7 @@ def expected(objects: int, *, with_oddities: bool) -> Expected:
 
 
 def rows(objects: int, *, with_oddities: bool, after_migration: bool = False) -> Iterator[tuple[int, str]]:
-    """The user and the path of every row; after a migration that leaves dangling rows as they are."""
+    """Return the user and the path of every row, before or after a migration that keeps dangling rows."""
     for number in range(1, objects + 1):
         path = avatars.path(number)
         yield number, avatars.migrated(path) if after_migration else path
@@ -59,14 +59,14 @@ def rows(objects: int, *, with_oddities: bool, after_migration: bool = False) ->
 
 
 def source_keys(objects: int, *, with_oddities: bool) -> Iterator[str]:
-    """The keys in `legacy-s3`, before and after a migration."""
+    """Return the keys in `legacy-s3`, before and after a migration."""
     yield from map(avatars.path, range(1, objects + 1))
     if with_oddities:
         yield from (one.key for one in oddities.OBJECTS)
 
 
 def target_keys(objects: int, *, with_oddities: bool, after_migration: bool = False) -> Iterator[str]:
-    """The keys in `production-s3`."""
+    """Return the keys in `production-s3`."""
     if after_migration:
         yield from (avatars.migrated(avatars.path(number)) for number in range(1, objects + 1))
     if with_oddities:

@@ -1,4 +1,4 @@
-"""The seed's objects: uploads over Rehome's own S3 client, and emptying buckets."""
+"""Upload the seed's objects with Rehome's own S3 client, and empty buckets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One object to put."""
+    """One object to upload."""
 
     key: str
     body: bytes
@@ -30,7 +30,7 @@ class Upload:
 
 
 class Objects:
-    """The two buckets, for their owner."""
+    """The two buckets, accessed by their owner."""
 
     def __init__(self, store: SeaweedFS, source: Client, target: Client) -> None:
         self._store = store
@@ -38,14 +38,14 @@ class Objects:
         self._target = target
 
     async def put_avatars(self, numbers: Iterable[int]) -> None:
-        """Put these avatars into the source bucket, many at once, each drawn when its turn comes."""
+        """Upload these avatars to the source bucket, many at once, each drawn just before its upload."""
         await _put_all(
             self._source,
             (Upload(avatars.path(number), avatars.draw(number), avatars.headers(number)) for number in numbers),
         )
 
     async def put_oddities(self) -> None:
-        """Put every odd object, again where it is there already: the same bytes."""
+        """Upload every odd object; an existing one gets the same bytes."""
         small = [odd for odd in oddities.OBJECTS if odd.content is not Content.LARGE]
         await _put_all(self._source, (_odd_upload(odd, odd.key) for odd in small))
         moved = (_odd_upload(odd, avatars.migrated(odd.key)) for odd in small if odd.moved)
@@ -57,7 +57,7 @@ class Objects:
 
 @asynccontextmanager
 async def open_objects(store: SeaweedFS) -> AsyncIterator[Objects]:
-    """The store's buckets, over connections that close with the context."""
+    """Yield the store's buckets; the connections close at the end of the block."""
     keys = store.users["admin"]
     source = Side(
         "source",
@@ -79,8 +79,8 @@ async def open_objects(store: SeaweedFS) -> AsyncIterator[Objects]:
 def empty_buckets(store: SeaweedFS) -> None:
     """Replace both buckets by new ones.
 
-    SeaweedFS deletes a bucket that isn't empty, in one step and with its volumes; deleting object by object
-    takes half as long as putting them.
+    SeaweedFS deletes a bucket with its contents in one step; deleting object by object takes half as long as the
+    upload.
     """
     client = store.client()
     for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
@@ -89,7 +89,7 @@ def empty_buckets(store: SeaweedFS) -> None:
 
 
 async def _put_all(client: Client, uploads: Iterable[Upload]) -> None:
-    """Put the objects over all connections; the uploads are made one by one, as connections get free."""
+    """Upload over all connections; the next upload is made when a connection is free."""
     waiting = iter(uploads)
 
     async def work(mine: Iterator[Upload]) -> None:
@@ -103,7 +103,7 @@ async def _put_all(client: Client, uploads: Iterable[Upload]) -> None:
             for _ in range(CONNECTIONS):
                 group.create_task(work(waiting))
     except ExceptionGroup as failures:
-        # They failed for the same reason, or were ended because of the first.
+        # They failed for the same reason, or were cancelled because of the first.
         raise failures.exceptions[0] from None
 
 

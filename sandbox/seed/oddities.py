@@ -1,4 +1,4 @@
-"""What real data has beside the regular: every case that a migration must tell apart, each by name."""
+"""The odd cases of real data that a migration must tell apart, each by name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .avatars import PREFIX, draw, migrated
 PART_BYTES = 5 * 1024 * 1024
 LARGE_BYTES = 12 * 1024 * 1024
 FIRST_USER = 9_000_000_000
-"""The users of odd rows are numbered from here, in the order of `rows()`: this tells a row that was migrated or
-has the same path as another from one that is missing."""
+"""The users of odd rows are numbered from here, in the order of `rows()`: this distinguishes a row that was migrated,
+or that has the same path as another, from a missing one."""
 
 
 class Content(Enum):
-    """What an odd object holds."""
+    """The content of an odd object."""
 
     AVATAR = "a drawn avatar"
     EMPTY = "nothing"
@@ -41,15 +41,15 @@ class OddObject:
 
     @property
     def path(self) -> str:
-        """What its rows say."""
+        """Return the path that its rows hold."""
         return migrated(self.key) if self.moved else self.key
 
     def body(self) -> bytes:
-        """Its bytes, the same every time."""
+        """Return its bytes, the same every time."""
         if self.content is Content.EMPTY:
             return b""
         if self.content is Content.LARGE:
-            return random.Random(self.key).randbytes(LARGE_BYTES)  # noqa: S311 - needn't be secret, but the same
+            return random.Random(self.key).randbytes(LARGE_BYTES)  # noqa: S311 - not secret, but reproducible
         if self.content is Content.TEXT:
             return f"{self.key}\n".encode()
         return draw(FIRST_USER + OBJECTS.index(self))
@@ -85,7 +85,7 @@ NAMES = (
     "nested/folder/inside.png",
     "long-" + "x" * 200 + ".png",
 )
-"""Ends of keys that programs trip over; each has an object and a row, and moves."""
+"""Suffixes of keys that trip programs up; each has an object and a row, and moves."""
 
 OBJECTS = (
     *(OddObject(f"{PREFIX}avatar-{name}") for name in NAMES),
@@ -103,7 +103,7 @@ OBJECTS = (
 )
 
 DANGLING = tuple(f"{PREFIX}avatar-without-object-{number}.png" for number in (1, 2, 3))
-"""Paths under the key map with no object anywhere."""
+"""Paths under the key map whose object is nowhere."""
 
 FOREIGN = (
     "",
@@ -116,6 +116,6 @@ FOREIGN = (
 
 
 def rows() -> list[tuple[int, str]]:
-    """The user and the path of every odd row."""
+    """Yield the user and the path of every odd row."""
     named = [odd.path for odd in OBJECTS for _ in range(odd.rows)]
     return list(enumerate([*named, *DANGLING, *FOREIGN], start=FIRST_USER))

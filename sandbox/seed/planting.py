@@ -18,7 +18,7 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What one run added; what was there already is not counted."""
+    """What one run added; existing objects and rows do not count."""
 
     objects: int
     rows: int
@@ -33,10 +33,10 @@ async def plant(
     reset: bool = False,
     progress: Callable[[int], object] = lambda _done: None,
 ) -> Planted:
-    """Have so many avatars in the store and the database.
+    """Make sure that the store and the database have so many avatars.
 
-    reset: begin with empty buckets and an empty table
-    progress: is told how many avatars are done, after each batch
+    reset: empty the buckets and the table first
+    progress: called with the number of avatars done, after each batch
     """
     made = Planted(0, 0)
     async with open_objects(store) as bucket:

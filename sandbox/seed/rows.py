@@ -20,11 +20,11 @@ RESET = {
         f"DROP TABLE IF EXISTS {JOURNAL}_journal",
     ),
 }
-"""What empties the table, numbers its rows from 1 again, and takes Rehome's journal away."""
+"""Statements that empty the table, restart its numbering at 1, and drop Rehome's journal."""
 
 
 class Rows:
-    """The table `avatars`, over one connection of its owner."""
+    """The table `avatars`, accessed by its owner over one connection."""
 
     def __init__(self, database: DatabaseServer | SQLite) -> None:
         self._engine = database.engine
@@ -35,21 +35,21 @@ class Rows:
         self._connection.close()
 
     def reset(self) -> None:
-        """Leave the table empty, as after the sandbox's start."""
+        """Empty the table, as after the sandbox's start."""
         with closing(self._connection.cursor()) as cursor:
             for statement in RESET[self._engine]:
                 cursor.execute(statement)
         self._connection.commit()
 
     def without_row(self, paths: Sequence[str]) -> set[str]:
-        """Those of these paths that no row has, before or after a migration."""
+        """Return those paths that no row has, before or after a migration."""
         wanted = [*paths, *map(migrated, paths)]
         marks = ", ".join([self._mark] * len(wanted))
         found = {path for (path,) in self._read(f"SELECT path FROM avatars WHERE path IN ({marks})", wanted)}
         return {path for path in paths if path not in found and migrated(path) not in found}
 
     def odd_users(self) -> set[int]:
-        """The users of the odd rows that are there."""
+        """Return the users of the odd rows in the table."""
         query = f"SELECT user_id FROM avatars WHERE user_id >= {oddities.FIRST_USER}"
         return {int(user) for (user,) in self._read(query, ())}
 
@@ -66,6 +66,6 @@ class Rows:
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(query, values)
             found: list[tuple[Any, ...]] = cursor.fetchall()
-        # Ends the transaction that reading begins, or the next batch would read an old snapshot.
+        # Ends the transaction that the read began, or the next batch would read an old snapshot.
         self._connection.commit()
         return found
