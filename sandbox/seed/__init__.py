@@ -2,8 +2,8 @@
 
 `python -m sandbox.seed --objects N [--oddities] [--reset]`. An object is stored before its row, so an existing row
 means that its object was stored: seeding again, also after a kill, only adds what has no row yet. A row counts under
-its path before and after a migration, so a migrated sandbox stays as it is. `--reset` empties both buckets, the table and
-Rehome's journal first: the same contents every time.
+its path before and after a migration, so a migrated sandbox stays as it is. `--reset` empties both buckets, the table
+and Rehome's journal first: the same contents every time.
 """
 
 import sys
