@@ -1,4 +1,4 @@
-"""Every key that S3 allows, through listing, copying and reading, on servers that take such keys."""
+"""Every key that S3 allows, listed, copied and read, on servers that accept such keys."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ FEW = settings(
 
 
 def filled(pattern: str, size: int) -> str:
-    """`pattern`, over and over, to at most `size` bytes."""
+    """Repeat `pattern` to at most `size` bytes."""
     return (pattern * size).encode()[:size].decode(errors="ignore")
 
 
 class Copied:
-    """What one round did: the keys of either side with their contents, as listed and read by our own client."""
+    """The result of a round: the keys of each side with their contents, as our client lists and reads them."""
 
     def __init__(self) -> None:
         self.outcomes: list[CopyOutcome] = []
@@ -140,7 +140,7 @@ def buckets_of(server: S3Server) -> Buckets:
 
 
 def apart() -> KeyMap:
-    """A map with prefixes of its own, which makes keys longer."""
+    """Return a map that makes keys longer."""
     label = secrets.token_hex(4)
     return KeyMap(f"{label}/i/", f"{label}/avatars/")
 
@@ -157,7 +157,7 @@ def capabilities(server: S3Server) -> Capabilities:
 @given(names=MANY_NAMES)
 @FEW
 def test_any_key_is_moved_as_it_is_where_the_service_takes_all_keys(moto: Moto, names: list[str]) -> None:
-    """moto takes all keys but those with a line break, and ignores the conditions of copies."""
+    """moto accepts all keys but those with a line break, and ignores the conditions of copies."""
     check(moto, apart(), names)
 
 

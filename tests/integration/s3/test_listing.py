@@ -1,4 +1,4 @@
-"""Listing a real object store by ranges of keys, and reading an inventory that lies in it."""
+"""List a real object store by ranges of keys, and read an inventory from it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def store(client: Client, keys: Iterable[str]) -> None:
 
 
 class Counting:
-    """Counts the requests of a client that ask for a range of keys."""
+    """Counts the requests of a client that list a range of keys."""
 
     def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         self.splits = 0

@@ -55,7 +55,7 @@ def side(seaweedfs: SeaweedFS, bucket: str, user: str = "migrate", **given: Any)
 
 
 class Store:
-    """Two buckets with a client each, and botocore as the witness."""
+    """Two buckets with a client each, and botocore to check."""
 
     def __init__(self, source: Client, target: Client, witness: Any) -> None:
         self.source = source

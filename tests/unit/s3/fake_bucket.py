@@ -1,4 +1,4 @@
-"""A bucket in memory that lists its keys exactly as ListObjectsV2 does, or in a way that some servers have."""
+"""An in-memory bucket that lists its keys exactly as ListObjectsV2 does, or as some other servers do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def by_folders(key: str) -> list[bytes]:
 
 
 class FakeBucket(Client):
-    """Answers a client's requests itself.
+    """Takes the place of a client and replies to its requests.
 
     order: how it sorts keys
-    honours: whether it knows `start-after`, for each time that it is asked
-    skips_folders: passes over what is in the folder that `start-after` names
-    most: keys in a page, at most, whatever is asked for
+    honours: whether it supports `start-after`, for each request with it
+    skips_folders: it skips what is in the folder that `start-after` names
+    most: maximum number of keys in a page, whatever is requested
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FakeBucket(Client):
         self._skips_folders = skips_folders
         self._address = SimpleNamespace(bucket=name, is_aws=is_aws)
         self._gone: set[str] = set()
-        self.asked: list[dict[str, str]] = []
+        self.requests: list[dict[str, str]] = []
         self.headers: list[Mapping[str, str]] = []
         self.splits = 0
         self.in_flight = 0
@@ -74,7 +74,7 @@ class FakeBucket(Client):
         self, method: str, key: str | None, *, query: Sequence[tuple[str, str]], headers: Mapping[str, str]
     ) -> Response:
         given = dict(query)
-        self.asked.append(given)
+        self.requests.append(given)
         self.headers.append(headers)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -86,14 +86,14 @@ class FakeBucket(Client):
             self.in_flight -= 1
 
     def remove(self, keys: set[str]) -> None:
-        """Have objects gone."""
+        """Delete objects."""
         self._gone |= keys
 
     def _page(self, given: dict[str, str]) -> bytes:
         place = self._place(given)
         count = min(int(given["max-keys"]), self._most)
-        there = (at for at in range(place, len(self._keys)) if self._shows(at, given["prefix"]))
-        places = list(islice(there, count + 1))
+        shown = (at for at in range(place, len(self._keys)) if self._shows(at, given["prefix"]))
+        places = list(islice(shown, count + 1))
         shown, left = [self._keys[at] for at in places[:count]], places[count:]
         token = f"<NextContinuationToken>{left[0]}</NextContinuationToken>" if left else ""
         entries = "".join(

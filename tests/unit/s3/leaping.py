@@ -1,4 +1,4 @@
-"""An event loop whose clock leaps to the next timer: minutes of waiting take milliseconds, and always the same way."""
+"""An event loop whose clock leaps to the next timer: minutes of waiting take milliseconds, reproducibly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 
 
 def now() -> float:
-    """The running loop's time: a clock for what is tested on it."""
+    """Return the running loop's time: the clock of what is tested on it."""
     return asyncio.get_running_loop().time()
 
 

@@ -1,4 +1,4 @@
-"""Servers that are ill, byte for byte: nothing is lost, nothing counts twice, and each request has a clear end."""
+"""Faulty servers, byte for byte: nothing is lost, nothing counts twice, and each request has a clear end."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_a_reply_that_drips_is_waited_for_as_long_as_it_drips() -> None:
 
 @pytest.fixture
 def no_longer_than_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rehome.s3.transport.connection._WHOLE_REPLY", 1)
+    monkeypatch.setattr("rehome.s3.transport.connection._TOTAL_TIMEOUTS", 1)
 
 
 @pytest.mark.usefixtures("no_longer_than_a_silence")
@@ -147,7 +147,7 @@ async def test_a_reply_that_drips_for_ever_ends_all_the_same() -> None:
             await asyncio.sleep(0.005)
 
     async with client_of(drip, attempts=1) as (client, _, _):
-        with pytest.raises(S3Error, match=r"ReadTimeout.*no whole reply within"):
+        with pytest.raises(S3Error, match=r"ReadTimeout.*no complete reply within"):
             await client.request("PUT", "k", headers=COPY, read_timeout=0.4)
 
 
@@ -177,7 +177,7 @@ async def test_every_kept_connection_may_have_been_closed_meanwhile() -> None:
     async with client_of(once, max_connections=8) as (client, _, naps):
         for _ in range(5):
             replies = await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(8)])
-            assert [answer.body for answer in replies] == [f"/bucket/k{n}".encode() for n in range(8)]
+            assert [one.body for one in replies] == [f"/bucket/k{n}".encode() for n in range(8)]
     assert served >= 40
     assert naps.taken == []
 
@@ -227,30 +227,30 @@ async def test_throttled_replies_do_not_use_up_the_attempts() -> None:
 
 
 @on_uvloop
-async def test_through_a_fever_of_all_illnesses_every_request_gets_its_own_answer_once() -> None:
+async def test_through_faults_of_all_kinds_every_request_gets_its_own_reply_once() -> None:
     chance = random.Random(42)
-    answered: list[bytes] = []
+    served: list[bytes] = []
 
-    async def fever(request: bytes, writer: asyncio.StreamWriter) -> None:
+    async def faulty(request: bytes, writer: asyncio.StreamWriter) -> None:
         path = request.split()[1]
         good = reply(200, path)
-        ill = chance.choice([None, good[:20], good[:-1], error(503, "SlowDown"), error(500, "InternalError"), b"ill"])
+        bad = chance.choice([None, good[:20], good[:-1], error(503, "SlowDown"), error(500, "InternalError"), b"ill"])
         if chance.random() < 0.3:
-            if ill is not None:
-                writer.write(ill)
+            if bad is not None:
+                writer.write(bad)
                 await writer.drain()
-            if ill is None or not ill.endswith(b"</Error>"):
+            if bad is None or not bad.endswith(b"</Error>"):
                 writer.close()
             return
-        answered.append(path)
+        served.append(path)
         writer.write(good)
         if chance.random() < 0.1:
             await writer.drain()
             writer.close()
 
-    async with client_of(fever, attempts=30, max_connections=16) as (client, _, _):
+    async with client_of(faulty, attempts=30, max_connections=16) as (client, _, _):
         replies = await asyncio.gather(*[client.request("GET", f"{n}") for n in range(400)])
-    assert [answer.body for answer in replies] == [f"/bucket/{n}".encode() for n in range(400)]
+    assert [one.body for one in replies] == [f"/bucket/{n}".encode() for n in range(400)]
     assert client.limiter.in_flight == 0
 
 

@@ -1,4 +1,4 @@
-"""A scripted S3: a TCP server that says exactly what a test tells it to, and remembers what it was asked."""
+"""A scripted S3: a TCP server that replies exactly what a test sets, and records its requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rehome.s3.client.pacing import Retry
 from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-"""Gets one request (head and body) and writes what it likes; closing the writer ends the connection."""
+"""Gets one request (head and body) and writes a reply; closing the writer ends the connection."""
 
 
 class Wire:
-    """A listening server; `requests` are those that came, `connections` how many connections they came on."""
+    """A listening server. `requests` has those received, `connections` the number of connections."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -61,7 +61,7 @@ def copied(etag: str) -> bytes:
 
 
 def script(replies: Sequence[bytes | None]) -> Handler:
-    """One reply after the other; None closes the connection without one."""
+    """Return a handler of one reply after the other; None closes the connection without one."""
     left = iter(replies)
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +75,7 @@ def script(replies: Sequence[bytes | None]) -> Handler:
 
 
 class Naps:
-    """A sleep that takes no time and remembers how long it should have taken."""
+    """A sleep that returns at once and records how long it should have taken."""
 
     def __init__(self) -> None:
         self.taken: list[float] = []
@@ -101,7 +101,7 @@ def endpoint(port: int, tls: ssl.SSLContext | None = None, **changes: Any) -> En
 
 @asynccontextmanager
 async def served(handler: Handler, host: str = "127.0.0.1", port: int = 0, **tls: Any) -> AsyncIterator[Wire]:
-    """A scripted server that listens."""
+    """Run a scripted server."""
     wire = Wire(handler)
     server = await asyncio.start_server(wire.serve, host, port, **tls)
     wire.port = server.sockets[0].getsockname()[1]
@@ -121,7 +121,11 @@ async def client_of(
     changes: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[tuple[Client, Wire, Naps]]:
-    """changes: to the endpoint; options: of the client"""
+    """Run a scripted server with a client of it.
+
+    changes: to the endpoint
+    options: of the client
+    """
     naps = Naps()
     retry = Retry(attempts=attempts, sleep=naps, random=lambda: 1.0)
     async with (
@@ -139,7 +143,7 @@ async def client_of(
 
 
 def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Make a test of a coroutine function."""
+    """Turn a coroutine function into a test that runs on uvloop."""
 
     @functools.wraps(test)
     def run(*args: object, **kwargs: object) -> None:

@@ -16,7 +16,7 @@ Sink = Callable[[bytes], None]
 _COLLECTED_LIMIT = 16 * 1024 * 1024
 """Most bytes of a reply in memory; a full page of a listing with the longest keys has about 4 MiB."""
 
-_WHOLE_REPLY = 10
+_TOTAL_TIMEOUTS = 10
 """Maximum duration of a reply, in read timeouts."""
 
 
@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
         self.used_at = now
         self._read_timeout = read_timeout
         self._deadline = now + read_timeout
-        self._end = inf if sink is not None else now + _WHOLE_REPLY * read_timeout
+        self._end = inf if sink is not None else now + _TOTAL_TIMEOUTS * read_timeout
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         if self._timer is None or self._timer_at > self._deadline:
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
         self._transport = None
-        self._fail(Fault.BROKEN, f"the connection broke before the reply was whole{f' ({error})' if error else ''}")
+        self._fail(Fault.BROKEN, f"the connection broke before the reply was complete{f' ({error})' if error else ''}")
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
         if self._loop.time() < self._deadline:
             self._set_timer()
         elif self._deadline == self._end:
-            self._fail(Fault.TIMEOUT, f"no whole reply within {_WHOLE_REPLY * self._read_timeout:g} s")
+            self._fail(Fault.TIMEOUT, f"no complete reply within {_TOTAL_TIMEOUTS * self._read_timeout:g} s")
         else:
             self._fail(Fault.TIMEOUT, f"no reply within {self._read_timeout:g} s")
 

@@ -1,4 +1,4 @@
-"""A dead endpoint ends the run within a minute, and not by using up the attempts of one object after the other."""
+"""A dead endpoint ends the run within a minute, before one object after the other uses up its attempts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def throttled(breaker: CircuitBreaker) -> None:
 async def hammer(
     breaker: CircuitBreaker, fail: Failure, workers: int = 16, until: float = 1e9
 ) -> tuple[float, int, str]:
-    """Workers that try until the endpoint counts as dead: seconds, attempts from 5 s on, and what is said."""
+    """Let workers try until the endpoint counts as dead. Returns seconds, attempts from 5 s on, and the message."""
     began, late, said = now(), 0, ""
 
     async def attempt() -> None:
@@ -178,7 +178,7 @@ async def test_a_dead_endpoint_stops_all_requests_with_its_name_and_what_was_see
 
 @on_uvloop
 async def test_a_request_that_may_have_been_done_says_so_when_the_endpoint_dies() -> None:
-    """A server that takes every request and then hangs up."""
+    """Run a server that reads every request and then closes the connection."""
 
     async def hang_up(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.close()
@@ -197,9 +197,9 @@ async def test_an_endpoint_that_comes_back_fails_nothing() -> None:
     loop = asyncio.get_running_loop()
     back_at = loop.time() + 3
 
-    async def ill(request: bytes, writer: asyncio.StreamWriter) -> None:
+    async def faulty(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200) if loop.time() > back_at else error(500, "InternalError"))
 
-    async with client_of(ill) as (_, wire, _), Client(endpoint(wire.port), 16) as client:
+    async with client_of(faulty) as (_, wire, _), Client(endpoint(wire.port), 16) as client:
         replies = await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(40)])
-    assert {answer.status for answer in replies} == {200}
+    assert {one.status for one in replies} == {200}

@@ -1,4 +1,4 @@
-"""Expired credentials, a wrong clock and a wrong region, put right while requests are under way."""
+"""Recovery from expired credentials, a wrong clock and a wrong region while requests are in flight."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_expired_credentials_are_renewed_once_for_all_requests_under_way(code: s
         chain = Chain(NEW)
         async with client_of(answering(unless_new(code)), changes=chain.changes) as (client, wire, naps):
             replies = await asyncio.gather(*[client.request("GET", f"k{n}") for n in range(20)])
-        assert {answer.status for answer in replies} == {200}
+        assert {one.status for one in replies} == {200}
         assert len(chain.threads) == 1
         assert chain.threads[0] is not threading.main_thread()
         assert naps.taken == []
@@ -155,14 +155,14 @@ async def test_many_a_bare_400_to_head_asks_for_credentials_only_once() -> None:
 
 
 def told_the_time(ahead: float) -> Callable[[bytes], bytes]:
-    """A server with another clock, which it keeps to."""
+    """Run a server whose clock is wrong and that checks it."""
 
     def say(request: bytes) -> bytes:
-        there = time.time() + ahead
+        server_time = time.time() + ahead
         stamp = header(request, "x-amz-date")
-        if abs(time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) - time.timezone - there) > 900:
+        if abs(time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) - time.timezone - server_time) > 900:
             body = b"" if request.startswith(b"HEAD") else b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
-            return reply(403, body, date=formatdate(there, usegmt=True))
+            return reply(403, body, date=formatdate(server_time, usegmt=True))
         return reply(200)
 
     return say
@@ -266,8 +266,8 @@ def test_a_redirect_that_names_no_other_region_stops_the_run(refusal: bytes) -> 
 @on_uvloop
 async def test_regions_that_point_to_each_other_stop_the_run() -> None:
     def say(request: bytes) -> bytes:
-        there = "us-east-1" if b"/eu-west-1/s3/" in request else "eu-west-1"
-        return redirect(301, "PermanentRedirect", x_amz_bucket_region=there)
+        region = "us-east-1" if b"/eu-west-1/s3/" in request else "eu-west-1"
+        return redirect(301, "PermanentRedirect", x_amz_bucket_region=region)
 
     async with client_of(answering(say)) as (client, wire, _):
         with pytest.raises(S3StopError, match="was tried before"):
@@ -275,11 +275,11 @@ async def test_regions_that_point_to_each_other_stop_the_run() -> None:
     assert len(wire.requests) == 2
 
 
-async def _follow(there: Endpoint | Exception, here: Endpoint, then: Callable[[Any], Awaitable[None]]) -> None:
+async def _follow(moved: Endpoint | Exception, here: Endpoint, then: Callable[[Any], Awaitable[None]]) -> None:
     def relocate(region: str) -> Endpoint:
-        if isinstance(there, Exception):
-            raise there
-        return replace(there, region=region)
+        if isinstance(moved, Exception):
+            raise moved
+        return replace(moved, region=region)
 
     async with Client(replace(here, relocate=relocate), resolver=_loopback) as client:
         await then(client)
@@ -293,25 +293,25 @@ async def _loopback(host: str, port: int) -> list[str]:
 async def test_on_amazons_hosts_the_request_goes_to_the_regions_own_host() -> None:
     async with served(script([REDIRECTS[0]])) as first, served(script([reply(200)] * 2)) as second:
         here = endpoint(first.port, host="bucket.s3.amazonaws.com", base_path="")
-        there = endpoint(second.port, host="bucket.s3.eu-west-1.amazonaws.com", base_path="")
+        moved = endpoint(second.port, host="bucket.s3.eu-west-1.amazonaws.com", base_path="")
 
         async def then(client: Any) -> None:
             await client.request("GET", "k")
             await client.request("GET", "k")
 
-        await _follow(there, here, then)
+        await _follow(moved, here, then)
     assert (len(first.requests), len(second.requests)) == (1, 2)
     assert header(second.requests[0], "host") == f"bucket.s3.eu-west-1.amazonaws.com:{second.port}"
     assert b"/eu-west-1/s3/" in second.requests[0]
 
 
-@pytest.mark.parametrize("there", ["stranger", RefusedError([Finding("region", None, "no", "such")])])
-def test_credentials_never_follow_to_a_host_that_is_not_amazons(there: str | Exception) -> None:
+@pytest.mark.parametrize("moved", ["stranger", RefusedError([Finding("region", None, "no", "such")])])
+def test_credentials_never_follow_to_a_host_that_is_not_amazons(moved: str | Exception) -> None:
     @on_uvloop
     async def scenario() -> None:
         async with served(script([REDIRECTS[0], reply(200)])) as first, served(script([])) as second:
             here = endpoint(first.port, host="bucket.s3.amazonaws.com")
-            stranger = endpoint(second.port, host="s3.example.com") if isinstance(there, str) else there
+            stranger = endpoint(second.port, host="s3.example.com") if isinstance(moved, str) else moved
 
             async def then(client: Any) -> None:
                 assert (await client.request("GET", "k")).status == 200

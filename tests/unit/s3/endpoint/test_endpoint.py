@@ -1,4 +1,4 @@
-"""How a side of the settings becomes an address and credentials; nothing is sent."""
+"""A side of the settings resolved to an address and credentials, without sending anything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.unit.s3.wire import on_uvloop, reply, script, served
 
 @pytest.fixture(autouse=True)
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No AWS configuration of whoever runs the tests."""
+    """Hide the AWS configuration of the user who runs the tests."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "REGION", "DEFAULT_REGION"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"):
@@ -207,17 +207,17 @@ def test_the_proxy_comes_from_the_environment_unless_the_host_is_exempt(monkeypa
 def test_amazons_buckets_can_be_addressed_in_another_region_and_others_cannot() -> None:
     here = resolve(side(region="us-east-1", fips=True))
     assert here.relocate is not None
-    there = here.relocate("us-west-2")
-    assert address(there) == ("https", "legacy-s3.s3-fips.us-west-2.amazonaws.com", "", "us-west-2")
-    assert there.credentials == here.credentials
+    moved = here.relocate("us-west-2")
+    assert address(moved) == ("https", "legacy-s3.s3-fips.us-west-2.amazonaws.com", "", "us-west-2")
+    assert moved.credentials == here.credentials
     assert resolve(side(endpoint_url="https://minio.example.com")).relocate is None
 
 
 def test_an_endpoint_that_was_chosen_stays_the_host_in_every_region() -> None:
     chosen = resolve(side(endpoint_url="https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", region="us-east-1"))
     assert chosen.relocate is not None
-    there = chosen.relocate("eu-west-1")
-    assert (there.host, there.region) == (chosen.host, "eu-west-1")
+    moved = chosen.relocate("eu-west-1")
+    assert (moved.host, moved.region) == (chosen.host, "eu-west-1")
 
 
 @on_uvloop
@@ -268,18 +268,18 @@ def test_renewed_credentials_are_read_again_from_where_they_came(tmp_path: Path)
 
 
 class Metadata:
-    """An instance's metadata service, which takes its time."""
+    """A slow metadata service of an instance."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, expires_in: timedelta) -> None:
         self.threads: list[threading.Thread] = []
-        self.answer = threading.Event()
+        self.may_reply = threading.Event()
         self.expires_in = expires_in
         found = RefreshableCredentials.create_from_metadata(self._issue("first"), self.refresh, "test")
         monkeypatch.setattr(botocore.session.Session, "get_credentials", lambda _: found)
 
     def refresh(self) -> dict[str, str]:
         self.threads.append(threading.current_thread())
-        self.answer.wait(5)
+        self.may_reply.wait(5)
         self.expires_in = timedelta(hours=6)
         return self._issue("second")
 
@@ -297,7 +297,7 @@ def test_credentials_that_expire_soon_are_refreshed_while_the_old_ones_are_used(
     monkeypatch.setattr(RefreshableCredentials, "_advisory_refresh_timeout", 30 * 60)
     for _ in range(5):
         assert endpoint.credentials().access_key == "first"
-    service.answer.set()
+    service.may_reply.set()
     assert len(service.threads) == 1
     assert service.threads[0] is not threading.main_thread()
     service.threads[0].join(5)

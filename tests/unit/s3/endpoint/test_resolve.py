@@ -1,4 +1,4 @@
-"""Where the settings say all there is to say, botocore is not asked, and would have said the same."""
+"""Endpoints from the settings alone are those that botocore would return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rehome.s3.transport.endpoint import Endpoint
 
 @pytest.fixture(autouse=True)
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nobody's configuration, as on a new machine."""
+    """No configuration, as on a new machine."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -66,7 +66,7 @@ ODD = st.text(st.sampled_from("aZ0.-_:/@?#%[] é\n"), min_size=1, max_size=8)
 
 
 def mostly(values: tuple[list[Any], list[str]]) -> st.SearchStrategy[Any]:
-    """One of the usual values, or, seldom, of those that may well be wrong."""
+    """Draw one of the usual values, or, rarely, of those that may be wrong."""
     usual, unusual = values
     return st.integers(0, 19).flatmap(
         lambda dice: st.sampled_from(usual) if dice else st.sampled_from(unusual) | ODD,
@@ -97,7 +97,7 @@ UNUSUAL = [
 
 
 def facts(endpoint: Endpoint) -> dict[str, Any]:
-    """What can be compared of an endpoint."""
+    """Return what can be compared of an endpoint."""
     found = {field.name: getattr(endpoint, field.name) for field in fields(endpoint)}
     if endpoint.tls is not None:
         found["tls"] = endpoint.tls.verify_mode, endpoint.tls.check_hostname, endpoint.tls.cert_store_stats()

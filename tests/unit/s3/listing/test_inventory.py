@@ -32,7 +32,7 @@ ODD_KEYS = ["image/a b.png", "image/a+b%2B.png", "image/ü 中😀", "image/\x01
 
 Row = dict[str, Any]
 Report = dict[str, bytes]
-"""The objects of the bucket that the report lies in: key → content."""
+"""The objects of the bucket of the report: key → content."""
 
 
 def row(key: str, **more: Any) -> Row:
@@ -258,15 +258,15 @@ async def test_a_download_that_breaks_is_begun_again(room: Path) -> None:
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
         nonlocal broken
         key = unquote(request.split(b" ")[1].decode()).removeprefix("/bucket/")
-        answer = reply(200, objects[key])
+        response = reply(200, objects[key])
         if "/data/" in key and broken < 2:
             broken += 1
-            writer.write(answer[:-5])
+            writer.write(response[:-5])
             await writer.drain()
             await asyncio.sleep(0.05)
             writer.close()
         else:
-            writer.write(answer)
+            writer.write(response)
 
     async with client_of(handle) as (client, _, _):
         inventory = await open_inventory(lambda bucket: client, URL, "source")

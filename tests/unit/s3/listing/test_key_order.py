@@ -1,4 +1,4 @@
-"""The order of keys: what pages tell of it."""
+"""The order of keys, found from pages."""
 
 from __future__ import annotations
 

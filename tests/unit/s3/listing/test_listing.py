@@ -26,7 +26,7 @@ async def listed(bucket: FakeBucket, prefix: str = "", page_size: int = 10, para
 
 
 def check(keys: set[str], page_size: int, prefix: str = "", parallel: int = 16, **server: Any) -> FakeBucket:
-    """List, and make sure that each key came exactly once."""
+    """List, and check that each key is listed exactly once."""
     bucket = FakeBucket(keys, **server)
     found = uvloop.run(listed(bucket, prefix, page_size, parallel))
     assert sorted(found) == sorted(key for key in keys if key.startswith(prefix))
@@ -134,7 +134,7 @@ KEYS = st.one_of(
         st.sampled_from(["{}", "a/{:09}"]),
     ),
 )
-"""Keys of many alphabets, keys that are the beginning of others, keys that have much in common."""
+"""Keys of many alphabets, keys that are prefixes of others, keys with long common prefixes."""
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -144,7 +144,7 @@ def test_every_key_is_listed_once_in_a_bounded_number_of_requests(
 ) -> None:
     bucket = check(keys, page_size, parallel=parallel, most=most)
     pages = -(-len(keys) // min(page_size, most))
-    assert len(bucket.asked) <= 2 * pages + 60
+    assert len(bucket.requests) <= 2 * pages + 60
     assert bucket.peak <= parallel
 
 
@@ -196,7 +196,7 @@ def test_objects_that_go_meanwhile_leave_neither_gap_nor_double(gone: set[int], 
 
     class Changing(FakeBucket):
         def _page(self, given: dict[str, str]) -> bytes:
-            if len(self.asked) == at:
+            if len(self.requests) == at:
                 self.remove({names[number] for number in gone})
             return super()._page(given)
 
@@ -255,7 +255,7 @@ def test_usual_keys_are_divided_among_many_with_few_requests_too_many(name: str)
     keys = NAMES[name]
     bucket = check(keys, 20)
     assert bucket.peak >= 12
-    assert len(bucket.asked) <= 1.4 * len(keys) / 20
+    assert len(bucket.requests) <= 1.4 * len(keys) / 20
 
 
 def test_a_listing_of_two_pages_is_not_split() -> None:
@@ -269,7 +269,7 @@ async def test_pages_wait_in_a_bounded_number_where_nobody_uses_them() -> None:
         await anext(listing)
         for _ in range(1000):
             await asyncio.sleep(0)
-        assert len(bucket.asked) < 40
+        assert len(bucket.requests) < 40
     assert bucket.in_flight == 0
 
 
@@ -277,7 +277,7 @@ async def test_pages_wait_in_a_bounded_number_where_nobody_uses_them() -> None:
 async def test_an_error_in_one_range_ends_the_listing() -> None:
     class Broken(FakeBucket):
         async def request(self, *args: Any, **kwargs: Any) -> Any:
-            if len(self.asked) == 40:
+            if len(self.requests) == 40:
                 raise S3StopError(403, "ExpiredToken", "expired", None, verb="GET")
             return await super().request(*args, **kwargs)
 
@@ -285,6 +285,6 @@ async def test_an_error_in_one_range_ends_the_listing() -> None:
     with pytest.raises(S3StopError, match="ExpiredToken"):
         await listed(bucket)
     assert bucket.in_flight == 0
-    asked = len(bucket.asked)
+    count = len(bucket.requests)
     await asyncio.sleep(0.01)
-    assert len(bucket.asked) == asked
+    assert len(bucket.requests) == count

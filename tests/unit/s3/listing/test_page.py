@@ -1,4 +1,4 @@
-"""Pages of a listing: what they say, and that they are read quickly says the same as an XML parser."""
+"""Pages of a listing: their content, and that pattern and XML parser read the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def keys(body: bytes) -> list[str]:
 
 
 def both(body: bytes) -> Page:
-    """What a page says, which must be the same either way."""
+    """Parse a page in both ways, which must return the same."""
     quickly, surely = parse_page(body), parse_any_page(body)
     assert list(quickly) == list(surely)
     assert quickly.next_token == surely.next_token

@@ -1,4 +1,4 @@
-"""Split points: always between the bounds, and soon where the keys are."""
+"""Split points: always between the bounds, and soon among the keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several addresses behind one name: all are used, and one that is dead does not matter."""
+"""Several addresses of one host: all are used, and a dead one does no harm."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def has_ipv6() -> bool:
 
 
 class Names:
-    """A DNS that a test answers for."""
+    """A DNS resolver whose result a test sets."""
 
     def __init__(self, *addresses: str) -> None:
-        self.answer: Sequence[str] | OSError = addresses
-        self.asked = 0
+        self.result: Sequence[str] | OSError = addresses
+        self.lookups = 0
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked += 1
-        if isinstance(self.answer, OSError):
-            raise self.answer
-        return self.answer
+        self.lookups += 1
+        if isinstance(self.result, OSError):
+            raise self.result
+        return self.result
 
 
 class Clock:
@@ -103,7 +103,7 @@ async def test_an_endpoint_is_unreachable_only_when_all_addresses_are() -> None:
 @on_uvloop
 async def test_a_name_that_is_unknown_stops_the_run() -> None:
     names = Names()
-    names.answer = socket.gaierror(-2, "Name or service not known")
+    names.result = socket.gaierror(-2, "Name or service not known")
     async with Client(endpoint(80, host=HOST), retry=Retry(attempts=2, sleep=Naps()), resolver=names) as client:
         with pytest.raises(S3StopError, match=f"EndpointUnreachable: http://{HOST}: Name or service not known"):
             await client.request("GET", "k")
@@ -128,38 +128,38 @@ async def test_a_name_is_resolved_again_after_a_minute_and_an_old_answer_is_bett
     clock, names = Clock(), Names("10.0.0.1")
     addresses = Addresses(HOST, 443, names, clock)
     assert [await addresses.ordered() for _ in range(3)] == [["10.0.0.1"]] * 3
-    assert names.asked == 1
-    names.answer = ["10.0.0.2"]
+    assert names.lookups == 1
+    names.result = ["10.0.0.2"]
     clock.now = 61
     assert await addresses.ordered() == ["10.0.0.2"]
-    names.answer = socket.gaierror(-3, "Temporary failure in name resolution")
+    names.result = socket.gaierror(-3, "Temporary failure in name resolution")
     clock.now = 122
     assert await addresses.ordered() == ["10.0.0.2"]
-    assert names.asked == 3
+    assert names.lookups == 3
 
 
 @on_uvloop
 async def test_requests_at_once_resolve_a_name_once_and_later_ones_do_not_wait_for_it() -> None:
     clock, names = Clock(), Names("10.0.0.1")
-    answered = asyncio.Event()
-    answered.set()
+    may_reply = asyncio.Event()
+    may_reply.set()
 
     async def find(host: str, port: int) -> Sequence[str]:
         found = await names(host, port)
-        await answered.wait()
+        await may_reply.wait()
         return found
 
     addresses = Addresses(HOST, 443, find, clock)
     await asyncio.gather(*[addresses.ordered() for _ in range(5)])
-    assert names.asked == 1
+    assert names.lookups == 1
     clock.now = 61
-    answered.clear()
+    may_reply.clear()
     waiting = asyncio.create_task(addresses.ordered())
     await asyncio.sleep(0)
     assert await addresses.ordered() == ["10.0.0.1"]
-    answered.set()
+    may_reply.set()
     await waiting
-    assert names.asked == 2
+    assert names.lookups == 2
 
 
 @on_uvloop

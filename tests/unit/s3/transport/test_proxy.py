@@ -1,4 +1,4 @@
-"""The HTTP proxy that the environment wants: found as botocore finds it, and spoken to."""
+"""The HTTP proxy of the environment: found as botocore finds it, and used."""
 
 from __future__ import annotations
 
@@ -101,21 +101,21 @@ async def test_a_proxy_that_wants_a_password_stops_the_run() -> None:
 
 
 class Tunnels:
-    """A proxy that knows CONNECT, and where to."""
+    """A proxy that supports CONNECT, to one target."""
 
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
-        self.answer = answer
+    def __init__(self, connect_reply: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
+        self.connect_reply = connect_reply
         self.target = 0
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(self.answer)
-        if not self.answer.startswith(b"HTTP/1.1 2"):
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.connect_reply)
+        if not self.connect_reply.startswith(b"HTTP/1.1 2"):
             writer.close()
             return
-        there, out = await asyncio.open_connection("127.0.0.1", self.target)
-        await asyncio.gather(self._pass(reader, out), self._pass(there, writer))
+        upstream, out = await asyncio.open_connection("127.0.0.1", self.target)
+        await asyncio.gather(self._pass(reader, out), self._pass(upstream, writer))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -147,9 +147,9 @@ async def test_encrypted_requests_go_through_a_tunnel_that_the_proxy_cannot_look
         # The certificate is for 127.0.0.1, so that is the name of the endpoint; only the proxy knows its port.
         async with Client(endpoint(443, trusted, proxy=proxy)) as client:
             assert [(await client.request("GET", "k")).body for _ in range(2)] == [b"one", b"two"]
-    (asked,) = tunnels.asked
-    assert asked.startswith(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nhost: 127.0.0.1:443\r\n")
-    assert f"proxy-authorization: {AUTHORIZATION}".encode() in asked
+    (request,) = tunnels.requests
+    assert request.startswith(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nhost: 127.0.0.1:443\r\n")
+    assert f"proxy-authorization: {AUTHORIZATION}".encode() in request
     assert all(b"proxy" not in request and request.startswith(b"GET /bucket/k ") for request in wire.requests)
 
 
@@ -164,7 +164,7 @@ async def test_the_endpoints_certificate_is_checked_through_the_tunnel_too(tls: 
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "asked"),
+    ("connect_reply", "code", "count"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "ProxyRefused", 1),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "ProxyRefused", 1),
@@ -173,17 +173,17 @@ async def test_the_endpoints_certificate_is_checked_through_the_tunnel_too(tls: 
         (b"", "EndpointUnreachable", 3),
     ],
 )
-def test_a_proxy_that_opens_no_tunnel_stops_the_run_and_says_so(answer: bytes, code: str, asked: int) -> None:
+def test_a_proxy_that_opens_no_tunnel_stops_the_run_and_says_so(connect_reply: bytes, code: str, count: int) -> None:
     @on_uvloop
     async def scenario() -> None:
-        tunnels = Tunnels(answer)
+        tunnels = Tunnels(connect_reply)
         async with proxied(tunnels) as proxy:
             retry = Retry(attempts=3, sleep=Naps())
             async with Client(endpoint(443, ssl.create_default_context(), proxy=proxy), retry=retry) as client:
                 with pytest.raises(S3Error, match=f"{code}.*127.0.0.1:{proxy.port}") as caught:
                     await client.request("GET", "k")
         assert isinstance(caught.value, S3StopError)
-        assert len(tunnels.asked) == asked
+        assert len(tunnels.requests) == count
         assert AUTHORIZATION not in str(caught.value)
 
     scenario()

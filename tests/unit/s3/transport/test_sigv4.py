@@ -1,4 +1,4 @@
-"""The signer, held against botocore's own."""
+"""The signer, compared with botocore's."""
 
 from __future__ import annotations
 
@@ -94,17 +94,17 @@ def test_the_key_rolls_over_with_the_day_and_with_the_secret() -> None:
 
 
 def test_credentials_are_asked_for_once_per_second() -> None:
-    asked = []
+    calls = []
     now = [1700000000.0]
 
     def credentials() -> Credentials:
-        asked.append(now[0])
+        calls.append(now[0])
         return Credentials("AKID", "SECRET")
 
     signer = Signer("eu-central-1", credentials, lambda: now[0])
     for now[0] in (1700000000.0, 1700000000.3, 1700000000.9, 1700000001.0):
         signer.sign("GET", "/bucket", "", {"host": HOST}, EMPTY_SHA256)
-    assert asked == [1700000000.0, 1700000001.0]
+    assert calls == [1700000000.0, 1700000001.0]
 
 
 @given(KEYS)

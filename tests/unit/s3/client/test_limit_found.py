@@ -1,4 +1,4 @@
-"""The pace against servers with and without a limit, in a time that leaps: only ratios are asserted."""
+"""The limit that is found with servers with and without one, in leaping time: only ratios are asserted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.s3.leaping import now, run_leaping
 
 LATENCY = 0.03
 Server = Callable[[], Awaitable[bool]]
-"""Answers one request; false: 503."""
+"""Handles one request. Returns False for a 503."""
 
 
 def throttling_at_random(share: float, seed: int) -> Server:
