@@ -64,7 +64,7 @@ from rehome.preflight.preflight import preflight_rollback
 from rehome.report.lists import ROLLBACK_LISTS
 from rehome.stages.rewrite_rows import waited
 from rehome.stages.rollback_rows import OBSTRUCTED, inspect_rows, plan_rollback, roll_back, warnings_if_empty
-from rehome.state.completion import forget_completion
+from rehome.state.completion import withdraw_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -82,7 +82,7 @@ def work(stage: Stage) -> dict[str, object]:
                 diff = inspect_rows(stage.on(catalog), counts)
             else:
                 if counts.journalled:
-                    forget_completion(settings, stage.run_id)
+                    withdraw_completion(settings, stage.run_id)
                 with stage.stoppable() as stopping:
                     diff = roll_back(stage.on(catalog, stopping), counts)
             problems = counts.problems()

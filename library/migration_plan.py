@@ -106,7 +106,7 @@ from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
 from rehome.scan.scan import scan
 from rehome.stages.passes import counts_of_all_passes, is_last_pass
 from rehome.stages.verify import problems
-from rehome.state.completion import forget_completion
+from rehome.state.completion import withdraw_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -134,7 +134,7 @@ def work(stage: Stage) -> dict[str, object]:
             complete=not problems(plan, settings),
         )
     if not (stage.dry_run or found) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
-        forget_completion(settings, stage.run_id)
+        withdraw_completion(settings, stage.run_id)
     return {
         "changed": False,
         "warnings": warnings,

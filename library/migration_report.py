@@ -51,12 +51,12 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
-from rehome.state.sync import save_state
+from rehome.state.sync import upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
     summary = stage.summary()
-    save_state(stage.settings)
+    upload_state(stage.settings)
     stage.release()
     return {"changed": False, "summary": summary.fields, "lines": summary.lines()}
 

@@ -119,7 +119,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.report.lists import VERIFY_LISTS
 from rehome.stages.passes import unmoved_of_slice
 from rehome.stages.verify import verify
-from rehome.state.completion import note_completion
+from rehome.state.completion import record_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -134,7 +134,7 @@ def work(stage: Stage) -> dict[str, object]:
             catalog, VERIFY_LISTS, counts, plan_sha256=digest, complete=found.complete, problems=problems
         )
     if found.complete and stage.settings.only_keys is None:  # a slice says nothing of the rest
-        note_completion(stage.settings, stage.run_id)
+        record_completion(stage.settings, stage.run_id)
     return {
         "changed": False,
         **found.counts(),

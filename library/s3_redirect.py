@@ -51,18 +51,18 @@ from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
 from rehome.redirect.routes import notes, refuse_without_url, routes
-from rehome.state.sync import fetch_state, save_state
+from rehome.state.sync import download_state, upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
     settings, wanted = stage.settings, stage.settings.redirect
-    fetch_state(settings)
+    download_state(settings)
     if wanted.present:
         refuse_without_url(settings)
     told = routes(settings) if wanted.present else {}
     website = apply_website(settings, stage.dry_run)
     if not stage.dry_run:
-        save_state(settings)
+        upload_state(settings)
     stage.release()
     return {
         "changed": website.changed,

@@ -63,8 +63,8 @@ from rehome.ansible_module.stage import CATALOG_FILE, Stage
 from rehome.report.lists import REMOVE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
-from rehome.state.completion import forget_completion
-from rehome.state.outcomes import rescue
+from rehome.state.completion import withdraw_completion
+from rehome.state.outcomes import export_leftover_outcomes
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -75,13 +75,13 @@ def work(stage: Stage) -> dict[str, object]:
     # from the first read on: a migration elsewhere would rely on the copies
     with stage.held_unless_dry():
         # what a killed migration had copied last is in its catalog only
-        rescue(settings.state_dir / CATALOG_FILE, settings.state_dir)
+        export_leftover_outcomes(settings.state_dir / CATALOG_FILE, settings.state_dir)
         with stage.new_catalog("removal.duckdb") as catalog:
             dry_rollback = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
             counts = plan_removal(stage.on(catalog), bucket, dry_rollback)
             try:
                 if not stage.dry_run:
-                    forget_completion(settings, stage.run_id)
+                    withdraw_completion(settings, stage.run_id)
                     with stage.stoppable() as stopping:
                         remove_copies(stage.on(catalog, stopping), bucket, counts)
                 unfinished = []

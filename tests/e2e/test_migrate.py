@@ -188,7 +188,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_told_who_holds_it(world: W
         time.sleep(0.01)
     second = world.play()
     assert second.code != 0
-    assert f"another run holds it: process {first.pid} of " in second.message
+    assert f"another run has locked it: process {first.pid} of " in second.message
     output, _ = first.communicate(timeout=240)
     assert first.returncode == 0, output
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from rehome.config.settings import Database
-from rehome.state.database_lock import held
+from rehome.state.database_lock import migration_lock
 
 from tests.e2e.conftest import World, kill_when
 
@@ -207,7 +207,7 @@ def test_a_retirement_or_a_migration_that_is_at_work_elsewhere_is_told(world: Wo
         world.seed(3)
         assert world.play().code == 0
     database = world.sandbox.database(world.db).database("migrate")
-    with held(Database(**database), "avatars"):
+    with migration_lock(Database(**database), "avatars"):
         refused = world.play(playbook=ROLLBACK)
     assert refused.code != 0
     assert "rehome_name (avatars): another run of this migration is at work in the database" in refused.message

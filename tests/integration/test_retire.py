@@ -24,8 +24,8 @@ from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired
-from rehome.state.completion import completed_at, forget_completion, note_completion
-from rehome.state.delete_log import RETIRED, Deletions
+from rehome.state.completion import completed_at, record_completion, withdraw_completion
+from rehome.state.delete_log import RETIRED, DeleteLog
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -63,7 +63,7 @@ class Retirement(Migration):
         self.rewrite(settings)
         verdict = self.verify(settings)
         assert verdict.complete, verdict.problems
-        note_completion(settings, "test")
+        record_completion(settings, "test")
 
     def judge(self, settings: Settings, **how: bool) -> DeleteCounts:
         self.catalog = self._new_catalog()
@@ -216,7 +216,7 @@ def test_a_row_beyond_a_references_own_condition_keeps_its_object(versioned: Ret
     one.sql("INSERT INTO avatars (user_id, path) VALUES (2, 'image/avatar-1.png')")
     narrow = {"table": "avatars", "column": "path", "form": "key", "where": "t.user_id = 1"}
     settings = one.wanted(references=[narrow])
-    note_completion(settings, "test")
+    record_completion(settings, "test")
     assert one.plan(settings).rows["to_rewrite"] == 0, "that row is not the migration's"
     counts = one.carry_out(settings, one.judge(settings))
     assert (counts.deleted, counts.classes["referenced"]) == (2, 1)
@@ -258,10 +258,10 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
     one.migrate("avatar-1.png")
     first = completed_at(settings)
     assert first is not None
-    note_completion(settings, "later")
+    record_completion(settings, "later")
     assert completed_at(settings) == first
     assert completed_at(replace(settings, name="other")) is None
-    forget_completion(settings, "later")
+    withdraw_completion(settings, "later")
     assert completed_at(settings) is None
 
 
@@ -441,16 +441,16 @@ def test_a_line_that_was_cut_off_and_other_buckets_records_mean_nothing(tmp_path
     (folder / "3.jsonl").write_text('{"buck')
     with (
         Catalog.create(tmp_path / "c.duckdb", {}) as catalog,
-        Deletions(folder, "ours", catalog) as records,
+        DeleteLog(folder, "ours", catalog) as records,
     ):
-        assert [one.key for one in records.unsettled()] == ["a"]
-        records.note("deleted", [("a", "e", "v1"), ("b", "e", None)])
-        assert (records.unsettled(), records.live_markers()) == ([], 1)
+        assert [one.key for one in records.unresolved()] == ["a"]
+        records.record("deleted", [("a", "e", "v1"), ("b", "e", None)])
+        assert (records.unresolved(), records.live_markers()) == ([], 1)
     with (
         Catalog.create(tmp_path / "d.duckdb", {}) as catalog,
-        Deletions(folder, "ours", catalog) as records,
+        DeleteLog(folder, "ours", catalog) as records,
     ):
-        assert (records.unsettled(), records.live_markers()) == ([], 1)
+        assert (records.unresolved(), records.live_markers()) == ([], 1)
 
 
 def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_deleted(
@@ -527,8 +527,8 @@ def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(plain
     one.migrate(*NAMES)
     settings = one.wanted(retire_unversioned=NO_WAY_BACK)
     alias = replace(settings, target=replace(settings.target, bucket=one.source, prefix="image/"))
-    forget_completion(alias, "test")
-    note_completion(alias, "test")
+    withdraw_completion(alias, "test")
+    record_completion(alias, "test")
     one.sql("DELETE FROM avatars")
     with pytest.raises(RefusedError, match="shows the very objects of rehome_source under another name"):
         one.carry_out(alias, one.judge(alias))

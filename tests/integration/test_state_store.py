@@ -9,7 +9,7 @@ import pytest
 from rehome.config.settings import Settings
 from rehome.errors import RehomeError
 from rehome.report.summary import Summary
-from rehome.state.sync import fetch_state, save_state
+from rehome.state.sync import download_state, upload_state
 
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
@@ -39,14 +39,14 @@ def moved(migration: Migration, settings: Settings) -> None:
 
 def test_a_runner_that_is_thrown_away_leaves_what_the_next_one_needs(migration: Migration, tmp_path: Path) -> None:
     settings = settings_of(migration)
-    fetch_state(settings)
+    download_state(settings)
     moved(migration, settings)
     (settings.state_dir / "lists").mkdir()
     (settings.state_dir / "lists" / "rows-refused.jsonl").write_text("{}\n")
-    save_state(settings)
+    upload_state(settings)
     (outcomes,) = (settings.state_dir / "outcomes").iterdir()
     elsewhere = settings_of(migration, state_dir=str(tmp_path / "elsewhere"))
-    fetch_state(elsewhere)
+    download_state(elsewhere)
     there = elsewhere.state_dir / "outcomes" / outcomes.name
     assert there.read_bytes() == outcomes.read_bytes()
     assert not (elsewhere.state_dir / "summary.json").exists(), "that is another run's"
@@ -60,14 +60,14 @@ def test_a_runner_that_is_thrown_away_leaves_what_the_next_one_needs(migration: 
 def test_what_has_not_changed_is_not_put_again(migration: Migration) -> None:
     settings = settings_of(migration)
     moved(migration, settings)
-    save_state(settings)
+    upload_state(settings)
 
     def stored() -> dict[str, Any]:
         listed = migration.target_s3.list_objects_v2(Bucket=migration.target, Prefix="rehome-state/outcomes/")
         return {item["Key"]: item["LastModified"] for item in listed["Contents"]}
 
     before = stored()
-    save_state(settings)
+    upload_state(settings)
     assert stored() == before
 
 
@@ -75,9 +75,9 @@ def test_what_lies_here_is_not_replaced_by_what_lies_there(migration: Migration)
     settings = settings_of(migration)
     moved(migration, settings)
     (settings.state_dir / "capabilities.json").write_text("here")
-    save_state(settings)
+    upload_state(settings)
     (settings.state_dir / "capabilities.json").write_text("newer")
-    fetch_state(settings)
+    download_state(settings)
     assert (settings.state_dir / "capabilities.json").read_text() == "newer"
 
 
@@ -85,7 +85,7 @@ def test_a_name_that_climbs_out_of_the_folder_is_not_fetched(migration: Migratio
     settings = settings_of(migration)
     migration.target_s3.put_object(Bucket=migration.target, Key="rehome-state/plans/..%2f/x", Body=b"x")
     migration.target_s3.put_object(Bucket=migration.target, Key="rehome-state/other.txt", Body=b"x")
-    fetch_state(settings)
+    download_state(settings)
     assert not (settings.state_dir / "other.txt").exists()
     assert not (tmp_path / "x").exists()
 
@@ -93,13 +93,13 @@ def test_a_name_that_climbs_out_of_the_folder_is_not_fetched(migration: Migratio
 def test_a_state_that_cannot_be_kept_is_told(migration: Migration) -> None:
     settings = migration.settings(state_uri="s3://no-such-bucket/state/")
     with pytest.raises(RehomeError, match=r"rehome_state_uri \(s3://no-such-bucket/state/\)") as told:
-        fetch_state(settings)
+        download_state(settings)
     assert "rehome_target" in str(told.value)
 
 
 def test_without_a_uri_no_bucket_is_asked(migration: Migration) -> None:
     settings = migration.settings()
     moved(migration, settings)
-    save_state(settings)
-    fetch_state(settings)
+    upload_state(settings)
+    download_state(settings)
     assert migration.target_keys() == ["avatar/avatar-1.png"]

@@ -21,9 +21,9 @@ from rehome.s3.capabilities import AMAZON
 from rehome.s3.transport.endpoint import Credentials, Endpoint
 from rehome.services import capabilities
 from rehome.state import lock, outcomes
-from rehome.state.completion import completed_at, note_completion
-from rehome.state.delete_log import RETIRED, Deletions
-from rehome.state.outcomes import Outcomes, rescue
+from rehome.state.completion import completed_at, record_completion
+from rehome.state.delete_log import RETIRED, DeleteLog
+from rehome.state.outcomes import Outcomes, export_leftover_outcomes
 
 from tests.unit.config.test_settings import given
 
@@ -82,12 +82,12 @@ def test_only_a_file_that_is_appended_to_may_end_within_a_line(tmp_path: Path) -
 
 def _lock(settings: Settings) -> tuple[Path, Callable[[], object]]:
     pid = os.getpid()
-    lock.claim(settings.state_dir, pid)
-    return settings.state_dir / lock.FILE, lambda: lock.claim(settings.state_dir, pid)
+    lock.acquire(settings.state_dir, pid)
+    return settings.state_dir / lock.FILE, lambda: lock.acquire(settings.state_dir, pid)
 
 
 def _completion(settings: Settings) -> tuple[Path, Callable[[], object]]:
-    note_completion(settings, "run")
+    record_completion(settings, "run")
     return settings.state_dir / "completion.json", lambda: completed_at(settings)
 
 
@@ -128,7 +128,7 @@ def _begun(settings: Settings) -> tuple[Path, Callable[[], object]]:
     with Catalog.create(path, {}) as catalog:
         Outcomes(catalog, settings).begin([("a.png", 1, "e1"), ("b.png", 2, "e2")])
     (file,) = (settings.state_dir / outcomes.FOLDER).iterdir()
-    return file, lambda: rescue(path, settings.state_dir)
+    return file, lambda: export_leftover_outcomes(path, settings.state_dir)
 
 
 @pytest.mark.parametrize("kept", [_lock, _completion, _summary, _capabilities, _redirect, _plan, _begun])
@@ -153,14 +153,14 @@ def test_a_state_file_that_is_cut_short_ends_in_one_message(
 def test_a_damaged_record_of_deletes_ends_in_one_message(settings: Settings) -> None:
     catalog = Catalog.create(settings.state_dir / "catalog.duckdb", {})
     folder = settings.state_dir / RETIRED
-    with Deletions(folder, "legacy-s3", catalog) as deletions:
-        deletions.note("intended", [("image/a.png", "e1", None), ("image/b.png", "e2", None)])
+    with DeleteLog(folder, "legacy-s3", catalog) as deletions:
+        deletions.record("intended", [("image/a.png", "e1", None), ("image/b.png", "e2", None)])
     (file,) = folder.iterdir()
     whole = file.read_bytes()
     for length in range(len(whole) + 1):
         file.write_bytes(whole[:length])
         lines = whole[:length].count(b"\n")
-        assert len(Deletions(folder, "legacy-s3", catalog).unsettled()) == max(lines - 1, 0)
+        assert len(DeleteLog(folder, "legacy-s3", catalog).unresolved()) == max(lines - 1, 0)
     file.write_bytes(whole.replace(b'"image/a.png"', b'"image/a'))
     with pytest.raises(RehomeError, match=r"\.jsonl: line 2 is not JSON"):
-        Deletions(folder, "legacy-s3", catalog)
+        DeleteLog(folder, "legacy-s3", catalog)

@@ -14,8 +14,8 @@ from ..config.read import read_settings
 from ..errors import RehomeError
 from ..progress import Progress
 from ..state.folder import prepare_state_dir
-from ..state.lock import claim, release
-from ..state.sync import save_state
+from ..state.lock import acquire, release
+from ..state.sync import upload_state
 from .stage import Stage
 
 
@@ -58,7 +58,7 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
     """Do `work` while this run holds the state folder. A stage that fails ends the run, and so its hold."""
     settings = read_settings(module.params["settings"])
     prepare_state_dir(settings.state_dir)
-    holder = claim(settings.state_dir, module.params["run_pid"])
+    holder = acquire(settings.state_dir, module.params["run_pid"])
     progress = Progress(settings.state_dir)
     told = (holder.identity, holder.pid, module.params["run_verb"], module.check_mode, module.params)
     stage = Stage(settings, progress, *told)
@@ -69,7 +69,7 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
         release(settings.state_dir, holder.pid)
         # what failed is what is to be told; that the state could not be kept either, the next run tells
         with suppress(RehomeError):
-            save_state(settings)
+            upload_state(settings)
         raise
     finally:
         progress.end()

@@ -16,10 +16,10 @@ from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
 from ..report.summary import Summary
 from ..run import Run, never
-from ..state.database_lock import held
+from ..state.database_lock import migration_lock
 from ..state.lock import release
-from ..state.outcomes import rescue
-from ..state.sync import fetch_state, save_state
+from ..state.outcomes import export_leftover_outcomes
+from ..state.sync import download_state, upload_state
 
 CATALOG_FILE = "catalog.duckdb"
 
@@ -45,7 +45,7 @@ class Stage:
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
         """An empty catalog of this run."""
         path = self.settings.state_dir / file
-        rescue(path, self.settings.state_dir)
+        export_leftover_outcomes(path, self.settings.state_dir)
         facts = {"run": self.run_id, "fingerprint": self.settings.fingerprint}
         return Catalog.create(path, facts)
 
@@ -94,12 +94,12 @@ class Stage:
         summary.add(counts, **fields)
         # that the state could not be kept, the run's end tells
         with suppress(RehomeError):
-            save_state(self.settings)
+            upload_state(self.settings)
         return written
 
     def start_summary(self, kind: SummaryKind) -> Summary:
         """Begin the run, and its summary, with what runs elsewhere have left."""
-        fetch_state(self.settings)
+        download_state(self.settings)
         return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind)
 
     def summary(self) -> Summary:
@@ -112,7 +112,7 @@ class Stage:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the migration in the database, too, for the length of the block: another machine has another folder."""
-        with held(self.settings.database, self.settings.name):
+        with migration_lock(self.settings.database, self.settings.name):
             yield
 
     def held_unless_dry(self) -> AbstractContextManager[None]:

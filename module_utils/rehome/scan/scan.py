@@ -26,7 +26,7 @@ from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.probe.scratch import SCRATCH_NAME
 from ..services.capabilities import known_capabilities
 from ..services.clients import open_client, open_clients
-from ..state.outcomes import Outcomes, recall
+from ..state.outcomes import Outcomes, load_proofs
 from .lookups import find_named_objects, find_restores, run_on_rows
 from .rows import read_rows
 
@@ -171,7 +171,7 @@ async def _compare_unclear(
     The ETag of a multipart upload or of an object under KMS is no digest of its content (S3 user guide, "Checking
     object integrity"), so that different ones prove nothing. What an earlier run has proven of them still holds.
     """
-    recall(catalog, settings)
+    load_proofs(catalog, settings)
     if not catalog.query(f"SELECT 1 FROM ({_UNCLEAR}) LIMIT 1"):
         return
     outcomes = Outcomes(catalog, settings)

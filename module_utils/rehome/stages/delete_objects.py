@@ -29,7 +29,7 @@ from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..scan.named_keys import read_named_keys
 from ..services.clients import open_client
-from ..state.delete_log import LIVE_MARKERS, Deletions
+from ..state.delete_log import LIVE_MARKERS, DeleteLog
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import TO_DELETE
 
@@ -112,7 +112,7 @@ def delete_judged(run: Run, side: DeleteSide, bucket: BucketState, counts: Delet
     folder: where the deletes are recorded, within the state folder
     Raises RefusedError if the service keeps no condition on deletes, and RehomeError if continuing is useless.
     """
-    with Deletions(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
+    with DeleteLog(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
         work = _Deletion(run, side, bucket.keeps_versions, counts, records)
         try:
             uvloop.run(work.run())
@@ -134,7 +134,7 @@ def undelete_recorded(run: Run, side: DeleteSide, counts: DeleteCounts, folder: 
     folder: where the deletes were recorded, within the state folder
     Raises S3Error and S3StopError.
     """
-    with Deletions(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
+    with DeleteLog(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
         work = _Deletion(run, side, True, counts, records)
         if dry_run:
             counts.brought_back = records.live_markers()
@@ -146,7 +146,7 @@ class _Deletion:
     """One run's deletes and undeletes in one bucket."""
 
     def __init__(
-        self, run: Run, side: DeleteSide, keeps_versions: bool, counts: DeleteCounts, records: Deletions
+        self, run: Run, side: DeleteSide, keeps_versions: bool, counts: DeleteCounts, records: DeleteLog
     ) -> None:
         self._run = run
         self._side = side
@@ -203,7 +203,7 @@ class _Deletion:
         for batch in batches:
             sizes = {self._prefix + rest: size for rest, _, size in batch}
             jobs = [DeleteJob(self._prefix + rest, etag) for rest, etag, _ in batch]
-            self._records.note("intended", [(job.key, job.etag, None) for job in jobs])
+            self._records.record("intended", [(job.key, job.etag, None) for job in jobs])
             intended_at = datetime.now(UTC)
             try:
                 outcomes = await delete_objects(source, jobs, method)
@@ -217,8 +217,8 @@ class _Deletion:
     def _note(self, outcomes: Sequence[DeleteOutcome], sizes: dict[str, int]) -> None:
         deleted = [outcome for outcome in outcomes if outcome.result == "deleted"]
         kept = [outcome for outcome in outcomes if outcome.result != "deleted"]
-        self._records.note("deleted", [(one.job.key, one.job.etag, one.marker) for one in deleted])
-        self._records.note("kept", [(one.job.key, one.job.etag, None) for one in kept])
+        self._records.record("deleted", [(one.job.key, one.job.etag, one.marker) for one in deleted])
+        self._records.record("kept", [(one.job.key, one.job.etag, None) for one in kept])
         counts = self._counts
         counts.deleted += len(deleted)
         counts.bytes_deleted += sum(sizes[one.job.key] for one in deleted)
@@ -269,14 +269,14 @@ class _Deletion:
 
     async def _settle_earlier(self, source: Client) -> None:
         """Find out what became of the deletes that were in flight when a run died."""
-        unsettled = self._records.unsettled()
-        if not unsettled:
+        unresolved = self._records.unresolved()
+        if not unresolved:
             return
-        self._progress.stage("settle what an earlier run left", len(unsettled))
-        for number, (key, etag, intended_at) in enumerate(unsettled, 1):
+        self._progress.stage("settle what an earlier run left", len(unresolved))
+        for number, (key, etag, intended_at) in enumerate(unresolved, 1):
             unsure = DeleteOutcome(DeleteJob(key, etag), "failed", unsure=True)
             settled = await self._settled(source, unsure, intended_at)
-            self._records.note("deleted" if settled.result == "deleted" else "kept", [(key, etag, settled.marker)])
+            self._records.record("deleted" if settled.result == "deleted" else "kept", [(key, etag, settled.marker)])
             self._progress.at(number)
 
     async def _remove_markers(self, source: Client, statement: str, params: dict[str, str]) -> None:
@@ -291,7 +291,7 @@ class _Deletion:
             if self._run.stopping():
                 return
             removed = await undelete(source, [Version(key, marker) for key, marker in batch])
-            self._records.note(
+            self._records.record(
                 "restored", [(one.key, None, one.version_id) for one, problem in removed if problem is None]
             )
             self._catalog.append("brought_back", [(one.key, one.version_id, problem) for one, problem in removed])

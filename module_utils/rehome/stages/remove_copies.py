@@ -14,7 +14,7 @@ from ..errors import RefusedError
 from ..run import Run
 from ..s3.errors import S3Error
 from ..state.delete_log import REMOVED
-from ..state.outcomes import recall_made
+from ..state.outcomes import load_made_copies
 from .delete_objects import DeleteCounts, delete_judged, inspect_bucket, not_inspected
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import classify, make_tables
@@ -46,7 +46,7 @@ def plan_removal(run: Run, bucket: BucketState, dry_rollback: Path | None) -> De
     """
     catalog = run.catalog
     make_tables(catalog)
-    recall_made(catalog, run.settings)
+    load_made_copies(catalog, run.settings)
     reasons = {"not_ours": _NOT_OURS}
     with ExitStack() as stack:
         if dry_rollback is not None:

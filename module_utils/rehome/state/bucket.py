@@ -1,4 +1,4 @@
-"""The objects under `rehome_state_uri`."""
+"""Store, list and read the objects under `rehome_state_uri`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..s3.endpoint.botocore import botocore_client
 
 
 class StateBucket:
-    """The objects under the URI, by their names after it. They are asked for as `rehome_target` is.
+    """The objects under the URI, by their names after it, with the endpoint and credentials of `rehome_target`.
 
-    All methods raise RehomeError where the service refuses.
+    All methods raise RehomeError if the service refuses.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -30,33 +30,33 @@ class StateBucket:
         self._client = botocore_client(side)
 
     def names(self) -> dict[str, str]:
-        """Name → ETag, which is the MD5 of what `put` has stored unless KMS encrypts it: then it is put again."""
+        """Return name → ETag: the MD5 of what `put` stored, unless KMS encrypts it (then it is stored again)."""
         return {item["Key"][len(self._prefix) :]: item["ETag"].strip('"') for item in self._listed()}
 
     def get(self, name: str, path: Path) -> None:
-        """Read an object into a file, which is there whole or not at all."""
-        body = self._ask("get_object", Key=self._prefix + name)["Body"]
+        """Download an object into a file, which is written whole or not at all."""
+        body = self._call("get_object", Key=self._prefix + name)["Body"]
         with replacing(path) as temporary, temporary.open("wb") as file:
             for block in body.iter_chunks(1024**2):
                 file.write(block)
 
     def put(self, name: str, path: Path) -> None:
-        """Store a file."""
+        """Upload a file."""
         with path.open("rb") as file:
-            self._ask("put_object", Key=self._prefix + name, Body=file)
+            self._call("put_object", Key=self._prefix + name, Body=file)
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         more: dict[str, str] = {}
         while True:
-            reply = self._ask("list_objects_v2", Prefix=self._prefix, **more)
+            reply = self._call("list_objects_v2", Prefix=self._prefix, **more)
             yield from reply.get("Contents", [])
             if not reply["IsTruncated"]:
                 return
             more = {"ContinuationToken": reply["NextContinuationToken"]}
 
-    def _ask(self, method: str, **values: object) -> dict[str, Any]:
+    def _call(self, method: str, **params: object) -> dict[str, Any]:
         try:
-            reply: dict[str, Any] = getattr(self._client, method)(Bucket=self._bucket, **values)
+            reply: dict[str, Any] = getattr(self._client, method)(Bucket=self._bucket, **params)
         except (ClientError, BotoCoreError) as error:
             raise RehomeError(
                 f"rehome_state_uri ({self._uri}): the state cannot be kept there: {error}. Let the credentials of "

@@ -1,8 +1,8 @@
-"""The migration's end: the moment from which `rehome_retire_after` counts.
+"""The end of the migration, from which `rehome_retire_after` counts.
 
-It is the first time that a verification found nothing left to do after a run had moved anything. It is kept in the
-state folder (`completion.json`), as the buckets and the database do not tell it: rows that were right from the
-beginning are not in the journal, and an application stores objects in the target too.
+It is the time of the first verification that found nothing left to do after a run had moved anything. `completion.json`
+keeps it, as neither the buckets nor the database record it: rows that were right from the beginning are not in the
+journal, and the application stores objects in the target too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _WAY_OUT = "Delete it; rehome_retire_after then counts from the next verificatio
 
 
 def completed_at(settings: Settings) -> datetime | None:
-    """When the migration of these settings ended; None where that is not known, or it has not."""
+    """Return when the migration under these settings ended; None if it has not, as far as is known.
+
+    Raises RehomeError if `completion.json` is damaged.
+    """
 
     def parse(kept: Any) -> datetime | None:
         if kept["fingerprint"] != settings.fingerprint or kept["completed_at"] is None:
@@ -29,19 +32,19 @@ def completed_at(settings: Settings) -> datetime | None:
     return read_json(settings.state_dir / FILE, parse, _WAY_OUT)
 
 
-def note_completion(settings: Settings, run: str) -> None:
-    """A verification has just found nothing left to do: the end is now, unless it is known already."""
+def record_completion(settings: Settings, run: str) -> None:
+    """Record that a verification has just found nothing left to do. Keeps an earlier end, if there is one."""
     if completed_at(settings) is None:
         _write(settings, datetime.now(UTC).isoformat(timespec="seconds"), run)
 
 
-def forget_completion(settings: Settings, run: str) -> None:
-    """Something is about to be moved: the migration has not ended, until a verification says so."""
+def withdraw_completion(settings: Settings, run: str) -> None:
+    """Record that the migration has not ended, as something is about to be moved."""
     if completed_at(settings) is not None:
-        # not removed: a copy of the state folder would bring it back
+        # The file stays: if it were deleted, a copy of the state folder would bring the old one back.
         _write(settings, None, run)
 
 
-def _write(settings: Settings, moment: str | None, run: str) -> None:
-    completion = {"fingerprint": settings.fingerprint, "completed_at": moment, "run": run}
+def _write(settings: Settings, completed: str | None, run: str) -> None:
+    completion = {"fingerprint": settings.fingerprint, "completed_at": completed, "run": run}
     write_json(settings.state_dir / FILE, completion)

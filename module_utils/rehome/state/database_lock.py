@@ -1,4 +1,4 @@
-"""One run at a time per migration and database, whatever machine it runs on."""
+"""One run at a time per migration and database, on whatever machine it runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ..errors import Finding, RefusedError
 
 
 @contextmanager
-def held(settings: Database, migration: str) -> Iterator[None]:
-    """Hold `migration` in the database for the length of the block, by the server's own advisory lock.
+def migration_lock(settings: Database, migration: str) -> Iterator[None]:
+    """Lock `migration` in the database for the length of the block, by the server's advisory lock.
 
-    The server lets go when the connection ends, so that a dead run holds nothing. It keeps two runs from doing the same
-    work twice and from each other's state; that neither does harm rests on the conditions of every copy and every
-    rewrite. Galera does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
-    Raises RefusedError where another run holds it.
+    The server releases the lock when the connection ends, so a dead run locks nothing. The lock keeps two runs from
+    doing the same work twice; that neither does harm rests on the conditions of every copy and every rewrite. Galera
+    does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
+
+    Raises RefusedError if another run has locked it.
     """
     with connect(settings) as database:
         holder = database.try_advisory_lock(migration)
@@ -26,7 +27,7 @@ def held(settings: Database, migration: str) -> Iterator[None]:
                 "rehome_name",
                 migration,
                 f"another run of this migration is at work in the database: {holder}",
-                "Wait for it to end, or stop it; what is left is done by running it again",
+                "Wait for it to end, or stop it; then run it again to do what is left",
             )
             raise RefusedError([finding])
         yield

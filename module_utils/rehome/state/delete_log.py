@@ -1,7 +1,8 @@
-"""What was deleted, and how it comes back: lines of JSON in the state folder, written before and after each delete.
+"""The log of deletes, from which objects are undeleted: lines of JSON in the state folder.
 
-A line tells what was meant (`intended`, before S3 is asked), and then what became of it: `deleted` with the version id
-of its delete marker, `kept`, and perhaps later `restored`. What is only intended was under way when a run died.
+Each object gets a line before its delete is sent (`intended`), and another with what became of it: `deleted`, with the
+version id of its delete marker, or `kept`; and perhaps later `restored`, if it was undeleted. An object that is only
+`intended` was in flight when a run died.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..catalog.schema import RECORDS
 from ..files import read_json_lines
 
 RETIRED, REMOVED = "retired", "removed"
-"""The folders of legacy objects and of copies: both may be in one bucket, and are brought back apart."""
+"""The folders for legacy objects and for copies: both may be in one bucket, and are undeleted separately."""
 
 Event = Literal["intended", "deleted", "kept", "restored"]
 
@@ -30,27 +31,30 @@ WHERE r.event = 'deleted' AND r.marker IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM records b WHERE b.event = 'restored' AND b.key = r.key AND b.marker = r.marker)
 ORDER BY r.key
 """
-"""The delete markers that we made and have not taken away again."""
+"""The delete markers that Rehome created and has not removed again."""
 
-_UNSETTLED = """
+_UNRESOLVED = """
 SELECT key, max_by(etag, ordinal), max_by(noted_at, ordinal) FROM records
 GROUP BY key HAVING max_by(event, ordinal) = 'intended' ORDER BY key
 """
 
-_BATCH = 5_000
+_BATCH_ROWS = 5_000
 _WAY_OUT = "Put a good copy in its place, or delete that line; a delete marker that only it names is not removed"
 
 
-class Unsettled(NamedTuple):
-    """A delete of which nobody knows whether it was done. intended_at: by this machine's clock"""
+class UnresolvedDelete(NamedTuple):
+    """A delete whose outcome is unknown. intended_at: by this machine's clock"""
 
     key: str
     etag: str
     intended_at: datetime
 
 
-class Deletions:
-    """The records of one bucket. Each run that has something to tell writes a file of its own."""
+class DeleteLog:
+    """The log of one bucket's deletes, also loaded into the catalog's `records`. Each run appends to a file of its own.
+
+    Raises RehomeError if a file of an earlier run is damaged.
+    """
 
     def __init__(self, folder: Path, bucket: str, catalog: Catalog) -> None:
         self._folder = folder
@@ -69,29 +73,29 @@ class Deletions:
         if self._file is not None:
             self._file.close()
 
-    def note(self, event: Event, facts: Sequence[tuple[str, str | None, str | None]]) -> None:
-        """Record an event of objects (key, ETag, marker's version id); it is on the disk when this returns."""
-        if not facts:
+    def record(self, event: Event, objects: Sequence[tuple[str, str | None, str | None]]) -> None:
+        """Append an event of objects (key, ETag, marker's version id). It is on the disk when this returns."""
+        if not objects:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         file = self._open()
-        for key, etag, marker in facts:
-            known = {"etag": etag, "marker": marker}
-            given = {name: value for name, value in known.items() if value is not None}
-            file.write(json.dumps({"event": event, "key": key, **given, "at": now}, ensure_ascii=False) + "\n")
+        for key, etag, marker in objects:
+            line = {"event": event, "key": key, "etag": etag, "marker": marker, "at": now}
+            known = {name: value for name, value in line.items() if value is not None}
+            file.write(json.dumps(known, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
-        rows = [(self._next(), event, key, etag, marker, now) for key, etag, marker in facts]
+        rows = [(self._next(), event, key, etag, marker, now) for key, etag, marker in objects]
         self._catalog.append("records", rows)
 
-    def unsettled(self) -> list[Unsettled]:
-        """What was under way when a run died: a few thousand deletes at most, as so many are under way at once."""
-        return [Unsettled(key, etag, datetime.fromisoformat(at)) for key, etag, at in self._catalog.query(_UNSETTLED)]
+    def unresolved(self) -> list[UnresolvedDelete]:
+        """Return the deletes that were in flight when a run died: a few thousand at most."""
+        rows = self._catalog.query(_UNRESOLVED)
+        return [UnresolvedDelete(key, etag, datetime.fromisoformat(at)) for key, etag, at in rows]
 
     def live_markers(self) -> int:
-        """How many delete markers of ours there are to be taken away."""
-        (count,) = self._catalog.query(f"SELECT count(*) FROM ({LIVE_MARKERS})")[0]
-        return int(count)
+        """Return how many delete markers undeleting everything would remove."""
+        return self._catalog.count(LIVE_MARKERS)
 
     def _load(self) -> None:
         self._catalog.run(RECORDS.create())
@@ -99,13 +103,13 @@ class Deletions:
         for file in sorted(self._folder.glob("*.jsonl")):
             for row in self._lines(file):
                 batch.append(row)
-                if len(batch) == _BATCH:
+                if len(batch) == _BATCH_ROWS:
                     self._catalog.append("records", batch)
                     batch.clear()
         self._catalog.append("records", batch)
 
     def _lines(self, file: Path) -> Iterator[tuple[object, ...]]:
-        # a run that is killed while it writes a line has not acted on it yet
+        # a run that was killed while it wrote a line had not acted on it yet
         records = read_json_lines(file, _WAY_OUT, may_be_cut=True)
         if next(records, {"bucket": None})["bucket"] == self._bucket:
             for record in records:

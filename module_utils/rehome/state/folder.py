@@ -1,4 +1,4 @@
-"""The folder that holds all of a migration that is not in the buckets or the database."""
+"""Create the state folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import Finding, RefusedError
 
 
 def prepare_state_dir(path: Path) -> None:
-    """Make the state folder, readable by its owner only. Raises RefusedError where it cannot be written."""
+    """Create the state folder, readable by its owner only. Raises RefusedError if it is not writable."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".writable"

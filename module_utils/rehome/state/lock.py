@@ -1,4 +1,4 @@
-"""One run at a time per state folder. The holder is the ansible-playbook process, so a dead run holds nothing."""
+"""One run at a time per state folder. The ansible-playbook process holds the lock, so a dead run locks nothing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from ..errors import RehomeError
 from ..files import read_json, write_whole
 
 FILE = "run.json"
-GUARD_PATIENCE_S = 10
+GUARD_TIMEOUT_S = 10
 
 
 class LockedError(RehomeError):
-    """Another live run holds the state folder; the text names it."""
+    """Another live run has locked the state folder; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that a run belongs to, so told that another process with the same number is not taken for it.
+    """The process that holds a lock, described so that another process with the same number is not mistaken for it.
 
-    started: seconds from the machine's boot to the process's start, which a step of the clock does not change
+    started: seconds from the machine's boot to the process's start, which setting the clock does not change
+    since: when it acquired the lock
     """
 
     host: str
@@ -39,20 +40,21 @@ class Holder:
 
     @classmethod
     def of(cls, pid: int) -> Holder:
+        """Return the process `pid` of this machine, as the holder of a lock that it acquires now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(socket.gethostname(), getpass.getuser(), pid, _started(pid), now)
 
     @property
     def identity(self) -> str:
-        """Equal for two claims of one run, different for any two runs."""
+        """The run's id: the same whenever one run acquires the lock, different for any two runs."""
         return f"{self.host}:{self.pid}:{self.since}"
 
     def is_same_process(self, started: float) -> bool:
-        """Whether a process of this number that started then is this one. The boot's time is known to the second."""
+        """Return whether a process of this number that started then is this one. Boot times are exact to a second."""
         return abs(started - self.started) < 2
 
     def is_alive(self) -> bool:
-        """Whether the process runs; on another host there is no way to see, so that counts as yes."""
+        """Return whether the process runs. That cannot be seen from another host, so it counts as yes there."""
         if self.host != socket.gethostname():
             return True
         try:
@@ -62,29 +64,29 @@ class Holder:
             return False
 
 
-def claim(state_dir: Path, pid: int) -> Holder:
-    """Hold `state_dir` for the run whose process is `pid`; claiming again for the same run is fine.
+def acquire(state_dir: Path, pid: int) -> Holder:
+    """Lock `state_dir` for the run whose process is `pid`, and return its holder. A run may acquire its lock again.
 
-    Raises LockedError while another run holds it.
+    Raises LockedError while another run has locked it.
     """
     me = Holder.of(pid)
     path = state_dir / FILE
     try:
-        with FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_PATIENCE_S, mode=0o600):
+        with FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_TIMEOUT_S, mode=0o600):
             holder = _read(path)
             mine = holder and (holder.host, holder.pid) == (me.host, me.pid)
             if holder and mine and holder.is_same_process(me.started):
                 return holder
             if holder and holder.is_alive():
-                raise LockedError(_told(holder, path))
+                raise LockedError(_locked(holder, path))
             write_whole(path, json.dumps(asdict(me)))
     except Timeout as error:
-        raise LockedError(f"another run is claiming {state_dir} right now; try again") from error
+        raise LockedError(f"another run is locking {state_dir} right now; try again") from error
     return me
 
 
 def release(state_dir: Path, pid: int) -> None:
-    """Let go, where the run whose process is `pid` is the holder."""
+    """Release the lock of `state_dir` if the process `pid` holds it."""
     path = state_dir / FILE
     holder = _read(path)
     if holder and (holder.host, holder.pid) == (socket.gethostname(), pid):
@@ -104,9 +106,9 @@ def _read(path: Path) -> Holder | None:
     return read_json(path, parse, "It says which run has locked the state folder. If no run is in flight, delete it")
 
 
-def _told(holder: Holder, path: Path) -> str:
+def _locked(holder: Holder, path: Path) -> str:
     elsewhere = "" if holder.host == socket.gethostname() else f" If that run is dead, delete {path}."
     return (
-        f"rehome_state_dir ({path.parent}): another run holds it: process {holder.pid} of {holder.user} on "
+        f"rehome_state_dir ({path.parent}): another run has locked it: process {holder.pid} of {holder.user} on "
         f"{holder.host}, since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
     )

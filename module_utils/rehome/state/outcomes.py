@@ -1,10 +1,10 @@
-"""What happened to each object: streamed through the catalog into Parquet files, for people and for later runs."""
+"""Record what became of each object, by way of the catalog in Parquet files, for people and for later runs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..planning.plan import BLANK_ETAG, SAME_ETAG
 from .delete_log import REMOVED
 
 if TYPE_CHECKING:
-    # stages that ask no S3 service need not load the client for it
+    # stages that need no S3 client should not have to load it
     from ..s3.objects.job import CopyOutcome
 
 FOLDER = "outcomes"
@@ -29,6 +29,10 @@ LINE_ROWS = 200
 PART_ROWS = 100_000
 
 _BEGUN_WAY_OUT = "Delete it; copies that were in flight when that run died may then be reported as conflicts"
+_FILE_WAY_OUT = (
+    "Put a good copy in its place, or delete it; what it proves is compared again then, and copies whose source has "
+    "changed since may be reported as conflicts"
+)
 
 _EXPORT = """
 COPY (
@@ -37,7 +41,7 @@ COPY (
     FROM outcomes WHERE part = $part
 ) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
 """
-"""A group of rows is held in memory until it is whole: this many of the longest keys are a few megabytes."""
+"""DuckDB holds a row group in memory until it is complete: this many of the longest keys are a few megabytes."""
 
 _KNOWN = f"""
 WITH proofs AS (
@@ -51,7 +55,7 @@ JOIN (FROM proofs UNION ALL SELECT target_key, target_etag, key, etag, evidence 
 WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
 GROUP BY s.rest
 """
-"""The best proof of each pair, on the way back as well: `bytes` and `checksum` come before `size` in the alphabet."""
+"""The best proof of each pair, in either direction: `bytes` and `checksum` sort before `size`."""
 
 _REMOVED = """
 INSERT INTO removed
@@ -63,7 +67,7 @@ WHERE event = 'deleted' GROUP BY key
 _NOT_REMOVED_SINCE = """
 NOT EXISTS (SELECT 1 FROM removed r WHERE r.key = o.target_key AND r.file > parse_filename(o.filename))
 """
-"""Both kinds of files are named by when they were begun. What is there after its removal is somebody else's."""
+"""Both kinds of files are named after their start. An object that exists after its removal is somebody else's."""
 
 _OWN = f"""
 SELECT DISTINCT t.rest FROM target_objects t
@@ -77,7 +81,7 @@ WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0"
         OR o.result IN ('begun', 'changed', 'failed') AND o.etag = t.etag
     )
 """
-"""A copy whose reply was lost may have been made all the same: it is known by the ETag of what was to be copied."""
+"""A copy whose reply was lost may exist all the same: it is recognised by the ETag of its source."""
 
 _MADE = f"""
 SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS rest, target_etag AS etag
@@ -94,9 +98,9 @@ FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest)
 
 
 class Outcomes:
-    """Takes outcomes as they come: into the catalog by the thousand, and from there into files by the hundred thousand.
+    """Takes outcomes one by one, and writes them to the catalog by the thousand and to files by the hundred thousand.
 
-    What is in the catalog survives a kill; the next run writes it out (`rescue`).
+    What is in the catalog survives a kill; the next run exports it (`export_leftover_outcomes`).
     """
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
@@ -104,7 +108,7 @@ class Outcomes:
         self._state_dir = settings.state_dir
         self._skip = len(settings.source.prefix)
         if "began" not in catalog.metadata():
-            # whoever writes the files has the catalog only
+            # the export may have nothing but the catalog
             catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
             catalog.note("source_prefix", settings.source.prefix)
             catalog.note("target_prefix", settings.target.prefix)
@@ -112,37 +116,37 @@ class Outcomes:
         self._rows: list[tuple[object, ...]] = []
         self._begun: dict[str, tuple[int, str]] = {}
         self._begun_file = _begun_file(catalog, self._state_dir)
-        # a part that may have its file already takes no more rows
+        # a part that may have been exported already takes no more rows
         (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
         self._in_part = 0
 
     def begin(self, objects: Iterable[tuple[str, int, str]]) -> None:
-        """Note, before it happens, that these (rest, size, ETag) are about to be copied.
+        """Record that these objects (suffix, size, ETag) are about to be copied.
 
-        Killed in the middle, a run does not tell of its last copies. Were they strangers to the next one, it would stop
-        where the application has overwritten their source meanwhile.
+        A run that is killed does not record its last copies. If the next run did not recognise them as its own, it
+        would report a conflict if the application has overwritten their source meanwhile.
         """
         self.flush()
-        self._begun |= {rest: (size, etag) for rest, size, etag in objects}
+        self._begun |= {suffix: (size, etag) for suffix, size, etag in objects}
         self._begun_file.parent.mkdir(mode=0o700, exist_ok=True)
         # not in the catalog: rows that come and go by the thousand cost it half as much memory again
         with replacing(self._begun_file) as temporary, temporary.open("w") as file:
-            rows = ((rest, *facts) for rest, facts in self._begun.items())
-            # `json.dump` would go the long way, in Python, and `dumps` holds all pieces of what it is given at once
+            rows = ((suffix, *source) for suffix, source in self._begun.items())
+            # `json.dump` encodes in Python, not in C; `json.dumps` of everything would need much memory
             while some := list(islice(rows, LINE_ROWS)):
                 file.write(json.dumps(some) + "\n")
 
     def add(self, outcome: CopyOutcome) -> None:
-        """Take one outcome."""
+        """Add one outcome."""
         job = outcome.job
-        rest = job.source_key[self._skip :]
-        self._begun.pop(rest, None)
-        # the columns of the table, in its order
-        self._rows.append((rest, job.size, job.etag, *outcome[1:], self._part))
+        suffix = job.source_key[self._skip :]
+        self._begun.pop(suffix, None)
+        # in the order of the table's columns
+        self._rows.append((suffix, job.size, job.etag, *outcome[1:], self._part))
         self._in_part += 1
         if self._in_part == PART_ROWS:
             self.flush()
-            write_files(self._catalog, self._state_dir)
+            export_outcomes(self._catalog, self._state_dir)
             self._catalog.shrink()
             self._part += 1
             self._in_part = 0
@@ -150,38 +154,39 @@ class Outcomes:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what has come to the catalog."""
+        """Write the gathered outcomes to the catalog."""
         self._catalog.append("outcomes", self._rows)
         self._rows.clear()
 
     def close(self) -> None:
-        """Hand over and write out what is left; what has begun and has no outcome is told as that."""
-        untold = ("begun", None, None, 0, None, None, None, self._part)
-        self._rows += [(rest, *facts, *untold) for rest, facts in self._begun.items()]
+        """Write everything to the catalog and to files. Copies without an outcome are recorded as `begun`."""
+        unknown = ("begun", None, None, 0, None, None, None, self._part)
+        self._rows += [(suffix, *source, *unknown) for suffix, source in self._begun.items()]
         self._begun.clear()
         self.flush()
-        write_files(self._catalog, self._state_dir)
+        export_outcomes(self._catalog, self._state_dir)
         self._begun_file.unlink(missing_ok=True)
 
 
-def write_files(catalog: Catalog, state_dir: Path) -> None:
+def export_outcomes(catalog: Catalog, state_dir: Path) -> None:
     """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all."""
-    facts = catalog.metadata()
+    metadata = catalog.metadata()
     folder = state_dir / FOLDER
     for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
-        file = folder / f"{facts['began']}-{part:05}.parquet"
+        file = folder / f"{metadata['began']}-{part:05}.parquet"
         if file.exists():
             continue
         folder.mkdir(mode=0o700, exist_ok=True)
         with replacing(file) as temporary:
-            params = {name: facts[name] for name in ("source_prefix", "target_prefix", "target_bucket")}
+            params = {name: metadata[name] for name in ("source_prefix", "target_prefix", "target_bucket")}
             catalog.run(_EXPORT, params | {"part": part, "file": str(temporary)})
 
 
-def rescue(path: Path, state_dir: Path) -> None:
-    """Write out what a killed run has left in its catalog at `path`, which is about to be replaced.
+def export_leftover_outcomes(path: Path, state_dir: Path) -> None:
+    """Export the outcomes that a killed run left in its catalog at `path`, which is about to be replaced.
 
-    A catalog that cannot be read, or that another version has made, has nothing to give.
+    A catalog that cannot be read, or that another version created, is skipped. Raises RehomeError if the list of copies
+    that were in flight is damaged.
     """
     if not path.exists():
         return
@@ -195,43 +200,56 @@ def rescue(path: Path, state_dir: Path) -> None:
             catalog.run(schema.BEGUN.create())
             catalog.append("begun", [row for rows in read_json_lines(begun, _BEGUN_WAY_OUT) for row in rows])
             catalog.run(_END_BEGUN)
-        write_files(catalog, state_dir)
+        export_outcomes(catalog, state_dir)
         begun.unlink(missing_ok=True)
 
 
-def recall(catalog: Catalog, settings: Settings) -> None:
-    """Note what earlier passes and runs have left proofs of, for as long as the ETags are those of the proof.
+def load_proofs(catalog: Catalog, settings: Settings) -> None:
+    """Load what earlier passes and runs have proven, as far as the ETags are still those of the proof.
 
-    In `compared`: pairs whose contents were found equal. In `own_copies`: target objects that they made themselves.
-    An ETag changes with every change of content.
+    Fills `compared` (pairs whose contents are equal) and `own_copies` (target objects that they created). An ETag
+    changes with every change of content. Raises RehomeError if a file is damaged.
     """
-    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
+    files = _files(settings, FOLDER, "*.parquet")
     if files:
-        asked = {
-            "files": files,
-            "source_prefix": settings.source.prefix,
-            "target_prefix": settings.target.prefix,
-        }
-        catalog.run(f"INSERT INTO compared {_KNOWN}", asked)
-        _note_removed(catalog, settings)
-        catalog.run(f"INSERT INTO own_copies {_OWN}", asked | {"target_bucket": settings.target.bucket})
+        params = {"files": files, "source_prefix": settings.source.prefix, "target_prefix": settings.target.prefix}
+        _run_on_files(catalog, f"INSERT INTO compared {_KNOWN}", params)
+        _load_removed(catalog, settings)
+        params["target_bucket"] = settings.target.bucket
+        _run_on_files(catalog, f"INSERT INTO own_copies {_OWN}", params)
 
 
-def recall_made(catalog: Catalog, settings: Settings) -> None:
-    """Note in `made` which target objects (rest, ETag) were copied there and proven, in whichever run."""
-    files = sorted(str(file) for file in (settings.state_dir / FOLDER).glob("*.parquet"))
+def load_made_copies(catalog: Catalog, settings: Settings) -> None:
+    """Fill `made` with the target objects (suffix, ETag) that any run copied there and verified.
+
+    Raises RehomeError if a file is damaged.
+    """
+    files = _files(settings, FOLDER, "*.parquet")
     if not files:
         catalog.run(schema.MADE.create())
         return
-    _note_removed(catalog, settings)
+    _load_removed(catalog, settings)
     params = {"files": files, "target_bucket": settings.target.bucket, "target_prefix": settings.target.prefix}
-    catalog.run(schema.MADE.create(_MADE), params)
+    _run_on_files(catalog, schema.MADE.create(_MADE), params)
 
 
-def _note_removed(catalog: Catalog, settings: Settings) -> None:
+def _load_removed(catalog: Catalog, settings: Settings) -> None:
     catalog.run(schema.REMOVED.create())
-    if files := sorted(str(file) for file in (settings.state_dir / REMOVED).glob("*.jsonl")):
+    if files := _files(settings, REMOVED, "*.jsonl"):
         catalog.run(_REMOVED, {"files": files})
+
+
+def _files(settings: Settings, folder: str, pattern: str) -> list[str]:
+    return sorted(map(str, (settings.state_dir / folder).glob(pattern)))
+
+
+def _run_on_files(catalog: Catalog, statement: str, params: Mapping[str, object]) -> None:
+    try:
+        catalog.run(statement, params)
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:  # it names the file
+        raise RehomeError(f"a file of outcomes cannot be read: {error}. {_FILE_WAY_OUT}.") from error
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:

@@ -1,7 +1,7 @@
-"""The state folder's copy in a bucket, so that runners which are thrown away after a job lose nothing.
+"""Upload and download the state folder to and from a bucket, so that ephemeral runners lose nothing.
 
-What later runs need lies under the URI as it does in the folder. What tells of one run lies under `runs/<its start>/`
-there, so that nothing has ever to be deleted.
+Files that later runs need have the same names under the URI as in the folder. The reports of one run are stored under
+`runs/<its start>/`, so nothing ever has to be deleted there.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ LASTING = (
     "completion.json",
     "redirect.json",
 )
-OF_A_RUN = ("summary.json", "preflight.json", "lists/*.jsonl")
+REPORTS = ("summary.json", "preflight.json", "lists/*.jsonl")
 RUNS = "runs"
 
 
-def fetch_state(settings: Settings) -> None:
-    """Bring what earlier runs have left under `rehome_state_uri` into the state folder, where it is missing.
+def download_state(settings: Settings) -> None:
+    """Download the files that earlier runs left under `rehome_state_uri` and that the state folder does not have.
 
-    Raises RehomeError where it cannot be read.
+    Raises RehomeError if they cannot be read.
     """
     if settings.state_uri is None:
         return
@@ -46,33 +46,34 @@ def fetch_state(settings: Settings) -> None:
             store.get(name, path)
 
 
-def save_state(settings: Settings) -> None:
-    """Put what is new or has changed in the state folder under `rehome_state_uri`.
+def upload_state(settings: Settings) -> None:
+    """Upload the files of the state folder that are new or have changed, and this run's reports.
 
-    Raises RehomeError where it cannot be written.
+    Raises RehomeError if they cannot be written.
     """
     if settings.state_uri is None:
         return
     store = _bucket(settings)
-    there = store.names()
+    stored = store.names()
     for pattern in LASTING:
         for path in sorted(settings.state_dir.glob(pattern)):
             name = path.relative_to(settings.state_dir).as_posix()
-            if there.get(name) != _md5(path):
+            if stored.get(name) != _md5(path):
                 store.put(name, path)
     try:
         began = Summary.load(settings.state_dir).fields["started_at"]
     except RehomeError:
-        return  # it failed before its first stage, and has nothing to tell
-    for pattern in OF_A_RUN:
+        return  # the run failed before its first stage, and has no reports
+    for pattern in REPORTS:
         for path in sorted(settings.state_dir.glob(pattern)):
             store.put(f"{RUNS}/{began}/{path.relative_to(settings.state_dir).as_posix()}", path)
 
 
 def _is_lasting(name: str) -> bool:
+    # the names come from the bucket, and must not point out of the state folder
     path = PurePosixPath(name)
-    # a name such as ../x cannot match: every part of a pattern stands for one name
-    return ".." not in path.parts and any(path.match(pattern) for pattern in LASTING) and not name.startswith(RUNS)
+    inside = not path.is_absolute() and ".." not in path.parts
+    return inside and any(PurePosixPath("/", path).match(f"/{pattern}") for pattern in LASTING)
 
 
 def _md5(path: Path) -> str:
@@ -81,7 +82,7 @@ def _md5(path: Path) -> str:
 
 
 def _bucket(settings: Settings) -> StateBucket:
-    # most runs have none, and would load botocore in each of their modules
+    # most runs have no state URI, and need not load botocore for it
     from .bucket import StateBucket  # noqa: PLC0415
 
     return StateBucket(settings)

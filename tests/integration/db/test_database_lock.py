@@ -3,26 +3,30 @@ from __future__ import annotations
 import pytest
 from rehome.config.settings import Database
 from rehome.errors import RefusedError
-from rehome.state.database_lock import held
+from rehome.state.database_lock import migration_lock
 
 from tests.integration.db.conftest import Bench
 
 
 def test_a_migration_is_held_by_one_run_at_a_time_and_others_beside_it(bench: Bench) -> None:
     database: Database = bench.settings()
-    with held(database, "avatars"):
-        with pytest.raises(RefusedError) as refused, held(database, "avatars"):
+    with migration_lock(database, "avatars"):
+        with pytest.raises(RefusedError) as refused, migration_lock(database, "avatars"):
             pass
-        with held(database, "covers"):
+        with migration_lock(database, "covers"):
             pass
     text = str(refused.value)
     assert "rehome_name (avatars): another run of this migration is at work in the database: " in text
-    with held(database, "avatars"):
+    with migration_lock(database, "avatars"):
         pass
 
 
 def test_who_holds_it_is_told(bench: Bench) -> None:
-    with held(bench.settings(), "avatars"), pytest.raises(RefusedError) as refused, held(bench.settings(), "avatars"):
+    with (
+        migration_lock(bench.settings(), "avatars"),
+        pytest.raises(RefusedError) as refused,
+        migration_lock(bench.settings(), "avatars"),
+    ):
         pass
     expected = {
         "mariadb": "of migrate from",

@@ -14,6 +14,7 @@ from rehome.config.settings import Database, Reference
 from rehome.db.dialect import Change
 from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
+from rehome.db.server_checks import is_older
 from rehome.errors import Finding
 from rehome.mapping.keymap import KeyMap
 from rehome.mapping.value_map import ValueMap
@@ -565,7 +566,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "oldest", "is_older"),
+    ("version", "oldest", "older"),
     [
         ("10.4.34-MariaDB", (10, 5), True),
         ("10.11.19-MariaDB-0+deb12u1", (10, 5), False),
@@ -577,8 +578,8 @@ def wait_until(happened: Callable[[], bool]) -> None:
         ("3.9.2", (3, 33), True),
     ],
 )
-def test_versions_are_compared_as_numbers(version: str, oldest: tuple[int, ...], is_older: bool) -> None:
-    assert is_older(version, oldest) is is_older
+def test_versions_are_compared_as_numbers(version: str, oldest: tuple[int, ...], older: bool) -> None:
+    assert is_older(version, oldest) is older
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)

@@ -202,9 +202,9 @@ def test_the_operators_query_holds_by_its_answer(bench: Bench, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("SELECT NULL", "NULL, which is no number"),
+        ("SELECT NULL", "NULL, which is not a number"),
         ("SELECT 1 WHERE 1 = 0", "0 rows"),
-        ("SELECT 'a'", "no number"),
+        ("SELECT 'a'", "not a number"),
         ("SELECT missing FROM nowhere", "nowhere"),
     ],
 )

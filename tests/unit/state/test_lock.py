@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rehome.state.lock import FILE, LockedError, claim, release
+from rehome.state.lock import FILE, LockedError, acquire, release
 
 
 @pytest.fixture
@@ -21,41 +21,41 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_run_may_claim_its_folder_again_and_again(tmp_path: Path) -> None:
-    assert claim(tmp_path, os.getpid()) == claim(tmp_path, os.getpid())
+    assert acquire(tmp_path, os.getpid()) == acquire(tmp_path, os.getpid())
 
 
 def test_a_second_live_run_is_refused_and_told_who_holds_it(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    claim(tmp_path, other.pid)
+    acquire(tmp_path, other.pid)
     with pytest.raises(LockedError, match=rf"rehome_state_dir .*process {other.pid} of \w+ on .*, since 20"):
-        claim(tmp_path, os.getpid())
+        acquire(tmp_path, os.getpid())
 
 
 def test_a_dead_run_holds_nothing(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    claim(tmp_path, other.pid)
+    acquire(tmp_path, other.pid)
     other.kill()
     other.wait()
-    assert claim(tmp_path, os.getpid()).pid == os.getpid()
+    assert acquire(tmp_path, os.getpid()).pid == os.getpid()
 
 
 def test_another_process_with_the_dead_runs_number_holds_nothing(tmp_path: Path) -> None:
-    claim(tmp_path, os.getppid())
+    acquire(tmp_path, os.getppid())
     facts = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(facts | {"started": facts["started"] - 1000}))
-    assert claim(tmp_path, os.getpid()).pid == os.getpid()
+    assert acquire(tmp_path, os.getpid()).pid == os.getpid()
 
 
 def test_a_run_on_another_host_is_taken_for_alive_and_the_way_out_is_told(tmp_path: Path) -> None:
-    holder = claim(tmp_path, os.getpid())
+    holder = acquire(tmp_path, os.getpid())
     facts = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(facts | {"host": "elsewhere"}))
     with pytest.raises(LockedError, match=r"on elsewhere.*delete .*run\.json"):
-        claim(tmp_path, holder.pid)
+        acquire(tmp_path, holder.pid)
 
 
 def test_only_the_holder_can_let_go(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    claim(tmp_path, other.pid)
+    acquire(tmp_path, other.pid)
     release(tmp_path, os.getpid())
     with pytest.raises(LockedError):
-        claim(tmp_path, os.getpid())
+        acquire(tmp_path, os.getpid())
     release(tmp_path, other.pid)
-    claim(tmp_path, os.getpid())
+    acquire(tmp_path, os.getpid())

@@ -7,10 +7,11 @@ import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
+from rehome.errors import RehomeError
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOutcome
 from rehome.state import outcomes
-from rehome.state.outcomes import FOLDER, Outcomes, recall, rescue
+from rehome.state.outcomes import FOLDER, Outcomes, export_leftover_outcomes, load_proofs
 
 from tests.unit.config.test_settings import given
 
@@ -60,7 +61,7 @@ def test_what_a_killed_run_has_left_in_its_catalog_is_written_out_by_the_next(
             record.add(outcome(number))
     assert len(kept(settings)) == 10
     for _ in range(2):
-        rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+        export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
         assert [row[2] for row in kept(settings)] == list(range(15))
 
 
@@ -68,7 +69,7 @@ def test_what_a_killed_run_has_left_in_its_catalog_is_written_out_by_the_next(
 def test_a_catalog_that_cannot_be_read_has_nothing_to_rescue(settings: Settings, content: bytes) -> None:
     path = settings.state_dir / "catalog.duckdb"
     path.write_bytes(content)
-    rescue(path, settings.state_dir)
+    export_leftover_outcomes(path, settings.state_dir)
     assert not (settings.state_dir / FOLDER).exists()
 
 
@@ -87,7 +88,7 @@ def test_a_proof_is_recalled_for_as_long_as_both_etags_are_the_same(settings: Se
             rest = f"o'{number}.png"
             catalog.append("source_objects", [(rest, number, etag, "", "STANDARD", "", "", None)])
             catalog.append("target_objects", [(rest, number, target_etag)])
-        recall(catalog, settings)
+        load_proofs(catalog, settings)
         assert sorted(catalog.query("SELECT * FROM compared")) == [("o'0.png", "bytes"), ("o'1.png", "size")]
 
 
@@ -101,7 +102,7 @@ def test_a_proof_is_not_recalled_by_an_etag_that_every_object_may_have(settings:
     with new_catalog(settings, "later.duckdb") as catalog:
         catalog.append("source_objects", [("1", 1, blank, "", "STANDARD", "", "", None)])
         catalog.append("target_objects", [("1", 1, "t1")])
-        recall(catalog, settings)
+        load_proofs(catalog, settings)
         assert catalog.query("SELECT * FROM compared") == []
 
 
@@ -112,7 +113,7 @@ def own_copies(settings: Settings, *target: tuple[int, str]) -> list[str]:
             rest = f"o'{number}.png"
             catalog.append("source_objects", [(rest, number, "overwritten", "", "STANDARD", "", "", None)])
             catalog.append("target_objects", [(rest, number, etag)])
-        recall(catalog, settings)
+        load_proofs(catalog, settings)
         return [rest for (rest,) in catalog.query("SELECT rest FROM own_copies ORDER BY rest")]
 
 
@@ -122,7 +123,7 @@ def test_copies_that_a_killed_run_did_not_tell_of_are_its_own(settings: Settings
         record.begin((f"o'{number}.png", number, f"e{number}") for number in (1, 2))
         record.begin((f"o'{number}.png", number, f"e{number}") for number in (3, 4))
         record.add(outcome(1))
-    rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+    export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
     assert [(row[2], row[4]) for row in kept(settings)] == [(number, "begun") for number in (1, 2, 3, 4)]
     found = own_copies(settings, (2, "e2"), (3, "e3"), (4, "somebody else's"), (5, "e5"))
     assert found == ["o'2.png", "o'3.png"]
@@ -157,6 +158,21 @@ def test_what_was_told_before_the_kill_is_not_told_as_begun(settings: Settings) 
         record.add(CopyOutcome(CopyJob("image/o'1.png", "e1", 1, "avatar/o'1.png"), "present", "t1"))
         record.flush()
     for _ in range(2):
-        rescue(settings.state_dir / "catalog.duckdb", settings.state_dir)
+        export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
         assert [(row[2], row[4]) for row in kept(settings)] == [(0, "begun"), (1, "present"), (2, "begun")]
     assert own_copies(settings, (0, "e0"), (1, "e1")) == ["o'0.png"]
+
+
+def test_a_file_that_is_cut_short_ends_in_one_message_that_names_it(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.add(outcome(1))
+        record.close()
+    (file,) = (settings.state_dir / FOLDER).iterdir()
+    whole = file.read_bytes()
+    for length in (0, 3, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with new_catalog(settings, "next.duckdb") as catalog, pytest.raises(RehomeError) as caught:
+            load_proofs(catalog, settings)
+        assert str(file) in str(caught.value)
+        assert "delete it" in str(caught.value)
