@@ -116,7 +116,7 @@ def test_options_that_cannot_be_meant_are_told_together_before_anything_is_writt
         world,
         *("rehome_max_requests (0)", "rehome_kms_key_id (k)", "rehome_multipart_threshold (1048576)"),
         *("rehome_objects_per_second (inf)", "rehome_restore.days (0)", "rehome_verify_sample (-1)"),
-        *(f"rehome_only_keys ({listed}): is no list of source keys (line 1 names no object)",),
+        *(f"rehome_only_keys ({listed}): is not a list of source keys (line 1 names no object)",),
         "rehome_source.inventory (s3://inventories/today/)",
         rehome_max_requests=0,
         rehome_kms_key_id="k",

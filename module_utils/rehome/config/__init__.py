@@ -1,1 +1,7 @@
-"""config: say here what lives in this room, and what it may know."""
+"""The settings of a migration, as typed values, and their readers.
+
+May import: mapping, errors. Read settings (the dataclasses), then read (which names the reader of each). A reader turns
+an option into its value and adds to a list of findings; read_values, read_buckets, read_database, redirect and throttle
+have them. Options, defaults and environment names come from roles/rehome/meta/argument_specs.yml: environment_names is
+generated from it.
+"""

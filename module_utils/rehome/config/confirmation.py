@@ -1,4 +1,4 @@
-"""The second key: whoever deletes from a bucket names it once more, and can tell what is named there."""
+"""Conditions of every deletion: the bucket is confirmed by name, and rows tell which bucket's objects they name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def unconfirmed(settings: Settings, delete_from: Side) -> list[Finding]:
 
 
 def indistinct(settings: Settings) -> list[Finding]:
-    """Where values look the same before and after the migration, no row tells which bucket's object it names."""
+    """Return references whose values do not change: their rows do not tell which bucket's objects they name."""
     return [
         Finding(
             f"rehome_references[{position}]",
             reference.name,
             "has values that do not change with the migration, so that none tells whether it names a copy",
-            "Set rehome_rollback_copies to keep, and delete the copies by the service's own means once nobody asks for "
+            "Set rehome_rollback_copies to keep, and delete the copies by the service's own means once nobody reads "
             "them",
         )
         for position, reference in enumerate(settings.references)

@@ -1,4 +1,4 @@
-"""A database named by one URL, as applications have it in DATABASE_URL. Pure text, no I/O."""
+"""Parser of database URLs, as applications have them in DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TLS_MODES: Mapping[str, dict[str, bool]] = {
     "verify-full": {"enabled": True, "verify": True},
     "verify_identity": {"enabled": True, "verify": True},
 }
-"""What libpq (`sslmode`) and MySQL's clients (`ssl-mode`) call the ways that Rehome has. Those in between, which check
-the certificate and not the name, or take TLS where they can get it, are none of them."""
+"""The modes of libpq (`sslmode`) and of MySQL's clients (`ssl-mode`) that Rehome has, too. It has none that verify the
+certificate without the name, or that use TLS only if the server offers it."""
 _TLS_FILES = {
     **dict.fromkeys(["sslrootcert", "ssl-ca", "ssl_ca"], "ca"),
     **dict.fromkeys(["sslcert", "ssl-cert", "ssl_cert"], "cert"),
@@ -30,15 +30,15 @@ _TLS_FILES = {
 }
 _SOCKETS = ("unix_socket", "socket", "host")
 _IMMATERIAL = ("charset", "collation", "application_name", "connect_timeout")
-"""What Rehome sets for its own connections, whatever the application does for its."""
+"""Options that Rehome sets itself for its connections."""
 
 
 def parse_database_url(url: str) -> dict[str, object]:
-    """The parts of `rehome_database` that a URL names: `engine://user:password@host:port/name?options`.
+    """Return the settings of `rehome_database` that a URL has: `engine://user:password@host:port/name?options`.
 
-    A driver after the engine (`mysql+pymysql`) is taken and not used. For SQLite, `sqlite:///relative.db` and
-    `sqlite:////absolute.db`, as SQLAlchemy has them ("Engine Configuration", SQLAlchemy's manual).
-    Raises ValueError, with a text that does not repeat the URL, which may hold a password.
+    A driver after the engine (`mysql+pymysql`) is ignored. SQLite's URLs are `sqlite:///relative.db` and
+    `sqlite:////absolute.db` ("Engine Configuration", SQLAlchemy's manual).
+    Raises ValueError. Its text does not repeat the URL, which may contain a password.
     """
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Readers of the buckets and of how objects are copied."""
 
 from __future__ import annotations
 
@@ -11,78 +11,35 @@ from typing import Any
 
 from ..errors import Finding
 from .environment_names import ENVIRONMENT_NAMES
-from .read_values import _unset, at_least
-from .settings import (
-    CopyPolicy,
-    Restore,
-    Side,
-    SideLabel,
-)
+from .read_values import at_least, unset
+from .settings import CopyPolicy, Restore, Side, SideLabel
 
-SMALLEST_THRESHOLD = 5 * 1024**2
-
-
-LARGEST_THRESHOLD = 5 * 1024**3
-"""What S3 takes as a part, and what it takes in one request ("Amazon S3 multipart upload limits", S3 user guide)."""
-
+SMALLEST_THRESHOLD, LARGEST_THRESHOLD = 5 * 1024**2, 5 * 1024**3
+"""The smallest part and the largest single request in bytes ("Amazon S3 multipart upload limits", S3 user guide)."""
 
 MOST_REQUESTS = 1_000
 
 
-def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -> Side:
+def read_side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -> Side:
+    """Read `rehome_source` or `rehome_target`."""
     setting = f"rehome_{label}"
     bucket, prefix = given.get("bucket") or "", given.get("prefix") or ""
-    whole = bool(given.get("whole_bucket"))
-    if not bucket:
-        findings.append(_unset(f"{setting}.bucket"))
-    if not prefix and not whole:
-        findings.append(
-            Finding(
-                f"{setting}.prefix",
-                None,
-                "is empty, which would mean the whole bucket",
-                f"Set a prefix (or export {ENVIRONMENT_NAMES[setting + '.prefix']}), "
-                f"or say {setting}.whole_bucket: true if the whole bucket is meant",
-            )
-        )
-    if prefix and whole:
-        findings.append(
-            Finding(
-                f"{setting}.whole_bucket",
-                "true",
-                f"contradicts {setting}.prefix ({prefix})",
-                "Remove one of the two",
-            )
-        )
-    if bool(given.get("access_key")) != bool(given.get("secret_key")):
-        findings.append(
-            Finding(
-                f"{setting}.access_key",
-                None,
-                f"goes together with {setting}.secret_key, and only one of them is set",
-                "Set both, or neither to use the AWS credential chain",
-            )
-        )
     endpoint_url = given.get("endpoint_url") or None
     owner = given.get("expected_bucket_owner") or None
+    if not bucket:
+        findings.append(unset(f"{setting}.bucket"))
+    findings += _check_prefix(setting, prefix, bool(given.get("whole_bucket")))
+    if bool(given.get("access_key")) != bool(given.get("secret_key")):
+        problem = f"goes together with {setting}.secret_key, and only one of them is set"
+        way_out = "Set both, or neither to use the AWS credential chain"
+        findings.append(Finding(f"{setting}.access_key", None, problem, way_out))
     if owner and not endpoint_url and not re.fullmatch(r"\d{12}", owner):
-        findings.append(
-            Finding(
-                f"{setting}.expected_bucket_owner",
-                owner,
-                "is not the number of an AWS account",
-                "Write its 12 digits in quotes: YAML takes some numbers that begin with 0 for octal ones",
-            )
-        )
+        way_out = "Write its 12 digits in quotes: YAML reads some numbers that begin with 0 as octal ones"
+        findings.append(Finding(f"{setting}.expected_bucket_owner", owner, "is not an AWS account ID", way_out))
     if endpoint_url and "@" in endpoint_url:
-        findings.append(
-            Finding(
-                f"{setting}.endpoint_url",
-                None,
-                "holds a user or a password, and URLs show up in messages",
-                f"Write it as https://host or http://host:port, and set {setting}.access_key and .secret_key",
-            )
-        )
+        problem = "has a user or a password, and URLs are shown in messages"
+        way_out = f"Write it as https://host or http://host:port, and set {setting}.access_key and .secret_key"
+        findings.append(Finding(f"{setting}.endpoint_url", None, problem, way_out))
     return Side(
         label=label,
         bucket=bucket,
@@ -100,24 +57,33 @@ def _side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding]) -
         fips=given.get("fips"),
         requester_pays=bool(given.get("requester_pays")),
         expected_bucket_owner=owner,
-        inventory=_inventory(given.get("inventory") or None, findings),
+        inventory=_read_inventory(given.get("inventory"), findings),
     )
 
 
-def _inventory(url: str | None, findings: list[Finding]) -> str | None:
-    if url and not re.fullmatch(r"s3://[^/]+/.+/manifest\.json", url):
-        findings.append(
-            Finding(
-                "rehome_source.inventory",
-                url,
-                "is not the manifest of an S3 Inventory report",
-                "Write it as s3://<destination bucket>/<path>/<date>/manifest.json",
-            )
+def _check_prefix(setting: str, prefix: str, whole_bucket: bool) -> list[Finding]:
+    if not prefix and not whole_bucket:
+        way_out = (
+            f"Set a prefix (or export {ENVIRONMENT_NAMES[setting + '.prefix']}), "
+            f"or say {setting}.whole_bucket: true if the whole bucket is to be moved"
         )
-    return url
+        return [Finding(f"{setting}.prefix", None, "is empty, which would mean the whole bucket", way_out)]
+    if prefix and whole_bucket:
+        problem = f"contradicts {setting}.prefix ({prefix})"
+        return [Finding(f"{setting}.whole_bucket", "true", problem, "Remove one of the two")]
+    return []
 
 
-def copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolicy:
+def _read_inventory(url: str | None, findings: list[Finding]) -> str | None:
+    if url and not re.fullmatch(r"s3://[^/]+/.+/manifest\.json", url):
+        problem = "is not the manifest of an S3 Inventory report"
+        way_out = "Write it as s3://<destination bucket>/<path>/<date>/manifest.json"
+        findings.append(Finding("rehome_source.inventory", url, problem, way_out))
+    return url or None
+
+
+def read_copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolicy:
+    """Read the settings that say how objects are copied."""
     policy = CopyPolicy(
         method=given.get("copy_method") or "auto",
         storage_class=given.get("storage_class") or "keep",
@@ -129,105 +95,72 @@ def copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyPolicy
         objects_per_second=given.get("objects_per_second"),
     )
     if policy.kms_key_id and policy.encryption != "SSE-KMS":
-        findings.append(
-            Finding(
-                "rehome_kms_key_id",
-                policy.kms_key_id,
-                f"is of no use with rehome_encryption ({policy.encryption})",
-                "Set rehome_encryption to SSE-KMS, or remove the key",
-            )
-        )
-    if not SMALLEST_THRESHOLD <= policy.multipart_threshold <= LARGEST_THRESHOLD:
-        findings.append(
-            Finding(
-                "rehome_multipart_threshold",
-                str(policy.multipart_threshold),
-                "is outside of what S3 allows",
-                "Choose a size from 5MB to 5GB",
-            )
-        )
-    if policy.max_requests > MOST_REQUESTS:
-        findings.append(
-            Finding(
-                "rehome_max_requests",
-                str(policy.max_requests),
-                "is more than one machine keeps under way",
-                f"Choose at most {MOST_REQUESTS}",
-            )
-        )
-    if policy.objects_per_second is not None and not 0 < policy.objects_per_second < math.inf:
-        findings.append(
-            Finding(
-                "rehome_objects_per_second",
-                str(policy.objects_per_second),
-                "is no rate to work at",
-                "Choose a positive number, or leave it unset for no limit",
-            )
-        )
+        problem = f"has no effect with rehome_encryption ({policy.encryption})"
+        way_out = "Set rehome_encryption to SSE-KMS, or remove the key"
+        findings.append(Finding("rehome_kms_key_id", policy.kms_key_id, problem, way_out))
+    threshold, requests, rate = policy.multipart_threshold, policy.max_requests, policy.objects_per_second
+    if not SMALLEST_THRESHOLD <= threshold <= LARGEST_THRESHOLD:
+        problem, way_out = "is outside of what S3 allows", "Choose a size from 5MB to 5GB"
+        findings.append(Finding("rehome_multipart_threshold", str(threshold), problem, way_out))
+    if requests > MOST_REQUESTS:
+        problem = "is more than one machine can have in flight"
+        findings.append(Finding("rehome_max_requests", str(requests), problem, f"Choose at most {MOST_REQUESTS}"))
+    if rate is not None and not 0 < rate < math.inf:
+        way_out = "Choose a positive number, or leave it unset for no limit"
+        findings.append(Finding("rehome_objects_per_second", str(rate), "is not a rate", way_out))
     return policy
 
 
-def _state_uri(uri: str | None, source: Side, target: Side, findings: list[Finding]) -> str | None:
-    """The URI with a slash at its end."""
-    if uri is None:
+def read_state_uri(uri: str | None, source: Side, target: Side, findings: list[Finding]) -> str | None:
+    """Read `rehome_state_uri`. Return it with a slash at its end."""
+    if not uri:
         return None
     found = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
     if found is None:
-        findings.append(
-            Finding("rehome_state_uri", uri, "names no folder of a bucket", "Write it as s3://<bucket>/<folder>/")
-        )
+        problem, way_out = "is not the URI of a folder in a bucket", "Write it as s3://<bucket>/<folder>/"
+        findings.append(Finding("rehome_state_uri", uri, problem, way_out))
         return uri
     bucket, prefix = found[1], found[2].rstrip("/") + "/"
     for side in (source, target):
         if bucket == side.bucket and (prefix.startswith(side.prefix) or side.prefix.startswith(prefix)):
-            findings.append(
-                Finding(
-                    "rehome_state_uri",
-                    uri,
-                    f"lies among the objects of {side.setting} ({side.bucket}/{side.prefix})",
-                    "Name a folder apart from both prefixes, or another bucket",
-                )
-            )
+            problem = f"lies among the objects of {side.setting} ({side.bucket}/{side.prefix})"
+            way_out = "Name a folder outside of both prefixes, or another bucket"
+            findings.append(Finding("rehome_state_uri", uri, problem, way_out))
     return f"s3://{bucket}/{prefix}"
 
 
-def _restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:
+def read_restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore | None:
+    """Read `rehome_restore`; None if archived objects are not to be restored."""
     if not given:
         return None
     restore = Restore(given.get("days") or 0, given.get("tier") or "Standard")
     if restore.days < 1:
-        findings.append(
-            Finding(
-                "rehome_restore.days",
-                str(given.get("days")),
-                "is not a number of days",
-                "Say how many days the restored objects shall stay, long enough for a run to copy them, such as 7",
-            )
-        )
+        way_out = "Say how many days the restored objects should stay, long enough for a run to copy them, such as 7"
+        findings.append(Finding("rehome_restore.days", str(given.get("days")), "is not a number of days", way_out))
     return restore
 
 
-def _only_keys(path: str | None, prefix: str, findings: list[Finding]) -> frozenset[str] | None:
-    """The keys of a list, without the source prefix."""
+def read_key_list(path: str | None, prefix: str, findings: list[Finding]) -> frozenset[str] | None:
+    """Read the file that `rehome_only_keys` names. Return the suffixes of its keys, or None if the setting is unset."""
     if not path:
         return None
-    rests = set()
+    suffixes = set()
     problem = None
     try:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    rests.add(_key_of_line(number, line, prefix)[len(prefix) :])
-        if not rests:
+                    suffixes.add(_key_of_line(number, line, prefix)[len(prefix) :])
+        if not suffixes:
             problem = "names no key"
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
     except ValueError as error:
-        problem = f"is no list of source keys ({error})"
+        problem = f"is not a list of source keys ({error})"
     if problem:
-        way_out = 'Name a file with one {"key": "…"} a line, such as lists/objects-failed.jsonl of the state folder'
+        way_out = 'Name a file with one {"key": "…"} per line, such as lists/objects-failed.jsonl of the state folder'
         findings.append(Finding("rehome_only_keys", path, problem, way_out))
-    return frozenset(rests)
+    return frozenset(suffixes)
 
 
 def _key_of_line(number: int, line: str, prefix: str) -> str:
@@ -243,24 +176,15 @@ def _key_of_line(number: int, line: str, prefix: str) -> str:
 
 
 def overlap_in_one_bucket(source: Side, target: Side) -> list[Finding]:
-    """Why objects cannot move from `source` to `target`, both known to be in one bucket."""
+    """Return why objects cannot move from `source` to `target`, which are known to be in the same bucket."""
     if source.prefix == target.prefix:
-        return [
-            Finding(
-                "rehome_target",
-                f"{target.bucket}/{target.prefix}",
-                "is the same place as rehome_source",
-                "Name another bucket or another prefix",
-            )
-        ]
+        problem, way_out = "is the same place as rehome_source", "Name another bucket or another prefix"
+        return [Finding("rehome_target", f"{target.bucket}/{target.prefix}", problem, way_out)]
     if source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix):
-        return [
-            Finding(
-                "rehome_target.prefix",
-                target.prefix,
-                f"and rehome_source.prefix ({source.prefix}) lie one inside the other in bucket {source.bucket}, "
-                "so that what was moved would be found and moved again",
-                "Choose a prefix that is not part of the other",
-            )
-        ]
+        problem = (
+            f"and rehome_source.prefix ({source.prefix}) lie one inside the other in bucket {source.bucket}, "
+            "so that what was moved would be found and moved again"
+        )
+        way_out = "Choose a prefix that is not part of the other"
+        return [Finding("rehome_target.prefix", target.prefix, problem, way_out)]
     return []

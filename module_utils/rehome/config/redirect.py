@@ -1,4 +1,4 @@
-"""What `rehome_redirect` asks for, as typed values."""
+"""The settings of `rehome_redirect`, and their reader."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Website = Literal["merge", "create", "none"]
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~@:+/-]|%[0-9A-Fa-f]{2})*")
-"""What goes into the configuration of three servers as it stands: nothing that any of them would take for its own."""
+"""Characters that go into the configuration of three web servers unchanged: none is special to any of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where old URLs lead.
+    """Redirects of old URLs.
 
-    present: False takes away what was set up
-    scheme, host, path: of the URL that target keys follow; the path ends in a slash, and the host may have a port.
-        host is empty where no URL was given
+    present: False removes them
+    scheme, host, path: the URL before target keys. The path ends with a slash, the host may include a port and is
+        empty if no URL is set.
     code: the HTTP status
-    from_path: what comes before the source's keys in old URLs, ending in a slash
-    website: whether routing rules are merged into the bucket's website, also where it has none yet, or not at all
-    index: the index document of a website that is made
-    error_codes: the statuses that S3's website would answer with, for which it redirects; empty: whatever it would
-    directory: where the files go; None: into the state folder
+    from_path: the path before source keys in old URLs; it ends with a slash
+    website: merge: add routing rules to the bucket's website; create: make the website if there is none; none
+    index: the index document of a new website
+    error_codes: the statuses for which the S3 website redirects; empty: all
+    directory: where the files are written; None: the state folder
     """
 
     present: bool
@@ -47,11 +47,12 @@ class Redirect:
 
     @property
     def base_url(self) -> str:
+        """The URL before target keys."""
         return f"{self.scheme}://{self.host}{self.path}"
 
 
 def read_redirect(given: Mapping[str, Any], findings: list[Finding]) -> Redirect:
-    """Read the option; every complaint goes to `findings`. Whether it is given at all is its verb's concern."""
+    """Read `rehome_redirect`. Whether it must be set is checked by the playbook that needs it."""
     url = given.get("base_url") or ""
     try:
         parts = urlsplit(url)
@@ -60,37 +61,22 @@ def read_redirect(given: Mapping[str, Any], findings: list[Finding]) -> Redirect
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
     from_path = given.get("from_path") or "/"
     from_path = from_path if from_path.endswith("/") else f"{from_path}/"
-    if url and not (
-        parts.scheme in ("http", "https")
-        and _HOST.fullmatch(parts.netloc)
-        and _is_plain(path)
-        and not ("?" in url or "#" in url)
-    ):
-        findings.append(
-            Finding(
-                f"{SETTING}.base_url",
-                # it may hold a password
-                None if "@" in parts.netloc else url,
-                "is not the URL of a place",
-                "Write it as https://host/ or https://host/path/, percent-encoded where it must be, without a user, "
-                "a query or a fragment",
-            )
+    is_base_url = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc) and _is_plain(path)
+    if url and (not is_base_url or "?" in url or "#" in url):
+        way_out = (
+            "Write it as https://host/ or https://host/path/, percent-encoded if need be, without a user, a query or a "
+            "fragment"
         )
+        # it may contain a password
+        shown = None if "@" in parts.netloc else url
+        findings.append(Finding(f"{SETTING}.base_url", shown, "is not a base URL", way_out))
     if not _is_plain(from_path):
-        findings.append(
-            Finding(
-                f"{SETTING}.from_path",
-                from_path,
-                "is not the path of a URL",
-                "Write what comes before the key in old URLs, such as / or /files/",
-            )
-        )
-    told = given.get("error_codes")
-    codes = (404,) if told is None else tuple(told)
+        way_out = "Write what comes before the key in old URLs, such as / or /files/"
+        findings.append(Finding(f"{SETTING}.from_path", from_path, "is not the path of a URL", way_out))
+    codes = (404,) if given.get("error_codes") is None else tuple(given["error_codes"])
     if wrong := [code for code in codes if not 400 <= code < 600]:
-        findings.append(
-            Finding(f"{SETTING}.error_codes", str(wrong[0]), "is no error's status", "Name 404, and 403 if need be")
-        )
+        way_out = "Name 404, and 403 if need be"
+        findings.append(Finding(f"{SETTING}.error_codes", str(wrong[0]), "is not the status of an error", way_out))
     return Redirect(
         present=(given.get("state") or "present") == "present",
         scheme=parts.scheme,

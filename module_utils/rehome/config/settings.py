@@ -1,4 +1,4 @@
-"""What the operator asked for, as typed values."""
+"""The settings of a migration, as typed values. They are described in roles/rehome/meta/argument_specs.yml."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RollbackCopies = Literal["keep", "remove"]
 EngineName = Literal["mariadb", "mysql", "postgresql", "sqlite"]
 
 NO_WAY_BACK = "delete without a way back"
-"""What an operator must write out to retire objects from a bucket that keeps no versions."""
+"""What operators must write to retire objects from a bucket that keeps no versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A bucket, a prefix, and how to reach them. Unset credentials come from botocore's chain."""
+    """A bucket, a prefix and how to access them. Unset credentials come from botocore's chain."""
 
     label: SideLabel
     bucket: str
@@ -53,12 +53,13 @@ class Side:
 
     @property
     def setting(self) -> str:
+        """The setting that describes the side, such as `rehome_source`."""
         return f"rehome_{self.label}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How the connection to the database is secured. `verify` also checks the server's name."""
+    """TLS of the connection to the database. `verify` also checks the server's name."""
 
     enabled: bool = False
     verify: bool = True
@@ -69,7 +70,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where the rows live. SQLite has a `path` only."""
+    """The database and how to connect to it. SQLite has a `path` only."""
 
     engine: EngineName
     host: str | None = None
@@ -86,7 +87,7 @@ class Database:
 class Reference:
     """A column whose value names an object.
 
-    where: the operator's own condition in SQL; other rows of the table are not looked at
+    where: the operator's condition in SQL; other rows of the table are not read
     """
 
     table: str
@@ -96,18 +97,19 @@ class Reference:
 
     @property
     def name(self) -> str:
+        """`table.column`, as it is known in the catalog, the journal and messages."""
         return f"{self.table}.{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyPolicy:
-    """How objects are copied, and how hard the services are worked.
+    """How objects are copied, and at what rate.
 
-    method: `auto` lets the service copy where it can, and streams where it cannot
+    method: `auto` lets the service copy if it can, else objects are streamed through this machine
     storage_class: `keep`, or the class of every target object
-    multipart_threshold: bytes from which an object is copied in parts
-    max_requests: under way at once to one bucket, at most
-    objects_per_second: None: as fast as the services take
+    multipart_threshold: the size in bytes from which an object is copied in parts
+    max_requests: the most requests in flight to one bucket
+    objects_per_second: None: as many as the services take
     """
 
     method: Literal["auto"] | CopyMethod
@@ -122,7 +124,7 @@ class CopyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """What is asked for archived objects: how many days the restored copy stays, and how fast it is made."""
+    """How archived objects are restored: for how many days, and how fast (RestoreObject, S3 API reference)."""
 
     days: int
     tier: RestoreTier
@@ -130,11 +132,11 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Which legacy objects may be deleted, and how sure the operator is.
+    """Which legacy objects may be deleted.
 
-    after: since the migration's end, and since each object was stored
-    unversioned: whether deleting without a way back was asked for, in words
-    restore: take the delete markers away again, instead
+    after: how long ago the migration must have ended and the object been stored
+    unversioned: objects may be deleted from a bucket that keeps no versions
+    restore: remove the delete markers instead
     """
 
     after: timedelta
@@ -146,9 +148,9 @@ class Retire:
 class RollbackPolicy:
     """What a rollback undoes.
 
-    since: what was rewritten at that time or later; None: everything
-    missing: what becomes of rows whose object is not in the source any more as it was
-    copies: what becomes of the copies that were made in the target
+    since: rows that were rewritten at this time or later; None: all
+    missing: whether rows whose object is not in the source as it was are rolled back ("restore") or not ("keep")
+    copies: whether the copies in the target are kept or removed
     """
 
     since: datetime | None = None
@@ -158,9 +160,16 @@ class RollbackPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One migration, complete and consistent as far as reading can tell.
+    """The settings of one migration, as complete and consistent as can be checked without a request.
 
-    confirm: the bucket to delete from, once more
+    chunk_ms: how long a transaction may take
+    connections: how many of them rewrite rows
+    verify_sample: how many objects to compare byte by byte
+    only_keys: the suffixes of the only keys to move; None: all
+    limit: how many objects to move at most; None: all
+    approved_plan: the digest of the plan that may run; None: any
+    quiet_objects: another pass follows if a plan finds more objects to copy than this
+    confirm: the name of the bucket to delete from, for confirmation
     """
 
     name: str
@@ -194,16 +203,17 @@ class Settings:
 
     @property
     def keymap(self) -> KeyMap:
+        """The key map of the migration."""
         return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
 
     @property
     def whole(self) -> bool:
-        """Whether a run may take in what comes to light while it works: not so for a slice and an approved plan."""
+        """Whether a run may also move what appears while it works: False for a slice and for an approved plan."""
         return self.limit is None and self.approved_plan is None
 
     @property
     def policies(self) -> dict[str, object]:
-        """What decides, beside what is there, what a run would do and how the result would be."""
+        """The settings that, together with the catalog, decide what a run would do and what the copies are like."""
         copy = self.copy
         return {
             "on_conflict": self.on_conflict,
@@ -214,13 +224,13 @@ class Settings:
         }
 
     def value_map(self, reference: Reference) -> ValueMap:
-        """How the values of `reference` change: the key map behind its form."""
+        """Return how the values of `reference` change."""
         return ValueMap(self.keymap, reference.form)
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of what is moved to where; policies, credentials, folders and slices do not count."""
-        facts = {
+        """Sha256 of what is moved where. Policies, credentials, folders and slices are not part of it."""
+        identity = {
             "name": self.name,
             "source": [self.source.bucket, self.source.prefix],
             "target": [self.target.bucket, self.target.prefix],
@@ -228,11 +238,11 @@ class Settings:
             "exclude": self.exclude,
             "references": [_identity(reference) for reference in self.references],
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(reference: Reference) -> list[str]:
-    """What tells a reference from others, in a fingerprint; what is unset says nothing."""
+    """Return what identifies a reference. Options that are unset add nothing, so that old fingerprints stay valid."""
     form = reference.form
     more = [f"where {reference.where}"] if reference.where else []
     more += [option for option in ("encoded", "query") if getattr(form, option)]

@@ -1,4 +1,4 @@
-"""An SQL condition of the user's own, read as text: whether it can stand in parentheses inside our statements."""
+"""Check of an SQL condition from the settings, as text: whether it can be put in parentheses in our statements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _COMMENTS = ("--", "/*", "*/")
 
 
 class _Grammar(NamedTuple):
-    """quoted: what a server takes for a literal or a name; refused: marks that a condition has no use for outside"""
+    """quoted: literals and quoted names; refused: what a condition may not have outside of them"""
 
     quoted: re.Pattern[str]
     refused: tuple[str, ...]
@@ -22,11 +22,11 @@ _MYSQL = _Grammar(
 _GRAMMARS = {
     "mariadb": _MYSQL,
     "mysql": _MYSQL,
-    # `$1` would be a parameter of ours, and `$$` a quote
+    # `$1` would be one of our parameters, and `$$` a quote
     "postgresql": _Grammar(
         re.compile(rf"(?<![A-Za-z0-9_])[eE]'(?:[^'\\]|\\.|'')*'|{_SINGLE}|{_DOUBLE}", re.DOTALL), (*_COMMENTS, ";", "$")
     ),
-    # `?` and the names that begin with the others would be parameters of ours
+    # `?` and names that begin with the other characters would be our parameters
     "sqlite": _Grammar(
         re.compile(rf"{_SINGLE}|{_DOUBLE}|{_BACKTICKS}|\[[^\]]*\]"), (*_COMMENTS, ";", "?", ":", "@", "$")
     ),
@@ -34,9 +34,10 @@ _GRAMMARS = {
 
 
 def objection(condition: str, engine: str) -> str | None:
-    """Why `condition` cannot be part of a statement to `engine`, as a sentence without its end, or None where it can.
+    """Return why `condition` cannot be part of a statement, as the rest of a sentence, or None if it can.
 
-    Whether it makes sense is the server's to say.
+    engine: the database, one of `EngineName`
+    Whether the condition is valid SQL, only the server can tell.
     """
     grammar = _GRAMMARS[engine]
     bare = grammar.quoted.sub(" ", condition)

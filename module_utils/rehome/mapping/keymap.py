@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .key_shapes import MAX_KEY_BYTES, KeyShape, shapes_of
 
@@ -47,11 +47,6 @@ class KeyMap:
         """Return the target key of a source key, or None if the key is not under the map."""
         suffix = key[len(self.source_prefix) :]
         return self.target_prefix + suffix if key.startswith(self.source_prefix) and self.covers(suffix) else None
-
-    @property
-    def inverse(self) -> KeyMap:
-        """The map from the target keys back to the source keys."""
-        return replace(self, source_prefix=self.target_prefix, target_prefix=self.source_prefix)
 
     def unroutable(self, key: str, refused_keys: frozenset[KeyShape] = frozenset()) -> str | None:
         """Return why the target cannot store the target key of `key`, or None if it can.

@@ -86,11 +86,6 @@ class ValueMap:
         object.__setattr__(self, "_new", _Head(form.before_target_key, self.keymap.target_prefix, form))
 
     @property
-    def inverse(self) -> ValueMap:
-        """The map from the new values back to the old ones."""
-        return ValueMap(self.keymap.inverse, self.form.inverse)
-
-    @property
     def source_head(self) -> str:
         """The head of old values, in its usual spelling."""
         return self._old.usual

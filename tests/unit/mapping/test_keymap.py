@@ -43,7 +43,7 @@ def test_the_inverse_gives_every_key_back(source: str, target: str, rest: str) -
     keymap = KeyMap(source, target)
     mapped = keymap.to_target(source + rest)
     assert mapped == target + rest
-    assert keymap.inverse.to_target(mapped) == source + rest
+    assert KeyMap(target, source).to_target(mapped) == source + rest
 
 
 @given(rest=texts, glob=st.text("ab*?[]!-.", max_size=8))
@@ -89,9 +89,8 @@ def test_a_value_is_the_key_behind_the_text_of_its_form() -> None:
     assert values.to_target("https://old.example/image/avatar-1.png") == "https://new.example/avatar/avatar-1.png"
     assert values.to_target("image/avatar-1.png") is None
     assert values.suffix_if_new("https://new.example/avatar/avatar-1.png") == "avatar-1.png"
-    assert (
-        values.inverse.to_target("https://new.example/avatar/avatar-1.png") == "https://old.example/image/avatar-1.png"
-    )
+    back = ValueMap(KeyMap("avatar/", "image/", AVATARS.include), values.form.inverse)
+    assert back.to_target("https://new.example/avatar/avatar-1.png") == "https://old.example/image/avatar-1.png"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def wanted(redirect: dict[str, Any], **changes: Any) -> Settings:
     ],
 )
 def test_a_url_that_is_no_place_is_refused_and_never_shows_a_password(url: str) -> None:
-    with pytest.raises(RefusedError, match=r"rehome_redirect\.base_url.* is not the URL of a place") as caught:
+    with pytest.raises(RefusedError, match=r"rehome_redirect\.base_url.* is not a base URL") as caught:
         wanted({"base_url": url})
     assert "hush-hush" not in str(caught.value)
 
@@ -46,7 +46,7 @@ def test_a_url_that_is_no_place_is_refused_and_never_shows_a_password(url: str) 
 def test_a_path_and_a_status_that_are_none_are_refused() -> None:
     with pytest.raises(RefusedError, match=r"from_path \(/a/\.\./b/\): is not the path of a URL"):
         wanted({"from_path": "/a/../b"})
-    with pytest.raises(RefusedError, match=r"error_codes \(200\): is no error's status"):
+    with pytest.raises(RefusedError, match=r"error_codes \(200\): is not the status of an error"):
         wanted({"error_codes": [200]})
 
 
