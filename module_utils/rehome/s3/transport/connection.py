@@ -198,9 +198,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio once the connection is open."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """Called by asyncio with bytes from the server."""
         waiter, reader = self._waiter, self._reader
         if waiter is None or waiter.done():
             # No request is in flight: these bytes must not be taken for the next request's reply.
@@ -219,6 +221,7 @@ class Connection(asyncio.Protocol):
             waiter.set_result(reader.response())
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio when the connection is closed, by either end."""
         self.reusable = False
         self._transport = None
         self._fail(Fault.BROKEN, f"the connection broke before the reply was complete{f' ({error})' if error else ''}")
