@@ -1,1 +1,1 @@
-migration_plan.py
+../plugin_utils/foreground.py

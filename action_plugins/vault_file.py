@@ -1,6 +1,6 @@
-"""Keep variables in a file that Ansible's vault encrypts; see the module of the same name for its options.
+"""Merge variables into a vault-encrypted file; the module of the same name documents the options.
 
-An action plugin, because only the controller knows the vault's secrets.
+It is an action plugin, as only the controller has the vault's secrets.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return whether the variables changed, and the file's path.
+
+        Raises AnsibleActionFail if the file cannot be decrypted, is not encrypted, or there is no vault secret.
+        """
         super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(
+        _, params = self.validate_argument_spec(
             {"path": {"type": "path", "required": True}, "content": {"type": "dict", "default": {}, "no_log": True}}
         )
-        path = Path(given["path"])
+        path = Path(params["path"])
         vault = VaultLib(self._loader._vault.secrets)
         present = _read(path, vault)
-        wanted = merge_hash(present, _plain(given["content"]))
+        wanted = merge_hash(present, _plain(params["content"]))
         try:
             text = vault.encrypt(yaml.safe_dump(wanted))
         except AnsibleError as error:
@@ -54,7 +58,7 @@ def _read(path: Path, vault: VaultLib) -> dict[str, Any]:
         return {}
     if not is_encrypted(data):
         raise AnsibleActionFail(
-            f"{path}: is there and not encrypted. Encrypt it (ansible-vault encrypt), or name another"
+            f"{path}: exists and is not encrypted. Encrypt it (ansible-vault encrypt), or name another file"
         )
     try:
         found = yaml.safe_load(vault.decrypt(data))
@@ -64,7 +68,7 @@ def _read(path: Path, vault: VaultLib) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Without the tags that Ansible puts on values, which YAML's safe dumper does not know."""
+    """Return the value without Ansible's tagged types, which YAML's safe dumper does not take."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -73,9 +77,9 @@ def _plain(value: Any) -> Any:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """A file is there whole or not at all, and only for its owner."""
+    """Write the file whole, readable by its owner only."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")  # made for the owner alone
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-PLUGIN = Path(__file__).parents[3] / "action_plugins" / "migration_plan.py"
+PLUGIN = Path(__file__).parents[3] / "plugin_utils" / "foreground.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,113 @@
+"""The action plugin of every module that may run long: run the module, and show its progress meanwhile.
+
+`action_plugins/` has a link to this file for each of those modules, as Ansible looks an action up by its file's name.
+A module cannot print while it works; the action plugin's Display reaches the terminal, and AWX, at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+FIRST_LINE_S = 3.0
+LINE_EVERY_S = 10.0
+CHECK_EVERY_S = 0.5
+ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
+
+
+class ActionModule(ActionBase):
+    """Adds `run_pid` and `run_verb` to the module's options, runs it, and prints lines from its progress file."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result. Raises AnsibleError if tags leave out a part that every run needs."""
+        super().run(tmp, task_vars)
+        _refuse_skipped_always()
+        parent = os.getppid()
+        settings = self._task.args.get("settings")
+        state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
+        over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(state_dir, parent, over), daemon=True)
+        watcher.start()
+        try:
+            arguments = {**self._task.args, "run_pid": parent, "run_verb": self._verb()}
+            # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
+            # and compiling it there took longer than most stages. The modules run on this machine in any case.
+            path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
+            self._task.environment = [*(self._task.environment or []), {"PYTHONPATH": path}]
+            return self._execute_module(module_args=arguments, task_vars=task_vars)
+        finally:
+            over.set()
+            watcher.join()
+
+    def _verb(self) -> str:
+        """Return the playbook's name, with `-check` for a dry run: its summary must not replace the real run's."""
+        playbook = Path(str(self._task.get_play().get_path()).rpartition(":")[0])
+        return playbook.stem + ("-check" if context.CLIARGS.get("check") else "")
+
+
+def _refuse_skipped_always() -> None:
+    """Refuse `--skip-tags always`: it skips the task of the playbooks that refuses all other tags."""
+    skipped = list(context.CLIARGS.get("skip_tags") or ())
+    if "always" in skipped:
+        raise AnsibleError(
+            f"--skip-tags ({', '.join(skipped)}): they would leave out stages, and the run would still look like a "
+            "success. Run it without them."
+        )
+
+
+def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
+    due = time.monotonic() + FIRST_LINE_S
+    while not over.wait(CHECK_EVERY_S):
+        if os.getppid() != parent:
+            # ansible-playbook was killed by SIGKILL: this worker and its module would go on unseen
+            os.killpg(0, signal.SIGTERM)
+        if state_dir and time.monotonic() >= due:
+            due = time.monotonic() + LINE_EVERY_S
+            # a line that cannot be shown must not end the watch over the parent
+            with contextlib.suppress(Exception):
+                Display().display(progress_line(json.loads((Path(state_dir) / "progress.json").read_text())))
+
+
+def progress_line(progress: dict[str, Any], now: float | None = None) -> str:
+    """Return one line about a stage, for people and for grep.
+
+    progress: the content of progress.json (see the engine's `progress`)
+    now: Unix time
+    """
+    done, total, now = progress["done"], progress["total"], now or time.time()
+    waiting = progress.get("waiting")
+    wait = [_waiting(waiting, now)] if waiting else []
+    if not done:
+        return "  ".join([f"  {progress['stage']}", *wait])
+    paused = progress.get("paused_s", 0.0) + (now - waiting["since"] if waiting else 0.0)
+    rate = done / max(now - progress["began"] - paused, 0.001)
+    parts = [
+        f"  {progress['stage']}",
+        f"{done:,}/{total:,} {done / total:.1%}" if total else f"{done:,}",
+        f"{rate:,.0f}/s",
+    ]
+    parts += [f"{name}={count:,}" for name, count in progress.get("counts", {}).items()]
+    if total:
+        parts.append(f"eta {datetime.timedelta(seconds=round((total - done) / rate))}")
+    return "  ".join(parts + wait)
+
+
+def _waiting(wait: dict[str, Any], now: float) -> str:
+    since = datetime.datetime.fromtimestamp(wait["since"], datetime.UTC)
+    duration = datetime.timedelta(seconds=round(now - wait["since"]))
+    return f"waiting since {since:%H:%M:%S} UTC ({duration}): {wait['why']}"
