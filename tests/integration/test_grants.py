@@ -1,4 +1,4 @@
-"""Exactly the rights that grants.yml gives: enough, none too many, and each that is missing is named beforehand."""
+"""The rights that grants.yml grants: they suffice, none is superfluous, and the preflight names each missing one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.conftest import Buckets
 
 @dataclass
 class Place:
-    """A migration's surroundings, and the principal that has the rights in question."""
+    """The servers and settings of a migration, and the principal whose rights are tested."""
 
     store: SeaweedFS
     settings: Settings
@@ -124,38 +124,38 @@ def place(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
     remove_principal(grants_of(seaweedfs, settings).admin_target, "user", name)
 
 
-NOT_TOLD_APART = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
-"""SeaweedFS 4.48 gives these with s3:PutObject. tests/unit/s3/probe/test_probe.py denies them one by one."""
+IMPLIED_BY_PUT_OBJECT = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+"""SeaweedFS 4.48 grants these with s3:PutObject. tests/unit/s3/probe/test_probe.py denies them one by one."""
 
-NEVER_LET_THROUGH = {"s3:GetBucketOwnershipControls", "s3:GetReplicationConfiguration"}
-"""SeaweedFS 4.48 keeps these for administrators. The preflight says so, and goes on."""
+FOR_ADMINISTRATORS_ONLY = {"s3:GetBucketOwnershipControls", "s3:GetReplicationConfiguration"}
+"""SeaweedFS 4.48 refuses these to all but administrators. The preflight reports that and goes on."""
 
 
 def test_without_any_one_of_the_actions_the_preflight_names_it(place: Place) -> None:
     place.store.client().put_bucket_versioning(
         Bucket=place.settings.target.bucket, VersioningConfiguration={"Status": "Enabled"}
     )
-    before = told_by_preflight(place.settings, of="bucket")
-    assert {action for action in allowed(place.policy) if named(action, before)} == NEVER_LET_THROUGH
+    before = preflight_messages(place.settings, of="bucket")
+    assert {action for action in allowed(place.policy) if named(action, before)} == FOR_ADMINISTRATORS_ONLY
     unnoticed = set()
     for sid, action in actions(place.policy):
         place.allow(without(place.policy, sid, action))
-        if named(action, told_by_preflight(place.settings, of="bucket")) <= named(action, before):
+        if named(action, preflight_messages(place.settings, of="bucket")) <= named(action, before):
             unnoticed.add(action)
-    assert unnoticed == NOT_TOLD_APART | NEVER_LET_THROUGH
+    assert unnoticed == IMPLIED_BY_PUT_OBJECT | FOR_ADMINISTRATORS_ONLY
 
 
 def allowed(policy: Document) -> set[str]:
     return {action for _, action in actions(policy)}
 
 
-def named(action: str, told: str) -> int:
-    """How often it is said that the action should be granted."""
-    return len(re.findall(rf"Grant [^.]*{action} (?:and|on) ", told))
+def named(action: str, messages: str) -> int:
+    """Return how often the messages tell to grant the action."""
+    return len(re.findall(rf"Grant [^.]*{action} (?:and|on) ", messages))
 
 
-def told_by_preflight(settings: Settings, of: str) -> str:
-    """What it stops for or warns of, and what it could not find out, about buckets or about the rest."""
+def preflight_messages(settings: Settings, of: str) -> str:
+    """Return all checks that did not pass, about buckets (`of="bucket"`) or about anything else."""
     checks = preflight(settings, dry_run=False, progress=Progress(settings.state_dir)).checks
     return " ".join(
         f"{check.value}: {check.found}. {check.advice}."
@@ -165,9 +165,9 @@ def told_by_preflight(settings: Settings, of: str) -> str:
 
 
 def test_actions_that_the_server_does_not_tell_apart_are_really_let_through(place: Place) -> None:
-    """Where one of them begins to be refused, the loop above has to notice it."""
+    """If the server begins to refuse one of them, the loop above has to notice it."""
     policy = place.policy
-    for action in NOT_TOLD_APART:
+    for action in IMPLIED_BY_PUT_OBJECT:
         policy = without(policy, "RehomeWriteTarget", action)
     place.allow(policy)
     client, where = place.client(), {"Bucket": place.settings.target.bucket, "Key": "avatar/a.png"}
@@ -222,7 +222,7 @@ def without(policy: Document, sid: str, action: str) -> Document:
 
 @dataclass
 class Accounts:
-    """A database with the table, and a user who was made by the very statements that the plan shows."""
+    """A database with the table, and a user who was created by the statements that the plan shows."""
 
     server: DatabaseServer
     settings: Settings
@@ -261,13 +261,13 @@ class Accounts:
         self.execute(f"DROP {'ROLE' if self.is_postgresql else 'USER'} {self.user}")
         ensure_journal_state(self.settings, replace(self.grants, state="absent"), dry_run=False)
 
-    def change(self, doing: str, right: Right) -> None:
+    def change(self, action: str, right: Right) -> None:
         """GRANT or REVOKE one right."""
         if self.is_postgresql:
-            self.execute(*postgresql_changes(doing, [right], self.user, "app"))
+            self.execute(*postgresql_changes(action, [right], self.user, "app"))
         else:
             ((schema, table), words), *_ = mysql_privileges([right]).items()
-            self.execute(f"{doing} {words} ON {schema}.{table} {'TO' if doing == 'GRANT' else 'FROM'} {self.user}")
+            self.execute(f"{action} {words} ON {schema}.{table} {'TO' if action == 'GRANT' else 'FROM'} {self.user}")
 
 
 @pytest.fixture(params=["mariadb", "postgresql"])
@@ -281,56 +281,56 @@ def accounts(
     database = {**admin, "user": f"rehome_{secrets.token_hex(4)}", "password": secrets.token_hex(16)}
     key = {"AccessKeyId": keys.access_key, "SecretAccessKey": keys.secret_key}
     settings = settings_of(seaweedfs, buckets, database, tmp_path, key)
-    made = Accounts(server, settings, grants_of(seaweedfs, settings, admin))
-    everybody = ["CONNECT ON DATABASE app", "USAGE ON SCHEMA public"] if made.is_postgresql else []
-    # as in a hardened server: what everybody may do needs no grant, and could not be missing
-    made.execute(*[f"REVOKE {right} FROM PUBLIC" for right in everybody])
+    accounts = Accounts(server, settings, grants_of(seaweedfs, settings, admin))
+    everybody = ["CONNECT ON DATABASE app", "USAGE ON SCHEMA public"] if accounts.is_postgresql else []
+    # as on a hardened server: rights of PUBLIC need no grant, so that none of them could be missing
+    accounts.execute(*[f"REVOKE {right} FROM PUBLIC" for right in everybody])
     try:
-        made.make()
-        yield made
+        accounts.make()
+        yield accounts
     finally:
-        made.remove()
-        made.execute(*[f"GRANT {right} TO PUBLIC" for right in everybody])
+        accounts.remove()
+        accounts.execute(*[f"GRANT {right} TO PUBLIC" for right in everybody])
 
 
 def test_without_any_one_of_the_database_rights_the_preflight_names_it(accounts: Accounts) -> None:
     planned = plan_account(accounts.settings, accounts.grants)
     assert planned.diffs == []
-    assert "GRANT" not in told_by_preflight(accounts.settings, of="database").upper()
-    there = rights_of(accounts)
-    assert len(there) >= 7
+    assert "GRANT" not in preflight_messages(accounts.settings, of="database").upper()
+    held = rights_of(accounts)
+    assert len(held) >= 7
     unnoticed = {}
-    for right in there:
+    for right in held:
         accounts.change("REVOKE", right)
-        told = told_by_preflight(accounts.settings, of="database")
+        messages = preflight_messages(accounts.settings, of="database")
         accounts.change("GRANT", right)
         named = {"CONNECT": "app", "USAGE": "schema"}.get(right.privilege, right.column or right.table)
         if named == "id" and not accounts.is_postgresql:
-            named = "key"  # MariaDB does not tell the names of columns that a user has no right on
-        if right.privilege not in told or not re.search(rf"\b{named}\b", told):
-            unnoticed[right] = told
+            named = "key"  # MariaDB hides the names of columns that a user has no right on
+        if right.privilege not in messages or not re.search(rf"\b{named}\b", messages):
+            unnoticed[right] = messages
     assert unnoticed == {}
 
 
 def rights_of(accounts: Accounts) -> list[Right]:
     with connect(accounts.grants.admin_database) as database:
         if accounts.is_postgresql:
-            there = postgresql.read_account(database, accounts.user, "rehome")
+            account = postgresql.read_account(database, accounts.user, "rehome")
         else:
-            there = mysql.read_account(database, accounts.user, "%", "rehome")
-    assert there is not None
-    assert there.beyond == ()
-    return sorted(there.rights)
+            account = mysql.read_account(database, accounts.user, "%", "rehome")
+    assert account is not None
+    assert account.beyond == ()
+    return sorted(account.rights)
 
 
 def test_a_user_who_cannot_see_all_columns_is_told_what_that_may_hide(accounts: Accounts) -> None:
     """MariaDB hides a column, and with it what the server does to it on UPDATE, from those who have no right on it."""
     if accounts.is_postgresql:
-        assert "columns that this user may not read" not in told_by_preflight(accounts.settings, of="database")
+        assert "columns that this user may not read" not in preflight_messages(accounts.settings, of="database")
         return
     for privilege in ("SELECT", "UPDATE"):
         accounts.change("REVOKE", Right(privilege, "app", "avatars", "updated_at"))
-    assert "columns that this user may not read are hidden" in told_by_preflight(accounts.settings, of="database")
+    assert "columns that this user may not read are hidden" in preflight_messages(accounts.settings, of="database")
 
 
 FORBIDDEN = [

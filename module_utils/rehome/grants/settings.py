@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config.read_values import at_least
 from ..config.settings import Database, Settings, Side, SideLabel
 from ..errors import Finding, RefusedError
 from .policy import Document, Needs
@@ -121,14 +122,9 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
                 "or set rehome_grants_database to false",
             )
         )
-    if made.connections < 1:
-        findings.append(
-            Finding("rehome_grants_connections", str(made.connections), "allows no connection", "Choose 1 or more")
-        )
-    if made.expire_days is not None and made.expire_days < 1:
-        findings.append(
-            Finding("rehome_grants_expire_days", str(made.expire_days), "is not a number of days", "Choose 1 or more")
-        )
+    at_least(1, "rehome_grants_connections", made.connections, findings)
+    if made.expire_days is not None:
+        at_least(1, "rehome_grants_expire_days", made.expire_days, findings)
     if findings:
         raise RefusedError(findings)
     return made
