@@ -2,14 +2,21 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages sandbox-up sandbox-down seed demo grants migrate preflight plan verify rollback retire redirect \
-	lint test unit integration e2e molecule chaos bench bench-packages collection docs lock
+VERBS := grants migrate preflight plan verify rollback redirect retire
+.PHONY: $(VERBS) help setup packages sandbox-up sandbox-down seed demo lint test unit integration e2e molecule chaos \
+	bench bench-packages collection docs lock
 
 PYTHON ?= python3
 DB ?= mariadb
 OBJECTS ?= 1000
 SEED_ODDITIES ?=
 ENV ?=
+
+# A variable that is misspelled would be ignored, and a CEHCK=1 would migrate.
+KNOWN := ARGS CHECK CONFIRM DB DIFF ENV INVENTORY OBJECTS PYTHON QUICK RESTORE SCENARIO SCENARIOS SEED SEED_ODDITIES VAULT
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(filter-out $(KNOWN) MAKEFLAGS MAKEOVERRIDES,$(filter-out -%,$(GIVEN)))
+$(if $(UNKNOWN),$(error $(UNKNOWN): unknown. The variables are $(KNOWN)))
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -67,31 +74,21 @@ demo: ## from nothing to a verified migration in the sandbox
 # The oddities have rows whose object is nowhere; by default a migration stops and says so.
 KEEP := $(if $(SEED_ODDITIES),-e rehome_on_dangling=keep)
 
-grants: setup ## give migrate and retire their rights in ENV=<environment> (needs an administrator; VAULT=<password file>)
-	@$(BIN)/ansible-playbook playbooks/grants.yml $(if $(ENV),-e env=$(ENV)) $(if $(VAULT),--vault-password-file $(VAULT))
+grants: ## give migrate and retire their rights (needs an administrator; VAULT=<password file>)
+migrate: ## migrate, for real
+preflight: ## say whether a migration may begin, and what it costs; reads only
+plan: ## say what a migration would do
+verify: ## verify what is there, without relying on earlier runs
+rollback: ## roll back the rows that were rewritten; CONFIRM=<target bucket> removes the copies, too
+redirect: ## redirect the old URLs to the new place
+retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes it
 
-migrate: setup ## migrate ENV=<environment>, for real
-	@$(BIN)/ansible-playbook migrate.yml $(if $(ENV),-e env=$(ENV))
-
-preflight: setup ## say whether a migration of ENV=<environment> may begin, and what it costs; reads only
-	@$(BIN)/ansible-playbook playbooks/preflight.yml $(if $(ENV),-e env=$(ENV))
-
-plan: setup ## say what a migration of ENV=<environment> would do
-	@$(BIN)/ansible-playbook playbooks/plan.yml $(if $(ENV),-e env=$(ENV))
-
-verify: setup ## judge what is there in ENV=<environment>, from nothing
-	@$(BIN)/ansible-playbook playbooks/verify.yml $(if $(ENV),-e env=$(ENV))
-
-retire: setup ## delete what ENV=<environment> has moved, CONFIRM=<source bucket>; CHECK=1 lists, RESTORE=1 takes it back
-	@$(BIN)/ansible-playbook playbooks/retire.yml $(if $(ENV),-e env=$(ENV)) $(if $(CONFIRM),-e confirm=$(CONFIRM)) \
-	  $(if $(RESTORE),-e restore=true) $(if $(CHECK),--check --diff)
-
-redirect: setup ## have the old URLs of ENV=<environment> lead to the new place
-	@$(BIN)/ansible-playbook playbooks/redirect.yml $(if $(ENV),-e env=$(ENV))
-
-rollback: setup ## put back the rows that ENV=<environment> has rewritten; CONFIRM=<target bucket> removes the copies, too
-	@$(BIN)/ansible-playbook playbooks/rollback.yml $(if $(ENV),-e env=$(ENV)) \
-	  $(if $(CONFIRM),-e rehome_rollback_copies=remove -e confirm=$(CONFIRM)) $(if $(CHECK),--check --diff)
+# Every verb: ENV=<environment> [INVENTORY=…] [CHECK=1] [DIFF=1] [ARGS=…].
+$(VERBS): setup
+	@$(BIN)/ansible-playbook playbooks/$@.yml $(if $(INVENTORY),-i $(INVENTORY)) $(if $(ENV),-e env=$(ENV)) \
+	  $(if $(CONFIRM),-e confirm=$(CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
+	  $(if $(RESTORE),-e restore=true) $(if $(VAULT),--vault-password-file $(VAULT)) \
+	  $(if $(CHECK),--check) $(if $(DIFF),--diff) $(ARGS)
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .

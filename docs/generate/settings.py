@@ -19,8 +19,9 @@ Option = Mapping[str, Any]
 OF_GRANTS = ("rehome_grants_", "rehome_admin_")
 """Prefixes of the settings that only the modules of the verb grants take, as their option `grants`."""
 
-OF_ROLES = ("rehome_principal", "rehome_credentials", "rehome_hooks")
-"""Settings that the roles use themselves: two select and replace credentials, one names task files to include."""
+OF_ROLES = ("rehome_principal", "rehome_credentials", "rehome_hooks", "ansible_python_interpreter")
+"""Settings that no module takes: two select and replace credentials, one names task files to include, one is Ansible's
+own."""
 
 _MODULE_OVERRIDES: Mapping[str, Option] = {
     "rehome_name": {"default": None},

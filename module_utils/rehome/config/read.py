@@ -1,6 +1,6 @@
 """Turns the options of a module into `Settings`, and refuses whatever can be refused without a request.
 
-Findings name settings as they are written in `inventory/group_vars/<env>.yml`.
+Findings name settings as they are written in `group_vars/<env>.yml`.
 """
 
 from __future__ import annotations

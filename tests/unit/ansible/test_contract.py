@@ -145,7 +145,8 @@ def test_every_variable_reaches_the_modules() -> None:
     handed = yaml.safe_load((ROOT / "roles/rehome/vars/main.yml").read_text())
     of_grants = {name for name in variables["options"] if name.startswith(OF_GRANTS)}
     # hooks are tasks, which the roles include; credentials of the verb's principal are laid over the others
-    others = variables["options"].keys() - of_grants - {"rehome_hooks", "rehome_credentials", "rehome_principal"}
+    of_roles = {"rehome_hooks", "rehome_credentials", "rehome_principal", "ansible_python_interpreter"}
+    others = variables["options"].keys() - of_grants - of_roles
     laid_over = {
         part: f"{{{{ rehome_{part} | combine(rehome_kept.{part} | default({{}})) }}}}"
         for part in ("source", "target", "database")
