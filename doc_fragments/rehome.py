@@ -593,7 +593,7 @@ options:
 requirements:
   - python >= 3.11
   - botocore, httptools and uvloop
-  - duckdb, filelock, psutil and tabulate
+  - duckdb, filelock, psutil, tabulate and tenacity
   - PyMySQL for MariaDB and MySQL, psycopg for PostgreSQL
 notes:
   - Runs on the controller, in the Python of C(ansible_python_interpreter).
