@@ -351,4 +351,4 @@ def test_every_other_statement_is_refused(accounts: Accounts) -> None:
     with connect(accounts.settings.database) as database:
         for statement in FORBIDDEN:
             with pytest.raises(DatabaseError, match=r"denied|must be owner"):
-                database.rows(statement)
+                database.run(statement)

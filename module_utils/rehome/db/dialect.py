@@ -1,4 +1,4 @@
-"""What the database engine asks of a database. One file per dialect answers it."""
+"""The interface of a database: row and table types, errors, and the `Dialect` protocol. Each engine implements it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
 from ..errors import RehomeError
 
 KeyFamily = Literal["integer", "text", "binary"]
-"""How a key column travels: as an integer, as text (also UUIDs and dates), or as hexadecimal text."""
+"""How a key column is transferred: as an integer, as text (also UUIDs and dates), or as hexadecimal text."""
 
 Direction = Literal["rewrite", "rollback"]
 
@@ -20,13 +20,14 @@ Key = tuple[int | str, ...]
 
 
 Expected = Literal["old", "new"]
+"""Which value of a `Change` a row is expected to hold."""
 
 Heads = tuple[str, str]
-"""What old values begin with, and what new ones have in its place."""
+"""The common beginning of some old values, and the one that replaces it in the new values."""
 
 
 class Row(NamedTuple):
-    """A row as the walk sees it. `value` is None for NULL and for bytes that are no UTF-8."""
+    """One row of a referencing column. `value` is None for NULL and for bytes that are not UTF-8."""
 
     key: Key
     value: str | None
@@ -34,9 +35,9 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows behind one another in the server's own order of keys, as columns; iterating gives them row by row.
+    """Consecutive rows in the server's own key order, stored as columns. Iterating yields rows.
 
-    last: the key of the last row, behind which the next page begins; None where there is no row
+    last: the key of the last row, after which the next batch begins; None if there is no row
     """
 
     keys: Sequence[Key]
@@ -45,7 +46,7 @@ class RowBatch:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowBatch:
-        """The page of `rows`, in their order."""
+        """Return `rows` as a batch, in their order."""
         keys, values = zip(*rows, strict=True) if rows else ((), ())
         return cls(keys, values, keys[-1] if keys else None)
 
@@ -57,7 +58,7 @@ class RowBatch:
 
 
 class Change(NamedTuple):
-    """One row's rewrite: what the plan saw, and what it becomes."""
+    """The rewrite of one row: the value that the plan saw, and the value that replaces it."""
 
     key: Key
     old: str
@@ -65,28 +66,31 @@ class Change(NamedTuple):
 
 
 def common_heads(changes: Sequence[Change]) -> Heads | None:
-    """The heads by which every new value differs from its old one, as long as can be; None where there are none."""
+    """Return the longest heads by which every new value differs from its old one; None if values differ otherwise."""
     heads = common_head([change.old for change in changes]), common_head([change.new for change in changes])
     old, new = map(len, heads)
     return heads if all(change.old[old:] == change.new[new:] for change in changes) else None
 
 
 def common_head(texts: Sequence[str]) -> str:
-    """What all `texts` begin with."""
+    """Return the longest string that all `texts` begin with."""
     first, last = min(texts), max(texts)
     length = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
     return first[:length]
 
 
 def separator(texts: Sequence[str]) -> str | None:
-    """A character that none of `texts` has, so that joined by it they are equal only to themselves."""
-    together = "".join(texts)
-    return next((mark for mark in "\x01\x02\x1e\x1f" if mark not in together), None)
+    """Return a character that occurs in none of `texts`; None if there is none among the candidates.
+
+    Texts joined by it are equal only if each text is equal.
+    """
+    joined = "".join(texts)
+    return next((mark for mark in "\x01\x02\x1e\x1f" if mark not in joined), None)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyColumn:
-    """A column of the key that names one row. `sql_type` is what the dialect needs to compare it."""
+    """A column of the key that identifies a row. `sql_type` is what the dialect needs to compare it."""
 
     name: str
     family: KeyFamily
@@ -97,11 +101,11 @@ class KeyColumn:
 class TableFacts:
     """What the database's own catalog says about a referencing column.
 
-    max_length: the longest value that the column takes, in `length_unit`; None where it has no limit
-    keep_columns: columns that the server would touch by itself on UPDATE; the rewrite assigns them to themselves
-    triggers: those that fire for a rewritten row; they may change what was written
-    where: the operator's condition, in which the table goes by the name `t`; pages and locks have only rows that
-        meet it. `describe` does not know it: whoever means to narrow the table sets it
+    max_length: the length of the longest value that the column accepts, in `length_unit`; None if unlimited
+    keep_columns: columns that the server updates by itself on UPDATE; the rewrite assigns them to themselves
+    triggers: the triggers that fire for a rewritten row; they may change the written value
+    where: the operator's condition, in which the table is called `t`; only rows that meet it are read and locked.
+        `describe` leaves it None: the caller that wants to narrow the table sets it
     """
 
     table: str
@@ -115,22 +119,22 @@ class TableFacts:
 
     @property
     def safe_length(self) -> int | None:
-        """So many characters fit whatever they are; None: any number."""
+        """The number of characters that fit whatever they are (UTF-8 takes up to four bytes); None if unlimited."""
         if self.max_length is None or self.length_unit == "characters":
             return self.max_length
         return self.max_length // 4
 
     def overflows(self, value: str) -> bool:
-        """Whether the column is too short for `value`."""
+        """Return whether `value` is too long for the column."""
         if self.max_length is None:
             return False
         return (len(value) if self.length_unit == "characters" else len(value.encode())) > self.max_length
 
 
 class JournalEntry(NamedTuple):
-    """What one chunk's transaction records beside its change. `entries` is compressed (see `journal.pack`).
+    """What the transaction of a chunk records beside its change. `entries` is compressed (see `journal.pack`).
 
-    chunk: 32 hexadecimal digits that no other chunk has, by which a lost COMMIT is found again
+    chunk: a unique id of 32 hexadecimal digits, which tells after a lost connection whether COMMIT succeeded
     undoes: the id of the entry that a rollback undoes
     """
 
@@ -149,7 +153,7 @@ class JournalEntry(NamedTuple):
 
 
 class RecordedEntry(NamedTuple):
-    """A journal entry with what the database gave it: an id that grows, and the time (UTC)."""
+    """A journal entry with what the database assigned to it: an increasing id, and the time (UTC)."""
 
     id: int
     written_at: datetime
@@ -157,27 +161,42 @@ class RecordedEntry(NamedTuple):
 
 
 class DatabaseError(RehomeError):
-    """The database refused or went away; the text says what was asked and what it answered."""
+    """The server refused a statement. The message quotes the server."""
+
+    summary: ClassVar[str] = "the database answered"
+
+    @classmethod
+    def quoting(cls, said: str) -> Self:
+        """Return an error whose message is the summary of its class and what the server said."""
+        return cls(f"{cls.summary}: {said}")
 
 
 class RetryableError(DatabaseError):
-    """A deadlock, a time-out or a serialization failure: the transaction may be tried again as it was."""
+    """A deadlock, a timeout or a serialization failure: the transaction may be retried unchanged."""
+
+    summary = "the database asks to try again"
 
 
 class ConnectionLostError(DatabaseError):
-    """The connection is gone; whether a transaction under way was committed is not known."""
+    """The connection was lost; whether a transaction in flight was committed is unknown."""
+
+    summary = "the connection to the database was lost"
 
 
 class ReadOnlyError(DatabaseError):
-    """The server takes no writes now: after a failover, or until one is over."""
+    """The server accepts no writes at the moment, for example during or after a failover."""
+
+    summary = "the database takes no writes now"
 
 
 class RowRefusedError(DatabaseError):
-    """The server takes no such value in some row: a unique index, a check, a length, a character set, a trigger."""
+    """The server refuses the value of some row: a unique index, a check, a length, a character set, a trigger."""
+
+    summary = "the database refuses the row"
 
 
 class UnusableJournalError(RehomeError):
-    """What has the journal's name in the database is not one; the text says how it differs."""
+    """The table with the journal's name is not a journal; the message says how it differs."""
 
 
 class UnknownTableError(RehomeError):
@@ -185,30 +204,30 @@ class UnknownTableError(RehomeError):
 
 
 class UnknownColumnError(RehomeError):
-    """The table has no such column; the text lists those it has."""
+    """The table has no such column; the message lists the columns that it has."""
 
 
 class UnusableTableError(RehomeError):
-    """The table cannot be rewritten safely; the text says why."""
+    """The table cannot be rewritten safely; the message says why."""
 
 
 EXPLAINABLE: Final = ("SELECT", "UPDATE", "WITH")
 
 
-class Explained(Exception):  # noqa: N818 - no error: it ends an `explaining` block
-    """The statement was explained: there is nothing to go on with."""
+class Explained(Exception):  # noqa: N818 - not an error: it ends an `explaining` block
+    """The statement was explained instead of run, so the block has no result to continue with."""
 
 
 class Dialect(Protocol):
-    """An open connection to one database. Every method raises DatabaseError where the server refuses."""
+    """An open connection to one database. Every method raises DatabaseError if the server refuses."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection and release its locks."""
 
     def keep_alive(self) -> None:
-        """Use the connection outside a transaction, so that nobody takes it for idle.
+        """Use the connection outside a transaction, so that neither server nor proxy closes it as idle.
 
-        It is opened anew where it was lost; where that fails too, the next statement tells.
+        Reconnects if the connection was lost. A failure to do so is left for the next statement to report.
         """
 
     def describe(self, table: str, column: str) -> TableFacts:
@@ -218,73 +237,83 @@ class Dialect(Protocol):
         without transactions, a column that holds no text).
         """
 
-    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Read whatever else is to be known; `statement` is in the dialect's own SQL and marks."""
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, in the dialect's own SQL and placeholders, and return its rows."""
 
     def explaining(self) -> AbstractContextManager[list[Mapping[str, Any]]]:
-        """Within the block, the first SELECT or UPDATE is explained instead of run, and the block ends with it.
+        """Within the block, explain the first SELECT or UPDATE instead of running it, and end the block with it.
 
-        Yields the plan, a row as the server gives it. So what is judged is what a run would send.
+        Yields a list that is filled with the rows of the plan, as the server returns them. So the plan is that of the
+        very statement that a run sends.
         """
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        """The next `limit` rows behind the key `after`, in the server's own order of keys.
+        """Return the next `limit` rows after the key `after`, in the server's own key order.
 
         Read in a short transaction of its own, which proxies that split reads from writes send to the primary.
         """
 
     def transaction(self) -> AbstractContextManager[None]:
-        """COMMIT at the end of the block, ROLLBACK where it raises."""
+        """COMMIT at the end of the block, ROLLBACK if it raises."""
 
     def reconnect(self) -> None:
-        """Open the connection anew. Raises RefusedError where that is not possible now."""
+        """Close the connection and open a new one. Raises RefusedError if that fails."""
 
     def is_read_only(self) -> bool:
-        """Whether the server takes no writes now."""
+        """Return whether the server accepts no writes at the moment."""
 
     @property
     def max_chunk_bytes(self) -> int:
-        """How much text a chunk may have, for its statements to be taken by the server."""
+        """The largest amount of text in a chunk whose statements the server accepts."""
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        """Lock the rows of `changes` that still exist, and read their values now."""
+        """Lock the rows of `changes` that still exist, and return their current values."""
 
     def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        """The values now of the rows of `changes` that still exist. As `lock`, with no lock and no more than SELECT."""
+        """Return the current values of the rows of `changes` that still exist. Needs SELECT only, and locks nothing."""
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
-        """Rewrite the rows whose bytes still equal `old`; answers how many there were."""
+        """Rewrite the rows whose bytes still equal `old`, and return how many there were."""
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
         """Rewrite the rows, at a fraction of the cost of `lock` and `update`.
 
-        Answers whether each of them held `old` and holds `new` now, to the last byte. A no may be a doubt: where the
-        rows are not in the server's own order of keys, say. After it the transaction is to be rolled back.
+        Return whether each row is known to have held `old` and to hold `new` now, byte for byte. False may be a doubt,
+        for example if `changes` are not in the server's own key order. The caller must roll back after it.
         """
 
     def update_refusal(self, facts: TableFacts) -> str | None:
-        """Why this user may not rewrite the column, in the server's words; None where it may. Writes nothing."""
+        """Return why this user may not rewrite the column, in the server's words; None if it may. Writes nothing."""
 
     def try_advisory_lock(self, name: str) -> str | None:
-        """Take the server's advisory lock of this name, which is held until `close`.
+        """Take the server's advisory lock of this name without waiting. It is kept until `close`.
 
-        None where it was taken; else who holds it, in words. Never waits.
+        Return None if it was taken, else a description of its owner.
         """
 
+    def journal_table(self, schema: str) -> str:
+        """Return the quoted name of the journal's table."""
+
     def has_journal(self, schema: str) -> bool:
-        """Whether the journal's table is there. Raises UnusableJournalError where it has another shape."""
+        """Return whether the journal's table exists. Raises UnusableJournalError if it has other columns."""
 
     def create_journal(self, schema: str) -> None:
-        """Make the journal's schema and table where they are missing."""
+        """Create the journal's schema and table if they do not exist."""
+
+    def drop_journal(self, schema: str) -> None:
+        """Drop the journal's table, and its schema if nothing else is in it."""
+
+    def count_journal(self, schema: str) -> int:
+        """Return the number of entries in the journal, of all migrations."""
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        """Write a chunk's record, inside the caller's transaction."""
+        """Write the entry of a chunk, inside the caller's transaction."""
 
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        """The fingerprints of the settings under which `migration` has written so far."""
+        """Return the distinct fingerprints of the settings under which `migration` has written entries."""
 
     def journal_row_count(self, schema: str, chunk: str) -> int | None:
-        """How many rows a chunk has changed; None where it never happened."""
+        """Return how many rows the chunk changed; None if it was never committed."""
 
     def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
-        """The `limit` newest entries of `migration`, of those with an id below `before`; the newest first."""
+        """Return the `limit` newest entries of `migration` with an id below `before` (None: any), newest first."""

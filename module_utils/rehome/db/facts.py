@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Adapt the facts of a table to the settings of a migration."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from .dialect import TableFacts
 
 
 def facts_for_rewrite(facts: TableFacts, settings: Settings) -> TableFacts:
-    """What a rewrite must know of a table: `facts`, but for the columns that may move."""
+    """Return `facts` without `keep_columns` if the settings let columns such as `updated_at` change."""
     return replace(facts, keep_columns=()) if settings.touch_updated_at else facts

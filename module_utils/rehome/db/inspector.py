@@ -1,4 +1,4 @@
-"""What an inspection brings back, and what it asks of a dialect. One file per dialect answers it."""
+"""What preflight checks of a database, and the `Inspector` protocol that reads it. Each engine implements it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from ..checks import Check
 from ..mapping.value_map import ValueMap
 from .dialect import DatabaseError, TableFacts
 
-Fact = TypeVar("Fact")
+Result = TypeVar("Result")
 
-PATIENCE_S = 30
-"""How long one question may keep the server busy; the plan reads everything anyway, and says it exactly."""
+SCAN_TIMEOUT_S = 30
+"""How long one query may keep the server busy. The plan reads all rows anyway, and then has exact numbers."""
 
-SAMPLE = 1_000
-"""Rows of a kind that are looked at one by one; where there are more, that many are told of."""
+SAMPLE_ROWS = 1_000
+"""The number of rows of a kind that are read at most; if there are more, messages say "or more"."""
 
 
 class Unknown(NamedTuple):
-    """A fact that this user may not see, or that takes too long to find out."""
+    """A result that this user may not see, or that takes too long to compute."""
 
     why: str
 
 
-def or_unknown(ask: Callable[[], Fact]) -> Fact | Unknown:
-    """What `ask` brings, or why the database did not answer."""
+def or_unknown(read: Callable[[], Result]) -> Result | Unknown:
+    """Return the result of `read`, or Unknown if it raises DatabaseError."""
     try:
-        return ask()
+        return read()
     except DatabaseError as error:
         return Unknown(str(error))
 
 
 class Storage(NamedTuple):
-    """How the table is kept.
+    """How the table is stored.
 
-    engine: with its size where that is known, in words
-    collation: of the column, and what it takes to be equal, in words
-    rows: the server's estimate; None where it has none
+    engine: the storage engine, with the table's size if known, in words
+    collation: the column's collation, and what it ignores, in words
+    rows: the server's estimate; None if it has none
     """
 
     engine: str
@@ -46,12 +46,12 @@ class Storage(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What the column holds, by a scan on the server.
+    """Counts of the column's values, from a scan on the server.
 
-    rows: all of them
-    old: those that begin with the old head, byte for byte
-    look_alikes: those that would, were case and accents ignored
-    longest: of the old ones, in the unit of the column's limit
+    rows: all rows
+    old: values that begin with the old head, byte for byte
+    look_alikes: values that would begin with it if case and accents were ignored
+    longest: the length of the longest old value, in the unit of the column's limit
     """
 
     rows: int
@@ -63,9 +63,9 @@ class Values(NamedTuple):
 class ForeignKey(NamedTuple):
     """A foreign key on the column.
 
-    parent, child: `table.column`; the column itself is one of them
+    parent, child: `table.column`; one of them is the column itself
     on_update: CASCADE, SET NULL, SET DEFAULT, RESTRICT or NO ACTION
-    columns: how many it has
+    columns: the number of its columns
     """
 
     name: str
@@ -76,14 +76,14 @@ class ForeignKey(NamedTuple):
 
 
 class UniqueIndex(NamedTuple):
-    """A unique index with the column in it.
+    """A unique index that contains the column.
 
-    words: its columns, for people
-    others: the other columns
-    characters: how much of the value counts; None: all of it
-    expression: SQL that gives what counts, where that is no plain column
-    where: SQL that tells the rows that are in it, where that is not all of them
-    collation: SQL of the index's own collation, where it has one
+    words: its columns, for messages
+    others: its other columns
+    characters: the length of the value's prefix in the index; None: all of it
+    expression: SQL of what is indexed, if it is not a plain column
+    where: SQL of the index's predicate, if it is partial
+    collation: SQL of the index's own collation, if it has one
     """
 
     name: str
@@ -96,18 +96,18 @@ class UniqueIndex(NamedTuple):
 
 
 class Collision(NamedTuple):
-    """An old value whose new value is taken: by `taken_by`, or by another new value where that is None."""
+    """An old value whose new value is taken: by the value `taken_by`, or by another new value if that is None."""
 
     old: str
     taken_by: str | None
 
 
 class StatementPlan(NamedTuple):
-    """How the server would run a statement.
+    """How the server would execute a statement.
 
-    name: of the statement, in words
-    words: what the plan says of the table
-    by_key: whether it goes by the key
+    name: read, lock or update
+    words: the steps of the plan that concern the table
+    by_key: whether it finds the rows by the key
     """
 
     name: str
@@ -116,62 +116,66 @@ class StatementPlan(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """missing: of those that a run needs, in words · grant: the exact statement that gives all of them"""
+    """This user's rights, compared with those that a run needs.
+
+    missing: the rights that it lacks, in words
+    grant: the exact statement that grants all rights
+    """
 
     missing: tuple[str, ...]
     grant: str
 
 
 class Inspector(Protocol):
-    """Asks one database. Methods may raise DatabaseError, which makes their fact unknown."""
+    """Reads what preflight checks. Methods may raise DatabaseError, which makes their result unknown."""
 
     hides_columns: bool
-    """Whether the server keeps columns without rights, and so keys of them, from being seen."""
+    """Whether the server hides columns, and thereby their keys, from users without rights to them."""
 
     def server_checks(self, dry_run: bool) -> list[Check]:
-        """What the server's own settings mean for a run."""
+        """Check the server's own settings."""
 
     def grant_to_see(self, table: str, column: str) -> str:
-        """What to do where `table`, its column or its key cannot be seen: the GRANT that shows them to this user."""
+        """Return what to do if `table`, its column or its key is not visible: the GRANT that shows it to this user."""
 
     def storage(self, facts: TableFacts) -> Storage:
-        """How the table is kept."""
+        """Read how the table is stored."""
 
     def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
-        """Count what the column holds."""
+        """Count the column's values."""
 
     def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
-        """Up to SAMPLE old values that are longer than this, in the unit of the column's limit."""
+        """Return up to SAMPLE_ROWS old values longer than `than`, in the unit of the column's limit."""
 
     def unique_indexes(self, facts: TableFacts) -> Sequence[UniqueIndex]:
-        """Those with the column in them."""
+        """Return the unique indexes that contain the column."""
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> Sequence[Collision] | Unknown:
-        """Up to SAMPLE old values whose new value `index` would refuse, under its own collation."""
+        """Return up to SAMPLE_ROWS old values whose new value `index` would refuse, under its own collation."""
 
     def foreign_keys(self, facts: TableFacts) -> Sequence[ForeignKey]:
-        """Those on the column, from both sides."""
+        """Return the foreign keys from and to the column."""
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
-        """Whether some new value is not among those that the foreign key of this column allows."""
+        """Return whether some new value does not exist in the parent column of this column's foreign key."""
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
-        """Columns that are generated from the column."""
+        """Return the columns that are generated from the column."""
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
-        """What only this kind of database has."""
+        """Check what only this kind of database has."""
 
     def plans(self, facts: TableFacts) -> Sequence[StatementPlan]:
-        """The plans of the statements that a run sends, for the very statements of the dialect."""
+        """Return the plans of the statements that a run sends; none if the table is empty."""
 
     def rights(self, facts: TableFacts) -> Rights:
-        """What this user may do with the table, held against what a run needs."""
+        """Compare this user's rights on the table with those that a run needs."""
 
     def may_create_journal(self, schema: str) -> bool:
-        """Whether this user may make the journal's schema and table, which are not there."""
+        """Return whether this user may create the journal's schema and table, which do not exist."""
 
-    def journal_grant(self, schema: str, there: bool) -> str:
-        """What gives this user all that the journal needs; `there`: whether its table is."""
+    def journal_grant(self, schema: str, exists: bool) -> str:
+        """Return the statement that grants this user what the journal needs. exists: whether its table exists"""
 
     def cost(self, facts: TableFacts, rows: int) -> str:
-        """Words on the log that so many rewritten rows write, and on the disk that they take."""
+        """Describe how much log and disk space it takes to rewrite this many rows."""

@@ -1,4 +1,4 @@
-"""The journal: what the rows of a chunk held before, and what they were given, recorded with the change itself."""
+"""The journal: a table in the database that records, with each chunk's change, the old and new values of its rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntr
 
 TABLE = "journal"
 READ_AT_ONCE = 20
-"""Entries: at some bytes a row, that many of the largest chunks are a few megabytes."""
+"""Entries per read. The largest chunks take a few bytes per row, so this many are a few megabytes."""
 _WRITTEN = ", ".join(JournalEntry._fields)
 _READ = f"id, written_at, {_WRITTEN}"
 
 
 class JournalTarget(NamedTuple):
-    """Where chunks are recorded, and as what.
+    """Where chunks are recorded, and under which name and settings.
 
     undoes: the id of the entry that a rollback undoes
     """
@@ -37,57 +37,59 @@ class JournalTarget(NamedTuple):
 
 
 def insert(table: str, mark: str) -> str:
-    """The statement that takes a JournalEntry; `table` is quoted, `mark` is the driver's placeholder."""
+    """Return the statement that writes a JournalEntry. `table` is quoted, `mark` is the driver's placeholder."""
     return f"INSERT INTO {table} ({_WRITTEN}) VALUES ({', '.join([mark] * len(JournalEntry._fields))})"
 
 
 def select_fingerprints(table: str, mark: str) -> str:
-    """The statement that takes a migration's name and gives the fingerprints it wrote under."""
+    """Return the statement that reads a migration's fingerprints. Its parameter is the migration's name."""
     return f"SELECT DISTINCT fingerprint FROM {table} WHERE migration = {mark}"
 
 
 def select_row_count(table: str, mark: str) -> str:
-    """The statement that takes a chunk and gives how many rows it changed; nothing where it never happened."""
+    """Return the statement that reads how many rows a chunk changed. Its parameter is the chunk's id."""
     return f"SELECT row_count FROM {table} WHERE chunk = {mark}"
 
 
-def select_entries(table: str, mark: str, *, all_of_them: bool) -> str:
-    """The statement that takes a migration's name, unless `all_of_them` an id, and a limit, and gives the newest
-    entries (before that id)."""
-    before = "" if all_of_them else f" AND id < {mark}"
+def select_entries(table: str, mark: str, *, from_newest: bool) -> str:
+    """Return the statement that reads the newest entries.
+
+    Its parameters are the migration's name, the id that all entries are below (not if `from_newest`), and the limit.
+    """
+    before = "" if from_newest else f" AND id < {mark}"
     return f"SELECT {_READ} FROM {table} WHERE migration = {mark}{before} ORDER BY id DESC LIMIT {mark}"
 
 
 def check_columns(table: str, columns: Iterable[str]) -> bool:
-    """Whether the journal is there, given the columns of the table of its name.
+    """Return whether the journal exists, given the columns of the table with its name (none if there is no table).
 
-    Raises UnusableJournalError where they are not the journal's.
+    Raises UnusableJournalError if they are not the journal's.
     """
     found = set(columns)
     missing = {"id", "written_at", *JournalEntry._fields} - found
     if found and missing:
         raise UnusableJournalError(
-            f"{table} is there and is no journal of this version: it lacks {', '.join(sorted(missing))}"
+            f"{table} exists, but is not a journal of this version: it lacks {', '.join(sorted(missing))}"
         )
     return bool(found)
 
 
 def recorded(row: Sequence[Any]) -> RecordedEntry:
-    """An entry from a row of `select_entries`, in whatever types the driver gives."""
-    number, written_at, *entry = row
+    """Return the entry in a row of `select_entries`, whose types depend on the driver."""
+    number, written_at, *fields = row
     moment = datetime.fromisoformat(written_at) if isinstance(written_at, str) else written_at
-    # the sessions' own time zone is UTC, which not every driver says with the value
+    # the session's time zone is UTC, but not every driver returns it with the value
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    made = JournalEntry(*entry)
+    made = JournalEntry(*fields)
     return RecordedEntry(int(number), aware, made._replace(entries=bytes(made.entries)))
 
 
 def newest_first(
     database: Dialect, schema: str, migration: str, batch: int = READ_AT_ONCE
 ) -> Iterator[list[RecordedEntry]]:
-    """Every entry of `migration` that was there when this began to read, the newest first, a batch at a time.
+    """Yield the entries of `migration`, newest first, in lists of at most `batch`.
 
-    No statement stays open between two batches: what is written meanwhile is newer, and not met.
+    No statement stays open between two lists. Entries written after the first read are newer, and not included.
     """
     before: int | None = None
     while found := database.read_journal(schema, migration, before, batch):
@@ -96,19 +98,19 @@ def newest_first(
 
 
 def pack(changes: Sequence[Change]) -> bytes:
-    """Compress `changes`: zlib over JSON of columns, which takes 2 to 4 bytes a row for short paths.
+    """Compress `changes`: zlib over JSON of columns, which takes 2 to 4 bytes per row for short paths.
 
-    Integer keys become differences. What all old values begin with stands once, and so for the new ones; where the
-    rest of each row's two values is one, it stands once too.
+    Integer keys become differences. The common head of all old values is stored once, and so is that of the new ones.
+    If old and new values have the same suffixes after it, these are stored once as well.
     """
     all_keys, olds, news = zip(*changes, strict=True)
     old_head, new_head = common_head(olds), common_head(news)
     old, new = len(old_head), len(new_head)
-    rests, new_rests = [text[old:] for text in olds], [text[new:] for text in news]
+    suffixes, new_suffixes = [text[old:] for text in olds], [text[new:] for text in news]
     keys = [_differences(part) for part in zip(*all_keys, strict=True)]
-    document = {"keys": keys, "old": old_head, "new": new_head, "rests": rests}
-    if new_rests != rests:
-        document["new_rests"] = new_rests
+    document = {"keys": keys, "old": old_head, "new": new_head, "rests": suffixes}
+    if new_suffixes != suffixes:
+        document["new_rests"] = new_suffixes
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 6)
 
@@ -122,20 +124,20 @@ class Columns(NamedTuple):
 
 
 def unpack(entries: bytes) -> list[Change]:
-    """The inverse of `pack`."""
+    """Return the inverse of `pack`."""
     return list(map(Change, *unpack_columns(entries)))
 
 
 def unpack_columns(entries: bytes) -> Columns:
-    """What `unpack` answers, at a fraction of its cost."""
+    """Return what `unpack` returns, as columns and at a fraction of its cost."""
     document = json.loads(zlib.decompress(entries).decode("utf-8", "surrogatepass"))
     keys: list[Key] = list(zip(*map(_sums, document["keys"]), strict=True))
-    rests = document["rests"]
+    suffixes = document["rests"]
     old_head, new_head = document["old"], document["new"]
     return Columns(
         keys,
-        [old_head + rest for rest in rests],
-        [new_head + rest for rest in document.get("new_rests", rests)],
+        [old_head + suffix for suffix in suffixes],
+        [new_head + suffix for suffix in document.get("new_rests", suffixes)],
     )
 
 
@@ -153,10 +155,10 @@ def _sums(part: dict[str, Sequence[int | str]]) -> Iterable[int | str]:
 def entry(
     chunk: str, target: JournalTarget, reference: str, changes: Sequence[Change], packed: bytes | None = None
 ) -> JournalEntry:
-    """The record of one chunk, of at least one change.
+    """Return the entry of one chunk of at least one change.
 
-    chunk: 32 hexadecimal digits that no other chunk has
-    packed: what `pack` makes of `changes`, if that is known
+    chunk: a unique id of 32 hexadecimal digits
+    packed: the result of `pack` for `changes`, if it was computed before
     """
     packed = packed or pack(changes)
     return JournalEntry(
@@ -171,11 +173,11 @@ def entry(
         last_key=key_to_json(changes[-1].key),
         entries=packed,
         sha256=hashlib.sha256(packed).hexdigest(),
-        written_by=_who(),
+        written_by=_author(),
     )
 
 
-def _who() -> str:
-    """The AWX job and user where there is one, else the process and its host."""
+def _author() -> str:
+    """Return user and host with the AWX job, or else with the process id."""
     job, user = os.environ.get("JOB_ID"), os.environ.get("AWX_USER_NAME") or os.environ.get("USER", "")
     return f"{user}@{socket.gethostname()} {f'job {job}' if job else f'pid {os.getpid()}'}".strip()[:255]

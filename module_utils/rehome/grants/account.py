@@ -196,7 +196,7 @@ def _needed_rights(database: Dialect, settings: Settings, findings: list[Finding
         if is_postgresql:
             schema, table = postgresql.place_of(database, reference.table)
             needed.add(Right("USAGE", schema))
-        columns = database.rows(
+        columns = database.run(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
             (schema, table),
         )

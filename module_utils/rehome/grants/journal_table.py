@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..config.settings import Settings
-from ..db.engines.mysql import account as mysql
-from ..db.engines.postgresql import account as postgresql
 from .account import connect_as_admin
 from .settings import GrantSettings
 
@@ -36,8 +34,7 @@ def ensure_journal_state(settings: Settings, grants: GrantSettings, dry_run: boo
             return JournalChange(not exists)
         if not exists:
             return JournalChange(False)
-        dialect = postgresql if settings.database.engine == "postgresql" else mysql
-        entries = dialect.count_entries(database, schema)
+        entries = database.count_journal(schema)
         if not entries and not dry_run:
-            dialect.drop_journal(database, schema)
+            database.drop_journal(schema)
         return JournalChange(not entries, entries)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..checks import Check, Status, stop, unknown
 from ..db.dialect import Dialect, TableFacts
-from ..db.inspector import SAMPLE, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, or_unknown
+from ..db.inspector import SAMPLE_ROWS, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, or_unknown
 from ..errors import Finding
 from ..mapping.value_map import ValueMap
 
@@ -141,7 +141,7 @@ def _size(facts: TableFacts, text: str) -> int:
 
 
 def _at_least(count: int, looked_at: int) -> str:
-    return f"{count:,}" if looked_at < SAMPLE else f"{count:,} or more"
+    return f"{count:,}" if looked_at < SAMPLE_ROWS else f"{count:,} or more"
 
 
 def _unique(ask: Inspector, column: Column) -> list[Check]:

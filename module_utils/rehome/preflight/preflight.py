@@ -250,9 +250,9 @@ def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: boo
             return [Check("database", "journal", "pass", f"{schema} is there, and holds nothing of other settings")]
         if ask.may_create_journal(schema):
             return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
-        advice = ask.journal_grant(schema, there=False)
+        advice = ask.journal_grant(schema, exists=False)
     except DatabaseError as error:
-        way_out = ask.journal_grant(schema, there=True)
+        way_out = ask.journal_grant(schema, exists=True)
         finding = Finding("rehome_journal_schema", schema, f"the journal there cannot be read: {error}", way_out)
         return [unknown("database", "journal", str(error)) if dry_run else stop("database", "journal", finding)]
     words = "is not there yet, and this user may not make it, which a dry run does not need"
@@ -268,7 +268,7 @@ def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> 
             "rehome_journal_schema",
             schema,
             "has no journal that this user can see, and nothing else tells what the rows held before",
-            f"Name the schema that the migration used, or: {ask.journal_grant(schema, there=True)}",
+            f"Name the schema that the migration used, or: {ask.journal_grant(schema, exists=True)}",
         )
     except UnusableJournalError as error:
         finding = _unusable_journal(settings, error)
@@ -318,7 +318,7 @@ def _journal_write(database: Dialect, ask: Inspector, settings: Settings) -> lis
         return [Check("database", "journal", "pass", f"{settings.journal_schema} takes entries")]
     except DatabaseError as error:
         problem = f"the journal there cannot be written: {error}"
-        way_out = ask.journal_grant(settings.journal_schema, there=True)
+        way_out = ask.journal_grant(settings.journal_schema, exists=True)
         return [
             stop("database", "journal", Finding("rehome_journal_schema", settings.journal_schema, problem, way_out))
         ]
@@ -334,8 +334,8 @@ def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool
             "rehome_journal_schema",
             settings.journal_schema,
             f"the journal cannot be made there: {error}",
-            f"Let an administrator {ask.journal_grant(settings.journal_schema, there=False)}. Where it is there "
-            f"already: {ask.journal_grant(settings.journal_schema, there=True)}",
+            f"Let an administrator {ask.journal_grant(settings.journal_schema, exists=False)}. Where it is there "
+            f"already: {ask.journal_grant(settings.journal_schema, exists=True)}",
         )
         raise RefusedError([finding]) from error
     return True

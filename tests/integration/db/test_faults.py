@@ -110,7 +110,7 @@ def test_a_lost_connection_is_told_as_that_however_often_it_is_asked(proxied: tu
     proxy.cut()
     for _ in range(2):
         with pytest.raises(ConnectionLostError):
-            database.rows("SELECT 1")
+            database.run("SELECT 1")
     with pytest.raises(ConnectionLostError), database.transaction():
         pass
 

@@ -72,7 +72,7 @@ def test_a_cut_page_whose_values_make_up_for_the_separator_it_lost_is_read_row_b
     held = ["a\x1fb", "x" * 50]
     bench.fill(*held)
     database: Any = bench.rehome()
-    database._run("SET SESSION group_concat_max_len = 20")
+    database.run("SET SESSION group_concat_max_len = 20")
     assert [row.value for row in read_all(database, database.describe(bench.table, "path"), 2)] == held
 
 
@@ -84,7 +84,7 @@ def test_a_page_that_the_server_cuts_is_read_row_by_row(bench: Bench) -> None:
     database: Any = bench.rehome()
     facts = database.describe(bench.table, "path")
     for limit in (1024, 1024 + 100, 64, 4):
-        database._run(f"SET SESSION group_concat_max_len = {limit}")
+        database.run(f"SET SESSION group_concat_max_len = {limit}")
         assert [row.value for row in read_all(database, facts, 20)] == held
 
 
@@ -97,7 +97,7 @@ def test_pages_are_read_in_transactions_that_proxies_send_to_the_primary(
     database: Any = bench.rehome()
     facts = database.describe(bench.table, "path")
     began, during = database.transaction, []
-    run, inside = database._run, threading.Event()
+    run, inside = database.run, threading.Event()
 
     def transaction() -> Any:
         inside.set()
@@ -109,7 +109,7 @@ def test_pages_are_read_in_transactions_that_proxies_send_to_the_primary(
         return run(statement, *more)
 
     monkeypatch.setattr(database, "transaction", transaction)
-    monkeypatch.setattr(database, "_run", recorded)
+    monkeypatch.setattr(database, "run", recorded)
     assert len(read_all(database, facts, 1)) == 2
     assert during
     assert all(during)

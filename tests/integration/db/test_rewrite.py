@@ -94,7 +94,7 @@ def test_a_table_that_is_no_journal_of_this_version_is_told(bench: Bench) -> Non
     bench.rehome_execute(f"DROP TABLE {journal_table}")
     assert not database.has_journal(bench.schema)
     bench.rehome_execute(f"CREATE TABLE {journal_table} (id INTEGER)")
-    with pytest.raises(UnusableJournalError, match=f"{journal_table} is there and is no journal"):
+    with pytest.raises(UnusableJournalError, match=f"{journal_table} exists, but is not a journal"):
         database.has_journal(bench.schema)
 
 

@@ -116,16 +116,16 @@ def sleepers(bench: Bench, count: int) -> Iterator[None]:
     """Sessions of another user, each with a statement under way."""
     statement = "SELECT SLEEP(120)" if bench.engine == "mariadb" else "SELECT pg_sleep(120)"
     admins = [bench.rehome("admin") for _ in range(count)]
-    names = [admin.rows("SELECT connection_id()" if bench.engine == "mariadb" else "SELECT pg_backend_pid()")[0][0]
+    names = [admin.run("SELECT connection_id()" if bench.engine == "mariadb" else "SELECT pg_backend_pid()")[0][0]
              for admin in admins]  # fmt: skip
     if bench.engine == "postgresql":
         for admin in admins:
             # as an application would, and not as Rehome itself
-            admin.rows("SET application_name = 'shop'")
+            admin.run("SET application_name = 'shop'")
 
     def sleep(admin: Dialect) -> None:
         with pytest.raises(DatabaseError):
-            admin.rows(statement)
+            admin.run(statement)
 
     threads = [threading.Thread(target=sleep, args=(admin,)) for admin in admins]
     for thread in threads:
@@ -357,9 +357,9 @@ def test_a_vacuum_at_work_is_seen_with_the_least_grants(bench: Bench) -> None:
 
     def slowly() -> None:
         with connect(bench.settings("admin")) as admin:
-            admin.rows("SET vacuum_cost_delay = 20")
-            admin.rows("SET vacuum_cost_limit = 50")
-            admin.rows(f"VACUUM {bench.table}")
+            admin.run("SET vacuum_cost_delay = 20")
+            admin.run("SET vacuum_cost_limit = 50")
+            admin.run(f"VACUUM {bench.table}")
 
     thread = threading.Thread(target=slowly)
     thread.start()

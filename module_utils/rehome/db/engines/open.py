@@ -11,9 +11,9 @@ from ..dialect import Dialect
 
 @contextmanager
 def connect(settings: Database) -> Iterator[Dialect]:
-    """A connection for the length of the block.
+    """Open a connection for the duration of the block.
 
-    Raises RefusedError where host, port, database, user, password or TLS are wrong, naming the setting.
+    Raises RefusedError if host, port, database, user, password or TLS are wrong, naming the setting.
     """
     database = _open(settings)
     try:
@@ -23,7 +23,7 @@ def connect(settings: Database) -> Iterator[Dialect]:
 
 
 def _open(settings: Database) -> Dialect:
-    # Each stage is a process of its own: it loads the one driver that it needs.
+    # Each stage is a process of its own, and imports only the driver that it needs.
     match settings.engine:
         case "mariadb" | "mysql":
             from .mysql.dialect import MySQL  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The inspector of an open database."""
+"""Select the inspector of an open database."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..inspector import Inspector
 
 
 def inspector(database: Dialect, settings: Database) -> Inspector:
-    """What asks `database`, which was opened with these settings."""
+    """Return the inspector of `database`, which was opened with these settings."""
     match settings.engine:
         case "mariadb" | "mysql":
-            from .mysql.dialect import MySQL  # noqa: PLC0415 - only the one that is needed
+            from .mysql.dialect import MySQL  # noqa: PLC0415 - import only the needed driver
             from .mysql.inspector import MySQLInspector  # noqa: PLC0415
 
             return MySQLInspector(cast(MySQL, database), settings)
         case "postgresql":
             from .postgresql.inspector import PostgreSQLInspector  # noqa: PLC0415
 
-            return PostgreSQLInspector(database, settings)
+            return PostgreSQLInspector(database)
         case "sqlite":
             from .sqlite.inspector import SQLiteInspector  # noqa: PLC0415
 

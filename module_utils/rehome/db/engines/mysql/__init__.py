@@ -1,1 +1,1 @@
-"""mysql: say here what lives in this room, and what it may know."""
+"""mysql: MariaDB and MySQL through PyMySQL. Read `dialect` first, then `statements` and `connection`."""

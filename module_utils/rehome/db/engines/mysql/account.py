@@ -1,15 +1,14 @@
-"""What a user of MariaDB or MySQL may do, read by an administrator."""
+"""Read the rights of a user of MariaDB or MySQL, as an administrator."""
 
 from __future__ import annotations
 
-from ... import journal
 from ...dialect import Dialect
 from ...rights import Account, Right, is_ours
 
 
 def read_account(database: Dialect, user: str, host: str, journal_schema: str) -> Account | None:
-    """The account as it is; None where there is none. Raises DatabaseError where the rights are not enough."""
-    found = database.rows(
+    """Return the account; None if it does not exist. Raises DatabaseError if the administrator may not read it."""
+    found = database.run(
         "SELECT ssl_type, max_user_connections FROM mysql.user WHERE user = %s AND host = %s", (user, host)
     )
     if not found:
@@ -33,8 +32,8 @@ def read_account(database: Dialect, user: str, host: str, journal_schema: str) -
 
 
 def _rights(database: Dialect, user: str, host: str) -> list[Right]:
-    """All that was granted; of USAGE, which means nothing, nothing."""
-    # information_schema writes names so, without an escape for a quote in them
+    """Return all granted rights but USAGE, which means none."""
+    # information_schema writes names like this, without escaping quotes in them
     grantee = f"'{user}'@'{host}'"
     columns = (
         "SELECT privilege_type, table_schema, table_name, column_name FROM information_schema.column_privileges",
@@ -42,7 +41,7 @@ def _rights(database: Dialect, user: str, host: str) -> list[Right]:
         "SELECT privilege_type, table_schema, '', '' FROM information_schema.schema_privileges",
         "SELECT privilege_type, '', '', '' FROM information_schema.user_privileges",
     )
-    rows = [row for statement in columns for row in database.rows(f"{statement} WHERE grantee = %s", (grantee,))]
+    rows = [row for statement in columns for row in database.run(f"{statement} WHERE grantee = %s", (grantee,))]
     return [Right(*row) for row in rows if row[0] != "USAGE"]
 
 
@@ -51,44 +50,26 @@ def _roles(database: Dialect, user: str, host: str) -> list[str]:
         statement = "SELECT from_user FROM mysql.role_edges WHERE to_user = %s AND to_host = %s"
     else:
         statement = "SELECT role FROM mysql.roles_mapping WHERE user = %s AND host = %s"
-    return [f"the role {role}" for (role,) in database.rows(statement, (user, host))]
+    return [f"the role {role}" for (role,) in database.run(statement, (user, host))]
 
 
 def _expire_days(database: Dialect, user: str, host: str) -> int | None:
-    """MariaDB keeps it in JSON, where -1 stands for the server's default ("mysql.global_priv Table")."""
+    """Return after how many days the password expires. In MariaDB's JSON, -1 is the server's default.
+
+    See "mysql.global_priv Table" in its manual.
+    """
     where = "WHERE user = %s AND host = %s"
     if _is_mariadb(database):
         lifetime = f"SELECT JSON_VALUE(priv, '$.password_lifetime') FROM mysql.global_priv {where}"
     else:
         lifetime = f"SELECT password_lifetime FROM mysql.user {where}"
-    days = int(database.rows(lifetime, (user, host))[0][0] or 0)
+    days = int(database.run(lifetime, (user, host))[0][0] or 0)
     return days if days > 0 else None
 
 
 def _is_mariadb(database: Dialect) -> bool:
-    return "mariadb" in str(database.rows("SELECT VERSION()")[0][0]).lower()
+    return "mariadb" in str(database.run("SELECT VERSION()")[0][0]).lower()
 
 
 def _words(right: Right) -> str:
     return f"{right.privilege} ON {right.schema or '*'}.{right.table or '*'}"
-
-
-def count_entries(database: Dialect, schema: str) -> int:
-    """How much the journal holds."""
-    return int(database.rows(f"SELECT COUNT(*) FROM {_journal(schema)}")[0][0])
-
-
-def drop_journal(database: Dialect, schema: str) -> None:
-    """Drop the journal, and its schema if nothing else is in it."""
-    database.rows(f"DROP TABLE {_journal(schema)}")
-    others = database.rows("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s", (schema,))
-    if not others[0][0]:
-        database.rows(f"DROP DATABASE {_quoted(schema)}")
-
-
-def _journal(schema: str) -> str:
-    return f"{_quoted(schema)}.{_quoted(journal.TABLE)}"
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``").replace("%", "%%") + "`"

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Open a connection to MariaDB or MySQL, and translate its errors."""
 
 from __future__ import annotations
 
@@ -6,63 +6,88 @@ import ssl
 from typing import Final
 
 import pymysql
+from pymysql.constants import CLIENT
 
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
-from ...dialect import (
-    ConnectionLostError,
-    DatabaseError,
-    ReadOnlyError,
-    RetryableError,
-    RowRefusedError,
-)
+from ...dialect import ConnectionLostError, DatabaseError, ReadOnlyError, RetryableError, RowRefusedError
+from ..base import no_server, server_address, user_refused
 
 DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
-"""1020: the row changed since the snapshot; 1969 and 3024: the statement's time-out, of MariaDB and of MySQL."""
-
+"""1020: the row changed since the snapshot; 1969 and 3024: a statement timeout of MariaDB and of MySQL."""
 
 CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
-"""0 is PyMySQL's own, for a connection that is closed; 1053: shutting down; 1927: killed; 4031: idle for too long."""
-
+"""0 is PyMySQL's own, for a closed connection; 1053: shutting down; 1927: killed; 4031: idle for too long."""
 
 READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
 """1047: a Galera node that is not ready."""
 
-
 ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
 """Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
 
+_ERRORS: Final[tuple[tuple[set[int], type[DatabaseError]], ...]] = (
+    (CONNECTION_LOST, ConnectionLostError),
+    (READ_ONLY, ReadOnlyError),
+    (DEADLOCK_OR_TIMEOUT, RetryableError),
+    (ROW_REFUSED, RowRefusedError),
+)
 
 SESSION: Final = (
-    # Strict, or an overlong value is cut with a warning; nothing else, so that old zero dates stay as they are.
+    # Strict, or an overlong value is cut with a warning. No other mode, so that old zero dates stay as they are.
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
     # Assigning a TIMESTAMP to itself must not pass through an hour that daylight saving repeats.
     "SET SESSION time_zone = '+00:00'",
     # No gap locks: the application may insert while a chunk is open.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    # In a conflict it is this tool that loses, not the application.
+    # In a conflict this tool gives way, not the application.
     "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 10",
-    # A chunk's values come back as one text.
+    # The values of a chunk are returned as one text.
     "SET SESSION group_concat_max_len = 1073741824",
 )
 
-
 SESSION_MARIADB: Final = (
-    # A list of keys must stay a list: made into a subquery, it would be joined and lock what it reads.
+    # A list of keys must stay a list: converted into a subquery, it would be joined, and lock every row it reads.
     "SET SESSION in_predicate_conversion_threshold = 0",
-    # What we may have lost must not hold its locks for hours.
+    # A connection that was lost on our side must not keep its locks for hours.
     "SET SESSION idle_transaction_timeout = 15, max_statement_time = 60",
 )
 
-
 SESSION_MYSQL: Final = (
-    # Else a long list of keys means a scan of the table.
+    # With a limit, a long list of keys makes the optimizer scan the table.
     "SET SESSION range_optimizer_max_mem_size = 0",
     "SET SESSION wait_timeout = 120, max_execution_time = 60000",
 )
 
 
-def tls_context(settings: Database) -> ssl.SSLContext | None:
+def open_connection(settings: Database, read_timeout_s: int) -> pymysql.Connection[pymysql.cursors.Cursor]:
+    """Open a connection. Raises RefusedError, naming the setting that is wrong.
+
+    read_timeout_s: how long the server may be silent during a statement
+    """
+    try:
+        return pymysql.connect(
+            host=settings.host or "localhost",
+            port=settings.port or 3306,
+            unix_socket=settings.socket,
+            user=settings.user,
+            # as UTF-8: PyMySQL would encode a text as Latin-1, and on failure quote it in the error
+            password=(settings.password or "").encode(),
+            database=settings.name,
+            charset="utf8mb4",
+            # count matched rows, not changed ones: an update to the same value must not look like a lost one
+            client_flag=CLIENT.FOUND_ROWS,
+            autocommit=True,
+            connect_timeout=10,
+            read_timeout=read_timeout_s,
+            write_timeout=read_timeout_s,
+            ssl=_tls_context(settings),
+            program_name="rehome",
+        )
+    except (pymysql.Error, OSError, UnicodeError) as error:
+        raise RefusedError([connection_finding(settings, error)]) from error
+
+
+def _tls_context(settings: Database) -> ssl.SSLContext | None:
     if not settings.tls.enabled:
         return None
     try:
@@ -84,49 +109,32 @@ def tls_context(settings: Database) -> ssl.SSLContext | None:
 
 
 def connection_finding(settings: Database, error: Exception) -> Finding:
+    """Return the finding for a connection that failed, by the error numbers of server and client."""
     number = error.args[0] if error.args else None
     said = str(error.args[-1]) if error.args else str(error)
-    where = settings.socket or f"{settings.host}:{settings.port or 3306}"
+    server = server_address(settings, 3306)
     match number:
         case 1045 | 1698:
-            return Finding(
-                "rehome_database.user",
-                settings.user,
-                f"the server at {where} refuses this user with this password",
-                "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
-            )
+            return user_refused(settings, server)
         case 1044 | 1049:
             return Finding(
                 "rehome_database.name",
                 settings.name,
-                f"the server at {where} has no such database for user {settings.user}",
+                f"the server at {server} has no such database for user {settings.user}",
                 "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
             )
         case 2003 | 2005 | 2002:
-            return Finding(
-                "rehome_database.host",
-                where,
-                f"no database server answers there ({said})",
-                "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not "
-                "behind a firewall",
-            )
+            return no_server(server, said)
     return Finding(
         "rehome_database",
-        where,
+        server,
         f"the connection failed ({said})",
         "Check host, port and TLS settings under rehome_database",
     )
 
 
 def translated(error: pymysql.Error) -> DatabaseError:
+    """Return the error as the subclass of DatabaseError that says what can be done about it."""
     number = error.args[0] if error.args else 0
-    said = f"{error.args[-1] if error.args else error} (error {number})"
-    if number in CONNECTION_LOST:
-        return ConnectionLostError(f"the connection to the database was lost: {said}")
-    if number in READ_ONLY:
-        return ReadOnlyError(f"the database takes no writes now: {said}")
-    if number in DEADLOCK_OR_TIMEOUT:
-        return RetryableError(f"the database asks to try again: {said}")
-    if number in ROW_REFUSED:
-        return RowRefusedError(f"the database refuses the row: {said}")
-    return DatabaseError(f"the database answered: {said}")
+    kind = next((kind for numbers, kind in _ERRORS if number in numbers), DatabaseError)
+    return kind.quoting(f"{error.args[-1] if error.args else error} (error {number})")

@@ -9,50 +9,52 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pymysql
-from pymysql.constants import CLIENT
 
 from ....config.settings import Database
 from ....errors import RefusedError
 from ... import journal
 from ...dialect import (
-    EXPLAINABLE,
     Change,
     DatabaseError,
     Expected,
-    Explained,
     Heads,
-    JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
-    RecordedEntry,
     Row,
     RowBatch,
     TableFacts,
-    UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
     common_heads,
     separator,
 )
-from .connection import SESSION, SESSION_MARIADB, SESSION_MYSQL, connection_finding, tls_context, translated
+from ..base import BaseDialect, check_column, check_text, no_usable_key
+from .connection import (
+    SESSION,
+    SESSION_MARIADB,
+    SESSION_MYSQL,
+    connection_finding,
+    open_connection,
+    translated,
+)
 from .statements import (
     FIELD_END,
     NULL,
     ROW_END,
-    _journal,
-    _on,
-    _parts,
-    _rows,
-    _text,
     as_table,
-    keeps,
+    as_text,
+    journal_table,
+    kept_columns,
     key_list,
     quoted,
+    rows_after,
     rows_of,
+    same_key,
     slices,
-    travelling,
-    unpacked,
+    statement_parts,
+    transferable,
+    unpack_batch,
 )
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
@@ -61,33 +63,35 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["binary", "varbinary"], "binary"),
 }
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
-PATIENCE_S: Final = 300
-"""How long a server that is silent in the midst of a statement is waited for."""
+READ_TIMEOUT_S: Final = 300
 
 
-class MySQL:
-    """See `dialect.Dialect`."""
+class MySQL(BaseDialect):
+    """An open connection; `dialect.Dialect` documents the methods.
 
-    def __init__(self, settings: Database, patience_s: int = PATIENCE_S) -> None:
+    read_timeout_s: how long the server may be silent during a statement
+    """
+
+    def __init__(self, settings: Database, read_timeout_s: int = READ_TIMEOUT_S) -> None:
+        super().__init__()
         self._settings = settings
-        self._patience_s = patience_s
-        self._plans: list[Mapping[str, Any]] | None = None
+        self._read_timeout_s = read_timeout_s
         self._max_chunk_bytes = 0
-        self._connection = self._open()
+        self._connection = open_connection(settings, read_timeout_s)
         self._prepare()
 
     def reconnect(self) -> None:
         self.close()
-        self._connection = self._open()
+        self._connection = open_connection(self._settings, self._read_timeout_s)
         self._prepare()
 
     def _prepare(self) -> None:
         try:
-            is_mariadb = "mariadb" in str(self._run("SELECT VERSION()")[0][0]).lower()
+            is_mariadb = "mariadb" in str(self.run("SELECT VERSION()")[0][0]).lower()
             for statement in (*SESSION, *(SESSION_MARIADB if is_mariadb else SESSION_MYSQL)):
-                self._run(statement)
-            # an oversized statement looks like a lost server; what is escaped may double
-            self._max_chunk_bytes = int(self._run("SELECT @@max_allowed_packet")[0][0]) // 4
+                self.run(statement)
+            # an oversized statement looks like a lost connection; escaping may double the text
+            self._max_chunk_bytes = int(self.run("SELECT @@max_allowed_packet")[0][0]) // 4
         except DatabaseError as error:
             raise RefusedError([connection_finding(self._settings, error)]) from error
 
@@ -96,28 +100,21 @@ class MySQL:
         return self._max_chunk_bytes
 
     def is_read_only(self) -> bool:
-        # reading it takes no right, and a connection to a replica is made as easily as one to the primary
-        return str(self._run("SELECT @@global.read_only")[0][0]) not in ("0", "OFF")
+        # needs no right; a name or proxy may have led the connection to a replica
+        return str(self.run("SELECT @@global.read_only")[0][0]) not in ("0", "OFF")
 
     def close(self) -> None:
         if self._connection.open:
             self._connection.close()
 
-    def keep_alive(self) -> None:
-        try:
-            self._run("SELECT 1")
-        except DatabaseError:
-            with suppress(RefusedError, DatabaseError):
-                self.reconnect()
-
     def named_rows(self, statement: str) -> list[dict[str, Any]]:
-        """Run one statement; each row by the names of its columns."""
+        """Run one statement and return its rows as mappings from column name to value."""
         with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
             self._execute(cursor, statement, ())
             return list(cursor.fetchall())
 
     def describe(self, table: str, column: str) -> TableFacts:
-        found = self._run(
+        found = self.run(
             "SELECT engine, table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
             (self._settings.name, table),
         )
@@ -128,14 +125,13 @@ class MySQL:
             )
         columns = {
             row[0]: row[1:]
-            for row in self._run(
+            for row in self.run(
                 "SELECT column_name, data_type, character_maximum_length, column_type, collation_name, extra,"
                 " is_nullable FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
                 (self._settings.name, table),
             )
         }
-        if column not in columns:
-            raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
+        check_column(table, column, columns)
         engine, table_type = found[0]
         if table_type not in ("BASE TABLE", "SYSTEM VERSIONED"):
             raise UnusableTableError(f"{table} is a {table_type}, and only base tables can be rewritten")
@@ -145,10 +141,7 @@ class MySQL:
                 "rewritten and unrecorded"
             )
         kind, length, _, _, extra, _ = columns[column]
-        if kind not in TEXT_TYPES:
-            raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
-        if "GENERATED" in str(extra).upper():
-            raise UnusableTableError(f"column {table}.{column} is generated from others; name those instead")
+        check_text(table, column, kind, TEXT_TYPES, "GENERATED" in str(extra).upper())
         return TableFacts(
             table=table,
             column=column,
@@ -157,14 +150,14 @@ class MySQL:
             # CHARACTER_MAXIMUM_LENGTH of the TEXT family is in bytes, of CHAR and VARCHAR in characters
             length_unit="characters" if kind in ("char", "varchar") else "bytes",
             keep_columns=tuple(
-                name for name, facts in columns.items() if "on update" in str(facts[4]).lower() and name != column
+                name for name, details in columns.items() if "on update" in str(details[4]).lower() and name != column
             ),
             triggers=self._triggers(table),
         )
 
     def _key(self, table: str, column: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
         indexes: dict[str, list[tuple[str, bool]]] = {}
-        for index, name, part in self._run(
+        for index, name, part in self.run(
             "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
             " WHERE table_schema = %s AND table_name = %s AND non_unique = 0"
             " ORDER BY index_name = 'PRIMARY' DESC, index_name, seq_in_index",
@@ -181,14 +174,12 @@ class MySQL:
         for parts in indexes.values():
             if all(usable for _, usable in parts):
                 return tuple(self._key_column(name, columns[name]) for name, _ in parts)
-        raise UnusableTableError(
-            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
-            "columns that are NOT NULL and hold integers, decimals, texts, UUIDs, dates, addresses or binary ids"
-        )
+        families = " and hold integers, decimals, texts, UUIDs, dates, addresses or binary ids"
+        raise no_usable_key(table, column, families)
 
     @staticmethod
-    def _key_column(name: str, facts: Sequence[Any]) -> KeyColumn:
-        kind, length, column_type, collation, *_ = facts
+    def _key_column(name: str, details: Sequence[Any]) -> KeyColumn:
+        kind, length, column_type, collation, *_ = details
         if FAMILIES[kind] == "integer":
             return KeyColumn(name, "integer", "UNSIGNED" if "unsigned" in column_type else "SIGNED")
         if FAMILIES[kind] == "binary":
@@ -200,61 +191,49 @@ class MySQL:
         return KeyColumn(name, "text", f"{str(collation).split('_', 1)[0]} {collation}")
 
     def _triggers(self, table: str) -> tuple[str, ...]:
-        found = self._run(
+        found = self.run(
             "SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = %s"
             " AND event_object_table = %s AND event_manipulation = 'UPDATE'",
             (self._settings.name, table),
         )
         return tuple(name for (name,) in found)
 
-    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._run(statement, values)
-
-    @contextmanager
-    def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
-        self._plans = plans = list[Mapping[str, Any]]()
-        try:
-            with suppress(Explained):
-                yield plans
-        finally:
-            self._plans = None
-
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may be late
+        # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may lag
         with self.transaction():
             packed = self._packed_batch(facts, after, limit) if len(facts.key) == 1 else None
             return packed if packed is not None else self._plain_batch(facts, after, limit)
 
     def _plain_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        rows, values = _rows(facts, after)
-        found = self._run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
-        return RowBatch.of([Row(tuple(row[:-1]), _text(row[-1])) for row in found])
+        rows, values = rows_after(facts, after)
+        found = self.run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
+        return RowBatch.of([Row(tuple(row[:-1]), as_text(row[-1])) for row in found])
 
     def _packed_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch | None:
-        """The page as one text: for the driver, each row and each column of it costs more than for the server.
+        """Read the batch as one text, as each row and each column costs the driver more than the server.
 
-        None where the text cannot be told apart again: values that hold the separators, or more than the server packs.
+        None if the text is ambiguous, because values contain the separators, or longer than the server packs.
         """
-        rows, values = _rows(facts, after)
-        key = travelling(facts.key[0], "{}")
+        rows, values = rows_after(facts, after)
+        key = transferable(facts.key[0], "{}")
         text = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"
-        found = self._run(
-            # GROUP_CONCAT promises no order, so the last key is asked for; of one column, it is the greatest
+        found = self.run(
+            # GROUP_CONCAT guarantees no order, so the last key is selected too; of one column, it is the greatest
             f"SELECT COUNT(*), COUNT(v), {key.format('MAX(k)')}, GROUP_CONCAT({text.format(key.format('k'))},"
             f" '{FIELD_END}', IFNULL({text.format('v')}, '{NULL}'), '{ROW_END}' SEPARATOR '') FROM ("
             f"SELECT t.{quoted(facts.key[0].name)} AS k, t.{quoted(facts.column)} AS v {rows} LIMIT %s) page",
             [*values, limit],
         )
-        return unpacked(facts.key[0], *found[0])
+        return unpack_batch(facts.key[0], *found[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._run("START TRANSACTION")
+        self.run("START TRANSACTION")
         try:
             yield
-            self._run("COMMIT")
+            self.run("COMMIT")
         except BaseException:
-            # a connection that is gone has rolled back already; the first error is the one to tell
+            # a lost connection has rolled back already; the first error is the one to report
             with suppress(pymysql.Error):
                 self._connection.rollback()
             raise
@@ -267,12 +246,10 @@ class MySQL:
 
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
-        for part in _parts(facts, changes):
+        for part in statement_parts(facts, changes):
             rows, where, values = rows_of(facts, part)
-            read = self._run(
-                f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values
-            )
-            found.update((tuple(row[:-1]), _text(row[-1])) for row in read)
+            read = self.run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values)
+            found.update((tuple(row[:-1]), as_text(row[-1])) for row in read)
         return found
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
@@ -287,8 +264,8 @@ class MySQL:
         )
 
     def lock_and_compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
-        """Lock the rows, and tell whether each of them holds what `changes` says, to the last byte."""
-        return all(self._lock_and_compare_part(facts, part, expected) for part in _parts(facts, changes))
+        """Lock the rows, and return whether each of them holds the expected value, byte for byte."""
+        return all(self._lock_and_compare_part(facts, part, expected) for part in statement_parts(facts, changes))
 
     def _lock_and_compare_part(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         texts = [change.old if expected == "old" else change.new for change in changes]
@@ -296,22 +273,22 @@ class MySQL:
         if mark is None:
             return False
         rows, where, values = rows_of(facts, changes)
-        ((count, found),) = self._run(
-            # One text in place of rows, which PyMySQL takes apart in Python. In which order a range is read is not
-            # promised; any but that of the keys is only a no.
+        ((count, found),) = self.run(
+            # One text in place of rows, which PyMySQL parses in Python. The order in which a range is read is not
+            # guaranteed; any order but that of the keys makes the result False, which is safe.
             f"SELECT count(t.{quoted(facts.column)}), GROUP_CONCAT(t.{quoted(facts.column)} SEPARATOR '{mark}')"
             f" FROM {rows} {where} FOR UPDATE",
             values,
         )
-        return bool(count == len(texts) and _text(found) == mark.join(texts))
+        return bool(count == len(texts) and as_text(found) == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         column = quoted(facts.column)
         return sum(
             self._changed(
-                f"UPDATE {as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t ON {_on(facts)}"
-                f" SET t.{column} = j.new_value{keeps(facts)}"
-                # `=` follows the collation (case, accents, trailing spaces); the bytes decide
+                f"UPDATE {as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t"
+                f" ON {same_key(facts)} SET t.{column} = j.new_value{kept_columns(facts)}"
+                # `=` would follow the collation (case, accents, trailing spaces); the bytes decide
                 f" WHERE CAST(CONVERT(t.{column} USING utf8mb4) AS BINARY) = CAST(j.old_value AS BINARY)",
                 [value for change in part for value in (*change.key, change.old, change.new)],
             )
@@ -319,17 +296,17 @@ class MySQL:
         )
 
     def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
-        """Rewrite rows that are known to hold `old`; answers how many there were."""
+        """Rewrite rows that are known to hold `old`, replacing the head of their values. Return their number."""
         old, new = heads
         column = f"t.{quoted(facts.column)}"
         count = 0
-        for part in _parts(facts, changes):
+        for part in statement_parts(facts, changes):
             rows, where, values = rows_of(facts, part)
-            # the parameters stand in the statement's order: a derived table comes before SET, a list of keys after it
+            # parameters in the order of the statement: a derived table comes before SET, a list of keys after it
             joined = len(facts.key) > 1
             head = [new, len(old) + 1]
             count += self._changed(
-                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){keeps(facts)} {where}",
+                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){kept_columns(facts)} {where}",
                 [*values, *head] if joined else [*head, *values],
             )
         return count
@@ -337,34 +314,34 @@ class MySQL:
     def update_refusal(self, facts: TableFacts) -> str | None:
         sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
-            self._run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
-            self._run(f"SELECT {key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
+            self.run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
+            self.run(f"SELECT {key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
         except DatabaseError as refusal:
             return str(refusal)
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
-        # the session waits, idle, for as long as objects are copied; a year is the most that MariaDB takes
-        self._run("SET SESSION wait_timeout = 31536000")
-        lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # MySQL takes 64 characters
-        if self._run("SELECT GET_LOCK(%s, 0)", (lock,)) == [(1,)]:
+        # the session is idle for as long as objects are copied; a year is MariaDB's maximum
+        self.run("SET SESSION wait_timeout = 31536000")
+        lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # at most 64 characters in MySQL
+        if self.run("SELECT GET_LOCK(%s, 0)", (lock,)) == [(1,)]:
             return None
-        holder = self._run("SELECT IS_USED_LOCK(%s)", (lock,))[0][0]
-        seen = self._run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
+        holder = self.run("SELECT IS_USED_LOCK(%s)", (lock,))[0][0]
+        seen = self.run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
         return f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}"
 
     def has_journal(self, schema: str) -> bool:
-        columns = self._run(
+        columns = self.run(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
             (schema, journal.TABLE),
         )
         return journal.check_columns(f"{schema}.{journal.TABLE}", (name for (name,) in columns))
 
     def create_journal(self, schema: str) -> None:
-        if not self._run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
-            self._run(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
+        if not self.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
+            self.run(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
+        self.run(
+            f"CREATE TABLE IF NOT EXISTS {journal_table(schema)} ("
             " id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,"
             " chunk CHAR(32) CHARACTER SET ascii NOT NULL UNIQUE,"
             " migration VARCHAR(64) NOT NULL, fingerprint CHAR(64) NOT NULL, reference VARCHAR(255) NOT NULL,"
@@ -376,62 +353,30 @@ class MySQL:
             ") ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
         )
 
-    def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        self._run(journal.insert(_journal(schema), "%s"), entry)
+    def drop_journal(self, schema: str) -> None:
+        super().drop_journal(schema)
+        others = self.run("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s", (schema,))
+        if not others[0][0]:
+            self.run(f"DROP DATABASE {quoted(schema)}")
 
-    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "%s"), (migration,))]
+    def journal_table(self, schema: str) -> str:
+        return journal_table(schema)
 
-    def journal_row_count(self, schema: str, chunk: str) -> int | None:
-        found = self._run(journal.select_row_count(_journal(schema), "%s"), (chunk,))
-        return int(found[0][0]) if found else None
-
-    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
-        statement = journal.select_entries(_journal(schema), "%s", all_of_them=before is None)
-        values = [migration, limit] if before is None else [migration, before, limit]
-        return [journal.recorded(row) for row in self._run(statement, values)]
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            self._execute(cursor, statement, values)
+            return list(cursor.fetchall())
 
     def _changed(self, statement: str, values: Sequence[object]) -> int:
         with self._connection.cursor() as cursor:
             self._execute(cursor, statement, values)
             return int(cursor.rowcount)
 
-    def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            self._execute(cursor, statement, values)
-            return list(cursor.fetchall())
-
     def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
-        explained = self._plans is not None and statement.startswith(EXPLAINABLE)
+        explained = self._is_explained(statement)
         try:
             cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
-            if self._plans is not None and explained:
-                names = [part[0] for part in cursor.description or ()]
-                self._plans += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-                raise Explained
+            if explained:
+                self._keep_plan(cursor)
         except pymysql.Error as error:
             raise translated(error) from error
-
-    def _open(self) -> pymysql.Connection[pymysql.cursors.Cursor]:
-        settings = self._settings
-        try:
-            return pymysql.connect(
-                host=settings.host or "localhost",
-                port=settings.port or 3306,
-                unix_socket=settings.socket,
-                user=settings.user,
-                # as UTF-8: PyMySQL would encode a text as Latin-1, which fails and tells what it failed on
-                password=(settings.password or "").encode(),
-                database=settings.name,
-                charset="utf8mb4",
-                # rows matched, not rows changed: a same-value update must not look like a lost one
-                client_flag=CLIENT.FOUND_ROWS,
-                autocommit=True,
-                connect_timeout=10,
-                read_timeout=self._patience_s,
-                write_timeout=self._patience_s,
-                ssl=tls_context(settings),
-                program_name="rehome",
-            )
-        except (pymysql.Error, OSError, UnicodeError) as error:
-            raise RefusedError([connection_finding(settings, error)]) from error

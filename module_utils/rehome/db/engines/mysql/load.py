@@ -8,7 +8,7 @@ from contextlib import suppress
 from ...dialect import DatabaseError
 from ...server_load import Heap, UnreadableError, single_number
 from .dialect import MySQL
-from .statements import quoted
+from .statements import journal_table
 
 PATIENCE_S = 5
 SILENCE_S = 10
@@ -42,11 +42,11 @@ class MySQLLoad:
 
     def __init__(self, database: MySQL) -> None:
         self._database = database
-        database.rows("SET SESSION TRANSACTION READ ONLY")
+        database.run("SET SESSION TRANSACTION READ ONLY")
         # MariaDB's name for it, and MySQL's; each knows only its own
         for limit in (f"max_statement_time = {PATIENCE_S}", f"max_execution_time = {PATIENCE_S * 1000}"):
             with suppress(DatabaseError):
-                database.rows(f"SET SESSION {limit}")
+                database.run(f"SET SESSION {limit}")
 
     def running(self) -> int:
         # this very statement is one of them
@@ -80,13 +80,13 @@ class MySQLLoad:
         return float(max(behind))
 
     def newest_entry(self, schema: str) -> int:
-        return int(single_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
+        return int(single_number(self._database.run(f"SELECT coalesce(max(id), 0) FROM {journal_table(schema)}")))
 
     def number(self, query: str) -> float:
-        return single_number(self._database.rows(query.replace("%", "%%")))
+        return single_number(self._database.run(query.replace("%", "%%")))
 
     def redo_filled(self) -> float | None:
-        found = dict(self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
+        found = dict(self._database.run("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
         return redo_filled({name: int(value) for name, value in found.items() if value.isdigit()})
 
     def heap(self, table: str) -> Heap | None:
@@ -96,5 +96,5 @@ class MySQLLoad:
         return False
 
     def _status(self, name: str) -> int:
-        found = self._database.rows("SHOW GLOBAL STATUS WHERE Variable_name = %s", (name,))
+        found = self._database.run("SHOW GLOBAL STATUS WHERE Variable_name = %s", (name,))
         return int(found[0][1]) if found else 0

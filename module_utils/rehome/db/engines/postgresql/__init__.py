@@ -1,1 +1,1 @@
-"""postgresql: say here what lives in this room, and what it may know."""
+"""postgresql: PostgreSQL through psycopg. Read `dialect` first, then `statements` and `connection`."""

@@ -1,47 +1,54 @@
-"""What PostgreSQL tells about itself. Its catalogs are open to everyone; the rows are not."""
+"""Read what preflight checks from PostgreSQL. Everyone may read its catalogs, but not the rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ....checks import Check, stop
-from ....config.settings import Database
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
 from ... import journal
-from ...dialect import Change, DatabaseError, Dialect, TableFacts
-from ...inspector import PATIENCE_S, SAMPLE, Collision, ForeignKey, Rights, StatementPlan, Storage, UniqueIndex, Values
+from ...dialect import Change, Key, TableFacts
+from ...inspector import (
+    SAMPLE_ROWS,
+    SCAN_TIMEOUT_S,
+    Collision,
+    ForeignKey,
+    Rights,
+    StatementPlan,
+    Storage,
+    UniqueIndex,
+    Values,
+)
 from ...server_checks import check_version, check_writable
-from .dialect import condition, quoted
+from ..base_inspector import BaseInspector, megabytes, narrowed, same_columns
+from .statements import condition, identifier, quoted, quoted_table, table_identifier
 
 OLDEST: Final = (13,)
 
 WAL_BYTES, WAL_BYTES_INDEXED = 745, 925
-"""Of one rewritten row, without and with an index on the column; measured for rows of 250 bytes."""
+"""Per rewritten row, without and with an index on the column; measured for rows of 250 bytes."""
 
 ON_UPDATE: Final = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 """pg_constraint.confupdtype."""
 
 
-class PostgreSQLInspector:
-    """See `facts.Inspector`."""
+class PostgreSQLInspector(BaseInspector):
+    """Reads what preflight checks; `inspector.Inspector` documents the methods."""
 
     hides_columns = False
-
-    def __init__(self, database: Dialect, _settings: Database) -> None:
-        self._database = database
 
     # The server
 
     def server_checks(self, dry_run: bool) -> list[Check]:
-        version, user, recovery, closed, autovacuum, replicas = self._rows(
+        version, user, recovery, closed, autovacuum, replicas = self._run(
             "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(),"
             " current_setting('transaction_read_only') = 'on', current_setting('autovacuum') = 'on',"
             " (SELECT count(*) FROM pg_stat_replication)"
         )[0]
-        idle = self._rows("SELECT slot_name FROM pg_replication_slots WHERE NOT active ORDER BY 1")
+        idle = self._run("SELECT slot_name FROM pg_replication_slots WHERE NOT active ORDER BY 1")
         why = "in recovery" if recovery else "default_transaction_read_only" if closed else ""
         return [
             check_version("PostgreSQL", version, OLDEST),
@@ -74,8 +81,8 @@ class PostgreSQLInspector:
 
     def grant_to_see(self, table: str, column: str) -> str:
         schema, dot, _ = table.rpartition(".")
-        usage = f"GRANT USAGE ON SCHEMA {_named(schema) if dot else '<its schema>'} TO {self._user()}; "
-        grant = f"GRANT SELECT (<its key>, {_named(column)}) ON {_table(table)} TO {self._user()}"
+        usage = f"GRANT USAGE ON SCHEMA {identifier(schema) if dot else '<its schema>'} TO {self._user()}; "
+        grant = f"GRANT SELECT (<its key>, {identifier(column)}) ON {table_identifier(table)} TO {self._user()}"
         return f"Correct the name, or {usage}{grant}"
 
     def rights(self, facts: TableFacts) -> Rights:
@@ -84,72 +91,72 @@ class PostgreSQLInspector:
             f"{right} on {name}"
             for right, names in (("SELECT", read), ("UPDATE", [facts.column]))
             for name in names
-            if not self._rows(
+            if not self._run(
                 "SELECT has_column_privilege(c.oid, %s, %s) FROM pg_class c WHERE c.oid = to_regclass(%s)",
-                (name, right, _table(facts.table)),
+                (name, right, table_identifier(facts.table)),
             )[0][0]
         ]
-        schema, usable = self._rows(
+        schema, usable = self._run(
             "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE') FROM pg_class c"
             " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
-            (_table(facts.table),),
+            (table_identifier(facts.table),),
         )[0]
-        usage = "" if usable else f"GRANT USAGE ON SCHEMA {_named(schema)} TO {self._user()}; "
+        usage = "" if usable else f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {self._user()}; "
         if not usable:
             missing.append(f"USAGE on schema {schema}")
-        columns = ", ".join(map(_named, read))
+        columns = ", ".join(map(identifier, read))
         grant = (
-            f"{usage}GRANT SELECT ({columns}), UPDATE ({_named(facts.column)}) ON {_table(facts.table)} "
+            f"{usage}GRANT SELECT ({columns}), UPDATE ({identifier(facts.column)}) ON {table_identifier(facts.table)} "
             f"TO {self._user()}"
         )
         return Rights(tuple(missing), grant)
 
     def may_create_journal(self, schema: str) -> bool:
         return bool(
-            self._rows(
+            self._run(
                 "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),"
                 " has_database_privilege(current_database(), 'CREATE'))",
                 (schema,),
             )[0][0]
         )
 
-    def journal_grant(self, schema: str, there: bool) -> str:
-        user, name = self._user(), _named(schema)
-        if not there:
+    def journal_grant(self, schema: str, exists: bool) -> str:
+        user, name = self._user(), identifier(schema)
+        if not exists:
             return f"CREATE SCHEMA {name} AUTHORIZATION {user}, or GRANT USAGE, CREATE ON SCHEMA {name} TO {user}"
         return f"GRANT USAGE ON SCHEMA {name} TO {user}; GRANT SELECT, INSERT ON {name}.{journal.TABLE} TO {user}"
 
     def _user(self) -> str:
-        return _named(str(self._rows("SELECT current_user")[0][0]))
+        return identifier(str(self._run("SELECT current_user")[0][0]))
 
     # The table
 
     def storage(self, facts: TableFacts) -> Storage:
-        kind, rows, heap, indexes, collation, deterministic, of_type = self._rows(
+        kind, rows, heap, indexes, collation, deterministic, of_type = self._run(
             "SELECT c.relkind, c.reltuples, pg_table_size(c.oid), pg_indexes_size(c.oid), l.collname,"
             " coalesce(l.collisdeterministic, true), t.typname"
             " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = %s"
             " JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation"
             " WHERE c.oid = to_regclass(%s)",
-            (facts.column, _table(facts.table)),
+            (facts.column, table_identifier(facts.table)),
         )[0]
-        told = str(collation)
-        told += "" if deterministic else ", not deterministic: other bytes may be equal"
-        told += ", citext: case is ignored" if of_type == "citext" else ""
-        told += ", char(n): trailing spaces are ignored" if of_type == "bpchar" else ""
+        words = str(collation)
+        words += "" if deterministic else ", not deterministic: other bytes may be equal"
+        words += ", citext: case is ignored" if of_type == "citext" else ""
+        words += ", char(n): trailing spaces are ignored" if of_type == "bpchar" else ""
         engine = "partitioned table" if kind == "p" else "heap"
         size = f"{heap // 1024**2:,} MiB and {indexes // 1024**2:,} MiB of indexes"
-        # -1: never analysed
-        return Storage(f"{engine}, {size}", told, int(rows) if rows >= 0 else None)
+        # -1: never analyzed
+        return Storage(f"{engine}, {size}", words, int(rows) if rows >= 0 else None)
 
     def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         head = values.source_head
-        rows = self._patiently(
+        rows = self._scan(
             f"SELECT count(*), count(*) FILTER (WHERE starts_with({column}, %s)),"
             f" count(*) FILTER (WHERE lower(left({column}, {len(head)})) = lower(%s)"
             f" AND NOT starts_with({column}, %s)),"
-            f" max(length({column})) FILTER (WHERE starts_with({column}, %s)) FROM {_quoted_table(facts)} t"
+            f" max(length({column})) FILTER (WHERE starts_with({column}, %s)) FROM {quoted_table(facts.table)} t"
             f"{condition(facts, 'WHERE')}",
             [head] * 4,
         )
@@ -157,15 +164,15 @@ class PostgreSQLInspector:
 
     def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
-        rows = self._patiently(
-            f"SELECT {column} FROM {_quoted_table(facts)} t WHERE starts_with({column}, %s)"
-            f" AND length({column}) > %s{condition(facts, 'AND')} LIMIT {SAMPLE}",
+        rows = self._scan(
+            f"SELECT {column} FROM {quoted_table(facts.table)} t WHERE starts_with({column}, %s)"
+            f" AND length({column}) > %s{condition(facts, 'AND')} LIMIT {SAMPLE_ROWS}",
             [values.source_head, than],
         )
         return [value for (value,) in rows]
 
     def unique_indexes(self, facts: TableFacts) -> list[UniqueIndex]:
-        rows = self._rows(
+        rows = self._run(
             "SELECT x.relname, array_agg(a.attname::text ORDER BY p.n), i.indpred IS NOT NULL, i.indexprs IS NOT NULL,"
             " pg_get_expr(i.indpred, i.indrelid, true),"
             " array_agg(pg_get_indexdef(i.indexrelid, p.n, true) ORDER BY p.n),"
@@ -175,10 +182,12 @@ class PostgreSQLInspector:
             " LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p.n - 1]"
             " WHERE i.indrelid = to_regclass(%s) AND i.indisunique GROUP BY x.relname, i.indexrelid, i.indrelid,"
             " i.indpred, i.indexprs ORDER BY 1",
-            (_table(facts.table),),
+            (table_identifier(facts.table),),
         )
         found = []
-        mention = re.compile(rf'(?<![\w$"]){re.escape(_named(facts.column))}(?![\w$"])|\b{re.escape(facts.column)}\b')
+        mention = re.compile(
+            rf'(?<![\w$"]){re.escape(identifier(facts.column))}(?![\w$"])|\b{re.escape(facts.column)}\b'
+        )
         for name, columns, partial, computed, where, definitions, expressions in rows:
             if facts.column not in columns and not mention.search(expressions or ""):
                 continue
@@ -189,17 +198,18 @@ class PostgreSQLInspector:
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
-        column, table = quoted(facts.column), _quoted_table(facts)
+        column, table = quoted(facts.column), quoted_table(facts.table)
         old = f'starts_with(t.{column}::text COLLATE "C", %s)'
         new = f"(%s || substr(t.{column}::text, {len(values.source_head) + 1}))::{self._type(facts)}"
         if index.expression is not None:
             return self._collisions_of_expression(facts, values, index, old, new)
-        same = "".join(f" AND s.{quoted(name)} = t.{quoted(name)}" for name in index.others)
-        itself = " AND ".join(f"s.{quoted(part.name)} = t.{quoted(part.name)}" for part in facts.key)
-        rows = self._patiently(
-            f"SELECT t.{column}::text, s.{column}::text FROM {_narrowed(facts, index.others)}"
+        same = f" AND {same_columns(index.others, quoted)}" if index.others else ""
+        itself = same_columns((part.name for part in facts.key), quoted)
+        source = narrowed(facts, index.others, quoted, table, condition(facts, "WHERE"))
+        rows = self._scan(
+            f"SELECT t.{column}::text, s.{column}::text FROM {source}"
             f" JOIN {table} s ON s.{column} = {new}{same}"
-            f" WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE}",
+            f" WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE_ROWS}",
             [values.target_head, values.source_head],
         )
         return [Collision(*row) for row in rows]
@@ -207,44 +217,44 @@ class PostgreSQLInspector:
     def _collisions_of_expression(
         self, facts: TableFacts, values: ValueMap, index: UniqueIndex, old: str, new: str
     ) -> list[Collision]:
-        """Under an index over expressions, or over some rows: what the whole table would hold, grouped by them.
+        """Return the collisions in an index over expressions, or a partial one: group by what the table would hold.
 
-        Expression and predicate are the catalog's own text, over the columns' bare names.
+        Expression and predicate are the catalog's own text, in which columns are not qualified.
         """
-        column, table = quoted(facts.column), _quoted_table(facts)
+        column, table = quoted(facts.column), quoted_table(facts.table)
         names = [
             quoted(name)
-            for (name,) in self._rows(
+            for (name,) in self._run(
                 "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0"
                 " AND NOT attisdropped AND attname <> %s",
-                (_table(facts.table), facts.column),
+                (table_identifier(facts.table), facts.column),
             )
             if re.search(rf"\b{re.escape(name)}\b", f"{index.expression} {index.where}")
         ]
         kept = "".join(f", t.{name}" for name in names)
         old = f"({old}{condition(facts, 'AND')})"
         expression, where = (part.replace("%", "%%") for part in (index.expression or "", index.where or "true"))
-        rows = self._patiently(
+        rows = self._scan(
             f"SELECT min(was) FROM (SELECT CASE WHEN {old} THEN t.{column}::text END AS was,"
             f" CASE WHEN {old} THEN {new} ELSE t.{column} END AS {column}{kept} FROM {table} t) AS x"
             f" WHERE {where} GROUP BY {expression}"
-            f" HAVING count(*) > 1 AND count(was) > 0 AND min({column}::text) IS NOT NULL LIMIT {SAMPLE}",
+            f" HAVING count(*) > 1 AND count(was) > 0 AND min({column}::text) IS NOT NULL LIMIT {SAMPLE_ROWS}",
             [values.source_head, values.source_head, values.target_head],
         )
         return [Collision(was, None) for (was,) in rows]
 
     def _type(self, facts: TableFacts) -> str:
-        """The column's type without its length: a cast to `varchar(10)` would cut."""
+        """Return the column's type without its length, as a cast to `varchar(10)` would truncate."""
         return str(
-            self._rows(
+            self._run(
                 "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(%s)"
                 " AND attname = %s",
-                (_table(facts.table), facts.column),
+                (table_identifier(facts.table), facts.column),
             )[0][0]
         )
 
     def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
-        rows = self._rows(
+        rows = self._run(
             "SELECT k.conname, k.confrelid::regclass::text, p.attname, k.conrelid::regclass::text, c.attname,"
             " k.confupdtype::text, cardinality(k.conkey), k.conrelid = to_regclass(%s) AND c.attname = %s"
             " FROM pg_constraint k CROSS JOIN LATERAL unnest(k.confkey, k.conkey) AS n(parent, child)"
@@ -252,7 +262,7 @@ class PostgreSQLInspector:
             " JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = n.child"
             " WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.confrelid = to_regclass(%s) AND p.attname = %s"
             "  OR k.conrelid = to_regclass(%s) AND c.attname = %s) ORDER BY 1",
-            (_table(facts.table), facts.column) * 3,
+            (table_identifier(facts.table), facts.column) * 3,
         )
         own = f"{facts.table}.{facts.column}"
         return [
@@ -270,10 +280,10 @@ class PostgreSQLInspector:
         parent, _, parent_column = key.parent.rpartition(".")
         column = quoted(facts.column)
         return bool(
-            self._patiently(
-                f'SELECT 1 FROM {_quoted_table(facts)} t WHERE starts_with(t.{column}::text COLLATE "C", %s)'
+            self._scan(
+                f'SELECT 1 FROM {quoted_table(facts.table)} t WHERE starts_with(t.{column}::text COLLATE "C", %s)'
                 f"{condition(facts, 'AND')}"
-                # regclass gives the parent quoted already
+                # regclass has quoted the parent already
                 f" AND NOT EXISTS (SELECT 1 FROM {parent.replace('%', '%%')} p WHERE p.{quoted(parent_column)}"
                 f" = (%s || substr(t.{column}::text, {len(values.source_head) + 1}))) LIMIT 1",
                 [values.source_head, values.target_head],
@@ -283,27 +293,27 @@ class PostgreSQLInspector:
     def generated_columns(self, facts: TableFacts) -> Sequence[str]:
         return [
             name
-            for (name,) in self._rows(
+            for (name,) in self._run(
                 "SELECT DISTINCT g.attname FROM pg_attrdef d JOIN pg_attribute g ON g.attrelid = d.adrelid"
                 " AND g.attnum = d.adnum AND g.attgenerated <> ''"
                 " JOIN pg_depend x ON x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid"
                 " OR x.classid = 'pg_class'::regclass AND x.objid = d.adrelid AND x.objsubid = d.adnum"
                 " JOIN pg_attribute c ON c.attrelid = x.refobjid AND c.attnum = x.refobjsubid"
                 " WHERE d.adrelid = to_regclass(%s) AND x.refobjid = d.adrelid AND c.attname = %s",
-                (_table(facts.table), facts.column),
+                (table_identifier(facts.table), facts.column),
             )
         ]
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
-        table = (_table(facts.table),)
-        hidden, vacuumed, kind = self._rows(
+        table = (table_identifier(facts.table),)
+        hidden, vacuumed, kind = self._run(
             "SELECT row_security_active(oid), NOT coalesce('autovacuum_enabled=false' = ANY(reloptions)"
             " OR 'autovacuum_enabled=off' = ANY(reloptions), false), relkind FROM pg_class"
             " WHERE oid = to_regclass(%s)",
             table,
         )[0]
-        heirs = self._rows("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(%s)", table)
-        rules = self._rows(
+        heirs = self._run("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(%s)", table)
+        rules = self._run(
             # ev_type: 2 is UPDATE (pg_rewrite)
             "SELECT rulename FROM pg_rewrite WHERE ev_class = to_regclass(%s) AND ev_type = '2'",
             table,
@@ -331,7 +341,7 @@ class PostgreSQLInspector:
     @staticmethod
     def _heirs(subject: str, facts: TableFacts, heirs: Sequence[str], partitioned: bool) -> Check:
         if partitioned or not heirs:
-            # by the column itself cannot be: it would be in every unique key, and the table have none to be walked by
+            # never by the column itself: it would be part of every unique key, and the table would have no usable one
             found = f"{len(heirs)}, not by this column" if partitioned else "none"
             return Check(subject, "partitions", "pass", found)
         problem = (
@@ -350,13 +360,13 @@ class PostgreSQLInspector:
         return stop(subject, "rules", Finding("rehome_references", subject, problem, way_out))
 
     def _views(self, subject: str, facts: TableFacts) -> list[Check]:
-        """Materialised views keep what the column held when they were made."""
-        rows = self._rows(
+        """Check for materialized views, which keep the values of their last refresh."""
+        rows = self._run(
             "SELECT DISTINCT v.oid::regclass::text FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid"
             " JOIN pg_class v ON v.oid = w.ev_class AND v.relkind = 'm'"
             " JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid"
             " WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = to_regclass(%s) AND a.attname = %s",
-            (_table(facts.table), facts.column),
+            (table_identifier(facts.table), facts.column),
         )
         if not rows:
             return [Check(subject, "materialized views", "pass", "none shows the column")]
@@ -364,82 +374,42 @@ class PostgreSQLInspector:
         advice = "REFRESH MATERIALIZED VIEW after the migration, and after a rollback"
         return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
 
-    def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        page = list(self._database.read_batch(facts, None, 3))
-        if not page:
-            return []
-        changes = [Change(row.key, row.value or "", row.value or "") for row in page]
-        return [
-            self._plan("read", lambda: self._database.read_batch(facts, page[0].key, 1_000)),
-            self._plan("lock", lambda: self._database.lock(facts, changes)),
-            self._plan("update", lambda: self._database.rewrite_as_planned(facts, changes)),
-        ]
+    def _statements(
+        self, facts: TableFacts, after: Key, changes: Sequence[Change]
+    ) -> Mapping[str, Callable[[], object]]:
+        return {
+            "read": self._read(facts, after),
+            "lock": lambda: self._database.lock(facts, changes),
+            "update": lambda: self._database.rewrite_as_planned(facts, changes),
+        }
 
-    def _plan(self, name: str, send: Callable[[], object]) -> StatementPlan:
-        try:
-            with self._database.explaining() as plans:
-                send()
-        except DatabaseError as error:
-            return StatementPlan(name, f"unknown: {error}", by_key=True)
-        lines = [str(plan["QUERY PLAN"]) for plan in plans]
-        # what is asked of the catalog meanwhile is no matter of the table's
+    def _plan(self, name: str, facts: TableFacts, steps: Sequence[Mapping[str, Any]]) -> StatementPlan:
+        lines = [str(step["QUERY PLAN"]) for step in steps]
+        # scans of the catalog do not concern the table
         scan = re.compile(r"((?:\w+ )*Scan(?: using \S+)?) on (?!pg_catalog\.)")
-        steps = [found[1] for line in lines if (found := scan.search(line))]
-        # of what the statement's own parts have returned
-        steps = [step for step in steps if step not in ("CTE Scan", "WorkTable Scan")]
-        leaves = any(step.endswith("Seq Scan") for step in steps) or (name == "read" and "Sort" in "".join(lines))
-        return StatementPlan(name, "; ".join(dict.fromkeys(steps)) or "unknown", not leaves)
+        scans = [found[1] for line in lines if (found := scan.search(line))]
+        # these read the results of the statement's own parts
+        scans = [words for words in scans if words not in ("CTE Scan", "WorkTable Scan")]
+        leaves = any(words.endswith("Seq Scan") for words in scans) or (name == "read" and "Sort" in "".join(lines))
+        return StatementPlan(name, "; ".join(dict.fromkeys(scans)) or "unknown", not leaves)
 
     def cost(self, facts: TableFacts, rows: int) -> str:
-        size, total, indexed = self._rows(
+        size, total, indexed = self._run(
             "SELECT pg_table_size(c.oid), greatest(c.reltuples, 1), EXISTS (SELECT 1 FROM pg_index i"
             " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
             " WHERE i.indrelid = c.oid AND a.attname = %s) FROM pg_class c WHERE c.oid = to_regclass(%s)",
-            (facts.column, _table(facts.table)),
+            (facts.column, table_identifier(facts.table)),
         )[0]
         log = rows * (WAL_BYTES_INDEXED if indexed else WAL_BYTES)
         growth = size * min(1.0, rows / float(total))
         index = ", and the column's indexes by as much again; REINDEX CONCURRENTLY afterwards" if indexed else ""
         return (
-            f"the server writes about {_mib(log)} of WAL, and the table grows by up to {_mib(growth)} where vacuum "
-            f"does not keep up{index}"
+            f"the server writes about {megabytes(log)} of WAL, and the table grows by up to {megabytes(growth)} "
+            f"if vacuum does not keep up{index}"
         )
 
-    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._database.rows(statement, values)
-
-    def _patiently(self, select: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        """A SELECT that may take a while: the server ends it after PATIENCE_S."""
+    def _scan(self, select: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Run a SELECT, which the server cancels after SCAN_TIMEOUT_S."""
         with self._database.transaction():
-            self._rows(f"SET LOCAL statement_timeout = '{PATIENCE_S}s'")
-            return self._rows(select, values)
-
-
-def _named(name: str) -> str:
-    """A SQL identifier as people write it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _table(name: str) -> str:
-    """A table as `to_regclass` takes it."""
-    return ".".join(_named(part) for part in name.split(".", 1))
-
-
-def _quoted_table(facts: TableFacts) -> str:
-    """A table in a statement that the driver formats."""
-    return _table(facts.table).replace("%", "%%")
-
-
-def _mib(count: float) -> str:
-    return f"{count / 1024**2:,.0f} MiB" if count < 1024**3 else f"{count / 1024**3:,.1f} GiB"
-
-
-def _narrowed(facts: TableFacts, others: Sequence[str]) -> str:
-    """The rows that are meant, as a table `t` with key, column and `others`.
-
-    Where another table stands beside it, the names in the operator's condition would be ambiguous.
-    """
-    names = dict.fromkeys([*(part.name for part in facts.key), facts.column, *others])
-    columns = ", ".join(f"t.{quoted(name)}" for name in names)
-    table = f"{_quoted_table(facts)} t"
-    return f"(SELECT {columns} FROM {table}{condition(facts, 'WHERE')}) t" if facts.where else table
+            self._run(f"SET LOCAL statement_timeout = '{SCAN_TIMEOUT_S}s'")
+            return self._run(select, values)

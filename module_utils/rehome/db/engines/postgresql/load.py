@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from ....errors import RehomeError
 from ...dialect import Dialect
 from ...server_load import Heap, PositionHistory, UnreadableError, single_number
-from .dialect import quoted
+from .statements import journal_table, quoted_table, table_identifier
 
 PATIENCE_MS = 5_000
 CANCEL_S = 5.0
@@ -91,17 +91,17 @@ class PostgreSQLLoad:
         self._database = database
         self._clock = clock
         self._written = PositionHistory()
-        database.rows(f"SET statement_timeout = {PATIENCE_MS}")
-        database.rows("SET default_transaction_read_only = on")
+        database.run(f"SET statement_timeout = {PATIENCE_MS}")
+        database.run("SET default_transaction_read_only = on")
 
     def running(self) -> int:
-        return int(single_number(self._database.rows(RUNNING)))
+        return int(single_number(self._database.run(RUNNING)))
 
     def replicas(self) -> Mapping[str, float]:
-        ((position,),) = self._database.rows("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+        ((position,),) = self._database.run("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
         now = self._clock()
         found = {}
-        for name, state, lag, replayed in self._database.rows(STANDBYS):
+        for name, state, lag, replayed in self._database.run(STANDBYS):
             if state is None:
                 raise UnreadableError("a standby is connected whose lag only members of pg_monitor can see")
             if replayed is None:
@@ -112,7 +112,7 @@ class PostgreSQLLoad:
         return found
 
     def seconds_behind(self) -> float:
-        ((follows, streams, lag),) = self._database.rows(
+        ((follows, streams, lag),) = self._database.run(
             "SELECT pg_is_in_recovery(), EXISTS (SELECT 1 FROM pg_stat_wal_receiver),"
             " CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0"
             " ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8"
@@ -124,25 +124,25 @@ class PostgreSQLLoad:
         return float(lag)
 
     def newest_entry(self, schema: str) -> int:
-        return int(single_number(self._database.rows(f"SELECT coalesce(max(id), 0) FROM {quoted(schema)}.journal")))
+        return int(single_number(self._database.run(f"SELECT coalesce(max(id), 0) FROM {journal_table(schema)}")))
 
     def number(self, query: str) -> float:
-        return single_number(self._database.rows(query.replace("%", "%%")))
+        return single_number(self._database.run(query.replace("%", "%%")))
 
     def redo_filled(self) -> float | None:
         return None
 
     def heap(self, table: str) -> Heap | None:
         read_at = self._clock()
-        name = _plain(table)
-        ((live, dead, autovacuum_at, vacuumed),) = self._database.rows(HEAP, (name, name))
+        name = table_identifier(table)
+        ((live, dead, autovacuum_at, vacuumed),) = self._database.run(HEAP, (name, name))
         return Heap(live, dead, autovacuum_at, vacuumed, read_at)
 
     def may_vacuum(self, table: str) -> bool:
-        ((version,),) = self._database.rows("SELECT current_setting('server_version_num')::int")
+        ((version,),) = self._database.run("SELECT current_setting('server_version_num')::int")
         maintain = "has_table_privilege(c.oid, 'MAINTAIN')" if version >= MAINTAIN_SINCE else "false"
-        name = _plain(table)
-        return bool(self._database.rows(MAY_VACUUM.format(maintain=maintain), (name, name))[0][0])
+        name = table_identifier(table)
+        return bool(self._database.run(MAY_VACUUM.format(maintain=maintain), (name, name))[0][0])
 
 
 class BackgroundVacuum:
@@ -186,26 +186,21 @@ class BackgroundVacuum:
         if self._thread is not None and self._thread.is_alive():
             if self._pid is not None:
                 with suppress(RehomeError), self._open() as database:
-                    database.rows("SELECT pg_cancel_backend(%s)", (self._pid,))
+                    database.run("SELECT pg_cancel_backend(%s)", (self._pid,))
             self._thread.join(CANCEL_S)
 
     def _work(self) -> None:
         self.failure = None
         try:
             with self._open() as database:
-                ((self._pid,),) = database.rows("SELECT pg_backend_pid()")
+                ((self._pid,),) = database.run("SELECT pg_backend_pid()")
                 for statement in self.GENTLE:
-                    database.rows(statement)
-                name = ".".join(quoted(part) for part in self._table.split(".", 1))
-                database.rows(f"{self.STATEMENT} {name}")
+                    database.run(statement)
+                name = quoted_table(self._table)
+                database.run(f"{self.STATEMENT} {name}")
         except RehomeError as error:
             self.failure = str(error)
         finally:
             self._pid = None
             self.ended_at = self._clock()
             self._then()
-
-
-def _plain(table: str) -> str:
-    """The table as a value, quoted as a name."""
-    return ".".join(quoted(part) for part in table.split(".", 1)).replace("%%", "%")

@@ -1,1 +1,1 @@
-"""sqlite: say here what lives in this room, and what it may know."""
+"""sqlite: SQLite through the standard library. `dialect` has its SQL and its connection as well."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,40 +17,42 @@ from ....config.settings import Database
 from ....errors import Finding, RefusedError
 from ... import journal
 from ...dialect import (
-    EXPLAINABLE,
     Change,
     DatabaseError,
-    Explained,
-    JournalEntry,
     Key,
     KeyColumn,
     KeyFamily,
-    RecordedEntry,
     RetryableError,
     RowBatch,
     RowRefusedError,
     TableFacts,
-    UnknownColumnError,
     UnknownTableError,
     UnusableTableError,
 )
+from ..base import BaseDialect, check_column, no_usable_key
 
-BUSY_SECONDS = 3.0
-MOST_BYTES = 64 * 1024**2
-"""Rows are changed one by one: a chunk of any size would do, and this is large enough."""
+BUSY_TIMEOUT_S = 3.0
+"""How long to wait for another writer to release the file."""
+MAX_CHUNK_BYTES = 64 * 1024**2
+"""Rows are changed one by one, so that any size would do. Chunks of this size are large enough."""
 
 
 def quoted(name: str) -> str:
-    """A SQL identifier."""
+    """Return `name` as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-class SQLite:
-    """See `dialect.Dialect`. It knows no schemas: the journal is the table `<schema>_journal` of the same file."""
+class SQLite(BaseDialect):
+    """An open database file; `dialect.Dialect` documents the methods.
+
+    SQLite has no schemas: the journal is the table `<schema>_journal` of the same file.
+    """
+
+    placeholder = "?"
 
     def __init__(self, settings: Database) -> None:
-        self._plans: list[Mapping[str, Any]] | None = None
-        self._claims: list[BaseFileLock] = []
+        super().__init__()
+        self._advisory_locks: list[BaseFileLock] = []
         self._path = Path(settings.path or "")
         self._open()
 
@@ -61,27 +63,24 @@ class SQLite:
     def _open(self) -> None:
         path = self._path
         if not path.is_file():
-            raise RefusedError(
-                [
-                    Finding(
-                        "rehome_database.path",
-                        str(path),
-                        "there is no such file",
-                        "Name an existing SQLite database",
-                    )
-                ]
+            finding = Finding(
+                "rehome_database.path",
+                str(path),
+                "there is no such file",
+                "Name an existing SQLite database",
             )
+            raise RefusedError([finding])
         try:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=rw",
                 uri=True,
-                timeout=BUSY_SECONDS,
+                timeout=BUSY_TIMEOUT_S,
                 isolation_level=None,
-                # one thread at a time uses a connection, not always the same
+                # one thread at a time uses a connection, but not always the same thread
                 check_same_thread=False,
             )
             self._connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
-            # text that is no UTF-8 must not end the whole scan
+            # text that is not UTF-8 must not end the whole scan
             self._connection.text_factory = _decoded
             # built in from SQLite 3.41 only
             self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
@@ -95,30 +94,29 @@ class SQLite:
             raise RefusedError([finding]) from error
 
     def close(self) -> None:
-        for lock in self._claims:
+        for lock in self._advisory_locks:
             lock.release()
         self._connection.close()
 
     def keep_alive(self) -> None:
-        """A file does not go away."""
+        """Do nothing: nobody closes an idle file."""
 
     def is_read_only(self) -> bool:
         return not os.access(self._path, os.W_OK)
 
     @property
     def max_chunk_bytes(self) -> int:
-        return MOST_BYTES
+        return MAX_CHUNK_BYTES
 
     def describe(self, table: str, column: str) -> TableFacts:
-        kinds = self._run("SELECT type FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')", (table,))
+        kinds = self.run("SELECT type FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')", (table,))
         if not kinds:
             raise UnknownTableError(f"the database has no table {table}")
         if kinds[0][0] != "table":
             raise UnusableTableError(f"{table} is a view, and only tables can be rewritten")
-        columns = {row[1]: row for row in self._run("SELECT * FROM pragma_table_info(?)", (table,))}
-        if column not in columns:
-            raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
-        triggers = self._run(
+        columns = {row[1]: row for row in self.run("SELECT * FROM pragma_table_info(?)", (table,))}
+        check_column(table, column, columns)
+        triggers = self.run(
             "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
             " AND upper(sql) LIKE '%UPDATE%ON%'",
             (table,),
@@ -134,44 +132,36 @@ class SQLite:
         # pragma_table_info: cid, name, type, notnull, dflt_value, pk (1-based position in the primary key)
         primary = sorted((row[5], name) for name, row in columns.items() if row[5])
         candidates = [[name for _, name in primary]] if primary else []
-        for index in self._run(
+        for index in self.run(
             'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial ORDER BY name', (table,)
         ):
-            names = [row[0] for row in self._run("SELECT name FROM pragma_index_info(?) ORDER BY seqno", index)]
+            names = [row[0] for row in self.run("SELECT name FROM pragma_index_info(?) ORDER BY seqno", index)]
             if all(name is not None and columns[name][3] for name in names):
                 candidates.append(names)
         for names in candidates:
             parts = [KeyColumn(name, _family(columns[name][2]), "") for name in names]
-            # SQLite lets NULL into a primary key that is not the row id
+            # SQLite permits NULL in a primary key that is not the row id
             is_rowid = len(names) == 1 and columns[names[0]][5] and columns[names[0]][2].upper() == "INTEGER"
             if column not in names and (is_rowid or all(columns[name][3] for name in names)):
                 return tuple(parts)
-        raise UnusableTableError(
-            f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
-            "columns that are NOT NULL"
-        )
-
-    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._run(statement, values)
+        raise no_usable_key(table, column)
 
     @contextmanager
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
-        # what cannot be explained (`executemany`) must not be run instead
-        self._run("PRAGMA query_only = ON")
-        self._plans = plans = list[Mapping[str, Any]]()
+        # `executemany` cannot be explained, and must not be run instead
+        self.run("PRAGMA query_only = ON")
         try:
-            with suppress(Explained):
-                yield plans
+            with super().explaining() as rows:
+                yield rows
         finally:
-            self._plans = None
-            self._run("PRAGMA query_only = OFF")
+            self.run("PRAGMA query_only = OFF")
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        # a statement by itself is a transaction that takes no lock for writing
+        # a single SELECT is a transaction of its own, without a write lock
         names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_placeholder(part) for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
-        rows = self._run(
+        rows = self.run(
             f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
             f" WHERE {behind}{condition(facts)} ORDER BY {names} LIMIT ?",
             [*(after or ()), limit],
@@ -187,24 +177,24 @@ class SQLite:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        # IMMEDIATE takes the write lock now: what is read in the block stays true until COMMIT
-        self._run("BEGIN IMMEDIATE")
+        # IMMEDIATE takes the write lock now: values read in the block do not change before COMMIT
+        self.run("BEGIN IMMEDIATE")
         try:
             yield
-            self._run("COMMIT")
+            self.run("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        # the transaction holds the whole database already
+        # the transaction has locked the whole database already
         return self.read(facts, changes)
 
     def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
         for change in changes:
-            for row in self._run(
+            for row in self.run(
                 f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
                 f" WHERE {_is(facts)}{condition(facts)}",
                 change.key,
@@ -228,38 +218,38 @@ class SQLite:
         return (
             self.lock(facts, changes) == {change.key: change.old for change in changes}
             and self.update(locked, changes) == len(changes)
-            # a trigger may have put another value in place of it, and the column's affinity a number
+            # a trigger may have replaced the value, and the column's affinity may have made it a number
             and self.lock(locked, changes) == {change.key: change.new for change in changes}
         )
 
     def update_refusal(self, facts: TableFacts) -> str | None:
         try:
             with self.transaction():
-                self._run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
+                self.run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
         except DatabaseError as refusal:
             return str(refusal)
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
-        # SQLite has no advisory locks; a file beside the database is seen by all who can see that
+        # SQLite has no advisory locks; whoever sees the database file also sees a file beside it
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         lock = FileLock(self._path.with_name(f"{self._path.name}.rehome-{digest}.lock"), timeout=0, mode=0o600)
         try:
             lock.acquire()
         except Timeout:
             return "another process on this machine"
-        self._claims.append(lock)
+        self._advisory_locks.append(lock)
         return None
 
     def has_journal(self, schema: str) -> bool:
         name = f"{schema}_journal"
-        columns = self._run("SELECT name FROM pragma_table_info(?)", (name,))
+        columns = self.run("SELECT name FROM pragma_table_info(?)", (name,))
         return journal.check_columns(name, (column for (column,) in columns))
 
     def create_journal(self, schema: str) -> None:
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {_journal(schema)} ("
-            # AUTOINCREMENT: an id is never given twice, so that `undoes` always means what it meant
+        self.run(
+            f"CREATE TABLE IF NOT EXISTS {self.journal_table(schema)} ("
+            # AUTOINCREMENT: an id is never reused, so that `undoes` always refers to the same entry
             " id INTEGER PRIMARY KEY AUTOINCREMENT, chunk TEXT NOT NULL UNIQUE, migration TEXT NOT NULL,"
             " fingerprint TEXT NOT NULL, reference TEXT NOT NULL, direction TEXT NOT NULL, undoes INTEGER,"
             " row_count INTEGER NOT NULL, first_key TEXT NOT NULL, last_key TEXT NOT NULL, entries BLOB NOT NULL,"
@@ -267,29 +257,16 @@ class SQLite:
             " written_by TEXT NOT NULL)"
         )
 
-    def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        self._run(journal.insert(_journal(schema), "?"), entry)
+    def journal_table(self, schema: str) -> str:
+        return quoted(f"{schema}_journal")
 
-    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        return [row[0] for row in self._run(journal.select_fingerprints(_journal(schema), "?"), (migration,))]
-
-    def journal_row_count(self, schema: str, chunk: str) -> int | None:
-        found = self._run(journal.select_row_count(_journal(schema), "?"), (chunk,))
-        return int(found[0][0]) if found else None
-
-    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
-        statement = journal.select_entries(_journal(schema), "?", all_of_them=before is None)
-        values = [migration, limit] if before is None else [migration, before, limit]
-        return [journal.recorded(row) for row in self._run(statement, values)]
-
-    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        explained = self._is_explained(statement)
         with _translated_errors():
-            if self._plans is not None and statement.startswith(EXPLAINABLE):
-                cursor = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-                names = [part[0] for part in cursor.description]
-                self._plans += [dict(zip(names, row, strict=True)) for row in cursor]
-                raise Explained
-            return self._connection.execute(statement, values).fetchall()
+            cursor = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}" if explained else statement, values)
+            if explained:
+                self._keep_plan(cursor)
+            return cursor.fetchall()
 
 
 @contextmanager
@@ -299,23 +276,19 @@ def _translated_errors() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
             raise RetryableError(f"the database is busy: {error}") from error
-        raise DatabaseError(f"the database answered: {error}") from error
+        raise DatabaseError.quoting(str(error)) from error
     except sqlite3.IntegrityError as error:
-        raise RowRefusedError(f"the database refuses the row: {error}") from error
+        raise RowRefusedError.quoting(str(error)) from error
     except sqlite3.Error as error:
-        raise DatabaseError(f"the database answered: {error}") from error
+        raise DatabaseError.quoting(str(error)) from error
 
 
 def _family(declared: str) -> KeyFamily:
-    """By SQLite's rules of affinity ("Datatypes in SQLite", section 3.1)."""
+    """Return the family by SQLite's rules of affinity ("Datatypes in SQLite", section 3.1)."""
     upper = declared.upper()
     if "INT" in upper:
         return "integer"
     return "binary" if "BLOB" in upper or "BINARY" in upper or not upper else "text"
-
-
-def _journal(schema: str) -> str:
-    return quoted(f"{schema}_journal")
 
 
 def _decoded(text: bytes) -> str | bytes:
@@ -326,21 +299,21 @@ def _decoded(text: bytes) -> str | bytes:
 
 
 def _text(value: object) -> str | None:
-    """The value where it is text; a BLOB is not, even where its bytes would be."""
+    """Return the value if it is text. A BLOB is not, even if its bytes are UTF-8."""
     return value if isinstance(value, str) else None
 
 
 def _key_list(facts: TableFacts) -> str:
-    """The key columns of `t` as they travel; NULL where a column that is to hold bytes holds something else."""
-    return ", ".join(_travelling(part, f"t.{quoted(part.name)}") for part in facts.key)
+    """Return the select list of the key columns of `t`; NULL if a column for bytes holds something else."""
+    return ", ".join(_transferable(part, f"t.{quoted(part.name)}") for part in facts.key)
 
 
-def _travelling(part: KeyColumn, term: str) -> str:
+def _transferable(part: KeyColumn, term: str) -> str:
     return f"CASE typeof({term}) WHEN 'blob' THEN hex({term}) END" if part.family == "binary" else term
 
 
 def condition(facts: TableFacts) -> str:
-    """The operator's condition, behind others."""
+    """Return the operator's condition as an addition to others."""
     return f" AND ({facts.where})" if facts.where else ""
 
 

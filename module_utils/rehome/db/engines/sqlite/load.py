@@ -13,7 +13,7 @@ class SQLiteLoad:
 
     def __init__(self, database: Dialect) -> None:
         self._database = database
-        database.rows("PRAGMA query_only = ON")
+        database.run("PRAGMA query_only = ON")
 
     def running(self) -> int:
         return 0
@@ -28,7 +28,7 @@ class SQLiteLoad:
         return 0
 
     def number(self, query: str) -> float:
-        return single_number(self._database.rows(query))
+        return single_number(self._database.run(query))
 
     def redo_filled(self) -> float | None:
         return None

@@ -1,0 +1,136 @@
+"""What the dialects of all engines share: explaining, checks of a column, and the statements of the journal."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar, NoReturn
+
+from ...config.settings import Database
+from ...errors import Finding, RefusedError
+from .. import journal
+from ..dialect import (
+    EXPLAINABLE,
+    DatabaseError,
+    Explained,
+    JournalEntry,
+    RecordedEntry,
+    UnknownColumnError,
+    UnusableTableError,
+)
+
+
+class BaseDialect(ABC):
+    """Base class of the engines' dialects; `dialect.Dialect` documents the methods."""
+
+    placeholder: ClassVar[str] = "%s"
+    """The driver's mark for a parameter."""
+
+    def __init__(self) -> None:
+        self._plan_rows: list[Mapping[str, Any]] | None = None
+
+    @abstractmethod
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def reconnect(self) -> None: ...
+
+    @abstractmethod
+    def journal_table(self, schema: str) -> str: ...
+
+    def keep_alive(self) -> None:
+        try:
+            self.run("SELECT 1")
+        except DatabaseError:
+            with suppress(RefusedError, DatabaseError):
+                self.reconnect()
+
+    @contextmanager
+    def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        self._plan_rows = rows = list[Mapping[str, Any]]()
+        try:
+            with suppress(Explained):
+                yield rows
+        finally:
+            self._plan_rows = None
+
+    def _is_explained(self, statement: str) -> bool:
+        """Return whether to explain `statement` instead of running it."""
+        return self._plan_rows is not None and statement.startswith(EXPLAINABLE)
+
+    def _keep_plan(self, cursor: Any) -> NoReturn:
+        """Keep the plan that `cursor` returns, and end the `explaining` block."""
+        names = [part[0] for part in cursor.description or ()]
+        if self._plan_rows is not None:
+            self._plan_rows += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        raise Explained
+
+    def count_journal(self, schema: str) -> int:
+        return int(self.run(f"SELECT count(*) FROM {self.journal_table(schema)}")[0][0])
+
+    def drop_journal(self, schema: str) -> None:
+        self.run(f"DROP TABLE {self.journal_table(schema)}")
+
+    def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        self.run(journal.insert(self.journal_table(schema), self.placeholder), entry)
+
+    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        statement = journal.select_fingerprints(self.journal_table(schema), self.placeholder)
+        return [fingerprint for (fingerprint,) in self.run(statement, (migration,))]
+
+    def journal_row_count(self, schema: str, chunk: str) -> int | None:
+        found = self.run(journal.select_row_count(self.journal_table(schema), self.placeholder), (chunk,))
+        return int(found[0][0]) if found else None
+
+    def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        statement = journal.select_entries(self.journal_table(schema), self.placeholder, from_newest=before is None)
+        values = [migration, limit] if before is None else [migration, before, limit]
+        return [journal.recorded(row) for row in self.run(statement, values)]
+
+
+def check_column(table: str, column: str, columns: Collection[str]) -> None:
+    """Raise UnknownColumnError if `column` is not among the table's `columns`."""
+    if column not in columns:
+        raise UnknownColumnError(f"table {table} has no column {column}; it has {', '.join(columns)}")
+
+
+def check_text(table: str, column: str, kind: str, text_types: Collection[str], generated: bool) -> None:
+    """Raise UnusableTableError if the column's type `kind` is not among `text_types`, or the server computes it."""
+    if kind not in text_types:
+        raise UnusableTableError(f"column {table}.{column} is of type {kind}, which holds no text")
+    if generated:
+        raise UnusableTableError(f"column {table}.{column} is generated from others; name those instead")
+
+
+def no_usable_key(table: str, column: str, families: str = "") -> UnusableTableError:
+    """Return the error for a table without a usable key. families: what its columns may hold, in words"""
+    return UnusableTableError(
+        f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+        f"columns that are NOT NULL{families}"
+    )
+
+
+def server_address(settings: Database, default_port: int) -> str:
+    """Return where the server is, for messages: the socket, or host and port."""
+    return settings.socket or f"{settings.host}:{settings.port or default_port}"
+
+
+def user_refused(settings: Database, server: str) -> Finding:
+    """Return the finding for a wrong user or password."""
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"the server at {server} refuses this user with this password",
+        "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
+    )
+
+
+def no_server(server: str, said: str) -> Finding:
+    """Return the finding for an address at which no server answers. said: the driver's message"""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"no database server answers there ({said})",
+        "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not behind a firewall",
+    )

@@ -1,0 +1,116 @@
+"""Open a connection to PostgreSQL, and translate its errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors as pg_errors
+
+from ....config.settings import Database
+from ....errors import Finding, RefusedError
+from ...dialect import ConnectionLostError, DatabaseError, ReadOnlyError, RetryableError, RowRefusedError
+from ..base import no_server, server_address, user_refused
+
+RETRYABLE: Final = (
+    pg_errors.SerializationFailure,
+    pg_errors.DeadlockDetected,
+    pg_errors.LockNotAvailable,
+    pg_errors.QueryCanceled,
+)
+LOST: Final = (
+    pg_errors.AdminShutdown,
+    pg_errors.CrashShutdown,
+    pg_errors.CannotConnectNow,
+    pg_errors.ConnectionException,
+    pg_errors.ConnectionFailure,
+    pg_errors.ConnectionDoesNotExist,
+    pg_errors.IdleInTransactionSessionTimeout,
+)
+SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
+"""Classes of SQLSTATE about the connection, the statement or the server. All others, including those that triggers
+raise, are about the row ("PostgreSQL Error Codes", appendix A of its manual)."""
+OPTIONS: Final = (
+    # In a conflict this tool gives way, not the application. A connection that was lost on our side must not keep its
+    # locks.
+    "-c lock_timeout=2s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s "
+    "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8 -c timezone=UTC"
+)
+
+
+class UnsupportedError(DatabaseError):
+    """The server does not support the statement for this table: an UPDATE within WITH, if the table has rules."""
+
+
+def open_connection(settings: Database) -> psycopg.Connection[Any]:
+    """Open a connection. Raises RefusedError, naming the setting that is wrong."""
+    tls = settings.tls
+    mode = "verify-full" if tls.verify else "require"
+    try:
+        return psycopg.connect(
+            host=settings.socket or settings.host,
+            port=settings.port or 5432,
+            dbname=settings.name,
+            user=settings.user,
+            password=settings.password,
+            connect_timeout=10,
+            application_name="rehome",
+            options=OPTIONS,
+            autocommit=True,
+            sslmode=mode if tls.enabled else "prefer",
+            sslrootcert=(tls.ca or "system") if tls.enabled and tls.verify else tls.ca,
+            sslcert=tls.cert,
+            sslkey=tls.key,
+        )
+    except psycopg.Error as error:
+        raise RefusedError([connection_finding(settings, error)]) from error
+
+
+def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
+    """Return the finding for a connection that failed, by the server's message."""
+    # libpq gives no SQLSTATE for a failed connection: the message is all there is.
+    said = " ".join(str(error).split())
+    server = server_address(settings, 5432)
+    if "authentication failed" in said or "no password supplied" in said or "pg_hba.conf" in said:
+        return user_refused(settings, server)
+    if "CONNECT privilege" in said:
+        return Finding(
+            "rehome_database.user",
+            settings.user,
+            f"may not connect to database {settings.name}",
+            f"Grant CONNECT on database {settings.name} to it",
+        )
+    if f'database "{settings.name}" does not exist' in said:
+        return Finding(
+            "rehome_database.name",
+            settings.name,
+            f"the server at {server} has no such database",
+            "Correct rehome_database.name (or DB_NAME)",
+        )
+    if "SSL" in said or "certificate" in said:
+        return Finding(
+            "rehome_database.tls",
+            server,
+            f"the connection could not be secured ({said})",
+            "Correct rehome_database.tls, or the server's certificate",
+        )
+    return no_server(server, said)
+
+
+def translated(error: psycopg.Error) -> DatabaseError:
+    """Return the error as the subclass of DatabaseError that says what can be done about it."""
+    said = " ".join(str(error).split())
+    if isinstance(error, LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        return ConnectionLostError.quoting(said)
+    return _kind(error).quoting(f"{said} (SQLSTATE {error.sqlstate})")
+
+
+def _kind(error: psycopg.Error) -> type[DatabaseError]:
+    if isinstance(error, pg_errors.FeatureNotSupported):
+        return UnsupportedError
+    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
+        return ReadOnlyError
+    if isinstance(error, RETRYABLE):
+        return RetryableError
+    row_refused = (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE
+    return RowRefusedError if row_refused else DatabaseError

@@ -1,0 +1,159 @@
+"""The SQL of PostgreSQL for reading, locking and rewriting rows. Text only: nothing here has a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ... import journal
+from ...dialect import Change, Heads, Key, KeyColumn, RowBatch, TableFacts
+
+MAY_ALTER: Final = """
+WITH RECURSIVE family(oid, kind) AS (
+    SELECT oid, relkind FROM pg_class WHERE oid = to_regclass(%s)
+    UNION SELECT c.oid, c.relkind FROM family f JOIN pg_inherits i ON i.inhparent = f.oid
+        JOIN pg_class c ON c.oid = i.inhrelid
+)
+SELECT NOT EXISTS (
+    SELECT 1 FROM family f JOIN pg_attribute a ON a.attrelid = f.oid JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attname = %s AND coalesce(nullif(t.typbasetype, 0), t.oid) IN ('text'::regtype, 'varchar'::regtype)
+) OR EXISTS (SELECT 1 FROM family WHERE kind NOT IN ('r', 'p'))
+OR EXISTS (SELECT 1 FROM family f JOIN pg_rewrite r ON r.ev_class = f.oid)
+OR EXISTS (
+    SELECT 1 FROM family f JOIN pg_trigger t ON t.tgrelid = f.oid
+    WHERE t.tgenabled <> 'D' AND t.tgtype & 2 = 0 AND (NOT t.tgisinternal OR t.tgparentid <> 0)
+)
+OR current_setting('server_encoding') <> 'UTF8' OR current_setting('transaction_isolation') <> 'read committed'
+"""
+"""Whether the value of a rewritten row may still differ from the one that its UPDATE returned. Everybody may read this.
+
+Reasons: triggers that come after it (tgtype 2 is BEFORE, by pg_trigger.h), and of any kind, as a row that moves to
+another partition is deleted and inserted; a partition's own are internal before PostgreSQL 15. Rules. Partitions on
+other servers. Types that pad or fold. A conversion between character sets that is not reversible.
+None of them can appear between the UPDATE and the COMMIT: CREATE TRIGGER waits for a lock that an UPDATE excludes
+("Explicit Locking", section 13.3 of PostgreSQL's manual), and the snapshot of the UPDATE's own statement begins once it
+has that lock, under READ COMMITTED only."""
+
+
+def identifier(name: str) -> str:
+    """Return `name` as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(name: str) -> str:
+    """Return `name` as a SQL identifier for a statement that the driver formats: `%` is doubled."""
+    return identifier(name).replace("%", "%%")
+
+
+def table_identifier(table: str) -> str:
+    """Return a table, which may be written with its schema, as `to_regclass` expects it."""
+    return ".".join(identifier(part) for part in table.split(".", 1))
+
+
+def quoted_table(table: str) -> str:
+    """Return a table, which may be written with its schema, for a statement that the driver formats."""
+    return table_identifier(table).replace("%", "%%")
+
+
+def may_alter_values(facts: TableFacts) -> tuple[str, str]:
+    """Return the parameters of `MAY_ALTER`."""
+    return table_identifier(facts.table), facts.column
+
+
+def journal_table(schema: str) -> str:
+    """Return the quoted name of the journal's table."""
+    return f"{quoted(schema)}.{quoted(journal.TABLE)}"
+
+
+def row_batch(rows: list[tuple[Any, ...]]) -> RowBatch:
+    """Return rows of the columns of the key and the value as a batch."""
+    if not rows:
+        return RowBatch((), (), None)
+    *keys, values = zip(*rows, strict=True)
+    all_keys: list[Key] = list(zip(*keys, strict=True))
+    return RowBatch(all_keys, values, all_keys[-1])
+
+
+def condition(facts: TableFacts, before: str) -> str:
+    """Return the operator's condition after the keyword `before`, for a statement that the driver formats."""
+    return f" {before} ({facts.where.replace('%', '%%')})" if facts.where else ""
+
+
+def key_list(facts: TableFacts) -> str:
+    """Return the select list of the key columns of `t`, in the types in which they are transferred."""
+    forms = {"integer": "t.{}", "text": "t.{}::text", "binary": "encode(t.{}, 'hex')"}
+    return ", ".join(forms[part.family].format(quoted(part.name)) for part in facts.key)
+
+
+def numbered_keys(facts: TableFacts) -> str:
+    """Return the select list of the key columns of `t` in their own types, with the names of `key_numbers`."""
+    return ", ".join(f"t.{quoted(part.name)} AS k{i}" for i, part in enumerate(facts.key))
+
+
+def key_numbers(facts: TableFacts) -> str:
+    """Return the names of the key columns in `numbered_keys`."""
+    return ", ".join(f"k{i}" for i in range(len(facts.key)))
+
+
+def from_text(part: KeyColumn, given: str) -> str:
+    """Return the SQL that converts `given` back from `key_list`, for one column."""
+    return f"decode({given}, 'hex')" if part.family == "binary" else f"{given}::{part.sql_type}"
+
+
+def key_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[object]:
+    """Return the parameters of `among`, and the first of `_as_table`: one array per key column."""
+    return [_array(part, [change.key[i] for change in changes]) for i, part in enumerate(facts.key)]
+
+
+def _array(part: KeyColumn, values: Sequence[int | str]) -> object:
+    # numbers as the text of an array, as the driver would convert them one by one
+    return f"{{{','.join(map(str, values))}}}" if part.family == "integer" else values
+
+
+def among(facts: TableFacts) -> str:
+    """Return the condition of the rows of `key_arrays` that meet the operator's condition."""
+    part = facts.key[0]
+    if len(facts.key) == 1 and part.family != "binary":
+        # not through text[]: only a constant's text is converted to the type of the column
+        return f"t.{quoted(part.name)} = ANY(%s::{part.sql_type}[]){condition(facts, 'AND')}"
+    names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
+    given = ", ".join(from_text(part, f"j.k{i}") for i, part in enumerate(facts.key))
+    return f"({names}) IN (SELECT {given} FROM {_key_table(facts)}){condition(facts, 'AND')}"
+
+
+def _key_table(facts: TableFacts, *more: str) -> str:
+    arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
+    names = [f"k{i}" for i in range(len(facts.key))]
+    return f"unnest({', '.join([*arrays, *['%s::text[]'] * len(more)])}) AS j({', '.join([*names, *more])})"
+
+
+def _as_table(facts: TableFacts) -> str:
+    return _key_table(facts, "old_value", "new_value")
+
+
+def swap_heads(facts: TableFacts, changes: Sequence[Change], heads: Heads) -> tuple[str, list[object]]:
+    """Return the statement that replaces one head by another, and its parameters."""
+    old, new = heads
+    column = quoted(facts.column)
+    return (
+        # no cast to the column's type: an explicit one would cut an overlong value silently
+        f"UPDATE {quoted_table(facts.table)} t SET {column} = %s::text || substr({column}::text, %s)"
+        f' WHERE {among(facts)} AND left(t.{column}::text, %s) COLLATE "C" = %s',
+        [new, len(old) + 1, *key_arrays(facts, changes), len(old), old],
+    )
+
+
+def update_values(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, list[object]]:
+    """Return the statement that rewrites values one by one, and its parameters."""
+    column = quoted(facts.column)
+    return (
+        # no cast to the column's type: an explicit one would cut an overlong value silently
+        f"UPDATE {quoted_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
+        # a nondeterministic collation may take different bytes as equal; "C" compares the bytes
+        f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"{condition(facts, "AND")}',
+        [*key_arrays(facts, changes), [change.old for change in changes], [change.new for change in changes]],
+    )
+
+
+def _on(facts: TableFacts) -> str:
+    return " AND ".join(f"t.{quoted(part.name)} = {from_text(part, f'j.k{i}')}" for i, part in enumerate(facts.key))
