@@ -1,4 +1,4 @@
-"""What a bucket's own settings mean for a migration. Asks with botocore, and reads only."""
+"""What a bucket's own settings mean for a migration. Reads them with botocore; writes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...errors import Finding
 from ..endpoint.botocore import botocore_client
 from ..errors import DENIED_CODES
 
-_PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 2})
+_TIMEOUTS = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 2})
 
 _ABSENT = frozenset(
     {
@@ -28,7 +28,7 @@ _ABSENT = frozenset(
         "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
-"""S3's ways to say that nothing is set ("Error responses", S3 API reference)."""
+"""S3's codes for a setting that is not made ("Error responses", S3 API reference)."""
 
 _SKEW_S, _LARGEST_SKEW_S = 60, 15 * 60
 """S3 refuses requests that are more than a quarter of an hour off (RequestTimeTooSkewed)."""
@@ -39,15 +39,16 @@ Judge = Callable[[Mapping[str, Any]], list[Check]]
 
 
 def inspect_bucket(side: Side, acl: str) -> list[Check]:
-    """What `side`'s bucket is set to do: of both, its region and clock, versioning and lifecycle; of a target, all.
+    """Check the settings of `side`'s bucket: region, clock, versioning and lifecycle; of a target also all others.
 
-    acl: what `rehome_acl` asks for
-    A fact that these credentials may not read, or that the service does not have, is unknown and stops nothing.
+    acl: the value of `rehome_acl`
+
+    A setting that these credentials may not read, or that the service does not have, is unknown and stops nothing.
     Raises RefusedError as `botocore_client` does.
     """
-    client = botocore_client(side, _PATIENCE)
+    client = botocore_client(side, _TIMEOUTS)
     bucket = _Bucket(side, acl)
-    asked: list[tuple[str, str, str, Judge]] = [
+    requests: list[tuple[str, str, str, Judge]] = [
         ("versioning", "get_bucket_versioning", "s3:GetBucketVersioning", bucket.versioning),
         (
             "lifecycle",
@@ -57,7 +58,7 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
         ),
     ]
     if side.label == "target":
-        asked += [
+        requests += [
             ("ownership", "get_bucket_ownership_controls", "s3:GetBucketOwnershipControls", bucket.ownership),
             (
                 "object lock",
@@ -76,7 +77,7 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
         ]
     owner = {"ExpectedBucketOwner": side.expected_bucket_owner} if side.expected_bucket_owner else {}
 
-    def ask(name: str, method: str, right: str, judge: Judge) -> list[Check]:
+    def request(name: str, method: str, right: str, judge: Judge) -> list[Check]:
         try:
             reply = getattr(client, method)(Bucket=side.bucket, **owner)
         except ClientError as error:
@@ -86,15 +87,14 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
             if code in DENIED_CODES:
                 way_out = f"Grant {right} on arn:aws:s3:::{side.bucket} to see it here"
                 return [unknown(bucket.subject, name, "these credentials may not read it", way_out)]
-            return [unknown(bucket.subject, name, f"the service does not tell ({code})")]
+            return [unknown(bucket.subject, name, f"the service does not say ({code})")]
         except BotoCoreError as error:
-            return [unknown(bucket.subject, name, f"the service does not answer ({error})")]
+            return [unknown(bucket.subject, name, f"the service does not reply ({error})")]
         return judge(reply)
 
-    with ThreadPoolExecutor(len(asked) + 1) as pool:
-        first = pool.submit(_head, client, bucket, owner)
-        rest = [pool.submit(ask, *one) for one in asked]
-        return [*first.result(), *(check for future in rest for check in future.result())]
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
+        futures = [pool.submit(_head, client, bucket, owner), *(pool.submit(request, *one) for one in requests)]
+        return [check for future in futures for check in future.result()]
 
 
 def _head(client: Any, bucket: _Bucket, owner: Mapping[str, str]) -> list[Check]:
@@ -103,14 +103,14 @@ def _head(client: Any, bucket: _Bucket, owner: Mapping[str, str]) -> list[Check]
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code", "")) not in DENIED_CODES:
             return [unknown(bucket.subject, "region", str(error))]
-        reply = error.response  # who may list a prefix only is refused, in a reply that has region and time
+        reply = error.response  # without the right to list the whole bucket: this refusal has region and time
     except BotoCoreError as error:
         return [unknown(bucket.subject, "region", str(error))]
     return bucket.region(reply, str(client.meta.region_name))
 
 
 class _Bucket:
-    """Judges the replies about one bucket."""
+    """Turns the replies about one bucket into checks."""
 
     def __init__(self, side: Side, acl: str) -> None:
         self.subject = f"{side.label} bucket"
@@ -120,21 +120,21 @@ class _Bucket:
     def _check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
         return Check(self.subject, name, status, found, advice)
 
-    def region(self, reply: Mapping[str, Any], asked: str) -> list[Check]:
+    def region(self, reply: Mapping[str, Any], assumed: str) -> list[Check]:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        told = reply.get("BucketRegion") or headers.get("x-amz-bucket-region")
-        region = (
-            self._check("region", "pass", str(told))
-            if told
-            else self._check("region", "info", f"unknown: the service does not tell; asked as in {asked}")
+        region = reply.get("BucketRegion") or headers.get("x-amz-bucket-region")
+        check = (
+            self._check("region", "pass", str(region))
+            if region
+            else self._check("region", "info", f"unknown: the service does not say; {assumed} is assumed")
         )
-        return [region, self._clock(headers.get("date"))]
+        return [check, self._clock(headers.get("date"))]
 
     def _clock(self, date: str | None) -> Check:
         try:
             skew = (datetime.now(UTC) - parsedate_to_datetime(date or "")).total_seconds()
         except (ValueError, TypeError):
-            return unknown(self.subject, "clock", "the service does not tell the time")
+            return unknown(self.subject, "clock", "the service does not state the time")
         if abs(skew) < _SKEW_S:
             return self._check("clock", "pass", "this machine's and the service's agree")
         ahead = "ahead of" if skew > 0 else "behind"
@@ -147,10 +147,12 @@ class _Bucket:
     def versioning(self, reply: Mapping[str, Any]) -> list[Check]:
         status = str(reply.get("Status") or "off")
         if self.side.label == "source" and status != "Enabled":
-            found = f"{status.lower()}: `retire` will refuse to delete here, as nothing could be brought back"
+            found = f"{status.lower()}: `retire` will refuse to delete here, as no delete could be undone"
             return [self._check("versioning", "info", found)]
         if self.side.label == "target" and status == "Enabled":
-            return [self._check("versioning", "info", "enabled: an object that is replaced stays, and is paid for")]
+            return [
+                self._check("versioning", "info", "enabled: an object that is replaced stays stored, and is billed")
+            ]
         return [self._check("versioning", "pass", status.lower())]
 
     def lifecycle(self, reply: Mapping[str, Any]) -> list[Check]:
@@ -161,7 +163,7 @@ class _Bucket:
         return checks or [self._check("lifecycle", "pass", f"no rule expires or moves what is under {place}")]
 
     def _scope(self, rule: Mapping[str, Any]) -> str | None:
-        """What of the prefix a rule is about: `all`, `some` of it, or None."""
+        """Return to which objects under the prefix a rule applies: `all`, `some`, or none (None)."""
         given = rule.get("Filter") or {}
         both = given.get("And") or {}
         prefix = rule.get("Prefix") or given.get("Prefix") or both.get("Prefix") or ""
@@ -184,7 +186,7 @@ class _Bucket:
                 finding = Finding("rehome_target.prefix", self.side.prefix, problem, way_out)
                 checks.append(stop(self.subject, "lifecycle", finding))
             else:
-                advice = "Disable it, or see that it spares what the rows name"
+                advice = "Disable it, or make sure that it spares the objects that rows name"
                 checks.append(self._check("lifecycle", "warn", problem, advice))
         for moved in rule.get("Transitions", []):
             found = f"{name} moves {what} {place} to {moved.get('StorageClass')} after {moved.get('Days', 'some')} days"
@@ -195,16 +197,16 @@ class _Bucket:
 
     def ownership(self, reply: Mapping[str, Any]) -> list[Check]:
         rules = reply.get("OwnershipControls", {}).get("Rules", [])
-        told = str(rules[0].get("ObjectOwnership")) if rules else "ObjectWriter"
-        if told == "BucketOwnerEnforced" and self._acl == "copy":
-            problem = f"the target bucket takes no ACLs (ObjectOwnership is {told})"
+        ownership = str(rules[0].get("ObjectOwnership")) if rules else "ObjectWriter"
+        if ownership == "BucketOwnerEnforced" and self._acl == "copy":
+            problem = f"the target bucket takes no ACLs (ObjectOwnership is {ownership})"
             way_out = "Set rehome_acl to none, or enable ACLs on the bucket"
             return [stop(self.subject, "ownership", Finding("rehome_acl", self._acl, problem, way_out))]
-        if told == "ObjectWriter" and self._acl == "none":
-            found = f"{told}: objects belong to the account that copies them"
-            advice = "Where that is not the bucket's, set rehome_acl to bucket-owner-full-control"
+        if ownership == "ObjectWriter" and self._acl == "none":
+            found = f"{ownership}: objects belong to the account that copies them"
+            advice = "If that is not the bucket's account, set rehome_acl to bucket-owner-full-control"
             return [self._check("ownership", "info", found, advice)]
-        return [self._check("ownership", "pass", told)]
+        return [self._check("ownership", "pass", ownership)]
 
     def object_lock(self, reply: Mapping[str, Any]) -> list[Check]:
         lock = reply.get("ObjectLockConfiguration", {})
@@ -215,7 +217,7 @@ class _Bucket:
             return [self._check("object lock", "pass", "on, without a default retention")]
         term = f"{retention['Days']} days" if "Days" in retention else f"{retention.get('Years')} years"
         found = f"every copy is locked for {term} ({retention.get('Mode')}): it can be neither deleted nor replaced"
-        advice = "See that this is meant: what is copied by mistake stays as long"
+        advice = "Make sure that this is intended: an object that is copied by mistake stays as long"
         return [self._check("object lock", "warn", found, advice)]
 
     def encryption(self, reply: Mapping[str, Any]) -> list[Check]:
@@ -232,10 +234,14 @@ class _Bucket:
         rules = [rule for rule in reply.get("ReplicationConfiguration", {}).get("Rules", []) if _is_on(rule)]
         hit = [rule for rule in rules if self._scope(rule) is not None]
         if not hit:
-            return [self._check("replication", "pass", "no rule is about the prefix")]
+            return [self._check("replication", "pass", "no rule applies to the prefix")]
         places = ", ".join(str(rule.get("Destination", {}).get("Bucket")) for rule in hit)
         found = f"every copy is replicated to {places}"
-        return [self._check("replication", "warn", found, "See that the other side has room for it, and wants it")]
+        return [
+            self._check(
+                "replication", "warn", found, "Make sure that the destination has room for them, and should have them"
+            )
+        ]
 
     def notifications(self, reply: Mapping[str, Any]) -> list[Check]:
         kinds = ("TopicConfigurations", "QueueConfigurations", "LambdaFunctionConfigurations")
@@ -243,17 +249,17 @@ class _Bucket:
             str(one.get("TopicArn") or one.get("QueueArn") or one.get("LambdaFunctionArn"))
             for kind in kinds
             for one in reply.get(kind, [])
-            if self._is_told(one)
+            if self._is_notified(one)
         }
         if "EventBridgeConfiguration" in reply:
             places.add("EventBridge")
         if not places:
-            return [self._check("notifications", "pass", "no one is told of new objects under the prefix")]
-        found = f"every copy is an event for {', '.join(sorted(places))}"
-        advice = "See that what listens there bears the load, or turn it off for the migration"
+            return [self._check("notifications", "pass", "no notification is sent for new objects under the prefix")]
+        found = f"every copy sends an event to {', '.join(sorted(places))}"
+        advice = "Make sure that the receivers can take the load, or turn the notifications off for the migration"
         return [self._check("notifications", "warn", found, advice)]
 
-    def _is_told(self, one: Mapping[str, Any]) -> bool:
+    def _is_notified(self, one: Mapping[str, Any]) -> bool:
         filters: Sequence[Mapping[str, str]] = one.get("Filter", {}).get("Key", {}).get("FilterRules", [])
         prefix = next((rule["Value"] for rule in filters if rule["Name"].lower() == "prefix"), "")
         return _overlap(prefix, self.side.prefix) and any(str(e).startswith(_CREATED) for e in one.get("Events", []))
@@ -264,5 +270,5 @@ def _is_on(rule: Mapping[str, Any]) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether some key can begin with both prefixes."""
+    """Return whether a key can begin with both prefixes."""
     return one.startswith(other) or other.startswith(one)

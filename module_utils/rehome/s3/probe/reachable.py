@@ -1,4 +1,4 @@
-"""Whether a bucket can be reached and listed, and what is wrong where it cannot."""
+"""Whether a bucket can be reached and listed, and if not, why."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ...errors import Finding, RefusedError
 from ..endpoint.botocore import botocore_client
 from ..errors import CREDENTIAL_CODES, DENIED_CODES, SKEW_CODE, TEMPORARY_CODES, THROTTLE_CODES, WRONG_REGION_CODES
 
-_PATIENCE = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})
-"""A wrong endpoint must be told within seconds, so only S3's own temporary troubles are tried again."""
+_TIMEOUTS = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})
+"""A wrong endpoint must be reported within seconds, so only S3's own temporary errors are retried."""
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 1.0
 
 
 def check_bucket(side: Side) -> list[Finding]:
-    """What keeps `side`'s prefix from being listed: nothing, or one finding.
+    """Return why `side`'s prefix cannot be listed: one finding, or none.
 
-    Sends one ListObjectsV2 for one key; asks again only where S3 has temporary troubles.
+    Sends one ListObjectsV2 for one key, and retries it only after temporary errors of S3.
     Never raises for what a setting, a server or a network can cause.
     """
     try:
-        client = botocore_client(side, _PATIENCE)
+        client = botocore_client(side, _TIMEOUTS)
     except RefusedError as error:
         return list(error.findings)
     url = str(client.meta.endpoint_url)
@@ -68,7 +68,7 @@ def _code(error: ClientError) -> str:
 
 
 def _refusal(side: Side, url: str, error: ClientError) -> Finding:
-    """S3, or something that speaks HTTP, said no."""
+    """Return the finding for an error reply of S3, or of another HTTP service."""
     code = _code(error)
     message = str(error.response.get("Error", {}).get("Message", ""))
     if code == "NoSuchBucket":
@@ -88,7 +88,7 @@ def _refusal(side: Side, url: str, error: ClientError) -> Finding:
             "credentials have no right to see it",
             f"Grant s3:ListBucket on it, or use other credentials ({side.setting}.access_key or .profile)",
         )
-    return _refused_credentials(side, code) or _odd_reply(side, url, error, code, message)
+    return _refused_credentials(side, code) or _unexpected_reply(side, url, error, code, message)
 
 
 def _refused_credentials(side: Side, code: str) -> Finding | None:
@@ -112,7 +112,7 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
         return Finding(
             f"{side.setting}.session_token",
             None,
-            f"is not valid, or not any more ({code})",
+            f"is not valid, or no longer ({code})",
             "Get new temporary credentials, and set access key, secret key and token together",
         )
     if code == SKEW_CODE:
@@ -128,16 +128,16 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
 def _wrong_region(side: Side, error: ClientError) -> Finding:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     details: Any = error.response.get("Error", {})
-    told = headers.get("x-amz-bucket-region") or details.get("Region")
+    region = headers.get("x-amz-bucket-region") or details.get("Region")
     return Finding(
         f"{side.setting}.region",
         side.region,
-        f"is not the region of bucket {side.bucket}{f', which is in {told}' if told else ''}",
-        f"Set {side.setting}.region to {told or 'the region of the bucket'}",
+        f"is not the region of bucket {side.bucket}{f', which is in {region}' if region else ''}",
+        f"Set {side.setting}.region to {region or 'the region of the bucket'}",
     )
 
 
-def _odd_reply(side: Side, url: str, error: ClientError, code: str, message: str) -> Finding:
+def _unexpected_reply(side: Side, url: str, error: ClientError, code: str, message: str) -> Finding:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status == 400 and url.startswith("http:") and code in ("", "400"):
         return _speaks_tls(side, url)
@@ -156,7 +156,7 @@ def _odd_reply(side: Side, url: str, error: ClientError, code: str, message: str
 
 
 def _no_reply(side: Side, url: str, error: BotoCoreError) -> Finding:
-    """No reply that HTTP allows."""
+    """Return the finding if there was no HTTP reply."""
     endpoint = f"{side.setting}.endpoint_url"
     if isinstance(error, SSLError):
         return _tls_failed(side, url, str(error))
@@ -201,7 +201,7 @@ def _tls_failed(side: Side, url: str, text: str) -> Finding:
         f"{side.setting}.endpoint_url",
         url,
         "says https, but what answers there does not speak TLS",
-        f"Use {url.replace('https:', 'http:', 1)} if it is meant to be plain, or the port that has TLS",
+        f"Use {url.replace('https:', 'http:', 1)} if it should be plain HTTP, or the port that has TLS",
     )
 
 

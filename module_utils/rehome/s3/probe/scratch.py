@@ -264,7 +264,7 @@ class Scratch:
         try:
             return await list_first(self._client, prefix)
         except (S3Error, ValueError):
-            return []  # an odd key spoils the listing; objects that are known by name are removed nevertheless
+            return []  # an odd key makes the listing unreadable; objects known by name are removed
 
     async def _delete(self, key: str, versions: set[str]) -> None:
         """Delete these versions; the object if there are none, or without the right (s3:DeleteObjectVersion)."""

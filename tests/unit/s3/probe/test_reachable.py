@@ -145,7 +145,7 @@ def test_a_port_where_nothing_listens_is_told_apart_from_a_name_that_is_unknown(
 
 
 def test_a_server_that_stays_silent_is_a_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_PATIENCE", Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+    monkeypatch.setattr(access, "_TIMEOUTS", Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
     finding = only(check_bucket(side(f"http://127.0.0.1:{serve(None)}")))
     assert "no reply in time" in finding.problem
 
