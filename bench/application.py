@@ -36,6 +36,7 @@ class Session(threading.Thread):
         self._over = over
 
     def run(self) -> None:
+        """Take turns until the end."""
         with closing(connect(self._database)) as connection, connection.cursor() as cursor:
             self.ready.set()
             due = time.monotonic() + EVERY_S * self._number / SESSIONS

@@ -21,9 +21,11 @@ class RequestProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio.Protocol)."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """Answer each complete request (asyncio.Protocol)."""
         self._received += data
         while HEAD_END in self._received and self._transport is not None:
             head, _, self._received = self._received.partition(HEAD_END)

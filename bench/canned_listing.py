@@ -31,6 +31,7 @@ class Shelf:
     count: int
 
     def key(self, number: int) -> str:
+        """Return the key of the object with this number."""
         return f"{self.prefix}avatar-{number:07d}.png"
 
     def first_after(self, key: str) -> int:

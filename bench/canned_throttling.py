@@ -37,6 +37,7 @@ class Desk:
         self._waiting: deque[asyncio.Transport] = deque()
 
     def ask(self, _line: bytes, transport: asyncio.Transport) -> None:
+        """Answer a request when a slot is free."""
         if self._free:
             self._free -= 1
             self._take(transport)

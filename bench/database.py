@@ -100,6 +100,7 @@ class Bench:
         self.found = Found()
 
     def run(self) -> Found:
+        """Measure everything on this engine."""
         self._avatars.wear_in()
         self._speed()
         self._beside_an_application()

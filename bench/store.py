@@ -25,10 +25,12 @@ class Store:
 
     @property
     def url(self) -> str:
+        """The URL of its endpoint."""
         return self.seaweedfs.endpoint_url
 
     @property
     def user(self) -> S3User:
+        """The user that every contender is."""
         return self.seaweedfs.users["admin"]
 
     @property

@@ -46,9 +46,11 @@ class MariaDB(DatabaseServer):
 
     @classmethod
     def find_program(cls, name: str) -> str | None:
+        """Return the path of a program, also in /usr/sbin."""
         return shutil.which(name, path=SYSTEM_PATH)
 
     def connect(self, user: str) -> Any:
+        """Return a PyMySQL connection of this user."""
         settings = self.database(user)
         return pymysql.connect(
             host=settings["host"],
@@ -61,6 +63,7 @@ class MariaDB(DatabaseServer):
         )
 
     def prepare(self) -> None:
+        """Install the data folder with its accounts."""
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         # Read before the server listens for the first time, so no account is ever without its password.
@@ -82,6 +85,7 @@ class MariaDB(DatabaseServer):
         (self.folder / "accounts.sql").unlink()
 
     def command(self) -> Sequence[str]:
+        """Return mariadbd with its options."""
         return [
             self.program("mariadbd"),
             "--no-defaults",
@@ -99,9 +103,11 @@ class MariaDB(DatabaseServer):
         ]
 
     def check_health(self) -> None:
+        """Log in as the database's owner."""
         self.connect("admin").close()
 
     def populate(self) -> None:
+        """Create the table `avatars`."""
         with self.connect("admin") as connection, connection.cursor() as cursor:
             cursor.execute(SCHEMA)
 

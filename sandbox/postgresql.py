@@ -66,15 +66,18 @@ class PostgreSQL(DatabaseServer):
 
     @classmethod
     def find_program(cls, name: str) -> str | None:
+        """Return the path of a program of the newest version, also in Debian's folders."""
         folders = DEBIAN_BINARIES.glob("*/bin")
         newest_first = sorted(folders, key=lambda folder: int(folder.parent.name), reverse=True)
         path = [*map(str, newest_first), os.environ.get("PATH", os.defpath)]
         return shutil.which(name, path=os.pathsep.join(path))
 
     def connect(self, user: str) -> Any:
+        """Return a psycopg connection of this user."""
         return self._connect(user, NAME)
 
     def prepare(self) -> None:
+        """Initialise the cluster with its superuser."""
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         if os.geteuid() == 0:
@@ -105,6 +108,7 @@ class PostgreSQL(DatabaseServer):
         (self.folder / "password").unlink()
 
     def launcher(self) -> Sequence[str]:
+        """Return the program that changes from root to the server's user."""
         if os.geteuid() != 0:
             return ()
         account = _service_account()
@@ -121,6 +125,7 @@ class PostgreSQL(DatabaseServer):
         )
 
     def command(self) -> Sequence[str]:
+        """Return postgres with its options."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.state.ports["sql"],
@@ -132,9 +137,11 @@ class PostgreSQL(DatabaseServer):
         return [self.program("postgres"), "-D", str(self.folder / "data"), *options]
 
     def check_health(self) -> None:
+        """Log in as the superuser."""
         self._connect(self.superuser, "postgres").close()
 
     def populate(self) -> None:
+        """Create the database, its users and the table `avatars`."""
         with self._connect(self.superuser, "postgres", autocommit=True) as connection:
             for user, options in (("admin", "CREATEROLE"), ("migrate", ""), ("reader", "")):
                 secret = self.state.logins[user].secret

@@ -36,10 +36,12 @@ class Process:
     command: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the record of the process."""
         return {**asdict(self), "command": list(self.command)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Process:
+        """Return the process of a record."""
         return cls(value["name"], value["pid"], value["create_time"], tuple(value["command"]))
 
     def is_running(self) -> bool:

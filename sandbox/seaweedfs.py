@@ -68,10 +68,12 @@ class SeaweedFS(Server):
 
     @property
     def endpoint_url(self) -> str:
+        """The URL of the S3 gateway."""
         return f"http://127.0.0.1:{self.state.ports['s3']}"
 
     @property
     def users(self) -> dict[str, S3User]:
+        """The keys of each identity."""
         return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
 
     def client(self, user: str = "admin", **settings: Any) -> Any:
@@ -80,9 +82,11 @@ class SeaweedFS(Server):
         return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
 
     def new_logins(self) -> dict[str, Login]:
+        """Return generated keys for each identity."""
         return {user: Login(secrets.token_hex(10).upper(), secrets.token_urlsafe(30)) for user in self._actions}
 
     def prepare(self) -> None:
+        """Write the configuration of the identities."""
         identities = [
             {
                 "name": user,
@@ -94,6 +98,7 @@ class SeaweedFS(Server):
         write_private(self.folder / "s3.json", json.dumps({"identities": identities}, indent=1))
 
     def command(self) -> Sequence[str]:
+        """Return `weed mini` with its options."""
         # The wheel puts it beside the interpreter, which need not be on PATH.
         weed = Path(sys.executable).parent / "weed"
         if not weed.exists():
@@ -123,6 +128,7 @@ class SeaweedFS(Server):
         ]
 
     def check_health(self) -> None:
+        """Send a signed request, and see that the volume server has registered."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.endpoint_url}/healthz", timeout=5):
             # The gateway answers before it has read its identities, which a signed request needs.
@@ -133,6 +139,7 @@ class SeaweedFS(Server):
                 raise ConnectionError("no volume server has come to the master yet")
 
     def populate(self) -> None:
+        """Create the two buckets."""
         client = self.client()
         for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
             client.create_bucket(Bucket=bucket)

@@ -44,11 +44,13 @@ class State:
     process: Process | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the state as `state.json` has it."""
         process = self.process.to_json() if self.process else None
         return {**asdict(self), "process": process}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> State:
+        """Return the state of a `state.json`."""
         logins = {user: Login(**login) for user, login in value["logins"].items()}
         process = Process.from_json(value["process"]) if value["process"] else None
         return cls(value["ready"], value["ports"], logins, process)
@@ -96,6 +98,7 @@ class Server(ABC):
 
     @property
     def log(self) -> Path:
+        """The server's log file."""
         return self.folder / f"{self.name}.log"
 
     @property

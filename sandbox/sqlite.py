@@ -42,6 +42,7 @@ class SQLite:
 
     @property
     def processes(self) -> list[Process]:
+        """No processes: a file does not run."""
         return []
 
     def database(self, user: str = "") -> dict[str, Any]:
@@ -49,6 +50,7 @@ class SQLite:
         return {"engine": self.engine, "path": str(self.path)}
 
     def connect(self, user: str = "") -> sqlite3.Connection:
+        """Return a connection to the file."""
         return sqlite3.connect(self.path)
 
     def up(self) -> bool:

@@ -32,6 +32,7 @@ class Rows:
         self._mark = "?" if database.engine == "sqlite" else "%s"
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def reset(self) -> None:
