@@ -1,4 +1,4 @@
-"""What the journal tells: the rows that a migration has rewritten and that nothing has put back since."""
+"""Read the journal: which rows a migration has rewritten, and which of them were not rolled back since."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ JOIN (SELECT reference, key, max(entry) AS entry FROM rewritten_rows GROUP BY re
     USING (reference, key, entry)
 ANTI JOIN undone_rows u USING (entry, key)
 """
-"""A row that was rewritten several times, as the application had given it an old value again, is what the newest entry
-made of it. Where that one is undone, the older ones are over as well. `place` keeps the order within an entry."""
+"""A row is rewritten again if the application gives it an old value again; only its newest entry counts. If that entry
+was undone, so are the older ones. `place` keeps the order within an entry."""
 
 
 def read_history(
     database: Dialect, settings: Settings, catalog: Catalog, progress: Progress, since: datetime | None = None
 ) -> int:
-    """Read this migration's journal into `catalog`, and make the table `standing_rows` there: the rows that hold what
-    Rehome gave them, if nobody else has written them since. Answers how many rows it has ever rewritten.
+    """Read this migration's journal into `catalog`. Returns how many rows the migration has ever rewritten.
 
-    since: only rows that were rewritten then or later are `meant`
-    Raises RefusedError where the journal is of other settings, or damaged; DatabaseError.
+    Creates the table `standing_rows` there: the rows that hold what Rehome wrote, unless the application has written
+    them since.
+
+    since: only rows that were rewritten then or later are marked as `meant`
+    Raises RefusedError if the journal was written under other settings, or is damaged; DatabaseError.
     """
     maps = {reference.name: settings.value_map(reference) for reference in settings.references}
     progress.stage("read the journal")
@@ -45,25 +47,25 @@ def read_history(
                 if recorded.entry.direction == "rollback":
                     undone.append([str(recorded.entry.undoes)] * len(changes.keys), keys_to_json(changes.keys))
                 else:
-                    meant = since is None or recorded.written_at >= since
-                    _take(recorded, changes, maps[recorded.entry.reference], meant, rewritten)
+                    selected = since is None or recorded.written_at >= since
+                    _add(recorded, changes, maps[recorded.entry.reference], selected, rewritten)
                     rows += len(changes.keys)
             progress.at(rows)
     catalog.run(STANDING_ROWS.create(_STANDING))
     return rows
 
 
-def _take(recorded: RecordedEntry, changes: Columns, values: ValueMap, meant: bool, rewritten: BulkAppender) -> None:
+def _add(recorded: RecordedEntry, changes: Columns, values: ValueMap, selected: bool, rewritten: BulkAppender) -> None:
     count = len(changes.keys)
     rewritten.append(
-        # as texts, which reach the catalog faster than numbers
+        # as text, which DuckDB's appender takes faster than numbers
         [str(recorded.id)] * count,
         [recorded.entry.reference] * count,
         keys_to_json(changes.keys),
         changes.olds,
         changes.news,
         list(map(values.suffix_if_old, changes.olds)),
-        [meant] * count,
+        [selected] * count,
     )
 
 
@@ -86,7 +88,7 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
                 settings.name,
                 "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
                 "references",
-                "Put the settings back as they were, or name the migration that is meant",
+                "Put the settings back as they were, or name the migration that you want",
             )
         )
     elif sha256(entry.entries).hexdigest() != entry.sha256:
@@ -94,8 +96,8 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
             Finding(
                 "rehome_journal_schema",
                 settings.journal_schema,
-                f"entry {recorded.id} of the journal is damaged: its digest is another one than was written with it",
-                "Restore the journal's table from a backup; nothing was changed",
+                f"entry {recorded.id} of the journal is damaged: its digest differs from the one recorded with it",
+                "Recover the journal's table from a backup; nothing was changed",
             )
         )
     if findings:

@@ -1,4 +1,4 @@
-"""What a listing does not say, or an inventory may have wrong by now: asked object by object. Reads only."""
+"""Look up single objects by HEAD: for what a listing does not contain, and for what an inventory may have wrong."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _T = TypeVar("_T")
 _BATCH_ROWS = 500
 _BATCH_ROWS_PER_SLOT = 25
 """Slow work, of which few run at once, gets smaller batches: progress is reported after each."""
-_GONE = (0, "", "", "", "", "", None, False)
+_MISSING = (0, "", "", "", "", "", None, False)
+"""What `looked_up` holds of an object that does not exist, in the order of its columns."""
 
-_UNSURE = f"""
+_UNCERTAIN = f"""
 SELECT DISTINCT rest FROM reference_rows r
 WHERE CASE
     WHEN EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = r.rest) THEN r.is_old
@@ -29,8 +30,8 @@ WHERE CASE
     END
     AND strlen($prefix || rest) BETWEEN 1 AND {MAX_KEY_BYTES}
 """
-"""What rows name that no copy is going to check: what the target has already, and what is in neither listing.
-No object has another name than one of 1 to 1024 bytes, and S3 refuses the question."""
+"""Objects that rows name and that no copy will check: those in the target already, and those in neither listing.
+A key has 1 to 1024 bytes ("Object key naming guidelines", S3 user guide); S3 refuses a request for any other."""
 
 _ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore = ''"
 
@@ -38,41 +39,42 @@ _ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore
 async def find_named_objects(
     source: Client, keymap: KeyMap, unroutable: Callable[[str], str | None], catalog: Catalog, progress: Progress
 ) -> None:
-    """Look at the objects that rows name and whose copy would not tell that the inventory is too old.
+    """HEAD the referenced objects for which a stale inventory would go unnoticed during the copy.
 
-    Stored after the report, they would seem to dangle, or to be the target's older object of their name; stored
-    anew, the target's older copy would seem to be theirs: their rows would follow it. Raises S3Error.
+    The row of an object that was stored after the report would seem to dangle, or its object would be taken for the
+    target's older one of that name. If an object was overwritten since, the target's older copy would pass for its own,
+    and its rows would be rewritten to it. Raises S3Error.
     """
     prefix = keymap.source_prefix
-    statement, asked = _UNSURE, {"prefix": prefix}
-    async for rests, replies in _head_rows(source, prefix, statement, "look up objects", catalog, progress, asked):
-        there = [
+    params = {"prefix": prefix}
+    async for suffixes, replies in _head_rows(source, prefix, _UNCERTAIN, "look up objects", catalog, progress, params):
+        found = [
             (
-                rest,
+                suffix,
                 int(reply.headers.get(b"content-length", b"0")),
                 _text(reply, b"etag").strip('"'),
                 _text(reply, b"last-modified"),
                 _text(reply, b"x-amz-storage-class") or "STANDARD",
                 _restore(reply),
                 _text(reply, b"x-amz-archive-status"),
-                unroutable(prefix + rest),
+                unroutable(prefix + suffix),
                 True,
             )
             if reply.status == 200
-            else (rest, *_GONE)
-            for rest, reply in zip(rests, replies, strict=True)
+            else (suffix, *_MISSING)
+            for suffix, reply in zip(suffixes, replies, strict=True)
         ]
-        catalog.append("looked_up", there)
+        catalog.append("looked_up", found)
     catalog.run("DELETE FROM source_objects s USING looked_up l WHERE l.rest = s.rest")
     catalog.run("INSERT INTO source_objects SELECT * EXCLUDE (is_there) FROM looked_up WHERE is_there")
 
 
 async def find_restores(source: Client, prefix: str, catalog: Catalog, progress: Progress) -> None:
-    """Ask each archived object whether it is restored, where the listing cannot tell. Raises S3Error."""
-    async for rests, replies in _head_rows(source, prefix, _ARCHIVED, "look up restores", catalog, progress):
+    """HEAD each archived object whose listing does not say whether it is restored. Raises S3Error."""
+    async for suffixes, replies in _head_rows(source, prefix, _ARCHIVED, "look up restores", catalog, progress):
         restored = [
-            (rest, restore)
-            for rest, reply in zip(rests, replies, strict=True)
+            (suffix, restore)
+            for suffix, reply in zip(suffixes, replies, strict=True)
             if reply.status == 200 and (restore := _restore(reply))
         ]
         catalog.append("restores", restored)
@@ -86,18 +88,18 @@ async def run_on_rows(
     limit: int,
     catalog: Catalog,
     progress: Progress,
-    values: Params = (),
+    params: Params = (),
 ) -> AsyncIterator[tuple[Sequence[tuple[Any, ...]], Sequence[_T]]]:
     """Run `function(*row)` for each row of a query, at most `limit` at once, and report progress as `stage`.
 
     Yields batches of rows with their results. Raises the first error of `function`.
     """
-    (total,) = catalog.query(f"SELECT count(*) FROM ({statement})", values)[0]
+    total = catalog.count(statement, params)
     if not total:
         return
     progress.stage(stage, total)
     batch, done = min(_BATCH_ROWS, _BATCH_ROWS_PER_SLOT * limit), 0
-    for rows in catalog.stream(statement, values, batch):
+    for rows in catalog.stream(statement, params, batch):
         yield rows, await run_each(function, rows, limit)
         done += len(rows)
         progress.at(done)
@@ -110,24 +112,25 @@ async def _head_rows(
     stage: str,
     catalog: Catalog,
     progress: Progress,
-    values: Params = (),
+    params: Params = (),
 ) -> AsyncIterator[tuple[Sequence[str], Sequence[Response]]]:
-    """HEAD the object of each key suffix that a query returns; batches of suffixes and replies."""
+    """HEAD the object of each key suffix that a query returns. Yields batches of suffixes and their responses."""
 
-    def head(rest: str) -> Coroutine[Any, Any, Response]:
-        return source.request("HEAD", prefix + rest)
+    def head(suffix: str) -> Coroutine[Any, Any, Response]:
+        return source.request("HEAD", prefix + suffix)
 
     limit = source.max_connections
-    async for rows, replies in run_on_rows(head, statement, stage, limit, catalog, progress, values):
-        yield [rest for (rest,) in rows], replies
+    async for rows, replies in run_on_rows(head, statement, stage, limit, catalog, progress, params):
+        yield [suffix for (suffix,) in rows], replies
 
 
 def _restore(reply: Response) -> str:
-    """What `x-amz-restore` says: `ongoing-request="true"`, or "false" and an expiry (HeadObject, S3 API reference)."""
-    told = _text(reply, b"x-amz-restore")
-    if 'ongoing-request="true"' in told:
+    """Return the state that `x-amz-restore` reports: `ongoing-request="true"`, or "false" with an expiry date
+    (HeadObject, S3 API reference)."""
+    header = _text(reply, b"x-amz-restore")
+    if 'ongoing-request="true"' in header:
         return "in_progress"
-    return "restored" if told else ""
+    return "restored" if header else ""
 
 
 def _text(reply: Response, header: bytes) -> str:

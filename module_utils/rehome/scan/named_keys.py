@@ -1,4 +1,4 @@
-"""Which objects any row names, read so that a doubt counts as yes: what no row names may be deleted."""
+"""Find the keys that any row may name. In doubt a key counts as named: a key that no row names may be deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..mapping.row_key import key_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
-_MOST_VALUE = 1_000
+_MAX_VALUE = 1_000
 """Characters of a value that a list shows."""
 
 _ENDS = re.compile(r"[?#\s\"'<>\\,;)\]}|&]")
@@ -25,10 +25,10 @@ _ENDS = re.compile(r"[?#\s\"'<>\\,;)\]}|&]")
 
 
 def read_named_keys(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    """Fill the catalog's table `named_keys` anew with what the rows of every reference name, whatever their form.
+    """Replace the catalog's `named_keys` with the keys that the rows of every reference name, in whatever form.
 
-    Every row of the table is read, also those that a reference's own condition leaves out of the migration. Raises
-    DatabaseError where one cannot be read.
+    Reads every row of the tables, also those that a reference's `where` leaves out. Raises DatabaseError if a table
+    cannot be read completely.
     """
     catalog.run(NAMED_KEYS.create())
     with connect(settings.database) as database:
@@ -42,26 +42,25 @@ def _read_reference(
     facts = database.describe(reference.table, reference.column)
     progress.stage(f"read {reference.name}")
     read = 0
-    for page in read_by_keyset(database, facts):
+    for batch in read_by_keyset(database, facts):
         named = [
-            (rest, reference.name, key_to_json(key), value[:_MOST_VALUE])
-            for key, value in page
+            (suffix, reference.name, key_to_json(key), value[:_MAX_VALUE])
+            for key, value in batch
             if value is not None
-            for rest in named_rests(value, values)
+            for suffix in named_suffixes(value, values)
         ]
         catalog.append("named_keys", named)
-        read += len(page)
+        read += len(batch)
         progress.at(read)
 
 
-def named_rests(value: str, values: ValueMap) -> set[str]:
-    """What of the source's keys (without its prefix) a value may name, in whatever form and amid whatever text.
+def named_suffixes(value: str, values: ValueMap) -> set[str]:
+    """Return the suffixes of the source keys that a value may name, in whatever form and within whatever text.
 
-    The head of a new value names none: the same text may be part of the new prefix. It errs on the side of naming too
-    much.
+    Rather returns too many than too few. The head of a new value is skipped: the new prefix may contain the old one.
     """
-    if values.moves and (rest := values.suffix_if_old(value)) is not None:
-        return {rest, *_texts_after_prefix(value, values)}
+    if values.moves and (suffix := values.suffix_if_old(value)) is not None:
+        return {suffix, *_texts_after_prefix(value, values)}
     if values.suffix_if_new(value) is not None:
         if not values.moves or not values.keymap.source_prefix:
             return set()
@@ -71,18 +70,18 @@ def named_rests(value: str, values: ValueMap) -> set[str]:
 
 def _texts_after_prefix(value: str, values: ValueMap) -> Iterator[str]:
     covers = values.keymap.covers
-    # as it stands, as URLs write it, and as some JSON does
+    # as it is, percent-decoded, and with the slashes that some JSON encoders escape
     for text in {value, unquote(value), value.replace("\\/", "/")}:
-        for start in _places(text, values.keymap.source_prefix):
-            rest = text[start : start + MAX_KEY_BYTES]
-            # the whole of what follows, and what comes before each character that may end a key
-            for end in (*(match.start() for match in _ENDS.finditer(rest)), len(rest)):
-                if covers(rest[:end]):
-                    yield rest[:end]
+        for start in _suffix_starts(text, values.keymap.source_prefix):
+            suffix = text[start : start + MAX_KEY_BYTES]
+            # all of the text that follows, and the part before each character that may end a key
+            for end in (*(match.start() for match in _ENDS.finditer(suffix)), len(suffix)):
+                if covers(suffix[:end]):
+                    yield suffix[:end]
 
 
-def _places(text: str, prefix: str) -> Iterator[int]:
-    """Where a key's rest may begin: behind each occurrence of the prefix; without one, behind each slash."""
+def _suffix_starts(text: str, prefix: str) -> Iterator[int]:
+    """Yield where a key's suffix may begin: after each occurrence of the prefix, or of a slash if there is none."""
     if not prefix:
         yield 0
     step = prefix or "/"

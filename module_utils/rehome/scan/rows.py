@@ -1,4 +1,4 @@
-"""Read the referencing columns into a catalog, and tell what is under the map from what is not. Reads only."""
+"""Read the rows of the referencing columns that are under the map into a catalog, and count the others."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
 from ..progress import Progress
 
-MOST_FORMS = 20
-"""Forms that are told apart in a column; the rest of them count as one."""
+MAX_FORMS = 20
+"""Forms per column that are counted separately; all further ones count as one."""
 OTHER_FORMS = "yet other URLs"
 
 
 def read_rows(settings: Settings, catalog: Catalog, progress: Progress) -> int:
-    """Read every reference into the catalog; answers how many rows are not under the map.
+    """Read every reference into the catalog. Returns how many rows are not under the map.
 
-    Raises DatabaseError where a table cannot be read whole.
+    Raises DatabaseError if a table cannot be read completely.
     """
     detect_form = form_detector(settings.keymap, settings.source, settings.target)
     with connect(settings.database) as database:
@@ -47,47 +47,47 @@ def _read(
     progress.stage(f"read {reference.name}")
     read = kept = 0
     others: Counter[str] = Counter()
-    for page in read_by_keyset(database, facts):
-        is_old, rests = _sorted_out(page.values, value_map)
-        meant = [rest is not None for rest in rests]
-        count = sum(meant)
+    for batch in read_by_keyset(database, facts):
+        is_old, suffixes = _match(batch.values, value_map)
+        is_covered = [suffix is not None for suffix in suffixes]
+        count = sum(is_covered)
         if count:
-            old, values = list(compress(is_old, meant)), list(compress(page.values, meant))
+            old, values = list(compress(is_old, is_covered)), list(compress(batch.values, is_covered))
             columns = (
                 [reference.name] * count,
                 range(kept, kept + count),
-                keys_to_json(list(compress(page.keys, meant))),
+                keys_to_json(list(compress(batch.keys, is_covered))),
                 values,
-                list(compress(rests, meant)),
+                list(compress(suffixes, is_covered)),
                 old,
                 _overflows(facts, value_map, values, old),
             )
             catalog.append_columns("reference_rows", columns)
-        if count < len(page):
-            _count_forms(compress(page.values, [not one for one in meant]), detect_form, others)
-        read, kept = read + len(page), kept + count
+        if count < len(batch):
+            _count_forms(compress(batch.values, [not covered for covered in is_covered]), detect_form, others)
+        read, kept = read + len(batch), kept + count
         progress.at(read)
     catalog.append("other_forms", [(reference.name, form, count) for form, count in others.items()])
     return read - kept
 
 
-def _sorted_out(values: Sequence[str | None], value_map: ValueMap) -> tuple[list[bool], list[str | None]]:
-    """For each value whether it is an old one, and the rest of its key where it is under the map, old or new."""
+def _match(values: Sequence[str | None], value_map: ValueMap) -> tuple[list[bool], list[str | None]]:
+    """Return for each value whether it is an old one, and its key's suffix if it is an old or a new one."""
     if_old, if_new = value_map.suffix_if_old, value_map.suffix_if_new
-    rests = [None if value is None or not value_map.moves else if_old(value) for value in values]
-    is_old = [rest is not None for rest in rests]
+    suffixes = [None if value is None or not value_map.moves else if_old(value) for value in values]
+    is_old = [suffix is not None for suffix in suffixes]
     if not all(is_old):
-        rests = [
-            if_new(value) if rest is None and value is not None else rest
-            for value, rest in zip(values, rests, strict=True)
+        suffixes = [
+            if_new(value) if suffix is None and value is not None else suffix
+            for value, suffix in zip(values, suffixes, strict=True)
         ]
-    return is_old, rests
+    return is_old, suffixes
 
 
 def _overflows(
     facts: TableFacts, value_map: ValueMap, values: Sequence[str | None], is_old: Sequence[bool]
 ) -> list[bool]:
-    """For each value whether it is an old one whose new value does not fit into the column."""
+    """Return for each value whether it is an old one whose new value does not fit into the column."""
     if facts.safe_length is None:
         return [False] * len(values)
     fits = facts.safe_length - value_map.growth
@@ -98,8 +98,8 @@ def _overflows(
 
 
 def _count_forms(values: Iterable[str | None], detect_form: Callable[[str], str | None], counts: Counter[str]) -> None:
-    """Count by form those values, none of them under the map, that would be in another form."""
+    """Count, by form, the values that would be under the map if the reference had another form."""
     for value in values:
         form = detect_form(value) if value else None
         if form is not None:
-            counts[form if form in counts or len(counts) < MOST_FORMS else OTHER_FORMS] += 1
+            counts[form if form in counts or len(counts) < MAX_FORMS else OTHER_FORMS] += 1

@@ -1,4 +1,4 @@
-"""Fill a catalog with what is there now: both buckets and the referencing columns. Reads only."""
+"""Fill a catalog with the objects of both buckets and the rows of the referencing columns."""
 
 from __future__ import annotations
 
@@ -33,27 +33,28 @@ from .rows import read_rows
 PARALLEL_LISTS = 16
 COMPARISONS_IN_FLIGHT = 8
 
-_UNCLEAR = f"""
+_INCONCLUSIVE = f"""
 SELECT s.rest, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.rest = s.rest
 WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
     AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.rest = s.rest)
 """
+"""Pairs that may have the same content although their ETags differ."""
 
 
 def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    """Read every reference, list both buckets, and compare what an ETag cannot tell apart.
+    """Read every reference, list both buckets, and compare the contents of pairs whose ETags prove nothing.
 
-    The rows come first: an application stores an object before the row that names it, so that the object of every row
-    read is in the later listing. A row whose object is deleted in between seems to dangle; a later plan no longer
-    finds it.
-    Raises S3Error or DatabaseError where something cannot be read: half a scan is no scan.
+    Rows are read first: an application stores an object before the row that names it, so the object of every row is in
+    the later listing. A row whose object is deleted in between seems to dangle; the next plan no longer finds it.
+
+    Raises S3Error or DatabaseError if anything cannot be read: the catalog is incomplete then.
     """
     catalog.note("rows_foreign", read_rows(settings, catalog, progress))
     scan_buckets(settings, catalog, progress)
 
 
 def scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
-    """List both buckets, and compare what an ETag cannot tell apart. Raises S3Error: half a listing is none."""
+    """List both buckets, and compare the contents of pairs whose ETags prove nothing. Raises S3Error."""
     uvloop.run(_scan_buckets(settings, catalog, progress))
 
 
@@ -65,12 +66,12 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
         def unroutable(key: str) -> str | None:
             return keymap.unroutable(key, refused_keys)
 
-        def source_columns(page: Page, rests: Sequence[str]) -> tuple[Sequence[object], ...]:
+        def source_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
             listed = (page.sizes, page.etags, page.last_modified, page.storage_classes, page.restores, page.tiers)
-            return rests, *listed, list(map(unroutable, page.keys))
+            return suffixes, *listed, list(map(unroutable, page.keys))
 
-        def target_columns(page: Page, rests: Sequence[str]) -> tuple[Sequence[object], ...]:
-            return rests, page.sizes, page.etags
+        def target_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
+            return suffixes, page.sizes, page.etags
 
         async def list_both(parallel: int) -> int:
             from_source = await _source_pages(settings, source, catalog, stack, parallel)
@@ -88,7 +89,7 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
         except S3Error as error:
             if error.code != DISORDERED:
                 raise
-            # begun anew in the server's own order, whatever that is
+            # list again without relying on the order of keys
             for table in ("source_objects", "target_objects"):
                 catalog.run(f"DELETE FROM {table}")
             foreign = await list_both(1)
@@ -97,20 +98,20 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             await find_named_objects(source, keymap, unroutable, catalog, progress)
         if settings.source.inventory is not None or not source.endpoint.is_aws:
             await find_restores(source, settings.source.prefix, catalog, progress)
-        await _compare_unclear(settings, source, target, catalog, progress)
+        await _compare_inconclusive(settings, source, target, catalog, progress)
 
 
 async def _source_pages(
     settings: Settings, source: Client, catalog: Catalog, stack: AsyncExitStack, parallel: int
 ) -> AsyncGenerator[Page, None]:
-    """The source's objects, from S3 Inventory or from listing the bucket."""
+    """Return the pages of the source's objects, from S3 Inventory or from listing the bucket."""
     if settings.source.inventory is None:
         return list_objects(source, settings.source.prefix, parallel=parallel)
     clients: dict[str, Client] = {settings.source.bucket: source}
 
     def client_for(bucket: str) -> Client:
         if bucket not in clients:
-            # a report lies in its source's region ("Configuring Amazon S3 Inventory", S3 user guide), and is ours
+            # the report's bucket is in the same region ("Configuring Amazon S3 Inventory", S3 user guide), and ours
             side = replace(settings.source, bucket=bucket, requester_pays=False, expected_bucket_owner=None)
             clients[bucket] = open_client(settings, side)
             stack.push_async_exit(clients[bucket])
@@ -127,57 +128,57 @@ async def _source_pages(
 
 
 class _Counter:
-    """Tells how many objects both listings have brought."""
+    """Reports how many objects both listings have returned so far."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._seen = 0
+        self._listed = 0
 
     def add(self, count: int) -> None:
-        self._seen += count
-        self._progress.at(self._seen)
+        self._listed += count
+        self._progress.at(self._listed)
 
 
 async def _fill(
     pages: AsyncGenerator[Page, None],
     keymap: KeyMap,
     prefix: str,
-    filling: BulkAppender,
+    appender: BulkAppender,
     columns: Callable[[Page, Sequence[str]], tuple[Sequence[object], ...]],
     counter: _Counter,
 ) -> int:
-    """Put into the catalog what is under the map; answers how many objects are not."""
+    """Add the objects under the map to the catalog. Returns how many objects are not under it."""
     foreign, skip = 0, len(prefix)
     async with aclosing(pages):
         async for page in pages:
-            rests = [key[skip:] for key in page.keys]
-            # the probe's scratch objects are nobody's, wherever a later migration may find them
-            wanted = [keymap.covers(rest) and not rest.startswith(SCRATCH_NAME) for rest in rests]
-            meant = page
-            if not all(wanted):
-                meant, rests = page.select(wanted), list(compress(rests, wanted))
-            if rests:
-                filling.append(*columns(meant, rests))
-            foreign += len(page) - len(meant)
+            suffixes = [key[skip:] for key in page.keys]
+            # scratch objects of a probe never belong to the application, in whichever migration they turn up
+            is_covered = [keymap.covers(suffix) and not suffix.startswith(SCRATCH_NAME) for suffix in suffixes]
+            covered = page
+            if not all(is_covered):
+                covered, suffixes = page.select(is_covered), list(compress(suffixes, is_covered))
+            if suffixes:
+                appender.append(*columns(covered, suffixes))
+            foreign += len(page) - len(covered)
             counter.add(len(page))
     return foreign
 
 
-async def _compare_unclear(
+async def _compare_inconclusive(
     settings: Settings, source: Client, target: Client, catalog: Catalog, progress: Progress
 ) -> None:
-    """Compare pairs of equal size and different ETags by their contents.
+    """Compare the contents of pairs with equal sizes and different ETags.
 
-    The ETag of a multipart upload or of an object under KMS is no digest of its content (S3 user guide, "Checking
-    object integrity"), so that different ones prove nothing. What an earlier run has proven of them still holds.
+    The ETag of a multipart upload or of an object under KMS is not a digest of its content (S3 user guide, "Checking
+    object integrity"), so different ETags prove nothing. Proofs of earlier runs are reused.
     """
     load_proofs(catalog, settings)
-    if not catalog.query(f"SELECT 1 FROM ({_UNCLEAR}) LIMIT 1"):
+    if not catalog.query(f"SELECT 1 FROM ({_INCONCLUSIVE}) LIMIT 1"):
         return
     outcomes = Outcomes(catalog, settings)
 
-    async def one(rest: str, size: int, source_etag: str, target_etag: str) -> tuple[str, str | None]:
-        job = CopyJob(settings.source.prefix + rest, source_etag, size, settings.target.prefix + rest)
+    async def prove(suffix: str, size: int, source_etag: str, target_etag: str) -> tuple[str, str | None]:
+        job = CopyJob(settings.source.prefix + suffix, source_etag, size, settings.target.prefix + suffix)
         try:
             evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
         except S3StopError:
@@ -185,13 +186,13 @@ async def _compare_unclear(
         except S3Error as error:
             if not 400 <= error.status < 500:
                 raise
-            # what must not be read cannot be shown to be equal: a conflict, for a human
+            # an object that may not be read cannot be proven equal: it becomes a conflict, for a human
             evidence = None
         if evidence is not None:
             outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))
-        return rest, evidence
+        return suffix, evidence
 
-    compared = run_on_rows(one, _UNCLEAR, "compare contents", COMPARISONS_IN_FLIGHT, catalog, progress)
+    compared = run_on_rows(prove, _INCONCLUSIVE, "compare contents", COMPARISONS_IN_FLIGHT, catalog, progress)
     async for _, pairs in compared:
         catalog.append("compared", pairs)
     outcomes.close()

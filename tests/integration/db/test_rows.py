@@ -12,7 +12,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan, warnings_of_other_forms
 from rehome.progress import Progress
-from rehome.scan.rows import MOST_FORMS, read_rows
+from rehome.scan.rows import MAX_FORMS, read_rows
 
 from tests.integration.db.conftest import Bench
 from tests.integration.db.test_rewrite import only
@@ -91,10 +91,10 @@ def test_rows_in_another_form_are_counted_by_it_and_warned_of(bench: Bench, cata
 @only("sqlite")
 def test_a_column_of_countless_hosts_is_summed_up(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
-    bench.fill(*[f"https://host-{number}.example/image/avatar-1.png" for number in range(MOST_FORMS + 5)])
+    bench.fill(*[f"https://host-{number}.example/image/avatar-1.png" for number in range(MAX_FORMS + 5)])
     read(asked(bench, tmp_path), catalog, tmp_path)
     counts = dict(catalog.query("SELECT form, rows FROM other_forms"))
-    assert (len(counts), counts["yet other URLs"]) == (MOST_FORMS + 1, 5)
+    assert (len(counts), counts["yet other URLs"]) == (MAX_FORMS + 1, 5)
 
 
 @only("mariadb", "postgresql")
