@@ -319,7 +319,7 @@ def rights_of(accounts: Accounts) -> list[Right]:
         else:
             account = mysql.read_account(database, accounts.user, "%", "rehome")
     assert account is not None
-    assert account.beyond == ()
+    assert account.other_rights == ()
     return sorted(account.rights)
 
 

@@ -1,4 +1,4 @@
-"""When and how hard the database may be worked: the group `rehome_throttle`, as typed values."""
+"""The settings of the throttle (`rehome_throttle`), as typed values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import Finding
 DEFAULT_LAG_S = 10.0
 DEFAULT_DEAD_RATIO = 0.1
 DEFAULT_REDO_RATIO = 0.8
-"""Where the log is full, InnoDB has every session wait for pages to be written out. It hurries from 7/8 of it on."""
+"""If the log is full, every session waits for InnoDB to flush pages. InnoDB flushes aggressively from 7/8 on."""
 PAUSE_FILE = "pause"
 
 _WINDOW = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)(?: +(\S+))?")
@@ -24,7 +24,10 @@ _WINDOW = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)(?: 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The hours of each day in which rows may be rewritten, from `start` until before `end`, over midnight too."""
+    """The hours of each day in which rows may be rewritten, from `start` until before `end`; may span midnight.
+
+    text: the setting as the operator wrote it
+    """
 
     text: str
     start: time
@@ -32,7 +35,7 @@ class Window:
     zone: tzinfo
 
     def opens_in(self, now: datetime) -> timedelta | None:
-        """How long the window is closed still; None while it is open. By the zone's own clock, as it is set now."""
+        """Return how long the window stays closed, by its zone's clock; None while it is open."""
         local = now.astimezone(self.zone)
         clock = local.time()
         after_start, before_end = clock >= self.start, clock < self.end
@@ -41,35 +44,38 @@ class Window:
         opening = local.replace(hour=self.start.hour, minute=self.start.minute, second=0, microsecond=0)
         if after_start:
             opening += timedelta(days=1)
-        # by way of UTC: a day on which the clock is changed has 23 or 25 hours
+        # in UTC, as a day on which daylight saving time begins or ends has 23 or 25 hours
         return opening.astimezone(UTC) - now.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A server that follows the primary; it is reached as the primary is, but for its address."""
+    """A replica of the primary. All settings but its address are those of the primary."""
 
     host: str
     port: int | None = None
 
     @property
     def name(self) -> str:
+        """Its address, as messages name it."""
         return f"{self.host}:{self.port}" if self.port else self.host
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleSettings:
-    """The limits. None means the default where the signal can be read, and nothing where it cannot; 0 means never.
+    """The thresholds at which the rewrite of rows pauses.
+
+    None means the default if the signal can be read, and no threshold if it cannot; 0 means no threshold.
 
     max_lag_s: seconds that a replica may be behind
-    max_running: statements that other sessions may have under way at once
-    max_redo_ratio: MariaDB and MySQL: how full the redo log may be, by InnoDB's own limit
+    max_running: statements that other sessions may run at once
+    max_redo_ratio: MariaDB and MySQL: how full the redo log may be, as a fraction of InnoDB's own limit
     max_dead_ratio: PostgreSQL: dead tuples per live one
-    vacuum: PostgreSQL: whether Rehome vacuums the tables itself where it may
-    pause_file: work rests while there is such a file
-    query, query_limit: work rests while the query answers with more than the limit
-    nice: seconds of rest per second of work
-    max_wait_s: how long one wait may last that nobody asked for; None: for ever
+    vacuum: PostgreSQL: whether Rehome vacuums the tables itself if it may
+    pause_file: the work pauses while this file exists
+    query, query_limit: the work pauses while the query returns more than the limit
+    nice: seconds of pause per second of work
+    max_wait_s: how long one pause may last that the operator did not ask for; None: unlimited
     """
 
     max_lag_s: float | None = None
@@ -87,9 +93,9 @@ class ThrottleSettings:
 
 
 def read_throttle(given: Mapping[str, Any], state_dir: Path, findings: list[Finding]) -> ThrottleSettings:
-    """Turn the option `throttle` into its settings; adds to `findings` what is wrong with it.
+    """Return the settings in the option `throttle`, and add what is wrong with it to `findings`.
 
-    state_dir: the pause file is in it, under the name `pause`, where the settings name no other
+    state_dir: holds the pause file, under the name `pause`, unless the settings name another
     """
     return ThrottleSettings(
         max_lag_s=_number("max_lag_s", given, findings),
@@ -114,7 +120,7 @@ def _number(name: str, given: Mapping[str, Any], findings: list[Finding], least:
             Finding(
                 f"rehome_throttle.{name}",
                 str(value),
-                "is no limit to work by",
+                "is not a threshold",
                 "Choose 0 or a positive number, or leave it unset for the default",
             )
         )
@@ -130,7 +136,7 @@ def _replicas(given: list[Mapping[str, Any]], findings: list[Finding]) -> tuple[
                     f"rehome_throttle.replicas[{position}].host",
                     None,
                     "is not set",
-                    "Name the server that follows the primary, as Rehome reaches it",
+                    "Name the replica by the address at which Rehome reaches it",
                 )
             )
     return tuple(Replica(replica["host"], replica.get("port")) for replica in given if replica.get("host"))
@@ -142,7 +148,7 @@ def _window(text: str | None, findings: list[Finding]) -> Window | None:
     found = _WINDOW.fullmatch(text.strip())
     zone = _zone(found[5]) if found else None
     if found is None or zone is None:
-        problem = "names no time zone that this machine knows" if found else "is no window"
+        problem = "names no time zone that this machine knows" if found else "is not a window"
     else:
         start, end = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
         if start != end:

@@ -17,15 +17,15 @@ from ..db.facts import facts_for_rewrite
 from ..db.rights import (
     Account,
     Right,
+    as_script,
     columns_named,
-    listed,
     mysql_privileges,
     mysql_statements,
     postgresql_changes,
     postgresql_statements,
     rights_on_journal,
     rights_on_table,
-    unspeakable,
+    unsupported_names,
 )
 from ..errors import Finding, RefusedError
 from .diff import Diff, diff_of
@@ -112,8 +112,8 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
         current = postgresql.read_account(database, user, settings.journal_schema)
     else:
         current = mysql.read_account(database, user, grants.host, settings.journal_schema)
-    if current and current.beyond:
-        findings.append(_extra_rights(user, current.beyond, grants))
+    if current and current.other_rights:
+        findings.append(_extra_rights(user, current.other_rights, grants))
     if user == grants.admin_database.user:
         findings.append(_extra_rights(user, ["everything that rehome_admin_database.user needs"], grants))
     needed = _needed_rights(database, settings, findings) if grants.state == "present" else set[Right]()
@@ -164,7 +164,7 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
     if findings:
         raise RefusedError(findings)
     changed = before != after or (planned.new_password and grants.rotate)
-    diffs = [diff_of(f"database user {user}", listed(before), listed(after))] if changed else []
+    diffs = [diff_of(f"database user {user}", as_script(before), as_script(after))] if changed else []
     return PlannedUser(planned, diffs)
 
 
@@ -236,7 +236,7 @@ def _unsupported_names(rights: Iterable[Right]) -> list[Finding]:
             f"the name {name} has characters that community.mysql.mysql_user misreads",
             "Grant these rights by hand, as --check --diff shows them, and set it to false",
         )
-        for name in unspeakable(rights)
+        for name in unsupported_names(rights)
     ]
 
 

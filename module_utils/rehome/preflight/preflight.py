@@ -34,7 +34,7 @@ from ..s3.endpoint.resolve import resolve
 from ..s3.probe.bucket_config import inspect_bucket
 from ..s3.probe.reachable import check_bucket
 from ..services.capabilities import method_of_run, probe_services
-from ..services.copy_method import one_service
+from ..services.copy_method import is_same_service
 from ..services.storage_class import check_storage_class
 from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
@@ -223,7 +223,7 @@ def _check_places(settings: Settings) -> list[Finding]:
         source, target = resolve(settings.source), resolve(settings.target)
     except RefusedError as refusal:
         return list(refusal.findings)
-    if settings.copy.method == "server_side" and not one_service(source, target):
+    if settings.copy.method == "server_side" and not is_same_service(source, target):
         return [
             Finding(
                 "rehome_copy_method",

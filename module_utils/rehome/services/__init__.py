@@ -1,1 +1,5 @@
-"""services: say here what lives in this room, and what it may know."""
+"""What the two S3 services of a migration can do, and the clients to reach them.
+
+May import `s3`, `config`, `files` and what is below; not `db` or `catalog`. Read `clients`, then `copy_method` (copy
+within the service, or stream), `capabilities` (what a probe found, kept for later stages) and `storage_class`.
+"""

@@ -1,4 +1,4 @@
-"""What the services can do: tried by the preflight of a real run, and kept for the other stages and for dry runs."""
+"""What the services can do: the preflight of a real run probes it, and the other stages and dry runs read it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CAPABILITIES_FILE = "capabilities.json"
 
 
 def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
-    """Try what the copy relies on, on scratch objects under the target prefix, and keep what was found.
+    """Probe what the copy relies on, with scratch objects under the target prefix, and keep the result.
 
-    Answers what keeps the copy from succeeding, and what the operator should know.
+    Returns the findings that would make the copy fail, and notes for the operator.
     """
     try:
         return uvloop.run(_probe(settings))
@@ -39,7 +39,7 @@ def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
 async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
     async with open_clients(settings, probing=True) as (source, target):
         method = await choose_method(settings, source, target)
-        # in the bucket's own storage class: others are billed for weeks, however soon an object goes
+        # in the default storage class: others bill weeks of storage, however soon an object is deleted
         options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
         found = await probe(
             source,
@@ -51,17 +51,17 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
             acl=settings.copy.acl == "copy",
         )
         if not found.findings:
-            # a probe that was refused has not tried everything
+            # a probe that was refused is incomplete
             _keep(settings, source.endpoint, target.endpoint, found.capabilities)
-    told = found.capabilities
-    if told.keys_tried:
-        # the plan says which objects that concerns, if any
-        told = replace(told, refused_keys=frozenset())
-    return list(found.findings), [*describe(told), *found.notes]
+    described = found.capabilities
+    if described.keys_tried:
+        # the plan reports the objects with such keys, if there are any
+        described = replace(described, refused_keys=frozenset())
+    return list(found.findings), [*describe(described), *found.notes]
 
 
 def method_of_run(settings: Settings) -> CopyMethod | None:
-    """How a run would copy, found out by reading alone; None where the trial says neither yes nor no."""
+    """Return how a run would copy, found by reading alone; None if that is inconclusive."""
     try:
         return uvloop.run(_method_of_run(settings))
     except S3Error:
@@ -74,7 +74,10 @@ async def _method_of_run(settings: Settings) -> CopyMethod:
 
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:
-    """What the last probe found out about these services; where there was none, what Amazon's S3 does."""
+    """Return what the last probe found about these services, or what Amazon's S3 can do if there was none.
+
+    Raises RehomeError if `capabilities.json` is damaged.
+    """
 
     def parse(kept: Any) -> Capabilities | None:
         if kept["of"] != _places(source, target):

@@ -1,4 +1,4 @@
-"""How objects get from source to target: by the service's own copy, or read here and written there."""
+"""Choose how objects are copied: by the service itself, or streamed through this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..s3.probe.source_rights import check_reading
 from ..s3.transport.endpoint import Endpoint
 
 
-def one_service(source: Endpoint, target: Endpoint) -> bool:
-    """Whether one service holds both buckets, so that it can copy between them.
+def is_same_service(source: Endpoint, target: Endpoint) -> bool:
+    """Return whether both buckets are in one service, so that it can copy between them.
 
-    Amazon's regions are one service within a partition (the commercial one, China, GovCloud).
+    Amazon's regions are one service within a partition (commercial, China, GovCloud).
     """
     if source.is_aws or target.is_aws:
         return source.is_aws and target.is_aws and _partition(source) == _partition(target)
@@ -21,14 +21,14 @@ def one_service(source: Endpoint, target: Endpoint) -> bool:
 
 
 async def choose_method(settings: Settings, source: Client, target: Client) -> CopyMethod:
-    """The method of this run; `auto` is decided here.
+    """Return the copy method of this run; decide what `auto` means.
 
-    Where source and target have credentials of their own, the target's are tried on the source: they send the copies
-    and must be able to read what they copy. Raises S3Error and S3StopError where the trial says neither yes nor no.
+    If source and target have different credentials, the target's are tried on the source: the target's client sends the
+    copies, and must be able to read the source. Raises S3Error or S3StopError if the trial is inconclusive.
     """
     if settings.copy.method != "auto":
         return settings.copy.method
-    if not one_service(source.endpoint, target.endpoint):
+    if not is_same_service(source.endpoint, target.endpoint):
         return "stream"
     if source.endpoint.credentials().access_key == target.endpoint.credentials().access_key:
         return "server_side"
@@ -37,7 +37,7 @@ async def choose_method(settings: Settings, source: Client, target: Client) -> C
 
 
 def copy_options(settings: Settings, method: CopyMethod, capabilities: Capabilities) -> CopyOptions:
-    """What `rehome_copy_method` and its kin ask for, as the copy takes it."""
+    """Return the copy options that the settings ask for."""
     policy = settings.copy
     return CopyOptions(
         method=method,
@@ -52,12 +52,12 @@ def copy_options(settings: Settings, method: CopyMethod, capabilities: Capabilit
 
 
 def _partition(endpoint: Endpoint) -> str:
-    """Which of Amazon's separate worlds ("AWS Partitions", AWS whitepaper on fault isolation boundaries)."""
+    """Return the partition of an endpoint ("AWS Fault Isolation Boundaries", AWS whitepaper, "Partitions")."""
     if endpoint.host.endswith(".cn"):
         return "aws-cn"
     return "aws-us-gov" if "us-gov-" in endpoint.host else "aws"
 
 
 def _service(endpoint: Endpoint) -> tuple[str, int]:
-    """Host and port without the bucket that virtual-host style puts before them."""
+    """Return host and port, without the bucket's name that a virtual-hosted address begins with."""
     return endpoint.host.removeprefix(f"{endpoint.bucket}.") if not endpoint.base_path else endpoint.host, endpoint.port

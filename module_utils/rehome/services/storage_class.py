@@ -1,4 +1,4 @@
-"""Whether the target's service has the storage class that is asked for."""
+"""Check the storage class that the settings ask for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ..s3.endpoint.resolve import resolve
 
 
 def check_storage_class(settings: Settings) -> list[Finding]:
-    """A class that Amazon does not know would fail with the first copy; other services have classes of their own.
+    """Return a finding if the target is Amazon S3 and does not know the storage class: the first copy would fail.
 
-    Raises RefusedError where the target's endpoint cannot be told.
+    Other services have classes of their own. Raises RefusedError if the target's endpoint cannot be resolved.
     """
     wanted = settings.copy.storage_class
     if wanted == "keep" or not resolve(settings.target).is_aws:

@@ -7,14 +7,14 @@ from rehome.db.rights import (
     Account,
     Right,
     columns_named,
-    is_ours,
+    is_managed,
     mysql_privileges,
     mysql_statements,
     postgresql_changes,
     postgresql_statements,
     rights_on_journal,
     rights_on_table,
-    unspeakable,
+    unsupported_names,
 )
 
 FACTS = TableFacts("avatars", "path", (KeyColumn("id", "integer", "BIGINT"),), keep_columns=("updated_at",))
@@ -61,9 +61,9 @@ def test_postgresql_is_told_with_quoted_names() -> None:
 
 
 def test_rights_that_grants_never_gives_are_not_ours_to_take() -> None:
-    assert all(is_ours(right, "rehome") for right in RIGHTS)
+    assert all(is_managed(right, "rehome") for right in RIGHTS)
     for right in (Right("SELECT", "app", "avatars"), Right("UPDATE", "app"), Right("ALL"), Right("DELETE", "rehome")):
-        assert not is_ours(right, "rehome")
+        assert not is_managed(right, "rehome")
 
 
 def test_rights_of_any_kind_can_be_shown() -> None:
@@ -76,4 +76,4 @@ def test_rights_of_any_kind_can_be_shown() -> None:
 
 
 def test_names_that_the_module_would_take_apart_are_found() -> None:
-    assert unspeakable([Right("SELECT", "app", "a/b", "c:d"), *RIGHTS]) == ["a/b", "c:d"]
+    assert unsupported_names([Right("SELECT", "app", "a/b", "c:d"), *RIGHTS]) == ["a/b", "c:d"]

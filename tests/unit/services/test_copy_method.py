@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from rehome.s3.transport.endpoint import Credentials, Endpoint
-from rehome.services.copy_method import one_service
+from rehome.services.copy_method import is_same_service
 from rehome.services.storage_class import check_storage_class
 
 from tests.unit.grants.test_policy import settings_with
@@ -29,7 +29,7 @@ def endpoint(host: str, bucket: str = "b", port: int = 443, base_path: str = "")
     ],
 )
 def test_one_service_is_told_from_two(source: Endpoint, target: Endpoint, expected: bool) -> None:
-    assert one_service(source, target) is expected
+    assert is_same_service(source, target) is expected
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...dialect import Dialect
-from ...rights import Account, Right, is_ours
+from ...rights import Account, Right, is_managed
 
 
 def read_account(database: Dialect, user: str, host: str, journal_schema: str) -> Account | None:
@@ -16,7 +16,7 @@ def read_account(database: Dialect, user: str, host: str, journal_schema: str) -
     ssl_type, connections = found[0]
     ours, beyond = set[Right](), list[str]()
     for right in _rights(database, user, host):
-        if is_ours(right, journal_schema):
+        if is_managed(right, journal_schema):
             ours.add(right)
         else:
             beyond.append(_words(right))
@@ -27,7 +27,7 @@ def read_account(database: Dialect, user: str, host: str, journal_schema: str) -
         connections=int(connections),
         expire_days=_expire_days(database, user, host),
         rights=frozenset(ours),
-        beyond=tuple(sorted([*beyond, *_roles(database, user, host)])),
+        other_rights=tuple(sorted([*beyond, *_roles(database, user, host)])),
     )
 
 

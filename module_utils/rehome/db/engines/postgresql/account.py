@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ...dialect import Dialect
-from ...rights import Account, Right, is_ours
+from ...rights import Account, Right, is_managed
 from .statements import table_identifier
 
 GRANTED: Final = """
@@ -45,7 +45,7 @@ def read_account(database: Dialect, user: str, journal_schema: str) -> Account |
     rights = set[Right]()
     for row in database.run(GRANTED.replace("%(role)s", "%s"), (oid,) * 4):
         right = Right(*row)
-        if is_ours(right, journal_schema):
+        if is_managed(right, journal_schema):
             rights.add(right)
         else:
             beyond.append(f"{right.privilege} ON {'.'.join(part for part in right[1:] if part) or 'the database'}")
@@ -57,7 +57,7 @@ def read_account(database: Dialect, user: str, journal_schema: str) -> Account |
         expire_days=None,
         valid_until=until,
         rights=frozenset(rights),
-        beyond=tuple(sorted(beyond)),
+        other_rights=tuple(sorted(beyond)),
     )
 
 
