@@ -50,7 +50,7 @@ from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.ansible_module.run import run_stage
 from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
-from rehome.redirect.routes import notes, refuse_without_url, routes
+from rehome.redirect.routes import check_redirect, notes, routes
 from rehome.state.sync import download_state, upload_state
 
 
@@ -58,7 +58,7 @@ def work(stage: Stage) -> dict[str, object]:
     settings, wanted = stage.settings, stage.settings.redirect
     download_state(settings)
     if wanted.present:
-        refuse_without_url(settings)
+        check_redirect(settings)
     told = routes(settings) if wanted.present else {}
     website = apply_website(settings, stage.dry_run)
     if not stage.dry_run:

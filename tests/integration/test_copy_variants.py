@@ -1,4 +1,4 @@
-"""What a migration does when its services are two, its source is archived or inventoried, or only a slice is meant."""
+"""Migrations between two services, from archived sources, with an inventory, and of a slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Have the bucket's website redirect, and remember which of its rules are ours."""
+"""Configures the website of the source bucket. A file in the state folder records which of its rules are ours."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from .website import Rule, Website, merged, routing_rules, without
 
 FILE = "redirect.json"
 
-_NONE_CODES = frozenset({"NoSuchWebsiteConfiguration", "404"})
+_NO_WEBSITE_CODES = frozenset({"NoSuchWebsiteConfiguration", "404"})
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """before, after: the website's configuration; None: none. note: what the operator should know, in a sentence"""
+    """The result of configuring the website.
+
+    before, after: its configuration (PutBucketWebsite, S3 API reference); None if there is no website
+    note: what the operator should know, as a sentence
+    """
 
     before: Website | None
     after: Website | None
@@ -29,36 +33,38 @@ class Applied:
 
     @property
     def changed(self) -> bool:
+        """Whether the configuration differs from what it was."""
         return self.before != self.after
 
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """rules: those that we put there. made: whether the website itself is ours"""
+    """rules: those that we have added; made: whether we have created the website"""
 
     rules: list[Rule]
     made: bool
 
 
 def apply_website(settings: Settings, dry_run: bool) -> Applied:
-    """Merge our routing rules into the source bucket's website, or take them out again.
+    """Merge our routing rules into the source bucket's website, or remove them.
 
-    Needs s3:GetBucketWebsite and s3:PutBucketWebsite, and s3:DeleteBucketWebsite to take a website away that was made
-    here. Raises RefusedError, and RehomeError where S3 refuses.
+    Needs s3:GetBucketWebsite and s3:PutBucketWebsite, and s3:DeleteBucketWebsite to delete a website that was created
+    here. Raises RefusedError if the settings, the website or the permissions do not allow it, and RehomeError if the
+    service does not keep the rules.
     """
     wanted = settings.redirect
-    bucket, ours = settings.source.bucket, _recall(settings)
+    bucket, ours = settings.source.bucket, _load(settings)
     if wanted.website == "none" and (wanted.present or not ours.rules):
         return Applied(None, None)
     client = botocore_client(settings.source)
     try:
-        there = _read(client, bucket)
-        after, note = _aim(settings, there, ours)
-        if after == there or dry_run:
-            return Applied(there, after, note)
+        before = _read(client, bucket)
+        after, note = _wanted(settings, before, ours)
+        if after == before or dry_run:
+            return Applied(before, after, note)
         if wanted.present:
-            # before the rules themselves: a run that dies in between leaves rules that are known to be ours
-            _remember(settings, _Ours([*ours.rules, *routing_rules(settings)], ours.made or there is None))
+            # before the rules are written: if the run is killed in between, they are still known to be ours
+            _save(settings, _Ours([*ours.rules, *routing_rules(settings)], ours.made or before is None))
         _write(client, bucket, after)
         if _rules(now := _read(client, bucket)) != _rules(after):
             raise RehomeError(
@@ -75,23 +81,22 @@ def apply_website(settings: Settings, dry_run: bool) -> Applied:
         )
         raise RefusedError([finding]) from error
     if wanted.present:
-        _remember(settings, _Ours(routing_rules(settings), ours.made or there is None))
+        _save(settings, _Ours(routing_rules(settings), ours.made or before is None))
     else:
         (settings.state_dir / FILE).unlink(missing_ok=True)
-    return Applied(there, after, note)
+    return Applied(before, after, note)
 
 
-def _aim(settings: Settings, there: Website | None, ours: _Ours) -> tuple[Website | None, str | None]:
+def _wanted(settings: Settings, before: Website | None, ours: _Ours) -> tuple[Website | None, str | None]:
+    """Return the configuration that the website should have, and a note."""
     wanted = settings.redirect
     if not wanted.present:
-        rest = without(there, ours.rules if ours.rules else routing_rules(settings))
-        gone = ours.made and rest is not None and rest == {"IndexDocument": rest.get("IndexDocument")}
-        return (None if gone else rest), None
-    if there is None and wanted.website == "merge":
-        return None, (
-            "the source bucket has no website, whose rules could redirect; rehome_redirect.website: create makes one"
-        )
-    return merged(there, routing_rules(settings), ours.rules, wanted.index), None
+        others = without(before, ours.rules or routing_rules(settings))
+        only_ours = ours.made and others is not None and others == {"IndexDocument": others.get("IndexDocument")}
+        return (None if only_ours else others), None
+    if before is None and wanted.website == "merge":
+        return None, "the source bucket has no website that could redirect; rehome_redirect.website: create makes one"
+    return merged(before, routing_rules(settings), ours.rules, wanted.index), None
 
 
 def _rules(website: Website | None) -> list[Rule]:
@@ -102,7 +107,7 @@ def _read(client: Any, bucket: str) -> Website | None:
     try:
         found = client.get_bucket_website(Bucket=bucket)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _NONE_CODES:
+        if error.response.get("Error", {}).get("Code") in _NO_WEBSITE_CODES:
             return None
         raise
     return {name: value for name, value in found.items() if name != "ResponseMetadata"}
@@ -115,7 +120,7 @@ def _write(client: Any, bucket: str, website: Website | None) -> None:
         client.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
 
 
-def _recall(settings: Settings) -> _Ours:
+def _load(settings: Settings) -> _Ours:
     def parse(kept: Any) -> _Ours | None:
         of_this_bucket = kept["bucket"] == settings.source.bucket
         return _Ours(list(kept["rules"]), bool(kept["made"])) if of_this_bucket else None
@@ -124,6 +129,6 @@ def _recall(settings: Settings) -> _Ours:
     return read_json(settings.state_dir / FILE, parse, way_out) or _Ours([], made=False)
 
 
-def _remember(settings: Settings, ours: _Ours) -> None:
+def _save(settings: Settings, ours: _Ours) -> None:
     kept = {"bucket": settings.source.bucket, "made": ours.made, "rules": ours.rules}
     write_json(settings.state_dir / FILE, kept)

@@ -1,6 +1,6 @@
-"""Globs as regular expressions that nginx (PCRE over bytes) and CloudFront (ECMAScript) understand.
+"""Globs as regular expressions for nginx (PCRE over bytes) and CloudFront (ECMAScript).
 
-A glob means exactly what it means to the key map, which is Python's `fnmatch`.
+They match exactly what the key map matches with Python's `fnmatch`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 Flavour = Literal["pcre", "ecmascript"]
 
 _ANY = {
-    # one character of UTF-8; bytes that are no UTF-8 are no key
+    # one character in UTF-8; keys are valid UTF-8
     "pcre": r"(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]+)",
-    # one character may be two units of UTF-16
+    # one character is one or two units of UTF-16
     "ecmascript": r"(?:[\ud800-\udbff][\udc00-\udfff]|[\s\S])",
 }
 _ANYTHING = {"pcre": r"[\x00-\xff]*", "ecmascript": r"[\s\S]*"}
@@ -26,31 +26,31 @@ _PLAIN = re.compile(r"[A-Za-z0-9_/-]")
 _ASCII = [chr(code) for code in range(128)]
 
 
-class ForeignGlobError(ValueError):
-    """A glob that cannot be written in the flavours; its text says why."""
+class UnsupportedGlobError(ValueError):
+    """A glob that cannot be translated. Its text says why."""
 
 
 class Prefix(NamedTuple):
-    """What every key that a glob matches begins with. exact: the glob matches all of those keys, and no others"""
+    """The text that all keys matched by a glob begin with. exact: the glob matches every key that begins with it."""
 
     text: str
     exact: bool
 
 
 def prefix_of(glob: str) -> Prefix:
-    """The text that a glob begins with."""
+    """Return the prefix of the keys that a glob matches."""
     literal = re.match(r"[^*?\[]*", glob)
     text = literal[0] if literal else ""
     return Prefix(text, bool(re.fullmatch(r"\*+", glob[len(text) :])))
 
 
 def pattern(globs: Sequence[str], flavour: Flavour) -> str:
-    """A group that matches what any of `globs` does. Raises ForeignGlobError."""
+    """Return a group that matches what any of `globs` matches. Raises UnsupportedGlobError."""
     return f"(?:{'|'.join(_translate(glob, flavour) for glob in globs)})"
 
 
 def literal(text: str, flavour: Flavour) -> str:
-    """A regular expression for exactly this text."""
+    """Return a regular expression for exactly this text."""
     return "".join(map(_unit, text.encode() if flavour == "pcre" else _utf_16(text)))
 
 
@@ -69,13 +69,13 @@ def _piece(piece: str, flavour: Flavour) -> str:
 
 
 def _class(piece: str, flavour: Flavour) -> str:
-    """A `[…]`: asked of fnmatch itself, character by character."""
+    """Translate a `[…]`, by testing every ASCII character with fnmatch."""
     if not piece.isascii():
-        raise ForeignGlobError(f"{piece} names characters beyond ASCII")
+        raise UnsupportedGlobError(f"{piece} has characters beyond ASCII")
     is_member = _member(piece)
     members = "".join(literal(one, flavour) for one in _ASCII if is_member(one))
     inside = f"[{_escaped(members)}]" if members else "(?!)"
-    # all that is beyond ASCII behaves alike in a class of ASCII
+    # a class of ASCII characters matches either all characters beyond ASCII or none
     return f"(?:{inside}|{_BEYOND_ASCII[flavour]})" if is_member("ä") else inside
 
 
@@ -85,12 +85,12 @@ def _member(piece: str) -> Callable[[str], bool]:
 
 
 def _escaped(members: str) -> str:
-    """A dash would make a range of its neighbours."""
+    """Escape dashes, which would make ranges."""
     return members.replace("-", r"\x2d")
 
 
 def _unit(unit: int) -> str:
-    """A byte of UTF-8, or a unit of UTF-16."""
+    """Return the regular expression of a byte of UTF-8 or a unit of UTF-16."""
     if _PLAIN.match(chr(unit)):
         return chr(unit)
     if chr(unit) == ".":

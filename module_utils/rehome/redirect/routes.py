@@ -1,4 +1,4 @@
-"""What the templates for nginx and CloudFront are filled with. Pure."""
+"""The variables of the templates for nginx and CloudFront. No I/O."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import quote, unquote
 from ..config.redirect import SETTING
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
-from .patterns import Flavour, ForeignGlobError, literal, pattern
+from .patterns import Flavour, UnsupportedGlobError, literal, pattern
 
 FUNCTION_LIMIT = 10_240
-"""Bytes of a CloudFront function ("Restrictions on CloudFront Functions", CloudFront developer guide)."""
+"""The largest CloudFront function, in bytes ("Restrictions on CloudFront Functions", CloudFront developer guide)."""
 
 _TEMPLATE_BYTES = 2_500
 
@@ -22,7 +22,12 @@ _WORDS = {301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308
 
 
 def routes(settings: Settings) -> dict[str, Any]:
-    """The old places and the new ones, as the servers' own texts. Raises RefusedError."""
+    """Return the variables of the templates. Raises RefusedError if a glob cannot be translated.
+
+    code, words, permanent: the HTTP status
+    location: the URL that a key's suffix follows
+    nginx, cloudfront: regular expressions and paths that match old URLs, in the syntax of each
+    """
     wanted = settings.redirect
     return {
         "name": settings.name,
@@ -35,20 +40,20 @@ def routes(settings: Settings) -> dict[str, Any]:
     }
 
 
-def notes(told: Mapping[str, Any]) -> list[str]:
-    """What the operator should know of these routes, in sentences without their ends."""
-    if len(json.dumps(told["cloudfront"])) + _TEMPLATE_BYTES < FUNCTION_LIMIT:
+def notes(variables: Mapping[str, Any]) -> list[str]:
+    """Return what the operator should know about the result of `routes`, as sentences without full stops."""
+    if len(json.dumps(variables["cloudfront"])) + _TEMPLATE_BYTES < FUNCTION_LIMIT:
         return []
     return [f"cloudfront.js has so many globs that it is larger than CloudFront takes ({FUNCTION_LIMIT:,} bytes)"]
 
 
 def _old_path(settings: Settings) -> str:
-    """What the paths of old URLs begin with, decoded."""
+    """Return what the paths of old URLs begin with, decoded."""
     return unquote(settings.redirect.from_path) + settings.source.prefix
 
 
 def _nginx(settings: Settings) -> dict[str, str]:
-    """Regular expressions in nginx's double quotes: over the decoded path, and over the request line's."""
+    """Return regular expressions for nginx's double quotes: `raw_head` matches $request_uri, the others $uri."""
     path = _old_path(settings)
     included, excluded = _patterns(settings, "pcre")
     return {
@@ -59,7 +64,7 @@ def _nginx(settings: Settings) -> dict[str, str]:
 
 
 def _spellings(byte: int) -> str:
-    """A byte of a path in whatever way a client may write it."""
+    """Return a regular expression for every way in which a client may encode a byte of a path."""
     return f"(?:{literal(chr(byte), 'pcre')}|%(?i:{byte:02x}))" if byte < 128 else f"(?:\\x{byte:02x}|%(?i:{byte:02x}))"
 
 
@@ -79,39 +84,24 @@ def _patterns(settings: Settings, flavour: Flavour) -> tuple[str, str]:
         included = pattern(globs, flavour)
         setting, globs = "rehome_exclude", settings.exclude
         return included, pattern(globs, flavour) if globs else "(?!)"
-    except ForeignGlobError as error:
-        raise RefusedError(
-            [
-                Finding(
-                    setting,
-                    ", ".join(globs),
-                    f"{error}, which nginx and CloudFront cannot be told",
-                    "Write the characters as globs of their own",
-                )
-            ]
-        ) from error
+    except UnsupportedGlobError as error:
+        problem, way_out = f"{error}, which nginx and CloudFront cannot match", "Write the characters as separate globs"
+        raise RefusedError([Finding(setting, ", ".join(globs), problem, way_out)]) from error
 
 
 def _quoted(regex: str) -> str:
-    """As nginx reads it between double quotes, where a backslash may mean something to it."""
+    """Escape a regular expression for nginx's double quotes, in which a backslash is special."""
     return regex.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def refuse_without_url(settings: Settings) -> None:
-    """Raises RefusedError where it is not said where old URLs shall lead, or for which of the keys only."""
+def check_redirect(settings: Settings) -> None:
+    """Raise RefusedError if the settings do not say where old URLs lead, or select keys that no glob does."""
     findings = []
     if not settings.redirect.host:
-        findings.append(
-            Finding(
-                f"{SETTING}.base_url",
-                None,
-                "is not set, so that nobody knows where the objects are now",
-                "Set it to the URL that the target's keys follow, such as https://cdn.example.com/",
-            )
-        )
+        way_out = "Set it to the URL that the target's keys follow, such as https://cdn.example.com/"
+        findings.append(Finding(f"{SETTING}.base_url", None, "is not set, so that redirects have no target", way_out))
     if settings.only_keys is not None:
-        findings.append(
-            Finding("rehome_only_keys", None, "cannot be told to servers, which go by globs", "Leave it unset")
-        )
+        problem = "is not supported for redirects, which go by globs"
+        findings.append(Finding("rehome_only_keys", None, problem, "Leave it unset"))
     if findings:
         raise RefusedError(findings)

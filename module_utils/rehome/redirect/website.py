@@ -1,4 +1,4 @@
-"""Routing rules of a bucket's website, merged with what is there. Pure: configurations are those of S3's API."""
+"""Routing rules of a bucket's website, merged with existing ones. No I/O: configurations are as in S3's API."""
 
 from __future__ import annotations
 
@@ -11,33 +11,26 @@ from ..errors import Finding, RefusedError
 from .patterns import prefix_of
 
 MOST_RULES = 50
-"""Of a website ("Configuring a webpage redirect", S3 user guide)."""
+"""The most routing rules of a website ("Configuring a webpage redirect", S3 user guide)."""
 
 Rule = dict[str, Any]
 Website = dict[str, Any]
 
 
 def routing_rules(settings: Settings) -> list[Rule]:
-    """The rules that lead the old keys under the map to the new place.
+    """Return the rules that redirect the source keys under the map.
 
-    A rule knows no globs, only what keys begin with. With an error's status as its condition it leaves all keys alone
-    that are there, whatever the globs; without, only globs of a text and a `*` can be said. Raises RefusedError.
+    A rule selects keys by a prefix only. If it also requires the status of an error, it does not apply to keys that
+    still exist, whatever the globs. If not, the globs must be a prefix and a `*`: otherwise raises RefusedError.
     """
     wanted = settings.redirect
     prefixes = [prefix_of(glob) for glob in settings.include]
     if not wanted.error_codes and (settings.exclude or not all(prefix.exact for prefix in prefixes)):
-        raise RefusedError(
-            [
-                Finding(
-                    f"{SETTING}.error_codes",
-                    "[]",
-                    "would redirect keys that rehome_include and rehome_exclude leave out, as S3's rules know no globs",
-                    "Name the errors to redirect for, such as [404], or set rehome_redirect.website to none",
-                )
-            ]
-        )
+        problem = "would redirect keys that rehome_include and rehome_exclude leave out, as S3's rules have no globs"
+        way_out = "Name the errors to redirect for, such as [404], or set rehome_redirect.website to none"
+        raise RefusedError([Finding(f"{SETTING}.error_codes", "[]", problem, way_out)])
     heads = {prefix.text for prefix in prefixes}
-    # one that begins with another is led by it
+    # the rule of a shorter prefix includes those of longer ones
     heads = {head for head in heads if not any(head != other and head.startswith(other) for other in heads)}
     conditions: list[dict[str, str]] = [{"HttpErrorCodeReturnedEquals": str(code)} for code in wanted.error_codes]
     return [
@@ -59,14 +52,14 @@ def _key_prefix(text: str) -> dict[str, str]:
     return {"KeyPrefixEquals": text} if text else {}
 
 
-def merged(there: Website | None, ours: Sequence[Rule], before: Sequence[Rule], index: str) -> Website:
-    """The website `there` with the rules `ours` and without the earlier ones of ours, `before`.
+def merged(website: Website | None, ours: Sequence[Rule], before: Sequence[Rule], index: str) -> Website:
+    """Return the website's configuration with the rules `ours`, in place of our earlier ones, `before`.
 
-    index: the index document, where there is no website yet
-    S3 takes the first rule that fits: ours come before rules for more keys, and after rules for fewer.
-    Raises RefusedError where they would not work, or would take the place of somebody else's.
+    index: the index document of a new website
+    S3 applies the first rule that matches: ours precede rules for more keys and follow rules for fewer.
+    Raises RefusedError if our rules would not work, or if other rules are for the same keys.
     """
-    website: Website = {"IndexDocument": {"Suffix": index}} if there is None else dict(there)
+    website = {"IndexDocument": {"Suffix": index}} if website is None else website
     if "RedirectAllRequestsTo" in website:
         raise _refused("redirects all requests already (RedirectAllRequestsTo), so that no other rule applies")
     rules = _without(website.get("RoutingRules", []), [*before, *ours])
@@ -79,13 +72,13 @@ def merged(there: Website | None, ours: Sequence[Rule], before: Sequence[Rule], 
     return {**website, "RoutingRules": rules}
 
 
-def without(there: Website | None, before: Sequence[Rule]) -> Website | None:
-    """The website without our rules; None where there is none."""
-    if there is None:
+def without(website: Website | None, ours: Sequence[Rule]) -> Website | None:
+    """Return the website's configuration without our rules; None if there is no website."""
+    if website is None:
         return None
-    rules = _without(there.get("RoutingRules", []), before)
-    rest = {name: value for name, value in there.items() if name != "RoutingRules"}
-    return {**rest, "RoutingRules": rules} if rules else rest
+    rules = _without(website.get("RoutingRules", []), ours)
+    others = {name: value for name, value in website.items() if name != "RoutingRules"}
+    return {**others, "RoutingRules": rules} if rules else others
 
 
 def _without(rules: Sequence[Rule], ours: Sequence[Rule]) -> list[Rule]:

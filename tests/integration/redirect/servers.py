@@ -1,4 +1,4 @@
-"""The redirect's files, rendered as the role does, and what a real nginx and Node make of them."""
+"""Renders the redirect's files as the role does, and runs them in a real nginx and in Node."""
 
 from __future__ import annotations
 
@@ -49,28 +49,28 @@ http {{
 """
 
 CALL = """
-var asked = JSON.parse(require('fs').readFileSync(0, 'utf8'));
-process.stdout.write(JSON.stringify(asked.map(function (request) { return handler({ request: request }); })));
+var requests = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+process.stdout.write(JSON.stringify(requests.map(function (request) { return handler({ request: request }); })));
 """
 
 
-class Answer(NamedTuple):
-    """location: None where the request passes as it is"""
+class Response(NamedTuple):
+    """location: None if the request is not redirected"""
 
     status: int
     location: str | None
 
 
-UNTOUCHED = Answer(200, None)
+UNTOUCHED = Response(200, None)
 
 
 def settings_of(redirect: dict[str, Any], **changes: Any) -> Settings:
-    """Settings that redirect to https://cdn.example/new/, but for what `redirect` says."""
+    """Return settings that redirect to https://cdn.example/new/. `redirect` overrides options of rehome_redirect."""
     return read_settings(given(**changes) | {"redirect": {"base_url": "https://cdn.example/new/"} | redirect})
 
 
 def rendered(name: str, settings: Settings) -> str:
-    """A template, as the role's task writes it."""
+    """Return a template as the role's task writes it."""
     loader = DataLoader()
     variables = {"redirect_routes": routes(settings)}
     text = loader.get_text_file_contents(str(TEMPLATES / f"{name}.j2"))
@@ -79,7 +79,7 @@ def rendered(name: str, settings: Settings) -> str:
 
 @contextmanager
 def nginx(folder: Path, settings: Settings) -> Iterator[int]:
-    """A private nginx with the snippet; yields its port."""
+    """Run a private nginx with the snippet. Yields its port."""
     if not NGINX.exists():
         pytest.fail(f"{NGINX} is missing; make packages gets it", pytrace=False)
     (port,) = find_free(1)
@@ -96,42 +96,42 @@ def nginx(folder: Path, settings: Settings) -> Iterator[int]:
                     break
             time.sleep(0.02)
         else:
-            told = log.read_text() if log.exists() else "it left no log"
-            pytest.fail(f"nginx did not start: {told}", pytrace=False)
+            reason = log.read_text() if log.exists() else "it left no log"
+            pytest.fail(f"nginx did not start: {reason}", pytrace=False)
         yield port
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def ask_nginx(port: int, target: str) -> Answer:
-    """What it answers to a request line's target, sent as it is."""
+def request_nginx(port: int, target: str) -> Response:
+    """Return nginx's response to a request line's target, which is sent unchanged."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.putrequest("GET", "/", skip_host=True, skip_accept_encoding=True)
-        # http.client would refuse what is odd
+        # http.client refuses unusual characters
         connection._buffer[0] = f"GET {target} HTTP/1.1".encode()  # type: ignore[attr-defined] # no public way
         connection.putheader("Host", "old.example")
         connection.endheaders()
         reply = connection.getresponse()
         reply.read()
-        return Answer(reply.status, reply.getheader("Location"))
+        return Response(reply.status, reply.getheader("Location"))
     finally:
         connection.close()
 
 
-def ask_node(folder: Path, settings: Settings, targets: Sequence[str]) -> list[Answer]:
-    """What the function answers, each target given to it as CloudFront gives it."""
+def run_cloudfront_function(folder: Path, settings: Settings, targets: Sequence[str]) -> list[Response]:
+    """Return the function's response to each target, passed as CloudFront passes it."""
     node = shutil.which("node")
     if node is None:
         pytest.fail("node is missing; make packages gets it", pytrace=False)
     script = folder / "call.js"
     script.write_text(f"'use strict';\n{rendered('cloudfront.js', settings)}\n{CALL}", encoding="utf-8")
-    told = json.dumps([_request(target) for target in targets])
-    done = subprocess.run([node, script], input=told, capture_output=True, text=True, check=False, timeout=60)
+    requests = json.dumps([_request(target) for target in targets])
+    done = subprocess.run([node, script], input=requests, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return [
-        Answer(reply["statusCode"], reply["headers"]["location"]["value"]) if "statusCode" in reply else UNTOUCHED
+        Response(reply["statusCode"], reply["headers"]["location"]["value"]) if "statusCode" in reply else UNTOUCHED
         for reply in json.loads(done.stdout)
     ]
 

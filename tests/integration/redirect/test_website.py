@@ -75,13 +75,13 @@ def site(moto: Moto, tmp_path: Path) -> Site:
     return Site(moto, tmp_path)
 
 
-def test_rules_are_merged_with_what_is_there_once_and_taken_out_again(site: Site) -> None:
+def test_rules_are_merged_with_others_once_and_removed_again(site: Site) -> None:
     site.configure(THEIRS, BROAD)
     before = site.website
     assert apply_website(site.wanted(), dry_run=True).changed
     assert site.website == before
     assert apply_website(site.wanted(), dry_run=False).changed
-    assert site.rules == [THEIRS, OURS, BROAD], "the first rule that fits is S3's choice"
+    assert site.rules == [THEIRS, OURS, BROAD], "S3 applies the first rule that matches"
     assert {**(site.website or {}), "RoutingRules": None} == {**(before or {}), "RoutingRules": None}
     assert not apply_website(site.wanted(), dry_run=False).changed
     assert apply_website(site.wanted(state="absent"), dry_run=True).changed
@@ -99,9 +99,9 @@ def test_a_changed_url_takes_the_place_of_the_earlier_rule(site: Site) -> None:
     assert site.rules == [THEIRS]
 
 
-def test_a_bucket_without_a_website_gets_one_only_when_told(site: Site) -> None:
-    told = apply_website(site.wanted(), dry_run=False)
-    assert (told.changed, told.note is not None, site.website) == (False, True, None)
+def test_a_bucket_without_a_website_gets_one_only_with_create(site: Site) -> None:
+    result = apply_website(site.wanted(), dry_run=False)
+    assert (result.changed, result.note is not None, site.website) == (False, True, None)
     assert apply_website(site.wanted(website="create"), dry_run=False).changed
     assert site.rules == [OURS]
     assert not apply_website(site.wanted(website="create"), dry_run=False).changed
@@ -128,13 +128,13 @@ def test_a_website_that_redirects_everything_and_one_that_is_full_are_refused(si
         apply_website(site.wanted(), dry_run=False)
 
 
-def test_unconditional_rules_need_globs_that_rules_can_say(site: Site) -> None:
+def test_unconditional_rules_need_globs_that_are_prefixes(site: Site) -> None:
     site.configure()
-    with pytest.raises(RefusedError, match="S3's rules know no globs"):
+    with pytest.raises(RefusedError, match="S3's rules have no globs"):
         apply_website(site.wanted(error_codes=[]), dry_run=False)
 
 
-def test_a_service_without_websites_is_told_of(seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path) -> None:
+def test_a_service_without_websites_is_refused(seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path) -> None:
     keys = seaweedfs.users["admin"]
     side = {
         "bucket": buckets.source,

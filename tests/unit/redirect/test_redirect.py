@@ -1,4 +1,4 @@
-"""What redirects may be asked for, and what cannot be told to servers."""
+"""Which settings of redirects are refused, and which globs cannot be translated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.errors import RefusedError
-from rehome.redirect.patterns import ForeignGlobError, pattern, prefix_of
-from rehome.redirect.routes import notes, refuse_without_url, routes
+from rehome.redirect.patterns import UnsupportedGlobError, pattern, prefix_of
+from rehome.redirect.routes import check_redirect, notes, routes
 from rehome.redirect.website import merged, routing_rules
 
 from tests.unit.config.test_settings import given
@@ -52,8 +52,8 @@ def test_a_path_and_a_status_that_are_none_are_refused() -> None:
 
 def test_without_a_url_and_for_a_slice_nothing_is_redirected() -> None:
     with pytest.raises(RefusedError, match=r"rehome_redirect\.base_url: is not set"):
-        refuse_without_url(wanted({"base_url": None}))
-    refuse_without_url(wanted({}))
+        check_redirect(wanted({"base_url": None}))
+    check_redirect(wanted({}))
 
 
 def test_slashes_are_added_where_urls_meet_keys() -> None:
@@ -70,7 +70,7 @@ def test_a_glob_begins_with_a_text_and_may_be_said_by_it() -> None:
 
 
 def test_classes_beyond_ascii_cannot_be_told() -> None:
-    with pytest.raises(ForeignGlobError):
+    with pytest.raises(UnsupportedGlobError):
         pattern(["[ä]"], "pcre")
     with pytest.raises(RefusedError, match=r"rehome_exclude \(a\[ä-ü\]\): .* beyond ASCII"):
         routes(wanted({}, exclude=["a[ä-ü]"]))
