@@ -9,7 +9,7 @@ from ..client.client import Client
 from ..documents import fields_of, full_checksums_of, root_of
 from ..errors import read_error
 from ..multipart.upload import UploadResult
-from ..objects.compare import Evidence, compare, etag_of, head, prove_copy
+from ..objects.compare import Evidence, compare, etag_of, head
 from ..objects.etags import same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged, target_conflicts
 from ..objects.properties import Properties, properties_of, put_tags
@@ -152,7 +152,16 @@ async def proven_outcome(
     """
     if not etag:
         etag = etag_of(await head(target, job.target_key))
-    evidence = await prove_copy(source, job.source_key, job.etag, target, job.target_key, etag, checksums or {})
+    evidence = await compare(
+        source,
+        job.source_key,
+        job.etag,
+        target,
+        job.target_key,
+        etag,
+        is_own_copy=True,
+        own_checksums=checksums or {},
+    )
     if evidence is None and not await is_unchanged(source, job):
         raise SourceChanged("PreconditionFailed")
     return stored_outcome(job, etag, evidence, attempts)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ..client.client import Client
 from ..multipart.parts import Part, SentPart, check_size, even_parts, layout, sent_part
-from ..multipart.record import Uploads
-from ..multipart.upload import MultipartUpload, Shared
-from ..objects.job import CopyJob, CopyOptions, CopyOutcome
+from ..multipart.upload import CopyContext, MultipartUpload
+from ..objects.job import CopyJob, CopyOutcome
 from ..objects.properties import properties_of, put_tags
 from ..transport.sigv4 import encode_copy_source
 from .copy_object import copy_timeout, explain_refused_upload, proven_outcome, source_headers
@@ -16,9 +15,7 @@ _WHOLE_CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
 user guide)."""
 
 
-async def copy_in_parts(
-    source: Client, target: Client, job: CopyJob, options: CopyOptions, uploads: Uploads, shared: Shared
-) -> CopyOutcome:
+async def copy_in_parts(context: CopyContext, job: CopyJob) -> CopyOutcome:
     """Copy one object in parts and prove the copy. Raises SourceChanged, S3Error and S3StopError.
 
     Unlike CopyObject, an upload carries nothing from the source by itself. Metadata and tags are read first, so that
@@ -26,20 +23,20 @@ async def copy_in_parts(
     the same for the upload and refuses to complete other content.
     """
     check_size(job)
+    source, target, part_size = context.source, context.target, context.options.part_size
     properties = await properties_of(source, job)
-    headers = {**properties.headers, **await shared.headers.for_job(job)}
+    headers = {**properties.headers, **await context.headers.for_job(job)}
     complete_headers: dict[str, str] = {}
     algorithm = next((name for name in _WHOLE_CHECKSUMS if name in properties.checksums), None)
     if algorithm is None:
-        parts = await layout(source, job, options.part_size)
+        parts = await layout(source, job, part_size)
     else:
-        parts = even_parts(job.size, options.part_size)
+        parts = even_parts(job.size, part_size)
         headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
         complete_headers[f"x-amz-checksum-{algorithm}"] = properties.checksums[algorithm]
         complete_headers["x-amz-checksum-type"] = "FULL_OBJECT"
     send = _PartSender(source, target, job, whole=len(parts) == 1)
-    upload = MultipartUpload(target, job, options, headers, parts, send, uploads, shared.gate, complete_headers)
-    done = await upload.run()
+    done = await MultipartUpload(context, job, headers, parts, send, complete_headers).run()
     if done.status != 200:
         return await explain_refused_upload(source, target, job, done)
     if properties.tags:

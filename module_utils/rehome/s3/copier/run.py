@@ -12,7 +12,7 @@ from ..client.pacing import RateLimiter
 from ..concurrency import run_all
 from ..errors import ARCHIVED_CODES, S3Error, S3StopError
 from ..multipart.record import Uploads
-from ..multipart.upload import Gate, Shared
+from ..multipart.upload import CopyContext, Gate
 from ..objects.job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, CopyResult, SourceChanged
 from ..objects.target_headers import TargetHeaders
 from .copy_object import ServerSide
@@ -51,7 +51,10 @@ async def copy_objects(
         with Uploads(None) as unrecorded:
             await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
         return
-    run = _Run(source, target, jobs, on_outcome, options, uploads)
+    # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
+    gate = Gate(max(1, target.max_connections // 2))
+    headers = TargetHeaders(source, target, options)
+    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome)
     batching = asyncio.create_task(run.batch_replies())
     try:
         await run_all(*(run.work() for _ in range(target.max_connections)))
@@ -65,24 +68,13 @@ class _Run:
     """What the workers of one `copy_objects` share."""
 
     def __init__(
-        self,
-        source: Client,
-        target: Client,
-        jobs: Iterator[CopyJob],
-        on_outcome: Callable[[CopyOutcome], None],
-        options: CopyOptions,
-        uploads: Uploads,
+        self, context: CopyContext, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None]
     ) -> None:
-        self._source = source
-        self._target = target
+        options = context.options
+        self._context = context
         self._jobs = jobs
         self._on_outcome = on_outcome
-        self._options = options
-        self._uploads = uploads
-        # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
-        gate = Gate(max(1, target.max_connections // 2))
-        self._shared = Shared(gate, TargetHeaders(source, target, options))
-        self._server_side = ServerSide(source, target, options, self._shared.headers)
+        self._server_side = ServerSide(context.source, context.target, options, context.headers)
         self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = None if options.objects_per_second is None else RateLimiter(options.objects_per_second)
@@ -125,15 +117,15 @@ class _Run:
 
     async def _copy(self, job: CopyJob) -> CopyOutcome:
         if self._streams:
-            return await stream_object(self._source, self._target, job, self._options, self._uploads, self._shared)
+            return await stream_object(self._context, job)
         if job.size < self._in_parts_from:
             return await self._server_side.copy(job)
-        return await copy_in_parts(self._source, self._target, job, self._options, self._uploads, self._shared)
+        return await copy_in_parts(self._context, job)
 
     def _end(self, reason: S3StopError) -> None:
         if self.stop is None:
             self.stop = reason
-            self._shared.gate.close(reason)
+            self._context.gate.close(reason)
 
 
 class _FailureStreak:

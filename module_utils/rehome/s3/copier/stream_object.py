@@ -9,14 +9,14 @@ from typing import NamedTuple, cast
 from ..client.client import Client
 from ..concurrency import run_all
 from ..multipart.parts import Part, check_size, even_parts, layout
-from ..multipart.record import Uploads
-from ..multipart.upload import Shared
+from ..multipart.upload import CopyContext
 from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, hides_digest, same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome, target_conflicts
 from ..objects.properties import Properties, put_tags
+from ..objects.target_headers import TargetHeaders
 from ..transport.connection import Response
 from .copy_object import explain_refusal, explain_refused_reply, stored_outcome
 from .download import damaged_error, read_whole
@@ -36,15 +36,7 @@ MEMORY = MemoryBudget(128 * _MEBIBYTE)
 """Of this process, for all streams."""
 
 
-async def stream_object(
-    source: Client,
-    target: Client,
-    job: CopyJob,
-    options: CopyOptions,
-    uploads: Uploads,
-    shared: Shared,
-    memory: MemoryBudget = MEMORY,
-) -> CopyOutcome:
+async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget = MEMORY) -> CopyOutcome:
     """Read one object from the source, write it to the target, and prove the copy.
 
     Metadata, tags, class, encryption and access are carried as in server-side copies, under the same conditions on
@@ -61,15 +53,16 @@ async def stream_object(
     Raises SourceChanged, S3Error and S3StopError.
     """
     check_size(job)
+    source, target, options = context.source, context.target, context.options
     parts = await _parts(source, job, options, memory)
     if parts:
-        return await stream_in_parts(source, target, job, options, uploads, shared, memory, parts)
+        return await stream_in_parts(context, job, memory, parts)
     if not options.capabilities.put_condition and target_conflicts(await head(target, job.target_key), job):
         # Between this check and the PUT somebody else may store the object, and lose it: that is the price of a
         # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
     async with memory.reserve(COPIES_IN_MEMORY * job.size):
-        return await _stream_whole(source, target, job, shared)
+        return await _stream_whole(source, target, job, context.headers)
 
 
 async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:
@@ -98,8 +91,8 @@ class _Content(NamedTuple):
     reply: Response
 
 
-async def _stream_whole(source: Client, target: Client, job: CopyJob, shared: Shared) -> CopyOutcome:
-    content, others = await run_all(_read(source, job), read_other_properties(source, job, shared.headers))
+async def _stream_whole(source: Client, target: Client, job: CopyJob, target_headers: TargetHeaders) -> CopyOutcome:
+    content, others = await run_all(_read(source, job), read_other_properties(source, job, target_headers))
     properties = carried_properties(job, content.reply, others)
     reply = await target.request(
         "PUT",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from ..client.client import Client
 from ..errors import S3Error, read_error
 from ..multipart.parts import Part, SentPart, sent_part
-from ..multipart.record import Uploads
-from ..multipart.upload import MultipartUpload, Shared, UploadResult
+from ..multipart.upload import CopyContext, MultipartUpload, UploadResult
 from ..objects.carried import carried_properties, read_other_properties
 from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, composite_etag, hides_digest, is_md5, same_etag
-from ..objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
+from ..objects.job import CopyJob, CopyOutcome, SourceChanged
 from ..objects.properties import put_tags
 from ..transport.connection import Response
 from .copy_object import explain_refused_upload, stored_outcome
@@ -36,28 +36,22 @@ def send_timeout(size: int) -> float:
 
 
 async def stream_in_parts(
-    source: Client,
-    target: Client,
-    job: CopyJob,
-    options: CopyOptions,
-    uploads: Uploads,
-    shared: Shared,
-    memory: MemoryBudget,
-    parts: Sequence[Part],
+    context: CopyContext, job: CopyJob, memory: MemoryBudget, parts: Sequence[Part]
 ) -> CopyOutcome:
     """Stream one object in these parts and prove the copy; as `stream_object` for one that is sent in parts.
 
     Raises SourceChanged, S3Error and S3StopError.
     """
+    source, target = context.source, context.target
     source_head = await head(source, job.source_key, job.etag)
     if source_head.status != 200:
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
-    properties = carried_properties(job, source_head, await read_other_properties(source, job, shared.headers))
-    recorded = uploads.find(target.endpoint.bucket, job.target_key)
+    properties = carried_properties(job, source_head, await read_other_properties(source, job, context.headers))
+    recorded = context.uploads.find(target.endpoint.bucket, job.target_key)
     # Parts that an earlier run sent are not read again, so there is no digest of the whole.
     expected = expected_digests(job.etag, source_head.headers, full_checksums(source_head)) if recorded is None else {}
     send = PartSender(source, target, job, memory, expected, len(parts))
-    done = await MultipartUpload(target, job, options, properties.headers, parts, send, uploads, shared.gate).run()
+    done = await MultipartUpload(context, job, properties.headers, parts, send).run()
     if done.status != 200:
         return await explain_refused_upload(source, target, job, done)
     if properties.tags:
@@ -102,43 +96,43 @@ class _Turns:
             waiting.set_result(None)
 
 
+@dataclass
 class PartSender:
     """Reads and sends the parts of one object; a `SendPart`.
 
     expected: digests that the whole content must have, by algorithm. If there are any, parts are digested in their
         order, so all must be sent, each once; the last is sent only if the digests are correct, and without it no
         target object comes into existence.
-    parts: how many
+    count: how many parts there are
+    hides_digests: whether the target encrypts parts such that their ETags are no digests
+    evidence: that the content read is what the source says it is
     """
 
-    def __init__(
-        self, source: Client, target: Client, job: CopyJob, memory: MemoryBudget, expected: dict[str, bytes], parts: int
-    ) -> None:
-        self._source = source
-        self._target = target
-        self._job = job
-        self._memory = memory
-        self._expected = expected
-        self._count = parts
-        self._whole = Digests(expected)
+    source: Client
+    target: Client
+    job: CopyJob
+    memory: MemoryBudget
+    expected: dict[str, bytes]
+    count: int
+    hides_digests: bool = field(default=False, init=False)
+    evidence: Evidence = field(default=Evidence.SIZE, init=False)
+
+    def __post_init__(self) -> None:
+        self._whole = Digests(self.expected)
         self._memory_turns = _Turns()
         self._digest_turns = _Turns()
-        self.hides_digests = False
-        """Whether the target encrypts parts such that their ETags are no digests."""
-        self.evidence = Evidence.SIZE
-        """That the content read is what the source says it is."""
 
     async def __call__(self, upload_id: str, part: Part) -> SentPart:
-        if self._expected:
+        if self.expected:
             # A part that waits for the digest of an earlier one must not take the memory that this one needs.
             await self._memory_turns.wait(part.number)
-        async with self._memory.reserve(COPIES_IN_MEMORY * part.size):
+        async with self.memory.reserve(COPIES_IN_MEMORY * part.size):
             self._memory_turns.end(part.number)
             content = bytearray(part.size)
-            await read_range(self._source, self._job.source_key, self._job.etag, part.offset, content)
+            await read_range(self.source, self.job.source_key, self.job.etag, part.offset, content)
             own = Digests(["md5"])
             await own.add(content)
-            if self._expected:
+            if self.expected:
                 await self._digest(part, content)
             return await self._send(upload_id, part, content, own.results()["md5"])
 
@@ -146,15 +140,15 @@ class PartSender:
         await self._digest_turns.wait(part.number)
         await self._whole.add(content)
         self._digest_turns.end(part.number)
-        if part.number == self._count:
-            evidence = check_digests(self._expected, self._whole.results())
+        if part.number == self.count:
+            evidence = check_digests(self.expected, self._whole.results())
             if evidence is None:
-                raise damaged_error(self._job.source_key)
+                raise damaged_error(self.job.source_key)
             self.evidence = evidence
 
     async def _send(self, upload_id: str, part: Part, content: bytearray, digest: bytes) -> SentPart:
-        key = self._job.target_key
-        reply = await self._target.request(
+        key = self.job.target_key
+        reply = await self.target.request(
             "PUT",
             key,
             query=[("partNumber", str(part.number)), ("uploadId", upload_id)],

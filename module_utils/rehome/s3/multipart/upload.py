@@ -91,13 +91,18 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class CopyContext:
     """What all jobs of one run share.
 
+    uploads: where multipart uploads are recorded while they are open
     gate: for parts
     headers: class, encryption and access of target objects
     """
 
+    source: Client
+    target: Client
+    options: CopyOptions
+    uploads: Uploads
     gate: Gate
     headers: TargetHeaders
 
@@ -108,20 +113,21 @@ class MultipartUpload:
 
     headers: for CreateMultipartUpload (metadata, tags, class, encryption, access, checksum)
     parts: all of them, in order
-    uploads: where the upload is recorded while it is open
     complete_headers: for CompleteMultipartUpload, such as the checksum that the object must have
     """
 
-    target: Client
+    context: CopyContext
     job: CopyJob
-    options: CopyOptions
     headers: Mapping[str, str]
     parts: Sequence[Part]
     send: SendPart
-    uploads: Uploads
-    gate: Gate
     complete_headers: Mapping[str, str] = field(default_factory=dict)
     _id: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self._target = self.context.target
+        self._uploads = self.context.uploads
+        self._bucket = self._target.endpoint.bucket
 
     async def run(self) -> UploadResult:
         """Send the parts that no earlier run has sent, and complete the upload.
@@ -130,7 +136,7 @@ class MultipartUpload:
         cancellation or a transient error it stays recorded in `uploads`, and the next run of the same job resumes it.
         Raises SourceChanged, S3Error, S3StopError, and what `send` raises.
         """
-        existing = await head(self.target, self.job.target_key)
+        existing = await head(self._target, self.job.target_key)
         if target_conflicts(existing, self.job):
             await self._drop_recorded()
             return UploadResult(412, "")
@@ -147,46 +153,42 @@ class MultipartUpload:
             await self._discard()
             raise
 
-    @property
-    def _bucket(self) -> str:
-        return self.target.endpoint.bucket
-
     async def _open(self, began: float) -> Mapping[int, StoredPart]:
         """Resume the recorded upload or create one, and return the parts that it has."""
         job = self.job
         settings = hashlib.sha256(repr(sorted(self.headers.items())).encode()).hexdigest()
         wanted = Upload(self._bucket, job.target_key, None, job.etag, job.size, self.parts[0].size, settings, began)
-        known = self.uploads.find(self._bucket, job.target_key)
+        known = self._uploads.find(self._bucket, job.target_key)
         if known is not None and known._replace(upload_id=None, began=began) == wanted and known.upload_id:
             stored = await self._stored(known.upload_id)
             if stored is not None:
                 self._id = known.upload_id
                 return stored
         await self._drop_recorded()
-        self.uploads.add(wanted)
+        self._uploads.add(wanted)
         try:
-            reply = await self.target.request("POST", job.target_key, query=[("uploads", "")], headers=self.headers)
+            reply = await self._target.request("POST", job.target_key, query=[("uploads", "")], headers=self.headers)
         except S3Error as error:
             if error.repeated or error.status == 0:
                 # Best effort: an upload that cannot be aborted now stays recorded for the next run.
                 with suppress(S3Error):
                     await self._drop_recorded()
             else:
-                self.uploads.remove(self._bucket, job.target_key)
+                self._uploads.remove(self._bucket, job.target_key)
             raise
         self._id = fields_of(root_of(reply.body)).get("UploadId", "")
         if reply.status != 200 or not self._id:
             code, message = read_error(reply.status, reply.body)
             raise S3Error(reply.status, code, message, job.target_key, verb="POST", attempts=reply.attempts)
-        self.uploads.set_id(self._bucket, job.target_key, self._id)
+        self._uploads.set_id(self._bucket, job.target_key, self._id)
         if reply.repeated:
-            await abort_unidentified(self.target, wanted, except_id=self._id)
+            await abort_unidentified(self._target, wanted, except_id=self._id)
         return {}
 
     async def _stored(self, upload_id: str) -> Mapping[int, StoredPart] | None:
         """Return the parts that the upload has; None without it, or without the right to list them."""
         try:
-            return await stored_parts(self.target, self.job.target_key, upload_id)
+            return await stored_parts(self._target, self.job.target_key, upload_id)
         except S3StopError:
             raise
         except S3Error as error:
@@ -203,19 +205,19 @@ class MultipartUpload:
         }
         missing = [part for part in self.parts if part.number not in sent]
         queue = iter(missing)
-        await run_all(*(self._send_from(queue, sent) for _ in missing[: self.gate.slots]))
+        await run_all(*(self._send_from(queue, sent) for _ in missing[: self.context.gate.slots]))
         return [sent[part.number] for part in self.parts]
 
     async def _send_from(self, queue: Iterator[Part], sent: dict[int, SentPart]) -> None:
         for part in queue:
-            async with self.gate:
+            async with self.context.gate:
                 sent[part.number] = await self.send(self._id, part)
 
     async def _finish(self, sent: Sequence[SentPart]) -> UploadResult:
         """Complete the upload if the target key still is as the job expects it."""
         ours = composite_etag([part.etag for part in sent])
         attempts = sum(part.attempts for part in sent)
-        if not self.options.capabilities.complete_condition and await self._conflicts():
+        if not self.context.options.capabilities.complete_condition and await self._conflicts():
             # Between this check and the completion somebody else may store the object, and lose it: that is the
             # price of a service that ignores the condition.
             await self._discard()
@@ -233,13 +235,13 @@ class MultipartUpload:
         if reply.status != 200:
             await self._discard()
             return UploadResult(reply.status, ours, _NOTHING, attempts, reply.repeated, sent)
-        self.uploads.remove(self._bucket, self.job.target_key)
+        self._uploads.remove(self._bucket, self.job.target_key)
         fields = fields_of(root_of(reply.body))
         etag = fields.get("ETag", "").strip('"')
         return UploadResult(200, etag, full_checksums_of(fields), attempts, reply.repeated, sent)
 
     async def _conflicts(self) -> bool:
-        return target_conflicts(await head(self.target, self.job.target_key), self.job)
+        return target_conflicts(await head(self._target, self.job.target_key), self.job)
 
     async def _complete(self, sent: Sequence[SentPart]) -> Response:
         """Send CompleteMultipartUpload; again if a reply of status 200 is an error or is cut short."""
@@ -248,7 +250,7 @@ class MultipartUpload:
         body = _complete_document(sent, self.headers.get("x-amz-checksum-algorithm", "").lower())
         code, message = "", ""
         for attempt in range(1, _COMPLETE_ATTEMPTS + 1):
-            reply = await self.target.request(
+            reply = await self._target.request(
                 "POST",
                 job.target_key,
                 query=[("uploadId", self._id)],
@@ -266,16 +268,16 @@ class MultipartUpload:
 
     async def _drop_recorded(self) -> None:
         """Abort the upload that is recorded for the target key, if there is one."""
-        known = self.uploads.find(self._bucket, self.job.target_key)
+        known = self._uploads.find(self._bucket, self.job.target_key)
         if known is not None:
-            await abort_recorded(self.target, known)
-            self.uploads.remove(self._bucket, known.target_key)
+            await abort_recorded(self._target, known)
+            self._uploads.remove(self._bucket, known.target_key)
 
     async def _discard(self) -> None:
         """Abort this upload. If that fails it stays recorded, and the original error is reported."""
         with suppress(S3Error):
-            await abort(self.target, self.job.target_key, self._id)
-            self.uploads.remove(self._bucket, self.job.target_key)
+            await abort(self._target, self.job.target_key, self._id)
+            self._uploads.remove(self._bucket, self.job.target_key)
 
 
 def _is_transient(error: S3Error) -> bool:

@@ -14,6 +14,7 @@ from .etags import checksums_match, is_md5, same_etag
 
 _CHECKSUM_PREFIX = b"x-amz-checksum-"
 _CHECKSUM_TYPE = b"x-amz-checksum-type"
+_NO_CHECKSUMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Evidence(StrEnum):
@@ -35,6 +36,7 @@ async def compare(
     target_etag: str,
     *,
     is_own_copy: bool = False,
+    own_checksums: Mapping[str, str] = _NO_CHECKSUMS,
 ) -> Evidence | None:
     """Compare two objects that have the given ETags (without quotes).
 
@@ -44,45 +46,28 @@ async def compare(
     is_own_copy: we made the target from the source under the condition of `source_etag`. The size is enough then
         (`Evidence.SIZE`), as reading both would move every byte twice. Only two ETags that are both MD5 digests
         and differ are evidence against the copy, so that both objects are read.
+    own_checksums: of such a copy's whole content in base64, by algorithm, as the service replied; they save a request
 
     Returns None if the contents differ, or if an object is gone or has another ETag by now.
     Raises S3Error and S3StopError.
     """
     if same_etag(source_etag, target_etag):
         return Evidence.ETAG
-    heads = await run_all(head(source, source_key, source_etag), head(target, target_key, target_etag))
-    if any(reply.status != 200 for reply in heads):
-        return None
-    source_head, target_head = heads
-    if source_head.headers.get(b"content-length") != target_head.headers.get(b"content-length"):
-        return None
-    match = checksums_match(full_checksums(source_head), full_checksums(target_head))
+    match = None
+    if own_checksums:
+        reply = await head(source, source_key, source_etag)
+        match = checksums_match(full_checksums(reply), own_checksums) if reply.status == 200 else None
+    if match is None:
+        heads = await run_all(head(source, source_key, source_etag), head(target, target_key, target_etag))
+        sizes = {reply.headers.get(b"content-length") for reply in heads}
+        if any(reply.status != 200 for reply in heads) or len(sizes) > 1:
+            return None
+        match = checksums_match(*(full_checksums(reply) for reply in heads))
     if match is not None:
         return Evidence.CHECKSUM if match else None
-    if is_own_copy and not (is_md5(source_etag, source_head.headers) and is_md5(target_etag, target_head.headers)):
+    if is_own_copy and not (is_md5(source_etag, heads[0].headers) and is_md5(target_etag, heads[1].headers)):
         return Evidence.SIZE
     return await compare_bytes(source, source_key, source_etag, target, target_key, target_etag)
-
-
-async def prove_copy(
-    source: Client,
-    source_key: str,
-    source_etag: str,
-    target: Client,
-    target_key: str,
-    target_etag: str,
-    checksums: Mapping[str, str] = MappingProxyType({}),
-) -> Evidence | None:
-    """Compare an object that we have just made with its source; as `compare` of an own copy.
-
-    checksums: of the whole new object in base64, by algorithm, as the service replied; they save a request
-    """
-    if checksums and not same_etag(source_etag, target_etag):
-        source_head = await head(source, source_key, source_etag)
-        match = checksums_match(full_checksums(source_head), checksums) if source_head.status == 200 else None
-        if match is not None:
-            return Evidence.CHECKSUM if match else None
-    return await compare(source, source_key, source_etag, target, target_key, target_etag, is_own_copy=True)
 
 
 async def compare_bytes(

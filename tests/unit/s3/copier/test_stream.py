@@ -20,7 +20,7 @@ from rehome.s3.copier.stream_object import stream_object
 from rehome.s3.copier.stream_parts import COPIES_IN_MEMORY, PartSender
 from rehome.s3.multipart.parts import even_parts
 from rehome.s3.multipart.record import Uploads
-from rehome.s3.multipart.upload import Gate, Shared
+from rehome.s3.multipart.upload import CopyContext, Gate
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.objects.target_headers import TargetHeaders
@@ -93,16 +93,21 @@ def answering(replies: Script) -> Handler:
 class Services(NamedTuple):
     source: Client
     target: Client
-    asked: Wire
-    told: Wire
+    source_wire: Wire
+    target_wire: Wire
 
 
 @asynccontextmanager
 async def services(source: Script | Handler, target: Script | Handler) -> AsyncIterator[Services]:
     """Two scripted services at ports of their own."""
     handlers = [answering(one) if isinstance(one, Mapping) else one for one in (source, target)]
-    async with client_of(handlers[0]) as (reading, asked, _), client_of(handlers[1]) as (writing, told, _):
-        yield Services(reading, writing, asked, told)
+    async with client_of(handlers[0]) as (reading, source_wire, _), client_of(handlers[1]) as (writing, target_wire, _):
+        yield Services(reading, writing, source_wire, target_wire)
+
+
+def context_of(both: Services, uploads: Uploads, slots: int = 2) -> CopyContext:
+    headers = TargetHeaders(both.source, both.target, STREAM)
+    return CopyContext(both.source, both.target, STREAM, uploads, Gate(slots), headers)
 
 
 async def outcome_of(
@@ -121,17 +126,17 @@ def summary(outcome: CopyOutcome) -> tuple[object, ...]:
 
 @on_uvloop
 async def test_content_metadata_and_tags_are_read_from_one_service_and_written_to_the_other() -> None:
-    facts = {"content_type": "image/png", "cache_control": "max-age=60", "x_amz_meta_owner": "änn"}
+    headers = {"content_type": "image/png", "cache_control": "max-age=60", "x_amz_meta_owner": "änn"}
     source = {
-        "GET old/a b": [content(**facts, content_encoding="aws-chunked,gzip", x_amz_tagging_count="2")],
+        "GET old/a b": [content(**headers, content_encoding="aws-chunked,gzip", x_amz_tagging_count="2")],
         "GET old/a b?tagging=": [tagged(team="web &amp; co", x="1")],
     }
     outcomes: list[CopyOutcome] = []
     async with services(source, {"PUT new/a b": [STORED]}) as both:
         await copy_objects(both.source, both.target, iter([JOB]), outcomes.append, STREAM)
     assert summary(outcomes[0]) == ("copied", ETAG, Evidence.ETAG, None)
-    (put,) = both.told.requests
-    get = next(request for request in both.asked.requests if b"tagging" not in request)
+    (put,) = both.target_wire.requests
+    get = next(request for request in both.source_wire.requests if b"tagging" not in request)
     assert f'\r\nif-match: "{ETAG}"\r\n'.encode() in get
     head, _, body = put.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -153,7 +158,7 @@ async def test_exactly_the_named_target_object_is_replaced() -> None:
     async with services({"GET old/a b": [content()]}, {"PUT new/a b": [STORED]}) as both:
         job = JOB._replace(replace_etag="t0", storage_class="STANDARD_IA")
         await copy_objects(both.source, both.target, iter([job]), lambda _: None, STREAM)
-    (put,) = both.told.requests
+    (put,) = both.target_wire.requests
     assert b'\r\nif-match: "t0"\r\n' in put
     assert b"if-none-match" not in put
     assert b"\r\nx-amz-storage-class: STANDARD_IA\r\n" in put
@@ -246,7 +251,7 @@ async def test_a_read_that_breaks_off_is_begun_anew_and_nothing_is_sent_twice() 
         outcomes: list[CopyOutcome] = []
         await copy_objects(both.source, both.target, iter([JOB]), outcomes.append, STREAM)
     assert summary(outcomes[0]) == ("copied", ETAG, Evidence.ETAG, None)
-    (put,) = both.told.requests
+    (put,) = both.target_wire.requests
     assert put.endswith(b"\r\n\r\n" + BODY)
 
 
@@ -353,7 +358,7 @@ async def test_the_target_is_told_the_checksum_that_cannot_be_computed_here() ->
     source = {"GET old/a b": [content(BODY, "k0", **KMS, **CRC64)]}
     async with services(source, {"PUT new/a b": [reply(200, etag=f'"{ETAG}"')]}) as both:
         await copy_objects(both.source, both.target, iter([JOB._replace(etag="k0")]), lambda _: None, STREAM)
-    assert b"\r\nx-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\n" in both.told.requests[0]
+    assert b"\r\nx-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\n" in both.target_wire.requests[0]
 
 
 @on_uvloop
@@ -534,8 +539,7 @@ async def test_an_upload_that_broke_off_is_resumed_and_what_was_not_read_again_i
         target.refused = 0
         target.parts.pop(2, None)
         source.ranges.clear()
-        shared = Shared(Gate(2), TargetHeaders(both.source, both.target, STREAM))
-        resumed = await stream_object(both.source, both.target, LARGE_JOB, STREAM, uploads, shared)
+        resumed = await stream_object(context_of(both, uploads), LARGE_JOB)
     assert (outcomes[0].result, outcomes[0].error) == ("failed", "InternalError")
     assert sorted(source.ranges) == [(8 * MEBIBYTE, 16 * MEBIBYTE - 1), (16 * MEBIBYTE, len(LARGE) - 1)]
     assert b"".join(target.parts[number] for number in sorted(target.parts)) == LARGE
@@ -564,12 +568,8 @@ def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_under_way
     async def scenario() -> None:
         memory = MemoryBudget(limit)
         async with services(LargeSource(), LargeTarget()) as both:
-            shared = Shared(Gate(4), TargetHeaders(both.source, both.target, STREAM))
-            streams = [
-                stream_object(both.source, both.target, LARGE_JOB, STREAM, Uploads(None), shared, memory)
-                for _ in range(3)
-            ]
-            outcomes = await asyncio.gather(*streams)
+            contexts = [context_of(both, Uploads(None), slots=4) for _ in range(3)]
+            outcomes = await asyncio.gather(*[stream_object(context, LARGE_JOB, memory) for context in contexts])
         assert {outcome.result for outcome in outcomes} == {"copied"}
         assert memory.peak <= max(limit, 16 * MEBIBYTE)
         assert memory.reserved == 0
