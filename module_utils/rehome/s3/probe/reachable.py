@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +29,7 @@ from ..errors import CREDENTIAL_CODES, DENIED_CODES, SKEW_CODE, TEMPORARY_CODES,
 _TIMEOUTS = Config(connect_timeout=4, read_timeout=9, retries={"mode": "standard", "total_max_attempts": 1})
 """A wrong endpoint must be reported within seconds, so only S3's own temporary errors are retried."""
 
-_ATTEMPTS = 3
+_RETRIES = 2
 _FIRST_PAUSE_S = 1.0
 
 
@@ -51,16 +54,28 @@ def check_bucket(side: Side) -> list[Finding]:
 
 
 def _list_one(client: Any, side: Side) -> dict[str, Any]:
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - takes 15 ms
+    request: Callable[[], dict[str, Any]] = partial(
+        client.list_objects_v2, Bucket=side.bucket, Prefix=side.prefix, MaxKeys=1
+    )
+    try:
+        return request()
+    except ClientError as error:
+        if not _is_temporary(error):
+            raise
+    # Imported only now: it takes 15 ms, and hardly any preflight gets here.
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415
 
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, ClientError) and _code(error) in TEMPORARY_CODES),
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=lambda state: longest_pause(state.attempt_number, _FIRST_PAUSE_S),
+        retry=retry_if_exception(_is_temporary),
+        stop=stop_after_attempt(_RETRIES),
+        before=lambda state: time.sleep(longest_pause(state.attempt_number, _FIRST_PAUSE_S)),
         reraise=True,
     )
-    reply: dict[str, Any] = retrying(client.list_objects_v2, Bucket=side.bucket, Prefix=side.prefix, MaxKeys=1)
-    return reply
+    return retrying(request)
+
+
+def _is_temporary(error: BaseException) -> bool:
+    return isinstance(error, ClientError) and _code(error) in TEMPORARY_CODES
 
 
 def _code(error: ClientError) -> str:
