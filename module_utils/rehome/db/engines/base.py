@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, NoReturn
@@ -12,32 +12,29 @@ from ...errors import Finding, RefusedError
 from .. import journal
 from ..dialect import (
     EXPLAINABLE,
+    Change,
     DatabaseError,
+    Dialect,
     Explained,
     JournalEntry,
+    Key,
     RecordedEntry,
+    TableFacts,
     UnknownColumnError,
     UnusableTableError,
 )
 
 
-class BaseDialect(ABC):
+class BaseDialect(Dialect):
     """Base class of the engines' dialects; `dialect.Dialect` documents the methods."""
 
     placeholder: ClassVar[str] = "%s"
     """The driver's mark for a parameter."""
+    locking: ClassVar[str] = ""
+    """The clause of a SELECT that locks its rows."""
 
     def __init__(self) -> None:
         self._plan_rows: list[Mapping[str, Any]] | None = None
-
-    @abstractmethod
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
-
-    @abstractmethod
-    def reconnect(self) -> None: ...
-
-    @abstractmethod
-    def journal_table(self, schema: str) -> str: ...
 
     def keep_alive(self) -> None:
         try:
@@ -55,6 +52,16 @@ class BaseDialect(ABC):
         finally:
             self._plan_rows = None
 
+    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, self.locking)
+
+    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        return self._values(facts, changes, "")
+
+    @abstractmethod
+    def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
+        """Return the current values of the rows of `changes` that exist. locking: the clause that locks them"""
+
     def _is_explained(self, statement: str) -> bool:
         """Return whether to explain `statement` instead of running it."""
         return self._plan_rows is not None and statement.startswith(EXPLAINABLE)
@@ -65,6 +72,17 @@ class BaseDialect(ABC):
         if self._plan_rows is not None:
             self._plan_rows += [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         raise Explained
+
+    def has_journal(self, schema: str) -> bool:
+        columns = self._journal_columns(schema)
+        return journal.check_columns(self._journal_name(schema), (name for (name,) in columns))
+
+    def _journal_name(self, schema: str) -> str:
+        return f"{schema}.{journal.TABLE}"
+
+    @abstractmethod
+    def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
+        """Return rows of the names of the columns of the journal's table; none if it does not exist."""
 
     def count_journal(self, schema: str) -> int:
         return int(self.run(f"SELECT count(*) FROM {self.journal_table(schema)}")[0][0])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..dialect import Change, DatabaseError, Dialect, Key, TableFacts
-from ..inspector import StatementPlan
+from ..inspector import Inspector, StatementPlan
 
 BATCH_ROWS = 1_000
 """Rows of the batch whose statement is explained."""
 
 
-class BaseInspector(ABC):
+class BaseInspector(Inspector):
     """Base class of the engines' inspectors; `inspector.Inspector` documents the methods."""
 
     def __init__(self, database: Dialect) -> None:

@@ -275,9 +275,9 @@ def _open_load(settings: Database) -> Iterator[Load]:
     match settings.engine:
         case "mariadb" | "mysql":
             from ..engines.mysql.dialect import MySQL  # noqa: PLC0415
-            from ..engines.mysql.load import SILENCE_S, MySQLLoad  # noqa: PLC0415
+            from ..engines.mysql.load import READ_TIMEOUT_S, MySQLLoad  # noqa: PLC0415
 
-            with closing(MySQL(settings, SILENCE_S)) as server:
+            with closing(MySQL(settings, READ_TIMEOUT_S)) as server:
                 yield MySQLLoad(server)
         case "postgresql":
             from ..engines.postgresql.load import PostgreSQLLoad  # noqa: PLC0415

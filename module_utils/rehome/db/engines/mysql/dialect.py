@@ -72,6 +72,8 @@ class MySQL(BaseDialect):
     read_timeout_s: how long the server may be silent during a statement
     """
 
+    locking = "FOR UPDATE"
+
     def __init__(self, settings: Database, read_timeout_s: int = READ_TIMEOUT_S) -> None:
         super().__init__()
         self._settings = settings
@@ -238,12 +240,6 @@ class MySQL(BaseDialect):
                 self._connection.rollback()
             raise
 
-    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        return self._values(facts, changes, "FOR UPDATE")
-
-    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        return self._values(facts, changes, "")
-
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
         for part in statement_parts(facts, changes):
@@ -330,12 +326,11 @@ class MySQL(BaseDialect):
         seen = self.run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
         return f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}"
 
-    def has_journal(self, schema: str) -> bool:
-        columns = self.run(
+    def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
+        return self.run(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
             (schema, journal.TABLE),
         )
-        return journal.check_columns(f"{schema}.{journal.TABLE}", (name for (name,) in columns))
 
     def create_journal(self, schema: str) -> None:
         if not self.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):

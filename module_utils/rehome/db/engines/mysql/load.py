@@ -1,4 +1,4 @@
-"""The load of MariaDB and MySQL."""
+"""Read the load of MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from ...dialect import DatabaseError
-from ...server_load import Heap, UnreadableError, single_number
+from ...server_load import UnreadableError
+from ..base_load import BaseLoad
 from .dialect import MySQL
-from .statements import journal_table
 
-PATIENCE_S = 5
-SILENCE_S = 10
-"""How long a server that does not keep to that is waited for."""
+STATEMENT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 10
+"""How long to wait for a server that does not honor the statement's timeout."""
 REFUSED = ("(error 1227)", "(error 1142)", "(error 1044)", "(error 1045)")
 
 REDO = (
@@ -25,10 +25,10 @@ REDO = (
 
 
 def redo_filled(status: Mapping[str, int]) -> float | None:
-    """How full the redo log is, by the variables of MariaDB or of MySQL from 8.0.30 on; None where neither is there.
+    """Return how full the redo log is, as a fraction; None if `status` has the variables of neither server.
 
-    "Server Status Variables" in the manuals of both. MySQL tells what all its files may take, not how much of that may
-    be ahead of the checkpoint; nine tenths are assumed.
+    MariaDB and MySQL from 8.0.30 on have them ("Server Status Variables" in both manuals). MySQL reports the size
+    of all its log files, but not how much of it may be ahead of the checkpoint; nine tenths are assumed.
     """
     if most := status.get("Innodb_checkpoint_max_age"):
         return status["Innodb_checkpoint_age"] / most
@@ -37,23 +37,28 @@ def redo_filled(status: Mapping[str, int]) -> float | None:
     return None
 
 
-class MySQLLoad:
-    """See `server.Load`."""
+class MySQLLoad(BaseLoad):
+    """Reads the load; `server_load.Load` documents the methods."""
+
+    _database: MySQL
 
     def __init__(self, database: MySQL) -> None:
-        self._database = database
+        super().__init__(database)
         database.run("SET SESSION TRANSACTION READ ONLY")
-        # MariaDB's name for it, and MySQL's; each knows only its own
-        for limit in (f"max_statement_time = {PATIENCE_S}", f"max_execution_time = {PATIENCE_S * 1000}"):
+        # MariaDB's name and MySQL's; each server knows only its own
+        for limit in (
+            f"max_statement_time = {STATEMENT_TIMEOUT_S}",
+            f"max_execution_time = {STATEMENT_TIMEOUT_S * 1000}",
+        ):
             with suppress(DatabaseError):
                 database.run(f"SET SESSION {limit}")
 
     def running(self) -> int:
-        # this very statement is one of them
+        # this statement itself is one of them
         return max(self._status("Threads_running") - 1, 0)
 
     def replicas(self) -> Mapping[str, float]:
-        # MariaDB counts the replicas that are connected; MySQL shows them to administrators only
+        # MariaDB counts the connected replicas; MySQL shows them to administrators only
         if count := self._status("Slaves_connected"):
             raise UnreadableError(
                 f"{count} replicas are connected, and this server does not know how far they are behind; "
@@ -67,7 +72,7 @@ class MySQLLoad:
         except DatabaseError as error:
             if any(number in str(error) for number in REFUSED):
                 raise
-            # MySQL before 8.0.22 has only the old words
+            # MySQL before 8.0.22 has only the old statement
             found = self._database.named_rows("SHOW SLAVE STATUS")
         if not found:
             raise UnreadableError("it is no replica")
@@ -79,21 +84,9 @@ class MySQLLoad:
             raise UnreadableError("its replication does not run")
         return float(max(behind))
 
-    def newest_entry(self, schema: str) -> int:
-        return int(single_number(self._database.run(f"SELECT coalesce(max(id), 0) FROM {journal_table(schema)}")))
-
-    def number(self, query: str) -> float:
-        return single_number(self._database.run(query.replace("%", "%%")))
-
     def redo_filled(self) -> float | None:
         found = dict(self._database.run("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
         return redo_filled({name: int(value) for name, value in found.items() if value.isdigit()})
-
-    def heap(self, table: str) -> Heap | None:
-        return None
-
-    def may_vacuum(self, table: str) -> bool:
-        return False
 
     def _status(self, name: str) -> int:
         found = self._database.run("SHOW GLOBAL STATUS WHERE Variable_name = %s", (name,))

@@ -62,6 +62,8 @@ MAX_CHUNK_BYTES: Final = 64 * 1024**2
 class PostgreSQL(BaseDialect):
     """An open connection; `dialect.Dialect` documents the methods. A table may be written with its schema."""
 
+    locking = "FOR NO KEY UPDATE OF t"
+
     def __init__(self, settings: Database) -> None:
         super().__init__()
         self._settings = settings
@@ -157,12 +159,6 @@ class PostgreSQL(BaseDialect):
         except psycopg.Error as error:
             raise translated(error) from error
 
-    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        return self._values(facts, changes, "FOR NO KEY UPDATE OF t")
-
-    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        return self._values(facts, changes, "")
-
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         rows = self.run(
             f"SELECT {key_list(facts)}, t.{quoted(facts.column)}::text FROM {quoted_table(facts.table)} t"
@@ -246,8 +242,8 @@ class PostgreSQL(BaseDialect):
         pid, user, address, since = seen[0]
         return f"connection {pid} of {user} from {address or 'this machine'}, since {since:%Y-%m-%d %H:%M:%S %Z}"
 
-    def has_journal(self, schema: str) -> bool:
-        columns = self.run(
+    def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
+        return self.run(
             # to_regclass would fail if this user has no right to the schema
             "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -255,7 +251,6 @@ class PostgreSQL(BaseDialect):
             " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
             (schema, journal.TABLE),
         )
-        return journal.check_columns(f"{schema}.{journal.TABLE}", (name for (name,) in columns))
 
     def create_journal(self, schema: str) -> None:
         if not self.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):

@@ -1,4 +1,4 @@
-"""PostgreSQL's load, and VACUUM of a table in the background."""
+"""Read PostgreSQL's load, and VACUUM a table in the background."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from contextlib import AbstractContextManager, suppress
 from ....errors import RehomeError
 from ...dialect import Dialect
 from ...server_load import Heap, PositionHistory, UnreadableError, single_number
-from .statements import journal_table, quoted_table, table_identifier
+from ..base_load import BaseLoad
+from .statements import quoted_table, table_identifier
 
-PATIENCE_MS = 5_000
-CANCEL_S = 5.0
+STATEMENT_TIMEOUT_MS = 5_000
+CANCEL_TIMEOUT_S = 5.0
+"""How long to wait for a canceled VACUUM to end."""
 MAINTAIN_SINCE = 170_000
+"""The server_version_num of the first version with the privilege MAINTAIN."""
 
 RUNNING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname IS NOT NULL AND usename IS NOT NULL AND application_name IS DISTINCT FROM 'rehome'
     AND coalesce(state = 'active', backend_xmin IS NOT NULL)
 """
-"""Without pg_read_all_stats, the state of other users' sessions is hidden; whether they hold a snapshot, as every
-statement does, is not."""
+"""Without pg_read_all_stats, the state of other users' sessions is hidden. Whether they hold a snapshot, as every
+statement does, is visible."""
 
 STANDBYS = """
 SELECT coalesce(nullif(application_name, ''), 'pid ' || pid), state, extract(epoch FROM replay_lag)::float8,
@@ -70,9 +73,9 @@ SELECT coalesce(sum(CASE WHEN known > 0 THEN known ELSE pg_stat_get_live_tuples(
     )
 FROM triggers
 """
-"""When autovacuum comes: "The Autovacuum Daemon", section 25.1.6 of PostgreSQL's manual. Of a partitioned table the
-sums are compared: where they are reached, at least one partition has reached its own. Which table a VACUUM works on is
-hidden from users without pg_read_all_stats; which tables its process has locked is not."""
+"""The threshold of autovacuum is that of "The Autovacuum Daemon", section 25.1.6 of PostgreSQL's manual. For a
+partitioned table the sums are compared: if the sum is reached, at least one partition has reached its own threshold.
+Users without pg_read_all_stats cannot see which table a VACUUM processes, but which tables its process has locked."""
 
 MAY_VACUUM = f"""
 WITH {LEAVES}
@@ -84,14 +87,14 @@ SELECT count(*) > 0 AND bool_and(
 """
 
 
-class PostgreSQLLoad:
-    """See `server.Load`."""
+class PostgreSQLLoad(BaseLoad):
+    """Reads the load; `server_load.Load` documents the methods."""
 
     def __init__(self, database: Dialect, clock: Callable[[], float] = time.monotonic) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
         self._written = PositionHistory()
-        database.run(f"SET statement_timeout = {PATIENCE_MS}")
+        database.run(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
         database.run("SET default_transaction_read_only = on")
 
     def running(self) -> int:
@@ -106,7 +109,7 @@ class PostgreSQLLoad:
                 raise UnreadableError("a standby is connected whose lag only members of pg_monitor can see")
             if replayed is None:
                 raise UnreadableError(f"standby {name} does not tell how far it is ({state})")
-            # the server's figure stands still while a standby's replay is paused
+            # the server's figure does not grow while a standby's replay is paused
             found[name] = max(lag or 0.0, self._written.seconds_behind(replayed, now))
         self._written.record(position, now)
         return found
@@ -123,15 +126,6 @@ class PostgreSQLLoad:
             raise UnreadableError("it does not stream from the primary")
         return float(lag)
 
-    def newest_entry(self, schema: str) -> int:
-        return int(single_number(self._database.run(f"SELECT coalesce(max(id), 0) FROM {journal_table(schema)}")))
-
-    def number(self, query: str) -> float:
-        return single_number(self._database.run(query.replace("%", "%%")))
-
-    def redo_filled(self) -> float | None:
-        return None
-
     def heap(self, table: str) -> Heap | None:
         read_at = self._clock()
         name = table_identifier(table)
@@ -146,27 +140,27 @@ class PostgreSQLLoad:
 
 
 class BackgroundVacuum:
-    """VACUUM of one table, on a connection and a thread of its own; see `throttle.Vacuum`.
+    """VACUUM of one table, on a connection and in a thread of its own; `server_load.Vacuum` documents the methods.
 
-    open_connection: a new connection for the length of the block
-    then: called when one has ended
+    open_connection: opens a new connection for the duration of the block
+    on_end: called when a VACUUM has ended
     """
 
     STATEMENT = "VACUUM (SKIP_LOCKED, TRUNCATE false, PARALLEL 0)"
-    """It waits for nobody, keeps nobody out of the table, and takes one processor."""
+    """It waits for no lock, blocks neither readers nor writers, and uses one processor."""
     GENTLE = ("SET statement_timeout = 0", "SET vacuum_cost_delay = 2", "SET vacuum_cost_limit = 1000")
-    """Autovacuum's pauses, with five times its work between them: rows wait for this one."""
+    """Autovacuum's pauses with five times its work in between, as the rewrite waits for it."""
 
     def __init__(
         self,
         table: str,
         open_connection: Callable[[], AbstractContextManager[Dialect]],
-        then: Callable[[], None],
+        on_end: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
         self._open = open_connection
-        self._then = then
+        self._on_end = on_end
         self._clock = clock
         self._thread: threading.Thread | None = None
         self._pid: int | None = None
@@ -182,12 +176,12 @@ class BackgroundVacuum:
         self._thread.start()
 
     def close(self) -> None:
-        """Cancel the one that is under way."""
+        """Cancel the VACUUM in flight, if any."""
         if self._thread is not None and self._thread.is_alive():
             if self._pid is not None:
                 with suppress(RehomeError), self._open() as database:
                     database.run("SELECT pg_cancel_backend(%s)", (self._pid,))
-            self._thread.join(CANCEL_S)
+            self._thread.join(CANCEL_TIMEOUT_S)
 
     def _work(self) -> None:
         self.failure = None
@@ -196,11 +190,10 @@ class BackgroundVacuum:
                 ((self._pid,),) = database.run("SELECT pg_backend_pid()")
                 for statement in self.GENTLE:
                     database.run(statement)
-                name = quoted_table(self._table)
-                database.run(f"{self.STATEMENT} {name}")
+                database.run(f"{self.STATEMENT} {quoted_table(self._table)}")
         except RehomeError as error:
             self.failure = str(error)
         finally:
             self._pid = None
             self.ended_at = self._clock()
-            self._then()
+            self._on_end()

@@ -187,11 +187,8 @@ class SQLite(BaseDialect):
                 self._connection.rollback()
             raise
 
-    def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
-        # the transaction has locked the whole database already
-        return self.read(facts, changes)
-
-    def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+    def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
+        # needs no clause to lock rows: the transaction has locked the whole database already
         found: dict[Key, str | None] = {}
         for change in changes:
             for row in self.run(
@@ -241,10 +238,8 @@ class SQLite(BaseDialect):
         self._advisory_locks.append(lock)
         return None
 
-    def has_journal(self, schema: str) -> bool:
-        name = f"{schema}_journal"
-        columns = self.run("SELECT name FROM pragma_table_info(?)", (name,))
-        return journal.check_columns(name, (column for (column,) in columns))
+    def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
+        return self.run("SELECT name FROM pragma_table_info(?)", (self._journal_name(schema),))
 
     def create_journal(self, schema: str) -> None:
         self.run(
@@ -258,7 +253,10 @@ class SQLite(BaseDialect):
         )
 
     def journal_table(self, schema: str) -> str:
-        return quoted(f"{schema}_journal")
+        return quoted(self._journal_name(schema))
+
+    def _journal_name(self, schema: str) -> str:
+        return f"{schema}_{journal.TABLE}"
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         explained = self._is_explained(statement)

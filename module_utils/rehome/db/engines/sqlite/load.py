@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...dialect import Dialect
-from ...server_load import Heap, single_number
+from ...server_load import single_number
+from ..base_load import BaseLoad
 
 
-class SQLiteLoad:
-    """See `server.Load`."""
+class SQLiteLoad(BaseLoad):
+    """Reads the load; `server_load.Load` documents the methods."""
 
     def __init__(self, database: Dialect) -> None:
-        self._database = database
+        super().__init__(database)
         database.run("PRAGMA query_only = ON")
 
     def running(self) -> int:
@@ -29,12 +30,3 @@ class SQLiteLoad:
 
     def number(self, query: str) -> float:
         return single_number(self._database.run(query))
-
-    def redo_filled(self) -> float | None:
-        return None
-
-    def heap(self, table: str) -> Heap | None:
-        return None
-
-    def may_vacuum(self, table: str) -> bool:
-        return False
