@@ -68,7 +68,7 @@ def main() -> int:
 def _scan(settings: Settings, progress: Progress) -> dict[str, object]:
     with Catalog.create(settings.state_dir / CATALOG, {}) as catalog:
         began = _now()
-        read_rows(settings, catalog, progress)
+        read_rows(Run(settings, catalog, progress))
         took = _since(began)
         for statement in _OBJECTS:
             catalog.run(statement)

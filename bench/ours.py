@@ -42,7 +42,7 @@ def main() -> int:
     took: dict[str, dict[str, float]] = {}
     with Catalog.create(path, {}) if "scan" in options.phases else Catalog.open(path) as catalog:
         work: dict[str, Callable[[], object]] = {
-            "scan": lambda: scan(settings, catalog, progress),
+            "scan": lambda: scan(Run(settings, catalog, progress)),
             "plan": lambda: make_plan(catalog, settings),
             "copy": lambda: copy_planned(Run(settings, catalog, progress), counts),
         }

@@ -112,7 +112,7 @@ from rehome.state.completion import withdraw_completion
 def work(stage: Stage) -> dict[str, object]:
     settings = stage.settings
     with stage.catalog_of_pass() as catalog:
-        scan(settings, catalog, stage.progress)
+        scan(stage.on(catalog))
         plan = make_plan(catalog, settings)
         stops = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
         found = [str(refusal) for refusal in stops]

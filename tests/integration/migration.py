@@ -100,7 +100,7 @@ class Migration:
 
     def plan(self, settings: Settings) -> Plan:
         self.catalog = self._new_catalog()
-        scan(settings, self.catalog, Progress(self._folder))
+        scan(Run(settings, self.catalog, Progress(self._folder)))
         with connect(settings.database) as database:
             database.create_journal(settings.journal_schema)
         return make_plan(self.catalog, settings)

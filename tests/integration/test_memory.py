@@ -53,7 +53,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     folder.mkdir()
     tracemalloc.start()
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
-        scanning.uvloop.run(scanning._scan_buckets(settings, catalog, Progress(folder)))
+        scanning.uvloop.run(scanning._scan_buckets(Run(settings, catalog, Progress(folder))))
         assert make_plan(catalog, settings).objects["to_copy"] == objects
         counts = CopyCounts()
         copy_planned(Run(settings, catalog, Progress(folder)), counts)

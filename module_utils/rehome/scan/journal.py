@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import sha256
 
-from ..catalog.catalog import BulkAppender, Catalog
+from ..catalog.catalog import BulkAppender
 from ..catalog.schema import STANDING_ROWS
 from ..config.settings import Settings
 from ..db import journal
@@ -14,7 +14,7 @@ from ..db.journal import Columns
 from ..errors import Finding, RefusedError
 from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
-from ..progress import Progress
+from ..run import Run
 
 _STANDING = """
 SELECT r.rowid AS place, r.* FROM rewritten_rows r
@@ -26,10 +26,8 @@ ANTI JOIN undone_rows u USING (entry, key)
 was undone, so are the older ones. `place` keeps the order within an entry."""
 
 
-def read_history(
-    database: Dialect, settings: Settings, catalog: Catalog, progress: Progress, since: datetime | None = None
-) -> int:
-    """Read this migration's journal into `catalog`. Returns how many rows the migration has ever rewritten.
+def read_history(run: Run, database: Dialect, since: datetime | None = None) -> int:
+    """Read this migration's journal into the catalog. Returns how many rows the migration has ever rewritten.
 
     Creates the table `standing_rows` there: the rows that hold what Rehome wrote, unless the application has written
     them since.
@@ -37,8 +35,9 @@ def read_history(
     since: only rows that were rewritten then or later are marked as `meant`
     Raises RefusedError if the journal was written under other settings, or is damaged; DatabaseError.
     """
+    settings, catalog = run.settings, run.catalog
     maps = {reference.name: settings.value_map(reference) for reference in settings.references}
-    progress.stage("read the journal")
+    run.progress.stage("read the journal")
     rows = 0
     with catalog.bulk_appender("rewritten_rows") as rewritten, catalog.bulk_appender("undone_rows") as undone:
         for batch in journal.newest_first(database, settings.journal_schema, settings.name):
@@ -50,7 +49,7 @@ def read_history(
                     selected = since is None or recorded.written_at >= since
                     _add(recorded, changes, maps[recorded.entry.reference], selected, rewritten)
                     rows += len(changes.keys)
-            progress.at(rows)
+            run.progress.at(rows)
     catalog.run(STANDING_ROWS.create(_STANDING))
     return rows
 

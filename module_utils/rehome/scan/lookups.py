@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from ..catalog.catalog import Catalog, Params
+from ..catalog.catalog import Params
 from ..mapping.key_shapes import MAX_KEY_BYTES
-from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED
-from ..progress import Progress
+from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_each
 from ..s3.transport.connection import Response
@@ -36,18 +35,15 @@ A key has 1 to 1024 bytes ("Object key naming guidelines", S3 user guide); S3 re
 _ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore = ''"
 
 
-async def find_named_objects(
-    source: Client, keymap: KeyMap, unroutable: Callable[[str], str | None], catalog: Catalog, progress: Progress
-) -> None:
+async def find_named_objects(run: Run, source: Client, unroutable: Callable[[str], str | None]) -> None:
     """HEAD the referenced objects for which a stale inventory would go unnoticed during the copy.
 
     The row of an object that was stored after the report would seem to dangle, or its object would be taken for the
     target's older one of that name. If an object was overwritten since, the target's older copy would pass for its own,
     and its rows would be rewritten to it. Raises S3Error.
     """
-    prefix = keymap.source_prefix
-    params = {"prefix": prefix}
-    async for suffixes, replies in _head_rows(source, prefix, _UNCERTAIN, "look up objects", catalog, progress, params):
+    prefix, catalog = run.settings.source.prefix, run.catalog
+    async for suffixes, replies in _head_rows(run, source, _UNCERTAIN, "look up objects", {"prefix": prefix}):
         found = [
             (
                 suffix,
@@ -69,58 +65,50 @@ async def find_named_objects(
     catalog.run("INSERT INTO source_objects SELECT * EXCLUDE (is_there) FROM looked_up WHERE is_there")
 
 
-async def find_restores(source: Client, prefix: str, catalog: Catalog, progress: Progress) -> None:
+async def find_restores(run: Run, source: Client) -> None:
     """HEAD each archived object whose listing does not say whether it is restored. Raises S3Error."""
-    async for suffixes, replies in _head_rows(source, prefix, _ARCHIVED, "look up restores", catalog, progress):
+    async for suffixes, replies in _head_rows(run, source, _ARCHIVED, "look up restores"):
         restored = [
             (suffix, restore)
             for suffix, reply in zip(suffixes, replies, strict=True)
             if reply.status == 200 and (restore := _restore(reply))
         ]
-        catalog.append("restores", restored)
-    catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.rest = s.rest")
+        run.catalog.append("restores", restored)
+    run.catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.rest = s.rest")
 
 
 async def run_on_rows(
+    run: Run,
     function: Callable[..., Coroutine[Any, Any, _T]],
     statement: str,
     stage: str,
     limit: int,
-    catalog: Catalog,
-    progress: Progress,
     params: Params = (),
 ) -> AsyncIterator[tuple[Sequence[tuple[Any, ...]], Sequence[_T]]]:
     """Run `function(*row)` for each row of a query, at most `limit` at once, and report progress as `stage`.
 
     Yields batches of rows with their results. Raises the first error of `function`.
     """
-    total = catalog.count(statement, params)
+    total = run.catalog.count(statement, params)
     if not total:
         return
-    progress.stage(stage, total)
+    run.progress.stage(stage, total)
     batch, done = min(_BATCH_ROWS, _BATCH_ROWS_PER_SLOT * limit), 0
-    for rows in catalog.stream(statement, params, batch):
+    for rows in run.catalog.stream(statement, params, batch):
         yield rows, await run_each(function, rows, limit)
         done += len(rows)
-        progress.at(done)
+        run.progress.at(done)
 
 
 async def _head_rows(
-    source: Client,
-    prefix: str,
-    statement: str,
-    stage: str,
-    catalog: Catalog,
-    progress: Progress,
-    params: Params = (),
+    run: Run, source: Client, statement: str, stage: str, params: Params = ()
 ) -> AsyncIterator[tuple[Sequence[str], Sequence[Response]]]:
     """HEAD the object of each key suffix that a query returns. Yields batches of suffixes and their responses."""
 
     def head(suffix: str) -> Coroutine[Any, Any, Response]:
-        return source.request("HEAD", prefix + suffix)
+        return source.request("HEAD", run.settings.source.prefix + suffix)
 
-    limit = source.max_connections
-    async for rows, replies in run_on_rows(head, statement, stage, limit, catalog, progress, params):
+    async for rows, replies in run_on_rows(run, head, statement, stage, source.max_connections, params):
         yield [suffix for (suffix,) in rows], replies
 
 

@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from ..catalog.catalog import Catalog
 from ..catalog.schema import NAMED_KEYS
-from ..config.settings import Reference, Settings
+from ..config.settings import Reference
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
 from ..db.work.keyset import read_by_keyset
 from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.row_key import key_to_json
 from ..mapping.value_map import ValueMap
-from ..progress import Progress
+from ..run import Run
 
 _MAX_VALUE = 1_000
 """Characters of a value that a list shows."""
@@ -24,23 +23,21 @@ _ENDS = re.compile(r"[?#\s\"'<>\\,;)\]}|&]")
 """What may end a key inside a longer text: a URL's query, a quote in JSON or HTML, a list's separator."""
 
 
-def read_named_keys(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+def read_named_keys(run: Run) -> None:
     """Replace the catalog's `named_keys` with the keys that the rows of every reference name, in whatever form.
 
     Reads every row of the tables, also those that a reference's `where` leaves out. Raises DatabaseError if a table
     cannot be read completely.
     """
-    catalog.run(NAMED_KEYS.create())
-    with connect(settings.database) as database:
-        for reference in settings.references:
-            _read_reference(database, reference, settings.value_map(reference), catalog, progress)
+    run.catalog.run(NAMED_KEYS.create())
+    with connect(run.settings.database) as database:
+        for reference in run.settings.references:
+            _read_reference(run, database, reference)
 
 
-def _read_reference(
-    database: Dialect, reference: Reference, values: ValueMap, catalog: Catalog, progress: Progress
-) -> None:
-    facts = database.describe(reference.table, reference.column)
-    progress.stage(f"read {reference.name}")
+def _read_reference(run: Run, database: Dialect, reference: Reference) -> None:
+    facts, values = database.describe(reference.table, reference.column), run.settings.value_map(reference)
+    run.progress.stage(f"read {reference.name}")
     read = 0
     for batch in read_by_keyset(database, facts):
         named = [
@@ -49,9 +46,9 @@ def _read_reference(
             if value is not None
             for suffix in named_suffixes(value, values)
         ]
-        catalog.append("named_keys", named)
+        run.catalog.append("named_keys", named)
         read += len(batch)
-        progress.at(read)
+        run.progress.at(read)
 
 
 def named_suffixes(value: str, values: ValueMap) -> set[str]:

@@ -7,44 +7,35 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import compress
 
-from ..catalog.catalog import Catalog
-from ..config.settings import Reference, Settings
+from ..config.settings import Reference
 from ..db.dialect import Dialect, TableFacts
 from ..db.engines.open import connect
 from ..db.work.keyset import read_by_keyset
 from ..mapping.forms import form_detector
 from ..mapping.row_key import keys_to_json
 from ..mapping.value_map import ValueMap
-from ..progress import Progress
+from ..run import Run
 
 MAX_FORMS = 20
 """Forms per column that are counted separately; all further ones count as one."""
 OTHER_FORMS = "yet other URLs"
 
 
-def read_rows(settings: Settings, catalog: Catalog, progress: Progress) -> int:
+def read_rows(run: Run) -> int:
     """Read every reference into the catalog. Returns how many rows are not under the map.
 
     Raises DatabaseError if a table cannot be read completely.
     """
+    settings = run.settings
     detect_form = form_detector(settings.keymap, settings.source, settings.target)
     with connect(settings.database) as database:
-        return sum(
-            _read(database, settings, reference, detect_form, catalog, progress) for reference in settings.references
-        )
+        return sum(_read(run, database, reference, detect_form) for reference in settings.references)
 
 
-def _read(
-    database: Dialect,
-    settings: Settings,
-    reference: Reference,
-    detect_form: Callable[[str], str | None],
-    catalog: Catalog,
-    progress: Progress,
-) -> int:
+def _read(run: Run, database: Dialect, reference: Reference, detect_form: Callable[[str], str | None]) -> int:
     facts = replace(database.describe(reference.table, reference.column), where=reference.where)
-    value_map = settings.value_map(reference)
-    progress.stage(f"read {reference.name}")
+    value_map = run.settings.value_map(reference)
+    run.progress.stage(f"read {reference.name}")
     read = kept = 0
     others: Counter[str] = Counter()
     for batch in read_by_keyset(database, facts):
@@ -62,12 +53,12 @@ def _read(
                 old,
                 _overflows(facts, value_map, values, old),
             )
-            catalog.append_columns("reference_rows", columns)
+            run.catalog.append_columns("reference_rows", columns)
         if count < len(batch):
             _count_forms(compress(batch.values, [not covered for covered in is_covered]), detect_form, others)
         read, kept = read + len(batch), kept + count
-        progress.at(read)
-    catalog.append("other_forms", [(reference.name, form, count) for form, count in others.items()])
+        run.progress.at(read)
+    run.catalog.append("other_forms", [(reference.name, form, count) for form, count in others.items()])
     return read - kept
 
 

@@ -9,12 +9,12 @@ from itertools import compress
 
 import uvloop
 
-from ..catalog.catalog import BulkAppender, Catalog
-from ..config.settings import Settings
+from ..catalog.catalog import BulkAppender
 from ..errors import Finding, RefusedError
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED, SAME_ETAG
 from ..progress import Progress
+from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.errors import S3Error, S3StopError
@@ -41,7 +41,7 @@ WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
 """Pairs that may have the same content although their ETags differ."""
 
 
-def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+def scan(run: Run) -> None:
     """Read every reference, list both buckets, and compare the contents of pairs whose ETags prove nothing.
 
     Rows are read first: an application stores an object before the row that names it, so the object of every row is in
@@ -49,19 +49,26 @@ def scan(settings: Settings, catalog: Catalog, progress: Progress) -> None:
 
     Raises S3Error or DatabaseError if anything cannot be read: the catalog is incomplete then.
     """
-    catalog.note("rows_foreign", read_rows(settings, catalog, progress))
-    scan_buckets(settings, catalog, progress)
+    run.catalog.note("rows_foreign", read_rows(run))
+    scan_buckets(run)
 
 
-def scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+def scan_buckets(run: Run) -> None:
     """List both buckets, and compare the contents of pairs whose ETags prove nothing. Raises S3Error."""
-    uvloop.run(_scan_buckets(settings, catalog, progress))
+    uvloop.run(_scan_buckets(run))
 
 
-async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress) -> None:
+def without_inventory(run: Run) -> Run:
+    """Return the run with a source that is listed: an inventory is as old as its report."""
+    settings = run.settings
+    return run.with_settings(replace(settings, source=replace(settings.source, inventory=None)))
+
+
+async def _scan_buckets(run: Run) -> None:
+    settings, catalog = run.settings, run.catalog
     async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
         refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
-        keymap, counter = settings.keymap, _Counter(progress)
+        keymap, counter = settings.keymap, _Counter(run.progress)
 
         def unroutable(key: str) -> str | None:
             return keymap.unroutable(key, refused_keys)
@@ -74,9 +81,9 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             return suffixes, page.sizes, page.etags
 
         async def list_both(parallel: int) -> int:
-            from_source = await _source_pages(settings, source, catalog, stack, parallel)
+            from_source = await _source_pages(run, source, stack, parallel)
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
-            progress.stage("list objects")
+            run.progress.stage("list objects")
             with catalog.bulk_appender("source_objects") as sources, catalog.bulk_appender("target_objects") as targets:
                 foreign, _ = await run_all(
                     _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
@@ -95,16 +102,15 @@ async def _scan_buckets(settings: Settings, catalog: Catalog, progress: Progress
             foreign = await list_both(1)
         catalog.note("source_foreign", foreign)
         if settings.source.inventory is not None:
-            await find_named_objects(source, keymap, unroutable, catalog, progress)
+            await find_named_objects(run, source, unroutable)
         if settings.source.inventory is not None or not source.endpoint.is_aws:
-            await find_restores(source, settings.source.prefix, catalog, progress)
-        await _compare_inconclusive(settings, source, target, catalog, progress)
+            await find_restores(run, source)
+        await _compare_inconclusive(run, source, target)
 
 
-async def _source_pages(
-    settings: Settings, source: Client, catalog: Catalog, stack: AsyncExitStack, parallel: int
-) -> AsyncGenerator[Page, None]:
+async def _source_pages(run: Run, source: Client, stack: AsyncExitStack, parallel: int) -> AsyncGenerator[Page, None]:
     """Return the pages of the source's objects, from S3 Inventory or from listing the bucket."""
+    settings = run.settings
     if settings.source.inventory is None:
         return list_objects(source, settings.source.prefix, parallel=parallel)
     clients: dict[str, Client] = {settings.source.bucket: source}
@@ -123,7 +129,7 @@ async def _source_pages(
     except S3Error as error:
         way_out = f"Let the credentials of rehome_source read it: s3:GetObject on {url.rpartition('/')[0]}/*"
         raise RefusedError([Finding("rehome_source.inventory", url, f"cannot be read: {error}", way_out)]) from error
-    catalog.note("inventory_created", inventory.created.isoformat())
+    run.catalog.note("inventory_created", inventory.created.isoformat())
     return read_inventory(client_for, inventory, settings.source.prefix, settings.state_dir)
 
 
@@ -164,14 +170,13 @@ async def _fill(
     return foreign
 
 
-async def _compare_inconclusive(
-    settings: Settings, source: Client, target: Client, catalog: Catalog, progress: Progress
-) -> None:
+async def _compare_inconclusive(run: Run, source: Client, target: Client) -> None:
     """Compare the contents of pairs with equal sizes and different ETags.
 
     The ETag of a multipart upload or of an object under KMS is not a digest of its content (S3 user guide, "Checking
     object integrity"), so different ETags prove nothing. Proofs of earlier runs are reused.
     """
+    settings, catalog = run.settings, run.catalog
     load_proofs(catalog, settings)
     if not catalog.query(f"SELECT 1 FROM ({_INCONCLUSIVE}) LIMIT 1"):
         return
@@ -192,7 +197,6 @@ async def _compare_inconclusive(
             outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))
         return suffix, evidence
 
-    compared = run_on_rows(prove, _INCONCLUSIVE, "compare contents", COMPARISONS_IN_FLIGHT, catalog, progress)
-    async for _, pairs in compared:
+    async for _, pairs in run_on_rows(run, prove, _INCONCLUSIVE, "compare contents", COMPARISONS_IN_FLIGHT):
         catalog.append("compared", pairs)
     outcomes.close()

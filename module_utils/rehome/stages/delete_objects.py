@@ -123,7 +123,7 @@ def delete_judged(run: Run, side: DeleteSide, bucket: BucketState, counts: Delet
             ) from error
         if counts.deleted:
             # a row may have been written since the rows were read
-            read_named_keys(side.settings, run.catalog, run.progress)
+            read_named_keys(run.with_settings(side.settings))
         work.undelete_named()
 
 

@@ -63,10 +63,10 @@ def classify(
     read: classes from half the state would prove nothing.
     """
     catalog, settings = run.catalog, side.settings
-    scan_buckets(settings, catalog, run.progress)
+    scan_buckets(run.with_settings(settings))
     make_plan(catalog, settings)
     # the rows come last, as an application may write one that names an old key at any moment
-    read_named_keys(settings, catalog, run.progress)
+    read_named_keys(run.with_settings(settings))
     catalog.run(f"DELETE FROM named_keys WHERE {ignored_rows}")
     cases = "\n    ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
     statement = JUDGED.create(_CLASSIFY.format(reasons=cases))
@@ -128,5 +128,5 @@ async def _fill(
                 return None
             raise
 
-    async for _, found in run_on_rows(one, statement, stage, _IN_FLIGHT, run.catalog, run.progress):
+    async for _, found in run_on_rows(run, one, statement, stage, _IN_FLIGHT):
         run.catalog.append(table.name, [row for row in found if row is not None])

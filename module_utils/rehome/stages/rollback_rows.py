@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from ..mapping.row_key import key_to_json, keys_from_json
 from ..planning.plan import ARCHIVED, classify_objects
 from ..run import Run
 from ..scan.journal import read_history
-from ..scan.scan import scan_buckets
+from ..scan.scan import scan_buckets, without_inventory
 from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections
 from .rewrite_rows import SAMPLE_ROWS, diff_of
 
@@ -101,10 +101,9 @@ def plan_rollback(run: Run) -> RollbackCounts:
     settings, catalog = run.settings, run.catalog
     rollback = settings.rollback
     with connect(settings.database) as database:
-        read_history(database, settings, catalog, run.progress, rollback.since)
+        read_history(run, database, rollback.since)
     if rollback.missing == "keep":
-        # an inventory is as old as its report, and what is there now is the question
-        scan_buckets(replace(settings, source=replace(settings.source, inventory=None)), catalog, run.progress)
+        scan_buckets(without_inventory(run))
     classify_objects(catalog)
     catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
     (meant, foreign) = catalog.query(

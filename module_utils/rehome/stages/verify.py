@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..config.settings import Settings
 from ..planning.plan import Plan, make_plan
 from ..run import Run
-from ..scan.scan import scan
+from ..scan.scan import scan, without_inventory
 from .verify_rows import RowsCheck, compare_rows
 from .verify_sample import SampleCounts, compare_sample
 
@@ -40,8 +40,7 @@ def verify(run: Run) -> Verdict:
     Raises S3Error and DatabaseError if something cannot be read.
     """
     settings, catalog = run.settings, run.catalog
-    # an inventory is as old as its report, and the present state is what counts
-    scan(replace(settings, source=replace(settings.source, inventory=None)), catalog, run.progress)
+    scan(without_inventory(run))
     plan = make_plan(catalog, replace(settings, limit=None))
     sample = compare_sample(run)
     rows = compare_rows(run)

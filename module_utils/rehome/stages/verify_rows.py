@@ -109,7 +109,7 @@ def compare_rows(run: Run) -> RowsCheck:
     check = RowsCheck()
     with connect(settings.database) as database:
         if database.has_journal(settings.journal_schema):
-            read_history(database, settings, catalog, run.progress)
+            read_history(run, database)
             run.progress.stage("compare rows with the journal")
             check.checked = catalog.count("FROM standing_rows WHERE rest IS NOT NULL")
             check.ranges = catalog.count(_EXPECTED)

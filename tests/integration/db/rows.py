@@ -101,7 +101,7 @@ class Rows:
         """Compare the rows with the journal. source, target: what the keys there have after the prefix"""
         made = made or self.settings()
         catalog = self._catalog()
-        read_rows(made, catalog, Progress(self.folder))
+        read_rows(Run(made, catalog, Progress(self.folder)))
         catalog.append("source_objects", [(rest, 1, "a", "", "STANDARD", "", "", None) for rest in source])
         catalog.append("target_objects", [(rest, 1, "a") for rest in target])
         return compare_rows(Run(made, catalog, Progress(self.folder))), catalog

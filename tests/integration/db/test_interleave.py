@@ -36,7 +36,7 @@ def test_new_versions_take_the_room_of_old_ones_before_any_vacuum_comes(
     with connect(given.database) as database:
         database.create_journal("rehome")
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
-        read_rows(given, catalog, Progress(tmp_path))
+        read_rows(Run(given, catalog, Progress(tmp_path)))
         for table in ("source_objects", "target_objects"):
             catalog.run(f"INSERT INTO {table} (rest, size, etag) SELECT rest, 1, 'e' FROM reference_rows")
         make_plan(catalog, given)

@@ -12,6 +12,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan, warnings_of_other_forms
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.scan.rows import MAX_FORMS, read_rows
 
 from tests.integration.db.conftest import Bench
@@ -32,7 +33,7 @@ def asked(bench: Bench, tmp_path: Path, **reference: Any) -> Settings:
 
 
 def read(settings: Settings, catalog: Catalog, tmp_path: Path) -> int:
-    foreign = read_rows(settings, catalog, Progress(tmp_path))
+    foreign = read_rows(Run(settings, catalog, Progress(tmp_path)))
     catalog.note("rows_foreign", foreign)
     return foreign
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rehome.catalog.catalog import Catalog
-from rehome.mapping.keymap import KeyMap
 from rehome.progress import Progress
+from rehome.run import Run
 from rehome.s3.client.client import Client
 from rehome.s3.transport.connection import Response
 from rehome.scan.lookups import find_named_objects
+
+from tests.unit.grants.test_policy import settings_with
 
 
 class Source(Client):
@@ -34,8 +36,8 @@ def looked_up(folder: Path, prefix: str, rests: dict[str, bool], source: list[st
         catalog.append("target_objects", [(rest, 1, "then") for rest in target])
         rows = [("r", n, f"[{n}]", "", rest, is_old, False) for n, (rest, is_old) in enumerate(rests.items())]
         catalog.append("reference_rows", rows)
-        keymap = KeyMap(prefix, "avatar/")
-        asyncio.run(find_named_objects(client, keymap, lambda key: None, catalog, Progress(folder)))
+        run = Run(settings_with(source={"prefix": prefix}), catalog, Progress(folder))
+        asyncio.run(find_named_objects(run, client, lambda key: None))
         return client, dict(catalog.query("SELECT rest, etag FROM source_objects"))
 
 

@@ -53,6 +53,7 @@ class PauseFile(Signal):
     path: Path
 
     def pause_reason(self) -> str | None:
+        """Return the reason while the file exists. Raises UnreadableError."""
         try:
             self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -73,6 +74,7 @@ class OpenWindow(Signal):
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def pause_reason(self) -> str | None:
+        """Return the reason while the window is closed, and when it opens."""
         closed = self.window.opens_in(self.now())
         if closed is None:
             return None
@@ -93,6 +95,7 @@ class ReplicaLag(Signal):
     threshold: float
 
     def pause_reason(self) -> str | None:
+        """Return which replicas are too far behind. Raises UnreadableError."""
         behind = {name: lag for name, lag in self.lags().items() if lag > self.threshold}
         if not behind:
             return None
@@ -113,6 +116,7 @@ class Running(Signal):
     threshold: int | None
 
     def pause_reason(self) -> str | None:
+        """Return the reason while too many statements run. Raises UnreadableError."""
         running = self.count()
         if self.threshold is None:
             self.threshold = max(MIN_RUNNING, math.ceil(running * RUNNING_GROWTH))
@@ -134,6 +138,7 @@ class RedoLog(Signal):
     threshold: float
 
     def pause_reason(self) -> str | None:
+        """Return the reason while the log is too full. Raises UnreadableError."""
         filled = self.filled()
         if filled <= self.threshold:
             return None
@@ -150,6 +155,7 @@ class OwnQuery(Signal):
     threshold: float
 
     def pause_reason(self) -> str | None:
+        """Return the reason while the query returns too much. Raises UnreadableError."""
         result = self.result()
         if result <= self.threshold:
             return None
@@ -202,6 +208,7 @@ class DeadTuples(Signal):
         self._written.append((self._clock(), rows))
 
     def pause_reason(self) -> str | None:
+        """Return the reason while dead tuples are too many or a VACUUM runs; may start one. Raises UnreadableError."""
         return self._await_autovacuum() if self._vacuum is None else self._run(self._vacuum)
 
     def _run(self, vacuum: Vacuum) -> str | None:
