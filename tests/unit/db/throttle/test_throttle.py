@@ -516,7 +516,7 @@ def test_a_follower_is_behind_since_the_stream_passed_it() -> None:
         ({"window": "06:00-06:00"}, "begins when it ends", "22:00-06:00"),
         ({"nice": -1.0}, "rehome_throttle.nice (-1.0)", "Choose 0"),
         ({"max_lag_s": math.nan}, "rehome_throttle.max_lag_s", "Choose 0"),
-        ({"replicas": [{"port": 3306}]}, "rehome_throttle.replicas[0].host", "Name the server"),
+        ({"replicas": [{"port": 3306}]}, "rehome_throttle.replicas[0].host", "Name the replica"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(given: dict[str, Any], named: str, way_out: str) -> None:
