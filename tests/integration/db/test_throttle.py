@@ -573,7 +573,7 @@ def test_a_mariadb_replica_is_followed_by_the_journal_and_by_its_own_figure(
             # by whole seconds, so that it may still tell of the one before
             until(lambda: load.seconds_behind() == 0)
             replica.ask("STOP SLAVE")
-            with pytest.raises(UnreadableError, match="does not run"):
+            with pytest.raises(UnreadableError, match="is not running"):
                 load.seconds_behind()
 
 

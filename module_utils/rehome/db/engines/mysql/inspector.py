@@ -92,7 +92,7 @@ class MySQLInspector(BaseInspector):
         finding = Finding(
             "rehome_database",
             None,
-            "the server's binlog_format is STATEMENT, which does not go with READ COMMITTED: it would refuse every "
+            "the server's binlog_format is STATEMENT, which does not work with READ COMMITTED: it would refuse every "
             "chunk (error 1665)",
             "Set binlog_format to ROW or MIXED on the server",
         )
@@ -110,7 +110,7 @@ class MySQLInspector(BaseInspector):
                     "Slave_running": "ON" if self._run("SHOW REPLICA STATUS") else "OFF",
                 }
         except DatabaseError as error:
-            return [unknown("database", "replicas", str(error), "See rehome_throttle for how to hold back for them")]
+            return [unknown("database", "replicas", str(error), "See rehome_throttle for how to pause while they lag")]
         count = int(status["Slaves_connected"])
         checks = [
             Check("database", "replicas", "info", f"{count} connected: they follow every chunk", "Watch their lag")
@@ -315,7 +315,7 @@ class MySQLInspector(BaseInspector):
             (self._schema, facts.table),
         )
         names = ", ".join(f"{name} ({child} to {parent})" for name, child, parent in found)
-        return f"These may be about it: {names}" if names else "An administrator can look"
+        return f"These may be about it: {names}" if names else "An administrator can see them"
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
         parent, _, parent_column = key.parent.rpartition(".")
@@ -354,8 +354,12 @@ class MySQLInspector(BaseInspector):
             (self._schema, facts.table),
         )
         if kind == "SYSTEM VERSIONED":
-            found = "system-versioned: the table keeps the old version of every rewritten row, and doubles"
-            checks = [Check(subject, "versions", "warn", found, "Have room for it, or drop its history afterwards")]
+            found = "system-versioned: the table keeps the old version of every rewritten row, and doubles in size"
+            checks = [
+                Check(
+                    subject, "versions", "warn", found, "Provide the disk space, or drop the table's history afterwards"
+                )
+            ]
         else:
             checks = [Check(subject, "versions", "pass", "the table keeps no old versions")]
         parts = self._run(
@@ -403,8 +407,8 @@ def _not_strict(mode: str) -> Finding:
     return Finding(
         "rehome_database",
         None,
-        f"the connection's sql_mode ({mode}) is not strict: too long a value would be cut without an error",
-        "See that nothing between here and the server (a proxy, init_connect) sets another sql_mode",
+        f"the connection's sql_mode ({mode}) is not strict: an overlong value would be truncated without an error",
+        "Make sure that nothing between here and the server (a proxy, init_connect) sets another sql_mode",
     )
 
 
@@ -417,5 +421,5 @@ def _packet(size: int) -> Check:
 def _galera(on: bool) -> Check:
     if not on:
         return Check("database", "Galera", "pass", "off")
-    found = "on: conflicts with the application on other nodes show as deadlocks at COMMIT, and are tried again"
+    found = "on: conflicts with the application on other nodes appear as deadlocks at COMMIT, and are retried"
     return Check("database", "Galera", "warn", found, "Connect to the node that the application writes to")

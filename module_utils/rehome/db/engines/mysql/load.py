@@ -75,13 +75,13 @@ class MySQLLoad(BaseLoad):
             # MySQL before 8.0.22 has only the old statement
             found = self._database.named_rows("SHOW SLAVE STATUS")
         if not found:
-            raise UnreadableError("it is no replica")
+            raise UnreadableError("it is not a replica")
         behind = [
             status["Seconds_Behind_Source"] if "Seconds_Behind_Source" in status else status["Seconds_Behind_Master"]
             for status in found
         ]
         if any(seconds is None for seconds in behind):
-            raise UnreadableError("its replication does not run")
+            raise UnreadableError("its replication is not running")
         return float(max(behind))
 
     def redo_filled(self) -> float | None:

@@ -60,7 +60,7 @@ class PostgreSQLInspector(BaseInspector):
                 "database",
                 "autovacuum",
                 "warn",
-                "off: every rewritten row leaves a dead one, and nothing clears them away",
+                "off: every rewritten row leaves a dead tuple, and nothing removes them",
                 "Turn it on, or VACUUM the table while the migration runs",
             ),
             Check("database", "replicas", "info", f"{replicas} connected: they follow every chunk", "Watch their lag")
@@ -70,8 +70,8 @@ class PostgreSQLInspector(BaseInspector):
                 "database",
                 "replication slots",
                 "warn",
-                f"{', '.join(name for (name,) in idle)}: no one reads them, and the server keeps all its WAL for them",
-                "Drop them, or have their readers back, before the migration writes more",
+                f"{', '.join(name for (name,) in idle)}: nobody reads them, and the server keeps all its WAL for them",
+                "Drop them, or reconnect their consumers, before the migration writes more WAL",
             )
             if idle
             else Check("database", "replication slots", "pass", "none is idle"),
@@ -326,7 +326,7 @@ class PostgreSQLInspector(BaseInspector):
             *self._views(subject, facts),
         ]
         if not vacuumed:
-            found = "autovacuum is off for the table: nothing clears away the dead row that each rewritten one leaves"
+            found = "autovacuum is off for the table: nothing removes the dead tuple that each rewritten row leaves"
             checks.append(Check(subject, "autovacuum", "warn", found, "VACUUM it while the migration runs"))
         return checks
 
@@ -334,8 +334,10 @@ class PostgreSQLInspector(BaseInspector):
     def _row_security(subject: str, facts: TableFacts, hidden: bool) -> Check:
         if not hidden:
             return Check(subject, "row security", "pass", "does not apply to this user")
-        problem = f"row security is on for table {facts.table}: policies may hide rows, which then would be left behind"
-        way_out = "Let an administrator ALTER ROLE this user BYPASSRLS, or use a user that the policies leave alone"
+        problem = (
+            f"row security is on for table {facts.table}: policies may hide rows, which would then not be migrated"
+        )
+        way_out = "Let an administrator ALTER ROLE this user BYPASSRLS, or use a user to whom the policies do not apply"
         return stop(subject, "row security", Finding("rehome_database.user", None, problem, way_out))
 
     @staticmethod
@@ -345,8 +347,8 @@ class PostgreSQLInspector(BaseInspector):
             found = f"{len(heirs)}, not by this column" if partitioned else "none"
             return Check(subject, "partitions", "pass", found)
         problem = (
-            f"table {facts.table} is inherited by {', '.join(heirs)}: their rows show in it, and no key of the table "
-            "tells them apart"
+            f"table {facts.table} is inherited by {', '.join(heirs)}: their rows appear in it, and no key of the "
+            "table distinguishes them"
         )
         way_out = "Make them partitions, or end the inheritance (ALTER TABLE … NO INHERIT) for the migration"
         return stop(subject, "partitions", Finding("rehome_references", subject, problem, way_out))
@@ -355,8 +357,8 @@ class PostgreSQLInspector(BaseInspector):
     def _rules(subject: str, facts: TableFacts, rules: Sequence[str]) -> Check:
         if not rules:
             return Check(subject, "rules", "pass", "none on UPDATE")
-        problem = f"table {facts.table} has the rule {', '.join(rules)}, which puts other statements in place of ours"
-        way_out = "Drop the rule for the time of the migration"
+        problem = f"table {facts.table} has the rule {', '.join(rules)}, which replaces Rehome's statements by others"
+        way_out = "Drop the rule for the duration of the migration"
         return stop(subject, "rules", Finding("rehome_references", subject, problem, way_out))
 
     def _views(self, subject: str, facts: TableFacts) -> list[Check]:

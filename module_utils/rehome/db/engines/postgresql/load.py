@@ -108,7 +108,7 @@ class PostgreSQLLoad(BaseLoad):
             if state is None:
                 raise UnreadableError("a standby is connected whose lag only members of pg_monitor can see")
             if replayed is None:
-                raise UnreadableError(f"standby {name} does not tell how far it is ({state})")
+                raise UnreadableError(f"standby {name} does not report its position ({state})")
             # the server's figure does not grow while a standby's replay is paused
             found[name] = max(lag or 0.0, self._written.seconds_behind(replayed, now))
         self._written.record(position, now)
@@ -121,7 +121,7 @@ class PostgreSQLLoad(BaseLoad):
             " ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8"
         )
         if not follows:
-            raise UnreadableError("it is no standby")
+            raise UnreadableError("it is not a standby")
         if not streams or lag is None:
             raise UnreadableError("it does not stream from the primary")
         return float(lag)

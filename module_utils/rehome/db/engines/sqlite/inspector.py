@@ -42,7 +42,7 @@ class SQLiteInspector(BaseInspector):
 
     def server_checks(self, dry_run: bool) -> list[Check]:
         ((mode,),) = self._run("PRAGMA journal_mode")
-        advice = "" if mode == "wal" else "Readers wait while a chunk is written; WAL would let them on"
+        advice = "" if mode == "wal" else "Readers wait while a chunk is written; in WAL mode they would not"
         return [
             check_version("SQLite", sqlite3.sqlite_version, OLDEST),
             Check("database", "journal mode", "pass" if mode == "wal" else "info", str(mode), advice),
@@ -52,13 +52,13 @@ class SQLiteInspector(BaseInspector):
         return "Correct the name"
 
     def rights(self, facts: TableFacts) -> Rights:
-        return Rights((), f"Let the user who runs this write {self._path} and its folder")
+        return Rights((), f"Give the user who runs this write access to {self._path} and its folder")
 
     def may_create_journal(self, schema: str) -> bool:
         return os.access(self._path, os.W_OK)
 
     def journal_grant(self, schema: str, exists: bool) -> str:
-        return f"Let the user who runs this write {self._path} and its folder"
+        return f"Give the user who runs this write access to {self._path} and its folder"
 
     def storage(self, facts: TableFacts) -> Storage:
         ((size,),) = self._run("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
