@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def looked_up(folder: Path, prefix: str, rests: dict[str, bool], source: list[st
         catalog.append("target_objects", [(rest, 1, "then") for rest in target])
         rows = [("r", n, f"[{n}]", "", rest, is_old, False) for n, (rest, is_old) in enumerate(rests.items())]
         catalog.append("reference_rows", rows)
-        run = Run(settings_with(source={"prefix": prefix, "whole_bucket": not prefix}), catalog, Progress(folder))
+        settings = settings_with()
+        settings = replace(settings, source=replace(settings.source, prefix=prefix))
+        run = Run(settings, catalog, Progress(folder))
         asyncio.run(find_named_objects(run, client, lambda key: None))
         return client, dict(catalog.query("SELECT rest, etag FROM source_objects"))
 
