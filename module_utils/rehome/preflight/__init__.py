@@ -1,1 +1,4 @@
-"""preflight: say here what lives in this room, and what it may know."""
+"""The checks before a run: of this machine, the buckets, the database and the referencing columns.
+
+May import: services, s3, db, config, checks, files. Read preflight (all checks in order), then column and machine.
+"""

@@ -1,4 +1,4 @@
-"""What the facts of a referencing column mean for a migration: one check a fact, the same for every database."""
+"""The checks of a referencing column, the same for every database."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..errors import Finding
 from ..mapping.value_map import ValueMap
 
 FEW_ROWS = 10_000
-"""Below that a server may rightly read the whole table, whatever index there is."""
+"""In a table of fewer rows, a full table scan may be faster than any index."""
 
 ROWS_PER_SECOND = (20_000, 80_000)
-"""What a rewrite has been seen to do, from a busy server with an index on the column to an idle one without."""
+"""The measured rate of a rewrite: on a busy server with an index on the column, and on an idle one without."""
 
 CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A referencing column under inspection.
+    """A referencing column that is checked.
 
-    setting: how the operator's variables name it
-    dry_run: then a right that only writing needs may be missing
+    setting: its setting, such as `rehome_references[0]`
+    dry_run: then a permission that only writing needs may be missing
     """
 
     facts: TableFacts
@@ -36,23 +36,27 @@ class Column:
 
     @property
     def name(self) -> str:
+        """`table.column`."""
         return f"{self.facts.table}.{self.facts.column}"
 
     def check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
+        """Return a check of this column."""
         return Check(self.name, name, status, found, advice)
 
-    def unknown(self, name: str, fact: Unknown, advice: str = "") -> Check:
-        return unknown(self.name, name, fact.why, advice)
+    def unknown(self, name: str, reason: Unknown, advice: str = "") -> Check:
+        """Return a check that could not be made."""
+        return unknown(self.name, name, reason.why, advice)
 
     def stop(self, name: str, problem: str, way_out: str) -> Check:
+        """Return a check of this column that stops the run."""
         return stop(self.name, name, Finding(self.setting, self.name, problem, way_out))
 
 
-def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
-    """Every check of one referencing column. Never raises for what the database refuses to tell."""
+def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
+    """Return every check of a referencing column. Never raises DatabaseError: what cannot be read is unknown."""
     facts, values = column.facts, column.values
-    counted = or_unknown(lambda: ask.count_values(facts, values))
-    storage = or_unknown(lambda: ask.storage(facts))
+    counted = or_unknown(lambda: inspector.count_values(facts, values))
+    storage = or_unknown(lambda: inspector.storage(facts))
     rows = counted.rows if isinstance(counted, Values) else None if isinstance(storage, Unknown) else storage.rows
     checks = [column.check("key", "pass", ", ".join(f"{part.name} ({part.family})" for part in facts.key))]
     if isinstance(storage, Unknown):
@@ -64,31 +68,39 @@ def inspect_column(database: Dialect, ask: Inspector, column: Column) -> list[Ch
         ]
     return [
         *checks,
-        *_values(ask, column, counted, rows),
-        *_unique(ask, column),
+        *_values(inspector, column, counted, rows),
+        *_unique(inspector, column),
         *_triggers(column),
-        *_told(column, "foreign keys", lambda: ask.foreign_keys(facts), lambda keys: _foreign_keys(ask, column, keys)),
-        *_told(
-            column, "generated columns", lambda: ask.generated_columns(facts), lambda names: _generated(column, names)
+        *_judged(
+            column,
+            "foreign keys",
+            lambda: inspector.foreign_keys(facts),
+            lambda keys: _foreign_keys(inspector, column, keys),
         ),
-        *_told(column, "table", lambda: ask.other_checks(facts), list),
-        *_told(column, "statements", lambda: ask.plans(facts), lambda plans: _plans(column, plans, rows)),
-        *inspect_rights(database, ask, column),
-        *_cost(ask, column, counted),
+        *_judged(
+            column,
+            "generated columns",
+            lambda: inspector.generated_columns(facts),
+            lambda names: _generated(column, names),
+        ),
+        *_judged(column, "table", lambda: inspector.other_checks(facts), list),
+        *_judged(column, "statements", lambda: inspector.plans(facts), lambda plans: _plans(column, plans, rows)),
+        *inspect_rights(database, inspector, column),
+        *_cost(inspector, column, counted),
     ]
 
 
 _Known = TypeVar("_Known")
 
 
-def _told(
-    column: Column, name: str, ask: Callable[[], _Known | Unknown], judge: Callable[[_Known], list[Check]]
+def _judged(
+    column: Column, name: str, read: Callable[[], _Known | Unknown], judge: Callable[[_Known], list[Check]]
 ) -> list[Check]:
-    fact = or_unknown(ask)
-    return [column.unknown(name, fact)] if isinstance(fact, Unknown) else judge(fact)
+    result = or_unknown(read)
+    return [column.unknown(name, result)] if isinstance(result, Unknown) else judge(result)
 
 
-def _values(ask: Inspector, column: Column, counted: Values | Unknown, rows: int | None) -> list[Check]:
+def _values(inspector: Inspector, column: Column, counted: Values | Unknown, rows: int | None) -> list[Check]:
     if isinstance(counted, Unknown):
         some = "" if rows is None else f"about {rows:,}, by the server's estimate; "
         return [column.check("rows", "info", f"{some}not counted here: {counted.why}", "The plan counts them")]
@@ -97,17 +109,17 @@ def _values(ask: Inspector, column: Column, counted: Values | Unknown, rows: int
         column.check(
             "look-alikes",
             "info",
-            f"{counted.look_alikes:,} values begin like {head!r} only where case and accents are ignored",
-            "They name other objects and stay as they are",
+            f"{counted.look_alikes:,} values begin with {head!r} only if case and accents are ignored",
+            "They name other objects and are not rewritten",
         )
         if counted.look_alikes
-        else column.check("look-alikes", "pass", f"no value begins like {head!r} in other case or with accents only")
+        else column.check("look-alikes", "pass", f"no value differs from {head!r} in case or accents only")
     )
     found = f"{counted.rows:,}, of which {counted.old:,} begin with {head!r}"
-    return [column.check("rows", "pass", found), twins, *_length(ask, column, counted)]
+    return [column.check("rows", "pass", found), twins, *_length(inspector, column, counted)]
 
 
-def _length(ask: Inspector, column: Column, counted: Values) -> list[Check]:
+def _length(inspector: Inspector, column: Column, counted: Values) -> list[Check]:
     facts, values = column.facts, column.values
     if not counted.old:
         return [column.check("length", "pass", "no value to lengthen")]
@@ -118,7 +130,9 @@ def _length(ask: Inspector, column: Column, counted: Values) -> list[Check]:
     fits = f"the longest new value has {longest:,} of {facts.max_length:,} {facts.length_unit}"
     if longest <= facts.max_length:
         return [column.check("length", "pass", fits)]
-    long = or_unknown(lambda: ask.too_long_values(facts, values, facts.max_length - growth if facts.max_length else 0))
+    long = or_unknown(
+        lambda: inspector.too_long_values(facts, values, facts.max_length - growth if facts.max_length else 0)
+    )
     if isinstance(long, Unknown):
         return [column.unknown("length", long)]
     over = [new for old in long if (new := values.to_target(old)) is not None and facts.overflows(new)]
@@ -140,23 +154,23 @@ def _size(facts: TableFacts, text: str) -> int:
     return len(text) if facts.length_unit == "characters" else len(text.encode())
 
 
-def _at_least(count: int, looked_at: int) -> str:
-    return f"{count:,}" if looked_at < SAMPLE_ROWS else f"{count:,} or more"
+def _at_least(count: int, read: int) -> str:
+    return f"{count:,}" if read < SAMPLE_ROWS else f"{count:,} or more"
 
 
-def _unique(ask: Inspector, column: Column) -> list[Check]:
+def _unique(inspector: Inspector, column: Column) -> list[Check]:
     name = "unique indexes"
-    indexes = or_unknown(lambda: ask.unique_indexes(column.facts))
+    indexes = or_unknown(lambda: inspector.unique_indexes(column.facts))
     if isinstance(indexes, Unknown):
         return [column.unknown(name, indexes)]
     if not indexes:
-        return [column.check(name, "pass", "none has the column in it")]
+        return [column.check(name, "pass", "none includes the column")]
     checks = []
     for index in indexes:
         label = f"{index.name} ({index.words})"
-        found = or_unknown(lambda index=index: ask.collisions(column.facts, column.values, index))  # type: ignore[misc]
+        found = or_unknown(lambda index=index: inspector.collisions(column.facts, column.values, index))  # type: ignore[misc]
         if isinstance(found, Unknown):
-            advice = "Rows whose new value is taken stay as they are, and are listed in rows-refused.jsonl"
+            advice = "Rows whose new value is taken are not rewritten, and are listed in rows-refused.jsonl"
             checks.append(column.unknown(name, Unknown(f"collisions in {label}: {found.why}"), advice))
             continue
         checks.append(_collisions(column, label, found))
@@ -164,47 +178,49 @@ def _unique(ask: Inspector, column: Column) -> list[Check]:
 
 
 def _collisions(column: Column, label: str, found: Sequence[Collision]) -> Check:
-    meant = [pair for pair in found if column.values.to_target(pair.old) is not None]
-    if not meant:
+    ours = [pair for pair in found if column.values.to_target(pair.old) is not None]
+    if not ours:
         return column.check("unique indexes", "pass", f"{label}: no new value is taken")
-    first = meant[0]
+    first = ours[0]
     other = "by another new value" if first.taken_by is None else f"by {first.taken_by!r}"
     return column.check(
         "unique indexes",
         "warn",
-        f"{label}: {_at_least(len(meant), len(found))} rows would get a value that is taken, such as "
+        f"{label}: {_at_least(len(ours), len(found))} rows would get a value that is taken, such as "
         f"{first.old!r}, {other}",
-        "Such rows stay as they are, and are listed in rows-refused.jsonl; clear them up before, or after",
+        "Such rows are not rewritten, and are listed in rows-refused.jsonl; resolve them before the run, or after",
     )
 
 
 def _triggers(column: Column) -> list[Check]:
     if not column.facts.triggers:
-        return [column.check("triggers", "pass", "none that this user can see fires on UPDATE")]
+        return [column.check("triggers", "pass", "this user sees none that fires on UPDATE")]
     return [
         column.check(
             "triggers",
             "warn",
             f"table {column.facts.table} has the trigger {name}, which fires for every rewritten row",
-            "See that it may run so often, and that what it does beyond this column may stay after a rollback",
+            "Make sure that it may run so often. A rollback does not undo what it does beyond this column",
         )
         for name in column.facts.triggers
     ]
 
 
-def _foreign_keys(ask: Inspector, column: Column, keys: Sequence[ForeignKey]) -> list[Check]:
+def _foreign_keys(inspector: Inspector, column: Column, keys: Sequence[ForeignKey]) -> list[Check]:
     if not keys:
         return [column.check("foreign keys", "pass", "none on the column")]
-    return [_outgoing(ask, column, key) if key.child == column.name else _incoming(column, key) for key in keys]
+    return [_outgoing(inspector, column, key) if key.child == column.name else _incoming(column, key) for key in keys]
 
 
 def _incoming(column: Column, key: ForeignKey) -> Check:
     if key.on_update in CASCADES:
         problem = (
             f"{key.child} refers to it by the foreign key {key.name} with ON UPDATE {key.on_update}: the server would "
-            "change that column too, which no journal records and no rollback takes back"
+            "change that column too, which the journal does not record and a rollback does not undo"
         )
-        way_out = f"Drop {key.name} for the time of the migration, and name {key.child} in rehome_references as well"
+        way_out = (
+            f"Drop {key.name} for the duration of the migration, and name {key.child} in rehome_references as well"
+        )
         return column.stop("foreign keys", problem, way_out)
     problem = (
         f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update}): the server would refuse "
@@ -213,13 +229,17 @@ def _incoming(column: Column, key: ForeignKey) -> Check:
     return column.stop(
         "foreign keys",
         problem,
-        f"Drop {key.name} for the time of the migration, and name {key.child} in rehome_references as well",
+        f"Drop {key.name} for the duration of the migration, and name {key.child} in rehome_references as well",
     )
 
 
-def _outgoing(ask: Inspector, column: Column, key: ForeignKey) -> Check:
+def _outgoing(inspector: Inspector, column: Column, key: ForeignKey) -> Check:
     name = "foreign keys"
-    lacks = or_unknown(lambda: ask.lacks_parent(column.facts, column.values, key)) if key.columns == 1 else Unknown("")
+    lacks = (
+        or_unknown(lambda: inspector.lacks_parent(column.facts, column.values, key))
+        if key.columns == 1
+        else Unknown("")
+    )
     if lacks is False:
         return column.check(name, "pass", f"{key.name}: {key.parent} has every new value")
     how = "may lack" if isinstance(lacks, Unknown) else "lacks"
@@ -227,15 +247,15 @@ def _outgoing(ask: Inspector, column: Column, key: ForeignKey) -> Check:
         name,
         f"it refers to {key.parent} by the foreign key {key.name}, and {key.parent} {how} the new values: the server "
         "would refuse the rows",
-        f"Drop {key.name} for the time of the migration, and name {key.parent} in rehome_references as well",
+        f"Drop {key.name} for the duration of the migration, and name {key.parent} in rehome_references as well",
     )
 
 
 def _generated(column: Column, names: Sequence[str]) -> list[Check]:
     if not names:
-        return [column.check("generated columns", "pass", "none is made from the column")]
-    found = f"{', '.join(names)}: made anew by the server for every rewritten row"
-    advice = "Nothing, if they are meant to follow; a rollback brings them back"
+        return [column.check("generated columns", "pass", "none is computed from the column")]
+    found = f"{', '.join(names)}: computed again by the server for every rewritten row"
+    advice = "None, if they should change with the column. A rollback changes them back"
     return [column.check("generated columns", "warn", found, advice)]
 
 
@@ -245,26 +265,26 @@ def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> 
         if plan.by_key:
             checks.append(column.check(f"plan: {plan.name}", "pass", plan.words))
         elif rows is not None and rows < FEW_ROWS:
-            checks.append(column.check(f"plan: {plan.name}", "pass", f"{plan.words}; with so few rows that is right"))
+            checks.append(column.check(f"plan: {plan.name}", "pass", f"{plan.words}; adequate for so few rows"))
         elif plan.name == "read":
             found = f"{plan.words}: every batch would read the whole table"
-            advice = "Refresh the table's statistics (ANALYZE), and see that the key's index may be used"
+            advice = "Refresh the table's statistics (ANALYZE), and make sure that the key's index can be used"
             checks.append(column.check(f"plan: {plan.name}", "warn", found, advice))
         else:
             checks.append(
                 column.stop(
                     f"plan: {plan.name}",
-                    f"the server would {plan.name} rows without going by the key ({plan.words}): every chunk would "
+                    f"the server would {plan.name} rows without the key's index ({plan.words}): every chunk would "
                     "read the whole table, and may lock it",
-                    "Refresh the table's statistics (ANALYZE), and see that the key's index may be used",
+                    "Refresh the table's statistics (ANALYZE), and make sure that the key's index can be used",
                 )
             )
     return checks
 
 
-def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Check]:
-    """Whether this user may rewrite the column; under a dry run, what it lacks for it."""
-    rights = or_unknown(lambda: ask.rights(column.facts))
+def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
+    """Check whether this user may rewrite the column. In a dry run, missing permissions stop nothing."""
+    rights = or_unknown(lambda: inspector.rights(column.facts))
     refusal = None if column.dry_run else database.update_refusal(column.facts)
     if isinstance(rights, Unknown):
         missing, grant = tuple[str, ...](), f"Grant SELECT and UPDATE on {column.name}, and SELECT on its key"
@@ -274,7 +294,7 @@ def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Ch
         return [column.check("grants", "pass", "this user may read the key and the column, and rewrite the column")]
     if column.facts.keep_columns:
         moving = ", ".join(column.facts.keep_columns)
-        grant += f", or set rehome_touch_updated_at: true and let {moving} move"
+        grant += f", or set rehome_touch_updated_at: true and let {moving} change"
     lacking = ", ".join(missing) or "a right"
     if column.dry_run:
         return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
@@ -282,14 +302,14 @@ def inspect_rights(database: Dialect, ask: Inspector, column: Column) -> list[Ch
     return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant))]
 
 
-def _cost(ask: Inspector, column: Column, counted: Values | Unknown) -> list[Check]:
+def _cost(inspector: Inspector, column: Column, counted: Values | Unknown) -> list[Check]:
     if isinstance(counted, Unknown) or not counted.old:
         return []
-    words = or_unknown(lambda: ask.cost(column.facts, counted.old))
+    words = or_unknown(lambda: inspector.cost(column.facts, counted.old))
     slow, fast = (_duration(counted.old / rate) for rate in ROWS_PER_SECOND)
-    took = f"{fast} to {slow}" if fast != slow else slow
+    estimate = f"{fast} to {slow}" if fast != slow else slow
     log = "" if isinstance(words, Unknown) else f"; {words}"
-    return [column.check("cost", "info", f"rewriting {counted.old:,} rows takes about {took}{log}")]
+    return [column.check("cost", "info", f"rewriting {counted.old:,} rows takes about {estimate}{log}")]
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before the first write, found at once."""
+"""All checks before the first write, made at once, so that their findings can be corrected at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..db.dialect import (
     UnusableTableError,
 )
 from ..db.engines.open import connect
-from ..db.engines.open_inspector import inspector
+from ..db.engines.open_inspector import inspector as open_inspector
 from ..db.facts import facts_for_rewrite
 from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.throttle.assemble import check_throttle
@@ -46,11 +46,11 @@ _ORDER = {subject: place for place, subject in enumerate((MACHINE, "source bucke
 
 
 class Preflight(NamedTuple):
-    """What was found, and what that means.
+    """The result of the preflight.
 
-    checks: every fact that was looked at, the stops among them
-    journal_created: whether the journal was made just now
-    copy_method: how a run would copy, for a dry run
+    checks: every check, sorted by subject
+    journal_created: whether the journal was created just now
+    copy_method: in a dry run, how a run would copy; None if the checks stop it
     """
 
     checks: list[Check]
@@ -59,28 +59,29 @@ class Preflight(NamedTuple):
 
 
 def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Preflight:
-    """Check this machine, both buckets and the database against the settings; a stop does not end the looking.
+    """Check this machine, both buckets and the database. A check that stops the run does not stop the others.
 
-    dry_run: then nothing is made, and what only writing needs is told but stops nothing.
+    dry_run: then nothing is created, and what only writing needs is reported but stops nothing
     """
-    progress.stage("look at the buckets")
-    checks = [*inspect_machine(settings.state_dir), *_places(settings)]
+    progress.stage("check the buckets")
+    checks = inspect_machine(settings.state_dir)
+    checks += [stop("target bucket", "place", finding) for finding in _check_places(settings)]
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)
     created = False
     try:
         with connect(settings.database) as database:
-            ask = inspector(database, settings.database)
-            checks += _database(database, ask, settings, dry_run, progress)
+            inspector = open_inspector(database, settings.database)
+            checks += _database(database, inspector, settings, dry_run, progress)
             if not dry_run and not refusals(checks):
-                created = _make_journal(database, ask, settings)
-                checks += _journal_write(database, ask, settings)
+                created = _create_journal(database, inspector, settings)
+                checks += _try_journal(database, inspector, settings)
         if not refusals(checks):
             checks += _throttle(settings)
     except RefusedError as refusal:
         checks += [stop("database", "access", finding) for finding in refusal.findings]
     if not dry_run and not refusals(checks):
-        progress.stage("try what the services can do")
+        progress.stage("probe the services")
         unable, notes = probe_services(settings)
         checks += [stop("target bucket", "trial", finding) for finding in unable]
         checks += [Check("target bucket", "trial", "warn", note) for note in notes]
@@ -94,12 +95,8 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
 
 
 def keep_table(state_dir: Path, checks: list[Check]) -> None:
-    """Keep the table as `preflight.json`, for whoever asks later."""
+    """Save the checks as `preflight.json` in the state folder."""
     write_json(state_dir / PREFLIGHT_FILE, as_dicts(checks))
-
-
-def _places(settings: Settings) -> list[Check]:
-    return [stop("target bucket", "place", finding) for finding in _check_places(settings)]
 
 
 def _bucket(settings: Settings, side: Side) -> list[Check]:
@@ -113,43 +110,47 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
     ]
 
 
-def _database(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool, progress: Progress) -> list[Check]:
+def _database(
+    database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool, progress: Progress
+) -> list[Check]:
     try:
-        checks = ask.server_checks(dry_run)
+        checks = inspector.server_checks(dry_run)
     except DatabaseError as error:
         checks = [unknown("database", "server", str(error))]
     for position, reference in enumerate(settings.references):
         progress.stage(f"inspect {reference.name}")
         setting = f"rehome_references[{position}]"
-        described = _describe(database, ask, reference, setting)
+        described = _describe(database, inspector, reference, setting)
         if isinstance(described, Finding):
             checks.append(stop(reference.name, "table", described))
             continue
         facts = replace(described, where=reference.where)
-        unusable = _check_condition(database, ask, facts, f"{setting}.where")
+        unusable = _check_condition(database, inspector, facts, f"{setting}.where")
         if unusable:
             checks.append(stop(reference.name, "condition", unusable))
             continue
         column = Column(facts_for_rewrite(facts, settings), setting, settings.value_map(reference), dry_run)
-        checks += inspect_column(database, ask, column)
-    return [*checks, *_journal(database, ask, settings, dry_run)]
+        checks += inspect_column(database, inspector, column)
+    return [*checks, *_journal(database, inspector, settings, dry_run)]
 
 
-def _describe(database: Dialect, ask: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:
+def _describe(database: Dialect, inspector: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:
     table, column = reference.table, reference.column
     try:
         return database.describe(table, column)
     except UnknownTableError as error:
-        return Finding(f"{setting}.table", table, str(error), ask.grant_to_see(table, column))
+        return Finding(f"{setting}.table", table, str(error), inspector.grant_to_see(table, column))
     except UnknownColumnError as error:
-        return Finding(f"{setting}.column", column, str(error), ask.grant_to_see(table, column))
+        return Finding(f"{setting}.column", column, str(error), inspector.grant_to_see(table, column))
     except UnusableTableError as error:
         way_out = "Change the table, or take it out of rehome_references"
-        if ask.hides_columns:
-            way_out += f". Columns that this user may not read are hidden from it: {ask.grant_to_see(table, column)}"
+        if inspector.hides_columns:
+            way_out += (
+                f". Columns that this user may not read are hidden from it: {inspector.grant_to_see(table, column)}"
+            )
         return Finding(setting, reference.name, str(error), way_out)
     except DatabaseError as error:
-        return Finding(setting, reference.name, str(error), ask.grant_to_see(table, column))
+        return Finding(setting, reference.name, str(error), inspector.grant_to_see(table, column))
 
 
 def _throttle(settings: Settings) -> list[Check]:
@@ -158,8 +159,8 @@ def _throttle(settings: Settings) -> list[Check]:
     return checks + [Check("database", "throttle", "warn", note) for note in notes]
 
 
-def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setting: str) -> Finding | None:
-    """What the server has against the operator's condition. It explains the statement that a scan would send."""
+def _check_condition(database: Dialect, inspector: Inspector, facts: TableFacts, setting: str) -> Finding | None:
+    """Return why the server refuses the operator's condition, by explaining the statement of a scan."""
     if facts.where is None:
         return None
     try:
@@ -167,23 +168,23 @@ def _check_condition(database: Dialect, ask: Inspector, facts: TableFacts, setti
             database.read_batch(facts, None, 1)
     except DatabaseError as error:
         way_out = (
-            "Correct the condition, and grant SELECT on the columns that it names; where a name is ambiguous, write it "
-            "as t.<column>"
+            "Correct the condition, and grant SELECT on the columns that it names; if a name is ambiguous, write it as "
+            "t.<column>"
         )
-        rights = or_unknown(lambda: ask.rights(facts))
+        rights = or_unknown(lambda: inspector.rights(facts))
         if not isinstance(rights, Unknown) and rights.missing:
-            # PostgreSQL does not say which column it was about
+            # PostgreSQL does not name the column
             way_out = f"{rights.grant}. {way_out}"
         return Finding(setting, facts.where, str(error), way_out)
     return None
 
 
 def preflight_rollback(settings: Settings, dry_run: bool) -> None:
-    """Check what putting rows back needs: the buckets to be read, unless they are not to be asked, and the database.
+    """Check what a rollback needs: the database, and the buckets if objects decide which rows are rolled back.
 
-    Where copies are to be removed afterwards, that this was said twice, and that rows tell what they name.
+    If copies are to be removed afterwards, also check the conditions of a deletion.
 
-    dry_run: then nothing is asked for that only writing needs.
+    dry_run: then permissions that only writing needs are not checked
     Raises RefusedError with every finding.
     """
     checks: list[Check] = []
@@ -198,19 +199,19 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
             checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]
     try:
         with connect(settings.database) as database:
-            ask = inspector(database, settings.database)
+            inspector = open_inspector(database, settings.database)
             for position, reference in enumerate(settings.references):
                 setting = f"rehome_references[{position}]"
-                described = _describe(database, ask, reference, setting)
+                described = _describe(database, inspector, reference, setting)
                 if isinstance(described, Finding):
                     checks.append(stop(reference.name, "table", described))
                 else:
                     facts = facts_for_rewrite(described, settings)
                     column = Column(facts, setting, settings.value_map(reference), dry_run)
-                    checks += inspect_rights(database, ask, column)
-            checks += [*_journal_is_there(database, ask, settings), *_throttle(settings)]
+                    checks += inspect_rights(database, inspector, column)
+            checks += [*_require_journal(database, inspector, settings), *_throttle(settings)]
             if not dry_run and not refusals(checks):
-                checks += _journal_write(database, ask, settings)
+                checks += _try_journal(database, inspector, settings)
     except RefusedError as refusal:
         checks += [stop("database", "access", finding) for finding in refusal.findings]
     if found := refusals(checks):
@@ -218,7 +219,7 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
 
 
 def _check_places(settings: Settings) -> list[Finding]:
-    """Where source and target are one bucket, by whatever spelling, they must be apart in it."""
+    """Check that source and target do not overlap, also if their endpoints are different names of one service."""
     try:
         source, target = resolve(settings.source), resolve(settings.target)
     except RefusedError as refusal:
@@ -230,7 +231,7 @@ def _check_places(settings: Settings) -> list[Finding]:
                 settings.copy.method,
                 f"is not possible from {source.host}:{source.port} to {target.host}:{target.port}, which are two "
                 "services",
-                "Leave it at auto, or set it to stream: objects are read here and written there then",
+                "Leave it at auto, or set it to stream, which copies objects through this machine",
             )
         ]
     if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):
@@ -238,28 +239,28 @@ def _check_places(settings: Settings) -> list[Finding]:
     return check_storage_class(settings)
 
 
-def _journal(database: Dialect, ask: Inspector, settings: Settings, dry_run: bool) -> list[Check]:
+def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool) -> list[Check]:
     schema = settings.journal_schema
     try:
         found = _check_journal(database, settings)
         if found:
             return [stop("database", "journal", finding) for finding in found]
         if not dry_run:
-            return []  # it is tried instead, once nothing else stops the run
+            return []  # `_try_journal` tests it, once nothing else stops the run
         if database.has_journal(schema):
-            return [Check("database", "journal", "pass", f"{schema} is there, and holds nothing of other settings")]
-        if ask.may_create_journal(schema):
-            return [Check("database", "journal", "pass", f"{schema} is not there yet; a run makes it")]
-        advice = ask.journal_grant(schema, exists=False)
+            return [Check("database", "journal", "pass", f"{schema} exists, and has no entries of other settings")]
+        if inspector.may_create_journal(schema):
+            return [Check("database", "journal", "pass", f"{schema} does not exist yet; a run creates it")]
+        advice = inspector.journal_grant(schema, exists=False)
     except DatabaseError as error:
-        way_out = ask.journal_grant(schema, exists=True)
+        way_out = inspector.journal_grant(schema, exists=True)
         finding = Finding("rehome_journal_schema", schema, f"the journal there cannot be read: {error}", way_out)
         return [unknown("database", "journal", str(error)) if dry_run else stop("database", "journal", finding)]
-    words = "is not there yet, and this user may not make it, which a dry run does not need"
+    words = "does not exist yet, and this user may not create it, which a dry run does not need"
     return [Check("database", "journal", "info", f"{schema} {words}", advice)]
 
 
-def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
+def _require_journal(database: Dialect, inspector: Inspector, settings: Settings) -> list[Check]:
     schema = settings.journal_schema
     try:
         if database.has_journal(schema):
@@ -267,8 +268,8 @@ def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> 
         finding = Finding(
             "rehome_journal_schema",
             schema,
-            "has no journal that this user can see, and nothing else tells what the rows held before",
-            f"Name the schema that the migration used, or: {ask.journal_grant(schema, exists=True)}",
+            "has no journal that this user can see, and the old values of the rows are nowhere else",
+            f"Name the schema that the migration used, or: {inspector.journal_grant(schema, exists=True)}",
         )
     except UnusableJournalError as error:
         finding = _unusable_journal(settings, error)
@@ -276,7 +277,7 @@ def _journal_is_there(database: Dialect, ask: Inspector, settings: Settings) -> 
 
 
 def _unusable_journal(settings: Settings, error: UnusableJournalError) -> Finding:
-    way_out = "Choose another rehome_journal_schema, or drop that table if nothing in it is needed any more"
+    way_out = "Choose another rehome_journal_schema, or drop that table if it is no longer needed"
     return Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)
 
 
@@ -294,18 +295,18 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             "rehome_name",
             settings.name,
             "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
-            "references, and one name must mean one migration to be undone exactly",
+            "references, and a rollback is only exact if one name means one migration",
             "Choose another rehome_name for the changed settings",
         )
     ]
 
 
-class _TakeItBackError(Exception):
-    """Ends a transaction that was only to be tried."""
+class _RollBackError(Exception):
+    """Raised to roll back a transaction that was only a test."""
 
 
-def _journal_write(database: Dialect, ask: Inspector, settings: Settings) -> list[Check]:
-    """Write an entry and take it back: a right that is missing must show before the first object is copied."""
+def _try_journal(database: Dialect, inspector: Inspector, settings: Settings) -> list[Check]:
+    """Write an entry and roll it back: a missing permission must be found before the first object is copied."""
     target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
     try:
         with database.transaction():
@@ -313,18 +314,18 @@ def _journal_write(database: Dialect, ask: Inspector, settings: Settings) -> lis
                 settings.journal_schema,
                 journal.entry(uuid.uuid4().hex, target, "preflight", [Change((0,), "", "")]),
             )
-            raise _TakeItBackError
-    except _TakeItBackError:
+            raise _RollBackError
+    except _RollBackError:
         return [Check("database", "journal", "pass", f"{settings.journal_schema} takes entries")]
     except DatabaseError as error:
         problem = f"the journal there cannot be written: {error}"
-        way_out = ask.journal_grant(settings.journal_schema, exists=True)
+        way_out = inspector.journal_grant(settings.journal_schema, exists=True)
         return [
             stop("database", "journal", Finding("rehome_journal_schema", settings.journal_schema, problem, way_out))
         ]
 
 
-def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool:
+def _create_journal(database: Dialect, inspector: Inspector, settings: Settings) -> bool:
     if database.has_journal(settings.journal_schema):
         return False
     try:
@@ -333,9 +334,9 @@ def _make_journal(database: Dialect, ask: Inspector, settings: Settings) -> bool
         finding = Finding(
             "rehome_journal_schema",
             settings.journal_schema,
-            f"the journal cannot be made there: {error}",
-            f"Let an administrator {ask.journal_grant(settings.journal_schema, exists=False)}. Where it is there "
-            f"already: {ask.journal_grant(settings.journal_schema, exists=True)}",
+            f"the journal cannot be created there: {error}",
+            f"Let an administrator {inspector.journal_grant(settings.journal_schema, exists=False)}. If it exists "
+            f"already: {inspector.journal_grant(settings.journal_schema, exists=True)}",
         )
         raise RefusedError([finding]) from error
     return True

@@ -1,4 +1,4 @@
-"""The preflight's table, and what this machine lends to it."""
+"""The preflight's table, and the checks of this machine."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_a_full_disk_stops_and_a_nearly_full_one_warns(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage(free, 0, free))
-    room, versions = inspect_machine(tmp_path)
-    assert (room.status, versions.status) == (status, "pass")
-    assert str(tmp_path) in f"{room.found} {room.value}"
+    space, versions = inspect_machine(tmp_path)
+    assert (space.status, versions.status) == (status, "pass")
+    assert str(tmp_path) in f"{space.found} {space.value}"
 
 
-def test_the_disk_that_is_looked_at_is_the_state_folders(tmp_path: Path) -> None:
+def test_the_disk_that_is_checked_is_the_state_folders(tmp_path: Path) -> None:
     assert f"{shutil.disk_usage(tmp_path).free / 1024**3:,.1f} GiB"[:-6] in inspect_machine(tmp_path)[0].found
 
 
 @pytest.mark.parametrize(("off", "status"), [(0, "pass"), (300, "warn"), (-300, "warn"), (3_600, "stop")])
-def test_a_clock_that_is_off_is_told(off: int, status: str) -> None:
-    told = format_datetime(datetime.now(UTC) - timedelta(seconds=off))
-    reply = {"ResponseMetadata": {"HTTPHeaders": {"date": told}}}
+def test_a_clock_that_is_off_is_reported(off: int, status: str) -> None:
+    date = format_datetime(datetime.now(UTC) - timedelta(seconds=off))
+    reply = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
     region, clock = _Bucket(Side("source", "b", "p/"), "none").region(reply, "eu-west-1")
     assert clock.status == status, clock
-    assert region.found.endswith("asked as in eu-west-1")
+    assert region.found.endswith("eu-west-1 is assumed")
