@@ -18,7 +18,7 @@ ENGINES = ("mariadb", "postgresql", "sqlite")
 
 
 def only(*engines: str) -> pytest.MarkDecorator:
-    """For what only these engines have."""
+    """Run a test with these engines only."""
     return pytest.mark.parametrize("bench", engines, indirect=True)
 
 
@@ -45,15 +45,15 @@ class Bench:
         return Database(**(self._database(user) | changes))
 
     def rehome_database(self, user: str = "migrate") -> dict[str, Any]:
-        """This database as `rehome_database` names it."""
+        """Return this database as the setting `rehome_database`."""
         return self._database(user)
 
     def rehome(self, user: str = "migrate") -> Dialect:
-        """Rehome's own connection, as this user."""
+        """Open Rehome's own connection, as this user."""
         return self._stack.enter_context(connect(self.settings(user)))
 
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """As the administrator; `?` marks a parameter and `T` the table of this test."""
+        """Run a statement as the administrator; `?` marks a parameter and `T` the table of this test."""
         mark = "?" if self.engine == "sqlite" else "%s"
         cursor = self._admin.cursor()
         cursor.execute(statement.replace(" T ", f" {self.table} ").replace("?", mark), tuple(values))
@@ -62,7 +62,7 @@ class Bench:
         return rows
 
     def rehome_execute(self, statement: str) -> None:
-        """As Rehome's own user, who owns the journal."""
+        """Run a statement as Rehome's own user, who owns the journal."""
         if self.engine == "sqlite":
             self.execute(statement)
             return
@@ -71,11 +71,11 @@ class Bench:
             connection.commit()
 
     def another_admin(self) -> Any:
-        """A connection for an application that writes beside Rehome."""
+        """Open a connection for an application that writes at the same time."""
         return self._connect_as("admin")
 
     def table_emptied(self) -> None:
-        """Have no row, and no journal of this test's."""
+        """Delete all rows of the table, and all entries of the journal."""
         self.execute("DELETE FROM T ")
         journal = "rehome_journal" if self.engine == "sqlite" else "rehome.journal"
         self.rehome_execute(f"DELETE FROM {journal}")
@@ -86,7 +86,7 @@ class Bench:
         self.execute(f"CREATE TABLE T ({key}, {column}{more})")
 
     def fill(self, *values: str | None) -> None:
-        """Rows 1, 2, 3 … with these values."""
+        """Insert rows 1, 2, 3 … with these values."""
         for number, value in enumerate(values, 1):
             self.execute("INSERT INTO T (id, path) VALUES (?, ?)", number, value)
 

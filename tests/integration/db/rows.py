@@ -1,4 +1,4 @@
-"""A table whose old values are rewritten and put back by Rehome's own user, with the application's hands on it too."""
+"""A table whose values Rehome's own user rewrites and rolls back while the application writes to it as well."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Rows:
         return outcome.rewritten
 
     def roll_back(self, made: Settings | None = None, chunks: int | None = None) -> tuple[RollbackCounts, Catalog]:
-        """chunks: after so many of them it is asked to stop."""
+        """Roll back. chunks: stop after this number of chunks"""
         made = made or self.settings()
         counts, catalog = self.plan(made)
         inspect_rows(Run(made, catalog, Progress(self.folder)), counts, OBSTRUCTED)
@@ -98,7 +98,7 @@ class Rows:
     def verify(
         self, source: Collection[str], target: Collection[str], made: Settings | None = None
     ) -> tuple[RowsCheck, Catalog]:
-        """Compare the rows with the journal. source, target: what the keys there have after the prefix"""
+        """Compare the rows with the journal. source, target: the suffixes of the keys there"""
         made = made or self.settings()
         catalog = self._catalog()
         read_rows(Run(made, catalog, Progress(self.folder)))
@@ -118,7 +118,7 @@ class Rows:
         self.database.close()
 
     def entries(self) -> list[tuple[str, int]]:
-        """Direction and rows of every entry, the oldest first."""
+        """Return direction and number of rows of every entry, oldest first."""
         found = [
             (recorded.entry.direction, recorded.entry.row_count)
             for batch in journal.newest_first(self.database, self.bench.schema, self.name)

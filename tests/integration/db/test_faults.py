@@ -1,4 +1,4 @@
-"""The guarded rewrite while connections, servers, the application and our own process fail it."""
+"""The guarded rewrite while connections, servers, the application and its own process fail."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def filled(bench: Bench) -> None:
 
 @pytest.fixture
 def proxied(bench: Bench) -> Iterator[tuple[CuttingProxy, Dialect]]:
-    """Rehome's connection by way of a proxy that cuts."""
+    """Return Rehome's connection through a proxy that cuts it."""
     port = bench.settings().port
     assert port is not None
     with CuttingProxy(port) as proxy, connect(bench.settings(host="127.0.0.1", port=proxy.port)) as database:
@@ -105,7 +105,7 @@ def test_a_connection_that_is_lost_costs_no_row_and_journals_none_twice(
 
 
 @only("mariadb", "postgresql")
-def test_a_lost_connection_is_told_as_that_however_often_it_is_asked(proxied: tuple[CuttingProxy, Dialect]) -> None:
+def test_a_lost_connection_is_reported_as_such_however_often_it_is_used(proxied: tuple[CuttingProxy, Dialect]) -> None:
     proxy, database = proxied
     proxy.cut()
     for _ in range(2):
@@ -116,9 +116,7 @@ def test_a_lost_connection_is_told_as_that_however_often_it_is_asked(proxied: tu
 
 
 @only("mariadb", "postgresql")
-def test_a_walk_reads_the_page_again_whose_connection_was_lost(
-    bench: Bench, proxied: tuple[CuttingProxy, Dialect]
-) -> None:
+def test_a_batch_whose_connection_was_lost_is_read_again(bench: Bench, proxied: tuple[CuttingProxy, Dialect]) -> None:
     filled(bench)
     proxy, database = proxied
     facts = database.describe(bench.table, "path")
@@ -145,7 +143,7 @@ def test_a_server_that_stays_away_ends_the_chunk_with_what_happened(
 
 @pytest.fixture(scope="module", params=[MariaDB, PostgreSQL], ids=["mariadb", "postgresql"])
 def own_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
-    """A server that a test may kill."""
+    """Start a server that a test may kill."""
     server: DatabaseServer = request.param(tmp_path_factory.mktemp("servers") / "own")
     try:
         server.up()
@@ -188,7 +186,7 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(own_server: Dat
 
 
 @only("mariadb", "postgresql")
-def test_a_server_that_takes_no_writes_is_waited_for_and_the_run_says_so(bench: Bench) -> None:
+def test_a_read_only_server_is_waited_for_and_the_run_says_so(bench: Bench) -> None:
     filled(bench)
     setter = bench.rehome()
     setter.create_journal(bench.schema)
@@ -228,7 +226,7 @@ def _writable(bench: Bench, statement: str) -> None:
 
 
 @only("mariadb")  # the others take statements of any size that a chunk can have
-def test_a_chunk_that_the_server_would_find_too_large_goes_in_parts(bench: Bench) -> None:
+def test_a_chunk_that_is_too_large_for_the_server_is_split(bench: Bench) -> None:
     (before,) = bench.execute("SELECT @@global.max_allowed_packet")[0]
     bench.create(column="path VARCHAR(2000)")
     bench.fill(*[f"image/{'x' * 1500}{number}.png" for number in range(ROWS)])
@@ -246,7 +244,7 @@ def test_a_chunk_that_the_server_would_find_too_large_goes_in_parts(bench: Bench
 
 
 class Dying:
-    """A dialect whose process is killed when it has been asked for so many things."""
+    """A dialect whose process is killed after a number of calls."""
 
     def __init__(self, database: Dialect, steps: int) -> None:
         self._database = database
@@ -341,7 +339,7 @@ def test_killed_anywhere_and_run_again_the_table_is_as_the_model_and_undone_as_b
     assert sorted(change.key for change in rows) == [(n + 1,) for n in range(ROWS) if before[n].startswith("image/")]
 
     killed_in_another_process(model, undo_all, dies_undoing)
-    # what a killed rollback undid is met again as an entry of its own: only rewrites are undone
+    # what a killed rollback undid has an entry of its own, which is not undone: only rewrites are
     for recorded in [entry for entry in journalled(model) if entry.entry.direction == "rewrite"]:
         back = [Change(key, new, old) for key, old, new in journal.unpack(recorded.entry.entries)]
         facts = database.describe(model.table, "path")

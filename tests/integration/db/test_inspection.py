@@ -1,4 +1,4 @@
-"""Each trouble that a table or a server can have, on a real one that has it."""
+"""Each problem that a table or a server can have, on a real one that has it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def named(checks: Sequence[Check], name: str) -> list[Check]:
 
 
 def only(checks: Sequence[Check], name: str, status: str) -> Check:
-    """The one check of this name, which has this status."""
+    """Return the only check of this name, which must have this status."""
     (check,) = named(checks, name)
     assert check.status == status, check
     return check
@@ -66,7 +66,7 @@ def troubles(checks: Sequence[Check]) -> list[tuple[str, str]]:
 
 @contextmanager
 def altered(bench: Bench, statement: str, back: str) -> Iterator[None]:
-    """The server with a setting that is put back, as all tests share it."""
+    """Change a setting of the server, and reset it afterwards, as all tests share the server."""
     bench.execute(statement)
     try:
         yield
@@ -98,7 +98,7 @@ def test_inspecting_writes_nothing_and_leaves_no_lock(bench: Bench) -> None:
     bench.execute("UPDATE T SET path = 'image/b.png' WHERE id = 1")
 
 
-def test_look_alikes_of_the_prefix_are_told(bench: Bench) -> None:
+def test_look_alikes_of_the_prefix_are_reported(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "Image/b.png", "IMAGE/c.png")
     found = only(column_checks(bench), "look-alikes", "info").found
@@ -113,7 +113,7 @@ def test_a_prefix_with_wildcards_means_itself(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)
-def test_values_that_would_be_too_long_are_counted_without_those_that_are_not_meant(bench: Bench) -> None:
+def test_values_that_would_be_too_long_are_counted_without_those_outside_the_map(bench: Bench) -> None:
     bench.create(column="path VARCHAR(16)")
     bench.fill("image/1234.png", "image/123456.png", "image/123456.gif")
     found = only(column_checks(bench), "length", "warn").found
@@ -134,7 +134,7 @@ def test_a_bytes_limit_counts_bytes(bench: Bench) -> None:
     assert "no limit" in only(column_checks(bench), "length", "pass").found
 
 
-def test_a_new_value_that_is_taken_is_told(bench: Bench) -> None:
+def test_a_new_value_that_is_taken_is_reported(bench: Bench) -> None:
     bench.create(column="path VARCHAR(100) NOT NULL UNIQUE")
     bench.fill("image/a.png", "avatar/a.png", "image/b.png", "image/c.gif", "avatar/c.gif")
     found = only(column_checks(bench), "unique indexes", "warn").found
@@ -187,7 +187,7 @@ def test_the_collation_decides_what_collides(bench: Bench, collation: str, statu
     only(column_checks(bench), "unique indexes", status)
 
 
-def test_an_index_over_more_columns_collides_only_where_all_are_equal(bench: Bench) -> None:
+def test_an_index_over_more_columns_collides_only_if_all_are_equal(bench: Bench) -> None:
     bench.create(more=", owner BIGINT, UNIQUE (owner, path)")
     for number, (path, owner) in enumerate(
         [("image/a.png", 1), ("avatar/a.png", 2), ("image/b.png", 3), ("avatar/b.png", 3)], 1
@@ -198,7 +198,7 @@ def test_an_index_over_more_columns_collides_only_where_all_are_equal(bench: Ben
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
-def test_a_unique_prefix_index_cuts_longer_values_to_the_same(bench: Bench) -> None:
+def test_a_unique_prefix_index_truncates_longer_values_to_the_same(bench: Bench) -> None:
     bench.create(column="path VARCHAR(100) NOT NULL", more=", UNIQUE cut (path(10))")
     bench.fill("image/abc1.png", "image/abc2.png", "image/xyz.png")
     only(column_checks(bench, values=ValueMap(KeyMap("image/", "photo/"))), "unique indexes", "pass")
@@ -216,9 +216,7 @@ def test_a_unique_prefix_index_cuts_longer_values_to_the_same(bench: Bench) -> N
         ("(path) WHERE deleted IS NOT NULL", "avatar/a.png", "pass"),
     ],
 )
-def test_unique_indexes_over_expressions_and_some_rows_are_computed(
-    bench: Bench, index: str, taken: str, status: str
-) -> None:
+def test_expression_and_partial_unique_indexes_are_computed(bench: Bench, index: str, taken: str, status: str) -> None:
     bench.create(more=", deleted DATE")
     bench.execute(f"CREATE UNIQUE INDEX ON T {index}")
     bench.execute("INSERT INTO T VALUES (1, 'image/a.png', NULL), (2, ?, '2020-01-01')", taken)
@@ -233,7 +231,7 @@ def test_a_unique_index_that_cannot_be_computed_is_unknown(bench: Bench) -> None
     assert only(column_checks(bench), "unique indexes", "info").found.startswith("unknown: ")
 
 
-def test_a_trigger_is_told(bench: Bench) -> None:
+def test_a_trigger_is_reported(bench: Bench) -> None:
     bench.create()
     table = bench.table
     for statement in {
@@ -278,7 +276,7 @@ def test_a_foreign_key_of_the_column_stops_while_the_parent_lacks_the_new_values
         bench.execute(f"DROP TABLE {parent}")
 
 
-def test_generated_columns_are_told(bench: Bench) -> None:
+def test_generated_columns_are_reported(bench: Bench) -> None:
     kind = "STORED" if bench.engine != "mariadb" else "PERSISTENT"
     bench.create(
         more=f", g VARCHAR(30) GENERATED ALWAYS AS (upper(path)) {kind}, h BIGINT GENERATED ALWAYS AS (id) {kind}"
@@ -291,7 +289,7 @@ def test_generated_columns_are_told(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
-def test_a_system_versioned_table_is_told_and_can_be_rewritten(bench: Bench) -> None:
+def test_a_system_versioned_table_is_reported_and_can_be_rewritten(bench: Bench) -> None:
     bench.execute(
         f"CREATE TABLE {bench.table} (id BIGINT NOT NULL PRIMARY KEY, path VARCHAR(255)) WITH SYSTEM VERSIONING"
     )
@@ -305,7 +303,7 @@ def test_a_system_versioned_table_is_told_and_can_be_rewritten(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)
-def test_a_partitioned_table_passes_where_the_column_does_not_part_it(bench: Bench) -> None:
+def test_a_partitioned_table_passes_if_the_column_is_not_its_partition_key(bench: Bench) -> None:
     partitions = {"mariadb": " PARTITION BY HASH (id) PARTITIONS 2", "postgresql": " PARTITION BY HASH (id)"}
     bench.execute(
         f"CREATE TABLE {bench.table} (id BIGINT NOT NULL PRIMARY KEY, path VARCHAR(255)){partitions[bench.engine]}"
@@ -330,7 +328,7 @@ def test_row_security_stops(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
-def test_heirs_and_rules_stop(bench: Bench) -> None:
+def test_inheriting_tables_and_rules_stop(bench: Bench) -> None:
     bench.create()
     bench.execute(f"CREATE TABLE h_{bench.table} () INHERITS ({bench.table})")
     bench.execute(f"CREATE RULE quiet AS ON UPDATE TO {bench.table} DO INSTEAD NOTHING")
@@ -340,7 +338,7 @@ def test_heirs_and_rules_stop(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
-def test_materialized_views_and_a_table_without_autovacuum_are_told(bench: Bench) -> None:
+def test_materialized_views_and_a_table_without_autovacuum_are_reported(bench: Bench) -> None:
     bench.create()
     bench.execute(f"CREATE MATERIALIZED VIEW v_{bench.table} AS SELECT path FROM {bench.table}")
     bench.execute(f"CREATE VIEW w_{bench.table} AS SELECT path FROM {bench.table}")
@@ -368,7 +366,7 @@ def test_a_key_whose_index_the_server_ignores_stops_the_lock(bench: Bench, monke
 
 
 @pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
-def test_a_plan_that_leaves_the_key_stops(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_does_not_use_the_key_stops(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "FEW_ROWS", 1_000)
     bench.create()
     bench.execute(f"INSERT INTO {bench.table} SELECT n, 'image/' || n FROM generate_series(1, 20000) AS n")
@@ -383,7 +381,7 @@ def test_a_plan_that_leaves_the_key_stops(bench: Bench, monkeypatch: pytest.Monk
 
 @contextmanager
 def bench_role(bench: Bench, *switches: str, value: str = "off") -> Iterator[None]:
-    """Rehome's user with these settings in its sessions."""
+    """Give Rehome's user these settings in its sessions."""
     for name in switches:
         bench.rehome_execute(f"ALTER ROLE migrate SET {name} = {value}")
     try:
@@ -398,7 +396,7 @@ def bench_role(bench: Bench, *switches: str, value: str = "off") -> Iterator[Non
 
 @pytest.fixture
 def modest(bench: Bench) -> Iterator[Callable[..., dict[str, str]]]:
-    """A user with exactly these rights on the table; answers its login."""
+    """Create a user with exactly these rights on the table, and return its login."""
     login = {"user": f"u_{bench.table}", "password": "modest"}
     table = bench.table
 
@@ -436,7 +434,7 @@ def test_column_rights_are_enough_and_what_they_hide_is_unknown(
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
-def test_a_column_without_an_index_has_no_foreign_key_whoever_asks(
+def test_a_column_without_an_index_has_no_foreign_key_for_any_user(
     bench: Bench, modest: Callable[..., dict[str, str]]
 ) -> None:
     bench.create()
@@ -494,12 +492,12 @@ def test_a_read_only_role_stops_a_run_and_not_a_dry_run(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
-def test_a_small_packet_is_told(bench: Bench) -> None:
+def test_a_small_packet_is_reported(bench: Bench) -> None:
     with altered(bench, "SET GLOBAL max_allowed_packet = 65536", "SET GLOBAL max_allowed_packet = 16777216"):
         only(server_checks(bench.settings()), "max_allowed_packet", "warn")
 
 
-def test_an_idle_replication_slot_is_told(postgresql: PostgreSQL) -> None:
+def test_an_idle_replication_slot_is_reported(postgresql: PostgreSQL) -> None:
     with postgresql._connect(postgresql.superuser, "app", autocommit=True) as superuser:
         superuser.execute("SELECT pg_create_physical_replication_slot('forgotten')")
         try:
@@ -510,7 +508,7 @@ def test_an_idle_replication_slot_is_told(postgresql: PostgreSQL) -> None:
 
 
 class Primary(MariaDB):
-    """A MariaDB that keeps a binary log by statements, for a replica to follow."""
+    """Start a MariaDB with a statement-based binary log, which a replica can follow."""
 
     name = "primary"
 
@@ -526,7 +524,7 @@ class Replica(MariaDB):
         return [*super().command(), "--server-id=2"]
 
 
-def test_a_log_by_statements_stops_and_replicas_on_both_ends_are_told(tmp_path: Path) -> None:
+def test_statement_based_logging_stops_and_replicas_on_both_ends_are_reported(tmp_path: Path) -> None:
     primary, replica = Primary(tmp_path / "primary"), Replica(tmp_path / "replica")
     try:
         primary.up()
@@ -583,7 +581,7 @@ def test_versions_are_compared_as_numbers(version: str, oldest: tuple[int, ...],
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
-def test_a_key_that_is_hidden_for_want_of_a_right_is_told_as_such(
+def test_a_key_that_is_hidden_by_a_missing_right_is_reported_as_such(
     bench: Bench, modest: Callable[..., dict[str, str]]
 ) -> None:
     bench.create()
@@ -597,7 +595,7 @@ def test_a_key_that_is_hidden_for_want_of_a_right_is_told_as_such(
 
 
 @pytest.mark.parametrize("bench", ["postgresql"], indirect=True)
-def test_a_schema_that_is_closed_is_told_with_the_right_that_opens_it(bench: Bench) -> None:
+def test_a_schema_without_usage_is_reported_with_the_grant_for_it(bench: Bench) -> None:
     bench.execute("CREATE SCHEMA closed")
     try:
         bench.execute("CREATE TABLE closed.t (id BIGINT PRIMARY KEY, path TEXT)")
@@ -620,7 +618,7 @@ def test_a_schema_that_is_closed_is_told_with_the_right_that_opens_it(bench: Ben
 
 
 @pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)
-def test_whether_the_journal_can_be_made_is_known_without_making_it(bench: Bench) -> None:
+def test_whether_the_journal_can_be_created_is_known_without_creating_it(bench: Bench) -> None:
     for user, may in (("migrate", True), ("reader", False)):
         settings = bench.settings(user)
         with connect(settings) as database:

@@ -1,4 +1,4 @@
-"""A table is read whole, in the server's own order of keys, and every value as it is."""
+"""A table is read completely, in the server's own key order, and every value is returned unchanged."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_any_text_is_read_as_it_is(text_bench: Bench, held: list[str | None], pa
     assert values(text_bench, page_rows) == held
 
 
-def test_null_is_told_from_the_mark_that_stands_for_it(bench: Bench) -> None:
+def test_null_is_distinguished_from_the_mark_that_represents_it(bench: Bench) -> None:
     bench.create()
     bench.fill(None, "\x1d")
     assert values(bench, 2) == [None, "\x1d"]
 
 
 @only("mariadb")  # the others' drivers need no packing
-def test_a_cut_page_whose_values_make_up_for_the_separator_it_lost_is_read_row_by_row(bench: Bench) -> None:
+def test_a_truncated_batch_whose_values_make_up_for_the_lost_separator_is_read_row_by_row(bench: Bench) -> None:
     bench.create()
     held = ["a\x1fb", "x" * 50]
     bench.fill(*held)
@@ -77,7 +77,7 @@ def test_a_cut_page_whose_values_make_up_for_the_separator_it_lost_is_read_row_b
 
 
 @only("mariadb")  # the others' drivers need no packing
-def test_a_page_that_the_server_cuts_is_read_row_by_row(bench: Bench) -> None:
+def test_a_batch_that_the_server_truncates_is_read_row_by_row(bench: Bench) -> None:
     bench.create()
     held = [f"image/{'x' * 100}-{number}.png" for number in range(50)]
     bench.fill(*held)
@@ -89,7 +89,7 @@ def test_a_page_that_the_server_cuts_is_read_row_by_row(bench: Bench) -> None:
 
 
 @only("mariadb", "postgresql")  # in SQLite a statement by itself is the transaction
-def test_pages_are_read_in_transactions_that_proxies_send_to_the_primary(
+def test_batches_are_read_in_transactions_that_proxies_send_to_the_primary(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.create()
@@ -115,7 +115,7 @@ def test_pages_are_read_in_transactions_that_proxies_send_to_the_primary(
     assert all(during)
 
 
-def test_a_walk_that_is_left_halfway_leaves_a_connection_that_works(bench: Bench) -> None:
+def test_a_read_that_is_left_halfway_leaves_a_connection_that_works(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png", "image/c.png")
     database = bench.rehome()
@@ -175,7 +175,7 @@ def types(bench: Bench) -> Bench:
 @pytest.mark.parametrize(
     ("bench", "kind"), [(engine, kind) for engine in KEYS for kind in KEYS[engine]], indirect=["bench"]
 )
-def test_each_type_of_key_is_walked_in_the_servers_order_and_rewritten(types: Bench, kind: str) -> None:
+def test_each_type_of_key_is_read_in_the_servers_order_and_rewritten(types: Bench, kind: str) -> None:
     declared, keys = KEYS[types.engine][kind]
     types.create(key=f"id {declared} NOT NULL PRIMARY KEY")
     for number, key in enumerate(keys):
@@ -204,7 +204,7 @@ def test_a_key_whose_order_or_spelling_is_not_exact_is_refused(bench: Bench, dec
 
 
 @only("sqlite")
-def test_a_table_without_row_ids_is_walked_by_its_key(bench: Bench) -> None:
+def test_a_table_without_row_ids_is_read_by_its_key(bench: Bench) -> None:
     bench.execute("CREATE TABLE T (a TEXT, b INTEGER, path TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID")
     for a, b in (("b", 1), ("a", 2), ("a", 1)):
         bench.execute("INSERT INTO T VALUES (?, ?, ?)", a, b, f"image/{a}{b}")
@@ -223,7 +223,7 @@ def test_keys_that_are_not_what_their_column_declares_are_refused(bench: Bench, 
 
 
 @only("mariadb")
-def test_a_table_of_another_database_is_told_to_be_another_migration(bench: Bench) -> None:
+def test_a_table_of_another_database_is_reported_as_another_migration(bench: Bench) -> None:
     with pytest.raises(UnknownTableError, match=r"no table other\.avatars .* a migration of its own"):
         bench.rehome().describe("other.avatars", "path")
 
@@ -289,14 +289,14 @@ def test_a_row_that_left_the_condition_counts_as_changed_by_the_application(benc
     assert bench.values() == ["avatar/a.png", "image/b.png"]
 
 
-def test_a_condition_on_the_very_value_is_no_obstacle(bench: Bench) -> None:
+def test_a_condition_on_the_value_itself_is_no_obstacle(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png")
     assert rewritten_where(bench, "path LIKE 'image/%'") == ChunkOutcome(rewritten=2)
 
 
 @pytest.mark.parametrize("condition", ["no_such_column = 1", "id >", "id = 1 GROUP BY id", "count(*) > 1"])
-def test_what_the_server_does_not_take_is_told_before_it_is_run(bench: Bench, condition: str) -> None:
+def test_a_condition_that_the_server_refuses_is_reported_before_it_is_run(bench: Bench, condition: str) -> None:
     bench.create()
     database, facts = narrowed(bench, condition)
     with pytest.raises(DatabaseError, match="the database answered"), database.explaining():

@@ -53,12 +53,12 @@ def rewrite(bench: Bench, changes: Sequence[Change]) -> ChunkOutcome:
 
 
 def journalled(bench: Bench) -> list[RecordedEntry]:
-    """The newest first, a few at a time."""
+    """Return the journal's entries, newest first, read a few at a time."""
     return [entry for batch in journal.newest_first(bench.rehome(), bench.schema, bench.table, 2) for entry in batch]
 
 
 def planned(bench: Bench) -> list[Change]:
-    """What a plan would hold: every row's new value in place of its first `image/`."""
+    """Return what a plan would contain: for every row its value with the first `image/` replaced."""
     database = bench.rehome()
     rows = [row for page in read_by_keyset(database, database.describe(bench.table, "path"), 3) for row in page]
     return [Change(key, value, value.replace("image/", "avatar/", 1)) for key, value in rows if value is not None]
@@ -86,7 +86,7 @@ def test_the_journal_holds_what_the_rows_held_before(bench: Bench) -> None:
     assert entry.reference == f"{bench.table}.path"
 
 
-def test_a_table_that_is_no_journal_of_this_version_is_told(bench: Bench) -> None:
+def test_a_table_that_is_not_a_journal_of_this_version_is_reported(bench: Bench) -> None:
     database = bench.rehome()
     database.create_journal(bench.schema)
     assert database.has_journal(bench.schema)
@@ -98,7 +98,7 @@ def test_a_table_that_is_no_journal_of_this_version_is_told(bench: Bench) -> Non
         database.has_journal(bench.schema)
 
 
-def test_a_row_that_the_application_changed_is_left_alone_and_told(bench: Bench) -> None:
+def test_a_row_that_the_application_changed_is_left_alone_and_reported(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png", "image/c.png")
     changes = planned(bench)
@@ -129,7 +129,7 @@ def test_again_changes_nothing_and_journals_nothing(bench: Bench) -> None:
     assert len(journalled(bench)) == 1
 
 
-def test_a_refused_journal_takes_the_rewrite_back_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_journal_entry_rolls_the_rewrite_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.create()
     bench.fill("image/a.png")
     database = bench.rehome()
@@ -140,7 +140,7 @@ def test_a_refused_journal_takes_the_rewrite_back_with_it(bench: Bench, monkeypa
 
 
 @only("postgresql")  # elsewhere a trigger that refuses a row raises
-def test_a_row_that_the_server_leaves_out_is_found_and_told(bench: Bench) -> None:
+def test_a_row_that_the_server_skips_is_found_and_reported(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png")
     bench.execute(
@@ -154,13 +154,13 @@ def test_a_row_that_the_server_leaves_out_is_found_and_told(bench: Bench) -> Non
 
 
 @only("sqlite")
-def test_a_sqlite_column_takes_any_length_whatever_it_declares(bench: Bench) -> None:
+def test_a_sqlite_column_accepts_any_length_whatever_it_declares(bench: Bench) -> None:
     bench.create(column="path VARCHAR(12)")
     assert not bench.rehome().describe(bench.table, "path").overflows("x" * 1000)
 
 
 @only("mariadb", "postgresql")
-def test_a_value_too_long_for_the_column_is_refused_and_never_cut(bench: Bench) -> None:
+def test_a_value_too_long_for_the_column_is_refused_and_never_truncated(bench: Bench) -> None:
     bench.create(column="path VARCHAR(12)")
     bench.fill("image/1.png")
     assert bench.rehome().describe(bench.table, "path").overflows("avatar/12.png")
@@ -171,7 +171,7 @@ def test_a_value_too_long_for_the_column_is_refused_and_never_cut(bench: Bench) 
 
 
 @only("mariadb", "postgresql")
-def test_a_row_that_somebody_holds_is_waited_for_and_then_rewritten(bench: Bench) -> None:
+def test_a_locked_row_is_waited_for_and_then_rewritten(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     changes = planned(bench)
@@ -195,7 +195,7 @@ def test_a_row_that_somebody_holds_is_waited_for_and_then_rewritten(bench: Bench
     assert outcome.rewritten == 1
 
 
-def test_a_row_that_somebody_holds_for_ever_ends_with_a_message(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_stays_locked_ends_with_a_message(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.create()
     bench.fill("image/a.png")
     changes = planned(bench)
@@ -219,7 +219,7 @@ KEYS: dict[str, tuple[str, list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_keys_of_each_kind_are_walked_and_rewritten(bench: Bench, kind: str) -> None:
+def test_keys_of_each_kind_are_read_and_rewritten(bench: Bench, kind: str) -> None:
     definition, keys = KEYS[kind]
     bench.create(key=definition)
     for number, key in enumerate(keys):
@@ -230,7 +230,7 @@ def test_keys_of_each_kind_are_walked_and_rewritten(bench: Bench, kind: str) -> 
     assert sorted(bench.values()) == [f"avatar/{number}.png" for number in range(len(keys))]
 
 
-def test_binary_keys_are_walked_and_rewritten(bench: Bench) -> None:
+def test_binary_keys_are_read_and_rewritten(bench: Bench) -> None:
     kind = {"mariadb": "BINARY(16)", "postgresql": "BYTEA", "sqlite": "BLOB"}[bench.engine]
     bench.create(key=f"id {kind} NOT NULL PRIMARY KEY")
     for number in range(7):
@@ -238,7 +238,7 @@ def test_binary_keys_are_walked_and_rewritten(bench: Bench) -> None:
     assert rewrite(bench, planned(bench)).rewritten == 7
 
 
-def test_uuid_keys_are_walked_and_rewritten(bench: Bench) -> None:
+def test_uuid_keys_are_read_and_rewritten(bench: Bench) -> None:
     kind = {"mariadb": "UUID", "postgresql": "UUID", "sqlite": "TEXT"}[bench.engine]
     bench.create(key=f"id {kind} NOT NULL PRIMARY KEY")
     for number in range(7):
@@ -246,7 +246,7 @@ def test_uuid_keys_are_walked_and_rewritten(bench: Bench) -> None:
     assert rewrite(bench, planned(bench)).rewritten == 7
 
 
-def test_composite_keys_are_walked_and_rewritten(bench: Bench) -> None:
+def test_composite_keys_are_read_and_rewritten(bench: Bench) -> None:
     bench.create(key="tenant INTEGER NOT NULL, id VARCHAR(20) NOT NULL", more=", PRIMARY KEY (tenant, id)")
     for tenant in (2, 1, 3):
         for name in ("b", "A", "c"):
@@ -305,14 +305,14 @@ def test_a_chunk_of_any_key_is_rewritten_in_one_transaction_and_nothing_beside_i
 COLLATIONS = ["general_ci", "unicode_ci", "bin", "nopad_bin", "general_nopad_ci"]
 
 
-@only("mariadb")  # the others' default collations tell all of these apart
+@only("mariadb")  # the others' default collations distinguish all of these
 @pytest.mark.parametrize("collation", COLLATIONS)
-def test_twins_under_any_collation_are_told_apart_by_their_bytes(bench: Bench, collation: str) -> None:
+def test_values_equal_under_any_collation_are_distinguished_by_their_bytes(bench: Bench, collation: str) -> None:
     bench.create(column=f"path VARCHAR(100) COLLATE utf8mb4_{collation}")
     twins = ["image/a", "image/A", "image/a ", "image/á", "image/e\u0301", "image/é", "image/", "image/ "]
     bench.fill(*twins)
     changes = planned(bench)
-    # each of them becomes its twin behind the plan's back
+    # each becomes its equal value after the plan was made
     bench.execute("UPDATE T SET path = ? WHERE id = 1", "image/A")
     bench.execute("UPDATE T SET path = ? WHERE id = 5", "image/é")
     bench.execute("UPDATE T SET path = ? WHERE id = 7", "image/ ")
@@ -368,7 +368,7 @@ def test_a_table_with_rules_is_rewritten_all_the_same(bench: Bench) -> None:
 
 
 @only("mariadb", "postgresql")  # SQLite has no faster way
-def test_behind_a_chunk_with_changed_rows_the_next_is_looked_at_before_it_is_written(
+def test_after_a_chunk_with_changed_rows_the_next_is_read_before_it_is_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.create()
@@ -403,7 +403,7 @@ STEPS = {
 
 @only("mariadb", "postgresql")  # SQLite locks the whole file
 @pytest.mark.parametrize("step", ["first", "in the midst"])
-def test_rows_between_those_that_are_meant_stay_also_where_they_appear_meanwhile(
+def test_rows_between_the_changed_ones_stay_also_if_they_appear_meanwhile(
     bench: Bench, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.create()
@@ -463,7 +463,7 @@ def test_a_generated_column_beside_follows_by_itself(bench: Bench) -> None:
 
 
 @only("mariadb")
-def test_a_server_that_is_not_strict_cuts_nothing_either(bench: Bench) -> None:
+def test_a_server_that_is_not_strict_truncates_nothing_either(bench: Bench) -> None:
     (mode,) = bench.execute("SELECT @@global.sql_mode")[0]
     bench.create(column="path VARCHAR(11)")
     bench.fill("image/1.png", "image/2.jp")
@@ -482,7 +482,7 @@ def test_a_table_without_a_usable_key_is_refused_by_name(bench: Bench) -> None:
         bench.rehome().describe(bench.table, "path")
 
 
-def test_an_unknown_table_and_an_unknown_column_are_told_apart(bench: Bench) -> None:
+def test_an_unknown_table_and_an_unknown_column_are_distinguished(bench: Bench) -> None:
     bench.create()
     with pytest.raises(UnknownTableError, match="nowhere"):
         bench.rehome().describe("nowhere", "path")
@@ -514,7 +514,7 @@ def test_names_that_look_like_sql_are_only_names(bench: Bench, odd: str) -> None
     assert outcome.rewritten == 1
 
 
-def test_a_row_that_a_unique_index_refuses_is_told_and_the_others_go_on(bench: Bench) -> None:
+def test_a_row_that_a_unique_index_refuses_is_reported_and_the_others_go_on(bench: Bench) -> None:
     bench.create(column="path VARCHAR(255) UNIQUE")
     bench.fill("image/a.png", "image/b.png", "avatar/b.png", "image/c.png")
     outcome = rewrite(bench, [change for change in planned(bench) if change.old != change.new])
@@ -526,7 +526,7 @@ def test_a_row_that_a_unique_index_refuses_is_told_and_the_others_go_on(bench: B
 
 
 @only("mariadb", "postgresql")  # in SQLite a trigger cannot change the row that is being written
-def test_a_trigger_that_puts_another_value_in_place_is_found_out(bench: Bench) -> None:
+def test_a_trigger_that_replaces_the_value_is_detected(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     if bench.engine == "mariadb":
@@ -543,7 +543,7 @@ def test_a_trigger_that_puts_another_value_in_place_is_found_out(bench: Bench) -
 
 
 def keep_old(bench: Bench, table: str) -> str:
-    """The statement that makes a trigger of PostgreSQL which takes every UPDATE back once it is done."""
+    """Return the statement that creates a trigger of PostgreSQL which reverts every UPDATE after it."""
     bench.execute(
         f"CREATE OR REPLACE FUNCTION f_{bench.table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
         f" 'BEGIN UPDATE {table} SET path = OLD.path WHERE id = OLD.id AND path <> OLD.path; RETURN NULL; END'"
@@ -555,7 +555,7 @@ def keep_old(bench: Bench, table: str) -> str:
 
 
 @only("postgresql")
-def test_a_trigger_that_is_made_after_the_table_was_described_is_found_out_too(bench: Bench) -> None:
+def test_a_trigger_created_after_the_table_was_described_is_detected_too(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     database, changes = bench.rehome(), planned(bench)
@@ -568,7 +568,7 @@ def test_a_trigger_that_is_made_after_the_table_was_described_is_found_out_too(b
 
 
 @only("postgresql")
-def test_no_trigger_can_be_made_between_the_update_and_the_commit(bench: Bench) -> None:
+def test_no_trigger_can_be_created_between_the_update_and_the_commit(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     database, changes = bench.rehome(), planned(bench)
@@ -583,8 +583,8 @@ def test_no_trigger_can_be_made_between_the_update_and_the_commit(bench: Bench) 
 
 
 @only("postgresql")
-@pytest.mark.parametrize("chunks_before", [0, 12])  # the driver and the server keep the statement's plan by then
-def test_a_trigger_that_is_committed_while_the_rewrite_waits_for_it_is_found_out(
+@pytest.mark.parametrize("chunks_before", [0, 12])  # after so many, driver and server have cached the statement's plan
+def test_a_trigger_that_is_committed_while_the_rewrite_waits_for_it_is_detected(
     bench: Bench, chunks_before: int
 ) -> None:
     bench.create()
@@ -645,7 +645,7 @@ def test_a_trigger_of_a_partition_is_seen_from_the_whole_and_from_the_partition(
 
 
 @only("mariadb", "postgresql")
-def test_spaces_at_the_end_of_a_value_that_is_too_long_are_never_cut(bench: Bench) -> None:
+def test_trailing_spaces_of_a_value_that_is_too_long_are_never_truncated(bench: Bench) -> None:
     bench.create(column="path VARCHAR(12)")
     bench.fill("image/1.png")
     change = Change((1,), "image/1.png", "avatar/1.png  ")
@@ -654,7 +654,7 @@ def test_spaces_at_the_end_of_a_value_that_is_too_long_are_never_cut(bench: Benc
 
 
 @only("mariadb", "postgresql")
-def test_a_trigger_that_only_tells_others_hinders_nothing(bench: Bench) -> None:
+def test_a_trigger_that_only_notifies_hinders_nothing(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png")
     bench.execute(f"CREATE TABLE audit_{bench.table} (path VARCHAR(100))")
@@ -675,7 +675,7 @@ def test_a_trigger_that_only_tells_others_hinders_nothing(bench: Bench) -> None:
 
 
 @only("sqlite")
-def test_a_trigger_under_another_spelling_of_the_table_is_found_out_too(bench: Bench) -> None:
+def test_a_trigger_under_another_spelling_of_the_table_is_detected_too(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     bench.execute(
@@ -729,7 +729,7 @@ def test_a_value_longer_than_any_varchar_is_rewritten(bench: Bench) -> None:
 
 
 @only("sqlite")  # the others hold every column to its type
-def test_a_blob_and_text_that_is_no_utf8_are_walked_and_not_taken_for_text(bench: Bench) -> None:
+def test_a_blob_and_text_that_is_not_utf8_are_read_and_not_taken_for_text(bench: Bench) -> None:
     bench.create()
     bench.execute("INSERT INTO T VALUES (1, CAST('image/a.png' AS BLOB))")
     bench.execute("INSERT INTO T VALUES (2, CAST(X'696D616765FF' AS TEXT))")
@@ -739,7 +739,7 @@ def test_a_blob_and_text_that_is_no_utf8_are_walked_and_not_taken_for_text(bench
     assert [row.value for row in rows] == [None, None, "image/b.png"]
 
 
-def test_null_and_empty_values_are_walked_as_they_are(bench: Bench) -> None:
+def test_null_and_empty_values_are_read_as_they_are(bench: Bench) -> None:
     bench.create()
     bench.fill(None, "", "image/a.png")
     database = bench.rehome()
@@ -748,7 +748,7 @@ def test_null_and_empty_values_are_walked_as_they_are(bench: Bench) -> None:
 
 
 @only("mariadb", "postgresql")  # a file has no users
-def test_a_user_who_may_only_read_is_told_that_it_may_not_rewrite(bench: Bench) -> None:
+def test_a_user_who_may_only_read_is_reported_as_one_who_may_not_rewrite(bench: Bench) -> None:
     bench.create()
     reader = bench.rehome("reader")
     assert "denied" in str(reader.update_refusal(reader.describe(bench.table, "path")))
@@ -810,7 +810,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(rests=st.lists(texts, min_size=1, max_size=20))
-def test_any_text_survives_the_way_there(text_bench: Bench, rests: list[str]) -> None:
+def test_any_text_survives_a_rewrite(text_bench: Bench, rests: list[str]) -> None:
     text_bench.execute("DELETE FROM T ")
     text_bench.fill(*[f"image/{rest}" for rest in rests])
     assert rewrite(text_bench, planned(text_bench)).rewritten == len(rests)

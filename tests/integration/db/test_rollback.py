@@ -1,4 +1,4 @@
-"""What a rollback does to the rows. The buckets are not asked here (`restore`), or are what a test says they are."""
+"""What a rollback does to the rows. The buckets are not read (`restore`), or have the objects that a test lists."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def numbers(catalog: Catalog, table: str) -> list[int]:
     return sorted(json.loads(key)[0] for (key,) in catalog.query(f"SELECT key FROM {table}"))
 
 
-def test_every_row_holds_what_it_held_before_to_the_first_byte(rows: Rows) -> None:
+def test_every_row_holds_its_earlier_value_byte_for_byte(rows: Rows) -> None:
     rows.bench.fill(*OLD, None, "default.png", "")
     before = rows.bench.values()
     assert rows.migrate(chunk_rows=2) == len(OLD)
@@ -67,7 +67,7 @@ def test_again_it_changes_and_journals_nothing(rows: Rows) -> None:
     assert rows.entries() == entries
 
 
-def test_rows_that_the_application_changed_or_deleted_since_are_left_and_told_apart(rows: Rows) -> None:
+def test_rows_that_the_application_changed_or_deleted_since_are_left_and_distinguished(rows: Rows) -> None:
     rows.bench.fill(*(f"image/avatar-{n}.png" for n in range(1, 7)))
     rows.migrate(chunk_rows=3)
     rows.set(2, "avatar/avatar-own.png")
@@ -105,7 +105,7 @@ def test_a_check_reads_only_and_says_what_a_run_then_does(rows: Rows) -> None:
     assert diff["after"] == "".join(f"{value}\n" for value in OLD[:3])
 
 
-def test_a_row_that_was_put_back_and_that_the_application_then_gave_the_new_value_itself_is_its_own(rows: Rows) -> None:
+def test_a_rolled_back_row_to_which_the_application_then_gave_the_new_value_itself_is_its_own(rows: Rows) -> None:
     rows.bench.fill("image/avatar-1.png", "image/avatar-2.png")
     rows.migrate()
     rows.roll_back()
@@ -115,7 +115,7 @@ def test_a_row_that_was_put_back_and_that_the_application_then_gave_the_new_valu
     assert rows.bench.values() == ["avatar/avatar-1.png", "image/avatar-2.png"]
 
 
-def test_so_it_is_where_the_row_was_rewritten_twice(rows: Rows) -> None:
+def test_so_it_is_if_the_row_was_rewritten_twice(rows: Rows) -> None:
     rows.bench.fill("image/avatar-1.png")
     rows.migrate()
     rows.set(1, "image/avatar-1.png")
@@ -137,7 +137,7 @@ def test_a_row_that_the_application_gave_another_old_value_between_two_runs_gets
     assert rows.bench.values() == ["image/avatar-2.png"]
 
 
-def test_an_entry_that_is_undone_in_part_is_gone_on_with(rows: Rows) -> None:
+def test_an_entry_that_is_undone_in_part_is_continued(rows: Rows) -> None:
     rows.bench.fill(*(f"image/avatar-{n}.png" for n in range(1, 5)))
     rows.migrate()
     rows.set(3, "image/elsewhere.png")
@@ -152,7 +152,7 @@ def test_an_entry_that_is_undone_in_part_is_gone_on_with(rows: Rows) -> None:
     ]
 
 
-def test_stopped_on_its_way_it_goes_on_from_there(rows: Rows) -> None:
+def test_stopped_halfway_it_continues_from_there(rows: Rows) -> None:
     rows.bench.fill(*(f"image/avatar-{n}.png" for n in range(1, 11)))
     before = rows.bench.values()
     rows.migrate(chunk_rows=5)
@@ -185,7 +185,7 @@ def test_after_a_rollback_a_migration_rewrites_again_and_can_be_undone_again(row
         assert rows.bench.values() == OLD
 
 
-def test_an_old_value_that_the_server_does_not_take_any_more_is_told_and_the_others_go_on(
+def test_an_old_value_that_the_server_no_longer_accepts_is_reported_and_the_others_go_on(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.create(column="path VARCHAR(255) UNIQUE")
@@ -200,7 +200,7 @@ def test_an_old_value_that_the_server_does_not_take_any_more_is_told_and_the_oth
     rows.close()
 
 
-def test_only_the_keys_of_a_list_are_put_back_where_a_list_is_given(rows: Rows, tmp_path: Path) -> None:
+def test_only_the_keys_of_a_list_are_rolled_back_if_a_list_is_given(rows: Rows, tmp_path: Path) -> None:
     rows.bench.fill("image/avatar-1.png", "image/avatar-2.png")
     rows.migrate()
     keys = tmp_path / "keys.jsonl"
@@ -217,7 +217,7 @@ def test_only_the_keys_of_a_list_are_put_back_where_a_list_is_given(rows: Rows, 
         ({"references": []}, "rehome_references: the journal has rewritten rows of .*path, a column that none"),
     ],
 )
-def test_a_journal_of_other_settings_is_refused_in_words(rows: Rows, changes: dict[str, Any], words: str) -> None:
+def test_a_journal_of_other_settings_is_refused_with_a_message(rows: Rows, changes: dict[str, Any], words: str) -> None:
     rows.bench.fill("image/avatar-1.png")
     rows.migrate()
     made = rows.settings()
@@ -230,7 +230,7 @@ def test_a_journal_of_other_settings_is_refused_in_words(rows: Rows, changes: di
         rows.plan(other)
 
 
-def test_an_entry_that_was_damaged_is_refused_before_anything_is_put_back(rows: Rows) -> None:
+def test_an_entry_that_was_damaged_is_refused_before_anything_is_rolled_back(rows: Rows) -> None:
     rows.bench.fill("image/avatar-1.png")
     rows.migrate()
     table = "rehome_journal" if rows.bench.engine == "sqlite" else "rehome.journal"
@@ -243,7 +243,7 @@ def test_an_entry_that_was_damaged_is_refused_before_anything_is_put_back(rows: 
 def buckets(
     monkeypatch: pytest.MonkeyPatch, source: Mapping[str, tuple[str, str]], target: Mapping[str, str]
 ) -> Iterator[None]:
-    """What the listings bring. source: rest → ETag, storage class; target: rest → ETag"""
+    """Set what the listings return. source: suffix → ETag, storage class; target: suffix → ETag"""
 
     def listed(_settings: Settings, catalog: Catalog, _progress: Progress) -> None:
         catalog.append(
@@ -287,7 +287,7 @@ def test_a_row_whose_object_is_not_in_the_source_as_it_was_is_kept_and_listed(
     assert (told.restored, told.kept) == (3, 0), "told in words, they are put back too"
 
 
-# The model: what rows hold, and for each what the newest rewrite of it was and whether that is undone.
+# The model: the values of the rows, and for each its newest rewrite and whether that is undone.
 
 steps = st.lists(
     st.one_of(
@@ -302,7 +302,7 @@ steps = st.lists(
 
 
 class Model:
-    """What the rows must hold, whatever happened."""
+    """Return what the rows must hold, whatever happened."""
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
@@ -362,7 +362,7 @@ def test_whatever_the_application_does_between_the_rows_are_those_of_the_model(
 ) -> None:
     bench.execute(f"DROP TABLE IF EXISTS {bench.table}")
     bench.create()
-    # a name of its own for each example, as the journal stays
+    # a different name for each example, as the journal is kept
     rows, model = Rows(bench, tmp_path, f"{bench.table}-{secrets.token_hex(4)}"), Model()
     try:
         for number in range(1, 5):

@@ -1,4 +1,4 @@
-"""What a scan makes of a column's values: what is under the map, what would be in another form, what is too long."""
+"""How a scan classifies a column's values: under the map, under it in another form, too long."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(settings: Settings, catalog: Catalog, tmp_path: Path) -> int:
     return foreign
 
 
-def test_rows_are_in_the_catalog_with_their_keys_and_the_rests_of_their_objects_keys(
+def test_rows_are_in_the_catalog_with_their_keys_and_the_suffixes_of_their_objects_keys(
     bench: Bench, catalog: Catalog, tmp_path: Path
 ) -> None:
     bench.create()
@@ -59,7 +59,7 @@ def test_keys_of_texts_and_of_several_columns_are_json(bench: Bench, catalog: Ca
     assert catalog.query("SELECT key FROM reference_rows") == [('["é\\"\\\\", -1]',)]
 
 
-def test_urls_join_the_objects_that_they_spell(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
+def test_urls_join_the_objects_that_they_name(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
     text = "https://cdn.example/"
     bench.fill(f"{text}image/avatar%2D1.png?v=1", f"{text}%69mage/avatar-1.png", f"{text}image/avatar-%zz.png")
@@ -75,7 +75,7 @@ def test_rows_outside_the_condition_are_not_counted(bench: Bench, catalog: Catal
     assert catalog.query("SELECT key FROM reference_rows") == [("[2]",)]
 
 
-def test_rows_in_another_form_are_counted_by_it_and_warned_of(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
+def test_rows_in_another_form_are_counted_by_it_and_reported(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
     urls = [f"https://cdn.example/image/avatar-{number}.png?v=2" for number in range(3)]
     bench.fill("image/avatar-1.png", "/image/avatar-1.png", *urls, "nothing/of/ours")
@@ -90,7 +90,7 @@ def test_rows_in_another_form_are_counted_by_it_and_warned_of(bench: Bench, cata
 
 
 @only("sqlite")
-def test_a_column_of_countless_hosts_is_summed_up(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
+def test_a_column_of_countless_hosts_is_summarized(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
     bench.fill(*[f"https://host-{number}.example/image/avatar-1.png" for number in range(MAX_FORMS + 5)])
     read(asked(bench, tmp_path), catalog, tmp_path)
@@ -100,7 +100,7 @@ def test_a_column_of_countless_hosts_is_summed_up(bench: Bench, catalog: Catalog
 
 @only("mariadb", "postgresql")
 @pytest.mark.parametrize("column", ["path VARCHAR(20)", "path TEXT"])
-def test_old_values_overflow_exactly_where_their_new_ones_are_too_long(
+def test_old_values_overflow_exactly_if_their_new_ones_are_too_long(
     bench: Bench, catalog: Catalog, tmp_path: Path, column: str
 ) -> None:
     bench.create(column=column)

@@ -25,7 +25,7 @@ swaps = st.tuples(texts, texts, st.lists(st.tuples(st.tuples(integers), texts), 
 
 
 @given(st.one_of(changes, swaps))
-def test_what_is_packed_comes_back_to_the_last_byte(changes: list[Change]) -> None:
+def test_unpacking_returns_what_was_packed(changes: list[Change]) -> None:
     assert journal.unpack(journal.pack(changes)) == changes
 
 
@@ -49,7 +49,7 @@ def test_a_rollbacks_entry_says_what_it_undoes() -> None:
     assert (entry.direction, entry.undoes) == ("rollback", 7)
 
 
-def test_a_table_of_another_shape_is_no_journal_and_the_message_says_what_it_lacks() -> None:
+def test_a_table_with_other_columns_is_not_a_journal_and_the_message_says_what_it_lacks() -> None:
     with pytest.raises(UnusableJournalError, match=r"rehome\.journal .* lacks chunk, direction, undoes"):
         columns = {"id", "written_at", *journal.JournalEntry._fields} - {"chunk", "direction", "undoes"}
         journal.check_columns("rehome.journal", columns)
@@ -57,7 +57,7 @@ def test_a_table_of_another_shape_is_no_journal_and_the_message_says_what_it_lac
     assert journal.check_columns("rehome.journal", ["id", "written_at", *journal.JournalEntry._fields, "more"])
 
 
-def test_the_newest_come_first_and_what_is_written_meanwhile_does_not_come() -> None:
+def test_the_newest_come_first_without_those_written_meanwhile() -> None:
     entry = journal.entry(uuid.uuid4().hex, TARGET, "avatars.path", [Change((1,), "a", "b")])
     written = [RecordedEntry(number, datetime.now(UTC), entry) for number in range(1, 8)]
 
