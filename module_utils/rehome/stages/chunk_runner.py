@@ -113,14 +113,14 @@ class _Waits:
         """Start to wait for the reason `why`; None ends the wait."""
         waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
         if waited and not why:
-            self._progress.go_on(time.monotonic() - waited[1])
+            self._progress.resume(time.monotonic() - waited[1])
 
     def show(self) -> None:
         """Report the present wait to the progress."""
         waiting = self._waiting
         if waiting:
             why, since = waiting
-            self._progress.hold(why, time.monotonic() - since)
+            self._progress.pause(why, time.monotonic() - since)
 
 
 def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> None:

@@ -143,7 +143,7 @@ class Throttle:
             first = next(iter(reasons)).name
             self.paused_s[first] = self.paused_s.get(first, 0.0) + self._clock() - now
         if since:
-            self._progress.go_on(self._clock() - began)
+            self._progress.resume(self._clock() - began)
 
     def _reasons(self, table: str | None) -> dict[Signal, str]:
         found: dict[Signal, str] = {}
@@ -161,7 +161,7 @@ class Throttle:
     def _report(self, reasons: Mapping[Signal, str], since: Mapping[str, float], now: float) -> None:
         longest = now - min(since.values())
         if longest >= MIN_REPORTED_S:
-            self._progress.hold("; ".join(reasons.values()), longest)
+            self._progress.pause("; ".join(reasons.values()), longest)
 
     def _check_max_wait(self, reasons: Mapping[Signal, str], since: Mapping[str, float], now: float) -> None:
         if self._max_wait_s is None:
