@@ -36,9 +36,8 @@ entries:
   sample: 0
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.argument_spec import GRANTS_SPEC
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.grants.journal_table import ensure_journal_state
 from rehome.grants.settings import read_grant_settings
@@ -47,11 +46,10 @@ OPTIONS = {"grants": GRANTS_SPEC}
 
 
 def work(stage: Stage) -> dict[str, object]:
-    change = ensure_journal_state(
-        stage.settings, read_grant_settings(stage.given["grants"], stage.settings), stage.dry_run
-    )
+    grants = read_grant_settings(stage.params["grants"], stage.settings)
+    change = ensure_journal_state(stage.settings, grants, stage.dry_run)
     return {"changed": change.changed, "entries": change.entries}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)
+    run_module(work, OPTIONS)

@@ -54,11 +54,10 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.report.lists import OUTCOME_LISTS
+from rehome.stages.chunk_runner import sum_pauses
 from rehome.stages.passes import add_earlier_passes
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_rewrite, sample_diffs
 
@@ -71,14 +70,15 @@ def work(stage: Stage) -> dict[str, object]:
             return {"changed": rows > 0, "counts": {"rows_to_rewrite": rows}, "lists": {}, "diff": diff}
         done = RewriteCounts()
         try:
-            with stage.held(), stage.stoppable() as stopping:
-                rewrite_planned(stage.on(catalog, stopping), done)
+            with stage.locked_unless_dry(), stage.stoppable(catalog) as run:
+                rewrite_planned(run, done)
         finally:
             before = stage.summary().fields
-            waited, counts = done.waited(before["throttled_s"]), add_earlier_passes(before, done.counts())
-            lists = stage.report(catalog, OUTCOME_LISTS, counts, throttled_s=waited)
+            counts = add_earlier_passes(before, done.counts())
+            pauses = sum_pauses(before["throttled_s"], done.throttled_s)
+            lists = stage.report(catalog, OUTCOME_LISTS, counts, throttled_s=pauses)
     return {"changed": done.rewritten > 0, "counts": done.counts(), "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

@@ -56,26 +56,25 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.preflight.preflight import preflight_rollback
+from rehome.report.fields import SummaryFields
 from rehome.report.lists import ROLLBACK_LISTS
-from rehome.stages.rewrite_rows import waited
+from rehome.report.summary import UNFINISHED
+from rehome.stages.chunk_runner import sum_pauses
 from rehome.stages.rollback_rows import OBSTRUCTED, inspect_rows, plan_rollback, roll_back, warnings_if_empty
 from rehome.state.completion import withdraw_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
-    settings = stage.settings
-    since = settings.rollback.since
+    settings, since = stage.settings, stage.settings.rollback.since
     stage.start_summary("rollback").add(since=since.isoformat() if since else None)
     preflight_rollback(settings, stage.dry_run)
-    # from the first look on: a retirement elsewhere would delete what rows are put back on
-    with stage.held_unless_dry(), stage.new_catalog("rollback.duckdb") as catalog:
+    # from the first read on: a retirement elsewhere would delete the objects that rows are rolled back to
+    with stage.locked_unless_dry(), stage.new_catalog("rollback.duckdb") as catalog:
         counts = plan_rollback(stage.on(catalog))
-        problems = ["the run has not come to its end"]
+        problems = [UNFINISHED]
         try:
             inspect_rows(stage.on(catalog), counts, OBSTRUCTED)
             if stage.dry_run:
@@ -83,26 +82,16 @@ def work(stage: Stage) -> dict[str, object]:
             else:
                 if counts.journalled:
                     withdraw_completion(settings, stage.run_id)
-                with stage.stoppable() as stopping:
-                    diff = roll_back(stage.on(catalog, stopping), counts)
+                with stage.stoppable(catalog) as run:
+                    diff = roll_back(run, counts)
             problems = counts.problems()
         finally:
-            lists = stage.report(
-                catalog,
-                ROLLBACK_LISTS,
-                counts.counts(),
-                problems=problems,
-                complete=not problems and not counts.to_restore,
-                throttled_s=waited(counts.throttled_s),
-            )
-    return {
-        "changed": counts.to_restore + counts.restored > 0,
-        "counts": counts.counts(),
-        "lists": lists,
-        "diff": diff,
-        "warnings": warnings_if_empty(counts, settings),
-    }
+            complete, pauses = not problems and not counts.to_restore, sum_pauses(counts.throttled_s)
+            outcome = SummaryFields(problems=problems, complete=complete, throttled_s=pauses)
+            lists = stage.report(catalog, ROLLBACK_LISTS, counts.counts(), **outcome)
+    changed, warnings = counts.to_restore + counts.restored > 0, warnings_if_empty(counts, settings)
+    return {"changed": changed, "counts": counts.counts(), "lists": lists, "diff": diff, "warnings": warnings}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

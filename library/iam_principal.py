@@ -45,9 +45,8 @@ name:
   sample: rehome-avatars-migrate
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.argument_spec import GRANTS_SPEC
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.grants.iam_principal import remove_principal, update_principal
 from rehome.grants.settings import read_grant_settings
@@ -60,8 +59,8 @@ OPTIONS = {
 
 
 def work(stage: Stage) -> dict[str, object]:
-    grants = read_grant_settings(stage.given["grants"], stage.settings)
-    principal, keys = stage.given["principal"], stage.given["without_keys"]
+    grants = read_grant_settings(stage.params["grants"], stage.settings)
+    principal, keys = stage.params["principal"], stage.params["without_keys"]
     admin, kind, name = grants.admin_of(principal["admin"]), grants.kind, principal["name"]
     changed = principal["policy_changes"] or bool(keys) or (grants.state == "absent" and principal["exists"])
     if changed and not stage.dry_run:
@@ -73,4 +72,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)
+    run_module(work, OPTIONS)

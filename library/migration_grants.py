@@ -64,9 +64,8 @@ account:
 
 import json
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.argument_spec import GRANTS_SPEC
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.errors import Finding, RefusedError
 from rehome.grants.planning import make_plan
@@ -79,11 +78,11 @@ OPTIONS = {
 
 
 def work(stage: Stage) -> dict[str, object]:
-    grants = read_grant_settings(stage.given["grants"], stage.settings, stage.given["known_keys"])
+    grants = read_grant_settings(stage.params["grants"], stage.settings, stage.params["known_keys"])
     plan = make_plan(stage.settings, grants)
     text = json.dumps(plan)
     for setting, secret in grants.secrets(stage.settings):
-        # Ansible would blot it out in the policies too, and the blotted ones would be installed
+        # Ansible would mask it in the policies too, and the masked ones would be installed
         if secret in text:
             problem = "is a part of the policies and statements, which can therefore not be shown or handed on"
             raise RefusedError([Finding(setting, None, problem, "Choose a longer one, of random characters")])
@@ -91,4 +90,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule({**ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True), work)
+    run_module(work, OPTIONS)

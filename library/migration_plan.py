@@ -95,45 +95,35 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.planning.approval import objections, save_plan
-from rehome.planning.plan import make_plan, refusals, warnings_if_empty, warnings_of_other_forms
+from rehome.report.fields import SummaryFields
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
-from rehome.scan.scan import scan
-from rehome.stages.passes import counts_of_all_passes, is_last_pass
+from rehome.stages.passes import counts_of_all_passes, is_last_pass, plan_pass
 from rehome.stages.verify import problems
 from rehome.state.completion import withdraw_completion
+
+LISTS = VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS
 
 
 def work(stage: Stage) -> dict[str, object]:
     settings = stage.settings
     with stage.catalog_of_pass() as catalog:
-        scan(stage.on(catalog))
-        plan = make_plan(catalog, settings)
-        stops = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
-        found = [str(refusal) for refusal in stops]
-        if stage.dry_run:
-            save_plan(catalog, settings, plan)
+        plan, refusals, warnings = plan_pass(stage.on(catalog), stage.dry_run)
         before = stage.summary().fields
         counts, passes = counts_of_all_passes(before, plan)
         number = len(passes)
-        warnings = [*warnings_if_empty(plan, settings), *warnings_of_other_forms(catalog, settings)]
-        lists = stage.report(
-            catalog,
-            VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS,
-            counts,
+        outcome = SummaryFields(
             passes=passes,
             # the run is known by its first plan
             plan_sha256=plan.sha256 if number == 1 else before["plan_sha256"],
             # a real run does not end with its plan: it keeps the problem that it began with
-            problems=found if found or stage.dry_run else before["problems"],
+            problems=refusals if refusals or stage.dry_run else before["problems"],
             complete=not problems(plan, settings),
         )
-    if not (stage.dry_run or found) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
+        lists = stage.report(catalog, LISTS, counts, **outcome)
+    if not (stage.dry_run or refusals) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
         withdraw_completion(settings, stage.run_id)
     return {
         "changed": False,
@@ -144,11 +134,11 @@ def work(stage: Stage) -> dict[str, object]:
         "last_pass": is_last_pass(settings, plan, number),
         "whole": settings.whole,
         "plan_sha256": plan.sha256,
-        "refusals": found,
+        "refusals": refusals,
         "lists": lists,
         "lines": plan_lines(plan.counts()),
     }
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

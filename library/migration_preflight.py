@@ -75,9 +75,7 @@ table:
   sample: ["source bucket  access  pass  s3://legacy-s3/image/ can be listed"]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.checks import as_dicts, as_table, refusals
 from rehome.preflight.preflight import preflight
@@ -97,4 +95,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

@@ -47,9 +47,7 @@ lines:
     - rows     1,000 rewritten, 0 done before
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.state.sync import upload_state
 
@@ -62,4 +60,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

@@ -59,10 +59,9 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
+from rehome.report.fields import SummaryFields
 from rehome.report.lists import OUTCOME_LISTS, failures
 from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
 from rehome.stages.passes import add_earlier_passes
@@ -80,17 +79,17 @@ def work(stage: Stage) -> dict[str, object]:
             return {"changed": to_copy > 0, "counts": {"objects_to_copy": to_copy}, "lists": {}, "diff": diff}
         done = CopyCounts()
         try:
-            with stage.held(), stage.stoppable() as stopping:
-                copy_planned(stage.on(catalog, stopping), done)
-                restores = restore_archived(stage.on(catalog, stopping))
+            with stage.locked_unless_dry(), stage.stoppable(catalog) as run:
+                copy_planned(run, done)
+                restores = restore_archived(run)
         finally:
             counts = add_earlier_passes(stage.summary().fields, done.counts())
-            found = failures(catalog)
-            lists = stage.report(catalog, OUTCOME_LISTS, counts, copy_method=done.method, failures=found)
+            outcome = SummaryFields(copy_method=done.method, failures=failures(catalog))
+            lists = stage.report(catalog, OUTCOME_LISTS, counts, **outcome)
         stage.summary().add(restores.counts())
     changed = done.copied > 0 or restores.requested > 0
     return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

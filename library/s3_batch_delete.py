@@ -59,74 +59,55 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from collections.abc import Mapping
+
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.report.fields import SummaryFields
-from rehome.report.lists import RESTORE_LISTS, RETIRE_LISTS
+from rehome.catalog.catalog import Catalog
+from rehome.report.fields import KEPT_OBJECTS, SummaryFields
+from rehome.report.lists import RETIRE_LISTS, UNDELETE_LISTS
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
 
 
 def work(stage: Stage) -> dict[str, object]:
-    return restored(stage) if stage.settings.retire.restore else retired(stage)
+    return undeleted(stage) if stage.settings.retire.restore else retired(stage)
 
 
 def retired(stage: Stage) -> dict[str, object]:
     bucket = inspect_source(stage.settings, stage.dry_run)
-    # from the first look on: a rollback elsewhere would put rows back on what is being deleted
-    with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
+    # from the first read on: a rollback elsewhere would roll rows back to what is being deleted
+    with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         counts = plan_retirement(stage.on(catalog), bucket)
-        to_retire, name = counts.to_delete, stage.settings.source.bucket
         try:
             if not stage.dry_run:
-                with stage.stoppable() as stopping:
-                    retire(stage.on(catalog, stopping), bucket, counts)
+                with stage.stoppable(catalog) as run:
+                    retire(run, bucket, counts)
         finally:
-            lists = stage.report(catalog, RETIRE_LISTS, summed(counts), **outcome(stage, counts))
-    changed = to_retire > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0
-    diff = {"before": f"{to_retire} objects to retire in {name}\n", "after": f"0 objects to retire in {name}\n"}
-    return {
-        "changed": changed,
-        "warnings": warnings(bucket),
-        "counts": summed(counts),
-        "lists": lists,
-        "diff": diff if to_retire else {"before": "", "after": ""},
-    }
+            result = reported(stage, catalog, RETIRE_LISTS, counts)
+    diff = counts.diff("objects to retire", stage.settings.source.bucket)
+    return {**result, "changed": counts.changes(stage.dry_run), "warnings": warnings(bucket), "diff": diff}
 
 
-def restored(stage: Stage) -> dict[str, object]:
+def undeleted(stage: Stage) -> dict[str, object]:
     counts = DeleteCounts()
-    with stage.held_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
+    with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         try:
-            with stage.stoppable() as stopping:
-                undelete_retired(stage.on(catalog, stopping), counts, stage.dry_run)
+            with stage.stoppable(catalog) as run:
+                undelete_retired(run, counts, stage.dry_run)
         finally:
-            lists = stage.report(catalog, RESTORE_LISTS, summed(counts), **outcome(stage, counts))
+            result = reported(stage, catalog, UNDELETE_LISTS, counts)
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
-    return {"changed": counts.brought_back > 0, "counts": summed(counts), "lists": lists, "diff": diff}
+    return {**result, "changed": counts.brought_back > 0, "diff": diff}
 
 
-def outcome(stage: Stage, counts: DeleteCounts) -> SummaryFields:
+def reported(stage: Stage, catalog: Catalog, queries: Mapping[str, str], counts: DeleteCounts) -> dict[str, object]:
     problems, restores = counts.problems(), stage.settings.retire.restore
     complete = not (problems or stage.dry_run)
-    return SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete)
-
-
-def summed(counts: DeleteCounts) -> dict[str, int]:
-    """The counts by the names that summaries use."""
-    reasons = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
-    return {
-        "objects_to_retire": counts.to_delete,
-        "bytes_to_retire": counts.bytes_to_delete,
-        "objects_retired": counts.deleted,
-        "bytes_retired": counts.bytes_deleted,
-        **{f"objects_kept_{reason}": counts.kept.get(reason, 0) for reason in reasons},
-        "objects_brought_back": counts.brought_back,
-        "objects_not_brought_back": counts.not_brought_back,
-    }
+    outcome = SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete)
+    named = counts.named("objects", "retire", KEPT_OBJECTS)
+    return {"counts": named, "lists": stage.report(catalog, queries, named, **outcome)}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

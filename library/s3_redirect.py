@@ -45,9 +45,7 @@ directory:
   sample: /srv/ops/.rehome/rehome-prod/avatars/redirect
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
 from rehome.redirect.routes import check_redirect, notes, routes
@@ -55,23 +53,23 @@ from rehome.state.sync import download_state, upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
-    settings, wanted = stage.settings, stage.settings.redirect
+    settings, redirect = stage.settings, stage.settings.redirect
     download_state(settings)
-    if wanted.present:
+    if redirect.present:
         check_redirect(settings)
-    told = routes(settings) if wanted.present else {}
+    found = routes(settings) if redirect.present else {}
     website = apply_website(settings, stage.dry_run)
     if not stage.dry_run:
         upload_state(settings)
     stage.release()
     return {
         "changed": website.changed,
-        "warnings": [*([website.note] if website.note else []), *(notes(told) if told else [])],
-        "routes": told,
-        "directory": wanted.directory or str(settings.state_dir / "redirect"),
+        "warnings": [*([website.note] if website.note else []), *(notes(found) if found else [])],
+        "routes": found,
+        "directory": redirect.directory or str(settings.state_dir / "redirect"),
         "diff": {"before": website.before or {}, "after": website.after or {}},
     }
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

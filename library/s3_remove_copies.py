@@ -56,12 +56,10 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
-from rehome.ansible_module.run import run_stage
+from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import CATALOG_FILE, Stage
+from rehome.report.fields import KEPT_COPIES
 from rehome.report.lists import REMOVE_LISTS
-from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
 from rehome.state.completion import withdraw_completion
 from rehome.state.outcomes import export_leftover_outcomes
@@ -73,8 +71,8 @@ def work(stage: Stage) -> dict[str, object]:
     summary.add(complete=False, problems=before["problems"] + unfinished)
     bucket = inspect_target(settings, stage.dry_run)
     # from the first read on: a migration elsewhere would rely on the copies
-    with stage.held_unless_dry():
-        # what a killed migration had copied last is in its catalog only
+    with stage.locked_unless_dry():
+        # the last copies of a killed migration are recorded in its catalog only
         export_leftover_outcomes(settings.state_dir / CATALOG_FILE, settings.state_dir)
         with stage.new_catalog("removal.duckdb") as catalog:
             dry_rollback = settings.state_dir / "rollback.duckdb" if stage.dry_run else None
@@ -82,37 +80,17 @@ def work(stage: Stage) -> dict[str, object]:
             try:
                 if not stage.dry_run:
                     withdraw_completion(settings, stage.run_id)
-                    with stage.stoppable() as stopping:
-                        remove_copies(stage.on(catalog, stopping), bucket, counts)
+                    with stage.stoppable(catalog) as run:
+                        remove_copies(run, bucket, counts)
                 unfinished = []
             finally:
+                named = counts.named("copies", "remove", KEPT_COPIES)
                 problems = before["problems"] + counts.problems() + unfinished
-                left = stage.dry_run and counts.to_delete > 0
-                complete = before["complete"] and not (problems or left)
-                lists = stage.report(catalog, REMOVE_LISTS, summed(counts), problems=problems, complete=complete)
-    to_remove, name = counts.to_delete, settings.target.bucket
-    diff = {"before": f"{to_remove} copies to remove in {name}\n", "after": f"0 copies to remove in {name}\n"}
-    return {
-        "changed": to_remove > 0 if stage.dry_run else counts.deleted + counts.brought_back > 0,
-        "counts": summed(counts),
-        "lists": lists,
-        "diff": diff if to_remove else {"before": "", "after": ""},
-    }
-
-
-def summed(counts: DeleteCounts) -> dict[str, int]:
-    """The counts by the names that summaries use."""
-    reasons = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
-    return {
-        "copies_to_remove": counts.to_delete,
-        "bytes_to_remove": counts.bytes_to_delete,
-        "copies_removed": counts.deleted,
-        "bytes_removed": counts.bytes_deleted,
-        **{f"copies_kept_{reason}": counts.kept.get(reason, 0) for reason in reasons},
-        "copies_brought_back": counts.brought_back,
-        "copies_not_brought_back": counts.not_brought_back,
-    }
+                complete = before["complete"] and not problems and not (stage.dry_run and counts.to_delete)
+                lists = stage.report(catalog, REMOVE_LISTS, named, problems=problems, complete=complete)
+    diff = counts.diff("copies to remove", settings.target.bucket)
+    return {"changed": counts.changes(stage.dry_run), "counts": named, "lists": lists, "diff": diff}
 
 
 if __name__ == "__main__":
-    run_stage(AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True), work)
+    run_module(work)

@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def is_due(self) -> bool:
-        """Whether `at` would write now. Work that advances thousands of steps a second asks first, to save the counting."""
+        """Whether `at` would write now: frequent callers ask first and save the counting."""
         return self._clock() >= self._due
 
     def pause(self, why: str, for_s: float) -> None:

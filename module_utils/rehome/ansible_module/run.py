@@ -1,9 +1,9 @@
-"""TODO-DOC."""
+"""Run a module's work under the lock on the state folder, and report its result or its failure to Ansible."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,13 +14,14 @@ from ..config.read import read_settings
 from ..errors import RehomeError
 from ..progress import Progress
 from ..state.folder import prepare_state_dir
-from ..state.lock import acquire, release
+from ..state.lock import acquire
 from ..state.sync import upload_state
+from .argument_spec import ARGUMENT_SPEC
 from .stage import Stage
 
 
 def _hide_passwords_in_urls(module: AnsibleModule) -> None:
-    """A URL with a password is refused, but Ansible shows the options of a refused task too."""
+    """Hide them from Ansible's output: such a URL is refused, but Ansible shows the options of a refused task too."""
     for label in ("source", "target"):
         url = (module.params["settings"][label] or {}).get("endpoint_url") or ""
         secret = url.rpartition("@")[0].rpartition(":")[2]
@@ -28,21 +29,24 @@ def _hide_passwords_in_urls(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
 
 
-def run_stage(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> None:
-    """Hold the state folder, do `work`, and answer with what it returns, as an Ansible module.
+def run_module(work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] | None = None) -> None:
+    """Run `work` as an Ansible module, under the lock on the state folder, and exit with what it returns.
 
-    module: takes what `ARGUMENT_SPEC` describes, and may take more
+    Every expected failure ends as one message and never as a traceback. With a failure, `so_far` has the lines of the
+    summary if the run has written anything.
 
-    Every expected failure ends as one message and never as a traceback.
+    work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff
+    options: of this module, beside those of `ARGUMENT_SPEC`
     """
+    module = AnsibleModule({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
     _hide_passwords_in_urls(module)
     try:
-        result = _held(module, work)
+        result = _locked(module, work)
     except RehomeError as error:
         failure = {"msg": str(error), **_so_far(error)}
     except (OSError, duckdb.Error) as error:
-        # what is left of expected trouble: a full disk, a folder that somebody else owns, a damaged catalog
+        # the other expected failures: a full disk, a folder of another owner, a damaged catalog
         failure = {"msg": f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}", **_so_far(error)}
     else:
         for text in result.pop("warnings", ()):
@@ -50,24 +54,24 @@ def run_stage(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) ->
         if not module._diff:
             result.pop("diff", None)
         module.exit_json(**result)
-    # not inside the handlers: Ansible would add the exception to the message once more
+    # not inside the handlers: Ansible would add the exception to the message again
     module.fail_json(**failure)
 
 
-def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dict[str, Any]:
-    """Do `work` while this run holds the state folder. A stage that fails ends the run, and so its hold."""
+def _locked(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dict[str, Any]:
+    """Run `work` while this run has locked the state folder. A stage that fails ends the run, and so its lock."""
     settings = read_settings(module.params["settings"])
     prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"])
     progress = Progress(settings.state_dir)
-    told = (holder.identity, holder.pid, module.params["run_verb"], module.check_mode, module.params)
-    stage = Stage(settings, progress, *told)
+    verb, dry_run = module.params["run_verb"], module.check_mode
+    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params)
     try:
         return work(stage)
-    except Exception as error:  # whatever it was, it goes on its way: only the hold must not outlive it
+    except Exception as error:  # of any kind: it is raised again, and only the lock must not outlive it
         _note_so_far(stage, error)
-        release(settings.state_dir, holder.pid)
-        # what failed is what is to be told; that the state could not be kept either, the next run tells
+        stage.release()
+        # Report the original error. A failed upload of the state surfaces in the next run.
         with suppress(RehomeError):
             upload_state(settings)
         raise
@@ -76,7 +80,7 @@ def _held(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dic
 
 
 def _note_so_far(stage: Stage, error: Exception) -> None:
-    """A run that fails does not come to its summary: what it has written until then is told with the failure."""
+    """Add the summary's lines to the error if the run has written anything: a failed run does not print its summary."""
     with suppress(RehomeError, OSError):
         summary = stage.summary()
         if summary.has_written:

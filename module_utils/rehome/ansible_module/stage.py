@@ -1,4 +1,4 @@
-"""What Rehome's Ansible modules share: their options, the hold on the state folder, and how a failure is told."""
+"""What a module's work is given: the settings, the catalog, the summary, the locks, and the signals to stop."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CATALOG_FILE = "catalog.duckdb"
 
 @dataclass(frozen=True)
 class Stage:
-    """What a module's work is given.
+    """One module's part of a run.
 
-    run_id: tells this run from any other; the catalog must have been made by the same one
-    run_pid: its process
-    verb: what the run is: its playbook's name, and `-check` where that is only tried
-    given: all that the module was given, as Ansible hands it over
+    run_id: identifies the run; a stage works only on the catalog of its own run
+    run_pid: the process of the run (ansible-playbook)
+    verb: the playbook's name, with `-check` for a dry run
+    params: the module's options, as Ansible passes them
     """
 
     settings: Settings
@@ -40,17 +40,16 @@ class Stage:
     run_pid: int
     verb: str
     dry_run: bool
-    given: Mapping[str, Any]
+    params: Mapping[str, Any]
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
-        """An empty catalog of this run."""
+        """Return an empty catalog of this run. Replaces the file of an earlier one."""
         path = self.settings.state_dir / file
         export_leftover_outcomes(path, self.settings.state_dir)
-        facts = {"run": self.run_id, "fingerprint": self.settings.fingerprint}
-        return Catalog.create(path, facts)
+        return Catalog.create(path, self._metadata)
 
     def catalog_of_pass(self) -> Catalog:
-        """An empty catalog for the plan of a pass, but for the rows that the application changed under earlier ones."""
+        """Return a catalog for the plan of a pass, with the rows that the application changed in earlier passes."""
         if not self.summary().fields["passes"]:
             return self.new_catalog()
         with self.catalog() as earlier:
@@ -60,20 +59,23 @@ class Stage:
         return catalog
 
     def catalog(self) -> Catalog:
-        """The catalog that this run's plan has made. Raises RehomeError where there is none."""
+        """Return the catalog that this run's plan has filled. Raises RehomeError if there is none."""
         path = self.settings.state_dir / CATALOG_FILE
         if path.exists():
             catalog = Catalog.open(path)
-            facts = catalog.metadata()
-            if (facts.get("run"), facts.get("fingerprint")) == (self.run_id, self.settings.fingerprint):
+            if self._metadata.items() <= catalog.metadata().items():
                 return catalog
             catalog.close()
         raise RehomeError(
             f"{path} holds no plan of this run with these settings. Run the plan stage first, in the same playbook run."
         )
 
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {"run": self.run_id, "fingerprint": self.settings.fingerprint}
+
     def on(self, catalog: Catalog, stopping: Callable[[], bool] = never) -> Run:
-        """Return what the stages of this run share, over `catalog`."""
+        """Return what the stages of this run share, to work on `catalog`."""
         return Run(self.settings, catalog, self.progress, stopping)
 
     def report(
@@ -92,52 +94,49 @@ class Stage:
         others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
         fields["lists"] = others | written
         summary.add(counts, **fields)
-        # that the state could not be kept, the run's end tells
+        # if the state cannot be saved, the end of the run reports it
         with suppress(RehomeError):
             upload_state(self.settings)
         return written
 
     def start_summary(self, kind: SummaryKind) -> Summary:
-        """Begin the run, and its summary, with what runs elsewhere have left."""
+        """Fetch the state that runs elsewhere have left, and start the summary of this run."""
         download_state(self.settings)
         return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind)
 
     def summary(self) -> Summary:
-        """The summary of this run. Raises RehomeError where what lies there is another's."""
+        """Return the summary of this run. Raises RehomeError if the file is of another run."""
         summary = Summary.load(self.settings.state_dir)
         if summary.fields.get("run") != self.run_id:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the migration in the database, too, for the length of the block: another machine has another folder."""
-        with migration_lock(self.settings.database, self.settings.name):
-            yield
+    def locked_unless_dry(self) -> AbstractContextManager[None]:
+        """Lock the migration in the database for the length of the block, unless this is a dry run.
 
-    def held_unless_dry(self) -> AbstractContextManager[None]:
-        """As `held`, where something is written: a dry run is in nobody's way."""
-        return nullcontext() if self.dry_run else self.held()
-
-    @contextmanager
-    def stoppable(self) -> Iterator[Callable[[], bool]]:
-        """Within the block, SIGTERM and SIGINT ask instead of killing; what it yields tells whether they did.
-
-        Raises RehomeError at the end of the block where they did, so that nobody takes the work for finished.
+        The lock on the state folder does not keep out another machine, which has another folder.
         """
-        asked: list[int] = []
+        return nullcontext() if self.dry_run else migration_lock(self.settings.database, self.settings.name)
+
+    @contextmanager
+    def stoppable(self, catalog: Catalog) -> Iterator[Run]:
+        """Yield a run over `catalog` that SIGTERM and SIGINT ask to stop, for the length of the block.
+
+        Raises RehomeError at the end of the block if one came, so that the work does not count as finished.
+        """
+        received: list[int] = []
         before = {
-            number: signal.signal(number, lambda received, _: asked.append(received))
+            number: signal.signal(number, lambda number, _: received.append(number))
             for number in (signal.SIGTERM, signal.SIGINT)
         }
         try:
-            yield lambda: bool(asked)
+            yield self.on(catalog, lambda: bool(received))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if asked:
-            raise RehomeError("interrupted; what was under way is finished and recorded. Run it again to go on.")
+        if received:
+            raise RehomeError("interrupted; what was in flight is finished and recorded. Run it again to continue.")
 
     def release(self) -> None:
-        """Let go of the state folder: the run is over."""
+        """Release the lock on the state folder: the run is over."""
         release(self.settings.state_dir, self.run_pid)

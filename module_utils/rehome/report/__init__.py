@@ -1,1 +1,5 @@
-"""report: say here what lives in this room, and what it may know."""
+"""report: what a run leaves for people: summary.json, its lines for the terminal, and the lists in the state folder.
+
+May import config, catalog, mapping, errors and files; knows no plan, bucket or database. Read in this order: `fields`
+(every field of summary.json), `summary` (how it is kept), `lines` (how it is shown), `lists` (one file per class).
+"""

@@ -154,6 +154,13 @@ class RetireCounts(TypedDict, total=False):
     """The delete marker could not be removed."""
 
 
+KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
+"""The reasons for which a retirement keeps objects, as in `RetireCounts`."""
+
+KEPT_COPIES = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
+"""The reasons for which the removal of copies keeps objects, as in `RemovalCounts`."""
+
+
 class RemovalCounts(TypedDict, total=False):
     """The counts that the removal of copies adds. A `kept` count is a reason not to delete."""
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .fields import PassFound, SummaryFields, counts_in
+from .fields import KEPT_COPIES, KEPT_OBJECTS, PassFound, SummaryFields, counts_in
 
 _PLANNED_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
 _LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
 """Classes that only the work after the plan finds."""
 _PLANNED_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
-_KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
-_KEPT_COPIES = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
 
 
 def migration_lines(fields: SummaryFields) -> list[str]:
@@ -69,7 +67,7 @@ def retire_lines(fields: SummaryFields) -> list[str]:
         return [f"objects  {undeleted}"]
     return [
         f"objects  {counts[retired]:,} {would}retired ({_size(counts[size])})",
-        *_named(counts, "kept     ", "objects_kept_", _KEPT_OBJECTS),
+        *_named(counts, "kept     ", "objects_kept_", KEPT_OBJECTS),
         *([f"         {undeleted}, as rows name them"] if counts["objects_brought_back"] else []),
     ]
 
@@ -94,7 +92,7 @@ def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
     undeleted = counts["copies_brought_back"]
     return [
         f"copies   {counts[removed]:,} {would}removed ({_size(counts[size])})",
-        *_named(counts, "kept     ", "copies_kept_", _KEPT_COPIES),
+        *_named(counts, "kept     ", "copies_kept_", KEPT_COPIES),
         *([f"         {undeleted:,} brought back, as rows name them"] if undeleted else []),
     ]
 

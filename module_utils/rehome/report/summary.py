@@ -16,6 +16,9 @@ from .lines import migration_lines, retire_lines, rollback_lines, verification_l
 SUMMARY_FILE = "summary.json"
 VERB_SUMMARY_FILE = "summary-{}.json"
 
+UNFINISHED = "the run has not come to its end"
+"""The problem of a run until it ends."""
+
 _WRITTEN = (
     "objects_copied",
     "objects_retired",
@@ -63,7 +66,7 @@ class Summary:
             plan_sha256="",
             lists={},
             complete=False,
-            problems=["the run has not come to its end"],
+            problems=[UNFINISHED],
         )
         return summary
 

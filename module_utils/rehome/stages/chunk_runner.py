@@ -132,3 +132,10 @@ def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> Non
             for row in outcome.refused
         ],
     )
+
+
+def sum_pauses(*throttled_s: Mapping[str, float]) -> dict[str, float]:
+    """Return the throttle's pauses of several passes: reason → seconds, rounded, without those below 0.1 s."""
+    reasons = dict.fromkeys(reason for pauses in throttled_s for reason in pauses)
+    sums = {reason: sum(pauses.get(reason, 0.0) for pauses in throttled_s) for reason in reasons}
+    return {reason: round(seconds, 1) for reason, seconds in sums.items() if seconds >= 0.1}

@@ -80,6 +80,32 @@ class DeleteCounts:
         judged = {name: count for name, count in self.classes.items() if name != "to_delete"}
         return judged | {"changed": self.changed, "refused": self.refused}
 
+    def changes(self, dry_run: bool) -> bool:
+        """Whether the bucket was changed, or in a dry run would be."""
+        return self.to_delete > 0 if dry_run else self.deleted + self.brought_back > 0
+
+    def named(self, noun: str, verb: str, reasons: Sequence[str]) -> dict[str, int]:
+        """Return the counts by the names of the summary, such as `objects_to_retire` and `copies_kept_locked`.
+
+        reasons: the classes of objects that are kept
+        """
+        kept = self.kept
+        return {
+            f"{noun}_to_{verb}": self.to_delete,
+            f"bytes_to_{verb}": self.bytes_to_delete,
+            f"{noun}_{verb}d": self.deleted,
+            f"bytes_{verb}d": self.bytes_deleted,
+            **{f"{noun}_kept_{reason}": kept.get(reason, 0) for reason in reasons},
+            f"{noun}_brought_back": self.brought_back,
+            f"{noun}_not_brought_back": self.not_brought_back,
+        }
+
+    def diff(self, what: str, bucket: str) -> dict[str, str]:
+        """Return the difference that --diff shows: how many objects `what` (say, "objects to retire") counts."""
+        if not self.to_delete:
+            return {"before": "", "after": ""}
+        return {"before": f"{self.to_delete} {what} in {bucket}\n", "after": f"0 {what} in {bucket}\n"}
+
     def problems(self) -> list[str]:
         """Return what needs a human, as sentences without their ends."""
         texts = {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ..config.settings import Settings
-from ..planning.plan import Plan
+from ..planning.approval import objections, save_plan
+from ..planning.plan import Plan, make_plan, refusals, warnings_if_empty, warnings_of_other_forms
 from ..report.fields import PassFound, SummaryFields, counts_in
+from ..run import Run
+from ..scan.scan import scan
 
 _BEFORE_THE_RUN = ("objects_present", "rows_done")
 """The counts that the first pass decides: a later one would count the run's own work."""
@@ -20,6 +24,29 @@ _NOT_MOVED = {
     "objects_found_archived": "objects of the slice are archived",
     "rows_refused": "rows of the slice were refused by the database",
 }
+
+
+class PlannedPass(NamedTuple):
+    """The plan of a pass, why it may not be carried out, and what to warn of."""
+
+    plan: Plan
+    refusals: list[str]
+    warnings: list[str]
+
+
+def plan_pass(run: Run, dry_run: bool) -> PlannedPass:
+    """Scan both buckets and the rows into the empty catalog, and plan. A dry run saves its plan for approval.
+
+    Raises S3Error and DatabaseError if something cannot be read.
+    """
+    settings, catalog = run.settings, run.catalog
+    scan(run)
+    plan = make_plan(catalog, settings)
+    findings = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
+    if dry_run:
+        save_plan(catalog, settings, plan)
+    warnings = warnings_if_empty(plan, settings) + warnings_of_other_forms(catalog, settings)
+    return PlannedPass(plan, [str(finding) for finding in findings], warnings)
 
 
 def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, int], list[PassFound]]:

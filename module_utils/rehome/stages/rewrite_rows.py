@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -76,21 +76,10 @@ class RewriteCounts:
             "rows_refused": self.refused,
         }
 
-    def waited(self, before: Mapping[str, float]) -> dict[str, float]:
-        """For how many seconds the throttle held this work and that before it, by its reasons."""
-        return waited(before, self.throttled_s)
-
     def add(self, outcome: ChunkOutcome) -> None:
         self.rewritten += outcome.rewritten
         self.changed_by_app += len(outcome.changed_by_app)
         self.refused += len(outcome.refused)
-
-
-def waited(*throttled_s: Mapping[str, float]) -> dict[str, float]:
-    """The waits of several pieces of work together, by their reasons, in seconds as the summary tells them."""
-    names = dict.fromkeys(name for one in throttled_s for name in one)
-    together = {name: sum(one.get(name, 0.0) for one in throttled_s) for name in names}
-    return {name: round(held, 1) for name, held in together.items() if held >= 0.1}
 
 
 def rewrite_planned(run: Run, counts: RewriteCounts) -> None:

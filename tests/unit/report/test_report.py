@@ -8,11 +8,12 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan
-from rehome.report.fields import SummaryFields
+from rehome.report.fields import KEPT_COPIES, KEPT_OBJECTS, SummaryFields
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, failures, write_lists
 from rehome.report.summary import Summary
 from rehome.stages.copy_objects import CopyCounts
+from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.restore_archived import RestoreCounts
 from rehome.stages.rewrite_rows import RewriteCounts
 from rehome.stages.rollback_rows import RollbackCounts
@@ -86,6 +87,8 @@ def test_every_count_of_a_stage_is_a_field_of_the_summary(tmp_path: Path) -> Non
     verdict = Verdict(plan, SampleCounts(), RowsCheck(), [], complete=True)
     counted = [plan, verdict, CopyCounts(), RestoreCounts(), RewriteCounts(), RollbackCounts()]
     names = {name for stage in counted for name in stage.counts()}
+    names |= DeleteCounts().named("objects", "retire", KEPT_OBJECTS).keys()
+    names |= DeleteCounts().named("copies", "remove", KEPT_COPIES).keys()
     assert names <= SummaryFields.__annotations__.keys()
 
 
