@@ -131,8 +131,8 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             "Get new temporary credentials, and set access key, secret key and token together",
         )
     if code == SKEW_CODE:
-        return Finding(
-            f"{side.setting}.endpoint_url",
+        return _about_endpoint(
+            side,
             side.endpoint_url,
             "S3 refuses the request because this machine's clock is more than 15 minutes off",
             "Set this machine's clock (timedatectl set-ntp true)",
@@ -157,9 +157,7 @@ def _unexpected_reply(side: Side, url: str, error: ClientError, code: str, messa
     if status == 400 and url.startswith("http:") and code in ("", "400"):
         return _speaks_tls(side, url)
     if code in THROTTLE_CODES:
-        return Finding(
-            f"{side.setting}.endpoint_url", side.endpoint_url, f"S3 is overloaded ({code})", "Try again later"
-        )
+        return _about_endpoint(side, side.endpoint_url, f"S3 is overloaded ({code})", "Try again later")
     if not code or code == str(status) or (code == "500" and not message.strip(" .")):
         return _not_s3(side, url)
     return Finding(
@@ -172,22 +170,21 @@ def _unexpected_reply(side: Side, url: str, error: ClientError, code: str, messa
 
 def _no_reply(side: Side, url: str, error: BotoCoreError) -> Finding:
     """Return the finding if there was no HTTP reply."""
-    endpoint = f"{side.setting}.endpoint_url"
     if isinstance(error, SSLError):
         return _tls_failed(side, url, str(error))
     if isinstance(error, EndpointConnectionError):
         return _not_connected(side, url)
     if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
         what = "no connection" if isinstance(error, ConnectTimeoutError) else "no reply"
-        return Finding(
-            endpoint,
+        return _about_endpoint(
+            side,
             url,
             f"{what} in time",
             "Check the address, and that the network lets this machine reach it (firewall, VPN, route)",
         )
     if isinstance(error, ConnectionClosedError):
         return _speaks_tls(side, url) if url.startswith("http:") else _not_s3(side, url)
-    return Finding(endpoint, url, f"the bucket cannot be listed ({error})", "Correct what it names")
+    return _about_endpoint(side, url, f"the bucket cannot be listed ({error})", "Correct what it names")
 
 
 def _not_connected(side: Side, url: str) -> Finding:
@@ -200,7 +197,7 @@ def _not_connected(side: Side, url: str) -> Finding:
     else:
         problem = "nothing listens there (connection refused)"
         way_out = "Correct the address and port, or start the service"
-    return Finding(f"{side.setting}.endpoint_url", url, problem, way_out)
+    return _about_endpoint(side, url, problem, way_out)
 
 
 def _tls_failed(side: Side, url: str, text: str) -> Finding:
@@ -212,8 +209,8 @@ def _tls_failed(side: Side, url: str, text: str) -> Finding:
             f"does not make the certificate of {url} trusted ({reason})",
             "Name the file of the CA that issued it",
         )
-    return Finding(
-        f"{side.setting}.endpoint_url",
+    return _about_endpoint(
+        side,
         url,
         "says https, but what answers there does not speak TLS",
         f"Use {url.replace('https:', 'http:', 1)} if it should be plain HTTP, or the port that has TLS",
@@ -221,8 +218,8 @@ def _tls_failed(side: Side, url: str, text: str) -> Finding:
 
 
 def _speaks_tls(side: Side, url: str) -> Finding:
-    return Finding(
-        f"{side.setting}.endpoint_url",
+    return _about_endpoint(
+        side,
         url,
         "says http, but what answers there is no plain HTTP service, and probably expects TLS",
         f"Use {url.replace('http:', 'https:', 1)} if so, or the address of the S3 service",
@@ -230,9 +227,13 @@ def _speaks_tls(side: Side, url: str) -> Finding:
 
 
 def _not_s3(side: Side, url: str) -> Finding:
-    return Finding(
-        f"{side.setting}.endpoint_url",
+    return _about_endpoint(
+        side,
         url,
         "what answers there is not an S3 service",
         "Name the address of the S3 API itself, not of a console, website or proxy",
     )
+
+
+def _about_endpoint(side: Side, value: str | None, problem: str, way_out: str) -> Finding:
+    return Finding(f"{side.setting}.endpoint_url", value, problem, way_out)
