@@ -21,7 +21,7 @@ class Bucket:
 
     def __init__(self, store: Moto) -> None:
         self._store = store
-        self.name = f"facts-{secrets.token_hex(4)}"
+        self.name = f"config-{secrets.token_hex(4)}"
         self.s3 = store.client()
 
     def make(self, **more: Any) -> None:
@@ -82,7 +82,7 @@ def test_a_bucket_without_settings_has_no_trouble(bucket: Bucket) -> None:
     assert troubles(bucket.checks("source")) == []
 
 
-def test_the_region_is_told(bucket: Bucket) -> None:
+def test_the_region_is_reported(bucket: Bucket) -> None:
     bucket.make(CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
     assert only(bucket.checks(), "region", "pass").found == "eu-west-3"
 
@@ -132,7 +132,7 @@ def test_a_source_that_expires_warns(bucket: Bucket) -> None:
     only(bucket.checks("source"), "lifecycle", "warn")
 
 
-def test_versioning_is_told(bucket: Bucket) -> None:
+def test_versioning_is_reported(bucket: Bucket) -> None:
     bucket.make()
     assert "`retire` will refuse" in only(bucket.checks("source"), "versioning", "info").found
     bucket.s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
@@ -153,7 +153,7 @@ def test_a_default_retention_warns(bucket: Bucket) -> None:
     assert "locked for 7 days (COMPLIANCE)" in only(bucket.checks(), "object lock", "warn").found
 
 
-def test_a_key_of_kms_is_told(bucket: Bucket) -> None:
+def test_a_key_of_kms_is_reported(bucket: Bucket) -> None:
     bucket.make()
     bucket.s3.put_bucket_encryption(
         Bucket=bucket.name,

@@ -156,7 +156,7 @@ def capabilities(server: S3Server) -> Capabilities:
 
 @given(names=MANY_NAMES)
 @FEW
-def test_any_key_is_moved_as_it_is_where_the_service_takes_all_keys(moto: Moto, names: list[str]) -> None:
+def test_any_key_is_moved_as_it_is_if_the_service_takes_all_keys(moto: Moto, names: list[str]) -> None:
     """moto accepts all keys but those with a line break, and ignores the conditions of copies."""
     check(moto, apart(), names)
 
@@ -184,7 +184,7 @@ def test_a_leading_slash_is_part_of_the_key(moto: Moto) -> None:
     assert round_.arrived.keys() == {"//a", "///a", "////a", "///", "//./a"}
 
 
-def test_line_breaks_are_moved_where_the_object_store_takes_them(seaweedfs: SeaweedFS) -> None:
+def test_line_breaks_are_moved_if_the_object_store_takes_them(seaweedfs: SeaweedFS) -> None:
     assert KeyShape.LINE_BREAK not in capabilities(seaweedfs).refused_keys
     round_ = check(seaweedfs, apart(), ["a\nb", "a\r\nb", "a\rb", "a%0Ab", "a\x01b"])
     assert len(round_.arrived) == 5

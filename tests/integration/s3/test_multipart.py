@@ -38,7 +38,7 @@ FACTS = {
 KEY, TARGET_KEY = "image/big ü+%.png", "avatar/big ü+%.png"
 
 Hook = Callable[[str], Awaitable[None]]
-"""Is told the kind of each request to the target, such as `before complete` and `after part 2`."""
+"""Gets the kind of each request to the target, such as `before complete` and `after part 2`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Store:
                 source = await stack.enter_async_context(Client(self._endpoint(self.buckets.source), connections))
                 target = await stack.enter_async_context(Client(self._endpoint(self.buckets.target), connections))
                 if hook is not None:
-                    _tell(target, hook)
+                    _report_requests(target, hook)
                 uploads = stack.enter_context(Uploads(record))
                 await copy_objects(source, target, iter(jobs), outcomes.append, OPTIONS, uploads)
                 if clean:
@@ -123,7 +123,7 @@ class Store:
         )
 
 
-def _tell(client: Client, hook: Hook) -> None:
+def _report_requests(client: Client, hook: Hook) -> None:
     send = client.request
     parts = 0
 

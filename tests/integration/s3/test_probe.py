@@ -87,7 +87,7 @@ async def test_moto_lacks_the_conditions_on_copies(moto: Moto, versioned: bool) 
 
 
 @on_uvloop
-async def test_credentials_that_may_not_write_are_told(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+async def test_credentials_that_may_not_write_are_reported(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     (finding,) = (await probed(seaweedfs, buckets, "reader")).findings
     assert finding.setting == "rehome_target"
     assert "s3:PutObject" in finding.way_out
@@ -95,7 +95,7 @@ async def test_credentials_that_may_not_write_are_told(seaweedfs: SeaweedFS, buc
 
 
 @on_uvloop
-async def test_a_source_that_the_targets_credentials_cannot_read_is_told(seaweedfs: SeaweedFS) -> None:
+async def test_a_source_that_the_targets_credentials_cannot_read_is_reported(seaweedfs: SeaweedFS) -> None:
     """The admin lists a bucket in which `migrate` has no rights at all."""
     client = witness(seaweedfs)
     buckets = new_buckets(seaweedfs)

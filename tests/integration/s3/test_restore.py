@@ -10,7 +10,7 @@ from tests.unit.s3.wire import on_uvloop
 
 
 @on_uvloop
-async def test_archived_objects_become_readable_and_others_are_told(moto: Moto) -> None:
+async def test_archived_objects_become_readable_and_others_are_reported(moto: Moto) -> None:
     buckets = new_buckets(moto)
     client = witness(moto)
     keys = [f"image/a + {number}.png" for number in range(5)]

@@ -117,12 +117,12 @@ async def test_odd_keys_written_by_this_client_are_read_by_botocore(seaweedfs: S
 @on_uvloop
 async def test_metadata_tags_and_headers_are_carried(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     async with opened(seaweedfs, buckets) as store:
-        facts = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
-        store.put(store.source, "image/a.png", b"png", Tagging="team=web&x=1", **facts)
+        metadata = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
+        store.put(store.source, "image/a.png", b"png", Tagging="team=web&x=1", **metadata)
         assert (await store.move("image/a.png", "avatar/a.png")).result == "copied"
         where = {"Bucket": buckets.target, "Key": "avatar/a.png"}
         head = store.witness.head_object(**where)
-        assert {name: head[name] for name in facts} == facts
+        assert {name: head[name] for name in metadata} == metadata
         tags = store.witness.get_object_tagging(**where)["TagSet"]
         assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "web", "x": "1"}
 
@@ -183,7 +183,7 @@ async def test_a_multipart_object_is_copied_and_proven(seaweedfs: SeaweedFS, buc
 
 
 @on_uvloop
-async def test_content_is_compared_by_its_bytes_where_the_etags_differ(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+async def test_content_is_compared_by_its_bytes_if_the_etags_differ(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     async with opened(seaweedfs, buckets) as store:
         body = os.urandom(12 * 1024 * 1024)
         multipart_upload(store.witness, buckets.source, "image/big", body)
@@ -251,7 +251,9 @@ def test_a_bucket_that_can_be_listed_has_no_finding(seaweedfs: SeaweedFS, bucket
         ({"secret_key": "wrong"}, "secret_key", "not the secret"),
     ],
 )
-def test_what_the_store_refuses_is_told(seaweedfs: SeaweedFS, given: dict[str, str], setting: str, words: str) -> None:
+def test_what_the_store_refuses_is_reported(
+    seaweedfs: SeaweedFS, given: dict[str, str], setting: str, words: str
+) -> None:
     if given.get("bucket") == "foreign":
         seaweedfs.client().create_bucket(Bucket="foreign")
     user = "migrate" if given.get("bucket") == "foreign" else "admin"
@@ -262,7 +264,7 @@ def test_what_the_store_refuses_is_told(seaweedfs: SeaweedFS, given: dict[str, s
     assert words in str(finding)
 
 
-def test_https_at_the_stores_plain_port_is_told(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+def test_https_at_the_stores_plain_port_is_reported(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     url = seaweedfs.endpoint_url.replace("http:", "https:")
     (finding,) = check_bucket(side(seaweedfs, buckets.source, endpoint_url=url))
     assert "does not speak TLS" in finding.problem

@@ -96,10 +96,10 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
     seaweedfs: SeaweedFS, elsewhere: SeaweedFS, buckets: Buckets
 ) -> None:
     async with opened(seaweedfs, elsewhere, buckets) as stores:
-        facts = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
+        metadata = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
         bodies = {name: os.urandom(size) for name, size in SIZES.items()}
         for name, body in bodies.items():
-            stores.put(name, body, Tagging="team=web&x=a%20b", **facts)
+            stores.put(name, body, Tagging="team=web&x=a%20b", **metadata)
         outcomes = await stores.stream()
         assert {name: one.result for name, one in outcomes.items()} == dict.fromkeys(SIZES, "copied")
         evidence = {name: one.evidence for name, one in outcomes.items()}
@@ -108,7 +108,7 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
             assert stores.content(name) == body
             where = {"Bucket": stores.target.endpoint.bucket, "Key": f"avatar/{name}"}
             head = stores.there.head_object(**where)
-            assert {fact: head[fact] for fact in facts} == facts
+            assert {name: head[name] for name in metadata} == metadata
             tags = stores.there.get_object_tagging(**where)["TagSet"]
             assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "web", "x": "a b"}
         again = await stores.stream()
@@ -245,14 +245,14 @@ def giving(body: bytes, etag: str) -> Handler:
     """A service that has this object at every key."""
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
-        asked = next((line for line in request.split(b"\r\n") if line.startswith(b"range: bytes=")), None)
+        wanted_range = next((line for line in request.split(b"\r\n") if line.startswith(b"range: bytes=")), None)
         if b"?tagging" in request:
             writer.write(error(404, "NoSuchTagSet"))
-        elif asked is None:
+        elif wanted_range is None:
             head = reply(200, etag=f'"{etag}"')
             writer.write(head.replace(b"content-length: 0", b"content-length: %d" % len(body)))
         else:
-            first, last = (int(number) for number in asked[13:].split(b"-"))
+            first, last = (int(number) for number in wanted_range[13:].split(b"-"))
             writer.write(reply(206, body[first : last + 1], etag=f'"{etag}"'))
 
     return handle

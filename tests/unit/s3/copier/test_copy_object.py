@@ -49,7 +49,7 @@ def found(etag: str, size: int = 5, **headers: str) -> bytes:
 
 
 async def outcome_of(replies: Script, job: CopyJob = JOB, **options: Any) -> CopyOutcome:
-    """What becomes of one job; every scripted reply must have been asked for."""
+    """What becomes of one job; every scripted reply must have been used."""
     outcomes: list[CopyOutcome] = []
     async with client_of(per_request(replies)) as (client, wire, _):
         await copy_objects(client, client, iter([job]), outcomes.append, CopyOptions(**options))
@@ -60,18 +60,18 @@ async def outcome_of(replies: Script, job: CopyJob = JOB, **options: Any) -> Cop
 
 
 class Recorder:
-    """A client that answers every request with the next reply, and remembers what it was asked."""
+    """A client that answers every request with the next reply, and records the requests."""
 
     max_connections = 1
 
-    def __init__(self, *replies: Response, **facts: Any) -> None:
-        self.endpoint = dataclasses.replace(endpoint(80), **facts)
+    def __init__(self, *replies: Response, **changes: Any) -> None:
+        self.endpoint = dataclasses.replace(endpoint(80), **changes)
         self._replies = iter(replies)
-        self.asked: list[tuple[str, str | None, dict[str, str]]] = []
+        self.requests: list[tuple[str, str | None, dict[str, str]]] = []
 
     async def request(self, method: str, key: str | None, **more: Any) -> Response:
         query = "".join(f"?{name}" for name, _ in more.get("query", ()))
-        self.asked.append((method + query, key, dict(more.get("headers", {}))))
+        self.requests.append((method + query, key, dict(more.get("headers", {}))))
         return next(self._replies)
 
 
@@ -87,7 +87,7 @@ async def sent_headers(
     outcomes: list[CopyOutcome] = []
     await copy_objects(*given, iter([job]), outcomes.append, CopyOptions(**options))
     assert [outcome.result for outcome in outcomes] == ["copied"], outcomes
-    return next(headers for method, _, headers in target.asked if method == "PUT")
+    return next(headers for method, _, headers in target.requests if method == "PUT")
 
 
 def summary(outcome: CopyOutcome) -> tuple[object, ...]:
@@ -118,7 +118,7 @@ async def test_the_same_etag_in_the_reply_proves_the_copy() -> None:
 @on_uvloop
 async def test_an_etag_that_every_object_may_have_proves_no_copy(blank: str) -> None:
     job = JOB._replace(etag=blank)
-    # a reply without an ETag is asked for it once more
+    # if the reply has no ETag, a HEAD requests it
     looks = 1 if blank else 2
     for size, expected in ((5, Evidence.SIZE), (6, None)):
         replies = {
@@ -383,7 +383,7 @@ async def test_a_service_that_fails_after_all_attempts_stops_the_run_midway_much
 
 
 @on_uvloop
-async def test_what_stops_the_run_lets_copies_under_way_finish_and_tells_every_job_taken() -> None:
+async def test_what_stops_the_run_lets_copies_in_flight_finish_and_reports_every_job_taken() -> None:
     outcomes: list[CopyOutcome] = []
     pulled: list[int] = []
     replies = answering(lambda number: error(400, "ExpiredToken") if number == 10 else copied("e1"))
@@ -478,7 +478,7 @@ def test_an_object_that_is_replaced_while_it_is_compared_is_not_the_same(kind: s
 
 
 @on_uvloop
-async def test_aws_is_told_to_leave_annotations_out() -> None:
+async def test_aws_is_asked_to_leave_annotations_out() -> None:
     headers = await sent_headers(target=Recorder(OK, host="bucket.s3.eu-west-1.amazonaws.com"))
     assert headers["x-amz-object-annotation-directive"] == "EXCLUDE"
 
@@ -513,7 +513,7 @@ async def test_the_storage_class_is_kept_unless_the_run_names_one() -> None:
         ({"acl": "bucket-owner-full-control"}, {"x-amz-acl": "bucket-owner-full-control"}),
     ],
 )
-def test_encryption_and_access_of_the_target_are_asked_for(options: dict[str, Any], expected: dict[str, str]) -> None:
+def test_encryption_and_access_of_the_target_are_requested(options: dict[str, Any], expected: dict[str, str]) -> None:
     @on_uvloop
     async def scenario() -> None:
         plain, headers = await sent_headers(), await sent_headers(**options)
@@ -577,12 +577,12 @@ def test_an_object_that_must_be_restored_first_is_archived_and_not_failed(code: 
 
 
 @on_uvloop
-async def test_how_long_a_job_took_is_told() -> None:
+async def test_how_long_a_job_took_is_reported() -> None:
     assert (await outcome_of({"PUT new/a b": [copied("e1")]})).duration_s > 0
 
 
 @pytest.mark.parametrize("lacking", ["missing_source", "source_condition"])
-def test_where_the_source_is_not_checked_by_the_service_it_is_looked_up_first(lacking: str) -> None:
+def test_if_the_source_is_not_checked_by_the_service_it_is_checked_first(lacking: str) -> None:
     @on_uvloop
     async def scenario() -> None:
         able = Capabilities(**{lacking: False})
@@ -596,7 +596,7 @@ def test_where_the_source_is_not_checked_by_the_service_it_is_looked_up_first(la
 
 
 @on_uvloop
-async def test_where_the_source_is_not_checked_a_change_during_the_copy_is_found_by_its_proof() -> None:
+async def test_if_the_source_is_not_checked_a_change_during_the_copy_is_found_by_its_proof() -> None:
     replies = {
         "HEAD old/a b": [found("e1"), found("e2"), found("e2")],
         "PUT new/a b": [copied("e2")],
@@ -607,7 +607,7 @@ async def test_where_the_source_is_not_checked_a_change_during_the_copy_is_found
 
 
 @on_uvloop
-async def test_where_the_target_is_not_checked_by_the_service_it_is_looked_up_first() -> None:
+async def test_if_the_target_is_not_checked_by_the_service_it_is_checked_first() -> None:
     able = Capabilities(target_condition=False)
     taken = {"HEAD new/a b": [found("t1", 6), found("t1", 6)], "HEAD old/a b": [found("e1")]}
     assert (await outcome_of(taken, capabilities=able)).result == "conflict"
@@ -645,7 +645,7 @@ async def test_a_reply_that_is_no_list_of_tags_is_not_taken_for_an_empty_one() -
     options = CopyOptions(capabilities=Capabilities(tags=False))
     await copy_objects(cast(Client, source), cast(Client, target), iter([JOB]), outcomes.append, options)
     assert [(outcome.result, outcome.error) for outcome in outcomes] == [("failed", "InvalidReply")]
-    assert target.asked == []
+    assert target.requests == []
 
 
 @on_uvloop
@@ -656,11 +656,11 @@ async def test_grants_that_cannot_be_read_are_not_taken_for_none() -> None:
     options = CopyOptions(acl="copy")
     await copy_objects(cast(Client, source), cast(Client, target), iter([JOB]), outcomes.append, options)
     assert [outcome.result for outcome in outcomes] == ["failed"]
-    assert target.asked == []
+    assert target.requests == []
 
 
 @on_uvloop
-async def test_objects_are_taken_up_no_faster_than_asked() -> None:
+async def test_objects_are_started_no_faster_than_configured() -> None:
     loop = asyncio.get_running_loop()
     took = {}
     async with client_of(answering(lambda _: copied("e1"))) as (client, _, _):

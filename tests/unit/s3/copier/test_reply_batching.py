@@ -10,7 +10,7 @@ from rehome.s3.copier.reply_batching import LONGEST_S, ReplyBatching
 
 
 class Time:
-    """A clock that only moves when told."""
+    """A clock that moves only when set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -50,7 +50,7 @@ def test_a_pause_is_a_small_part_of_what_a_request_takes(request_s: float, pause
     assert all(pause == pytest.approx(pause_s, rel=0.05) for pause in time.pauses)
 
 
-def test_it_is_longer_where_requests_wait_in_the_servers_queue_and_leaves_half_of_the_queue() -> None:
+def test_it_is_longer_if_requests_wait_in_the_servers_queue_and_leaves_half_of_the_queue() -> None:
     time = Time()
     batching = taught(time, 0.005)
     for _ in range(1_000):
@@ -75,13 +75,13 @@ def test_a_few_huge_objects_do_not_lengthen_it() -> None:
 
 
 @pytest.mark.parametrize("request_s", [0.0, 0.003])
-def test_there_is_none_where_replies_come_at_once(request_s: float) -> None:
+def test_there_is_none_if_replies_come_at_once(request_s: float) -> None:
     time = Time()
     asyncio.run(_turns(taught(time, request_s), 10))
     assert time.pauses == []
 
 
-def test_there_is_none_where_the_loop_is_busy_anyhow() -> None:
+def test_there_is_none_if_the_loop_is_busy_already() -> None:
     time = Time()
     asyncio.run(_turns(taught(time, 0.04), 10, work=0.006, time=time))
     assert time.pauses == []

@@ -66,7 +66,7 @@ def tagged(**tags: str) -> bytes:
 
 
 def kind_of(request: bytes) -> str:
-    """Verb, key and what is asked about it: `GET old/a b?tagging=`."""
+    """Verb, key and query: `GET old/a b?tagging=`."""
     verb, path = request.split(b" ")[:2]
     return f"{verb.decode()} {unquote(path.decode()).removeprefix('/bucket/')}"
 
@@ -173,7 +173,7 @@ async def test_an_empty_object_is_streamed() -> None:
 
 
 @pytest.mark.parametrize("key", ["old/a+b%20?&#;=.png", "old/ümläut-日本語 😀", "old/bell\x07'\"<>", "old/~$,:@!*()"])
-def test_odd_keys_are_asked_for_as_they_are(key: str) -> None:
+def test_odd_keys_are_requested_as_they_are(key: str) -> None:
     @on_uvloop
     async def scenario() -> None:
         async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -237,7 +237,7 @@ async def test_tags_that_no_header_takes_are_stored_afterwards() -> None:
 
 
 @on_uvloop
-async def test_tags_that_could_not_be_stored_afterwards_are_told() -> None:
+async def test_tags_that_could_not_be_stored_afterwards_are_reported() -> None:
     tags = {f"k{number}": "v" * 250 for number in range(10)}
     source = {"GET old/a b": [content()], "GET old/a b?tagging=": [tagged(**tags)]}
     target = {"PUT new/a b": [STORED], "PUT new/a b?tagging=": [error(403, "AccessDenied", "no")]}
@@ -300,7 +300,7 @@ async def test_a_target_with_the_same_content_is_present_and_one_with_other_cont
 
 
 @on_uvloop
-async def test_a_target_that_is_busy_is_asked_again() -> None:
+async def test_a_request_to_a_busy_target_is_sent_again() -> None:
     target = {"PUT new/a b": [error(503, "SlowDown"), error(500, "InternalError"), STORED]}
     outcome = await outcome_of({"GET old/a b": [content()]}, target)
     assert (outcome.result, outcome.attempts) == ("copied", 3)
@@ -341,10 +341,10 @@ def test_what_proves_content_whose_etags_cannot_be_compared(
 ) -> None:
     @on_uvloop
     async def scenario() -> None:
-        facts = dict(source)
-        etag = facts.pop("etag", ETAG)
+        headers = dict(source)
+        etag = headers.pop("etag", ETAG)
         outcome = await outcome_of(
-            {"GET old/a b": [content(BODY, etag, **facts)]},
+            {"GET old/a b": [content(BODY, etag, **headers)]},
             {"PUT new/a b": [reply(200, **target)]},
             JOB._replace(etag=etag),
         )
@@ -354,7 +354,7 @@ def test_what_proves_content_whose_etags_cannot_be_compared(
 
 
 @on_uvloop
-async def test_the_target_is_told_the_checksum_that_cannot_be_computed_here() -> None:
+async def test_the_target_is_sent_the_checksum_that_cannot_be_computed_here() -> None:
     source = {"GET old/a b": [content(BODY, "k0", **KMS, **CRC64)]}
     async with services(source, {"PUT new/a b": [reply(200, etag=f'"{ETAG}"')]}) as both:
         await copy_objects(both.source, both.target, iter([JOB._replace(etag="k0")]), lambda _: None, STREAM)
@@ -417,8 +417,8 @@ class LargeSource:
             writer.write(found(self.etag, len(self.body), content_type="image/png"))
         else:
             assert f'\r\nif-match: "{self.etag}"\r\n'.encode() in request
-            asked = next(line for line in request.split(b"\r\n") if line.startswith(b"range: bytes="))
-            first, last = (int(number) for number in asked[13:].split(b"-"))
+            wanted_range = next(line for line in request.split(b"\r\n") if line.startswith(b"range: bytes="))
+            first, last = (int(number) for number in wanted_range[13:].split(b"-"))
             self.ranges.append((first, last))
             answer = reply(206, self.body[first : last + 1], etag=f'"{self.etag}"')
             if self.cuts:
@@ -561,7 +561,7 @@ async def test_parts_that_come_in_another_order_than_theirs_do_not_wait_for_each
 
 
 @pytest.mark.parametrize("limit", [1, 16 * MEBIBYTE, 40 * MEBIBYTE])
-def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_under_way(limit: int) -> None:
+def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_in_flight(limit: int) -> None:
     """Also with too little for a single part, and for two whose digests wait for each other."""
 
     @on_uvloop

@@ -21,8 +21,10 @@ def result(*entries: str) -> bytes:
 
 
 def deleted(key: str, marker: str = "") -> str:
-    told = f"<DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>{marker}</DeleteMarkerVersionId>" if marker else ""
-    return f"<Deleted><Key>{key}</Key>{told}</Deleted>"
+    element = (
+        f"<DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>{marker}</DeleteMarkerVersionId>" if marker else ""
+    )
+    return f"<Deleted><Key>{key}</Key>{element}</Deleted>"
 
 
 def refused(key: str, code: str) -> str:
@@ -60,7 +62,7 @@ async def test_a_thousand_go_in_one_request_each_with_its_etag_and_each_gets_its
 
 
 @on_uvloop
-async def test_what_s3_had_trouble_with_is_asked_again_and_what_it_does_not_mention_is_no_success() -> None:
+async def test_what_s3_had_trouble_with_is_retried_and_what_it_does_not_mention_is_no_success() -> None:
     naps = Naps()
     replies = [result(deleted("a"), refused("d", "InternalError")), *[result(refused("d", "NoSuchKey"))] * 4]
     async with client_of(script(replies)) as (client, wire, _):
@@ -122,7 +124,7 @@ async def test_keys_that_xml_would_change_are_looked_at_and_deleted_on_their_own
 
 
 @on_uvloop
-async def test_one_by_one_an_object_with_another_etag_is_never_asked_to_be_deleted() -> None:
+async def test_one_by_one_an_object_with_another_etag_gets_no_delete_request() -> None:
     async with client_of(script([reply(200, etag='"other"')])) as (client, wire, _):
         (outcome,) = await delete_objects(client, JOBS[:1], "singly")
     assert (outcome.result, len(wire.requests)) == ("changed", 1)
@@ -132,12 +134,12 @@ async def test_one_by_one_an_object_with_another_etag_is_never_asked_to_be_delet
 
 
 @on_uvloop
-async def test_markers_are_deleted_by_their_ids_and_refusals_are_told() -> None:
+async def test_markers_are_deleted_by_their_ids_and_refusals_are_reported() -> None:
     entries = ["<Deleted><Key>a</Key><VersionId>v1</VersionId><DeleteMarker>true</DeleteMarker></Deleted>"]
     entries.append("<Error><Key>d</Key><VersionId>v2</VersionId><Code>AccessDenied</Code><Message>no</Message></Error>")
     async with client_of(script([result(*entries)])) as (client, wire, _):
-        told = await undelete(client, [Version("a", "v1"), Version("d", "v2")])
-    assert told == [(Version("a", "v1"), None), (Version("d", "v2"), "AccessDenied: no")]
+        problems = await undelete(client, [Version("a", "v1"), Version("d", "v2")])
+    assert problems == [(Version("a", "v1"), None), (Version("d", "v2"), "AccessDenied: no")]
     assert b"<Key>a</Key><VersionId>v1</VersionId>" in wire.requests[0]
     assert b"ETag" not in wire.requests[0]
 
@@ -165,7 +167,7 @@ async def test_versioning_locks_and_lifecycle_are_read_as_they_are() -> None:
 
 
 @on_uvloop
-async def test_a_marker_is_ours_only_right_on_top_of_what_we_meant_and_about_then() -> None:
+async def test_a_marker_is_ours_only_right_on_top_of_what_we_intended_and_about_then() -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
     def entry(kind: str, version: str, minute: int, latest: str = "false", key: str = "a%20b") -> str:

@@ -80,9 +80,9 @@ class Store:
         verb, target, _ = line.split(" ")
         path, _, query = target.partition("?")
         headers = dict(each.split(": ", 1) for each in lines)
-        asked = dict(parse_qsl(query, keep_blank_values=True))
+        params = dict(parse_qsl(query, keep_blank_values=True))
         key = unquote(path).removeprefix("/bucket").removeprefix("/")
-        kind = self._kind(verb, key, asked)
+        kind = self._kind(verb, key, params)
         self.log.append(kind)
         self.came.setdefault(kind, asyncio.Event()).set()
         ill = next(iter(self.ill.get(kind, [])), None)
@@ -93,7 +93,7 @@ class Store:
         elif ill == "cut":
             writer.close()
         else:
-            answer = await self._answer(kind, key, asked, headers, body.decode())
+            answer = await self._answer(kind, key, params, headers, body.decode())
             if ill is None:
                 writer.write(answer)
             elif ill == "half a reply":
@@ -101,21 +101,21 @@ class Store:
             else:
                 writer.close()
 
-    def _kind(self, verb: str, key: str, asked: dict[str, str]) -> str:
-        if "uploads" in asked:
+    def _kind(self, verb: str, key: str, params: dict[str, str]) -> str:
+        if "uploads" in params:
             return "create" if verb == "POST" else "list uploads"
-        if "acl" in asked:
+        if "acl" in params:
             return "read acl"
-        if "tagging" in asked:
+        if "tagging" in params:
             return "read tags" if verb == "GET" else "put tags"
-        if "partNumber" in asked:
-            return f"part {asked['partNumber']}" if verb == "PUT" else "head part"
-        if "uploadId" in asked:
+        if "partNumber" in params:
+            return f"part {params['partNumber']}" if verb == "PUT" else "head part"
+        if "uploadId" in params:
             return {"POST": "complete", "DELETE": "abort", "GET": "list parts"}[verb]
         return f"{verb.lower()} {'source' if key.startswith('old/') else 'target'}"
 
     async def _answer(  # noqa: PLR0911 - a table of cases
-        self, kind: str, key: str, asked: dict[str, str], headers: dict[str, str], body: str
+        self, kind: str, key: str, params: dict[str, str], headers: dict[str, str], body: str
     ) -> bytes:
         if kind == "head source":
             return self._head(self.etag, self.size, **self.source_headers)
@@ -143,24 +143,24 @@ class Store:
             self.uploads[upload_id] = {"key": key, "parts": {}, "initiated": LATER}
             return reply(200, f"<Result {NAMESPACE}><UploadId>{upload_id}</UploadId></Result>".encode())
         if kind == "list uploads":
-            return self._list_uploads(asked)
-        return await self._about_upload(kind, key, asked, headers, body)
+            return self._list_uploads(params)
+        return await self._about_upload(kind, key, params, headers, body)
 
     async def _about_upload(
-        self, kind: str, key: str, asked: dict[str, str], headers: dict[str, str], body: str
+        self, kind: str, key: str, params: dict[str, str], headers: dict[str, str], body: str
     ) -> bytes:
-        upload = self.uploads.get(asked["uploadId"])
+        upload = self.uploads.get(params["uploadId"])
         if upload is None:
             return error(404, "NoSuchUpload")
         if kind.startswith("part"):
-            return await self._part(int(asked["partNumber"]), upload, headers)
+            return await self._part(int(params["partNumber"]), upload, headers)
         if kind == "list parts":
             return self._list_parts(upload)
         if kind == "abort":
             if self.late_parts:
                 self.late_parts -= 1
             else:
-                del self.uploads[asked["uploadId"]]
+                del self.uploads[params["uploadId"]]
             return reply(204)
         self.completed.append((headers, body))
         taken = self.objects.get(key)
@@ -169,7 +169,7 @@ class Store:
         sizes = [size for _, size in sorted(upload["parts"].values())]
         etag = whole_etag(sizes)
         self.objects[key] = {"etag": etag}
-        del self.uploads[asked["uploadId"]]
+        del self.uploads[params["uploadId"]]
         sums = "".join(
             f"<Checksum{name[15:].upper()}>{value}</Checksum{name[15:].upper()}>"
             for name, value in headers.items()
@@ -201,14 +201,14 @@ class Store:
         )
         return reply(200, f"<ListPartsResult {NAMESPACE}>{parts}</ListPartsResult>".encode())
 
-    def _list_uploads(self, asked: dict[str, str]) -> bytes:
-        """One upload a page, encoded as it is asked for, unless this service does not care."""
+    def _list_uploads(self, params: dict[str, str]) -> bytes:
+        """One upload a page, encoded as requested unless this service ignores that."""
 
         def text(value: str) -> str:
             return quote_plus(value, safe="/") if self.encodes else value
 
         uploads = sorted((upload["key"], name) for name, upload in self.uploads.items())
-        left = [one for one in uploads if one > (asked.get("key-marker", ""), asked.get("upload-id-marker", ""))]
+        left = [one for one in uploads if one > (params.get("key-marker", ""), params.get("upload-id-marker", ""))]
         entries = "".join(
             f"<Upload><Key>{text(key)}</Key><UploadId>{name}</UploadId>"
             f"<Initiated>{self.uploads[name]['initiated']}</Initiated></Upload>"
@@ -220,7 +220,7 @@ class Store:
                 f"<NextKeyMarker>{text(key)}</NextKeyMarker><NextUploadIdMarker>{name}</NextUploadIdMarker>"
                 "<IsTruncated>true</IsTruncated>"
             )
-        said = f"<EncodingType>url</EncodingType><Prefix>{text(asked['prefix'])}</Prefix>"
+        said = f"<EncodingType>url</EncodingType><Prefix>{text(params['prefix'])}</Prefix>"
         return reply(200, f"<ListMultipartUploadsResult>{said}{entries}</ListMultipartUploadsResult>".encode())
 
     def _head(self, etag: str, size: int, **headers: str) -> bytes:
@@ -280,7 +280,7 @@ def test_even_parts_cover_every_byte_once_within_the_limits(size: int) -> None:
         (6, 2 * MIB, None),
     ],
 )
-def test_parts_follow_those_of_the_source_where_they_are_of_one_size(
+def test_parts_follow_those_of_the_source_if_they_are_of_one_size(
     count: int, first: int, expected: list[int] | None
 ) -> None:
     @on_uvloop
@@ -299,7 +299,7 @@ def test_parts_follow_those_of_the_source_where_they_are_of_one_size(
 
 
 @on_uvloop
-async def test_a_source_that_was_not_uploaded_in_parts_is_not_asked_for_them() -> None:
+async def test_a_source_that_was_not_uploaded_in_parts_gets_no_request_for_them() -> None:
     async with client_of(Store()) as (client, wire, _):
         assert await layout(client, job_of(Store()), 6 * MIB) == [Part(1, 0, 6 * MIB), Part(2, 6 * MIB, 6 * MIB)]
         assert wire.requests == []
@@ -359,7 +359,7 @@ async def test_the_upload_carries_metadata_tags_class_encryption_and_access() ->
 
 
 @on_uvloop
-async def test_tags_too_long_for_a_header_are_stored_once_the_object_is_there() -> None:
+async def test_tags_too_long_for_a_header_are_stored_once_the_object_exists() -> None:
     tags = "".join(f"<Tag><Key>k{n}</Key><Value>{'ü' * 200}</Value></Tag>" for n in range(3))
     store = Store(tags=tags)
     outcome = await outcome_of(store)
@@ -369,7 +369,7 @@ async def test_tags_too_long_for_a_header_are_stored_once_the_object_is_there() 
 
 
 @on_uvloop
-async def test_tags_that_cannot_be_stored_are_told_as_what_is_missing() -> None:
+async def test_tags_that_cannot_be_stored_are_reported_as_what_is_missing() -> None:
     tags = f"<Tag><Key>k</Key><Value>{'ü' * 500}</Value></Tag>"
     outcome = await outcome_of(Store(tags=tags, ill={"put tags": [error(403, "AccessDenied", "no")]}))
     assert summary(outcome) == ("failed", None, "AccessDenied")
@@ -623,7 +623,7 @@ async def test_a_part_that_is_refused_for_good_aborts_the_upload_until_it_is_gon
 
 
 @on_uvloop
-async def test_an_upload_that_cannot_be_aborted_stays_recorded_and_the_first_failure_is_told() -> None:
+async def test_an_upload_that_cannot_be_aborted_stays_recorded_and_the_first_failure_is_reported() -> None:
     store = Store(ill={"part 2": [error(400, "InvalidRequest")], "abort": [error(403, "AccessDenied")]})
     uploads = Uploads(None)
     assert summary(await outcome_of(store, uploads)) == ("failed", None, "InvalidRequest")
@@ -670,7 +670,7 @@ async def test_a_stop_ends_an_upload_at_once_and_leaves_it_to_be_resumed() -> No
 
 
 @on_uvloop
-async def test_what_stops_the_run_elsewhere_stops_an_upload_under_way_too() -> None:
+async def test_what_stops_the_run_elsewhere_stops_an_upload_in_flight_too() -> None:
     store = Store(size=500 * MIB, part_delay=0.01)
     store.ill["put target"] = [error(400, "ExpiredToken")] * 9
     uploads = Uploads(None)

@@ -1,4 +1,4 @@
-"""What is asked for an archived object, and what the replies mean."""
+"""What is sent for an archived object, and what the replies mean."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ async def test_each_reply_has_its_state(answer: bytes, state: RestoreState, code
 
 
 @on_uvloop
-async def test_days_and_tier_are_asked_for_and_no_days_of_intelligent_tiering() -> None:
+async def test_days_and_tier_are_requested_and_no_days_of_intelligent_tiering() -> None:
     async with client_of(script([reply(202)] * 2), max_connections=1) as (client, wire, _):
-        asked = iter([ArchivedObject("a b", "DEEP_ARCHIVE"), ArchivedObject("c", "INTELLIGENT_TIERING")])
-        await request_restores(client, asked, 7, "Standard", lambda result: None)
+        objects = iter([ArchivedObject("a b", "DEEP_ARCHIVE"), ArchivedObject("c", "INTELLIGENT_TIERING")])
+        await request_restores(client, objects, 7, "Standard", lambda result: None)
     archived, tiered = wire.requests
     assert archived.startswith(b"POST /bucket/a%20b?restore= HTTP/1.1")
     assert b"<Days>7</Days><GlacierJobParameters><Tier>Standard</Tier></GlacierJobParameters>" in archived
@@ -51,21 +51,21 @@ async def test_days_and_tier_are_asked_for_and_no_days_of_intelligent_tiering() 
 
 
 @on_uvloop
-async def test_a_throttled_request_is_asked_again() -> None:
+async def test_a_throttled_request_is_sent_again() -> None:
     async with client_of(script([error(503, "SlowDown"), reply(202)]), max_connections=1) as (client, _, _):
         assert await request_restores(client, objects(1), 1, "Bulk", lambda result: None) == {"requested": 1}
 
 
 @on_uvloop
-async def test_no_more_are_under_way_than_the_client_has_connections() -> None:
-    under_way, most = 0, 0
+async def test_no_more_are_in_flight_than_the_client_has_connections() -> None:
+    in_flight, most = 0, 0
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
         await asyncio.sleep(0.001)
-        under_way -= 1
+        in_flight -= 1
         writer.write(reply(202))
 
     results: list[RestoreResult] = []
@@ -77,7 +77,7 @@ async def test_no_more_are_under_way_than_the_client_has_connections() -> None:
 
 
 @on_uvloop
-async def test_what_every_request_would_meet_stops_it_and_is_told() -> None:
+async def test_what_every_request_would_meet_stops_it_and_is_reported() -> None:
     results: list[RestoreResult] = []
     left = objects(100)
     answers = [reply(202), *[error(403, "ExpiredToken")] * 99]

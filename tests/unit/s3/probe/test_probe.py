@@ -246,7 +246,7 @@ async def test_a_service_that_does_all_that_amazons_does_lacks_nothing() -> None
 
 
 @on_uvloop
-async def test_a_service_without_a_lack_is_asked_few_questions() -> None:
+async def test_a_service_without_a_lack_gets_few_requests() -> None:
     service = Service()
     await probed(service)
     assert len(service.seen) < 55
@@ -266,7 +266,7 @@ async def test_a_service_without_a_lack_is_asked_few_questions() -> None:
     ],
 )
 @on_uvloop
-async def test_what_a_service_does_not_do_is_found_and_told(lack: str) -> None:
+async def test_what_a_service_does_not_do_is_found_and_reported(lack: str) -> None:
     service = Service(frozenset({lack}))
     result = await probed(service)
     assert result == ProbeResult(replace(AMAZON, **{lack: False}))
@@ -282,7 +282,7 @@ async def test_a_service_that_would_overwrite_more_than_the_plan_saw_is_found() 
 
 
 @on_uvloop
-async def test_where_the_content_is_streamed_nothing_is_copied() -> None:
+async def test_if_the_content_is_streamed_nothing_is_copied() -> None:
     service = Service(frozenset({"missing_source", "target_condition", "put_condition"}))
     result = await probed(service, method="stream")
     assert result == ProbeResult(replace(AMAZON, put_condition=False))
@@ -377,7 +377,7 @@ async def test_a_missing_right_names_the_target_and_the_action(action: str, amaz
 
 
 @on_uvloop
-async def test_a_right_to_store_tags_that_is_asked_for_without_an_object_only_is_missed() -> None:
+async def test_a_right_to_store_tags_that_is_checked_without_an_object_only_is_missed() -> None:
     """SeaweedFS 4.48 lets objects be stored with tags without it."""
     service = Service(denies=lambda request: request.method == "PUT" and "tagging" in request.query)
     (finding,) = (await probed(service)).findings
@@ -397,7 +397,7 @@ async def test_tags_that_cannot_be_read_are_said_not_to_be_tried() -> None:
 
 
 @on_uvloop
-async def test_the_right_to_abort_is_tried_also_where_the_upload_was_completed() -> None:
+async def test_the_right_to_abort_is_tried_also_if_the_upload_was_completed() -> None:
     service = Service(frozenset({"complete_condition"}), denies=DENIED["s3:AbortMultipartUpload"])
     result = await probed(service)
     assert not result.capabilities.complete_condition
@@ -443,7 +443,7 @@ async def test_a_source_that_cannot_be_read_names_who_reads_it(
 
 
 @on_uvloop
-async def test_the_targets_credentials_read_the_source_where_the_service_copies() -> None:
+async def test_the_targets_credentials_read_the_source_if_the_service_copies() -> None:
     service = Service(objects={"image/a.png": Stored(b"png", {}, "v0")})
     async with opened(service) as (target, wire):
         as_other = replace(endpoint(wire.port), credentials=lambda: Credentials("OTHER", "SECRET"))

@@ -1,4 +1,4 @@
-"""What the operator is told about a bucket that cannot be listed; each case is provoked on a real socket."""
+"""What the operator reads about a bucket that cannot be listed; each case is provoked on a real socket."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_every_refusal_names_the_setting_and_the_way_out(serve: Serve, answer: b
         reply(400, b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"),
     ],
 )
-def test_a_wrong_region_is_told_with_the_right_one(serve: Serve, answer: bytes) -> None:
+def test_a_wrong_region_is_reported_with_the_right_one(serve: Serve, answer: bytes) -> None:
     finding = only(check_bucket(side(f"http://127.0.0.1:{serve(answer)}", region="us-west-2")))
     assert (finding.setting, finding.value) == ("rehome_source.region", "us-west-2")
     assert finding.way_out == "Set rehome_source.region to eu-west-1"
@@ -134,7 +134,7 @@ def test_throttling_is_waited_for(serve: Serve) -> None:
     assert "overloaded" in finding.problem
 
 
-def test_a_port_where_nothing_listens_is_told_apart_from_a_name_that_is_unknown() -> None:
+def test_a_port_without_a_listener_is_distinguished_from_a_name_that_is_unknown() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     refused = only(check_bucket(side(f"http://127.0.0.1:{port}")))
@@ -150,19 +150,19 @@ def test_a_server_that_stays_silent_is_a_timeout(serve: Serve, monkeypatch: pyte
     assert "no reply in time" in finding.problem
 
 
-def test_https_at_a_plain_port_is_told(serve: Serve) -> None:
+def test_https_at_a_plain_port_is_reported(serve: Serve) -> None:
     finding = only(check_bucket(side(f"https://127.0.0.1:{serve(reply(400))}")))
     assert finding.setting == "rehome_source.endpoint_url"
     assert "does not speak TLS" in finding.problem
 
 
-def test_http_at_a_tls_port_is_told(serve: Serve, tls: ssl.SSLContext) -> None:
+def test_http_at_a_tls_port_is_reported(serve: Serve, tls: ssl.SSLContext) -> None:
     finding = only(check_bucket(side(f"http://127.0.0.1:{serve(LISTING, tls=tls)}")))
     assert "probably expects TLS" in finding.problem
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_a_certificate_that_is_not_trusted_is_told_and_can_be_trusted(
+def test_a_certificate_that_is_not_trusted_is_reported_and_can_be_trusted(
     serve: Serve, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     url = f"https://127.0.0.1:{serve(LISTING, tls=tls)}"
