@@ -188,44 +188,38 @@ def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
 
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
     """Return why a run must stop before the first byte moves. The texts name files of the folder `lists`."""
-    found = []
-    if plan.objects["conflict"] and on_conflict == "fail":
-        found.append(
-            Finding(
-                "rehome_on_conflict",
-                "fail",
-                f"{plan.objects['conflict']} target objects exist with other content than the source's "
-                "(listed in objects-conflict.jsonl)",
-                "Clear them up, or set rehome_on_conflict to skip (leave both as they are) or overwrite",
-            )
-        )
-    if plan.rows["dangling"] and on_dangling == "fail":
-        found.append(
-            Finding(
-                "rehome_on_dangling",
-                "fail",
-                f"{plan.rows['dangling']} rows name an object that is in neither bucket "
-                "(listed in rows-dangling.jsonl)",
-                "Clear them up, or set rehome_on_dangling to keep (leave them as they are) or rewrite",
-            )
-        )
-    if plan.rows["overflowing"]:
-        found.append(
-            Finding(
-                "rehome_target.prefix",
-                None,
-                f"{plan.rows['overflowing']} rows would become longer than their column takes "
-                "(listed in rows-overflowing.jsonl)",
-                "Widen the column, choose a shorter prefix, or leave these keys out with rehome_exclude",
-            )
-        )
-    if plan.objects["unroutable"]:
-        found.append(
-            Finding(
-                "rehome_include",
-                None,
-                f"{plan.objects['unroutable']} objects have no legal target key (listed in objects-unroutable.jsonl)",
-                "Choose a shorter prefix, or leave these keys out with rehome_exclude",
-            )
-        )
-    return found
+    stops: tuple[tuple[int, str, str | None, str, str], ...] = (
+        (
+            plan.objects["conflict"] if on_conflict == "fail" else 0,
+            "rehome_on_conflict",
+            "fail",
+            "target objects exist with other content than the source's (listed in objects-conflict.jsonl)",
+            "Clear them up, or set rehome_on_conflict to skip (leave both as they are) or overwrite",
+        ),
+        (
+            plan.rows["dangling"] if on_dangling == "fail" else 0,
+            "rehome_on_dangling",
+            "fail",
+            "rows name an object that is in neither bucket (listed in rows-dangling.jsonl)",
+            "Clear them up, or set rehome_on_dangling to keep (leave them as they are) or rewrite",
+        ),
+        (
+            plan.rows["overflowing"],
+            "rehome_target.prefix",
+            None,
+            "rows would become longer than their column takes (listed in rows-overflowing.jsonl)",
+            "Widen the column, choose a shorter prefix, or leave these keys out with rehome_exclude",
+        ),
+        (
+            plan.objects["unroutable"],
+            "rehome_include",
+            None,
+            "objects have no legal target key (listed in objects-unroutable.jsonl)",
+            "Choose a shorter prefix, or leave these keys out with rehome_exclude",
+        ),
+    )
+    return [
+        Finding(setting, value, f"{count} {problem}", way_out)
+        for count, setting, value, problem, way_out in stops
+        if count
+    ]

@@ -213,42 +213,28 @@ def _foreign_keys(inspector: Inspector, column: Column, keys: Sequence[ForeignKe
 
 
 def _incoming(column: Column, key: ForeignKey) -> Check:
-    if key.on_update in CASCADES:
-        problem = (
-            f"{key.child} refers to it by the foreign key {key.name} with ON UPDATE {key.on_update}: the server would "
-            "change that column too, which the journal does not record and a rollback does not undo"
-        )
-        way_out = (
-            f"Drop {key.name} for the duration of the migration, and name {key.child} in rehome_references as well"
-        )
-        return column.stop("foreign keys", problem, way_out)
-    problem = (
-        f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update}): the server would refuse "
-        "every row that is referred to"
+    effect = (
+        "change that column too, which the journal does not record and a rollback does not undo"
+        if key.on_update in CASCADES
+        else "refuse every row that is referred to"
     )
-    return column.stop(
-        "foreign keys",
-        problem,
-        f"Drop {key.name} for the duration of the migration, and name {key.child} in rehome_references as well",
-    )
+    refers = f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update})"
+    return column.stop("foreign keys", f"{refers}: the server would {effect}", _drop(key, key.child))
 
 
 def _outgoing(inspector: Inspector, column: Column, key: ForeignKey) -> Check:
-    name = "foreign keys"
-    lacks = (
-        or_unknown(lambda: inspector.lacks_parent(column.facts, column.values, key))
-        if key.columns == 1
-        else Unknown("")
-    )
+    lacks: bool | Unknown = Unknown("")
+    if key.columns == 1:
+        lacks = or_unknown(lambda: inspector.lacks_parent(column.facts, column.values, key))
     if lacks is False:
-        return column.check(name, "pass", f"{key.name}: {key.parent} has every new value")
+        return column.check("foreign keys", "pass", f"{key.name}: {key.parent} has every new value")
     how = "may lack" if isinstance(lacks, Unknown) else "lacks"
-    return column.stop(
-        name,
-        f"it refers to {key.parent} by the foreign key {key.name}, and {key.parent} {how} the new values: the server "
-        "would refuse the rows",
-        f"Drop {key.name} for the duration of the migration, and name {key.parent} in rehome_references as well",
-    )
+    refers = f"it refers to {key.parent} by the foreign key {key.name}, and {key.parent} {how} the new values"
+    return column.stop("foreign keys", f"{refers}: the server would refuse the rows", _drop(key, key.parent))
+
+
+def _drop(key: ForeignKey, other_column: str) -> str:
+    return f"Drop {key.name} for the duration of the migration, and name {other_column} in rehome_references as well"
 
 
 def _generated(column: Column, names: Sequence[str]) -> list[Check]:
@@ -260,26 +246,22 @@ def _generated(column: Column, names: Sequence[str]) -> list[Check]:
 
 
 def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> list[Check]:
-    checks = []
-    for plan in plans:
-        if plan.by_key:
-            checks.append(column.check(f"plan: {plan.name}", "pass", plan.words))
-        elif rows is not None and rows < FEW_ROWS:
-            checks.append(column.check(f"plan: {plan.name}", "pass", f"{plan.words}; adequate for so few rows"))
-        elif plan.name == "read":
-            found = f"{plan.words}: every batch would read the whole table"
-            advice = "Refresh the table's statistics (ANALYZE), and make sure that the key's index can be used"
-            checks.append(column.check(f"plan: {plan.name}", "warn", found, advice))
-        else:
-            checks.append(
-                column.stop(
-                    f"plan: {plan.name}",
-                    f"the server would {plan.name} rows without the key's index ({plan.words}): every chunk would "
-                    "read the whole table, and may lock it",
-                    "Refresh the table's statistics (ANALYZE), and make sure that the key's index can be used",
-                )
-            )
-    return checks
+    return [_plan(column, plan, rows) for plan in plans]
+
+
+def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
+    name, advice = (
+        f"plan: {plan.name}",
+        "Refresh the table's statistics (ANALYZE), and see that the key's index is usable",
+    )
+    if plan.by_key:
+        return column.check(name, "pass", plan.words)
+    if rows is not None and rows < FEW_ROWS:
+        return column.check(name, "pass", f"{plan.words}; adequate for so few rows")
+    if plan.name == "read":
+        return column.check(name, "warn", f"{plan.words}: every batch would read the whole table", advice)
+    problem = f"the server would {plan.name} rows without the key's index ({plan.words})"
+    return column.stop(name, f"{problem}: every chunk would read the whole table, and may lock it", advice)
 
 
 def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
