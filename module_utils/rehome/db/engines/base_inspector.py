@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..dialect import Change, DatabaseError, Dialect, Key, TableFacts
 from ..inspector import Inspector, StatementPlan
+
+Senders = Mapping[str, Callable[[], object]]
+"""By name, the functions that send the statements of a run."""
 
 BATCH_ROWS = 1_000
 """Rows of the batch whose statement is explained."""
@@ -39,10 +42,8 @@ class BaseInspector(Inspector):
         return plans
 
     @abstractmethod
-    def _statements(
-        self, facts: TableFacts, after: Key, changes: Sequence[Change]
-    ) -> Mapping[str, Callable[[], object]]:
-        """Return by name what sends the statements of a run, the first of which is `_read`."""
+    def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
+        """Return what sends the statements of a run to `facts`, the first of which is `_read`."""
 
     @abstractmethod
     def _plan(self, name: str, facts: TableFacts, steps: Sequence[Mapping[str, Any]]) -> StatementPlan:
@@ -52,21 +53,25 @@ class BaseInspector(Inspector):
         return lambda: self._database.read_batch(facts, after, BATCH_ROWS)
 
 
-def same_columns(names: Iterable[str], quoted: Callable[[str], str]) -> str:
-    """Return the condition that the tables `s` and `t` have the same values in these columns."""
-    return " AND ".join(f"s.{quoted(name)} = t.{quoted(name)}" for name in names)
+def self_join(
+    facts: TableFacts, others: Sequence[str], quoted: Callable[[str], str], table: str, where: str
+) -> tuple[str, str, str]:
+    """Return SQL for a join of the rows `t` that meet the operator's condition with all rows `s` of the table.
 
-
-def narrowed(facts: TableFacts, others: Sequence[str], quoted: Callable[[str], str], table: str, where: str) -> str:
-    """Return a table expression `t` of the rows that meet the operator's condition, with key, column and `others`.
-
-    In a join, the unqualified names in the operator's condition would be ambiguous.
+    It consists of the table expression `t` with key, column and `others`, the conditions that `others` are the same,
+    each after AND, and the condition that `s` and `t` are the same row. In a join, the unqualified names in the
+    operator's condition would be ambiguous.
 
     table, where: the quoted table, and the WHERE clause of the condition
     """
-    names = dict.fromkeys([*(part.name for part in facts.key), facts.column, *others])
-    columns = ", ".join(f"t.{quoted(name)}" for name in names)
-    return f"(SELECT {columns} FROM {table} t{where}) t" if facts.where else f"{table} t"
+    key = [part.name for part in facts.key]
+    columns = ", ".join(f"t.{quoted(name)}" for name in dict.fromkeys([*key, facts.column, *others]))
+    same = {name: f"s.{quoted(name)} = t.{quoted(name)}" for name in (*key, *others)}
+    return (
+        f"(SELECT {columns} FROM {table} t{where}) t" if facts.where else f"{table} t",
+        "".join(f" AND {same[name]}" for name in others),
+        " AND ".join(same[name] for name in key),
+    )
 
 
 def megabytes(count: float) -> str:

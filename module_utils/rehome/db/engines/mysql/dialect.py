@@ -30,6 +30,7 @@ from ...dialect import (
     separator,
 )
 from ..base import BaseDialect, check_column, check_text, no_usable_key
+from . import statements as sql
 from .connection import (
     SESSION,
     SESSION_MARIADB,
@@ -37,24 +38,6 @@ from .connection import (
     connection_finding,
     open_connection,
     translated,
-)
-from .statements import (
-    FIELD_END,
-    NULL,
-    ROW_END,
-    as_table,
-    as_text,
-    journal_table,
-    kept_columns,
-    key_list,
-    quoted,
-    rows_after,
-    rows_of,
-    same_key,
-    slices,
-    statement_parts,
-    transferable,
-    unpack_batch,
 )
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
@@ -207,26 +190,28 @@ class MySQL(BaseDialect):
             return packed if packed is not None else self._plain_batch(facts, after, limit)
 
     def _plain_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        rows, values = rows_after(facts, after)
-        found = self.run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} {rows} LIMIT %s", [*values, limit])
-        return RowBatch.of([Row(tuple(row[:-1]), as_text(row[-1])) for row in found])
+        rows, values = sql.rows_after(facts, after)
+        found = self.run(
+            f"SELECT {sql.key_list(facts)}, t.{sql.quoted(facts.column)} {rows} LIMIT %s", [*values, limit]
+        )
+        return RowBatch.of([Row(tuple(row[:-1]), sql.as_text(row[-1])) for row in found])
 
     def _packed_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch | None:
         """Read the batch as one text, as each row and each column costs the driver more than the server.
 
         None if the text is ambiguous, because values contain the separators, or longer than the server packs.
         """
-        rows, values = rows_after(facts, after)
-        key = transferable(facts.key[0], "{}")
+        rows, values = sql.rows_after(facts, after)
+        key = sql.transferable(facts.key[0], "{}")
         text = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"
         found = self.run(
             # GROUP_CONCAT guarantees no order, so the last key is selected too; of one column, it is the greatest
             f"SELECT COUNT(*), COUNT(v), {key.format('MAX(k)')}, GROUP_CONCAT({text.format(key.format('k'))},"
-            f" '{FIELD_END}', IFNULL({text.format('v')}, '{NULL}'), '{ROW_END}' SEPARATOR '') FROM ("
-            f"SELECT t.{quoted(facts.key[0].name)} AS k, t.{quoted(facts.column)} AS v {rows} LIMIT %s) page",
+            f" '{sql.FIELD_END}', IFNULL({text.format('v')}, '{sql.NULL}'), '{sql.ROW_END}' SEPARATOR '') FROM ("
+            f"SELECT t.{sql.quoted(facts.key[0].name)} AS k, t.{sql.quoted(facts.column)} AS v {rows} LIMIT %s) page",
             [*values, limit],
         )
-        return unpack_batch(facts.key[0], *found[0])
+        return sql.unpack_batch(facts.key[0], *found[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -242,10 +227,12 @@ class MySQL(BaseDialect):
 
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}
-        for part in statement_parts(facts, changes):
-            rows, where, values = rows_of(facts, part)
-            read = self.run(f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {rows} {where} {locking}", values)
-            found.update((tuple(row[:-1]), as_text(row[-1])) for row in read)
+        for part in sql.statement_parts(facts, changes):
+            rows, where, values = sql.rows_of(facts, part)
+            read = self.run(
+                f"SELECT {sql.key_list(facts)}, t.{sql.quoted(facts.column)} FROM {rows} {where} {locking}", values
+            )
+            found.update((tuple(row[:-1]), sql.as_text(row[-1])) for row in read)
         return found
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
@@ -261,57 +248,57 @@ class MySQL(BaseDialect):
 
     def lock_and_compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         """Lock the rows, and return whether each of them holds the expected value, byte for byte."""
-        return all(self._lock_and_compare_part(facts, part, expected) for part in statement_parts(facts, changes))
+        return all(self._lock_and_compare_part(facts, part, expected) for part in sql.statement_parts(facts, changes))
 
     def _lock_and_compare_part(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         texts = [change.old if expected == "old" else change.new for change in changes]
         mark = separator(texts)
         if mark is None:
             return False
-        rows, where, values = rows_of(facts, changes)
+        rows, where, values = sql.rows_of(facts, changes)
         ((count, found),) = self.run(
             # One text in place of rows, which PyMySQL parses in Python. The order in which a range is read is not
             # guaranteed; any order but that of the keys makes the result False, which is safe.
-            f"SELECT count(t.{quoted(facts.column)}), GROUP_CONCAT(t.{quoted(facts.column)} SEPARATOR '{mark}')"
+            f"SELECT count(t.{sql.quoted(facts.column)}), GROUP_CONCAT(t.{sql.quoted(facts.column)} SEPARATOR '{mark}')"
             f" FROM {rows} {where} FOR UPDATE",
             values,
         )
-        return bool(count == len(texts) and as_text(found) == mark.join(texts))
+        return bool(count == len(texts) and sql.as_text(found) == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
-        column = quoted(facts.column)
+        column = sql.quoted(facts.column)
         return sum(
             self._changed(
-                f"UPDATE {as_table(facts, part, values=True)} STRAIGHT_JOIN {quoted(facts.table)} t"
-                f" ON {same_key(facts)} SET t.{column} = j.new_value{kept_columns(facts)}"
+                f"UPDATE {sql.as_table(facts, part, values=True)} STRAIGHT_JOIN {sql.quoted(facts.table)} t"
+                f" ON {sql.same_key(facts)} SET t.{column} = j.new_value{sql.kept_columns(facts)}"
                 # `=` would follow the collation (case, accents, trailing spaces); the bytes decide
                 f" WHERE CAST(CONVERT(t.{column} USING utf8mb4) AS BINARY) = CAST(j.old_value AS BINARY)",
                 [value for change in part for value in (*change.key, change.old, change.new)],
             )
-            for part in slices(changes)
+            for part in sql.slices(changes)
         )
 
     def swap_heads(self, facts: TableFacts, changes: Sequence[Change], heads: Heads) -> int:
         """Rewrite rows that are known to hold `old`, replacing the head of their values. Return their number."""
         old, new = heads
-        column = f"t.{quoted(facts.column)}"
+        column = f"t.{sql.quoted(facts.column)}"
         count = 0
-        for part in statement_parts(facts, changes):
-            rows, where, values = rows_of(facts, part)
+        for part in sql.statement_parts(facts, changes):
+            rows, where, values = sql.rows_of(facts, part)
             # parameters in the order of the statement: a derived table comes before SET, a list of keys after it
             joined = len(facts.key) > 1
             head = [new, len(old) + 1]
             count += self._changed(
-                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){kept_columns(facts)} {where}",
+                f"UPDATE {rows} SET {column} = CONCAT(%s, SUBSTRING({column}, %s)){sql.kept_columns(facts)} {where}",
                 [*values, *head] if joined else [*head, *values],
             )
         return count
 
     def update_refusal(self, facts: TableFacts) -> str | None:
-        sets = ", ".join(f"{quoted(name)} = {quoted(name)}" for name in (facts.column, *facts.keep_columns))
+        sets = ", ".join(f"{sql.quoted(name)} = {sql.quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
-            self.run(f"EXPLAIN UPDATE {quoted(facts.table)} SET {sets} WHERE 1 = 0")
-            self.run(f"SELECT {key_list(facts)} FROM {quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
+            self.run(f"EXPLAIN UPDATE {sql.quoted(facts.table)} SET {sets} WHERE 1 = 0")
+            self.run(f"SELECT {sql.key_list(facts)} FROM {sql.quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
         except DatabaseError as refusal:
             return str(refusal)
         return None
@@ -334,9 +321,9 @@ class MySQL(BaseDialect):
 
     def create_journal(self, schema: str) -> None:
         if not self.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
-            self.run(f"CREATE DATABASE IF NOT EXISTS {quoted(schema)}")
+            self.run(f"CREATE DATABASE IF NOT EXISTS {sql.quoted(schema)}")
         self.run(
-            f"CREATE TABLE IF NOT EXISTS {journal_table(schema)} ("
+            f"CREATE TABLE IF NOT EXISTS {sql.journal_table(schema)} ("
             " id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,"
             " chunk CHAR(32) CHARACTER SET ascii NOT NULL UNIQUE,"
             " migration VARCHAR(64) NOT NULL, fingerprint CHAR(64) NOT NULL, reference VARCHAR(255) NOT NULL,"
@@ -352,10 +339,10 @@ class MySQL(BaseDialect):
         super().drop_journal(schema)
         others = self.run("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s", (schema,))
         if not others[0][0]:
-            self.run(f"DROP DATABASE {quoted(schema)}")
+            self.run(f"DROP DATABASE {sql.quoted(schema)}")
 
     def journal_table(self, schema: str) -> str:
-        return journal_table(schema)
+        return sql.journal_table(schema)
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

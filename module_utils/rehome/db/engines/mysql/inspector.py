@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import check_version, check_writable
-from ..base_inspector import BaseInspector, megabytes, narrowed, same_columns
+from ..base_inspector import BaseInspector, Senders, megabytes, self_join
 from .dialect import MySQL
 from .statements import condition, identifier, quoted
 
@@ -251,9 +251,7 @@ class MySQLInspector(BaseInspector):
                 [pattern, pattern, values.target_head, pattern],
             )
             return [Collision(value, None) for (value,) in rows]
-        same = f" AND {same_columns(index.others, quoted)}" if index.others else ""
-        itself = same_columns((part.name for part in facts.key), quoted)
-        source = narrowed(facts, index.others, quoted, table, condition(facts, "WHERE"))
+        source, same, itself = self_join(facts, index.others, quoted, table, condition(facts, "WHERE"))
         rows = self._scan(
             f"{text}, CONVERT(s.{column} USING utf8mb4) FROM {source} STRAIGHT_JOIN {table} s"
             f" ON s.{column} = {new}{same} WHERE {old} AND NOT ({itself}) LIMIT {SAMPLE_ROWS}",
@@ -371,9 +369,7 @@ class MySQLInspector(BaseInspector):
         # never by the column itself: it would be part of every unique key, and the table would have no usable one
         return [*checks, Check(subject, "partitions", "pass", ", ".join(partitions) or "none")]
 
-    def _statements(
-        self, facts: TableFacts, after: Key, changes: Sequence[Change]
-    ) -> Mapping[str, Callable[[], object]]:
+    def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         return {
             "read": self._read(facts, after),
             "lock": lambda: self._database.lock_and_compare(facts, changes, "old"),

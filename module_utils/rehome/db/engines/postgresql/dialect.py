@@ -27,25 +27,8 @@ from ...dialect import (
     separator,
 )
 from ..base import BaseDialect, check_column, check_text, no_usable_key
+from . import statements as sql
 from .connection import UnsupportedError, open_connection, translated
-from .statements import (
-    MAY_ALTER,
-    among,
-    condition,
-    from_text,
-    journal_table,
-    key_arrays,
-    key_list,
-    key_numbers,
-    may_alter_values,
-    numbered_keys,
-    quoted,
-    quoted_table,
-    row_batch,
-    swap_heads,
-    table_identifier,
-    update_values,
-)
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["int2", "int4", "int8"], "integer"),
@@ -86,7 +69,7 @@ class PostgreSQL(BaseDialect):
     def describe(self, table: str, column: str) -> TableFacts:
         found = self.run(
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)",
-            (table_identifier(table),),
+            (sql.table_identifier(table),),
         )
         if not found:
             raise UnknownTableError(f"the database has no table {table} in this user's search path")
@@ -139,17 +122,18 @@ class PostgreSQL(BaseDialect):
         raise no_usable_key(table, column, families)
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
-        names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
-        marks = ", ".join(from_text(part, "%s") for part in facts.key)
+        names = ", ".join(f"t.{sql.quoted(part.name)}" for part in facts.key)
+        marks = ", ".join(sql.from_text(part, "%s") for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
         # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may lag
         with self.transaction():
             rows = self.run(
-                f"SELECT {key_list(facts)}, t.{quoted(facts.column)}::text FROM {quoted_table(facts.table)} t"
-                f" WHERE {behind}{condition(facts, 'AND')} ORDER BY {names} LIMIT %s",
+                f"SELECT {sql.key_list(facts)}, t.{sql.quoted(facts.column)}::text"
+                f" FROM {sql.quoted_table(facts.table)} t WHERE {behind}{sql.condition(facts, 'AND')}"
+                f" ORDER BY {names} LIMIT %s",
                 [*(after or ()), limit],
             )
-        return row_batch(rows)
+        return sql.row_batch(rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -161,9 +145,9 @@ class PostgreSQL(BaseDialect):
 
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         rows = self.run(
-            f"SELECT {key_list(facts)}, t.{quoted(facts.column)}::text FROM {quoted_table(facts.table)} t"
-            f" WHERE {among(facts)} {locking}",
-            key_arrays(facts, changes),
+            f"SELECT {sql.key_list(facts)}, t.{sql.quoted(facts.column)}::text FROM {sql.quoted_table(facts.table)} t"
+            f" WHERE {sql.among(facts)} {locking}",
+            sql.key_arrays(facts, changes),
         )
         return {tuple(row[:-1]): row[-1] for row in rows}
 
@@ -173,14 +157,16 @@ class PostgreSQL(BaseDialect):
         if mark is None:
             return False
         heads = common_heads(changes)
-        update, values = swap_heads(facts, changes, heads) if heads else update_values(facts, changes)
+        update, values = sql.swap_heads(facts, changes, heads) if heads else sql.update_values(facts, changes)
         try:
             ((count, found, may_alter),) = self.run(
                 # One statement, and no lock before it: a row that did not hold `old` does not become `new`, which the
                 # result shows and ROLLBACK undoes. RETURNING sees what BEFORE triggers have made of a row.
-                f"WITH rewritten AS ({update} RETURNING {numbered_keys(facts)}, t.{quoted(facts.column)}::text AS v)"
-                f" SELECT count(v), string_agg(v, %s ORDER BY {key_numbers(facts)}), ({MAY_ALTER}) FROM rewritten",
-                [*values, mark, *may_alter_values(facts)],
+                f"WITH rewritten AS ({update}"
+                f" RETURNING {sql.numbered_keys(facts)}, t.{sql.quoted(facts.column)}::text AS v)"
+                f" SELECT count(v), string_agg(v, %s ORDER BY {sql.key_numbers(facts)}), ({sql.MAY_ALTER})"
+                " FROM rewritten",
+                [*values, mark, *sql.may_alter_values(facts)],
             )
         except UnsupportedError:
             return False
@@ -196,15 +182,15 @@ class PostgreSQL(BaseDialect):
         if mark is None:
             return False
         ((count, found),) = self.run(
-            f"SELECT count(v), string_agg(v, %s ORDER BY {key_numbers(facts)})"
-            f" FROM (SELECT {numbered_keys(facts)}, t.{quoted(facts.column)}::text AS v"
-            f" FROM {quoted_table(facts.table)} t WHERE {among(facts)} FOR NO KEY UPDATE OF t) AS locked",
-            [mark, *key_arrays(facts, changes)],
+            f"SELECT count(v), string_agg(v, %s ORDER BY {sql.key_numbers(facts)})"
+            f" FROM (SELECT {sql.numbered_keys(facts)}, t.{sql.quoted(facts.column)}::text AS v"
+            f" FROM {sql.quoted_table(facts.table)} t WHERE {sql.among(facts)} FOR NO KEY UPDATE OF t) AS locked",
+            [mark, *sql.key_arrays(facts, changes)],
         )
         return bool(count == len(texts) and found == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
-        return self._changed(*update_values(facts, changes))
+        return self._changed(*sql.update_values(facts, changes))
 
     def may_alter(self, facts: TableFacts) -> bool:
         """Return whether the values of rewritten rows may still differ from those that the UPDATE returned.
@@ -212,14 +198,14 @@ class PostgreSQL(BaseDialect):
         Valid for the transaction that has rewritten them, as nobody can create a trigger until it ends. True if in
         doubt.
         """
-        ((may,),) = self.run(MAY_ALTER, may_alter_values(facts))
+        ((may,),) = self.run(sql.MAY_ALTER, sql.may_alter_values(facts))
         return bool(may)
 
     def update_refusal(self, facts: TableFacts) -> str | None:
-        column, table = quoted(facts.column), quoted_table(facts.table)
+        column, table = sql.quoted(facts.column), sql.quoted_table(facts.table)
         try:
             self.run(f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE false")
-            self.run(f"EXPLAIN SELECT {key_list(facts)} FROM {table} t WHERE false FOR NO KEY UPDATE")
+            self.run(f"EXPLAIN SELECT {sql.key_list(facts)} FROM {table} t WHERE false FOR NO KEY UPDATE")
         except DatabaseError as refusal:
             return str(refusal)
         return None
@@ -254,9 +240,9 @@ class PostgreSQL(BaseDialect):
 
     def create_journal(self, schema: str) -> None:
         if not self.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):
-            self.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+            self.run(f"CREATE SCHEMA IF NOT EXISTS {sql.quoted(schema)}")
         self.run(
-            f"CREATE TABLE IF NOT EXISTS {journal_table(schema)} ("
+            f"CREATE TABLE IF NOT EXISTS {sql.journal_table(schema)} ("
             " id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
             " chunk text NOT NULL UNIQUE, migration text NOT NULL, fingerprint text NOT NULL,"
             " reference text NOT NULL, direction text NOT NULL, undoes bigint,"
@@ -272,10 +258,10 @@ class PostgreSQL(BaseDialect):
             (schema,),
         )
         if not others[0][0]:
-            self.run(f"DROP SCHEMA {quoted(schema)}")
+            self.run(f"DROP SCHEMA {sql.quoted(schema)}")
 
     def journal_table(self, schema: str) -> str:
-        return journal_table(schema)
+        return sql.journal_table(schema)
 
     def _changed(self, statement: str, values: Sequence[object]) -> int:
         with self._cursor() as cursor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ....checks import Check, stop
@@ -23,7 +23,7 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import check_version, check_writable
-from ..base_inspector import BaseInspector, megabytes, narrowed, same_columns
+from ..base_inspector import BaseInspector, Senders, megabytes, self_join
 from .statements import condition, identifier, quoted, quoted_table, table_identifier
 
 OLDEST: Final = (13,)
@@ -203,9 +203,7 @@ class PostgreSQLInspector(BaseInspector):
         new = f"(%s || substr(t.{column}::text, {len(values.source_head) + 1}))::{self._type(facts)}"
         if index.expression is not None:
             return self._collisions_of_expression(facts, values, index, old, new)
-        same = f" AND {same_columns(index.others, quoted)}" if index.others else ""
-        itself = same_columns((part.name for part in facts.key), quoted)
-        source = narrowed(facts, index.others, quoted, table, condition(facts, "WHERE"))
+        source, same, itself = self_join(facts, index.others, quoted, table, condition(facts, "WHERE"))
         rows = self._scan(
             f"SELECT t.{column}::text, s.{column}::text FROM {source}"
             f" JOIN {table} s ON s.{column} = {new}{same}"
@@ -376,9 +374,7 @@ class PostgreSQLInspector(BaseInspector):
         advice = "REFRESH MATERIALIZED VIEW after the migration, and after a rollback"
         return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
 
-    def _statements(
-        self, facts: TableFacts, after: Key, changes: Sequence[Change]
-    ) -> Mapping[str, Callable[[], object]]:
+    def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         return {
             "read": self._read(facts, after),
             "lock": lambda: self._database.lock(facts, changes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ....checks import Check
@@ -24,7 +24,7 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import check_version
-from ..base_inspector import BaseInspector, narrowed, same_columns
+from ..base_inspector import BaseInspector, Senders, self_join
 from .dialect import condition, quoted
 
 OLDEST: Final = (3, 33)
@@ -119,9 +119,7 @@ class SQLiteInspector(BaseInspector):
         if index.expression is not None:
             return Unknown("SQLite does not show what an index over expressions, or a partial one, contains")
         column, table, head = quoted(facts.column), quoted(facts.table), values.source_head
-        same = f" AND {same_columns(index.others, quoted)}" if index.others else ""
-        itself = same_columns((part.name for part in facts.key), quoted)
-        source = narrowed(facts, index.others, quoted, table, f" WHERE true{condition(facts)}")
+        source, same, itself = self_join(facts, index.others, quoted, table, f" WHERE true{condition(facts)}")
         rows = self._run(
             f"SELECT t.{column}, s.{column} FROM {source} JOIN {table} s"
             f" ON s.{column} = (? || substr(t.{column}, {len(head) + 1})) COLLATE {quoted(index.collation or 'BINARY')}"
@@ -168,9 +166,7 @@ class SQLiteInspector(BaseInspector):
     def other_checks(self, facts: TableFacts) -> list[Check]:
         return []
 
-    def _statements(
-        self, facts: TableFacts, after: Key, changes: Sequence[Change]
-    ) -> Mapping[str, Callable[[], object]]:
+    def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         # the update finds its rows as the lock does
         return {"read": self._read(facts, after), "lock": lambda: self._database.lock(facts, changes)}
 
