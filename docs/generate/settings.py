@@ -1,4 +1,4 @@
-"""Read the settings from the one file that describes them, and what its header says about sections and markers."""
+"""Read the settings from the file that describes them, with the sections and markers that its header explains."""
 
 from __future__ import annotations
 
