@@ -45,25 +45,25 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A private object store: `.endpoint_url`, `.region`, `.users[name].access_key`, `.client(name)`."""
-    yield from _running(SeaweedFS(tmp_path_factory.mktemp("servers") / "seaweedfs", ACTIONS))
+    yield from running(SeaweedFS(tmp_path_factory.mktemp("servers") / "seaweedfs", ACTIONS))
 
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """A private S3 that ignores conditions on copies and takes keys that the object store refuses."""
-    yield from _running(Moto(tmp_path_factory.mktemp("servers") / "moto"))
+    yield from running(Moto(tmp_path_factory.mktemp("servers") / "moto"))
 
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     """A private MariaDB: `.database("admin"|"migrate"|"reader")` is a `rehome_database`, `.connect(name)`."""
-    yield from _running(MariaDB(tmp_path_factory.mktemp("servers") / "mariadb"))
+    yield from running(MariaDB(tmp_path_factory.mktemp("servers") / "mariadb"))
 
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
     """A private PostgreSQL, to be used as `mariadb` is."""
-    yield from _running(PostgreSQL(tmp_path_factory.mktemp("servers") / "postgresql"))
+    yield from running(PostgreSQL(tmp_path_factory.mktemp("servers") / "postgresql"))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def buckets(seaweedfs: SeaweedFS) -> Iterator[Buckets]:
         client.delete_bucket(Bucket=bucket)
 
 
-def _running(server: AnyServer) -> Iterator[AnyServer]:
+def running(server: AnyServer) -> Iterator[AnyServer]:
     """The server while tests use it. A server that can't be had fails them: nothing is skipped silently."""
     try:
         server.up()

@@ -22,9 +22,8 @@ from rehome.s3.listing.listing import list_objects
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 
-from sandbox.errors import SandboxError
 from sandbox.seaweedfs import SeaweedFS
-from tests.conftest import ACTIONS, Buckets
+from tests.conftest import ACTIONS, Buckets, running
 from tests.unit.s3.wire import Handler, client_of, error, on_uvloop, reply
 
 MEBIBYTE = 1024**2
@@ -35,14 +34,7 @@ SIZES = {"none": 0, "one": 1, "small": 600, "whole": 9 * MEBIBYTE, "parts": 40 *
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A second store, with users of its own."""
-    server = SeaweedFS(tmp_path_factory.mktemp("elsewhere") / "seaweedfs", ACTIONS)
-    try:
-        server.up()
-        yield server
-    except SandboxError as error:
-        pytest.fail(str(error), pytrace=False)
-    finally:
-        server.destroy()
+    yield from running(SeaweedFS(tmp_path_factory.mktemp("elsewhere") / "seaweedfs", ACTIONS))
 
 
 class Stores:
