@@ -36,6 +36,7 @@ entries:
   sample: 0
 """
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import GRANTS_SPEC
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
@@ -52,4 +53,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work, OPTIONS)
+    run_module(AnsibleModule, work, OPTIONS)

@@ -64,6 +64,7 @@ account:
 
 import json
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import GRANTS_SPEC
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
@@ -90,4 +91,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work, OPTIONS)
+    run_module(AnsibleModule, work, OPTIONS)

@@ -75,6 +75,7 @@ table:
   sample: ["source bucket  access  pass  s3://legacy-s3/image/ can be listed"]
 """
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.checks import as_dicts, as_table, refusals
@@ -95,4 +96,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work)
+    run_module(AnsibleModule, work)

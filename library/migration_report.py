@@ -47,6 +47,7 @@ lines:
     - rows     1,000 rewritten, 0 done before
 """
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.state.sync import upload_state
@@ -60,4 +61,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work)
+    run_module(AnsibleModule, work)

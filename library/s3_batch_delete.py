@@ -61,6 +61,7 @@ lists:
 
 from collections.abc import Mapping
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.catalog.catalog import Catalog
@@ -110,4 +111,4 @@ def reported(stage: Stage, catalog: Catalog, queries: Mapping[str, str], counts:
 
 
 if __name__ == "__main__":
-    run_module(work)
+    run_module(AnsibleModule, work)

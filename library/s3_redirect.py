@@ -45,6 +45,7 @@ directory:
   sample: /srv/ops/.rehome/rehome-prod/avatars/redirect
 """
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
@@ -72,4 +73,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work)
+    run_module(AnsibleModule, work)

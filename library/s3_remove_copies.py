@@ -56,6 +56,7 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
+from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import CATALOG_FILE, Stage
 from rehome.report.fields import KEPT_COPIES
@@ -93,4 +94,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(work)
+    run_module(AnsibleModule, work)

@@ -29,16 +29,19 @@ def _hide_passwords_in_urls(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
 
 
-def run_module(work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] | None = None) -> None:
+def run_module(
+    module_class: type[AnsibleModule], work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] | None = None
+) -> None:
     """Run `work` as an Ansible module, under the lock on the state folder, and exit with what it returns.
 
     Every expected failure ends as one message and never as a traceback. With a failure, `so_far` has the lines of the
     summary if the run has written anything.
 
+    module_class: AnsibleModule. The module imports it itself: by that import Ansible knows that it takes JSON options
     work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff
     options: of this module, beside those of `ARGUMENT_SPEC`
     """
-    module = AnsibleModule({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
+    module = module_class({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
     _hide_passwords_in_urls(module)
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.executor.module_common import NEW_STYLE_PYTHON_MODULE_RE
 from ansible.playbook.task import Task
 from packaging.specifiers import SpecifierSet
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC, GRANTS_SPEC
@@ -157,6 +158,11 @@ def test_every_variable_reaches_the_modules() -> None:
 
 def _handed(variables: Iterable[str]) -> dict[str, str]:
     return {name.removeprefix("rehome_").removeprefix("grants_"): f"{{{{ {name} }}}}" for name in variables}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - PLUGIN_SPECS.keys()))
+def test_ansible_sees_that_a_module_takes_its_options_as_json(module: str) -> None:
+    assert NEW_STYLE_PYTHON_MODULE_RE.search((ROOT / "library" / f"{module}.py").read_bytes())
 
 
 def test_every_module_has_its_action_plugin() -> None:
