@@ -165,7 +165,12 @@ def test_a_value_too_long_for_the_column_is_refused_and_never_truncated(bench: B
     bench.fill("image/1.png")
     assert bench.rehome().describe(bench.table, "path").overflows("avatar/12.png")
     assert not bench.rehome().describe(bench.table, "path").overflows("avatar/1.png")
-    change = Change((1,), "image/1.png", "avatar/12345.png")
+    check_refused(bench, "avatar/12345.png")
+
+
+def check_refused(bench: Bench, new: str) -> None:
+    """Assert that the server refuses `new` for the only row, which keeps its value."""
+    change = Change((1,), "image/1.png", new)
     assert [refusal.change for refusal in rewrite(bench, [change]).refused] == [change]
     assert bench.values() == ["image/1.png"]
 
@@ -178,19 +183,19 @@ def test_a_locked_row_is_waited_for_and_then_rewritten(bench: Bench) -> None:
     database, other = bench.rehome(), bench.rehome()
     database.create_journal(bench.schema)
     facts = database.describe(bench.table, "path")
-    holding, let_go = threading.Event(), threading.Event()
+    locked, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         with other.transaction():
             other.lock(facts, changes)
-            holding.set()
-            let_go.wait(30)
+            locked.set()
+            release.wait(30)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    holding.wait(30)
+    locked.wait(30)
     target, outcome = JournalTarget(bench.schema, "m", "f"), ChunkOutcome()
-    rewrite_chunk(database, facts, changes, target, outcome, WorkContext(sleep=lambda _seconds: let_go.set()))
+    rewrite_chunk(database, facts, changes, target, outcome, WorkContext(sleep=lambda _seconds: release.set()))
     thread.join()
     assert outcome.rewritten == 1
 
@@ -648,9 +653,7 @@ def test_a_trigger_of_a_partition_is_seen_from_the_whole_and_from_the_partition(
 def test_trailing_spaces_of_a_value_that_is_too_long_are_never_truncated(bench: Bench) -> None:
     bench.create(column="path VARCHAR(12)")
     bench.fill("image/1.png")
-    change = Change((1,), "image/1.png", "avatar/1.png  ")
-    assert [refusal.change for refusal in rewrite(bench, [change]).refused] == [change]
-    assert bench.values() == ["image/1.png"]
+    check_refused(bench, "avatar/1.png  ")
 
 
 @only("mariadb", "postgresql")
