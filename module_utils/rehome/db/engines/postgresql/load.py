@@ -169,9 +169,11 @@ class BackgroundVacuum:
 
     @property
     def running(self) -> bool:
+        """Whether a VACUUM is in flight."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
+        """Start a VACUUM in its own thread."""
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
