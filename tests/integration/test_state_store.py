@@ -71,7 +71,7 @@ def test_what_has_not_changed_is_not_put_again(migration: Migration) -> None:
     assert stored() == before
 
 
-def test_what_lies_here_is_not_replaced_by_what_lies_there(migration: Migration) -> None:
+def test_local_files_are_not_replaced_by_the_buckets(migration: Migration) -> None:
     settings = settings_of(migration)
     moved(migration, settings)
     (settings.state_dir / "capabilities.json").write_text("here")
@@ -90,14 +90,14 @@ def test_a_name_that_climbs_out_of_the_folder_is_not_fetched(migration: Migratio
     assert not (tmp_path / "x").exists()
 
 
-def test_a_state_that_cannot_be_kept_is_told(migration: Migration) -> None:
+def test_a_state_that_cannot_be_kept_is_reported(migration: Migration) -> None:
     settings = migration.settings(state_uri="s3://no-such-bucket/state/")
     with pytest.raises(RehomeError, match=r"rehome_state_uri \(s3://no-such-bucket/state/\)") as told:
         download_state(settings)
     assert "rehome_target" in str(told.value)
 
 
-def test_without_a_uri_no_bucket_is_asked(migration: Migration) -> None:
+def test_without_a_uri_no_bucket_is_read(migration: Migration) -> None:
     settings = migration.settings()
     moved(migration, settings)
     upload_state(settings)

@@ -8,7 +8,7 @@ from rehome.state.database_lock import migration_lock
 from tests.integration.db.conftest import Bench
 
 
-def test_a_migration_is_held_by_one_run_at_a_time_and_others_beside_it(bench: Bench) -> None:
+def test_one_run_at_a_time_locks_a_migration_and_others_run_beside_it(bench: Bench) -> None:
     database: Database = bench.settings()
     with migration_lock(database, "avatars"):
         with pytest.raises(RefusedError) as refused, migration_lock(database, "avatars"):
@@ -21,7 +21,7 @@ def test_a_migration_is_held_by_one_run_at_a_time_and_others_beside_it(bench: Be
         pass
 
 
-def test_who_holds_it_is_told(bench: Bench) -> None:
+def test_the_refusal_names_the_holder(bench: Bench) -> None:
     with (
         migration_lock(bench.settings(), "avatars"),
         pytest.raises(RefusedError) as refused,

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.catalog.catalog import Catalog
-from rehome.config.settings import RollbackPolicy, Settings
+from rehome.config.settings import RollbackPolicy
 from rehome.errors import RefusedError
-from rehome.progress import Progress
+from rehome.run import Run
 from rehome.stages import rollback_rows as rolling_back
 from rehome.stages.rollback_rows import RollbackCounts
 
@@ -245,11 +245,11 @@ def buckets(
 ) -> Iterator[None]:
     """Set what the listings return. source: suffix → ETag, storage class; target: suffix → ETag"""
 
-    def listed(_settings: Settings, catalog: Catalog, _progress: Progress) -> None:
-        catalog.append(
-            "source_objects", [(rest, 1, etag, "", kind, "", "", None) for rest, (etag, kind) in source.items()]
+    def listed(run: Run) -> None:
+        run.catalog.append(
+            "source_objects", [(suffix, 1, etag, "", kind, "", "", None) for suffix, (etag, kind) in source.items()]
         )
-        catalog.append("target_objects", [(rest, 1, etag) for rest, etag in target.items()])
+        run.catalog.append("target_objects", [(suffix, 1, etag) for suffix, etag in target.items()])
 
     with monkeypatch.context() as patched:
         patched.setattr(rolling_back, "scan_buckets", listed)

@@ -70,7 +70,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def why(tmp_path: Path) -> str:
-    """What the progress says the work waits for."""
+    """Why the work is paused, by its progress."""
     try:
         text = (tmp_path / FILE).read_text()
     except FileNotFoundError:
@@ -97,8 +97,8 @@ def waiting(throttled: Throttle, table: str) -> Iterator[threading.Event]:
         thread.join()
 
 
-def held_since(before: dict[str, float], throttled: Throttle) -> set[str]:
-    """What has held the work since; the first wait of all is for every signal's first answer."""
+def paused_since(before: dict[str, float], throttled: Throttle) -> set[str]:
+    """Which signals have paused the work since; the very first pause is for the first reading of each."""
     return {name for name, seconds in throttled.paused_s.items() if seconds > before.get(name, 0.0)}
 
 
@@ -149,7 +149,7 @@ def test_statements_of_others_are_counted_with_the_least_grants(bench: Bench) ->
 
 
 @only("mariadb", "postgresql")
-def test_the_work_rests_while_too_much_runs(bench: Bench, tmp_path: Path) -> None:
+def test_the_work_pauses_while_others_run_too_many_statements(bench: Bench, tmp_path: Path) -> None:
     bench.create()
     with ExitStack() as stack:
         busy = stack.enter_context(ExitStack())
@@ -164,11 +164,11 @@ def test_the_work_rests_while_too_much_runs(bench: Bench, tmp_path: Path) -> Non
 
 
 @only("mariadb")
-def test_the_work_rests_while_the_redo_log_is_full(bench: Bench, tmp_path: Path) -> None:
+def test_the_work_pauses_while_the_redo_log_is_full(bench: Bench, tmp_path: Path) -> None:
     bench.create()
     bench.fill("image/a.png")
 
-    def told() -> bool:
+    def expected() -> bool:
         # an idle server writes its pages out, and the log is empty then
         bench.execute("UPDATE T SET path = concat(path, 'x')")
         return "% full; max_redo_ratio is 1e-06" in why(tmp_path)
@@ -177,7 +177,7 @@ def test_the_work_rests_while_the_redo_log_is_full(bench: Bench, tmp_path: Path)
         throttle(of(bench, tmp_path, max_redo_ratio=1e-6), started(tmp_path)) as throttled,
         waiting(throttled, bench.table) as over,
     ):
-        until(told)
+        until(expected)
         assert not over.is_set()
     with throttle(of(bench, tmp_path, max_redo_ratio=0.0), started(tmp_path)) as throttled:
         throttled.wait()
@@ -187,7 +187,7 @@ def test_the_work_rests_while_the_redo_log_is_full(bench: Bench, tmp_path: Path)
 # Query, pause file, and what cannot be read
 
 
-def test_the_operators_query_holds_by_its_answer(bench: Bench, tmp_path: Path) -> None:
+def test_the_operators_query_pauses_the_work_by_its_result(bench: Bench, tmp_path: Path) -> None:
     bench.create()
     bench.fill("x%y")
     query = f"SELECT count(*) FROM {bench.table} WHERE path LIKE 'x%'"
@@ -200,7 +200,7 @@ def test_the_operators_query_holds_by_its_answer(bench: Bench, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("SELECT NULL", "NULL, which is not a number"),
         ("SELECT 1 WHERE 1 = 0", "0 rows"),
@@ -208,15 +208,15 @@ def test_the_operators_query_holds_by_its_answer(bench: Bench, tmp_path: Path) -
         ("SELECT missing FROM nowhere", "nowhere"),
     ],
 )
-def test_a_query_without_a_number_holds_and_the_preflight_refuses_it(
-    bench: Bench, tmp_path: Path, query: str, told: str
+def test_a_query_without_a_number_pauses_the_work_and_the_preflight_refuses_it(
+    bench: Bench, tmp_path: Path, query: str, expected: str
 ) -> None:
     bench.create()
     given = of(bench, tmp_path, query=query, max_wait_s=0.5)
     (finding,), _ = check_throttle(given)
     assert finding.setting == "rehome_throttle.query"
-    assert told in str(finding)
-    with throttle(given, started(tmp_path)) as throttled, pytest.raises(PausedTooLongError, match=told):
+    assert expected in str(finding)
+    with throttle(given, started(tmp_path)) as throttled, pytest.raises(PausedTooLongError, match=expected):
         throttled.wait()
 
 
@@ -228,7 +228,7 @@ def test_a_query_that_writes_is_refused(bench: Bench, tmp_path: Path) -> None:
     assert "cannot be read" in str(finding)
 
 
-def test_a_pause_file_in_the_state_folder_holds_until_it_is_gone(bench: Bench, tmp_path: Path) -> None:
+def test_a_pause_file_in_the_state_folder_pauses_the_work_until_it_is_deleted(bench: Bench, tmp_path: Path) -> None:
     bench.create()
     pause = tmp_path / "pause"
     with throttle(of(bench, tmp_path), started(tmp_path)) as throttled:
@@ -239,7 +239,7 @@ def test_a_pause_file_in_the_state_folder_holds_until_it_is_gone(bench: Bench, t
             until(lambda: f"the pause file {pause} exists" in why(tmp_path))
             pause.unlink()
             assert over.wait(PATIENCE_S)
-        assert held_since(before, throttled) == {"pause_file"}
+        assert paused_since(before, throttled) == {"pause_file"}
 
 
 @only("mariadb", "postgresql")
@@ -270,7 +270,7 @@ def _kill_all(bench: Bench) -> None:
 
 
 @only("mariadb")
-def test_a_replica_that_never_answers_holds_the_work_but_no_request_to_stop(bench: Bench, tmp_path: Path) -> None:
+def test_a_replica_that_never_responds_pauses_the_work_but_not_a_request_to_stop(bench: Bench, tmp_path: Path) -> None:
     bench.create()
     bench.rehome().create_journal("rehome")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -419,7 +419,7 @@ def autovacuum_every_second(server: PostgreSQL) -> Iterator[None]:
 
 
 @only("postgresql")
-def test_a_vacuum_that_may_not_be_is_told(bench: Bench) -> None:
+def test_a_vacuum_that_is_not_allowed_is_reported(bench: Bench) -> None:
     fill_heap(bench)
     ended = threading.Event()
     vacuum = BackgroundVacuum("no_such_table", lambda: connect(bench.settings()), ended.set)
@@ -477,7 +477,7 @@ def follow(
                 assert not over.is_set()
                 resume()
                 assert over.wait(PATIENCE_S)
-            assert held_since(before, throttled) == {"replica_lag"}
+            assert paused_since(before, throttled) == {"replica_lag"}
 
 
 def journal_something(rehome: Dialect) -> None:

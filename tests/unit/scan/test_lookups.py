@@ -44,7 +44,7 @@ def looked_up(folder: Path, prefix: str, rests: dict[str, bool], source: list[st
         return client, dict(catalog.query("SELECT rest, etag FROM source_objects"))
 
 
-def test_what_no_copy_is_going_to_check_is_looked_at(tmp_path: Path) -> None:
+def test_objects_that_no_copy_will_check_are_looked_up(tmp_path: Path) -> None:
     rests = {"copied-anyhow": True, "in-both": True, "gone": True, "target-only": True, "nowhere": True, "done": False}
     client, found = looked_up(
         tmp_path, "image/", rests, ["copied-anyhow", "in-both", "gone"], ["in-both", "gone", "target-only", "done"]
@@ -53,7 +53,7 @@ def test_what_no_copy_is_going_to_check_is_looked_at(tmp_path: Path) -> None:
     assert found == {"copied-anyhow": "then", "in-both": "now", "nowhere": "now", "target-only": "now"}
 
 
-def test_a_row_that_no_object_can_be_named_like_is_not_asked_for(tmp_path: Path) -> None:
+def test_a_row_that_cannot_name_an_object_is_not_looked_up(tmp_path: Path) -> None:
     client, found = looked_up(tmp_path, "", {"": True, "x" * 1025: True, "é" * 513: True, "x" * 1024: True}, [], [])
     assert client.asked == ["x" * 1024]
     assert set(found) == {"x" * 1024}

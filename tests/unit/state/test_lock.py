@@ -13,46 +13,46 @@ from rehome.state.lock import FILE, LockedError, acquire, release
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives until it is told to end."""
+    """A process that lives until the test ends it."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     yield process
     process.kill()
     process.wait()
 
 
-def test_a_run_may_claim_its_folder_again_and_again(tmp_path: Path) -> None:
+def test_a_run_may_acquire_its_lock_again(tmp_path: Path) -> None:
     assert acquire(tmp_path, os.getpid()) == acquire(tmp_path, os.getpid())
 
 
-def test_a_second_live_run_is_refused_and_told_who_holds_it(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+def test_a_second_live_run_is_refused_and_the_holder_named(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     acquire(tmp_path, other.pid)
     with pytest.raises(LockedError, match=rf"rehome_state_dir .*process {other.pid} of \w+ on .*, since 20"):
         acquire(tmp_path, os.getpid())
 
 
-def test_a_dead_run_holds_nothing(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+def test_a_dead_run_locks_nothing(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     acquire(tmp_path, other.pid)
     other.kill()
     other.wait()
     assert acquire(tmp_path, os.getpid()).pid == os.getpid()
 
 
-def test_another_process_with_the_dead_runs_number_holds_nothing(tmp_path: Path) -> None:
+def test_another_process_with_the_number_of_a_dead_run_locks_nothing(tmp_path: Path) -> None:
     acquire(tmp_path, os.getppid())
-    facts = json.loads((tmp_path / FILE).read_text())
-    (tmp_path / FILE).write_text(json.dumps(facts | {"started": facts["started"] - 1000}))
+    kept = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(kept | {"started": kept["started"] - 1000}))
     assert acquire(tmp_path, os.getpid()).pid == os.getpid()
 
 
-def test_a_run_on_another_host_is_taken_for_alive_and_the_way_out_is_told(tmp_path: Path) -> None:
+def test_a_run_on_another_host_counts_as_alive_and_the_message_names_the_way_out(tmp_path: Path) -> None:
     holder = acquire(tmp_path, os.getpid())
-    facts = json.loads((tmp_path / FILE).read_text())
-    (tmp_path / FILE).write_text(json.dumps(facts | {"host": "elsewhere"}))
+    kept = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(kept | {"host": "elsewhere"}))
     with pytest.raises(LockedError, match=r"on elsewhere.*delete .*run\.json"):
         acquire(tmp_path, holder.pid)
 
 
-def test_only_the_holder_can_let_go(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+def test_only_the_holder_can_release(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     acquire(tmp_path, other.pid)
     release(tmp_path, os.getpid())
     with pytest.raises(LockedError):

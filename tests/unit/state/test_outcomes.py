@@ -139,7 +139,7 @@ def test_a_copy_may_be_made_though_its_reply_was_lost_and_its_source_overwritten
     assert own_copies(settings, (0, "e0"), (1, "e1"), (2, "e2")) == ["o'0.png", "o'1.png"]
 
 
-def test_what_has_begun_and_ended_is_told_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_began_and_ended_is_recorded_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "PART_ROWS", 2)
     with new_catalog(settings) as catalog:
         record = Outcomes(catalog, settings)
@@ -151,7 +151,7 @@ def test_what_has_begun_and_ended_is_told_once(settings: Settings, monkeypatch: 
     assert {file.suffix for file in (settings.state_dir / FOLDER).iterdir()} == {".parquet"}
 
 
-def test_what_was_told_before_the_kill_is_not_told_as_begun(settings: Settings) -> None:
+def test_an_outcome_recorded_before_the_kill_is_not_recorded_as_begun(settings: Settings) -> None:
     with new_catalog(settings) as catalog:
         record = Outcomes(catalog, settings)
         record.begin((f"o'{number}.png", number, f"e{number}") for number in range(3))

@@ -98,7 +98,7 @@ def make(clock: Clock, progress: Progress, *signals: Signal, **more: Any) -> Thr
 # Waiting
 
 
-def test_nothing_holds_and_nothing_is_waited(clock: Clock, progress: Progress) -> None:
+def test_without_a_reason_there_is_no_pause(clock: Clock, progress: Progress) -> None:
     throttle = make(clock, progress, Switch())
     throttle.wait()
     assert clock.now == 100
@@ -160,7 +160,7 @@ def test_the_connection_is_kept_alive_while_waiting_and_seen_to_afterwards(clock
     assert pings[-1] == pytest.approx(35, abs=0.2)
 
 
-def test_an_unreadable_signal_holds_and_says_so(clock: Clock, tmp_path: Path) -> None:
+def test_an_unreadable_signal_pauses_and_says_so(clock: Clock, tmp_path: Path) -> None:
     progress = Progress(tmp_path, clock)
     progress.stage("rewrite", 10)
     answers: list[Any] = [UnreadableError("the lag cannot be read: access denied")]
@@ -198,7 +198,7 @@ def test_reasons_that_alternate_are_not_one_long_wait(clock: Clock, progress: Pr
     assert clock.now > 179
 
 
-def test_nice_rests_for_its_share_of_the_work_and_hears_a_request_to_stop(clock: Clock, progress: Progress) -> None:
+def test_nice_pauses_for_its_share_of_the_work_and_notices_a_request_to_stop(clock: Clock, progress: Progress) -> None:
     throttle = make(clock, progress, nice=2.0)
     throttle.record(0.5)
     throttle.wait()
@@ -249,7 +249,7 @@ def test_rows_that_any_thread_wrote_reach_the_tables_signal(clock: Clock, progre
 # Signals
 
 
-def test_a_pause_file_holds_while_it_is_there(tmp_path: Path) -> None:
+def test_a_pause_file_pauses_while_it_exists(tmp_path: Path) -> None:
     path = tmp_path / "pause"
     signal = PauseFile(path)
     assert signal.pause_reason() is None
@@ -259,7 +259,7 @@ def test_a_pause_file_holds_while_it_is_there(tmp_path: Path) -> None:
     assert signal.pause_reason() is None
 
 
-def test_a_pause_file_that_cannot_be_looked_for_holds(tmp_path: Path) -> None:
+def test_a_pause_file_that_cannot_be_checked_pauses(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     with pytest.raises(UnreadableError, match=r"cannot be checked: Too many levels"):
@@ -285,12 +285,12 @@ def test_the_default_for_running_statements_follows_what_ran_at_the_start(at_sta
     assert signal.pause_reason() == (f"other sessions run {limit + 1} statements on the server; max_running is {limit}")
 
 
-def test_a_limit_of_running_statements_holds_from_the_start() -> None:
+def test_a_threshold_of_running_statements_applies_from_the_start() -> None:
     assert Running(lambda: 4, 3).pause_reason()
     assert not Running(lambda: 3, 3).pause_reason()
 
 
-def test_a_redo_log_that_is_nearly_full_holds() -> None:
+def test_a_redo_log_that_is_nearly_full_pauses() -> None:
     assert RedoLog(lambda: 0.9, 0.9).pause_reason() is None
     assert RedoLog(lambda: 0.934, 0.9).pause_reason() == "the redo log is 93% full; max_redo_ratio is 0.9"
 
@@ -302,7 +302,7 @@ def test_the_redo_log_is_known_by_the_variables_of_either_server() -> None:
     assert redo_filled({}) is None
 
 
-def test_the_operators_query_holds_above_its_limit() -> None:
+def test_the_operators_query_pauses_above_its_threshold() -> None:
     assert OwnQuery(lambda: 0.0, 0.0).pause_reason() is None
     assert OwnQuery(lambda: 1.5, 1.0).pause_reason() == "the query returns 1.5; query_limit is 1"
 
@@ -423,7 +423,7 @@ def test_dead_tuples_of_the_application_count_too(clock: Clock) -> None:
     assert table.signal.pause_reason()
 
 
-def test_a_vacuum_that_is_of_no_use_is_told_and_tried_again_after_a_minute(clock: Clock) -> None:
+def test_a_vacuum_that_removed_nothing_is_reported_and_tried_again_after_a_minute(clock: Clock) -> None:
     table = Table(clock, vacuum=True)
     assert table.vacuum
     table.dead = 150_000

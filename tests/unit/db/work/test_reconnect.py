@@ -42,7 +42,7 @@ def context(clock: Clock, told: list[str | None]) -> WorkContext:
     return WorkContext(sleep=clock.sleep, report=told.append, clock=clock)
 
 
-def test_a_restart_and_a_failover_are_waited_for_and_told() -> None:
+def test_a_restart_and_a_failover_are_waited_for_and_reported() -> None:
     server, told = Server("away", "away", "read-only", "there"), list[str | None]()
     reconnect(cast(Dialect, server), ConnectionLostError("it is gone"), context(Clock(), told))
     assert server.connects == 4
