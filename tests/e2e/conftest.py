@@ -234,6 +234,21 @@ def world_of(db: str, worlds: dict[str, World], tmp_path_factory: pytest.TempPat
     return worlds[db]
 
 
+def own_settings(world: World) -> dict[str, Any]:
+    """The settings of a world as users write them into their group_vars: with values only."""
+    store, database = world.record["s3"], world.record["database"]
+    service = {"endpoint_url": store["endpoint_url"], "region": store["region"], **store["users"]["migrate"]}
+    reached = {name: value for name, value in database.items() if name != "users"}
+    return {
+        "rehome_name": "avatars",
+        "rehome_source": {"bucket": store["source_bucket"], "prefix": "image/", **service},
+        "rehome_target": {"bucket": store["target_bucket"], "prefix": "avatar/", **service},
+        "rehome_include": ["avatar-*.png"],
+        "rehome_database": {**reached, **database["users"].get("migrate", {})},
+        "rehome_references": [{"table": "avatars", "column": "path", "form": "key"}],
+    }
+
+
 @pytest.fixture
 def world(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world with MariaDB."""
