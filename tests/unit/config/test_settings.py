@@ -51,7 +51,7 @@ def test_good_settings_are_taken() -> None:
 @pytest.mark.parametrize(
     ("engine", "milliseconds"), [("mariadb", 75), ("mysql", 75), ("postgresql", 12), ("sqlite", 75)]
 )
-def test_transactions_take_as_long_as_suits_the_server_unless_told(engine: str, milliseconds: int) -> None:
+def test_the_default_length_of_transactions_depends_on_the_server(engine: str, milliseconds: int) -> None:
     database = {"engine": engine, "host": "db", "name": "app", "user": "u", "path": "app.db"}
     assert read_settings(given(database=database)).chunk_ms == milliseconds
     assert read_settings(given(database=database, chunk_ms=40)).chunk_ms == 40
@@ -130,7 +130,7 @@ def test_bad_settings_get_one_message_that_names_the_setting_and_the_way_out(
     assert "hush-hush" not in message
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_findings_are_reported_at_once() -> None:
     message = refusal(source__bucket=None, database__host=None, references=[])
     assert [line.split(":")[0] for line in message.splitlines()] == [
         "rehome_source.bucket",
@@ -208,7 +208,7 @@ def test_no_secret_shows_in_the_settings_own_text() -> None:
         ({"source__inventory": "s3://bucket/a/data.csv.gz"}, "rehome_source.inventory", "manifest.json"),
     ],
 )
-def test_copy_settings_that_cannot_be_meant_are_refused(changes: dict[str, Any], named: str, way_out: str) -> None:
+def test_copy_settings_that_make_no_sense_are_refused(changes: dict[str, Any], named: str, way_out: str) -> None:
     text = refusal(**changes)
     assert named in text
     assert way_out in text

@@ -38,37 +38,37 @@ def test_an_exclude_glob_wins_over_an_include_glob() -> None:
     assert keymap.to_target("image/cache/deep/a.png") is None
 
 
-@given(source=texts, target=texts, rest=texts)
-def test_the_inverse_gives_every_key_back(source: str, target: str, rest: str) -> None:
+@given(source=texts, target=texts, suffix=texts)
+def test_the_inverse_gives_every_key_back(source: str, target: str, suffix: str) -> None:
     keymap = KeyMap(source, target)
-    mapped = keymap.to_target(source + rest)
-    assert mapped == target + rest
-    assert KeyMap(target, source).to_target(mapped) == source + rest
+    mapped = keymap.to_target(source + suffix)
+    assert mapped == target + suffix
+    assert KeyMap(target, source).to_target(mapped) == source + suffix
 
 
-@given(rest=texts, glob=st.text("ab*?[]!-.", max_size=8))
-def test_globs_mean_what_fnmatch_means(rest: str, glob: str) -> None:
-    assert (KeyMap("p/", "q/", (glob,)).to_target("p/" + rest) is not None) == fnmatch.fnmatchcase(rest, glob)
+@given(suffix=texts, glob=st.text("ab*?[]!-.", max_size=8))
+def test_globs_mean_what_fnmatch_means(suffix: str, glob: str) -> None:
+    assert (KeyMap("p/", "q/", (glob,)).to_target("p/" + suffix) is not None) == fnmatch.fnmatchcase(suffix, glob)
 
 
-@given(rest=st.text("é😀a", min_size=330, max_size=400))
-def test_a_target_key_of_more_than_1024_bytes_is_unroutable(rest: str) -> None:
+@given(suffix=st.text("é😀a", min_size=330, max_size=400))
+def test_a_target_key_of_more_than_1024_bytes_is_unroutable(suffix: str) -> None:
     keymap = KeyMap("", "avatar/")
-    too_long = len(("avatar/" + rest).encode()) > 1024
-    assert (keymap.unroutable(rest) is not None) == too_long
+    too_long = len(("avatar/" + suffix).encode()) > 1024
+    assert (keymap.unroutable(suffix) is not None) == too_long
 
 
 def test_the_empty_target_key_is_unroutable() -> None:
     assert KeyMap("image/", "").unroutable("image/") is not None
 
 
-@given(rest=texts | st.text("a./\\\0\n\t", max_size=12), refused=st.frozensets(st.sampled_from(KeyShape)))
+@given(suffix=texts | st.text("a./\\\0\n\t", max_size=12), refused=st.frozensets(st.sampled_from(KeyShape)))
 def test_a_target_key_is_unroutable_exactly_if_it_has_a_shape_that_the_target_refuses(
-    rest: str, refused: frozenset[KeyShape]
+    suffix: str, refused: frozenset[KeyShape]
 ) -> None:
     keymap = KeyMap("image/", "avatar/")
-    reason = keymap.unroutable("image/" + rest, refused)
-    found = shapes_of("avatar/" + rest) & refused
+    reason = keymap.unroutable("image/" + suffix, refused)
+    found = shapes_of("avatar/" + suffix) & refused
     assert (reason is not None) == bool(found)
     assert all(shape.words in str(reason) for shape in found)
 
@@ -115,13 +115,13 @@ def test_a_map_whose_results_may_be_mapped_again_is_known(source: str, target: s
 @given(
     source=st.text("ab/", max_size=4),
     target=st.text("ab/", max_size=4),
-    rest=st.text("ab/", max_size=4),
+    suffix=st.text("ab/", max_size=4),
     include=st.text("ab/*?", min_size=1, max_size=4),
 )
-def test_a_map_that_is_not_known_to_feed_itself_never_does(source: str, target: str, rest: str, include: str) -> None:
+def test_a_map_that_is_not_known_to_feed_itself_never_does(source: str, target: str, suffix: str, include: str) -> None:
     values = ValueMap(KeyMap(source, target, (include,)))
-    new = values.to_target(source + rest)
-    if new is not None and new != source + rest and not values.feeds_itself:
+    new = values.to_target(source + suffix)
+    if new is not None and new != source + suffix and not values.feeds_itself:
         assert values.to_target(new) is None
 
 
@@ -208,24 +208,24 @@ some_texts = st.sampled_from(["", "/", "h/", "h/a/", "s3://b/"])
 forms = st.builds(Form, some_texts, some_texts, st.booleans(), st.booleans())
 
 
-@given(choose=st.data(), source=prefixes, target=prefixes, rest=st.text("aé/%+ ?#", max_size=6), form=forms)
+@given(choose=st.data(), source=prefixes, target=prefixes, suffix=st.text("aé/%+ ?#", max_size=6), form=forms)
 def test_a_new_value_holds_the_target_key_in_whatever_spelling_the_old_one_held_the_source_key(
-    choose: st.DataObject, source: str, target: str, rest: str, form: Form
+    choose: st.DataObject, source: str, target: str, suffix: str, form: Form
 ) -> None:
     if form.query and not form.encoded:
-        rest, source, target = (re.sub("[?#]", "", text) for text in (rest, source, target))
+        suffix, source, target = (re.sub("[?#]", "", text) for text in (suffix, source, target))
     keymap = KeyMap(source, target)
     values = ValueMap(keymap, form)
     query = choose.draw(st.sampled_from(["", "?v=%", "#a?b", "?"])) if form.query else ""
-    old = form.before_source_key + spelt(source + rest, form, choose) + query
-    assert values.suffix_if_old(old) == rest
+    old = form.before_source_key + spelt(source + suffix, form, choose) + query
+    assert values.suffix_if_old(old) == suffix
     new = values.to_target(old)
     assert new is not None
     assert new.startswith(form.before_target_key)
     path = new.removeprefix(form.before_target_key).removesuffix(query)
-    assert (decode(path) if form.encoded else path) == keymap.to_target(source + rest)
+    assert (decode(path) if form.encoded else path) == keymap.to_target(source + suffix)
     assert new.endswith(query)
-    assert values.suffix_if_new(new) == rest
+    assert values.suffix_if_new(new) == suffix
     assert len(new) - len(old) <= values.growth
     assert values.new_values([old, old]) == [new, new]
 

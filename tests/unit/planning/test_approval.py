@@ -19,9 +19,9 @@ def planned(folder: Path, *changes: str, **settings: Any) -> tuple[Catalog, Sett
     made = read_settings(given(state_dir=str(folder), **settings))
     catalog = Catalog.create(folder / "catalog.duckdb", {})
     for number in range(3):
-        rest = f"{number}.png"
-        catalog.append("source_objects", [(rest, 5, f"e{number}", "", "STANDARD", "", "", None)])
-        catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", rest, rest, True, False)])
+        suffix = f"{number}.png"
+        catalog.append("source_objects", [(suffix, 5, f"e{number}", "", "STANDARD", "", "", None)])
+        catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", suffix, suffix, True, False)])
     for change in changes:
         catalog.run(change)
     return catalog, made, make_plan(catalog, made)
@@ -34,7 +34,7 @@ def approved(folder: Path, **settings: Any) -> str:
     return plan.sha256
 
 
-def told(folder: Path, *changes: str, **settings: Any) -> str:
+def objection_texts(folder: Path, *changes: str, **settings: Any) -> str:
     catalog, made, plan = planned(folder, *changes, **settings)
     with catalog:
         return " ".join(str(finding) for finding in objections(catalog, made, plan))
@@ -49,7 +49,7 @@ REWRITTEN = "UPDATE reference_rows SET is_old = false WHERE ordinal = 0"
 )
 def test_what_was_approved_or_is_left_of_it_may_run(tmp_path: Path, changes: tuple[str, ...]) -> None:
     digest = approved(tmp_path)
-    assert told(tmp_path, *changes, approved_plan=digest) == ""
+    assert objection_texts(tmp_path, *changes, approved_plan=digest) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_was_approved_or_is_left_of_it_may_run(tmp_path: Path, changes: tup
 )
 def test_what_was_not_approved_is_refused_and_told(tmp_path: Path, change: str, words: str) -> None:
     digest = approved(tmp_path)
-    text = told(tmp_path, change, approved_plan=digest)
+    text = objection_texts(tmp_path, change, approved_plan=digest)
     assert f"approved_plan ({digest}): is not the plan that would run now" in text
     assert words in text
     assert "playbooks/plan.yml" in text
@@ -77,17 +77,17 @@ def test_what_was_not_approved_is_refused_and_told(tmp_path: Path, change: str, 
 @pytest.mark.parametrize("other", [{"acl": "copy"}, {"storage_class": "GLACIER"}, {"limit": 2}, {"exclude": ["x*"]}])
 def test_a_plan_that_was_approved_under_other_settings_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     digest = approved(tmp_path)
-    assert "it was made with other settings" in told(tmp_path, approved_plan=digest, **other)
+    assert "it was made with other settings" in objection_texts(tmp_path, approved_plan=digest, **other)
 
 
 def test_a_plan_of_which_nothing_is_left_here_is_refused(tmp_path: Path) -> None:
-    assert "run where the dry run of the approved plan has left" in told(tmp_path, approved_plan="a" * 64)
+    assert "run where the dry run of the approved plan has left" in objection_texts(tmp_path, approved_plan="a" * 64)
 
 
 def test_the_same_digest_needs_nothing_kept(tmp_path: Path) -> None:
     catalog, _, plan = planned(tmp_path)
     catalog.close()
-    assert told(tmp_path, approved_plan=plan.sha256) == ""
+    assert objection_texts(tmp_path, approved_plan=plan.sha256) == ""
 
 
 def test_only_the_latest_plans_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
