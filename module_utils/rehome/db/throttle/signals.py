@@ -126,40 +126,35 @@ class Running(Signal):
 
 
 @dataclass(eq=False)
-class RedoLog(Signal):
+class _Figure(Signal):
+    """Pauses while a figure is above its threshold. words: the reason, with places for figure and threshold"""
+
+    words: ClassVar[str]
+
+    read: Callable[[], float]
+    threshold: float
+
+    def pause_reason(self) -> str | None:
+        """Return the reason while the figure is above its threshold. Raises UnreadableError."""
+        figure = self.read()
+        return self.words.format(figure, self.threshold) if figure > self.threshold else None
+
+
+class RedoLog(_Figure):
     """Pauses while InnoDB's redo log is so full that soon every session would have to wait for it.
 
-    filled: returns how full it is, as a fraction of InnoDB's own limit
+    read: returns how full it is, as a fraction of InnoDB's own limit
     """
 
     name = "redo_log"
-
-    filled: Callable[[], float]
-    threshold: float
-
-    def pause_reason(self) -> str | None:
-        """Return the reason while the log is too full. Raises UnreadableError."""
-        filled = self.filled()
-        if filled <= self.threshold:
-            return None
-        return f"the redo log is {filled:.0%} full; max_redo_ratio is {self.threshold:g}"
+    words = "the redo log is {:.0%} full; max_redo_ratio is {:g}"
 
 
-@dataclass(eq=False)
-class OwnQuery(Signal):
+class OwnQuery(_Figure):
     """Pauses while the operator's own query returns more than its threshold."""
 
     name = "query"
-
-    result: Callable[[], float]
-    threshold: float
-
-    def pause_reason(self) -> str | None:
-        """Return the reason while the query returns too much. Raises UnreadableError."""
-        result = self.result()
-        if result <= self.threshold:
-            return None
-        return f"the query returns {result:g}; query_limit is {self.threshold:g}"
+    words = "the query returns {:g}; query_limit is {:g}"
 
 
 def dead_threshold(ratio: float, heap: Heap) -> float:
