@@ -109,8 +109,8 @@ def _capabilities(settings: Settings) -> tuple[Path, Callable[[], object]]:
 
 
 def _redirect(settings: Settings) -> tuple[Path, Callable[[], object]]:
-    apply._remember(settings, apply._Ours([{"Redirect": {"HostName": "a.example"}}], made=True))
-    return settings.state_dir / apply.FILE, lambda: apply._recall(settings)
+    apply._save(settings, apply._Ours([{"Redirect": {"HostName": "a.example"}}], made=True))
+    return settings.state_dir / apply.FILE, lambda: apply._load(settings)
 
 
 def _plan(settings: Settings) -> tuple[Path, Callable[[], object]]:
