@@ -1,5 +1,4 @@
-"""Copy objects by the million: each job in the way that fits it, each outcome reported once, and a stop if going on is
-useless."""
+"""Copy objects by the million, each in the way that fits it and with one outcome, and stop if no copy can succeed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _ABSENT = frozenset(
         "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
-"""S3's codes for a setting that is not made ("Error responses", S3 API reference)."""
+"""S3's codes for a configuration that does not exist ("Error responses", S3 API reference)."""
 
 _SKEW_S, _LARGEST_SKEW_S = 60, 15 * 60
 """S3 refuses requests that are more than a quarter of an hour off (RequestTimeTooSkewed)."""
