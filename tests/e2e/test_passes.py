@@ -93,7 +93,7 @@ def test_a_hook_that_is_not_there_is_found_before_the_first_write(world: World) 
     before = world.everything()
     refused = world.play(rehome_hooks={"before_rewrite": "nowhere.yml"})
     assert refused.code != 0
-    assert "nowhere.yml): is no file" in refused.message
+    assert "nowhere.yml): does not exist" in refused.message
     misspelt = world.play(rehome_hooks={"before_rewriting": "nowhere.yml"})
     assert misspelt.code != 0
     assert "before_rewriting" in misspelt.message
