@@ -117,7 +117,7 @@ class Outcomes:
         self._begun: dict[str, tuple[int, str]] = {}
         self._begun_file = _begun_file(catalog, self._state_dir)
         # a part that may have been exported already takes no more rows
-        (self._part,) = catalog.query("SELECT coalesce(max(part) + 1, 0) FROM outcomes")[0]
+        (self._part,) = catalog.one("SELECT coalesce(max(part) + 1, 0) FROM outcomes")
         self._in_part = 0
 
     def begin(self, objects: Iterable[tuple[str, int, str]]) -> None:
