@@ -17,6 +17,7 @@ from rehome.run import Run
 from rehome.scan import rows
 from rehome.services import clients
 from rehome.stages import rewrite_rows as rewriting
+from rehome.stages.chunk_runner import sum_pauses
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, sample_diffs
 
@@ -267,20 +268,22 @@ def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool)
     assert facts_for_rewrite(facts, settings).keep_columns == (() if touched else ("updated_at",))
 
 
-def test_a_pause_file_holds_the_rewrite_until_it_is_gone_and_is_told(migration: Migration, tmp_path: Path) -> None:
+def test_a_pause_file_pauses_the_rewrite_until_it_is_deleted_and_is_counted(
+    migration: Migration, tmp_path: Path
+) -> None:
     pause = tmp_path / "halt"
     settings = migration.settings(throttle={"pause_file": str(pause)})
     migration.put("avatar-1.png")
     migration.plan(settings)
     migration.copy(settings)
     pause.touch()
-    held: list[list[str]] = []
-    threading.Timer(1.5, lambda: (held.append(migration.paths()), pause.unlink())).start()
+    paused: list[list[str]] = []
+    threading.Timer(1.5, lambda: (paused.append(migration.paths()), pause.unlink())).start()
     counts = migration.rewrite(settings)
-    assert held == [["image/avatar-1.png"]]
+    assert paused == [["image/avatar-1.png"]]
     assert counts.rewritten == 1
-    assert counts.waited({}).keys() == {"pause_file"}
-    assert counts.waited({"pause_file": 100.0, "nice": 5.0})["pause_file"] > 100
+    assert sum_pauses(counts.throttled_s).keys() == {"pause_file"}
+    assert sum_pauses({"pause_file": 100.0, "nice": 5.0}, counts.throttled_s)["pause_file"] > 100
 
 
 def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration, tmp_path: Path) -> None:
