@@ -268,9 +268,7 @@ def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool)
     assert facts_for_rewrite(facts, settings).keep_columns == (() if touched else ("updated_at",))
 
 
-def test_a_pause_file_pauses_the_rewrite_until_it_is_deleted(
-    migration: Migration, tmp_path: Path
-) -> None:
+def test_a_pause_file_pauses_the_rewrite_until_it_is_deleted(migration: Migration, tmp_path: Path) -> None:
     pause = tmp_path / "halt"
     settings = migration.settings(throttle={"pause_file": str(pause)})
     migration.put("avatar-1.png")

@@ -3,7 +3,7 @@
 Columns that several tables have:
 rest: the suffix of an object's key, which is the same in both buckets and joins objects and rows
 reference, key, value: of a row: its reference (`table.column`), its primary key as a JSON list, what the column holds
-is_old: the row holds the old value and would be rewritten; False where it holds the new one
+is_old: the row holds the old value and would be rewritten; False if it holds the new one
 etag, target_etag: of the object in the source and of the one in the target
 """
 

@@ -131,8 +131,8 @@ def test_each_table_says_who_reads_it() -> None:
 def _values(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for one in value.values():
+    elif isinstance(value, dict | tuple | list):
+        for one in value.values() if isinstance(value, dict) else value:
             yield from _values(one)
 
 
