@@ -121,11 +121,10 @@ class _Trials:
 
     def result(self) -> ProbeResult:
         if self.scratch.hides_versions:
-            place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
             self.notes.append(
                 "the credentials of rehome_target may not delete versions, which a migration does not need; the "
                 "scratch objects stay, hidden by delete markers. Grant s3:DeleteObjectVersion on "
-                f"{place} and nothing else to have them removed"
+                f"{self._scratch_arn}, and nothing else, to have them removed"
             )
         # Several trials may miss the same right.
         return ProbeResult(Capabilities(**self.found), tuple(dict.fromkeys(self.findings)), tuple(self.notes))
@@ -224,10 +223,10 @@ class _Trials:
     async def _read_tags(self, name: str) -> None:
         tags = await try_request(self.target, "GET", self.scratch.folder + name, query=[("tagging", "")])
         if tags.denied:
-            place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
             self.notes.append(
                 "the credentials of rehome_target may not read tags, which a migration does not need; whether copies "
-                f"carry them is not tried. Grant s3:GetObjectTagging on {place} and nothing else to try it"
+                f"carry them is not tried. Grant s3:GetObjectTagging on {self._scratch_arn}, and nothing else, to "
+                "have it tried"
             )
         self._note_unsupported("tags", not tags.denied and _TAG.search(tags.body) is None)
 
@@ -317,9 +316,8 @@ class _Trials:
                 return False
             if method == "server_side":
                 written.append(f"{folder}/copy/{name}")
-                if not (
-                    await self.scratch.copy(written[-1], {**self._copy_source(written[-2]), **self._if_absent()})
-                ).ok:
+                headers = {**self._copy_source(written[-2]), **self._if_absent()}
+                if not (await self.scratch.copy(written[-1], headers)).ok:
                     return False
         keys = [self.scratch.folder + name for name in written]
         try:
@@ -331,6 +329,10 @@ class _Trials:
         return all([(await try_request(self.target, "HEAD", key)).ok for key in keys])
 
     # Helpers
+
+    @property
+    def _scratch_arn(self) -> str:
+        return f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
 
     def _if_absent(self) -> dict[str, str]:
         """Return the condition of every copy; none if objects of the last probe may exist."""
@@ -360,10 +362,9 @@ class _Trials:
         self.findings.append(Finding("rehome_target", place, problem, way_out))
 
     def _note_no_deleting(self, consequence: str) -> None:
-        place = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
         self.notes.append(
             f"the credentials of rehome_target may not delete, which a migration does not need; {consequence}. "
-            f"Grant s3:DeleteObject on {place} and nothing else to try everything"
+            f"Grant s3:DeleteObject on {self._scratch_arn}, and nothing else, to have everything tried"
         )
 
 
