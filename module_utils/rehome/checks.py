@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -45,6 +45,11 @@ class Check:
 def stop(subject: str, name: str, finding: Finding) -> Check:
     """Return a check that stops the run."""
     return Check(subject, name, "stop", finding.problem, finding.way_out, finding.setting, finding.value)
+
+
+def stops(subject: str, name: str, findings: Iterable[Finding]) -> list[Check]:
+    """Return a check that stops the run for each finding."""
+    return [stop(subject, name, finding) for finding in findings]
 
 
 def unknown(subject: str, name: str, why: str, advice: str = "") -> Check:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checks import Check, as_dicts, refusals, stop, unknown
+from ..checks import Check, as_dicts, refusals, stop, stops, unknown
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.read_buckets import overlap_in_one_bucket
 from ..config.settings import CopyMethod, Reference, Settings, Side
@@ -65,7 +65,7 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
     """
     progress.stage("check the buckets")
     checks = inspect_machine(settings.state_dir)
-    checks += [stop("target bucket", "place", finding) for finding in _check_places(settings)]
+    checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)
     created = False
@@ -79,11 +79,11 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
         if not refusals(checks):
             checks += _throttle(settings)
     except RefusedError as refusal:
-        checks += [stop("database", "access", finding) for finding in refusal.findings]
+        checks += stops("database", "access", refusal.findings)
     if not dry_run and not refusals(checks):
         progress.stage("probe the services")
         unable, notes = probe_services(settings)
-        checks += [stop("target bucket", "trial", finding) for finding in unable]
+        checks += stops("target bucket", "trial", unable)
         checks += [Check("target bucket", "trial", "warn", note) for note in notes]
         if not unable and not notes:
             found = "copies keep their conditions, and carry metadata and tags"
@@ -103,7 +103,7 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
     subject = f"{side.label} bucket"
     found = check_bucket(side)
     if found:
-        return [stop(subject, "access", finding) for finding in found]
+        return stops(subject, "access", found)
     return [
         Check(subject, "access", "pass", f"s3://{side.bucket}/{side.prefix} can be listed"),
         *inspect_bucket(side, settings.copy.acl),
@@ -155,7 +155,7 @@ def _describe(database: Dialect, inspector: Inspector, reference: Reference, set
 
 def _throttle(settings: Settings) -> list[Check]:
     refused, notes = check_throttle(settings)
-    checks = [stop("database", "throttle", finding) for finding in refused]
+    checks = stops("database", "throttle", refused)
     return checks + [Check("database", "throttle", "warn", note) for note in notes]
 
 
@@ -189,14 +189,12 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
     """
     checks: list[Check] = []
     if settings.rollback.copies == "remove":
-        checks += [stop("target bucket", "copies", finding) for finding in indistinct(settings)]
+        checks += stops("target bucket", "copies", indistinct(settings))
         if not dry_run:
-            checks += [
-                stop("target bucket", "second key", finding) for finding in unconfirmed(settings, settings.target)
-            ]
+            checks += stops("target bucket", "second key", unconfirmed(settings, settings.target))
     if settings.rollback.missing == "keep":
         for side in (settings.source, settings.target):
-            checks += [stop(f"{side.label} bucket", "access", finding) for finding in check_bucket(side)]
+            checks += stops(f"{side.label} bucket", "access", check_bucket(side))
     try:
         with connect(settings.database) as database:
             inspector = open_inspector(database, settings.database)
@@ -213,7 +211,7 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
             if not dry_run and not refusals(checks):
                 checks += _try_journal(database, inspector, settings)
     except RefusedError as refusal:
-        checks += [stop("database", "access", finding) for finding in refusal.findings]
+        checks += stops("database", "access", refusal.findings)
     if found := refusals(checks):
         raise RefusedError(found)
 
@@ -244,7 +242,7 @@ def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_ru
     try:
         found = _check_journal(database, settings)
         if found:
-            return [stop("database", "journal", finding) for finding in found]
+            return stops("database", "journal", found)
         if not dry_run:
             return []  # `_try_journal` tests it, once nothing else stops the run
         if database.has_journal(schema):
