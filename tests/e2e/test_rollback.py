@@ -156,7 +156,7 @@ def test_what_the_application_did_since_is_left_and_what_the_source_lost_is_kept
 
     undone = world.play(playbook=ROLLBACK)
     assert undone.code != 0
-    assert "2 rows keep their new value, as the source has not what they name now" in undone.message
+    assert "2 rows keep their new value, as the source does not have the object that they name now" in undone.message
     summary = world.summary
     expected = {"restored": 6, "changed_since": 1, "gone": 1, "kept": 2, "restored_before": 0}
     assert {name: summary[f"rows_{name}"] for name in expected} == expected

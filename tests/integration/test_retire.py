@@ -253,7 +253,7 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
 ) -> None:
     one = versioned
     settings = one.wanted()
-    with pytest.raises(RefusedError, match=r"completion\.json knows of none .* Run migrate\.yml or playbooks/verify"):
+    with pytest.raises(RefusedError, match=r"completion\.json has none under .* Run migrate\.yml or playbooks/verify"):
         inspect_source(settings, dry_run=True)
     one.migrate("avatar-1.png")
     first = completed_at(settings)

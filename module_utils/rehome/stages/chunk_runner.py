@@ -81,7 +81,7 @@ class ChunkRunner:
         self._target = target
         self.size = ChunkSize(run.settings.chunk_ms / 1000)
         waits = _Waits(run.progress)
-        self.context = WorkContext(report=waits.tell, stopping=run.stopping, chunk_size=self.size)
+        self.context = WorkContext(report=waits.set, stopping=run.stopping, chunk_size=self.size)
         self._workers = Workers(connections.writers, self._write, waits.show)
 
     def write(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
@@ -109,14 +109,14 @@ class _Waits:
         self._progress = progress
         self._waiting: tuple[str, float] | None = None
 
-    def tell(self, why: str | None) -> None:
-        """Start to wait for the reason `why`; None ends the wait."""
+    def set(self, why: str | None) -> None:
+        """Start a wait for the reason `why`; None ends it."""
         waited, self._waiting = self._waiting, (why, time.monotonic()) if why else None
         if waited and not why:
             self._progress.resume(time.monotonic() - waited[1])
 
     def show(self) -> None:
-        """Report the present wait to the progress."""
+        """Show the present wait in the progress."""
         waiting = self._waiting
         if waiting:
             why, since = waiting

@@ -1,4 +1,4 @@
-"""Work through a plan's copy queue, and keep what happened to each object."""
+"""Copy the objects of a plan's queue, and record the outcome of each."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ WHERE class IN ('to_copy', 'outdated') OR (class = 'conflict' AND ?)
 
 @dataclass(slots=True)
 class CopyCounts:
-    """What became of the queue's objects.
+    """The outcomes of the queue's objects.
 
     copied: copied and verified
-    present: the target had them by the time of the copy, with the same content
-    conflict: the target had them by then, with other content
+    present: by the time of the copy, the target had the same content
+    conflict: by the time of the copy, the target had other content
     changed: overwritten or deleted in the source since the plan; a later run finds them
     archived: must be restored before they can be read, which only the attempt showed
     failed: refused by S3 for a reason of their own
-    weak: of those copied, the ones that nothing but their size speaks for
-    method: how they were copied; None where there was nothing to copy
+    weak: of the copied, those that nothing but their size proves
+    method: how they were copied; None if there was nothing to copy
     """
 
     copied: int = 0
@@ -66,6 +66,7 @@ class CopyCounts:
 
     @property
     def done(self) -> int:
+        """How many objects have an outcome."""
         return self.copied + self.present + self.conflict + self.changed + self.archived + self.failed
 
     def add(self, outcome: CopyOutcome) -> None:
@@ -78,7 +79,7 @@ class CopyCounts:
             setattr(self, outcome.result, getattr(self, outcome.result) + 1)
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {
             "objects_copied": self.copied,
             "objects_changed": self.changed + self.conflict,
@@ -107,9 +108,9 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
     if not total and not uploads_file.exists():
         return
     outcomes = Outcomes(catalog, settings)
-    # Nothing is sorted or joined here: what the catalog may hold beyond this would only be a cache of what is over. A
-    # second thread would take as much memory again for each file of outcomes, and merging what came by the thousand
-    # into larger groups of rows takes 90 MB for a million, in a catalog that the next run makes anew.
+    # Nothing is sorted or joined here: more memory would only cache rows that are not read again. A second thread
+    # would take as much memory again for each file of outcomes, and merging the appended batches into larger row
+    # groups takes 90 MB for a million rows, in a catalog that the next run replaces.
     catalog.limit_memory(48)
     for setting, value in {"threads": 1, "checkpoint_threshold": "'4MB'", "max_vacuum_tasks": 0}.items():
         catalog.run(f"SET {setting} = {value}")
@@ -121,8 +122,8 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
         if not progress.is_due:
             return
         left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
-        seldom = {name: count for name, count in left.items() if count}
-        progress.at(counts.done, copied=counts.copied, failed=counts.failed, **seldom)
+        others = {name: count for name, count in left.items() if count}
+        progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:
         with Uploads(uploads_file) as uploads:
@@ -165,11 +166,11 @@ def _jobs(run: Run, outcomes: Outcomes) -> Iterator[CopyJob]:
     settings, stopping = run.settings, run.stopping
     source, target = settings.source.prefix, settings.target.prefix
     for batch in run.catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
-        outcomes.begin((rest, size, etag) for rest, size, etag, _, _ in batch)
-        for rest, size, etag, replace_etag, storage_class in _interleaved(batch):
+        outcomes.begin((suffix, size, etag) for suffix, size, etag, _, _ in batch)
+        for suffix, size, etag, replace_etag, storage_class in _interleaved(batch):
             if stopping():
                 return
-            yield CopyJob(source + rest, etag, size, target + rest, replace_etag, storage_class)
+            yield CopyJob(source + suffix, etag, size, target + suffix, replace_etag, storage_class)
 
 
 def _way_out(error: S3StopError) -> str:

@@ -51,12 +51,12 @@ WHERE o.result = 'deleted' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_
 
 @dataclass
 class DeleteCounts:
-    """What became of a bucket's objects.
+    """The outcomes of a bucket's objects.
 
     classes: by what `deletion_candidates.classify` finds; empty for an undelete
-    deleted, changed, refused: of those to delete: deleted · changed since they were judged, and kept · refused by S3
+    deleted, changed, refused: of those to delete: deleted; changed since they were classified, and kept; refused by S3
     brought_back, not_brought_back: delete markers that were removed, and that S3 did not remove
-    gone: of those deleted without a way back, the ones that rows written meanwhile name
+    gone: of those deleted without versions, the ones that rows written meanwhile name
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -76,9 +76,9 @@ class DeleteCounts:
 
     @property
     def kept(self) -> dict[str, int]:
-        """Return why the others stay: class → count."""
-        judged = {name: count for name, count in self.classes.items() if name != "to_delete"}
-        return judged | {"changed": self.changed, "refused": self.refused}
+        """Why the others stay: class → count."""
+        classified = {name: count for name, count in self.classes.items() if name != "to_delete"}
+        return classified | {"changed": self.changed, "refused": self.refused}
 
     def changes(self, dry_run: bool) -> bool:
         """Whether the bucket was changed, or in a dry run would be."""
@@ -107,10 +107,10 @@ class DeleteCounts:
         return {"before": f"{self.to_delete} {what} in {bucket}\n", "after": f"0 {what} in {bucket}\n"}
 
     def problems(self) -> list[str]:
-        """Return what needs a human, as sentences without their ends."""
+        """Return what needs a human, as sentences without their full stops."""
         texts = {
             "objects could not be deleted": self.refused,
-            "delete markers could not be taken away again": self.not_brought_back,
+            "delete markers could not be removed": self.not_brought_back,
             "objects that were deleted without a way back are named by rows that were written meanwhile": self.gone,
         }
         return [f"{count:,} {text}" for text, count in texts.items() if count]
@@ -131,8 +131,8 @@ def not_inspected(delete_from: Side, error: S3Error) -> Finding:
     )
 
 
-def delete_judged(run: Run, side: DeleteSide, bucket: BucketState, counts: DeleteCounts, folder: str) -> None:
-    """Delete what was judged deletable, in batches of a thousand, and undelete what a row names by then.
+def delete_classified(run: Run, side: DeleteSide, bucket: BucketState, counts: DeleteCounts, folder: str) -> None:
+    """Delete what was classified as deletable, in batches of 1,000, and undelete what a row names by then.
 
     counts: grows with each batch, so it is true also if this raises
     folder: where the deletes are recorded, within the state folder
@@ -227,15 +227,15 @@ class _Deletion:
 
     async def _work(self, source: Client, batches: Iterator[list[tuple[str, str, int]]], method: DeleteMethod) -> None:
         for batch in batches:
-            sizes = {self._prefix + rest: size for rest, _, size in batch}
-            jobs = [DeleteJob(self._prefix + rest, etag) for rest, etag, _ in batch]
+            sizes = {self._prefix + suffix: size for suffix, _, size in batch}
+            jobs = [DeleteJob(self._prefix + suffix, etag) for suffix, etag, _ in batch]
             self._records.record("intended", [(job.key, job.etag, None) for job in jobs])
             intended_at = datetime.now(UTC)
             try:
                 outcomes = await delete_objects(source, jobs, method)
                 settled = [await self._settled(source, outcome, intended_at) for outcome in outcomes]
             except S3StopError as error:
-                # the next run finds out what became of these
+                # the next run finds out the outcome of these
                 self._stop = self._stop or error
                 return
             self._note(settled, sizes)
@@ -267,10 +267,10 @@ class _Deletion:
         )
         self._done += len(outcomes)
         self._progress.at(self._done, deleted=counts.deleted, kept=counts.changed + counts.refused)
-        if self._keeps_versions and (silent := [one.job.key for one in deleted if one.marker is None]):
+        if self._keeps_versions and (unnamed := [one.job.key for one in deleted if one.marker is None]):
             raise RehomeError(
-                f"{_place(self._side.delete_from)}: the service does not tell the delete marker of {len(silent):,} "
-                f"objects that it has just deleted, such as {silent[0]!r}, so that they cannot be brought back from "
+                f"{_place(self._side.delete_from)}: the service does not return the delete marker of {len(unnamed):,} "
+                f"objects that it has just deleted, such as {unnamed[0]!r}, so that they cannot be brought back from "
                 "here. See how this service keeps versions before you go on."
             )
         codes = {one.error for one in kept if one.result == "failed"}
@@ -281,7 +281,7 @@ class _Deletion:
             )
 
     async def _settled(self, source: Client, outcome: DeleteOutcome, intended_at: datetime) -> DeleteOutcome:
-        """Return what became of a delete whose reply was lost, or did not name the marker."""
+        """Return the outcome of a delete, and find it out if the reply was lost, or did not name the delete marker."""
         if outcome.result == "deleted" and (outcome.marker or not self._keeps_versions):
             return outcome
         if outcome.result != "deleted" and not outcome.unsure:
@@ -294,7 +294,7 @@ class _Deletion:
         return DeleteOutcome(job, "deleted") if gone else outcome
 
     async def _settle_earlier(self, source: Client) -> None:
-        """Find out what became of the deletes that were in flight when a run died."""
+        """Find out and record the outcome of the deletes that were in flight when an earlier run died."""
         unresolved = self._records.unresolved()
         if not unresolved:
             return
@@ -311,7 +311,7 @@ class _Deletion:
             return
         self._progress.stage("undelete", total)
         done = 0
-        # read as a whole before the first is recorded as restored, which changes what the statement finds
+        # read completely before the first is recorded as undeleted, which changes what the statement finds
         self._catalog.run(TO_BRING_BACK.create(statement), params)
         for batch in self._catalog.stream("SELECT key, marker FROM to_bring_back", batch=MAX_KEYS_PER_REQUEST):
             if self._run.stopping():
@@ -384,8 +384,8 @@ async def _refuse_one_place(side: DeleteSide, catalog: Catalog, source: Client) 
     """Raise RefusedError if the two sides show the same objects under two names."""
     delete_from, proof_in = side.delete_from, side.proof_in
     async with open_client(side.settings, proof_in, probing=True) as target:
-        for rest, _, _ in catalog.query(f"{TO_DELETE} LIMIT {_SAMPLE}"):
-            if not await may_be_same_object(source, delete_from.prefix + rest, target, proof_in.prefix + rest):
+        for suffix, _, _ in catalog.query(f"{TO_DELETE} LIMIT {_SAMPLE}"):
+            if not await may_be_same_object(source, delete_from.prefix + suffix, target, proof_in.prefix + suffix):
                 return
         if not await is_same_place(source, delete_from.prefix, target, proof_in.prefix):
             return

@@ -71,15 +71,15 @@ def classify(
     cases = "\n    ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
     statement = JUDGED.create(_CLASSIFY.format(reasons=cases))
     catalog.run(statement)
-    if catalog.query(f"SELECT 1 FROM ({_UNPROVEN}) LIMIT 1"):
+    if catalog.count(_UNPROVEN):
         uvloop.run(_prove_weak(run, side))
         catalog.run(statement)
     if bucket.locks:
         uvloop.run(_find_locked(run, side, bucket.now))
         catalog.run(statement)
-    counted = dict(catalog.query("SELECT class, count(*) FROM judged GROUP BY class"))
-    (size,) = catalog.query(f"SELECT coalesce(sum(size), 0) FROM ({TO_DELETE})")[0]
-    return {name: int(counted.get(name, 0)) for name in (*CLASSES, *reasons)}, int(size)
+    counts = dict(catalog.query("SELECT class, count(*) FROM judged GROUP BY class"))
+    (size,) = catalog.one(f"SELECT coalesce(sum(size), 0) FROM ({TO_DELETE})")
+    return {name: int(counts.get(name, 0)) for name in (*CLASSES, *reasons)}, int(size)
 
 
 async def _prove_weak(run: Run, side: DeleteSide) -> None:
@@ -87,10 +87,10 @@ async def _prove_weak(run: Run, side: DeleteSide) -> None:
     delete_from, proof_in = side.delete_from, side.proof_in
     async with open_clients(side.settings) as (source, target):
 
-        async def prove(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-            key, target_key = delete_from.prefix + rest, proof_in.prefix + rest
+        async def prove(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
+            key, target_key = delete_from.prefix + suffix, proof_in.prefix + suffix
             evidence = await compare(source, key, etag, target, target_key, target_etag)
-            return (rest,) if evidence in (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG) else None
+            return (suffix,) if evidence in (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG) else None
 
         await _fill(run, "compare contents", _UNPROVEN, PROVEN, prove)
 
@@ -98,13 +98,13 @@ async def _prove_weak(run: Run, side: DeleteSide) -> None:
 async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
     async with open_client(run.settings, side.delete_from) as source:
 
-        async def find_lock(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-            reply = await head(source, side.delete_from.prefix + rest)
+        async def find_lock(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
+            reply = await head(source, side.delete_from.prefix + suffix)
             hold = reply.headers.get(b"x-amz-object-lock-legal-hold", b"").upper() == b"ON"
             until = reply.headers.get(b"x-amz-object-lock-retain-until-date", b"").decode()
             if hold:
-                return rest, "legal hold"
-            return (rest, f"retention until {until}") if until and time_of(until) > now else None
+                return suffix, "legal hold"
+            return (suffix, f"retention until {until}") if until and time_of(until) > now else None
 
         await _fill(run, "find locks", _CANDIDATES, LOCKED, find_lock)
 
@@ -118,9 +118,9 @@ async def _fill(
 ) -> None:
     """Fill `table` with what `find` returns for each object; an object that must not be read is left out."""
 
-    async def one(rest: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
+    async def one(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
         try:
-            return await find(rest, etag, target_etag)
+            return await find(suffix, etag, target_etag)
         except S3StopError:
             raise
         except S3Error as error:

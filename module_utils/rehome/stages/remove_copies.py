@@ -15,7 +15,7 @@ from ..run import Run
 from ..s3.errors import S3Error
 from ..state.delete_log import REMOVED
 from ..state.outcomes import load_made_copies
-from .delete_objects import DeleteCounts, delete_judged, inspect_bucket, not_inspected
+from .delete_objects import DeleteCounts, delete_classified, inspect_bucket, not_inspected
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import classify, make_tables
 
@@ -57,5 +57,5 @@ def plan_removal(run: Run, bucket: BucketState, dry_rollback: Path | None) -> De
 
 
 def remove_copies(run: Run, bucket: BucketState, counts: DeleteCounts) -> None:
-    """Delete what `plan_removal` has found to be deletable. See `delete_judged`."""
-    delete_judged(run, DeleteSide.copies(run.settings), bucket, counts, REMOVED)
+    """Delete what `plan_removal` has found to be deletable. See `delete_classified`."""
+    delete_classified(run, DeleteSide.copies(run.settings), bucket, counts, REMOVED)

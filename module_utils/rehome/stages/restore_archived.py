@@ -40,7 +40,7 @@ class RestoreCounts:
     failed: int = 0
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {
             "objects_restoring": self.requested + self.in_progress,
             "objects_not_restored": self.failed,
@@ -48,8 +48,9 @@ class RestoreCounts:
 
 
 def restore_archived(run: Run) -> RestoreCounts:
-    """Request the restore of every archived object of the plan, and of those that the copy met (`rehome_restore`).
+    """Request the restore of every archived object of the plan, and of those that the copy found archived.
 
+    Without `rehome_restore`, it only counts those whose restore is in progress.
     What S3 refuses goes into the catalog's table `unrestored`. Raises RehomeError if continuing is useless.
     """
     counts = RestoreCounts(in_progress=run.catalog.count(_IN_PROGRESS))
@@ -60,7 +61,7 @@ def restore_archived(run: Run) -> RestoreCounts:
         try:
             uvloop.run(_request(run, restore, counts))
         except S3StopError as error:
-            raise RehomeError(f"rehome_restore: the archived objects cannot be asked for: {error}") from error
+            raise RehomeError(f"rehome_restore: restores cannot be requested: {error}") from error
     return counts
 
 
@@ -83,5 +84,5 @@ async def _request(run: Run, restore: Restore, counts: RestoreCounts) -> None:
 
 def _archived(catalog: Catalog, prefix: str) -> Iterator[ArchivedObject]:
     for batch in catalog.stream(_ARCHIVED):
-        for rest, storage_class in batch:
-            yield ArchivedObject(prefix + rest, storage_class)
+        for suffix, storage_class in batch:
+            yield ArchivedObject(prefix + suffix, storage_class)

@@ -12,7 +12,7 @@ from ..state.completion import FILE, completed_at
 from ..state.delete_log import RETIRED
 from .delete_objects import (
     DeleteCounts,
-    delete_judged,
+    delete_classified,
     inspect_bucket,
     not_inspected,
     undelete_recorded,
@@ -36,8 +36,8 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
             Finding(
                 "rehome_retire_after",
                 None,
-                f"counts from the migration's end, and {settings.state_dir / FILE} knows of none under these settings",
-                "Run migrate.yml or playbooks/verify.yml: once nothing is left to do it is noted, and counts from then",
+                f"counts from the migration's end, and {settings.state_dir / FILE} has none under these settings",
+                "Run migrate.yml or playbooks/verify.yml, which record the end once nothing is left to do",
             )
         )
     try:
@@ -70,7 +70,7 @@ def plan_retirement(run: Run, bucket: BucketState) -> DeleteCounts:
     make_tables(run.catalog)
     ended_at = completed_at(settings)
     if ended_at is None:
-        raise RehomeError("the migration's end was forgotten meanwhile")
+        raise RehomeError("the record of the migration's end was withdrawn meanwhile")
     after = settings.retire.after
     reasons = {
         "by_policy": _BY_POLICY.format(skips=settings.on_conflict == "skip"),
@@ -82,8 +82,8 @@ def plan_retirement(run: Run, bucket: BucketState) -> DeleteCounts:
 
 
 def retire(run: Run, bucket: BucketState, counts: DeleteCounts) -> None:
-    """Delete what `plan_retirement` has found to be deletable. See `delete_judged`."""
-    delete_judged(run, DeleteSide.legacy_objects(run.settings), bucket, counts, RETIRED)
+    """Delete what `plan_retirement` has found to be deletable. See `delete_classified`."""
+    delete_classified(run, DeleteSide.legacy_objects(run.settings), bucket, counts, RETIRED)
 
 
 def undelete_retired(run: Run, counts: DeleteCounts, dry_run: bool) -> None:

@@ -1,4 +1,4 @@
-"""Work through a plan's rewrite queue: the rows whose object is verified in the target, chunk by chunk."""
+"""Rewrite the rows of a plan whose object is verified in the target, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
 from ..run import Run
 from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections
 
-# An object is verified when the plan found it in the target with the source's content, or this run's copy ended so.
-# A row whose source object is gone while the target's is there has nothing older to be faithful to.
+# An object is verified if the plan found it in the target with the source's content, or this run has copied it so.
+# If only the target has the object, there is no older content that the row could stand for.
 _VERIFIED = """(
     r.class = 'to_rewrite' AND (
         r.object_class IS NULL OR r.object_class = 'present'
@@ -34,7 +34,7 @@ ORDER BY r.ordinal
 
 _KNOWN = """
 SELECT g.place FROM (
-    SELECT unnest($keys) AS key, unnest($rests) AS rest, unnest(range(len($keys))) AS place
+    SELECT unnest($keys) AS key, unnest($suffixes) AS rest, unnest(range(len($keys))) AS place
 ) g
 LEFT JOIN objects o ON o.rest = g.rest
 WHERE (
@@ -52,15 +52,15 @@ WHERE reference = $reference AND is_old AND (class = 'to_rewrite' OR (class = 'd
 ORDER BY ordinal
 """
 SAMPLE_ROWS = 3
-MOST_REREADS = 3
-"""A busy application may write under the old form for ever; what is left is for the next pass, and counted."""
+MAX_REREADS = 3
+"""A busy application may write old values without end; what is left is counted, and for the next pass."""
 
 
 @dataclass(slots=True)
 class RewriteCounts:
-    """What became of the queue's rows; the classes are those of `ChunkOutcome`.
+    """The outcomes of the queue's rows, in the classes of `ChunkOutcome`.
 
-    throttled_s: for how long the throttle held the work, by its reasons
+    throttled_s: reason → seconds that the throttle paused the work
     """
 
     rewritten: int = 0
@@ -69,7 +69,7 @@ class RewriteCounts:
     throttled_s: dict[str, float] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {
             "rows_rewritten": self.rewritten,
             "rows_changed_by_app": self.changed_by_app,
@@ -77,6 +77,7 @@ class RewriteCounts:
         }
 
     def add(self, outcome: ChunkOutcome) -> None:
+        """Count the outcome of one chunk."""
         self.rewritten += outcome.rewritten
         self.changed_by_app += len(outcome.changed_by_app)
         self.refused += len(outcome.refused)
@@ -85,7 +86,7 @@ class RewriteCounts:
 def rewrite_planned(run: Run, counts: RewriteCounts) -> None:
     """Rewrite the rows that the plan in the catalog calls to rewrite and whose object is verified in the target.
 
-    Then read the tables again, until nothing is found or `MOST_REREADS` times: the application may have written rows
+    Then read the tables again, until nothing is found or `MAX_REREADS` times: the application may have written rows
     under the old form meanwhile, of objects that this catalog knows to be in the target.
     counts: grows with what is committed, so it is true also if this raises
     Raises DatabaseError if the server fails; the chunks until then are committed and journalled.
@@ -107,7 +108,7 @@ class _Rewrite:
         self._reference = reference
         self._values = settings.value_map(reference)
         self._params = _params(settings, reference)
-        self._rereads = MOST_REREADS if settings.whole else 0
+        self._rereads = MAX_REREADS if settings.whole else 0
         self._reader = connections.reader
         self._throttle = connections.throttle
         facts = replace(self._reader.describe(reference.table, reference.column), where=reference.where)
@@ -156,11 +157,11 @@ class _Rewrite:
             if self._stopping():
                 return
             olds = [row for row in batch if row.value and self._values.suffix_if_old(row.value) is not None]
-            rests = [self._values.suffix_if_old(row.value or "") for row in olds]
+            suffixes = [self._values.suffix_if_old(row.value or "") for row in olds]
             keys = keys_to_json([row.key for row in olds])
             if not olds:
                 continue
-            params = {"reference": self._reference.name, "keys": keys, "rests": rests}
+            params = {"reference": self._reference.name, "keys": keys, "suffixes": suffixes}
             for (place,) in self._catalog.query(_KNOWN, params):
                 key, value = olds[place]
                 new = self._values.to_target(value or "")
@@ -179,12 +180,12 @@ class _Rewrite:
 
 
 def rows_to_rewrite(settings: Settings, catalog: Catalog) -> int:
-    """How many rows the plan calls to rewrite, once their objects are verified."""
+    """Return how many rows the plan calls to rewrite, once their objects are verified."""
     return sum(catalog.count(PLANNED, _params(settings, reference)) for reference in settings.references)
 
 
 def sample_diffs(settings: Settings, catalog: Catalog) -> list[dict[str, str]]:
-    """A few rows to rewrite of each reference, before and after, as Ansible shows differences."""
+    """Return a few rows to rewrite of each reference, before and after, as Ansible shows differences."""
     diffs = []
     for reference in settings.references:
         params = _params(settings, reference)
@@ -197,7 +198,10 @@ def sample_diffs(settings: Settings, catalog: Catalog) -> list[dict[str, str]]:
 
 
 def diff_of(reference: str, total: int, sample: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """A few of a reference's `total` rows, before and after, as Ansible shows differences."""
+    """Return a sample of a reference's `total` rows as Ansible shows differences.
+
+    sample: (value before, value after) of each row
+    """
     header = f"{reference}, {len(sample)} of {total:,} rows"
     return {
         "before_header": header,

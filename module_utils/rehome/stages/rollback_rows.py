@@ -1,4 +1,4 @@
-"""Put rows back to what they held before the migration: those that still hold what it gave them, and no others."""
+"""Roll rows back to what they held before the migration, if they still hold what Rehome wrote."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LEFT JOIN target_objects t ON t.rest = r.rest
 LEFT JOIN objects o ON o.rest = r.rest
 WHERE r.meant AND r.rest IS NOT NULL
 """
-"""A row that names nothing real now, as the target has no such object, cannot lose anything by being put back."""
+"""A row whose object is not in the target names nothing now, so it loses nothing by a rollback."""
 
 _QUEUE = """
 SELECT entry, reference, obstacle, key, new_value, old_value FROM rollback_rows WHERE obstacle IS {} NULL
@@ -53,18 +53,18 @@ ROWS_PER_READ = 1_000
 
 @dataclass(slots=True)
 class RollbackCounts:
-    """What becomes of the rows that a migration has rewritten.
+    """The outcomes of the rows that a migration has rewritten.
 
-    journalled: rewritten and not undone yet, as far as they are meant
-    to_restore: of those looked at, the ones that still hold what Rehome gave them
-    restored: now, and journalled
+    journalled: rewritten and not rolled back yet, among the selected keys
+    to_restore: of the inspected, those that still hold what Rehome wrote
+    restored: rolled back by this run, and journalled
     restored_before: hold the old value already
     changed_since: hold a third value, the application's own
     gone: deleted, or their key was changed
-    kept: left as they are, as the old value would not name the object that the new one does
-    refused: left as they are, as the server does not take the old value
-    foreign: rewritten, and not among the keys that `rehome_only_keys` means
-    throttled_s: for how long the throttle held the work, by its reasons
+    kept: left as they are, as the old value would not name the same object
+    refused: left as they are, as the server does not accept the old value
+    foreign: rewritten, and not among the keys of `rehome_only_keys`
+    throttled_s: reason → seconds that the throttle paused the work
     """
 
     journalled: int = 0
@@ -79,13 +79,13 @@ class RollbackCounts:
     throttled_s: dict[str, float] = field(default_factory=dict, compare=False)
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {f"rows_{name}": getattr(self, name) for name in self.__slots__ if name != "throttled_s"}
 
     def problems(self) -> list[str]:
-        """What keeps the rollback from being complete."""
+        """Return what keeps the rollback from being complete, as sentences without their full stops."""
         texts = {
-            "rows keep their new value, as the source has not what they name now (rows-kept.jsonl); "
+            "rows keep their new value, as the source does not have the object that they name now (rows-kept.jsonl); "
             "rehome_rollback_missing decides": self.kept,
             "rows keep their new value, as the server refuses the old one (rows-refused.jsonl)": self.refused,
         }
@@ -93,10 +93,10 @@ class RollbackCounts:
 
 
 def plan_rollback(run: Run) -> RollbackCounts:
-    """Read the journal, look for the objects that the old values name, and class the rows that are to be put back.
+    """Read the journal, find the objects that the old values name, and class the rows that are to be rolled back.
 
-    Raises RefusedError where the journal is not this migration's; S3Error and DatabaseError where something cannot be
-    read: what is not known to be there, no row is put back to.
+    Raises RefusedError if the journal is of another migration; S3Error and DatabaseError if something cannot be read:
+    no row is rolled back to an object that is not known to exist.
     """
     settings, catalog = run.settings, run.catalog
     rollback = settings.rollback
@@ -106,17 +106,14 @@ def plan_rollback(run: Run) -> RollbackCounts:
         scan_buckets(without_inventory(run))
     classify_objects(catalog)
     catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
-    (meant, foreign) = catalog.query(
-        "SELECT count(*) FILTER (rest IS NOT NULL), count(*) FILTER (rest IS NULL) FROM standing_rows WHERE meant"
-    )[0]
-    (undone,) = catalog.query(
-        "SELECT count(*) FROM (SELECT DISTINCT reference, key FROM rewritten_rows WHERE meant AND rest IS NOT NULL)"
-    )[0]
-    return RollbackCounts(journalled=meant, foreign=foreign, restored_before=undone - meant)
+    standing = catalog.count("FROM standing_rows WHERE meant AND rest IS NOT NULL")
+    foreign = catalog.count("FROM standing_rows WHERE meant AND rest IS NULL")
+    rewritten = catalog.count("SELECT DISTINCT reference, key FROM rewritten_rows WHERE meant AND rest IS NOT NULL")
+    return RollbackCounts(journalled=standing, foreign=foreign, restored_before=rewritten - standing)
 
 
 def warnings_if_empty(counts: RollbackCounts, settings: Settings) -> list[str]:
-    """A warning where there is nothing at all to undo: more often a slip in a name or a time than the truth."""
+    """Return a warning if there is nothing to roll back, which is mostly due to a wrong name or time."""
     if counts.journalled or counts.restored_before or counts.foreign:
         return []
     since = f" since {settings.rollback.since.isoformat()}" if settings.rollback.since else ""
@@ -124,7 +121,7 @@ def warnings_if_empty(counts: RollbackCounts, settings: Settings) -> list[str]:
 
 
 def inspect_rows(run: Run, counts: RollbackCounts, queue: str = QUEUE) -> list[dict[str, str]]:
-    """Find out what `roll_back` would do with a queue, by reading alone.
+    """Find out what `roll_back` would do with a queue. Read-only.
 
     counts: grows with what is read
     Return samples as Ansible shows differences. Raises DatabaseError if a row cannot be read.
@@ -207,7 +204,7 @@ class _Rollback:
 
 
 class _Samples:
-    """Gathers the first rows of each reference, to be shown before and after."""
+    """The first rows of each reference, to be shown before and after."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Change]] = {}
@@ -240,14 +237,14 @@ class _JournalledRows(NamedTuple):
     changes: list[Change]
 
 
-def _journalled(catalog: Catalog, queue: str, most_rows: Callable[[], int]) -> Iterator[_JournalledRows]:
-    """Yield the rows of a queue, at most `most_rows()` of one entry at once."""
+def _journalled(catalog: Catalog, queue: str, max_rows: Callable[[], int]) -> Iterator[_JournalledRows]:
+    """Yield the rows of a queue, at most `max_rows()` of one entry at once."""
     for batch in catalog.stream(queue, batch=MAX_ROWS):
         for (entry, reference, obstacle), rows in groupby(batch, key=itemgetter(0, 1, 2)):
             _, _, _, keys, news, olds = zip(*rows, strict=True)
             changes = list(map(Change, keys_from_json(keys), news, olds))
             while changes:
-                count = most_rows()
+                count = max_rows()
                 yield _JournalledRows(entry, reference, obstacle, changes[:count])
                 changes = changes[count:]
 

@@ -1,4 +1,4 @@
-"""Look again at both buckets and the database, from nothing, and judge what is left."""
+"""Read both buckets and the database again, from nothing, and report what is left to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .verify_sample import SampleCounts, compare_sample
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is there now, classed as a plan would, and what of it is left to do."""
+    """The present state, classed as a plan would, and what of it is left to do."""
 
     plan: Plan
     sample: SampleCounts
@@ -23,7 +23,7 @@ class Verdict:
     complete: bool
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {
             "objects_compared": sum(self.plan.objects.values()) - self.plan.objects["foreign"],
             "rows_compared": sum(self.plan.rows.values()) - self.plan.rows["foreign"],
@@ -35,7 +35,7 @@ class Verdict:
 
 
 def verify(run: Run) -> Verdict:
-    """Scan both buckets and the rows into the empty catalog, and judge the result, on its own and by the journal.
+    """Scan both buckets and the rows into the empty catalog, and check them by a plan, a sample, and the journal.
 
     Raises S3Error and DatabaseError if something cannot be read.
     """

@@ -79,7 +79,7 @@ class RowsCheck:
     without_object: int = 0
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {
             "rows_checked": self.checked,
             "ranges_checked": self.ranges,
@@ -91,7 +91,7 @@ class RowsCheck:
         }
 
     def problems(self) -> list[str]:
-        """Return what needs a human, as sentences without their ends."""
+        """Return what needs a human, as sentences without their full stops."""
         texts = {
             "rewritten rows hold the old value again, or one whose object is nowhere (rows-wrong.jsonl)": self.wrong,
             "rewritten rows name an object that is not in the target (rows-wrong.jsonl)": self.without_object,
@@ -115,19 +115,19 @@ def compare_rows(run: Run) -> RowsCheck:
             check.ranges = catalog.count(_EXPECTED)
             catalog.run(DIFFERING_RANGES.create(_DIFFERING))
             check.differing = catalog.count("FROM differing_ranges")
-            _judge_suspects(database, settings, catalog, check)
+            _recheck_suspects(database, settings, catalog, check)
     return check
 
 
-def _judge_suspects(database: Dialect, settings: Settings, catalog: Catalog, check: RowsCheck) -> None:
-    """Judge the rows that are not as expected by what they hold now."""
+def _recheck_suspects(database: Dialect, settings: Settings, catalog: Catalog, check: RowsCheck) -> None:
+    """Read the rows that are not as expected again, and class them by what they hold now."""
     facts = {reference.name: database.describe(reference.table, reference.column) for reference in settings.references}
     params = {"rewrite_dangling": settings.on_dangling == "rewrite"}
     for batch in catalog.stream(_SUSPECTS, params, batch=READ_ROWS):
         for name, rows in groupby(batch, key=itemgetter(0)):
             suspects = [_Suspect(name, key, old, new, seen, why) for _, key, old, new, seen, why in rows]
             now = database.read(facts[name], [suspect.change for suspect in suspects])
-            _judge(catalog, suspects, now, check)
+            _classify(catalog, suspects, now, check)
 
 
 class _Suspect(NamedTuple):
@@ -145,7 +145,7 @@ class _Suspect(NamedTuple):
         return Change(key_from_json(self.key), self.old, self.new)
 
 
-def _judge(catalog: Catalog, suspects: Sequence[_Suspect], now: Mapping[Key, str | None], check: RowsCheck) -> None:
+def _classify(catalog: Catalog, suspects: Sequence[_Suspect], now: Mapping[Key, str | None], check: RowsCheck) -> None:
     gone, wrong, changed = [], [], []
     for suspect in suspects:
         key = suspect.change.key

@@ -1,4 +1,4 @@
-"""Read some of the moved objects on both sides and compare them byte by byte: a check of all the other checks."""
+"""Compare a sample of the moved objects byte by byte: an independent check of the other checks."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ class SampleCounts:
     differing: int = 0
 
     def counts(self) -> dict[str, int]:
-        """The counts by the names that summaries use."""
+        """Return the counts by the names of the summary."""
         return {"objects_sampled": self.sampled, "objects_differing": self.differing}
 
 
 def compare_sample(run: Run) -> SampleCounts:
-    """Compare `rehome_verify_sample` of the objects that the plan in `catalog` calls present, chosen at random.
+    """Compare `rehome_verify_sample` of the objects that the plan in the catalog calls present, chosen at random.
 
-    An object that was replaced since it was listed counts as differing: it is not what was judged. One that is archived
-    on either side cannot be read, and is not counted. Raises S3Error and S3StopError if another cannot be read.
+    An object that was replaced since it was listed counts as differing: it is not the one that was planned. One that is
+    archived on either side cannot be read, and is not counted.
+    Raises S3Error and S3StopError if another cannot be read.
     """
     counts = SampleCounts()
     if sample_size := run.settings.verify_sample:
@@ -52,8 +53,8 @@ async def _compare(run: Run, pairs: list[tuple[str, str, str]], counts: SampleCo
     async with open_clients(settings) as (source, target):
 
         async def work() -> None:
-            for rest, etag, target_etag in queue:
-                key, target_key = settings.source.prefix + rest, settings.target.prefix + rest
+            for suffix, etag, target_etag in queue:
+                key, target_key = settings.source.prefix + suffix, settings.target.prefix + suffix
                 try:
                     same = await compare_bytes(source, key, etag, target, target_key, target_etag)
                 except S3Error as error:
@@ -63,7 +64,7 @@ async def _compare(run: Run, pairs: list[tuple[str, str, str]], counts: SampleCo
                 counts.sampled += 1
                 if same is None:
                     counts.differing += 1
-                    run.catalog.append("differing", [(rest, etag, target_etag)])
+                    run.catalog.append("differing", [(suffix, etag, target_etag)])
                 run.progress.at(counts.sampled, differing=counts.differing)
 
         await run_all(*(work() for _ in range(READS_IN_FLIGHT)))
