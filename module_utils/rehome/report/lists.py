@@ -15,21 +15,39 @@ from .fields import ListFile
 
 LISTS_FOLDER = "lists"
 
-_OBJECT_LIST = "SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {columns} FROM {table}"
+
+def _objects(columns: str, table: str) -> str:
+    return f"SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {columns} FROM {table}"
+
+
+def _copies(columns: str, table: str) -> str:
+    # in a deletion of copies, the suffixes are the same, and the sides are swapped
+    return f"SELECT $target_prefix || rest AS key, $source_prefix || rest AS source_key, {columns} FROM {table}"
+
+
+def _planned(condition: str) -> str:
+    return f"(FROM objects WHERE {condition})"
+
+
+def _copied(condition: str) -> str:
+    return f"(FROM outcomes WHERE {condition})"
+
+
+def _judged(name: str) -> str:
+    return f"(FROM judged WHERE class = '{name}')"
+
+
+def _deleted(result: str) -> str:
+    return f"(FROM delete_outcomes WHERE result = '{result}')"
+
 
 _ROW_LIST = "SELECT reference, key, value FROM planned_rows WHERE class = '{0}' ORDER BY reference, ordinal"
 
 PLAN_LISTS = {
-    "objects-conflict": _OBJECT_LIST.format(
-        columns="size, etag, target_size, target_etag", table="(FROM objects WHERE class = 'conflict')"
-    ),
-    "objects-archived": _OBJECT_LIST.format(
-        columns="size, storage_class, restore", table="(FROM objects WHERE class = 'archived')"
-    ),
-    "objects-weak": _OBJECT_LIST.format(columns="size, etag, target_etag", table="(FROM objects WHERE weak)"),
-    "objects-unroutable": _OBJECT_LIST.format(
-        columns="unroutable AS reason", table="(FROM objects WHERE class = 'unroutable')"
-    ),
+    "objects-conflict": _objects("size, etag, target_size, target_etag", _planned("class = 'conflict'")),
+    "objects-archived": _objects("size, storage_class, restore", _planned("class = 'archived'")),
+    "objects-weak": _objects("size, etag, target_etag", _planned("weak")),
+    "objects-unroutable": _objects("unroutable AS reason", _planned("class = 'unroutable'")),
     "rows-dangling": _ROW_LIST.format("dangling"),
     "rows-blocked": _ROW_LIST.format("blocked"),
     "rows-overflowing": _ROW_LIST.format("overflowing"),
@@ -37,16 +55,10 @@ PLAN_LISTS = {
 """After a plan: class → the query that lists it."""
 
 OUTCOME_LISTS = {
-    "objects-changed": _OBJECT_LIST.format(
-        columns="result, error, message", table="(FROM outcomes WHERE result IN ('changed', 'conflict'))"
-    ),
-    "objects-found-archived": _OBJECT_LIST.format(
-        columns="error, message", table="(FROM outcomes WHERE result = 'archived')"
-    ),
-    "objects-not-restored": _OBJECT_LIST.format(columns="error, message", table="(FROM unrestored)"),
-    "objects-failed": _OBJECT_LIST.format(
-        columns="error, message, attempts", table="(FROM outcomes WHERE result = 'failed')"
-    ),
+    "objects-changed": _objects("result, error, message", _copied("result IN ('changed', 'conflict')")),
+    "objects-found-archived": _objects("error, message", _copied("result = 'archived'")),
+    "objects-not-restored": _objects("error, message", "(FROM unrestored)"),
+    "objects-failed": _objects("error, message, attempts", _copied("result = 'failed'")),
     "rows-refused": "SELECT reference, key, value, new_value, message FROM refused_rows",
     "rows-changed-by-app": "SELECT reference, key, expected FROM changed_rows",
 }
@@ -70,14 +82,10 @@ VERIFY_LISTS = (
     | _SINCE_LISTS
     | {
         "rows-wrong": "SELECT reference, key, value, new_value AS expected, old_value, reason FROM rows_wrong",
-        "objects-differing": _OBJECT_LIST.format(columns="etag, target_etag", table="(FROM differing)"),
+        "objects-differing": _objects("etag, target_etag", "(FROM differing)"),
     }
 )
 """After a verification."""
-
-_JUDGED = "(FROM judged WHERE class = '{0}')"
-
-_DELETE_OUTCOMES = "(FROM delete_outcomes WHERE result = '{0}')"
 
 _NAMED = """(
     SELECT rest, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n JOIN judged j USING (rest)
@@ -89,16 +97,14 @@ _BROUGHT_BACK = "SELECT key, marker FROM brought_back WHERE problem IS NULL"
 _NOT_BROUGHT_BACK = "SELECT key, marker, problem FROM brought_back WHERE problem IS NOT NULL"
 
 RETIRE_LISTS = {
-    "objects-to-retire": _OBJECT_LIST.format(columns="size, etag, last_modified", table=_JUDGED.format("to_delete")),
-    "objects-kept-unverified": _OBJECT_LIST.format(
-        columns="plan_class, weak, size, etag, target_etag", table=_JUDGED.format("unverified")
-    ),
-    "objects-kept-by-policy": _OBJECT_LIST.format(columns="plan_class", table=_JUDGED.format("by_policy")),
-    "objects-kept-referenced": _OBJECT_LIST.format(columns="named_by, row_key, value", table=_NAMED),
-    "objects-kept-too-young": _OBJECT_LIST.format(columns="last_modified", table=_JUDGED.format("too_young")),
-    "objects-kept-locked": _OBJECT_LIST.format(columns="reason", table="(FROM locked)"),
-    "objects-kept-changed": _OBJECT_LIST.format(columns="error, message", table=_DELETE_OUTCOMES.format("changed")),
-    "objects-kept-refused": _OBJECT_LIST.format(columns="error, message", table=_DELETE_OUTCOMES.format("refused")),
+    "objects-to-retire": _objects("size, etag, last_modified", _judged("to_delete")),
+    "objects-kept-unverified": _objects("plan_class, weak, size, etag, target_etag", _judged("unverified")),
+    "objects-kept-by-policy": _objects("plan_class", _judged("by_policy")),
+    "objects-kept-referenced": _objects("named_by, row_key, value", _NAMED),
+    "objects-kept-too-young": _objects("last_modified", _judged("too_young")),
+    "objects-kept-locked": _objects("reason", "(FROM locked)"),
+    "objects-kept-changed": _objects("error, message", _deleted("changed")),
+    "objects-kept-refused": _objects("error, message", _deleted("refused")),
     "objects-brought-back": _BROUGHT_BACK,
     "objects-not-brought-back": _NOT_BROUGHT_BACK,
 }
@@ -106,20 +112,14 @@ RETIRE_LISTS = {
 
 UNDELETE_LISTS = {name: RETIRE_LISTS[name] for name in ("objects-brought-back", "objects-not-brought-back")}
 
-
-# in a deletion of copies, the suffixes are the same, and the sides are swapped
-_COPY_LIST = "SELECT $target_prefix || rest AS key, $source_prefix || rest AS source_key, {columns} FROM {table}"
-
 REMOVE_LISTS = {
-    "copies-to-remove": _COPY_LIST.format(columns="size, etag, last_modified", table=_JUDGED.format("to_delete")),
-    "copies-kept-not-ours": _COPY_LIST.format(columns="size, etag, last_modified", table=_JUDGED.format("not_ours")),
-    "copies-kept-unverified": _COPY_LIST.format(
-        columns="plan_class, size, etag, target_etag AS source_etag", table=_JUDGED.format("unverified")
-    ),
-    "copies-kept-referenced": _COPY_LIST.format(columns="named_by, row_key, value", table=_NAMED),
-    "copies-kept-locked": _COPY_LIST.format(columns="reason", table="(FROM locked)"),
-    "copies-kept-changed": _COPY_LIST.format(columns="error, message", table=_DELETE_OUTCOMES.format("changed")),
-    "copies-kept-refused": _COPY_LIST.format(columns="error, message", table=_DELETE_OUTCOMES.format("refused")),
+    "copies-to-remove": _copies("size, etag, last_modified", _judged("to_delete")),
+    "copies-kept-not-ours": _copies("size, etag, last_modified", _judged("not_ours")),
+    "copies-kept-unverified": _copies("plan_class, size, etag, target_etag AS source_etag", _judged("unverified")),
+    "copies-kept-referenced": _copies("named_by, row_key, value", _NAMED),
+    "copies-kept-locked": _copies("reason", "(FROM locked)"),
+    "copies-kept-changed": _copies("error, message", _deleted("changed")),
+    "copies-kept-refused": _copies("error, message", _deleted("refused")),
     "copies-brought-back": _BROUGHT_BACK,
     "copies-not-brought-back": _NOT_BROUGHT_BACK,
 }

@@ -211,11 +211,13 @@ class _Samples:
         self._totals: dict[str, int] = {}
 
     def add(self, reference: str, total: int, changes: Sequence[Change]) -> None:
+        """Count `total` rows of a reference, and take some of `changes` into its sample."""
         rows = self._rows.setdefault(reference, [])
         rows += changes[: SAMPLE_ROWS - len(rows)]
         self._totals[reference] = self._totals.get(reference, 0) + total
 
     def diffs(self) -> list[dict[str, str]]:
+        """Return the samples as Ansible shows differences."""
         return [
             diff_of(reference, self._totals[reference], [(row.old, row.new) for row in rows])
             for reference, rows in self._rows.items()

@@ -142,6 +142,7 @@ class _Suspect(NamedTuple):
 
     @property
     def change(self) -> Change:
+        """What the rewrite did to the row."""
         return Change(key_from_json(self.key), self.old, self.new)
 
 
