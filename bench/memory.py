@@ -68,7 +68,7 @@ def _copy(folder: Path, url: str, objects: int) -> dict[str, Any]:
     settings = given(folder, side(url, "legacy", "image/"), side(url, "production", "avatar/"))
     with Catalog.create(folder / CATALOG, {}) as catalog:
         catalog.run(
-            "INSERT INTO source_objects (rest, size, etag, last_modified, storage_class) "
+            "INSERT INTO source_objects (suffix, size, etag, last_modified, storage_class) "
             f"SELECT printf('avatar-%07d.png', i), {SIZE}, '{ETAG}', '2026-01-01T00:00:00.000Z', 'STANDARD' "
             f"FROM range({objects}) AS numbers(i)"
         )

@@ -29,9 +29,9 @@ CATALOG = "catalog.duckdb"
 PHASES = ("scan", "rewrite", "rollback")
 
 _OBJECTS = (
-    f"INSERT INTO source_objects SELECT rest, {SIZE}, '{ETAG}', '2026-01-01T00:00:00.000Z', 'STANDARD', '', '', NULL "
+    f"INSERT INTO source_objects SELECT suffix, {SIZE}, '{ETAG}', '2026-01-01T00:00:00.000Z', 'STANDARD', '', '', NULL "
     "FROM reference_rows",
-    f"INSERT INTO target_objects SELECT rest, {SIZE}, '{ETAG}' FROM reference_rows",
+    f"INSERT INTO target_objects SELECT suffix, {SIZE}, '{ETAG}' FROM reference_rows",
 )
 
 

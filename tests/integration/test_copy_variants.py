@@ -107,7 +107,7 @@ def test_keys_that_the_target_does_not_take_are_unroutable_before_the_first_copy
     preflight(settings, dry_run=False, progress=Progress(tmp_path))
     plan = migration.plan(settings)
     assert (plan.objects["to_copy"], plan.objects["unroutable"]) == (1, 1)
-    assert migration.catalog.query("SELECT rest FROM objects WHERE class = 'unroutable'") == [("avatar-1/../2.png",)]
+    assert migration.catalog.query("SELECT suffix FROM objects WHERE class = 'unroutable'") == [("avatar-1/../2.png",)]
 
 
 def test_archived_objects_are_restored_on_request_and_copied_by_a_later_pass(in_moto: Migration) -> None:
@@ -138,7 +138,7 @@ def test_objects_that_differ_although_they_were_judged_the_same_are_found_in_the
     migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-1.png", Body=b"!")
     counts = compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir)))
     assert (counts.sampled, counts.differing) == (3, 1)
-    assert [row[0] for row in migration.catalog.query("SELECT rest FROM differing")] == ["avatar-1.png"]
+    assert [row[0] for row in migration.catalog.query("SELECT suffix FROM differing")] == ["avatar-1.png"]
 
 
 def test_only_the_listed_keys_and_their_rows_are_meant(migration: Migration, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_an_inventory_stands_in_for_the_listing_and_what_came_later_is_found(
     migration.s3.put_object(Bucket=migration.source, Key="image/avatar-later.png", Body=b"nobody names it")
     plan = migration.plan(settings)
     assert plan.rows["dangling"] == 0
-    assert migration.catalog.query("SELECT rest FROM objects ORDER BY rest") == [
+    assert migration.catalog.query("SELECT suffix FROM objects ORDER BY suffix") == [
         ("avatar-1.png",),
         ("avatar-gone.png",),
         ("avatar-named-later.png",),
@@ -281,7 +281,7 @@ def test_the_sample_is_taken_of_what_is_present_however_little_that_is(migration
     migration.plan(settings)
     migration.copy(settings)
     migration.plan(settings)
-    migration.catalog.run("INSERT INTO objects (rest, class) SELECT i, 'to_copy' FROM range(1000) n(i)")
+    migration.catalog.run("INSERT INTO objects (suffix, class) SELECT i, 'to_copy' FROM range(1000) n(i)")
     assert compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir))).sampled == 1
 
 
@@ -307,6 +307,6 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
     monkeypatch.setattr(catalog, "FILL_ROWS", 1)
     migration.plan(migration.settings())
     assert attempts == {migration.source: 2, migration.target: 2}
-    assert migration.catalog.query("SELECT rest FROM target_objects ORDER BY rest") == [
+    assert migration.catalog.query("SELECT suffix FROM target_objects ORDER BY suffix") == [
         (f"avatar-{number}.png",) for number in range(3)
     ]

@@ -462,8 +462,8 @@ def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_delet
 
     def weakly(catalog: Catalog, settings: Settings) -> Any:
         plan = original(catalog, settings)
-        catalog.run("UPDATE objects SET weak = true, etag = etag || '' WHERE rest <> 'avatar-1.png'")
-        catalog.run("UPDATE objects SET target_etag = 'another-1' WHERE rest = 'avatar-3.png'")
+        catalog.run("UPDATE objects SET weak = true, etag = etag || '' WHERE suffix <> 'avatar-1.png'")
+        catalog.run("UPDATE objects SET target_etag = 'another-1' WHERE suffix = 'avatar-3.png'")
         return plan
 
     monkeypatch.setattr(deletable, "make_plan", weakly)

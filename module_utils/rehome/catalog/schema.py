@@ -1,7 +1,7 @@
 """The catalog's tables: the columns of each, which modules fill it and which read it.
 
 Columns that several tables have:
-rest: the suffix of an object's key, which is the same in both buckets and joins objects and rows
+suffix: the suffix of an object's key, which is the same in both buckets and joins objects and rows
 reference, key, value: of a row: its reference (`table.column`), its primary key as a JSON list, what the column holds
 is_old: the row holds the old value and would be rewritten; False if it holds the new one
 etag, target_etag: of the object in the source and of the one in the target
@@ -43,7 +43,7 @@ FACTS = Table(
 
 SOURCE_OBJECTS = Table(
     "source_objects",
-    "rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
     "tier VARCHAR, unroutable VARCHAR",
     filled_by=("scan/lookups", "scan/scan"),
     read_by=(
@@ -60,7 +60,7 @@ SOURCE_OBJECTS = Table(
 
 LOOKED_UP = Table(
     "looked_up",
-    "rest VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
     "tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN",
     filled_by=("scan/lookups",),
     read_by=("scan/lookups",),
@@ -69,7 +69,7 @@ LOOKED_UP = Table(
 
 TARGET_OBJECTS = Table(
     "target_objects",
-    "rest VARCHAR, size BIGINT, etag VARCHAR",
+    "suffix VARCHAR, size BIGINT, etag VARCHAR",
     filled_by=("scan/scan",),
     read_by=(
         "planning/plan",
@@ -85,18 +85,18 @@ TARGET_OBJECTS = Table(
 
 COMPARED = Table(
     "compared",
-    "rest VARCHAR, evidence VARCHAR",
+    "suffix VARCHAR, evidence VARCHAR",
     filled_by=("scan/scan", "state/outcomes"),
     read_by=("planning/plan", "scan/scan"),
 )
 """Pairs of source and target objects whose contents were compared. evidence: NULL if they differ."""
 
-OWN_COPIES = Table("own_copies", "rest VARCHAR", filled_by=("state/outcomes",), read_by=("planning/plan",))
+OWN_COPIES = Table("own_copies", "suffix VARCHAR", filled_by=("state/outcomes",), read_by=("planning/plan",))
 """Target objects that an earlier pass or run made and that nobody has touched since."""
 
 REFERENCE_ROWS = Table(
     "reference_rows",
-    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, is_old BOOLEAN, overflows BOOLEAN",
+    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, is_old BOOLEAN, overflows BOOLEAN",
     filled_by=("scan/rows",),
     read_by=("planning/plan", "scan/lookups", "stages/verify_rows"),
 )
@@ -109,7 +109,7 @@ OTHER_FORMS = Table(
 
 OUTCOMES = Table(
     "outcomes",
-    "rest VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
     "attempts INTEGER, error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER",
     filled_by=("state/outcomes",),
     read_by=("report/lists", "stages/restore_archived", "stages/rewrite_rows", "state/outcomes"),
@@ -118,18 +118,18 @@ OUTCOMES = Table(
 
 DIFFERING = Table(
     "differing",
-    "rest VARCHAR, etag VARCHAR, target_etag VARCHAR",
+    "suffix VARCHAR, etag VARCHAR, target_etag VARCHAR",
     filled_by=("stages/verify_sample",),
     read_by=("report/lists",),
 )
 """Sampled objects whose bytes differ."""
 
-RESTORES = Table("restores", "rest VARCHAR, restore VARCHAR", filled_by=("scan/lookups",), read_by=("scan/lookups",))
+RESTORES = Table("restores", "suffix VARCHAR, restore VARCHAR", filled_by=("scan/lookups",), read_by=("scan/lookups",))
 """Archived objects that are restored or being restored, read by HEAD."""
 
 UNRESTORED = Table(
     "unrestored",
-    "rest VARCHAR, error VARCHAR, message VARCHAR",
+    "suffix VARCHAR, error VARCHAR, message VARCHAR",
     filled_by=("stages/restore_archived",),
     read_by=("report/lists",),
 )
@@ -153,7 +153,7 @@ REFUSED_ROWS = Table(
 
 REWRITTEN_ROWS = Table(
     "rewritten_rows",
-    "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, rest VARCHAR, meant BOOLEAN",
+    "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, suffix VARCHAR, meant BOOLEAN",
     filled_by=("scan/journal",),
     read_by=("scan/journal", "stages/rollback_rows"),
 )
@@ -196,7 +196,7 @@ ROWS_GONE = Table(
 
 OBJECTS = Table(
     "objects",
-    "rest VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
     "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN",
     filled_by=("planning/plan",),
     read_by=(
@@ -214,7 +214,7 @@ OBJECTS = Table(
 
 PLANNED_ROWS = Table(
     "planned_rows",
-    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, rest VARCHAR, object_class VARCHAR, "
+    "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, object_class VARCHAR, "
     "class VARCHAR, is_old BOOLEAN",
     filled_by=("planning/plan",),
     read_by=("planning/plan", "report/lists", "stages/rewrite_rows"),
@@ -224,7 +224,7 @@ PLANNED_ROWS = Table(
 STANDING_ROWS = Table(
     "standing_rows",
     "place BIGINT, entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
-    "rest VARCHAR, meant BOOLEAN",
+    "suffix VARCHAR, meant BOOLEAN",
     filled_by=("scan/journal",),
     read_by=("stages/rollback_rows", "stages/verify_rows"),
 )
@@ -249,20 +249,20 @@ ROLLBACK_ROWS = Table(
 
 NAMED_KEYS = Table(
     "named_keys",
-    "rest VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR",
+    "suffix VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR",
     filled_by=("scan/named_keys", "stages/deletion_candidates"),
     read_by=("report/lists", "stages/delete_objects", "stages/deletion_candidates"),
 )
 """Source objects that any row may name, in whatever form. value: shortened."""
 
 PROVEN = Table(
-    "proven", "rest VARCHAR", filled_by=("stages/deletion_candidates",), read_by=("stages/deletion_candidates",)
+    "proven", "suffix VARCHAR", filled_by=("stages/deletion_candidates",), read_by=("stages/deletion_candidates",)
 )
 """Weak objects whose contents were compared and found equal."""
 
 LOCKED = Table(
     "locked",
-    "rest VARCHAR, reason VARCHAR",
+    "suffix VARCHAR, reason VARCHAR",
     filled_by=("stages/deletion_candidates",),
     read_by=("report/lists", "stages/deletion_candidates"),
 )
@@ -270,7 +270,7 @@ LOCKED = Table(
 
 JUDGED = Table(
     "judged",
-    "rest VARCHAR, size BIGINT, etag VARCHAR, target_etag VARCHAR, last_modified VARCHAR, plan_class VARCHAR, "
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, target_etag VARCHAR, last_modified VARCHAR, plan_class VARCHAR, "
     "weak BOOLEAN, class VARCHAR",
     filled_by=("stages/deletion_candidates",),
     read_by=("report/lists", "stages/deletion_candidates"),
@@ -279,7 +279,7 @@ JUDGED = Table(
 
 DELETE_OUTCOMES = Table(
     "delete_outcomes",
-    "rest VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR",
+    "suffix VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR",
     filled_by=("stages/delete_objects", "stages/deletion_candidates"),
     read_by=("report/lists", "stages/delete_objects"),
 )
@@ -309,7 +309,7 @@ BROUGHT_BACK = Table(
 )
 """Delete markers that were to be removed. problem: why S3 kept it, or NULL."""
 
-MADE = Table("made", "rest VARCHAR, etag VARCHAR", filled_by=("state/outcomes",), read_by=("stages/remove_copies",))
+MADE = Table("made", "suffix VARCHAR, etag VARCHAR", filled_by=("state/outcomes",), read_by=("stages/remove_copies",))
 """Target objects that any run has copied and verified."""
 
 REMOVED = Table(
@@ -323,7 +323,7 @@ REMOVED = Table(
 
 BEGUN = Table(
     "begun",
-    "rest VARCHAR, size BIGINT, etag VARCHAR",
+    "suffix VARCHAR, size BIGINT, etag VARCHAR",
     filled_by=("state/outcomes",),
     read_by=("state/outcomes",),
     temporary=True,

@@ -34,53 +34,54 @@ ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "defe
 """`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
 
 _CLASSIFY_OBJECTS = f"""
-SELECT s.rest, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
+SELECT s.suffix, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
     CASE
-        WHEN t.rest IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
+        WHEN t.suffix IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
-        WHEN t.rest IS NOT NULL AND w.rest IS NULL THEN 'conflict'
+        WHEN t.suffix IS NOT NULL AND w.suffix IS NULL THEN 'conflict'
         WHEN {ARCHIVED} THEN 'archived'
-        WHEN t.rest IS NOT NULL THEN 'outdated'
+        WHEN t.suffix IS NOT NULL THEN 'outdated'
         ELSE 'to_copy'
     END AS class,
     class = 'present' AND NOT {SAME_ETAG} AND c.evidence = 'size' AS weak,
-    EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = s.rest) AS named
+    EXISTS (SELECT 1 FROM reference_rows r WHERE r.suffix = s.suffix) AS named
 FROM source_objects s
-LEFT JOIN target_objects t ON t.rest = s.rest
-LEFT JOIN compared c ON c.rest = s.rest
-LEFT JOIN own_copies w ON w.rest = s.rest
+LEFT JOIN target_objects t ON t.suffix = s.suffix
+LEFT JOIN compared c ON c.suffix = s.suffix
+LEFT JOIN own_copies w ON w.suffix = s.suffix
 """
 
 _DEFER = """
-UPDATE objects SET class = 'deferred' WHERE rest IN (
-    SELECT o.rest FROM objects o
+UPDATE objects SET class = 'deferred' WHERE suffix IN (
+    SELECT o.suffix FROM objects o
     WHERE o.class IN ('to_copy', 'outdated')
-        OR (o.class = 'present' AND EXISTS (SELECT 1 FROM reference_rows r WHERE r.rest = o.rest AND r.is_old))
-    ORDER BY NOT o.named, o.rest OFFSET $limit
+        OR (o.class = 'present' AND EXISTS (SELECT 1 FROM reference_rows r WHERE r.suffix = o.suffix AND r.is_old))
+    ORDER BY NOT o.named, o.suffix OFFSET $limit
 )
 """
 """Objects beyond the first `$limit` in the order of their keys. Those that rows name come first."""
 
 _CLASSIFY_ROWS = """
-SELECT r.reference, r.ordinal, r.key, r.value, r.rest, o.class AS object_class,
+SELECT r.reference, r.ordinal, r.key, r.value, r.suffix, o.class AS object_class,
     CASE
-        WHEN r.is_old AND o.rest IS NULL AND t.rest IS NULL AND NOT (r.overflows AND $rewrite_dangling) THEN 'dangling'
+        WHEN r.is_old AND o.suffix IS NULL AND t.suffix IS NULL AND NOT (r.overflows AND $rewrite_dangling)
+            THEN 'dangling'
         WHEN r.is_old AND r.overflows THEN 'overflowing'
-        WHEN r.is_old AND (o.class = 'deferred' OR $limited AND o.rest IS NULL) THEN 'deferred'
+        WHEN r.is_old AND (o.class = 'deferred' OR $limited AND o.suffix IS NULL) THEN 'deferred'
         WHEN r.is_old AND o.class IN ('archived', 'unroutable') THEN 'blocked'
         WHEN r.is_old AND o.class = 'conflict' AND NOT $overwrite THEN 'blocked'
         WHEN r.is_old THEN 'to_rewrite'
-        WHEN t.rest IS NULL AND o.rest IS NULL THEN 'dangling'
+        WHEN t.suffix IS NULL AND o.suffix IS NULL THEN 'dangling'
         ELSE 'done'
     END AS class,
     r.is_old
 FROM reference_rows r
-LEFT JOIN objects o ON o.rest = r.rest
-LEFT JOIN target_objects t ON t.rest = r.rest
+LEFT JOIN objects o ON o.suffix = r.suffix
+LEFT JOIN target_objects t ON t.suffix = r.suffix
 """
 
 DECIDED = {
-    "objects": "SELECT rest, class, size, etag, target_etag FROM objects WHERE class NOT IN ('present', 'deferred')",
+    "objects": "SELECT suffix, class, size, etag, target_etag FROM objects WHERE class NOT IN ('present', 'deferred')",
     "rows": """SELECT reference || ' ' || key AS row, class, value FROM planned_rows
     WHERE class NOT IN ('done', 'deferred')""",
 }

@@ -17,12 +17,12 @@ LISTS_FOLDER = "lists"
 
 
 def _objects(columns: str, table: str) -> str:
-    return f"SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, {columns} FROM {table}"
+    return f"SELECT $source_prefix || suffix AS key, $target_prefix || suffix AS target_key, {columns} FROM {table}"
 
 
 def _copies(columns: str, table: str) -> str:
     # in a deletion of copies, the suffixes are the same, and the sides are swapped
-    return f"SELECT $target_prefix || rest AS key, $source_prefix || rest AS source_key, {columns} FROM {table}"
+    return f"SELECT $target_prefix || suffix AS key, $source_prefix || suffix AS source_key, {columns} FROM {table}"
 
 
 def _planned(condition: str) -> str:
@@ -88,7 +88,7 @@ VERIFY_LISTS = (
 """After a verification."""
 
 _NAMED = """(
-    SELECT rest, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n JOIN judged j USING (rest)
+    SELECT suffix, n.reference AS named_by, n.key AS row_key, n.value FROM named_keys n JOIN judged j USING (suffix)
     WHERE j.class = 'referenced')
 """
 

@@ -22,17 +22,17 @@ _MISSING = (0, "", "", "", "", "", None, False)
 """What `looked_up` holds of an object that does not exist, in the order of its columns."""
 
 _UNCERTAIN = f"""
-SELECT DISTINCT rest FROM reference_rows r
+SELECT DISTINCT suffix FROM reference_rows r
 WHERE CASE
-    WHEN EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = r.rest) THEN r.is_old
-    ELSE NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.rest = r.rest)
+    WHEN EXISTS (SELECT 1 FROM target_objects t WHERE t.suffix = r.suffix) THEN r.is_old
+    ELSE NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.suffix = r.suffix)
     END
-    AND strlen($prefix || rest) BETWEEN 1 AND {MAX_KEY_BYTES}
+    AND strlen($prefix || suffix) BETWEEN 1 AND {MAX_KEY_BYTES}
 """
 """Objects that rows name and that no copy will check: those in the target already, and those in neither listing.
 A key has 1 to 1024 bytes ("Object key naming guidelines", S3 user guide); S3 refuses a request for any other."""
 
-_ARCHIVED = f"SELECT s.rest FROM source_objects s WHERE {ARCHIVED} AND s.restore = ''"
+_ARCHIVED = f"SELECT s.suffix FROM source_objects s WHERE {ARCHIVED} AND s.restore = ''"
 
 
 async def find_named_objects(run: Run, source: Client, unroutable: Callable[[str], str | None]) -> None:
@@ -61,7 +61,7 @@ async def find_named_objects(run: Run, source: Client, unroutable: Callable[[str
             for suffix, reply in zip(suffixes, replies, strict=True)
         ]
         catalog.append("looked_up", found)
-    catalog.run("DELETE FROM source_objects s USING looked_up l WHERE l.rest = s.rest")
+    catalog.run("DELETE FROM source_objects s USING looked_up l WHERE l.suffix = s.suffix")
     catalog.run("INSERT INTO source_objects SELECT * EXCLUDE (is_there) FROM looked_up WHERE is_there")
 
 
@@ -74,7 +74,7 @@ async def find_restores(run: Run, source: Client) -> None:
             if reply.status == 200 and (restore := _restore(reply))
         ]
         run.catalog.append("restores", restored)
-    run.catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.rest = s.rest")
+    run.catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.suffix = s.suffix")
 
 
 async def run_on_rows(

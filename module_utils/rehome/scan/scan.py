@@ -34,9 +34,9 @@ PARALLEL_LISTS = 16
 COMPARISONS_IN_FLIGHT = 8
 
 _INCONCLUSIVE = f"""
-SELECT s.rest, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.rest = s.rest
+SELECT s.suffix, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.suffix = s.suffix
 WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
-    AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.rest = s.rest)
+    AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.suffix = s.suffix)
 """
 """Pairs that may have the same content although their ETags differ."""
 

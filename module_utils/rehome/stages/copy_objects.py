@@ -35,7 +35,7 @@ the service at a time. A shuffle would cost a store that keeps its keys in order
 that are in order cost it nothing."""
 
 QUEUE = """
-SELECT rest, size, etag, CASE WHEN class <> 'to_copy' THEN target_etag END, storage_class FROM objects
+SELECT suffix, size, etag, CASE WHEN class <> 'to_copy' THEN target_etag END, storage_class FROM objects
 WHERE class IN ('to_copy', 'outdated') OR (class = 'conflict' AND ?)
 """
 

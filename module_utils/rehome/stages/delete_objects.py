@@ -40,12 +40,12 @@ _REFUSED_AT_ONCE = 50
 
 _NAMED_MARKERS = f"""
 SELECT m.key, m.marker FROM ({LIVE_MARKERS}) m
-WHERE EXISTS (SELECT 1 FROM named_keys n WHERE $prefix || n.rest = m.key)
+WHERE EXISTS (SELECT 1 FROM named_keys n WHERE $prefix || n.suffix = m.key)
 """
 
 _NAMED_AND_GONE = """
 FROM delete_outcomes o
-WHERE o.result = 'deleted' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)
+WHERE o.result = 'deleted' AND o.marker IS NULL AND EXISTS (SELECT 1 FROM named_keys n WHERE n.suffix = o.suffix)
 """
 
 

@@ -26,24 +26,26 @@ CLASSES = ("to_delete", "unverified", "referenced", "locked")
 
 _IN_FLIGHT = 8
 
-NAMED = "EXISTS (SELECT 1 FROM named_keys n WHERE n.rest = o.rest)"
+NAMED = "EXISTS (SELECT 1 FROM named_keys n WHERE n.suffix = o.suffix)"
 """A row names the object `o`."""
 
 _CLASSIFY = f"""
-SELECT o.rest, o.size, o.etag, o.target_etag, s.last_modified, o.class AS plan_class, o.weak, CASE
+SELECT o.suffix, o.size, o.etag, o.target_etag, s.last_modified, o.class AS plan_class, o.weak, CASE
     {{reasons}}
     WHEN o.class <> 'present' THEN 'unverified'
     WHEN {NAMED} THEN 'referenced'
-    WHEN o.weak AND NOT EXISTS (SELECT 1 FROM proven p WHERE p.rest = o.rest) THEN 'unverified'
-    WHEN EXISTS (SELECT 1 FROM locked l WHERE l.rest = o.rest) THEN 'locked'
+    WHEN o.weak AND NOT EXISTS (SELECT 1 FROM proven p WHERE p.suffix = o.suffix) THEN 'unverified'
+    WHEN EXISTS (SELECT 1 FROM locked l WHERE l.suffix = o.suffix) THEN 'locked'
     ELSE 'to_delete'
     END AS class
-FROM objects o JOIN source_objects s ON s.rest = o.rest
+FROM objects o JOIN source_objects s ON s.suffix = o.suffix
 """
 
-_UNPROVEN = "SELECT rest, etag, target_etag FROM judged WHERE weak AND class = 'unverified' AND plan_class = 'present'"
-_CANDIDATES = "SELECT rest, etag, target_etag FROM judged WHERE class = 'to_delete'"
-TO_DELETE = "SELECT rest, etag, size FROM judged WHERE class = 'to_delete' ORDER BY rest"
+_UNPROVEN = (
+    "SELECT suffix, etag, target_etag FROM judged WHERE weak AND class = 'unverified' AND plan_class = 'present'"
+)
+_CANDIDATES = "SELECT suffix, etag, target_etag FROM judged WHERE class = 'to_delete'"
+TO_DELETE = "SELECT suffix, etag, size FROM judged WHERE class = 'to_delete' ORDER BY suffix"
 
 
 def make_tables(catalog: Catalog) -> None:

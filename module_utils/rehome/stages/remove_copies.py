@@ -24,7 +24,7 @@ EXISTS (
     SELECT 1 FROM rollback.rollback_rows r
     WHERE r.obstacle IS NULL AND (r.reference, r.key, r.new_value) = (named_keys.reference, named_keys.key, value))
 """
-_NOT_OURS = "NOT EXISTS (SELECT 1 FROM made m WHERE m.rest = o.rest AND m.etag = o.etag)"
+_NOT_OURS = "NOT EXISTS (SELECT 1 FROM made m WHERE m.suffix = o.suffix AND m.etag = o.etag)"
 
 
 def inspect_target(settings: Settings, dry_run: bool) -> BucketState:

@@ -16,9 +16,9 @@ from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 from ..services.clients import open_client
 
 _ARCHIVED = """
-SELECT rest, storage_class FROM objects WHERE class = 'archived' AND restore <> 'in_progress'
+SELECT suffix, storage_class FROM objects WHERE class = 'archived' AND restore <> 'in_progress'
 UNION ALL
-SELECT o.rest, p.storage_class FROM outcomes o JOIN objects p ON p.rest = o.rest WHERE o.result = 'archived'
+SELECT o.suffix, p.storage_class FROM outcomes o JOIN objects p ON p.suffix = o.suffix WHERE o.result = 'archived'
 """
 
 _IN_PROGRESS = "FROM objects WHERE class = 'archived' AND restore = 'in_progress'"

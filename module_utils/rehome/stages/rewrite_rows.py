@@ -23,7 +23,7 @@ from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_co
 _VERIFIED = """(
     r.class = 'to_rewrite' AND (
         r.object_class IS NULL OR r.object_class = 'present'
-        OR EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = r.rest AND o.result IN ('copied', 'present')))
+        OR EXISTS (SELECT 1 FROM outcomes o WHERE o.suffix = r.suffix AND o.result IN ('copied', 'present')))
 )"""
 
 QUEUE = f"""
@@ -34,13 +34,13 @@ ORDER BY r.ordinal
 
 _KNOWN = """
 SELECT g.place FROM (
-    SELECT unnest($keys) AS key, unnest($suffixes) AS rest, unnest(range(len($keys))) AS place
+    SELECT unnest($keys) AS key, unnest($suffixes) AS suffix, unnest(range(len($keys))) AS place
 ) g
-LEFT JOIN objects o ON o.rest = g.rest
+LEFT JOIN objects o ON o.suffix = g.suffix
 WHERE (
     o.class = 'present'
-    OR (o.rest IS NULL AND EXISTS (SELECT 1 FROM target_objects t WHERE t.rest = g.rest))
-    OR EXISTS (SELECT 1 FROM outcomes u WHERE u.rest = g.rest AND u.result IN ('copied', 'present'))
+    OR (o.suffix IS NULL AND EXISTS (SELECT 1 FROM target_objects t WHERE t.suffix = g.suffix))
+    OR EXISTS (SELECT 1 FROM outcomes u WHERE u.suffix = g.suffix AND u.result IN ('copied', 'present'))
 ) AND NOT EXISTS (SELECT 1 FROM refused_rows f WHERE f.reference = $reference AND f.key = g.key)
 ORDER BY g.place
 """

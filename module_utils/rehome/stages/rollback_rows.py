@@ -29,16 +29,16 @@ from .rewrite_rows import SAMPLE_ROWS, diff_of
 _CLASSIFY = f"""
 SELECT r.entry, r.place, r.reference, r.key, r.old_value, r.new_value,
     CASE
-        WHEN $restore OR t.rest IS NULL THEN NULL
-        WHEN s.rest IS NULL THEN 'the object is not in the source any more'
+        WHEN $restore OR t.suffix IS NULL THEN NULL
+        WHEN s.suffix IS NULL THEN 'the object is not in the source any more'
         WHEN {ARCHIVED} THEN 'the source object is archived'
         WHEN o.class = 'conflict' THEN 'the source object has other content than the target''s'
     END AS obstacle
 FROM standing_rows r
-LEFT JOIN source_objects s ON s.rest = r.rest
-LEFT JOIN target_objects t ON t.rest = r.rest
-LEFT JOIN objects o ON o.rest = r.rest
-WHERE r.meant AND r.rest IS NOT NULL
+LEFT JOIN source_objects s ON s.suffix = r.suffix
+LEFT JOIN target_objects t ON t.suffix = r.suffix
+LEFT JOIN objects o ON o.suffix = r.suffix
+WHERE r.meant AND r.suffix IS NOT NULL
 """
 """A row whose object is not in the target names nothing now, so it loses nothing by a rollback."""
 
@@ -106,9 +106,9 @@ def plan_rollback(run: Run) -> RollbackCounts:
         scan_buckets(without_inventory(run))
     classify_objects(catalog)
     catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
-    standing = catalog.count("FROM standing_rows WHERE meant AND rest IS NOT NULL")
-    foreign = catalog.count("FROM standing_rows WHERE meant AND rest IS NULL")
-    rewritten = catalog.count("SELECT DISTINCT reference, key FROM rewritten_rows WHERE meant AND rest IS NOT NULL")
+    standing = catalog.count("FROM standing_rows WHERE meant AND suffix IS NOT NULL")
+    foreign = catalog.count("FROM standing_rows WHERE meant AND suffix IS NULL")
+    rewritten = catalog.count("SELECT DISTINCT reference, key FROM rewritten_rows WHERE meant AND suffix IS NOT NULL")
     return RollbackCounts(journalled=standing, foreign=foreign, restored_before=rewritten - standing)
 
 

@@ -26,7 +26,7 @@ SELECT reference, hash(key) % {RANGES} AS range, count(*) AS rows,
 FROM {{table}} WHERE {{condition}} GROUP BY ALL
 """
 
-_EXPECTED = _DIGESTS.format(value="new_value", table="standing_rows", condition="rest IS NOT NULL")
+_EXPECTED = _DIGESTS.format(value="new_value", table="standing_rows", condition="suffix IS NOT NULL")
 _HELD = _DIGESTS.format(value="value", table="reference_rows", condition="NOT is_old")
 
 _DIFFERING = f"SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_HELD}))"
@@ -38,21 +38,21 @@ _SUSPECTS = f"""
 SELECT j.reference, j.key, j.old_value, j.new_value, r.value,
     CASE
         WHEN r.value = j.old_value THEN 'holds the old value again'
-        WHEN r.value IS NOT NULL AND CASE WHEN r.is_old THEN s.rest ELSE t.rest END IS NULL
+        WHEN r.value IS NOT NULL AND CASE WHEN r.is_old THEN s.suffix ELSE t.suffix END IS NULL
             THEN 'holds another value, whose object is nowhere'
     END AS reason
 FROM standing_rows j
 JOIN differing_ranges d ON d.reference = j.reference AND d.range = hash(j.key) % {RANGES}
 LEFT JOIN reference_rows r ON r.reference = j.reference AND r.key = j.key
-LEFT JOIN source_objects s ON s.rest = r.rest
-LEFT JOIN target_objects t ON t.rest = r.rest
-WHERE j.rest IS NOT NULL AND r.value IS DISTINCT FROM j.new_value
+LEFT JOIN source_objects s ON s.suffix = r.suffix
+LEFT JOIN target_objects t ON t.suffix = r.suffix
+WHERE j.suffix IS NOT NULL AND r.value IS DISTINCT FROM j.new_value
 UNION ALL
 SELECT j.reference, j.key, j.old_value, j.new_value, r.value, '{_NO_OBJECT}'
 FROM (FROM reference_rows WHERE NOT is_old) r
-ANTI JOIN target_objects t ON t.rest = r.rest
+ANTI JOIN target_objects t ON t.suffix = r.suffix
 JOIN standing_rows j ON j.reference = r.reference AND j.key = r.key AND j.new_value = r.value
-WHERE NOT ($rewrite_dangling AND NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.rest = r.rest))
+WHERE NOT ($rewrite_dangling AND NOT EXISTS (SELECT 1 FROM source_objects s WHERE s.suffix = r.suffix))
 ORDER BY 1
 """
 """Rows that are not as expected. Without a reason: the row was not among those under the map."""
@@ -111,7 +111,7 @@ def compare_rows(run: Run) -> RowsCheck:
         if database.has_journal(settings.journal_schema):
             read_history(run, database)
             run.progress.stage("compare rows with the journal")
-            check.checked = catalog.count("FROM standing_rows WHERE rest IS NOT NULL")
+            check.checked = catalog.count("FROM standing_rows WHERE suffix IS NOT NULL")
             check.ranges = catalog.count(_EXPECTED)
             catalog.run(DIFFERING_RANGES.create(_DIFFERING))
             check.differing = catalog.count("FROM differing_ranges")

@@ -15,7 +15,7 @@ from ..services.clients import open_clients
 READS_IN_FLIGHT = 8
 
 _SAMPLE = """
-SELECT rest, etag, target_etag FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
+SELECT suffix, etag, target_etag FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
 """
 """DuckDB samples before it filters, so that the filter has to be inside."""
 

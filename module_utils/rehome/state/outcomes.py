@@ -36,7 +36,7 @@ _FILE_WAY_OUT = (
 
 _EXPORT = """
 COPY (
-    SELECT $source_prefix || rest AS key, $target_prefix || rest AS target_key, $target_bucket AS target_bucket,
+    SELECT $source_prefix || suffix AS key, $target_prefix || suffix AS target_key, $target_bucket AS target_bucket,
         size, etag, result, target_etag, evidence, attempts, duration_s, error, message
     FROM outcomes WHERE part = $part
 ) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
@@ -48,12 +48,12 @@ WITH proofs AS (
     SELECT key, etag, target_key, target_etag, evidence FROM read_parquet($files, union_by_name = true)
     WHERE evidence IS NOT NULL AND result IN ('copied', 'present')
 )
-SELECT s.rest, min(o.evidence) FROM source_objects s
-JOIN target_objects t ON t.rest = s.rest
+SELECT s.suffix, min(o.evidence) FROM source_objects s
+JOIN target_objects t ON t.suffix = s.suffix
 JOIN (FROM proofs UNION ALL SELECT target_key, target_etag, key, etag, evidence FROM proofs) o
-    ON o.key = $source_prefix || s.rest AND o.target_key = $target_prefix || s.rest
+    ON o.key = $source_prefix || s.suffix AND o.target_key = $target_prefix || s.suffix
 WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
-GROUP BY s.rest
+GROUP BY s.suffix
 """
 """The best proof of each pair, in either direction: `bytes` and `checksum` sort before `size`."""
 
@@ -70,10 +70,10 @@ NOT EXISTS (SELECT 1 FROM removed r WHERE r.key = o.target_key AND r.file > pars
 """Both kinds of files are named after their start. An object that exists after its removal is somebody else's."""
 
 _OWN = f"""
-SELECT DISTINCT t.rest FROM target_objects t
-JOIN source_objects s ON s.rest = t.rest
+SELECT DISTINCT t.suffix FROM target_objects t
+JOIN source_objects s ON s.suffix = t.suffix
 JOIN read_parquet($files, union_by_name = true, filename = true) o
-    ON o.key = $source_prefix || t.rest AND o.target_key = $target_prefix || t.rest
+    ON o.key = $source_prefix || t.suffix AND o.target_key = $target_prefix || t.suffix
 WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
     AND o.target_bucket = $target_bucket AND o.size = t.size
     AND (
@@ -84,7 +84,7 @@ WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0"
 """A copy whose reply was lost may exist all the same: it is recognised by the ETag of its source."""
 
 _MADE = f"""
-SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS rest, target_etag AS etag
+SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS suffix, target_etag AS etag
 FROM read_parquet($files, union_by_name = true, filename = true) o
 WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = $target_bucket
     AND starts_with(target_key, $target_prefix)
@@ -92,8 +92,8 @@ WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = $target_buc
 
 _END_BEGUN = """
 INSERT INTO outcomes
-SELECT rest, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
-FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.rest = b.rest)
+SELECT suffix, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
+FROM begun b WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.suffix = b.suffix)
 """
 
 

@@ -102,8 +102,8 @@ class Rows:
         made = made or self.settings()
         catalog = self._catalog()
         read_rows(Run(made, catalog, Progress(self.folder)))
-        catalog.append("source_objects", [(rest, 1, "a", "", "STANDARD", "", "", None) for rest in source])
-        catalog.append("target_objects", [(rest, 1, "a") for rest in target])
+        catalog.append("source_objects", [(suffix, 1, "a", "", "STANDARD", "", "", None) for suffix in source])
+        catalog.append("target_objects", [(suffix, 1, "a") for suffix in target])
         return compare_rows(Run(made, catalog, Progress(self.folder))), catalog
 
     def plan(self, made: Settings) -> tuple[RollbackCounts, Catalog]:

@@ -38,7 +38,7 @@ def test_new_versions_take_the_room_of_old_ones_before_any_vacuum_comes(
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         read_rows(Run(given, catalog, Progress(tmp_path)))
         for table in ("source_objects", "target_objects"):
-            catalog.run(f"INSERT INTO {table} (rest, size, etag) SELECT rest, 1, 'e' FROM reference_rows")
+            catalog.run(f"INSERT INTO {table} (suffix, size, etag) SELECT suffix, 1, 'e' FROM reference_rows")
         make_plan(catalog, given)
         rewrite_planned(Run(given, catalog, Progress(tmp_path)), counts)
     assert counts.rewritten == ROWS

@@ -812,9 +812,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     # the table is emptied for each example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(rests=st.lists(texts, min_size=1, max_size=20))
-def test_any_text_survives_a_rewrite(text_bench: Bench, rests: list[str]) -> None:
+@given(suffixes=st.lists(texts, min_size=1, max_size=20))
+def test_any_text_survives_a_rewrite(text_bench: Bench, suffixes: list[str]) -> None:
     text_bench.execute("DELETE FROM T ")
-    text_bench.fill(*[f"image/{rest}" for rest in rests])
-    assert rewrite(text_bench, planned(text_bench)).rewritten == len(rests)
-    assert text_bench.values() == [f"avatar/{rest}" for rest in rests]
+    text_bench.fill(*[f"image/{suffix}" for suffix in suffixes])
+    assert rewrite(text_bench, planned(text_bench)).rewritten == len(suffixes)
+    assert text_bench.values() == [f"avatar/{suffix}" for suffix in suffixes]

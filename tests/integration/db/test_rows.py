@@ -65,7 +65,7 @@ def test_urls_join_the_objects_that_they_name(bench: Bench, catalog: Catalog, tm
     bench.fill(f"{text}image/avatar%2D1.png?v=1", f"{text}%69mage/avatar-1.png", f"{text}image/avatar-%zz.png")
     settings = asked(bench, tmp_path, form={"prefix": text, "encoded": True, "query": True})
     assert read(settings, catalog, tmp_path) == 1
-    assert catalog.query("SELECT DISTINCT rest FROM reference_rows") == [("avatar-1.png",)]
+    assert catalog.query("SELECT DISTINCT suffix FROM reference_rows") == [("avatar-1.png",)]
 
 
 def test_rows_outside_the_condition_are_not_counted(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_catalog_that_shrinks_lets_go_of_what_it_has_read_and_may_take_as_much
         catalog.run("INSERT INTO compared SELECT sha256(i::VARCHAR), 'etag' FROM range(200_000) AS numbers(i)")
     with Catalog.open(path) as catalog:
         limit = catalog.query("SELECT current_setting('memory_limit')")
-        catalog.query("SELECT count(*) FROM compared WHERE rest LIKE '%0%1%2%'")
+        catalog.query("SELECT count(*) FROM compared WHERE suffix LIKE '%0%1%2%'")
         before = cached(catalog)
         catalog.shrink()
         assert cached(catalog) <= 4_000_000 < before

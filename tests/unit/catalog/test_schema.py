@@ -170,7 +170,7 @@ def test_tables_and_columns_of_every_statement_exist(catalog: duckdb.DuckDBPyCon
 
 def test_a_misspelt_name_is_found(catalog: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(duckdb.CatalogException):
-        catalog.execute("PREPARE statement AS SELECT rest FROM source_object")
+        catalog.execute("PREPARE statement AS SELECT suffix FROM source_object")
     with pytest.raises(duckdb.BinderException):
         catalog.execute("PREPARE statement AS SELECT s.restt FROM source_objects s")
 

@@ -20,7 +20,7 @@ key_kinds = st.sampled_from(
 )
 changes = key_kinds.flatmap(lambda keys: st.lists(st.builds(Change, keys, texts, texts), min_size=1, max_size=20))
 swaps = st.tuples(texts, texts, st.lists(st.tuples(st.tuples(integers), texts), min_size=1, max_size=20)).map(
-    lambda drawn: [Change(key, drawn[0] + rest, drawn[1] + rest) for key, rest in drawn[2]]
+    lambda drawn: [Change(key, drawn[0] + suffix, drawn[1] + suffix) for key, suffix in drawn[2]]
 )
 
 

@@ -59,10 +59,10 @@ def test_what_was_approved_or_is_left_of_it_may_run(tmp_path: Path, changes: tup
             "INSERT INTO source_objects VALUES ('9.png', 5, 'e', '', 'STANDARD', '', '', NULL)",
             "1 objects are new or have changed since, such as 9.png (to copy)",
         ),
-        ("UPDATE source_objects SET etag = 'z' WHERE rest = '1.png'", "1 objects are new or have changed"),
+        ("UPDATE source_objects SET etag = 'z' WHERE suffix = '1.png'", "1 objects are new or have changed"),
         ("INSERT INTO target_objects VALUES ('1.png', 5, 'other')", "such as 1.png (conflict)"),
         ("UPDATE reference_rows SET value = 'z' WHERE ordinal = 1", "1 rows are new or have changed since"),
-        ("DELETE FROM source_objects WHERE rest = '1.png'", "such as avatars.path [1] (dangling)"),
+        ("DELETE FROM source_objects WHERE suffix = '1.png'", "such as avatars.path [1] (dangling)"),
         ("UPDATE source_objects SET etag = 'z'; UPDATE reference_rows SET value = 'z'", "3 objects are new or have"),
     ],
 )

@@ -12,7 +12,7 @@ from rehome.stages.verify import problems
 
 from tests.unit.config.test_settings import given
 
-# rest, size, etag, last modified, storage class, restore, tier, why unroutable
+# suffix, size, etag, last modified, storage class, restore, tier, why unroutable
 SOURCE = [
     ("copy", 1, "a", "", "STANDARD", "", "", None),
     ("same", 1, "a", "", "STANDARD", "", "", None),
@@ -37,7 +37,7 @@ TARGET = [
     ("only-target", 1, "a"),
 ]
 COMPARED = [("same-by-comparison", "checksum"), ("other-bytes", None), ("weakly-proven", "size")]
-# rest, is old, overflows → class
+# suffix, is old, overflows → class
 ROWS = {
     ("copy", True, False): "to_rewrite",
     ("same", True, False): "to_rewrite",
@@ -64,8 +64,8 @@ def planned(folder: Path, order: int = 0, **changes: object) -> tuple[Plan, Cata
     catalog.append("target_objects", shuffle(TARGET, len(TARGET)))
     catalog.append("compared", COMPARED)
     rows = [
-        ("avatars.path", n, f"[{n}]", f"value-{n}", rest, is_old, overflows)
-        for n, (rest, is_old, overflows) in enumerate(ROWS)
+        ("avatars.path", n, f"[{n}]", f"value-{n}", suffix, is_old, overflows)
+        for n, (suffix, is_old, overflows) in enumerate(ROWS)
     ]
     catalog.append("reference_rows", shuffle(rows, len(rows)))
     catalog.note("source_foreign", 7)
@@ -75,7 +75,7 @@ def planned(folder: Path, order: int = 0, **changes: object) -> tuple[Plan, Cata
 
 def test_every_object_has_one_class(tmp_path: Path) -> None:
     plan, catalog, _ = planned(tmp_path)
-    assert dict(catalog.query("SELECT rest, class FROM objects")) == {
+    assert dict(catalog.query("SELECT suffix, class FROM objects")) == {
         "copy": "to_copy",
         "same": "present",
         "same-by-comparison": "present",
@@ -121,9 +121,9 @@ def test_the_digest_does_not_depend_on_the_order_of_things(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE source_objects SET etag = 'z' WHERE rest = 'copy'",
-        "UPDATE target_objects SET etag = 'z' WHERE rest = 'other-bytes'",
-        "DELETE FROM source_objects WHERE rest = 'orphan'",
+        "UPDATE source_objects SET etag = 'z' WHERE suffix = 'copy'",
+        "UPDATE target_objects SET etag = 'z' WHERE suffix = 'other-bytes'",
+        "DELETE FROM source_objects WHERE suffix = 'orphan'",
         "UPDATE reference_rows SET value = 'z' WHERE ordinal = 0",
         "INSERT INTO reference_rows VALUES ('avatars.path', 99, '[99]', 'v', 'copy', true, false)",
     ],
@@ -170,10 +170,10 @@ def test_what_a_policy_keeps_is_no_problem(tmp_path: Path) -> None:
 def test_an_etag_that_every_object_may_have_makes_none_present(tmp_path: Path, blank: str) -> None:
     settings = read_settings(given())
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
-        for rest in ("proven", "unproven"):
-            catalog.append("source_objects", [(rest, 1, blank, "", "STANDARD", "", "", None)])
-            catalog.append("target_objects", [(rest, 1, blank)])
+        for suffix in ("proven", "unproven"):
+            catalog.append("source_objects", [(suffix, 1, blank, "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(suffix, 1, blank)])
         catalog.append("compared", [("proven", "bytes"), ("unproven", None)])
         make_plan(catalog, settings)
-        found = dict(catalog.query("SELECT rest, class FROM objects"))
+        found = dict(catalog.query("SELECT suffix, class FROM objects"))
     assert found == {"proven": "present", "unproven": "conflict"}

@@ -30,26 +30,33 @@ class Source(Client):
         return Response(status, {b"etag": b'"now"', b"content-length": b"1"}, b"")
 
 
-def looked_up(folder: Path, prefix: str, rests: dict[str, bool], source: list[str], target: list[str]) -> Any:
+def looked_up(folder: Path, prefix: str, suffixes: dict[str, bool], source: list[str], target: list[str]) -> Any:
     client = Source()
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
-        catalog.append("source_objects", [(rest, 1, "then", "", "STANDARD", "", "", None) for rest in source])
-        catalog.append("target_objects", [(rest, 1, "then") for rest in target])
-        rows = [("r", n, f"[{n}]", "", rest, is_old, False) for n, (rest, is_old) in enumerate(rests.items())]
+        catalog.append("source_objects", [(suffix, 1, "then", "", "STANDARD", "", "", None) for suffix in source])
+        catalog.append("target_objects", [(suffix, 1, "then") for suffix in target])
+        rows = [("r", n, f"[{n}]", "", suffix, is_old, False) for n, (suffix, is_old) in enumerate(suffixes.items())]
         catalog.append("reference_rows", rows)
         settings = settings_with()
         settings = replace(settings, source=replace(settings.source, prefix=prefix))
         run = Run(settings, catalog, Progress(folder))
         asyncio.run(find_named_objects(run, client, lambda key: None))
-        return client, dict(catalog.query("SELECT rest, etag FROM source_objects"))
+        return client, dict(catalog.query("SELECT suffix, etag FROM source_objects"))
 
 
 def test_objects_that_no_copy_will_check_are_looked_up(tmp_path: Path) -> None:
-    rests = {"copied-anyhow": True, "in-both": True, "gone": True, "target-only": True, "nowhere": True, "done": False}
+    suffixes = {
+        "copied-anyhow": True,
+        "in-both": True,
+        "gone": True,
+        "target-only": True,
+        "nowhere": True,
+        "done": False,
+    }
     client, found = looked_up(
-        tmp_path, "image/", rests, ["copied-anyhow", "in-both", "gone"], ["in-both", "gone", "target-only", "done"]
+        tmp_path, "image/", suffixes, ["copied-anyhow", "in-both", "gone"], ["in-both", "gone", "target-only", "done"]
     )
-    assert sorted(client.asked) == [f"image/{rest}" for rest in ("gone", "in-both", "nowhere", "target-only")]
+    assert sorted(client.asked) == [f"image/{suffix}" for suffix in ("gone", "in-both", "nowhere", "target-only")]
     assert found == {"copied-anyhow": "then", "in-both": "now", "nowhere": "now", "target-only": "now"}
 
 

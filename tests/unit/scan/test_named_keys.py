@@ -56,8 +56,8 @@ def test_where_only_the_bucket_changes_a_key_is_the_new_one_and_a_whole_bucket_h
 
 
 @given(
-    before=st.text(max_size=20), rest=st.text(min_size=1, max_size=20), after=st.sampled_from(["", '"', "?x=1", " y"])
+    before=st.text(max_size=20), suffix=st.text(min_size=1, max_size=20), after=st.sampled_from(["", '"', "?x=1", " y"])
 )
-def test_no_text_around_a_key_hides_it(before: str, rest: str, after: str) -> None:
+def test_no_text_around_a_key_hides_it(before: str, suffix: str, after: str) -> None:
     values = ValueMap(KeyMap("image/", "§never§/"))
-    assert rest in named_suffixes(f"{before}image/{rest}{after}", values)
+    assert suffix in named_suffixes(f"{before}image/{suffix}{after}", values)

@@ -29,13 +29,13 @@ def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0,
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
         for kind, count in (("new", to_copy), ("old", outdated), ("same", present)):
             for number in range(count):
-                rest = f"{kind}-{number}"
-                catalog.append("source_objects", [(rest, 5, "a", "", "STANDARD", "", "", None)])
-                catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", rest, rest, True, False)])
+                suffix = f"{kind}-{number}"
+                catalog.append("source_objects", [(suffix, 5, "a", "", "STANDARD", "", "", None)])
+                catalog.append("reference_rows", [("avatars.path", number, f"[{number}]", suffix, suffix, True, False)])
                 if kind != "new":
-                    catalog.append("target_objects", [(rest, 5, "a" if kind == "same" else "b")])
+                    catalog.append("target_objects", [(suffix, 5, "a" if kind == "same" else "b")])
                 if kind == "old":
-                    catalog.append("own_copies", [(rest,)])
+                    catalog.append("own_copies", [(suffix,)])
         return make_plan(catalog, read_settings(given(**changes)))
 
 
@@ -97,11 +97,14 @@ def test_a_slice_takes_the_first_objects_and_their_rows_and_defers_the_rest(tmp_
 
 def test_objects_that_rows_name_come_first_in_a_slice(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
-        for rest in ("a-orphan", "b-named"):
-            catalog.append("source_objects", [(rest, 5, "a", "", "STANDARD", "", "", None)])
+        for suffix in ("a-orphan", "b-named"):
+            catalog.append("source_objects", [(suffix, 5, "a", "", "STANDARD", "", "", None)])
         catalog.append("reference_rows", [("avatars.path", 0, "[0]", "v", "b-named", True, False)])
         make_plan(catalog, read_settings(given(limit=1)))
-        assert dict(catalog.query("SELECT rest, class FROM objects")) == {"a-orphan": "deferred", "b-named": "to_copy"}
+        assert dict(catalog.query("SELECT suffix, class FROM objects")) == {
+            "a-orphan": "deferred",
+            "b-named": "to_copy",
+        }
 
 
 def test_a_row_whose_object_is_only_in_the_target_is_not_part_of_a_slice(tmp_path: Path) -> None:

@@ -85,9 +85,9 @@ def test_a_proof_is_recalled_for_as_long_as_both_etags_are_the_same(settings: Se
     with new_catalog(settings, "later.duckdb") as catalog:
         pairs = {0: ("e0", "t0"), 1: ("e1", "t1"), 2: ("other", "t2"), 3: ("e3", "other")}
         for number, (etag, target_etag) in pairs.items():
-            rest = f"o'{number}.png"
-            catalog.append("source_objects", [(rest, number, etag, "", "STANDARD", "", "", None)])
-            catalog.append("target_objects", [(rest, number, target_etag)])
+            suffix = f"o'{number}.png"
+            catalog.append("source_objects", [(suffix, number, etag, "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(suffix, number, target_etag)])
         load_proofs(catalog, settings)
         assert sorted(catalog.query("SELECT * FROM compared")) == [("o'0.png", "bytes"), ("o'1.png", "size")]
 
@@ -110,11 +110,11 @@ def own_copies(settings: Settings, *target: tuple[int, str]) -> list[str]:
     """Which of these target objects (number, ETag) are ours, once their source was overwritten."""
     with new_catalog(settings, "later.duckdb") as catalog:
         for number, etag in target:
-            rest = f"o'{number}.png"
-            catalog.append("source_objects", [(rest, number, "overwritten", "", "STANDARD", "", "", None)])
-            catalog.append("target_objects", [(rest, number, etag)])
+            suffix = f"o'{number}.png"
+            catalog.append("source_objects", [(suffix, number, "overwritten", "", "STANDARD", "", "", None)])
+            catalog.append("target_objects", [(suffix, number, etag)])
         load_proofs(catalog, settings)
-        return [rest for (rest,) in catalog.query("SELECT rest FROM own_copies ORDER BY rest")]
+        return [suffix for (suffix,) in catalog.query("SELECT suffix FROM own_copies ORDER BY suffix")]
 
 
 def test_copies_that_a_killed_run_did_not_tell_of_are_its_own(settings: Settings) -> None:
