@@ -114,8 +114,8 @@ def _put_in_parts(migration: Migration, bucket: str, key: str, sizes: list[int],
     parts = []
     for number, size in enumerate(sizes, 1):
         part, body = body[:size], body[size:]
-        asked = {"Bucket": bucket, "Key": key, "UploadId": upload, "PartNumber": number}
-        parts.append({"PartNumber": number, "ETag": migration.s3.upload_part(**asked, Body=part)["ETag"]})
+        params = {"Bucket": bucket, "Key": key, "UploadId": upload, "PartNumber": number}
+        parts.append({"PartNumber": number, "ETag": migration.s3.upload_part(**params, Body=part)["ETag"]})
     migration.s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
@@ -163,11 +163,11 @@ def test_a_copy_that_is_asked_to_stop_finishes_what_is_under_way_and_a_later_run
     for number in range(300):
         migration.put(f"avatar-{number}.png", str(number).encode())
     migration.plan(settings)
-    asked: list[int] = []
+    calls: list[int] = []
 
     def stopping() -> bool:
-        asked.append(1)
-        return len(asked) > 100
+        calls.append(1)
+        return len(calls) > 100
 
     counts = CopyCounts()
     copy_planned(Run(settings, migration.catalog, Progress(tmp_path), stopping), counts)
@@ -200,9 +200,9 @@ def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_
     numbers = itertools.count()
 
     def with_an_upload_before(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def racing(asked: Any) -> Any:
+        def racing(request: Any) -> Any:
             migration.put(f"avatar-racing-{next(numbers)}.png")
-            return original(asked)
+            return original(request)
 
         return racing
 
@@ -244,7 +244,7 @@ def test_an_empty_queue_costs_no_look_at_the_table(migration: Migration, monkeyp
     migration.put("avatar-1.png")
     migration.plan(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(rewriting, "read_by_keyset", lambda *_asked, **_more: pytest.fail("the table was read"))
+        patched.setattr(rewriting, "read_by_keyset", lambda *_args, **_kwargs: pytest.fail("the table was read"))
         assert migration.rewrite(settings).rewritten == 0
     migration.copy(settings)
     assert migration.rewrite(settings).rewritten == 1
@@ -290,9 +290,9 @@ def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration
     migration.plan(settings)
     migration.copy(settings)
     (tmp_path / "pause").touch()
-    counts, asked = RewriteCounts(), threading.Event()
-    threading.Timer(0.5, asked.set).start()
-    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), asked.is_set), counts)
+    counts, stop = RewriteCounts(), threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), stop.is_set), counts)
     assert counts.rewritten == 0
     assert migration.paths() == ["image/avatar-1.png"]
 
@@ -306,19 +306,19 @@ def test_a_request_to_stop_is_heard_while_it_looks_again(
     migration.copy(settings)
     for number in range(20):
         migration.add_row(f"image/avatar-late-{number}.png")
-    asked, pages, read_by_keyset = threading.Event(), itertools.count(), rewriting.read_by_keyset
+    stop, batches, read_by_keyset = threading.Event(), itertools.count(), rewriting.read_by_keyset
 
     def row_by_row(*arguments: Any, **named: Any) -> Iterator[Any]:
         for page in read_by_keyset(*arguments, batch_rows=1, **named):
-            next(pages)
-            asked.set()
+            next(batches)
+            stop.set()
             yield page
 
     monkeypatch.setattr(rewriting, "read_by_keyset", row_by_row)
     counts = RewriteCounts()
-    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), asked.is_set), counts)
+    rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), stop.is_set), counts)
     assert counts.rewritten == 1
-    assert next(pages) == 1, "the rest of the table is not read"
+    assert next(batches) == 1, "the rest of the table is not read"
 
 
 URLS = {"table": "avatars", "column": "path", "form": "path-style"}

@@ -117,7 +117,7 @@ def test_its_own_copies_are_removed_then_nothing_and_a_migration_makes_them_agai
 
 
 def test_what_is_not_ours_or_not_proven_or_named_is_kept_in_its_class(one: Removal) -> None:
-    # there before, with the same content: a stranger's, though a migration counts it as present
+    # in the target before, with the same content: not ours, though a migration counts it as present
     one.s3.put_object(Bucket=one.target, Key="avatar/avatar-0.png", Body=b"content of avatar-0.png")
     one.migrate("avatar-0.png", *NAMES, "avatar-4.png", "avatar-5.png")
     assert one.roll_back().restored == 6

@@ -370,7 +370,7 @@ def test_half_a_look_never_leads_to_a_delete(
 
 
 def _die_after(count: int, deletes: bool) -> Callable[..., Any]:
-    """A deletion that ends the run after so many batches; the last one is done or not, and nobody is told."""
+    """End the run after so many batches; the last one is done or not, and its reply is lost."""
     original = deleting.delete_objects
     seen: list[int] = []
 

@@ -76,9 +76,9 @@ def test_a_rewritten_row_whose_object_is_not_in_the_target_is_a_problem(rows: Ro
 
 
 def test_a_row_that_was_rewritten_though_it_named_nothing_is_no_problem_where_that_was_asked_for(rows: Rows) -> None:
-    asked = replace(rows.settings(), on_dangling="rewrite")
-    assert rows.verify(NAMES[1:], NAMES[1:], asked)[0].problems() == []
-    assert rows.verify(NAMES, NAMES[1:], asked)[0].without_object == 1, "it is in the source, and was not copied"
+    rewriting = replace(rows.settings(), on_dangling="rewrite")
+    assert rows.verify(NAMES[1:], NAMES[1:], rewriting)[0].problems() == []
+    assert rows.verify(NAMES, NAMES[1:], rewriting)[0].without_object == 1, "it is in the source, and was not copied"
 
 
 def test_rows_that_were_put_back_are_not_expected_any_more(rows: Rows) -> None:

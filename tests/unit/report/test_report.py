@@ -125,12 +125,12 @@ def test_the_lines_tell_how_objects_are_copied_why_some_are_not_and_that_a_run_w
     keys.write_text('{"key": "image/avatar-1.png"}\n')
     settings = read_settings(given(only_keys=str(keys), state_dir=str(tmp_path)))
     summary = Summary.start(settings, "run", "migrate", dry_run=False)
-    told = ("only ", "method ", "failed ")
-    assert [line for line in summary.lines() if line.startswith(told)] == [
+    subjects = ("only ", "method ", "failed ")
+    assert [line for line in summary.lines() if line.startswith(subjects)] == [
         "only     1 keys and their rows (rehome_only_keys)"
     ]
     summary.add(objects_copied=1, objects_failed=1, copy_method="stream", failures=failures(catalog))
-    assert [line for line in summary.lines() if line.startswith(told)][1:] == [
+    assert [line for line in summary.lines() if line.startswith(subjects)][1:] == [
         "method   stream: objects are read here and written there",
         "failed   1 by AccessDenied",
     ]

@@ -25,7 +25,7 @@ SUMMARY: dict[str, Any] = {
 
 
 def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0, **changes: object) -> Plan:
-    """The plan where so many objects, one row each, are there."""
+    """Return a plan of so many objects in each state, with one row each."""
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
         for kind, count in (("new", to_copy), ("old", outdated), ("same", present)):
             for number in range(count):
