@@ -17,14 +17,14 @@ class Table:
     """A table of the catalog.
 
     columns: as CREATE TABLE takes them
-    filled_by, read_by: the modules whose statements name it, as paths within the engine
+    filled_by, read_by: the modules whose statements name it, as paths within the engine, separated by spaces
     temporary: it is gone once the catalog is closed
     """
 
     name: str
     columns: str
-    filled_by: tuple[str, ...]
-    read_by: tuple[str, ...]
+    filled_by: str
+    read_by: str
     temporary: bool = False
 
     def create(self, select: str = "") -> str:
@@ -36,8 +36,8 @@ class Table:
 FACTS = Table(
     "facts",
     "name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
-    filled_by=("catalog/catalog",),
-    read_by=("catalog/catalog",),
+    filled_by="catalog/catalog",
+    read_by="catalog/catalog",
 )
 """What the catalog was made for: run, fingerprint, prefixes …"""
 
@@ -45,16 +45,9 @@ SOURCE_OBJECTS = Table(
     "source_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
     "tier VARCHAR, unroutable VARCHAR",
-    filled_by=("scan/lookups", "scan/scan"),
-    read_by=(
-        "planning/plan",
-        "scan/lookups",
-        "scan/scan",
-        "stages/deletion_candidates",
-        "stages/rollback_rows",
-        "stages/verify_rows",
-        "state/outcomes",
-    ),
+    filled_by="scan/lookups scan/scan",
+    read_by="planning/plan scan/lookups scan/scan stages/deletion_candidates stages/rollback_rows "
+    "stages/verify_rows state/outcomes",
 )
 """The source's objects under the map. unroutable: why there is no legal target key, or NULL."""
 
@@ -62,48 +55,41 @@ LOOKED_UP = Table(
     "looked_up",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
     "tier VARCHAR, unroutable VARCHAR, is_there BOOLEAN",
-    filled_by=("scan/lookups",),
-    read_by=("scan/lookups",),
+    filled_by="scan/lookups",
+    read_by="scan/lookups",
 )
 """Source objects read by HEAD, in place of what an inventory says of them."""
 
 TARGET_OBJECTS = Table(
     "target_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
-    filled_by=("scan/scan",),
-    read_by=(
-        "planning/plan",
-        "scan/lookups",
-        "scan/scan",
-        "stages/rewrite_rows",
-        "stages/rollback_rows",
-        "stages/verify_rows",
-        "state/outcomes",
-    ),
+    filled_by="scan/scan",
+    read_by="planning/plan scan/lookups scan/scan stages/rewrite_rows stages/rollback_rows stages/verify_rows "
+    "state/outcomes",
 )
 """The target's objects under the map."""
 
 COMPARED = Table(
     "compared",
     "suffix VARCHAR, evidence VARCHAR",
-    filled_by=("scan/scan", "state/outcomes"),
-    read_by=("planning/plan", "scan/scan"),
+    filled_by="scan/scan state/outcomes",
+    read_by="planning/plan scan/scan",
 )
 """Pairs of source and target objects whose contents were compared. evidence: NULL if they differ."""
 
-OWN_COPIES = Table("own_copies", "suffix VARCHAR", filled_by=("state/outcomes",), read_by=("planning/plan",))
+OWN_COPIES = Table("own_copies", "suffix VARCHAR", filled_by="state/outcomes", read_by="planning/plan")
 """Target objects that an earlier pass or run made and that nobody has touched since."""
 
 REFERENCE_ROWS = Table(
     "reference_rows",
     "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, is_old BOOLEAN, overflows BOOLEAN",
-    filled_by=("scan/rows",),
-    read_by=("planning/plan", "scan/lookups", "stages/verify_rows"),
+    filled_by="scan/rows",
+    read_by="planning/plan scan/lookups stages/verify_rows",
 )
 """The rows under the map. overflows: the new value does not fit into the column."""
 
 OTHER_FORMS = Table(
-    "other_forms", "reference VARCHAR, form VARCHAR, rows BIGINT", filled_by=("scan/rows",), read_by=("planning/plan",)
+    "other_forms", "reference VARCHAR, form VARCHAR, rows BIGINT", filled_by="scan/rows", read_by="planning/plan"
 )
 """How many rows that are not under the map would be in another form."""
 
@@ -111,86 +97,86 @@ OUTCOMES = Table(
     "outcomes",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
     "attempts INTEGER, error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER",
-    filled_by=("state/outcomes",),
-    read_by=("report/lists", "stages/restore_archived", "stages/rewrite_rows", "state/outcomes"),
+    filled_by="state/outcomes",
+    read_by="report/lists stages/restore_archived stages/rewrite_rows state/outcomes",
 )
 """What became of each copy. Rows with the same part go into the same file."""
 
 DIFFERING = Table(
     "differing",
     "suffix VARCHAR, etag VARCHAR, target_etag VARCHAR",
-    filled_by=("stages/verify_sample",),
-    read_by=("report/lists",),
+    filled_by="stages/verify_sample",
+    read_by="report/lists",
 )
 """Sampled objects whose bytes differ."""
 
-RESTORES = Table("restores", "suffix VARCHAR, restore VARCHAR", filled_by=("scan/lookups",), read_by=("scan/lookups",))
+RESTORES = Table("restores", "suffix VARCHAR, restore VARCHAR", filled_by="scan/lookups", read_by="scan/lookups")
 """Archived objects that are restored or being restored, read by HEAD."""
 
 UNRESTORED = Table(
     "unrestored",
     "suffix VARCHAR, error VARCHAR, message VARCHAR",
-    filled_by=("stages/restore_archived",),
-    read_by=("report/lists",),
+    filled_by="stages/restore_archived",
+    read_by="report/lists",
 )
 """Archived objects whose restore S3 refused."""
 
 CHANGED_ROWS = Table(
     "changed_rows",
     "reference VARCHAR, key VARCHAR, expected VARCHAR",
-    filled_by=("ansible_module/stage", "stages/rewrite_rows"),
-    read_by=("ansible_module/stage", "report/lists"),
+    filled_by="ansible_module/stage stages/rewrite_rows",
+    read_by="ansible_module/stage report/lists",
 )
 """Rows not rewritten, as the application had changed them."""
 
 REFUSED_ROWS = Table(
     "refused_rows",
     "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR",
-    filled_by=("stages/chunk_runner",),
-    read_by=("report/lists", "stages/rewrite_rows"),
+    filled_by="stages/chunk_runner",
+    read_by="report/lists stages/rewrite_rows",
 )
 """Rows whose new value the database server refused."""
 
 REWRITTEN_ROWS = Table(
     "rewritten_rows",
     "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, suffix VARCHAR, meant BOOLEAN",
-    filled_by=("scan/journal",),
-    read_by=("scan/journal", "stages/rollback_rows"),
+    filled_by="scan/journal",
+    read_by="scan/journal stages/rollback_rows",
 )
 """The journal's rewritten rows, by the id of its entry. meant: since the time that was given."""
 
-UNDONE_ROWS = Table("undone_rows", "entry BIGINT, key VARCHAR", filled_by=("scan/journal",), read_by=("scan/journal",))
+UNDONE_ROWS = Table("undone_rows", "entry BIGINT, key VARCHAR", filled_by="scan/journal", read_by="scan/journal")
 """The journal's rolled back rows, by the id of the entry that was undone."""
 
 ROWS_CHANGED_SINCE = Table(
     "rows_changed_since",
     "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR",
-    filled_by=("stages/rollback_rows", "stages/verify_rows"),
-    read_by=("report/lists",),
+    filled_by="stages/rollback_rows stages/verify_rows",
+    read_by="report/lists",
 )
 """Rewritten rows that hold a value of the application's by now."""
 
 ROWS_KEPT = Table(
     "rows_kept",
     "reference VARCHAR, key VARCHAR, value VARCHAR, old_value VARCHAR, reason VARCHAR",
-    filled_by=("stages/rollback_rows",),
-    read_by=("report/lists",),
+    filled_by="stages/rollback_rows",
+    read_by="report/lists",
 )
 """Rows not rolled back, as their old value would name no object."""
 
 ROWS_WRONG = Table(
     "rows_wrong",
     "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, old_value VARCHAR, reason VARCHAR",
-    filled_by=("stages/verify_rows",),
-    read_by=("report/lists",),
+    filled_by="stages/verify_rows",
+    read_by="report/lists",
 )
 """Rewritten rows that hold their old value again or name no object."""
 
 ROWS_GONE = Table(
     "rows_gone",
     "reference VARCHAR, key VARCHAR, new_value VARCHAR, old_value VARCHAR",
-    filled_by=("stages/rollback_rows", "stages/verify_rows"),
-    read_by=("report/lists",),
+    filled_by="stages/rollback_rows stages/verify_rows",
+    read_by="report/lists",
 )
 """Rewritten rows that are no longer in the database."""
 
@@ -198,17 +184,9 @@ OBJECTS = Table(
     "objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
     "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN",
-    filled_by=("planning/plan",),
-    read_by=(
-        "planning/plan",
-        "report/lists",
-        "stages/copy_objects",
-        "stages/deletion_candidates",
-        "stages/restore_archived",
-        "stages/rewrite_rows",
-        "stages/rollback_rows",
-        "stages/verify_sample",
-    ),
+    filled_by="planning/plan",
+    read_by="planning/plan report/lists stages/copy_objects stages/deletion_candidates stages/restore_archived "
+    "stages/rewrite_rows stages/rollback_rows stages/verify_sample",
 )
 """The plan: every source object under the map, with its class. weak: only its size proves that the copy is the same."""
 
@@ -216,8 +194,8 @@ PLANNED_ROWS = Table(
     "planned_rows",
     "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, object_class VARCHAR, "
     "class VARCHAR, is_old BOOLEAN",
-    filled_by=("planning/plan",),
-    read_by=("planning/plan", "report/lists", "stages/rewrite_rows"),
+    filled_by="planning/plan",
+    read_by="planning/plan report/lists stages/rewrite_rows",
 )
 """The plan: every row under the map, with its class and its object's."""
 
@@ -225,16 +203,16 @@ STANDING_ROWS = Table(
     "standing_rows",
     "place BIGINT, entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
     "suffix VARCHAR, meant BOOLEAN",
-    filled_by=("scan/journal",),
-    read_by=("stages/rollback_rows", "stages/verify_rows"),
+    filled_by="scan/journal",
+    read_by="stages/rollback_rows stages/verify_rows",
 )
 """Rewritten rows that were not rolled back. place: their order within the journal's entry."""
 
 DIFFERING_RANGES = Table(
     "differing_ranges",
     "reference VARCHAR, range UBIGINT",
-    filled_by=("stages/verify_rows",),
-    read_by=("stages/verify_rows",),
+    filled_by="stages/verify_rows",
+    read_by="stages/verify_rows",
 )
 """Ranges of key hashes in which the rows differ from the journal."""
 
@@ -242,29 +220,27 @@ ROLLBACK_ROWS = Table(
     "rollback_rows",
     "entry BIGINT, place BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
     "obstacle VARCHAR",
-    filled_by=("stages/rollback_rows",),
-    read_by=("stages/remove_copies", "stages/rollback_rows"),
+    filled_by="stages/rollback_rows",
+    read_by="stages/remove_copies stages/rollback_rows",
 )
 """Rows to roll back. obstacle: why they stay as they are, or NULL."""
 
 NAMED_KEYS = Table(
     "named_keys",
     "suffix VARCHAR, reference VARCHAR, key VARCHAR, value VARCHAR",
-    filled_by=("scan/named_keys", "stages/deletion_candidates"),
-    read_by=("report/lists", "stages/delete_objects", "stages/deletion_candidates"),
+    filled_by="scan/named_keys stages/deletion_candidates",
+    read_by="report/lists stages/delete_objects stages/deletion_candidates",
 )
 """Source objects that any row may name, in whatever form. value: shortened."""
 
-PROVEN = Table(
-    "proven", "suffix VARCHAR", filled_by=("stages/deletion_candidates",), read_by=("stages/deletion_candidates",)
-)
+PROVEN = Table("proven", "suffix VARCHAR", filled_by="stages/deletion_candidates", read_by="stages/deletion_candidates")
 """Weak objects whose contents were compared and found equal."""
 
 LOCKED = Table(
     "locked",
     "suffix VARCHAR, reason VARCHAR",
-    filled_by=("stages/deletion_candidates",),
-    read_by=("report/lists", "stages/deletion_candidates"),
+    filled_by="stages/deletion_candidates",
+    read_by="report/lists stages/deletion_candidates",
 )
 """Objects under legal hold or retention."""
 
@@ -272,51 +248,51 @@ JUDGED = Table(
     "judged",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, target_etag VARCHAR, last_modified VARCHAR, plan_class VARCHAR, "
     "weak BOOLEAN, class VARCHAR",
-    filled_by=("stages/deletion_candidates",),
-    read_by=("report/lists", "stages/deletion_candidates"),
+    filled_by="stages/deletion_candidates",
+    read_by="report/lists stages/deletion_candidates",
 )
 """Every object with the class that says whether it may be deleted."""
 
 DELETE_OUTCOMES = Table(
     "delete_outcomes",
     "suffix VARCHAR, size BIGINT, result VARCHAR, marker VARCHAR, error VARCHAR, message VARCHAR",
-    filled_by=("stages/delete_objects", "stages/deletion_candidates"),
-    read_by=("report/lists", "stages/delete_objects"),
+    filled_by="stages/delete_objects stages/deletion_candidates",
+    read_by="report/lists stages/delete_objects",
 )
 """What became of each delete."""
 
 RECORDS = Table(
     "records",
     "ordinal BIGINT, event VARCHAR, key VARCHAR, etag VARCHAR, marker VARCHAR, noted_at VARCHAR",
-    filled_by=("state/delete_log",),
-    read_by=("state/delete_log",),
+    filled_by="state/delete_log",
+    read_by="state/delete_log",
 )
 """The delete log: its lines, numbered. key: with its prefix."""
 
 TO_BRING_BACK = Table(
     "to_bring_back",
     "key VARCHAR, marker VARCHAR",
-    filled_by=("stages/delete_objects",),
-    read_by=("stages/delete_objects",),
+    filled_by="stages/delete_objects",
+    read_by="stages/delete_objects",
 )
 """Delete markers to remove. key: with its prefix."""
 
 BROUGHT_BACK = Table(
     "brought_back",
     "key VARCHAR, marker VARCHAR, problem VARCHAR",
-    filled_by=("stages/delete_objects", "stages/deletion_candidates"),
-    read_by=("report/lists",),
+    filled_by="stages/delete_objects stages/deletion_candidates",
+    read_by="report/lists",
 )
 """Delete markers that were to be removed. problem: why S3 kept it, or NULL."""
 
-MADE = Table("made", "suffix VARCHAR, etag VARCHAR", filled_by=("state/outcomes",), read_by=("stages/remove_copies",))
+MADE = Table("made", "suffix VARCHAR, etag VARCHAR", filled_by="state/outcomes", read_by="stages/remove_copies")
 """Target objects that any run has copied and verified."""
 
 REMOVED = Table(
     "removed",
     "key VARCHAR, file VARCHAR",
-    filled_by=("state/outcomes",),
-    read_by=("state/outcomes",),
+    filled_by="state/outcomes",
+    read_by="state/outcomes",
     temporary=True,
 )
 """Copies that were removed. file: the newest delete log that says so."""
@@ -324,8 +300,8 @@ REMOVED = Table(
 BEGUN = Table(
     "begun",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
-    filled_by=("state/outcomes",),
-    read_by=("state/outcomes",),
+    filled_by="state/outcomes",
+    read_by="state/outcomes",
     temporary=True,
 )
 """Copies that a killed run had begun."""

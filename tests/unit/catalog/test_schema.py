@@ -121,11 +121,11 @@ def _users(names: Callable[[str], set[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def test_each_table_says_who_fills_it() -> None:
-    assert _users(_filled) == {name: table.filled_by for name, table in BY_NAME.items()}
+    assert _users(_filled) == {name: tuple(table.filled_by.split()) for name, table in BY_NAME.items()}
 
 
 def test_each_table_says_who_reads_it() -> None:
-    assert _users(_read) == {name: table.read_by for name, table in BY_NAME.items()}
+    assert _users(_read) == {name: tuple(table.read_by.split()) for name, table in BY_NAME.items()}
 
 
 def _values(value: object) -> Iterator[str]:
