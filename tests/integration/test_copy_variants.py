@@ -20,7 +20,7 @@ from rehome.run import Run
 from rehome.s3.capabilities import AMAZON
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
-from rehome.s3.errors import S3Error
+from rehome.s3.errors import S3RequestError
 from rehome.s3.listing.listing import DISORDERED
 from rehome.s3.listing.page import Listed, Page
 from rehome.scan import scan
@@ -268,7 +268,7 @@ def test_a_sample_that_cannot_be_read_is_an_error_with_a_message(
     migration.plan(settings)
 
     async def refused(*_: object) -> None:
-        raise S3Error(403, "AccessDenied", "no", "image/avatar-1.png", verb="GET")
+        raise S3RequestError(403, "AccessDenied", "no", "image/avatar-1.png", verb="GET")
 
     monkeypatch.setattr(sampling, "compare_bytes", refused)
     with pytest.raises(RehomeError, match="AccessDenied"):
@@ -295,7 +295,7 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
         attempts[bucket] += 1
         if bucket == migration.source:
             if attempts[bucket] == 1:
-                raise S3Error(200, DISORDERED, "no order", None, verb="GET")
+                raise S3RequestError(200, DISORDERED, "no order", None, verb="GET")
             # while this goes on, nothing else may be listing any more
             await asyncio.sleep(0.05)
             return

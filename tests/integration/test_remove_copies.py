@@ -18,7 +18,7 @@ from rehome.preflight.preflight import preflight_rollback
 from rehome.progress import Progress
 from rehome.report.lists import REMOVE_LISTS, write_lists
 from rehome.run import Run
-from rehome.s3.errors import S3Error
+from rehome.s3.errors import S3RequestError
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
@@ -206,7 +206,7 @@ def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_told(
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
+        ("scan_buckets", S3RequestError(200, "InvalidListing", "half a page", None)),
         ("read_named_keys", DatabaseError("the server went away")),
     ],
 )

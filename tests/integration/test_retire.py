@@ -19,7 +19,7 @@ from rehome.report.lists import RETIRE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.client.client import Client
 from rehome.s3.deletion.delete import DeleteJob, DeleteMethod, DeleteOutcome
-from rehome.s3.errors import S3Error, S3StopError
+from rehome.s3.errors import S3RequestError, S3StopError
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
@@ -354,8 +354,8 @@ def _raise(error: Exception) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("module", "name", "error"),
     [
-        (deletable, "scan_buckets", S3Error(200, "ListingDisordered", "keys in no order", None)),
-        (deletable, "scan_buckets", S3Error(200, "InvalidListing", "half a page", None)),
+        (deletable, "scan_buckets", S3RequestError(200, "ListingDisordered", "keys in no order", None)),
+        (deletable, "scan_buckets", S3RequestError(200, "InvalidListing", "half a page", None)),
         (deletable, "read_named_keys", DatabaseError("the server went away")),
     ],
 )

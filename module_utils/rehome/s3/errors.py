@@ -272,6 +272,10 @@ class S3Error(RehomeError):
         super().__init__(f"{subject}: {code}{f' ({status})' if status else ''}: {message}")
 
 
+class S3RequestError(S3Error):
+    """An error of one request or object: others may succeed."""
+
+
 class S3StopError(S3Error):
     """An error that every further request would get, too: the run must stop."""
 

@@ -17,7 +17,7 @@ from ..progress import Progress
 from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
-from ..s3.errors import S3Error, S3StopError
+from ..s3.errors import S3Error, S3RequestError
 from ..s3.listing.inventory import open_inventory, read_inventory
 from ..s3.listing.listing import DISORDERED, list_objects
 from ..s3.listing.page import Page
@@ -186,9 +186,7 @@ async def _compare_inconclusive(run: Run, source: Client, target: Client) -> Non
         job = CopyJob(settings.source.prefix + suffix, source_etag, size, settings.target.prefix + suffix)
         try:
             evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if not 400 <= error.status < 500:
                 raise
             # an object that may not be read cannot be proven equal: it becomes a conflict, for a human

@@ -23,7 +23,7 @@ from ..s3.deletion.versions import (
     noncurrent_days,
     versioning_of,
 )
-from ..s3.errors import S3Error, S3StopError
+from ..s3.errors import S3Error, S3RequestError, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
@@ -352,9 +352,7 @@ async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
         async with open_client(side.settings, delete_from, probing=True) as source:
             await _refuse_one_place(side, catalog, source)
             method = await delete_method(source, delete_from.prefix)
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         raise RefusedError(
             [
                 Finding(

@@ -13,7 +13,7 @@ from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROV
 from ..planning.plan import make_plan
 from ..run import Run
 from ..s3.documents import time_of
-from ..s3.errors import S3Error, S3StopError
+from ..s3.errors import S3RequestError
 from ..s3.objects.compare import Evidence, compare, head
 from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
@@ -123,9 +123,7 @@ async def _fill(
     async def one(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
         try:
             return await find(suffix, etag, target_etag)
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if 400 <= error.status < 500 and table is PROVEN:
                 return None
             raise

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
 from rehome.s3.client.client import Client
-from rehome.s3.errors import S3Error
+from rehome.s3.errors import S3RequestError
 from rehome.s3.transport.connection import Response
 
 Order = Callable[[str], Any]
@@ -116,7 +116,7 @@ class FakeBucket(Client):
             return 0
         self.splits += 1
         if self._refuses:
-            raise S3Error(501, "NotImplemented", "start-after", None, verb="GET")
+            raise S3RequestError(501, "NotImplemented", "start-after", None, verb="GET")
         if not self._honours(self.splits):
             return 0
         after = given["start-after"]

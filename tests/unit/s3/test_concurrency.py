@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from rehome.s3.concurrency import run_all, run_each
-from rehome.s3.errors import S3Error, S3StopError
+from rehome.s3.errors import S3RequestError, S3StopError
 
 
 async def _value(value: object) -> object:
@@ -44,7 +44,7 @@ def test_an_error_cancels_the_others_and_is_raised_after_they_have_ended() -> No
 
 
 def test_of_several_errors_the_one_that_stops_the_run_is_raised() -> None:
-    errors = [S3Error(500, "InternalError", "", "a"), S3StopError(403, "InvalidAccessKeyId", "", "b")]
+    errors = [S3RequestError(500, "InternalError", "", "a"), S3StopError(403, "InvalidAccessKeyId", "", "b")]
     with pytest.raises(S3StopError):
         asyncio.run(run_all(*(_fail(error) for error in errors)))
 

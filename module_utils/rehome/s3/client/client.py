@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
-from ..errors import STOP_CODES, Meaning, S3Error, S3StopError, meaning_of, read_error
+from ..errors import STOP_CODES, Meaning, S3Error, S3RequestError, S3StopError, meaning_of, read_error
 from ..transport.addresses import HostResolver, resolve_host
 from ..transport.connection import Fault, Response, Sink, TransportError
 from ..transport.endpoint import Credentials, Endpoint
@@ -140,7 +140,7 @@ class Client:
         read_timeout: seconds of silence in place of the client's (`Connection.exchange`)
 
         Returns the reply if its status is 2xx, 304, 404 or 412. Raises S3StopError if every further request would
-        fail, too, else S3Error, once `retry` gives up.
+        fail, too, else S3RequestError, once `retry` gives up.
         """
         request = _Request(method, key, query, headers, body, sink, read_timeout or self._read_timeout)
         try:
@@ -166,9 +166,7 @@ class Client:
         for _ in range(_DOWNLOAD_ATTEMPTS - 1):
             try:
                 return await self.request("GET", key, headers=headers, sink=begin())
-            except S3StopError:
-                raise
-            except S3Error as error:
+            except S3RequestError as error:
                 if error.status:
                     raise
         return await self.request("GET", key, headers=headers, sink=begin())
@@ -313,7 +311,7 @@ class _Attempts:
 
 
 def _error(request: _Request, failure: _Failure, attempts: _Attempts) -> S3Error:
-    kind = S3StopError if failure.stops else S3Error
+    kind = S3StopError if failure.stops else S3RequestError
     return kind(
         failure.status,
         failure.code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from ..documents import local_name, root_of
-from ..errors import S3Error, read_error
+from ..errors import S3RequestError, read_error
 from ..transport.connection import Response
 
 
@@ -24,7 +24,7 @@ def document_of(
     if reply.status == 200 and document is not None and local_name(document) == name:
         return document
     code, message = read_error(reply.status, reply.body)
-    raise S3Error(
+    raise S3RequestError(
         reply.status,
         "InvalidReply" if reply.status == 200 else code,
         f"{problem}: {message}" if problem else message,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from ..client.client import Client
-from ..errors import S3Error, read_error
+from ..errors import S3Error, S3RequestError, read_error
 from ..objects.compare import etag_of
 from ..objects.job import SourceChanged
 from ..transport.connection import Response
@@ -85,11 +85,13 @@ def _check(reply: Response, key: str, etag: str, expected: int, filled: int) -> 
 
 
 def _wrong_length(key: str, expected: int, found: str) -> S3Error:
-    return S3Error(200, "WrongLength", f"{expected} bytes were requested, and the reply has {found}", key, verb="GET")
+    return S3RequestError(
+        200, "WrongLength", f"{expected} bytes were requested, and the reply has {found}", key, verb="GET"
+    )
 
 
 def damaged_error(key: str) -> S3Error:
     """Return the error for content that does not match the source's digests, and must not be stored."""
     message = "the content that was read does not match the source's ETag or checksum"
     # A status that is not transient, as another attempt is unlikely to read anything else.
-    return S3Error(400, "ContentDiffers", message, key, verb="GET")
+    return S3RequestError(400, "ContentDiffers", message, key, verb="GET")

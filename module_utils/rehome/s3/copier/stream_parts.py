@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ..client.client import Client
-from ..errors import S3Error, read_error
+from ..errors import S3RequestError, read_error
 from ..multipart.parts import Part, SentPart, sent_part
 from ..multipart.upload import CopyContext, MultipartUpload, UploadResult
 from ..objects.carried import carried_properties, read_other_properties
@@ -159,10 +159,10 @@ class PartSender:
         )
         if reply.status != 200:
             code, message = read_error(reply.status, reply.body)
-            raise S3Error(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
+            raise S3RequestError(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
         sent = sent_part(part, reply, key)
         self.hides_digests = self.hides_digests or hides_digest(reply.headers)
         if is_md5(sent.etag, reply.headers) and sent.etag != digest.hex():
             message = f"the target reports another digest for part {part.number} than that of the content sent"
-            raise S3Error(400, "BadDigest", message, key, verb="PUT", attempts=reply.attempts)
+            raise S3RequestError(400, "BadDigest", message, key, verb="PUT", attempts=reply.attempts)
         return sent

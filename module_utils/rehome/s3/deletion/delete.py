@@ -14,7 +14,7 @@ from ..client.client import Client
 from ..client.replies import document_of
 from ..concurrency import run_all
 from ..documents import fields_of, local_name
-from ..errors import Meaning, S3Error, S3StopError, meaning_of, read_error
+from ..errors import Meaning, S3RequestError, meaning_of, read_error
 from ..objects.compare import head
 from ..objects.etags import content_md5
 from .versions import NO_VERSION_ID, Version
@@ -102,9 +102,7 @@ async def undelete(
             await sleep(longest_pause(attempt, _PAUSE_S))
         try:
             document, _ = await _post(client, [{"Key": key, "VersionId": version} for key, version in left])
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             return done + [(one, str(error)) for one, _ in left.values()]
         for element in document:
             fields = fields_of(element)
@@ -125,9 +123,7 @@ async def undelete(
 async def _remove_marker(client: Client, marker: Version) -> str | None:
     try:
         await client.request("DELETE", marker.key, query=[("versionId", marker.version_id)])
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         return str(error)
     return None
 
@@ -142,9 +138,7 @@ async def _delete_together(client: Client, jobs: Sequence[DeleteJob], sleep: Sle
         try:
             entries = [{"Key": key, "ETag": f'"{last.job.etag}"'} for key, last in left.items()]
             document, repeated = await _post(client, entries)
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             # Even if S3 then refused the request, it may have begun to carry it out.
             lost = error.repeated or unsure or not 400 <= error.status < 500
             return outcomes + [_failed(last.job, error.code, error.message, lost) for last in left.values()]
@@ -203,9 +197,7 @@ async def _delete_one(client: Client, job: DeleteJob) -> DeleteOutcome:
         if found.status != 200:
             return DeleteOutcome(job, "changed", error=read_error(found.status, b"")[0])
         reply = await client.request("DELETE", job.key, headers={"if-match": f'"{job.etag}"'})
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         return _failed(job, error.code, error.message, error.repeated)
     if reply.status in (404, 412):
         code, message = read_error(reply.status, reply.body)

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import fields_of, local_name, root_of, time_of
-from ..errors import S3Error, S3StopError, read_error
+from ..errors import S3RequestError, read_error
 
 Versioning = Literal["enabled", "suspended", "off"]
 """While versioning is suspended, a delete removes the version that was stored without an id ("Deleting objects from
@@ -53,7 +53,7 @@ async def versioning_of(client: Client) -> VersioningState:
     # Some services give the document another name.
     if reply.status != 200 or document is None or "Versioning" not in local_name(document):
         code, message = read_error(reply.status, reply.body)
-        raise S3Error(reply.status, code, message, None, verb="GET")
+        raise S3RequestError(reply.status, code, message, None, verb="GET")
     status = fields_of(document).get("Status", "")
     state: Versioning = "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
     date = reply.headers.get(b"date")
@@ -67,9 +67,7 @@ async def has_object_lock(client: Client) -> bool:
     """
     try:
         reply = await client.request("GET", None, query=[("object-lock", "")])
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         if error.code in _NO_LOCK_CODES or error.status == 501:
             return False
         raise
@@ -84,9 +82,7 @@ async def noncurrent_days(client: Client) -> int | None:
     """
     try:
         reply = await client.request("GET", None, query=[("lifecycle", "")])
-    except S3StopError:
-        raise
-    except S3Error:
+    except S3RequestError:
         return None
     document = root_of(reply.body) if reply.status == 200 else None
     found = []

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from ..client.client import Client
-from ..errors import S3Error, S3StopError
+from ..errors import S3RequestError
 from .key_order import KeyOrder, by_code_point, by_folder, by_utf_16
 from .page import Page, parse_page
 from .split_points import after_all_with, split_point
@@ -130,7 +130,7 @@ class _Listing:
             token = page.next_token
             page = await self._page(("continuation-token", token))
             if page.next_token == token:
-                raise S3Error(
+                raise S3RequestError(
                     200, "ListingStuck", "the server sends the same continuation token again", None, verb="GET"
                 )
         self._running -= 1
@@ -145,7 +145,7 @@ class _Listing:
             if not self._order.is_known:
                 self._splits = False
                 if self._divided:
-                    raise S3Error(
+                    raise S3RequestError(
                         200,
                         DISORDERED,
                         "the keys are listed in no known order, so that a parallel listing may miss some",
@@ -200,9 +200,7 @@ class _Listing:
         """List what comes after `point`, if `lower` has it ahead."""
         try:
             page = await self._page(("start-after", point))
-        except S3StopError:
-            raise
-        except S3Error:
+        except S3RequestError:
             # The server may refuse `start-after`, which a listing without splits does not need.
             self._splits = False
             page = None
@@ -238,12 +236,14 @@ class _Listing:
         for _ in range(_PAGE_ATTEMPTS):
             response = await self._client.request("GET", None, query=[*self._query, *position], headers=self._headers)
             if response.status != 200:
-                raise S3Error(response.status, "InvalidListing", "the bucket cannot be listed", None, verb="GET")
+                raise S3RequestError(response.status, "InvalidListing", "the bucket cannot be listed", None, verb="GET")
             try:
                 return parse_page(response.body)
             except ValueError as error:
                 problem = str(error)
-        raise S3Error(200, "InvalidListing", f"the reply cannot be read as a listing ({problem})", None, verb="GET")
+        raise S3RequestError(
+            200, "InvalidListing", f"the reply cannot be read as a listing ({problem})", None, verb="GET"
+        )
 
 
 def _first(failures: BaseExceptionGroup[Exception]) -> Exception:

@@ -13,7 +13,7 @@ from ...backoff import longest_pause
 from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import checksums_of, fields_of, local_name, time_of
-from ..errors import S3Error, S3StopError
+from ..errors import S3Error, S3RequestError
 from .record import Upload, Uploads
 
 _ABORT_ATTEMPTS = 6
@@ -62,7 +62,7 @@ def _read_parts(document: ET.Element, key: str) -> dict[int, StoredPart]:
             try:
                 number, size, etag = int(part["PartNumber"]), int(part["Size"]), part["ETag"].strip('"')
             except (KeyError, ValueError):
-                raise S3Error(
+                raise S3RequestError(
                     200, "InvalidReply", "a part is listed without number, size or ETag", key, verb="GET"
                 ) from None
             found[number] = StoredPart(size, etag, checksums_of(part))
@@ -82,15 +82,15 @@ async def abort(target: Client, key: str, upload_id: str) -> None:
         try:
             if await stored_parts(target, key, upload_id) is None:
                 return
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if error.status != 403:
                 raise
             # The right to abort does not include the right to list parts.
             return
         await asyncio.sleep(longest_pause(attempt, _ABORT_PAUSE))
-    raise S3Error(0, "UploadNotAborted", f"the upload {upload_id} still exists after aborting it", key, verb="DELETE")
+    raise S3RequestError(
+        0, "UploadNotAborted", f"the upload {upload_id} still exists after aborting it", key, verb="DELETE"
+    )
 
 
 async def abort_recorded(target: Client, upload: Upload) -> None:
@@ -130,9 +130,7 @@ async def abort_unfinished(target: Client, uploads: Uploads) -> list[Upload]:
     for upload in uploads.unfinished(bucket):
         try:
             await abort_recorded(target, upload)
-        except S3StopError:
-            raise
-        except S3Error:
+        except S3RequestError:
             left.append(upload)
         else:
             uploads.remove(bucket, upload.target_key)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..client.client import Client
 from ..documents import checksums_of, fields_of, root_of
-from ..errors import S3Error, read_error
+from ..errors import S3RequestError, read_error
 from ..objects.compare import etag_of
 from ..objects.job import MAX_COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, CopyJob, SourceChanged
 from ..transport.connection import Response
@@ -54,7 +54,7 @@ def check_size(job: CopyJob) -> None:
     """Raise S3Error (EntityTooLarge) if the object is larger than all parts of a multipart upload together."""
     if job.size > MAX_OBJECT_BYTES:
         message = f"the object has {job.size} bytes, and S3 takes {MAX_OBJECT_BYTES} at most"
-        raise S3Error(400, "EntityTooLarge", message, job.source_key, attempts=0)
+        raise S3RequestError(400, "EntityTooLarge", message, job.source_key, attempts=0)
 
 
 def even_parts(size: int, part_size: int) -> list[Part]:
@@ -99,12 +99,12 @@ def sent_part(part: Part, reply: Response, key: str) -> SentPart:
     if reply.status != 200:
         code, message = read_error(reply.status, reply.body)
         if code == "NoSuchUpload":
-            raise S3Error(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
+            raise S3RequestError(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
         raise SourceChanged(code)
     fields = fields_of(root_of(reply.body)) if reply.body else {}
     etag = fields.get("ETag", "").strip('"') or etag_of(reply)
     if not etag:
-        raise S3Error(200, "InvalidReply", f"part {part.number} was stored without an ETag", key, verb="PUT")
+        raise S3RequestError(200, "InvalidReply", f"part {part.number} was stored without an ETag", key, verb="PUT")
     header_checksums = {
         name.decode().removeprefix("x-amz-checksum-"): value.decode()
         for name, value in reply.headers.items()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..client.client import Client
 from ..concurrency import run_all
 from ..documents import fields_of, full_checksums_of, local_name, root_of
-from ..errors import TEMPORARY_CODES, S3Error, S3StopError, read_error
+from ..errors import TEMPORARY_CODES, S3Error, S3RequestError, S3StopError, read_error
 from ..objects.compare import head
 from ..objects.etags import composite_etag
 from ..objects.job import CopyJob, CopyOptions, SourceChanged, target_conflicts
@@ -143,9 +143,7 @@ class MultipartUpload:
         stored = await self._open(_server_time(existing))
         try:
             return await self._finish(await self._send_missing(stored))
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if not _is_transient(error):
                 await self._discard()
             raise
@@ -179,7 +177,7 @@ class MultipartUpload:
         self._id = fields_of(root_of(reply.body)).get("UploadId", "")
         if reply.status != 200 or not self._id:
             code, message = read_error(reply.status, reply.body)
-            raise S3Error(reply.status, code, message, job.target_key, verb="POST", attempts=reply.attempts)
+            raise S3RequestError(reply.status, code, message, job.target_key, verb="POST", attempts=reply.attempts)
         self._uploads.set_id(self._bucket, job.target_key, self._id)
         if reply.repeated:
             await abort_unidentified(self._target, wanted, except_id=self._id)
@@ -189,9 +187,7 @@ class MultipartUpload:
         """Return the parts that the upload has; None without it, or without the right to list them."""
         try:
             return await stored_parts(self._target, self.job.target_key, upload_id)
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if error.status != 403:
                 raise
             return None
@@ -224,9 +220,7 @@ class MultipartUpload:
             return UploadResult(412, ours, attempts=attempts, parts=sent)
         try:
             reply = await self._complete(sent)
-        except S3StopError:
-            raise
-        except S3Error as error:
+        except S3RequestError as error:
             if not (error.repeated or error.status in (0, 200)) or not await self._conflicts():
                 raise
             await self._discard()
@@ -264,7 +258,9 @@ class MultipartUpload:
             ):
                 return reply._replace(attempts=reply.attempts + attempt - 1, repeated=reply.repeated or attempt > 1)
             code, message = read_error(reply.status, reply.body.strip())
-        raise S3Error(200, code, message, job.target_key, verb="POST", attempts=_COMPLETE_ATTEMPTS, repeated=True)
+        raise S3RequestError(
+            200, code, message, job.target_key, verb="POST", attempts=_COMPLETE_ATTEMPTS, repeated=True
+        )
 
     async def _drop_recorded(self) -> None:
         """Abort the upload that is recorded for the target key, if there is one."""

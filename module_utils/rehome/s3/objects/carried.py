@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..client.client import Client
-from ..errors import S3Error, S3StopError
+from ..errors import S3RequestError
 from ..transport.connection import Response
 from .job import CopyJob
 from .properties import Properties, metadata_of, tags_of, with_tags
@@ -42,12 +42,10 @@ def carried_properties(job: CopyJob, reply: Response, others: OtherProperties) -
 async def _tags_of(source: Client, job: CopyJob) -> str:
     try:
         return await tags_of(source, job)
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         if error.status in _NO_TAGS or error.code == "NotImplemented":
             return ""
         if error.status != 403:
             raise
         message = f"the source object's tags cannot be read (s3:GetObjectTagging is needed): {error.message}"
-        raise S3Error(403, error.code, message, job.source_key, verb="GET", attempts=error.attempts) from None
+        raise S3RequestError(403, error.code, message, job.source_key, verb="GET", attempts=error.attempts) from None

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import fields_of, local_name
-from ..errors import S3Error, S3StopError, read_error
+from ..errors import S3Error, S3RequestError, read_error
 from ..transport.connection import Response
 from .compare import full_checksums, head
 from .job import CopyJob, SourceChanged
@@ -73,9 +73,7 @@ async def put_tags(target: Client, key: str, encoded: str) -> None:
     body = f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{tags}</TagSet></Tagging>'
     try:
         reply = await target.request("PUT", key, query=[("tagging", "")], body=body.encode())
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         raise _without_tags(key, error.status, error.code, error.message, error.attempts) from None
     if reply.status not in (200, 204):
         raise _without_tags(key, reply.status, *read_error(reply.status, reply.body), reply.attempts)
@@ -83,7 +81,7 @@ async def put_tags(target: Client, key: str, encoded: str) -> None:
 
 def _without_tags(key: str, status: int, code: str, message: str, attempts: int) -> S3Error:
     text = f"the object is copied, but without its tags: {message}"
-    return S3Error(status, code, text, key, verb="PUT", attempts=attempts)
+    return S3RequestError(status, code, text, key, verb="PUT", attempts=attempts)
 
 
 def metadata_of(job: CopyJob, reply: Response) -> dict[str, str]:
@@ -93,7 +91,7 @@ def metadata_of(job: CopyJob, reply: Response) -> dict[str, str]:
     """
     if reply.headers.get(b"x-amz-missing-meta", b"0") != b"0":
         # Set through SOAP, with characters that no header can hold (HeadObject, S3 API reference).
-        raise S3Error(
+        raise S3RequestError(
             200, "MetadataNotReadable", "some metadata cannot be read as headers", job.source_key, verb="HEAD"
         )
     headers = {
@@ -123,9 +121,7 @@ async def tags_of(source: Client, job: CopyJob) -> str:
     """
     try:
         reply = await source.request("GET", job.source_key, query=[("tagging", "")])
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         if error.status == 501:
             return ""
         raise

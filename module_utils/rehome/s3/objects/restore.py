@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from ...config.settings import RestoreTier
 from ..client.client import Client
 from ..concurrency import run_all
-from ..errors import S3Error, S3StopError, read_error
+from ..errors import S3RequestError, S3StopError, read_error
 
 RestoreState = Literal["requested", "restored", "in_progress", "failed"]
 
@@ -86,9 +86,7 @@ async def _request(client: Client, item: ArchivedObject, days: int, tier: Restor
     ).encode()
     try:
         reply = await client.request("POST", item.key, query=[("restore", "")], body=body)
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         if error.code == "RestoreAlreadyInProgress":
             return RestoreResult(item.key, "in_progress")
         return RestoreResult(item.key, "failed", error.code, error.message)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import fields_of, local_name
-from ..errors import S3Error
+from ..errors import S3RequestError
 from .job import CopyJob, CopyOptions, SourceChanged
 
 _GROUPS = "http://acs.amazonaws.com/groups/global/"
@@ -128,5 +128,7 @@ class TargetHeaders:
                 elif "ID" in named:
                     grants.add((permission, _OWNER if named["ID"] == owner else f'id="{named["ID"]}"'))
                 else:
-                    raise S3Error(200, "InvalidReply", "a grant names neither a group nor an account", key, verb="GET")
+                    raise S3RequestError(
+                        200, "InvalidReply", "a grant names neither a group nor an account", key, verb="GET"
+                    )
         return _Acl(owner, frozenset(grants))

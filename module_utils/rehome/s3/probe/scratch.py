@@ -20,7 +20,7 @@ from ..client.client import Client
 from ..client.pacing import Retry
 from ..concurrency import run_all
 from ..documents import time_of
-from ..errors import S3Error, S3StopError, read_error
+from ..errors import S3Error, S3RequestError, read_error
 from ..listing.page import Listed, parse_page
 from ..objects.etags import content_md5
 
@@ -71,7 +71,7 @@ class TrialResponse(NamedTuple):
 
     def error(self, key: str | None, verb: str) -> S3Error:
         """Return the refusal as an error."""
-        return S3Error(self.status, self.code, self.message, key, verb=verb)
+        return S3RequestError(self.status, self.code, self.message, key, verb=verb)
 
 
 async def try_request(client: Client, method: str, key: str | None, **more: Any) -> TrialResponse:
@@ -81,9 +81,7 @@ async def try_request(client: Client, method: str, key: str | None, **more: Any)
     """
     try:
         reply = await client.request(method, key, **more)
-    except S3StopError:
-        raise
-    except S3Error as error:
+    except S3RequestError as error:
         if not error.status or error.status in _THROTTLED:
             raise
         return TrialResponse(error.status, error.code, error.message, {}, b"")
