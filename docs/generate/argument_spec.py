@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docs.generate.rendering import render_python
@@ -17,10 +18,32 @@ class _EnvFallback:
         return "env_fallback"
 
 
+_ENV_FALLBACK = _EnvFallback()
+
+
 def render() -> str:
     """Return the module's text."""
     settings, grants = ({name: _spec(option) for name, option in options.items()} for options in module_options())
-    return render_python("argument_spec.py.j2", settings=settings, grants=grants)
+    bucket = _take_shared("BUCKET", settings["source"]["options"], settings["target"]["options"])
+    admin = _take_shared("ADMIN", grants["admin_source"]["options"], grants["admin_target"]["options"])
+    return render_python(
+        "argument_spec.py.j2", bucket=bucket, admin=admin, settings=_text(settings), grants=_text(grants)
+    )
+
+
+def _take_shared(name: str, one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Remove from two groups of options those that are equal, leave the constant `name` there, and return them."""
+    shared = {key: spec for key, spec in one.items() if other.get(key) == spec}
+    for options in (one, other):
+        for key in shared:
+            del options[key]
+        options["**"] = name
+    return shared
+
+
+def _text(options: dict[str, Any]) -> str:
+    """Return the options as Python, with each constant of `_take_shared` unpacked."""
+    return re.sub(r"'\*\*': '(\w+)'", r"**\1", str(options))
 
 
 def _spec(option: Option) -> dict[str, Any]:
@@ -34,5 +57,5 @@ def _spec(option: Option) -> dict[str, Any]:
     elif default is not None and default != {}:
         spec["default"] = default
     if name := environment_name(option):
-        spec["fallback"] = (_EnvFallback(), [name])
+        spec["fallback"] = (_ENV_FALLBACK, [name])
     return spec

@@ -9,6 +9,24 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
+BUCKET: dict[str, Any] = {
+    "whole_bucket": {"type": "bool", "default": False},
+    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["S3_ENDPOINT_URL"])},
+    "region": {"type": "str"},
+    "access_key": {"type": "str", "no_log": False},
+    "secret_key": {"type": "str", "no_log": True},
+    "session_token": {"type": "str", "no_log": True},
+    "profile": {"type": "str"},
+    "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
+    "ca_bundle": {"type": "path"},
+    "verify_tls": {"type": "bool", "default": True},
+    "dualstack": {"type": "bool"},
+    "fips": {"type": "bool"},
+    "requester_pays": {"type": "bool", "default": False},
+    "expected_bucket_owner": {"type": "str"},
+}
+"""Options of source and target alike."""
+
 ARGUMENT_SPEC: dict[str, Any] = {
     "settings": {
         "type": "dict",
@@ -21,20 +39,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
                     "bucket": {"type": "str", "fallback": (env_fallback, ["S3_LEGACY_BUCKET_NAME"])},
                     "prefix": {"type": "str", "fallback": (env_fallback, ["OLD_PREFIX"])},
                     "inventory": {"type": "str"},
-                    "whole_bucket": {"type": "bool", "default": False},
-                    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["S3_ENDPOINT_URL"])},
-                    "region": {"type": "str"},
-                    "access_key": {"type": "str", "no_log": False},
-                    "secret_key": {"type": "str", "no_log": True},
-                    "session_token": {"type": "str", "no_log": True},
-                    "profile": {"type": "str"},
-                    "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
-                    "ca_bundle": {"type": "path"},
-                    "verify_tls": {"type": "bool", "default": True},
-                    "dualstack": {"type": "bool"},
-                    "fips": {"type": "bool"},
-                    "requester_pays": {"type": "bool", "default": False},
-                    "expected_bucket_owner": {"type": "str"},
+                    **BUCKET,
                 },
                 "apply_defaults": True,
             },
@@ -43,20 +48,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
                 "options": {
                     "bucket": {"type": "str", "fallback": (env_fallback, ["S3_PROD_BUCKET_NAME"])},
                     "prefix": {"type": "str", "fallback": (env_fallback, ["NEW_PREFIX"])},
-                    "whole_bucket": {"type": "bool", "default": False},
-                    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["S3_ENDPOINT_URL"])},
-                    "region": {"type": "str"},
-                    "access_key": {"type": "str", "no_log": False},
-                    "secret_key": {"type": "str", "no_log": True},
-                    "session_token": {"type": "str", "no_log": True},
-                    "profile": {"type": "str"},
-                    "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
-                    "ca_bundle": {"type": "path"},
-                    "verify_tls": {"type": "bool", "default": True},
-                    "dualstack": {"type": "bool"},
-                    "fips": {"type": "bool"},
-                    "requester_pays": {"type": "bool", "default": False},
-                    "expected_bucket_owner": {"type": "str"},
+                    **BUCKET,
                 },
                 "apply_defaults": True,
             },
@@ -178,6 +170,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 """What every module takes. The action plugin of the same name fills in `run_pid` and `run_verb`."""
 
+ADMIN: dict[str, Any] = {
+    "endpoint_url": {"type": "str"},
+    "region": {"type": "str"},
+    "access_key": {"type": "str", "no_log": False},
+    "secret_key": {"type": "str", "no_log": True},
+    "session_token": {"type": "str", "no_log": True},
+    "profile": {"type": "str"},
+}
+"""Options of the administrators of source and target alike."""
+
 GRANTS_SPEC: dict[str, Any] = {
     "type": "dict",
     "required": True,
@@ -207,30 +209,8 @@ GRANTS_SPEC: dict[str, Any] = {
         "hand_over": {"type": "path"},
         "rotate": {"type": "bool", "default": False},
         "folder": {"type": "path"},
-        "admin_source": {
-            "type": "dict",
-            "options": {
-                "endpoint_url": {"type": "str"},
-                "region": {"type": "str"},
-                "access_key": {"type": "str", "no_log": False},
-                "secret_key": {"type": "str", "no_log": True},
-                "session_token": {"type": "str", "no_log": True},
-                "profile": {"type": "str"},
-            },
-            "apply_defaults": True,
-        },
-        "admin_target": {
-            "type": "dict",
-            "options": {
-                "endpoint_url": {"type": "str"},
-                "region": {"type": "str"},
-                "access_key": {"type": "str", "no_log": False},
-                "secret_key": {"type": "str", "no_log": True},
-                "session_token": {"type": "str", "no_log": True},
-                "profile": {"type": "str"},
-            },
-            "apply_defaults": True,
-        },
+        "admin_source": {"type": "dict", "options": {**ADMIN}, "apply_defaults": True},
+        "admin_target": {"type": "dict", "options": {**ADMIN}, "apply_defaults": True},
         "admin_database": {
             "type": "dict",
             "options": {
