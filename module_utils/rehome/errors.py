@@ -37,3 +37,8 @@ class RefusedError(RehomeError):
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
+
+    @classmethod
+    def of(cls, setting: str, value: str | None, problem: str, way_out: str) -> RefusedError:
+        """Return the refusal with this finding alone. See `Finding`."""
+        return cls([Finding(setting, value, problem, way_out)])

@@ -62,15 +62,11 @@ class PlannedAccess(NamedTuple):
 def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
     """Compare what is granted with what is needed. Writes nothing. Raises RefusedError with every finding."""
     if grants.bucket_policy and not same_endpoint(settings):
-        raise RefusedError(
-            [
-                Finding(
-                    "rehome_grants_bucket_policy",
-                    "true",
-                    "is for a source in another account of the target's service, and these are two services",
-                    "Unset it: each service gets principals of its own",
-                )
-            ]
+        raise RefusedError.of(
+            "rehome_grants_bucket_policy",
+            "true",
+            "is for a source in another account of the target's service, and these are two services",
+            "Unset it: each service gets principals of its own",
         )
     findings: list[Finding] = []
     diffs: list[Diff] = []

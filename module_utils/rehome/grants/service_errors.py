@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..config.settings import Side
-from ..errors import Finding, RefusedError
+from ..errors import RefusedError
 
 
 def error_code(error: ClientError) -> str:
@@ -24,7 +24,7 @@ def refuse_service_errors(admin: Side, way_out: str) -> Iterator[None]:
     except ClientError as error:
         message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
         problem = f"{error.operation_name} was refused ({error_code(error)}: {message})"
-        raise RefusedError([Finding(admin.setting, admin.endpoint_url, problem, way_out)]) from error
+        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, way_out) from error
     except BotoCoreError as error:
         problem = f"the service cannot be reached ({error})"
-        raise RefusedError([Finding(admin.setting, admin.endpoint_url, problem, way_out)]) from error
+        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, way_out) from error

@@ -86,7 +86,7 @@ def _patterns(settings: Settings, flavour: Flavour) -> tuple[str, str]:
         return included, pattern(globs, flavour) if globs else "(?!)"
     except UnsupportedGlobError as error:
         problem, way_out = f"{error}, which nginx and CloudFront cannot match", "Write the characters as separate globs"
-        raise RefusedError([Finding(setting, ", ".join(globs), problem, way_out)]) from error
+        raise RefusedError.of(setting, ", ".join(globs), problem, way_out) from error
 
 
 def _quoted(regex: str) -> str:

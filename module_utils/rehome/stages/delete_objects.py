@@ -353,27 +353,19 @@ async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
             await _refuse_one_place(side, catalog, source)
             method = await delete_method(source, delete_from.prefix)
     except S3RequestError as error:
-        raise RefusedError(
-            [
-                Finding(
-                    delete_from.setting,
-                    where,
-                    f"what this service does with a delete cannot be tried: {error}",
-                    f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*",
-                )
-            ]
+        raise RefusedError.of(
+            delete_from.setting,
+            where,
+            f"what this service does with a delete cannot be tried: {error}",
+            f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*",
         ) from error
     if method is None:
-        raise RefusedError(
-            [
-                Finding(
-                    delete_from.setting,
-                    where,
-                    "this service ignores the condition on a delete (If-Match), so that an object which the "
-                    "application has just replaced would be deleted too",
-                    "Delete these objects by the service's own means, from the list of a --check",
-                )
-            ]
+        raise RefusedError.of(
+            delete_from.setting,
+            where,
+            "this service ignores the condition on a delete (If-Match), so that an object which the "
+            "application has just replaced would be deleted too",
+            "Delete these objects by the service's own means, from the list of a --check",
         )
     return method
 
@@ -387,13 +379,9 @@ async def _refuse_one_place(side: DeleteSide, catalog: Catalog, source: Client) 
                 return
         if not await is_same_place(source, delete_from.prefix, target, proof_in.prefix):
             return
-    raise RefusedError(
-        [
-            Finding(
-                proof_in.setting,
-                f"s3://{proof_in.bucket}/{proof_in.prefix}",
-                f"shows the very objects of {delete_from.setting} under another name: there is only one of each",
-                "Name the place that the objects were copied to",
-            )
-        ]
+    raise RefusedError.of(
+        proof_in.setting,
+        f"s3://{proof_in.bucket}/{proof_in.prefix}",
+        f"shows the very objects of {delete_from.setting} under another name: there is only one of each",
+        "Name the place that the objects were copied to",
     )

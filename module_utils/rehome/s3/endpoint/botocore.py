@@ -101,16 +101,12 @@ def _session(side: Side) -> botocore.session.Session:
         found = session.get_credentials()
         session.register_component("data_loader", _models(session.get_config_variable("data_path")))
     if found is None:
-        raise RefusedError(
-            [
-                Finding(
-                    f"{side.setting}.access_key",
-                    None,
-                    "no credentials were found, in the settings or in AWS's chain (environment, profile, role)",
-                    f"Set {side.setting}.access_key and .secret_key, or {side.setting}.profile, "
-                    "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-                )
-            ]
+        raise RefusedError.of(
+            f"{side.setting}.access_key",
+            None,
+            "no credentials were found, in the settings or in AWS's chain (environment, profile, role)",
+            f"Set {side.setting}.access_key and .secret_key, or {side.setting}.profile, "
+            "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
     return session
 
@@ -147,7 +143,7 @@ def _refuse_contradiction(side: Side) -> None:
         if is_set and side.endpoint_url:
             problem = f"has no effect together with {side.setting}.endpoint_url"
             way_out = f"Unset one of the two; if AWS has such a host, {side.setting}.endpoint_url may name it"
-            raise RefusedError([Finding(f"{side.setting}.{option}", "true", problem, way_out)])
+            raise RefusedError.of(f"{side.setting}.{option}", "true", problem, way_out)
 
 
 def _endpoint_variants(side: Side) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Never, Self
 
-from ...errors import Finding, RefusedError
+from ...errors import RefusedError
 from ..client.client import Client
 from .inventory_file import UnreadableFileError, normalized, read_file
 from .page import Page
@@ -215,4 +215,4 @@ def _missing(fields: tuple[str, ...]) -> list[str]:
 
 
 def _refuse(url: str, problem: str, way_out: str) -> Never:
-    raise RefusedError([Finding(SETTING, url, problem, way_out)])
+    raise RefusedError.of(SETTING, url, problem, way_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 from ...config.settings import Side
-from ...errors import Finding, RefusedError
+from ...errors import RefusedError
 
 
 def tls_of(side: Side, bundle: str | None) -> ssl.SSLContext:
@@ -21,13 +21,9 @@ def tls_of(side: Side, bundle: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=bundle)
     except (OSError, ssl.SSLError) as error:
-        raise RefusedError(
-            [
-                Finding(
-                    f"{side.setting}.ca_bundle",
-                    bundle,
-                    f"cannot be read as certificates ({error.strerror or error})",
-                    "Name a readable file of CA certificates in PEM form",
-                )
-            ]
+        raise RefusedError.of(
+            f"{side.setting}.ca_bundle",
+            bundle,
+            f"cannot be read as certificates ({error.strerror or error})",
+            "Name a readable file of CA certificates in PEM form",
         ) from None
