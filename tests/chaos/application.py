@@ -1,9 +1,9 @@
-"""The application whose data is moved: a process that stores, overwrites, deletes and reads pictures all along.
+"""The application whose data is migrated: a process that continuously stores, overwrites, deletes and reads pictures.
 
-It is a sane one: it stores an object before the row that names it, and deletes a row before its object. Its old release
-knows the old place only; the new one reads rows as they are and writes to the new place. What it is about to do stands
-in its log, on the disk, before it does it; each act can be done again, so that one which was interrupted (by a server's
-restart, or by its own death) is done in the end. The log is therefore the truth about what its data must be.
+It stores an object before the row that names it, and deletes a row before its object. Its old release knows the source
+only; the new release reads rows as they are and writes to the target. It logs each act to disk before it carries it
+out. Acts are idempotent: one that was interrupted by a server restart or by the process's own death is repeated until
+it succeeds. The log therefore says what the data must be.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
 OLD, NEW = "image/", "avatar/"
 BUCKETS = {OLD: SOURCE_BUCKET, NEW: TARGET_BUCKET}
 LENGTH = 64
-"""Bytes of every picture: a size tells nothing about which one it is."""
+"""Bytes of every picture. All sizes are equal, so that a size never identifies a picture."""
 PATIENCE_S = 60.0
 RETRY_S = 0.05
-LOOK_EVERY_S = 0.02
+CHECK_INTERVAL_S = 0.02
 
 Verb = Literal["create", "overwrite", "replace", "delete"]
 T = TypeVar("T")
 
 
-def name_of(number: int, seed: int) -> str:
-    """The name of an object of the story with this seed: no other story's has it, so that a stray one is seen."""
+def object_name(number: int, seed: int) -> str:
+    """Return an object name that only the story with this seed uses, so that stray objects are detected."""
     return f"avatar-{seed}{number:04}-a.png"
 
 
 def picture(name: str, version: int) -> bytes:
-    """The content of an object: whose it is, and which of its versions."""
+    """Return the content of an object: its name and version, padded to LENGTH."""
     return f"{name}|{version}|".encode().ljust(LENGTH, b".")
 
 
 @dataclass(frozen=True)
 class Act:
-    """One thing that the application does.
+    """One change that the application makes.
 
-    name: of the object after its prefix; None for what is deleted
-    old_name: of the object that the row named before, where it is deleted
+    name: of the object, without its prefix; None for a deletion
+    old_name: of the object that the row named before, if it is deleted
     place: where the object is stored
     ids: the rows that name it
     """
@@ -68,12 +68,12 @@ class Act:
 
 @dataclass
 class Data:
-    """What the buckets and the table must be, by the application's own account.
+    """What the buckets and the table must contain according to the application's log.
 
-    rows: id → path as the application has written it last
+    rows: id → path that the application wrote last
     stored: prefix → name → content
-    ever: name → every content that the application ever stored under it, anywhere
-    cleared: names that it has deleted in the new place
+    ever: name → every content that the application ever stored under it, in either bucket
+    cleared: names that it has deleted in the target
     """
 
     rows: dict[int, str] = field(default_factory=dict)
@@ -82,12 +82,12 @@ class Data:
     cleared: set[str] = field(default_factory=set)
 
     def take(self, act: Act) -> None:
-        """Grow by one act."""
+        """Apply one act."""
         if act.name is not None:
             content = picture(act.name, act.version)
             self.stored[act.place][act.name] = content
             self.ever.setdefault(act.name, set()).add(content)
-            # who overwrites in the old place leaves rows as they are
+            # an overwrite in the source changes no row
             if act.verb != "overwrite" or act.place == NEW:
                 self.rows.update(dict.fromkeys(act.ids, act.place + act.name))
         else:
@@ -100,12 +100,12 @@ class Data:
                     self.cleared.add(act.old_name)
 
     def names(self, row: int) -> str:
-        """The name of the object of this row."""
+        """Return the name of this row's object."""
         path = self.rows[row]
         return path.removeprefix(OLD if path.startswith(OLD) else NEW)
 
     def others(self, name: str, but: int) -> list[int]:
-        """The other rows that name this object."""
+        """Return the other rows that name this object."""
         return [row for row in self.rows if row != but and self.names(row) == name]
 
 
@@ -114,32 +114,32 @@ def _now() -> str:
 
 
 def _places_to_clear(act: Act) -> tuple[str, ...]:
-    """The old release knows nothing of the new place."""
+    """Return the prefixes to delete from. The old release does not know the target."""
     return (OLD,) if act.place == OLD else (OLD, NEW)
 
 
 def acts_on(log: Path, name: str) -> list[str]:
-    """What the application did with the object of this name, and when, as its log has it."""
+    """Return the log lines about the object of this name."""
     lines = log.read_text().splitlines()
-    told = [number for number, line in enumerate(lines) if f'"{name}"' in line]
-    # with the line after each: whether it was done before something else was
-    return [line for number in told for line in lines[number : number + 2]]
+    numbers = [number for number, line in enumerate(lines) if f'"{name}"' in line]
+    # the line after each shows whether the act was completed before the next one began
+    return [line for number in numbers for line in lines[number : number + 2]]
 
 
 def read_log(log: Path) -> tuple[Data, list[str]]:
-    """What the application's log says: its data, and the rows that it has found to dangle."""
+    """Return what the application's data must be, and the dangling rows that it reported."""
     data, complaints = Data(), []
     for line in log.read_text().splitlines():
-        fact = json.loads(line)
-        if "complaint" in fact:
-            complaints.append(fact["complaint"])
-        elif "act" in fact:
-            data.take(Act(**{**fact["act"], "ids": tuple(fact["act"]["ids"])}))
+        entry = json.loads(line)
+        if "complaint" in entry:
+            complaints.append(entry["complaint"])
+        elif "act" in entry:
+            data.take(Act(**{**entry["act"], "ids": tuple(entry["act"]["ids"])}))
     return data, complaints
 
 
-class Hands:
-    """The application's ways to its servers: each does what it says in the end, whatever fails meanwhile."""
+class RetryingClient:
+    """A client of the object store and the database that retries every call until it succeeds or PATIENCE_S is over."""
 
     def __init__(self, folder: Path, db: str) -> None:
         sandbox = Sandbox(folder)
@@ -157,7 +157,7 @@ class Hands:
         self._persist(lambda: self._store.delete_object(Bucket=BUCKETS[place], Key=place + name))
 
     def read(self, path: str) -> bytes | None:
-        """The object that a path names, or None where there is none."""
+        """Return the object that a path names, or None if it does not exist."""
         place = OLD if path.startswith(OLD) else NEW
         try:
             reply = self._persist(lambda: self._store.get_object(Bucket=BUCKETS[place], Key=path))
@@ -167,11 +167,11 @@ class Hands:
             return None
         return self._persist(reply["Body"].read) if reply["ContentLength"] else b""
 
-    def ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run one statement in a transaction of its own, once or more often, until it is known to be done."""
-        return self._persist(lambda: self._ask(statement.replace("?", self._mark), values))
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement in its own transaction, repeatedly until a commit is confirmed."""
+        return self._persist(lambda: self._execute(statement.replace("?", self._mark), values))
 
-    def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
             if self._connection is None:
                 self._connection = self._open()
@@ -186,11 +186,11 @@ class Hands:
             raise
         return rows
 
-    def _persist(self, what: Callable[[], T]) -> T:
+    def _persist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return what()
+                return call()
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500 or time.monotonic() > deadline:
                     raise
@@ -198,13 +198,13 @@ class Hands:
                 if time.monotonic() > deadline:
                     raise
             except Exception as error:
-                # three drivers' ways to say that the server is away, or that somebody else was first
-                if type(error).__name__ not in _PASSING or time.monotonic() > deadline:
+                # the drivers' errors for an unavailable server and for a deadlock
+                if type(error).__name__ not in _TRANSIENT or time.monotonic() > deadline:
                     raise
             time.sleep(RETRY_S)
 
 
-_PASSING = {
+_TRANSIENT = {
     "OperationalError",
     "InterfaceError",
     "AdminShutdown",
@@ -215,7 +215,7 @@ _PASSING = {
 
 
 class Application:
-    """The process: one thread writes, when it is told to, another one reads all along."""
+    """The process. One thread writes while ordered to; another reads continuously."""
 
     def __init__(self, folder: Path, db: str, log: Path, seed: int, pace_s: float, *, overwrites: bool) -> None:
         self._seed = seed
@@ -223,7 +223,7 @@ class Application:
         self._pace_s = pace_s
         self._place = OLD
         self._overwrites = overwrites
-        self._hands, self._eyes = Hands(folder, db), Hands(folder, db)
+        self._writing, self._reading = RetryingClient(folder, db), RetryingClient(folder, db)
         self._db = db
         known = log.exists()
         self._log = log.open("a")
@@ -235,14 +235,14 @@ class Application:
             self._finish_last(log)
 
     def serve(self, orders: Connection) -> None:
-        """Work and rest as told, until told to end; answers each order when it is obeyed."""
-        reader = threading.Thread(target=self._look, daemon=True)
+        """Obey "work", "pause", "switch" and "end"; confirm each order by sending it back."""
+        reader = threading.Thread(target=self._check_rows, daemon=True)
         reader.start()
         at_work = False
         while True:
             if orders.poll(self._pace_s * self._dice.uniform(0.2, 2.0) if at_work else None):
                 order = orders.recv()
-                at_work = order == "work" if order in ("work", "rest") else at_work
+                at_work = order == "work" if order in ("work", "pause") else at_work
                 if order == "switch":
                     self._place = NEW
                 if order == "end":
@@ -255,8 +255,8 @@ class Application:
                 self._do(self._choose())
 
     def _finish_last(self, log: Path) -> None:
-        """Do again what an earlier process of this application may have left half done."""
-        acts = [fact["act"] for fact in map(json.loads, log.read_text().splitlines()) if "act" in fact]
+        """Repeat the last act, which an earlier process may not have completed."""
+        acts = [entry["act"] for entry in map(json.loads, log.read_text().splitlines()) if "act" in entry]
         if acts:
             self._carry_out(Act(**{**acts[-1], "ids": tuple(acts[-1]["ids"])}))
             self._place = NEW if any(act["place"] == NEW for act in acts) else OLD
@@ -264,7 +264,7 @@ class Application:
     def _choose(self) -> Act:
         dice, data = self._dice, self._data
         self._next += 1
-        name = name_of(self._next, self._seed)
+        name = object_name(self._next, self._seed)
         verb: Verb = dice.choice(["create", "replace", "replace", "delete", "overwrite", "overwrite"])
         if verb == "create" or not data.rows or (verb == "delete" and len(data.rows) < 8):
             return Act("create", self._place, (self._next,), name, self._next)
@@ -278,7 +278,7 @@ class Application:
             return Act(verb, self._place, (row,), old_name=unused)
         twin = old.replace("-a.", "-A.") if "-a." in old else old.replace("-A.", "-a.")
         if dice.random() < 0.4 and twin not in data.ever:
-            name = twin  # which many collations take for the old one
+            name = twin  # many collations consider it equal to the old name
         return Act("replace", self._place, (row,), name, self._next, unused if name != old else None)
 
     def _do(self, act: Act) -> None:
@@ -288,35 +288,35 @@ class Application:
         self._write(done=act.version)
 
     def _carry_out(self, act: Act) -> None:
-        hands = self._hands
+        writing = self._writing
         path = act.place + (act.name or "")
         if act.name is not None:
-            hands.put(act.place, act.name, picture(act.name, act.version))
+            writing.put(act.place, act.name, picture(act.name, act.version))
         for row in act.ids:
             if act.verb == "create":
-                hands.ask(_INSERT[self._db], row, row, path)
+                writing.execute(_INSERT[self._db], row, row, path)
             elif act.verb == "delete":
-                hands.ask("DELETE FROM avatars WHERE id = ?", row)
+                writing.execute("DELETE FROM avatars WHERE id = ?", row)
             elif act.verb == "replace" or act.place == NEW:
-                hands.ask("UPDATE avatars SET path = ? WHERE id = ?", path, row)
+                writing.execute("UPDATE avatars SET path = ? WHERE id = ?", path, row)
         if act.old_name is not None:
             for place in _places_to_clear(act):
-                hands.delete(place, act.old_name)
+                writing.delete(place, act.old_name)
 
-    def _look(self) -> None:
-        """Read one row after the other, and its object: the promise as a user sees it."""
+    def _check_rows(self) -> None:
+        """Read random rows and their objects, as a user of the application would (P1)."""
         dice = random.Random(0)
-        while not self._over.wait(LOOK_EVERY_S):
-            rows = self._eyes.ask("SELECT id, path FROM avatars")
+        while not self._over.wait(CHECK_INTERVAL_S):
+            rows = self._reading.execute("SELECT id, path FROM avatars")
             if rows:
                 row, path = dice.choice(rows)
-                if trouble := look_at(self._eyes, row, path):
+                if trouble := check_row(self._reading, row, path):
                     self._write(complaint=f"{trouble}, seen by the application at {_now()}")
 
-    def _write(self, **fact: object) -> None:
-        """`act`: is about to be done · `done`: the last one was · `complaint`: a row dangles."""
+    def _write(self, **entry: object) -> None:
+        """Log an `act` before it is carried out, `done` after it, or a `complaint` about a dangling row."""
         with self._log_lock:
-            self._log.write(json.dumps(fact | {"at": _now()}) + "\n")
+            self._log.write(json.dumps(entry | {"at": _now()}) + "\n")
             self._log.flush()
             os.fsync(self._log.fileno())
 
@@ -326,29 +326,31 @@ _INSERT = {
     "postgresql": "INSERT INTO avatars (id, user_id, path) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     "sqlite": "INSERT OR IGNORE INTO avatars (id, user_id, path) VALUES (?, ?, ?)",
 }
-"""Done twice, where the reply to the first was lost, it is done once."""
+"""Idempotent: a statement whose reply was lost is sent again."""
 
 
 _NAMED = re.compile(f"(?:{OLD}|{NEW})(avatar-[0-9]+-[aA]\\.png)")
-"""Paths that the application has ever written; other rows name nothing, and never did."""
+"""Paths that the application writes. Other rows never named an object."""
 
 
-def look_at(eyes: Hands, row: int, path: str) -> str | None:
-    """What is wrong with a row that named this path a moment ago: it has no object, and went on naming it."""
+def check_row(client: RetryingClient, row: int, path: str) -> str | None:
+    """Return what is wrong with a row that held this path a moment ago, or None.
+
+    A row dangles if its object is missing and the row still holds the path afterwards.
+    """
     while found := _NAMED.fullmatch(path):
-        content, name = eyes.read(path), found[1]
+        content, name = client.read(path), found[1]
         if content is not None:
             return None if content.startswith((f"{name}|".encode(), b"other|")) else f"{path} has another one's content"
-        now = eyes.ask("SELECT path FROM avatars WHERE id = ?", row)
+        now = client.execute("SELECT path FROM avatars WHERE id = ?", row)
         if not now:
             return None
         if now[0][0] == path:
-            # it named no object while nobody changed it
-            return f"row {row} names {path}, which is not there"
+            return f"row {row} names {path}, which does not exist"
         path = now[0][0]
     return None
 
 
 def run(folder: Path, db: str, log: Path, orders: Connection, seed: int, pace_s: float, overwrites: bool) -> None:
-    """Be the application, as a process of its own."""
+    """Run the application; the entry point of its process."""
     Application(folder, db, log, seed, pace_s, overwrites=overwrites).serve(orders)

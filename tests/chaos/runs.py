@@ -1,4 +1,4 @@
-"""Playbook runs that can be struck: forked from what is warm, or started as operators do."""
+"""Playbook runs that a test can disrupt: forked from a preloaded process, or started as operators do."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ import psutil
 from tests.e2e.conftest import PLAY_TIMEOUT_S, Played, World
 from tests.e2e.forked import FORKS, PRELOADED, Forked
 
-# the application is forked, too
+# the application's process is forked as well
 FORKS.set_forkserver_preload([*PRELOADED, "tests.chaos.story"])
 
 STUCK_S = 30
-"""After so long without a module, Ansible waits for a worker that was killed.
+"""After so many seconds without a module, Ansible is considered to wait for a killed worker.
 
-A worker that is killed while it hands in its result takes the lock of Ansible's queue with it (`FinalQueue`, a
-multiprocessing.SimpleQueue): the next worker, or Ansible's own end, waits for it forever, and seldom hears an
-interrupt. It happens to a bare playbook of ten asserts, too. An operator kills such a run, and so is done here.
-So it is with a worker whose playbook was killed while it hands in more than a pipe holds: it has the pipe's other end
-open itself, and writes to nobody forever.
+A worker that is killed while it sends its result never releases the lock of Ansible's queue (`FinalQueue`, a
+multiprocessing.SimpleQueue): the next worker, or the end of Ansible itself, waits for the lock forever and seldom
+handles an interrupt. A bare playbook of ten asserts shows the same. An operator kills such a run, and so do the tests.
+A worker whose playbook was killed while it sends more than the pipe's capacity blocks forever as well: it holds the
+reading end of the pipe open itself.
 """
 PLAYBOOKS = {"migrate": "migrate.yml", "check": "migrate.yml", "rollback": "playbooks/rollback.yml"}
 
 
 class BrokenPromiseError(AssertionError):
-    """What a scenario has found."""
+    """A scenario broke one of the promises P1 to P10."""
 
 
 def promise(kept: object, what: str) -> None:
-    """Raise BrokenPromiseError where it is not kept."""
+    """Raise BrokenPromiseError with this message if `kept` is false."""
     if not kept:
         raise BrokenPromiseError(what)
 
 
 class Run(ABC):
-    """One run under way; `pid` is ansible-playbook's, `stuck` whether it had to be killed as Ansible stood still."""
+    """A run in flight. `pid` is ansible-playbook's; `stuck` is true if the run was killed because Ansible hung."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -53,34 +53,34 @@ class Run(ABC):
 
     @abstractmethod
     def running(self) -> bool:
-        """Whether ansible-playbook lives."""
+        """Return whether ansible-playbook is running."""
 
     @abstractmethod
     def code(self) -> int:
-        """How it has ended."""
+        """Return the exit code."""
 
     @abstractmethod
     def output(self) -> str:
-        """What it has said since this was asked last; all of it, once it is over."""
+        """Return the output since the last call; the complete output once the run has ended."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what a run that is over holds here."""
+        """Release the resources of a run that has ended."""
 
     def limit_files(self, size: int) -> None:
-        """Have no file of this run grow beyond so many bytes, which to a program is a full disk.
+        """Limit the files of this run to `size` bytes, which simulates a full disk without root privileges.
 
-        The kernel answers EFBIG in place of ENOSPC, and that without any right of the administrator's.
+        The kernel returns EFBIG rather than ENOSPC.
         """
         with suppress(ProcessLookupError):
             resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, size))
 
-    def strike(self, blow: str) -> None:
-        """Kill what `blow` names, if it lives."""
+    def disrupt(self, disruption: str) -> None:
+        """Kill or interrupt what `disruption` names, if it is running."""
         with suppress(psutil.NoSuchProcess):
             below = self._process.children(recursive=True)
             self._family.update(below)
-            if blow == "interrupt the run":
+            if disruption == "interrupt the run":
                 self._process.send_signal(signal.SIGINT)
                 return
             workers = [one for one in below if one.ppid() == self.pid]
@@ -90,36 +90,36 @@ class Run(ABC):
                 "kill the worker": workers[-1:],
                 "kill the playbook": [self._process],
                 "kill the run": [self._process, *below],
-            }[blow]
-            self._lost_a_worker |= blow == "kill the worker"
+            }[disruption]
+            self._lost_a_worker |= disruption == "kill the worker"
             for one in chosen:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
 
     def end(self) -> Played:
-        """Wait until it is over. Raises BrokenPromiseError where it does not end."""
+        """Wait until the run ends. Raises BrokenPromiseError if it does not end within PLAY_TIMEOUT_S."""
         began = worked = time.monotonic()
         while self.running():
             now = time.monotonic()
             if now > began + PLAY_TIMEOUT_S:
-                self.strike("kill the run")
+                self.disrupt("kill the run")
                 raise BrokenPromiseError(f"P4: a run does not end in {PLAY_TIMEOUT_S} s:\n{self.output()[-3000:]}")
             if not self._lost_a_worker or self._modules():
                 worked = now
             elif now > worked + STUCK_S:
                 self.stuck = True
-                self.strike("kill the run")
+                self.disrupt("kill the run")
             time.sleep(0.1 if self._lost_a_worker else 0.01)
         return Played(self.code(), self.output())
 
     def _modules(self) -> bool:
-        """Whether anything of Rehome is at work."""
+        """Return whether any module is running."""
         with suppress(psutil.NoSuchProcess):
             return any(one.ppid() != self.pid for one in self._process.children(recursive=True))
         return False
 
-    def alone(self) -> None:
-        """Wait until nothing that was seen of this run is at work. Raises BrokenPromiseError where something stays."""
+    def wait_until_gone(self) -> None:
+        """Wait until all processes of this run have ended. Raises BrokenPromiseError if one keeps running."""
         _, alive = psutil.wait_procs(list(self._family), timeout=60)
         left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
         for one in [one for one in left if one in self._workers]:
@@ -133,11 +133,11 @@ class Run(ABC):
 
 
 class StartedRun(Run):
-    """Started as operators do, with an interpreter of its own for each module."""
+    """A run that is started as operators do; each module starts its own interpreter."""
 
     def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
         self._child: subprocess.Popen[str] = world.start(*_options(verb), playbook=PLAYBOOKS[verb], **variables)
-        self._said: str | None = None
+        self._output: str | None = None
         super().__init__(self._child.pid)
 
     def running(self) -> bool:
@@ -147,16 +147,16 @@ class StartedRun(Run):
         return self._child.wait()
 
     def output(self) -> str:
-        if self._said is None:
-            self._said, _ = self._child.communicate()
-        return self._said
+        if self._output is None:
+            self._output, _ = self._child.communicate()
+        return self._output
 
     def close(self) -> None:
         self.output()
 
 
 class ForkedRun(Run):
-    """Forked from what is warm, as are its modules: the same in a third of the time."""
+    """A run that is forked from a preloaded process, as are its modules: the same in a third of the time."""
 
     def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
         self._child = Forked(world.folder, world.arguments(*_options(verb), playbook=PLAYBOOKS[verb], **variables))

@@ -1,4 +1,4 @@
-"""What may happen in a scenario, drawn by hypothesis: the same seed draws the same scenarios."""
+"""Draw random scenarios with hypothesis. The same seed draws the same scenarios."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import hypothesis
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.chaos.doors import LINE_TROUBLES, TROUBLES, Fault
+from tests.chaos.proxies import LINE_TROUBLES, TROUBLES, Fault
 
 Database = Literal["mariadb", "sqlite", "postgresql"]
 Verb = Literal["migrate", "check", "rollback"]
@@ -23,11 +23,11 @@ DATABASE_RESTARTS = ("restart the database", "kill the database")
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a playbook, and what befalls it.
+    """One run of a playbook, and the faults to inject.
 
-    switch: the application's new release takes over when it begins
-    full_at: the disk is full once a file has so many bytes
-    second: whose state folder a second run uses, where one is started at the same time
+    switch: the application's new release is deployed before the run begins
+    full_at: the disk is full once a file has this number of bytes
+    second: which state folder a second, concurrent run uses if a fault starts one
     """
 
     verb: Verb
@@ -39,16 +39,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A small world and its story.
+    """The initial data, the settings, and the steps of one story.
 
-    dice: the application's
-    objects: how many there are at first
-    pace_s: how long the application rests between two acts, about
-    skip: the target has objects of somebody else's, and conflicts are skipped
+    dice: seed of the application's random choices
+    objects: number of objects at the beginning
+    pace_s: mean pause of the application between two acts
+    skip: the target holds foreign objects, and conflicts are skipped
     overwrites: the application overwrites objects in place
-    slow: copies are made by the dozen a second, and every row takes the database a millisecond more
-    cold: each module starts its own interpreter, as an operator's does
-    undo: the rollback at the end, before the one that nothing befalls
+    slow: copies are limited to some 15 a second, and every rewritten row takes the database a millisecond more
+    cold: each module starts its own interpreter, as for an operator
+    undo: a rollback with faults, before the final rollback without any
     """
 
     database: Database
@@ -64,26 +64,26 @@ class Scenario:
     undo: Step | None
 
     def to_json(self) -> str:
-        """One line, from which `from_json` makes the same scenario."""
+        """Return one line from which `from_json` makes the same scenario."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Scenario:
-        facts = json.loads(text)
-        undo = facts.pop("undo")
-        steps = tuple(map(_step, facts.pop("steps")))
-        return cls(**facts, steps=steps, undo=_step(undo) if undo else None)
+        fields = json.loads(text)
+        undo = fields.pop("undo")
+        steps = tuple(map(_step, fields.pop("steps")))
+        return cls(**fields, steps=steps, undo=_step(undo) if undo else None)
 
 
-def _step(facts: dict[str, Any]) -> Step:
-    return Step(**{**facts, "faults": tuple(Fault(**fault) for fault in facts["faults"])})
+def _step(fields: dict[str, Any]) -> Step:
+    return Step(**{**fields, "faults": tuple(Fault(**fault) for fault in fields["faults"])})
 
 
 def draw(count: int, seed: int, database: Database, most_steps: int) -> list[Scenario]:
-    """So many scenarios for a world with this database, each by a seed of its own.
+    """Return `count` scenarios for a world with this database, each drawn with its own seed.
 
-    Of one seed's many, hypothesis makes most by changing a little of those before, which suits a search for the
-    smallest failure: of 67 scenarios, fewer than 30 would differ in the faults of their first step.
+    From a single seed hypothesis makes most examples by small changes to earlier ones: of 67 scenarios, fewer than 30
+    would differ in the faults of their first step.
     """
     strategy = scenarios(database, most_steps)
     return [_one(strategy, seed * 1_000 + number) for number in range(count)]
@@ -92,7 +92,7 @@ def draw(count: int, seed: int, database: Database, most_steps: int) -> list[Sce
 def _one(strategy: st.SearchStrategy[Scenario], seed: int) -> Scenario:
     drawn: list[Scenario] = []
 
-    # the first example is always the plainest
+    # the first example is always the simplest one
     @hypothesis.seed(seed)
     @settings(max_examples=2, database=None, deadline=None, phases=[Phase.generate])
     @given(strategy)
@@ -104,7 +104,7 @@ def _one(strategy: st.SearchStrategy[Scenario], seed: int) -> Scenario:
 
 
 def scenarios(database: Database, most_steps: int) -> st.SearchStrategy[Scenario]:
-    """Scenarios in a world with this database."""
+    """Return a strategy for scenarios in a world with this database."""
     return st.tuples(st.booleans(), st.booleans()).flatmap(
         lambda kind: st.builds(
             Scenario,
@@ -124,7 +124,7 @@ def scenarios(database: Database, most_steps: int) -> st.SearchStrategy[Scenario
 
 
 def _story(database: Database, most_steps: int, *, skip: bool, overwrites: bool) -> st.SearchStrategy[tuple[Step, ...]]:
-    """A migration, and what comes after it; where that is nothing, a dry run now and then."""
+    """Return a strategy for a migration and the steps after it; with most_steps 1, a dry run follows now and then."""
 
     def steps(verbs: list[Verb]) -> st.SearchStrategy[Step]:
         return st.sampled_from(verbs).flatmap(lambda verb: _step_of(database, verb, skip=skip, overwrites=overwrites))
@@ -137,13 +137,13 @@ def _story(database: Database, most_steps: int, *, skip: bool, overwrites: bool)
 
 
 def _step_of(database: Database, verb: Verb, *, skip: bool, overwrites: bool) -> st.SearchStrategy[Step]:
-    # what is overwritten after it was copied is known as our own copy by the state folder that has it
+    # only the state folder of the run that copied an object can tell that a later overwrite replaces our own copy
     seconds: list[Second] = ["same state"] if overwrites else ["same state", "other state"]
     return st.builds(
         Step,
         verb=st.just(verb),
         faults=st.lists(_faults(database, verb), min_size=2, max_size=5, unique_by=_place).map(tuple),
-        # the new release overwrites in the target, which is a conflict
+        # the new release overwrites objects in the target, which is a conflict
         switch=st.booleans() if skip else st.just(False),
         full_at=st.sampled_from([None] * 7 + [0, 20_000, 300_000]),
         second=st.sampled_from(seconds),
@@ -161,33 +161,33 @@ def _place(fault: Fault) -> tuple[str, int]:
 
 
 def _faults(database: Database, verb: Verb) -> st.SearchStrategy[Fault]:
-    blows = [*KILLS, *KILLS, *RESTARTS, "start a second run"]
+    disruptions = [*KILLS, *KILLS, *RESTARTS, "start a second run"]
     if database != "sqlite":
-        blows += DATABASE_RESTARTS
+        disruptions += DATABASE_RESTARTS
     if verb != "check":
-        # at its new start it does its last act again, and a dry run is held against what was there before
-        blows.append("kill the application")
+        # a restarted application repeats its last act, which would show as a change made by the dry run
+        disruptions.append("kill the application")
     stages = ("restore",) if verb == "rollback" else ("copy", "rewrite")
     places = [
-        _at("copy", st.integers(1, 40), TROUBLES, blows),
-        _at("list", st.integers(1, 16), TROUBLES, blows),
-        _at("read", st.integers(1, 20), TROUBLES, blows),
-        _at("write", st.integers(1, 50), TROUBLES, blows),
-        # by the clock, in milliseconds: after a stage has begun, or after all has
-        *(_at(f"during {stage}", st.integers(0, 60), (), blows) for stage in (*stages, *stages)),
-        _at("from the start", st.integers(0, 6_000), (), blows),
+        _at("copy", st.integers(1, 40), TROUBLES, disruptions),
+        _at("list", st.integers(1, 16), TROUBLES, disruptions),
+        _at("read", st.integers(1, 20), TROUBLES, disruptions),
+        _at("write", st.integers(1, 50), TROUBLES, disruptions),
+        # milliseconds after the beginning of a stage, or of the run
+        *(_at(f"during {stage}", st.integers(0, 60), (), disruptions) for stage in (*stages, *stages)),
+        _at("from the start", st.integers(0, 6_000), (), disruptions),
     ]
     if database != "sqlite":
         places += [
-            _at("COMMIT", st.integers(1, 8), LINE_TROUBLES, blows),
-            _at("UPDATE", st.integers(1, 12), LINE_TROUBLES, blows),
-            _at("INSERT", st.integers(1, 3), LINE_TROUBLES, blows),
-            _at("SELECT", st.integers(1, 60), LINE_TROUBLES, blows),
+            _at("COMMIT", st.integers(1, 8), LINE_TROUBLES, disruptions),
+            _at("UPDATE", st.integers(1, 12), LINE_TROUBLES, disruptions),
+            _at("INSERT", st.integers(1, 3), LINE_TROUBLES, disruptions),
+            _at("SELECT", st.integers(1, 60), LINE_TROUBLES, disruptions),
         ]
     return st.one_of(*places)
 
 
 def _at(
-    kind: str, nth: st.SearchStrategy[int], troubles: tuple[str, ...], blows: list[str]
+    kind: str, nth: st.SearchStrategy[int], troubles: tuple[str, ...], disruptions: list[str]
 ) -> st.SearchStrategy[Fault]:
-    return st.builds(Fault, st.just(kind), nth, st.sampled_from([*troubles, *troubles, *blows]), st.booleans())
+    return st.builds(Fault, st.just(kind), nth, st.sampled_from([*troubles, *troubles, *disruptions]), st.booleans())

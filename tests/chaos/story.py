@@ -1,4 +1,4 @@
-"""One scenario, played: a world is filled, runs are started and struck, and the promises are checked all along."""
+"""Play one scenario: fill a world, start runs, inject faults, and check the promises throughout."""
 
 from __future__ import annotations
 
@@ -27,8 +27,19 @@ from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
 from sandbox.seed.rows import Rows
 from sandbox.sqlite import SQLite
 from tests.chaos import application
-from tests.chaos.application import NEW, OLD, Act, Data, Hands, acts_on, look_at, name_of, picture, read_log
-from tests.chaos.doors import DatabaseDoor, Fault, Schedule, StoreDoor
+from tests.chaos.application import (
+    NEW,
+    OLD,
+    Act,
+    Data,
+    RetryingClient,
+    acts_on,
+    check_row,
+    object_name,
+    picture,
+    read_log,
+)
+from tests.chaos.proxies import DatabaseProxy, Fault, Schedule, StoreProxy
 from tests.chaos.runs import FORKS, BrokenPromiseError, ForkedRun, Run, StartedRun, promise
 from tests.chaos.scenario import Scenario, Step
 from tests.e2e.conftest import Played, World
@@ -36,29 +47,29 @@ from tests.e2e.conftest import Played, World
 SCRATCH_NAME = ".rehome-probe-"
 ORDER_PATIENCE_S = 90
 SLOW_COPIES_PER_S = 15
-"""So that the application comes in between."""
-UNTOLD = ("Traceback (most recent call last)", "Module result deserialization failed", "Unexpected failure")
-"""What no failure may look like, as long as nobody was killed."""
-UNHEARD = re.compile(
+"""Slow enough for the application to change data between two copies."""
+UNEXPECTED_OUTPUT = ("Traceback (most recent call last)", "Module result deserialization failed", "Unexpected failure")
+"""Output that no failure may produce unless a process was killed."""
+IGNORED_INTERRUPT = re.compile(
     r"Exception ignored in: <function \w+ at 0x\w+>\nTraceback \(most recent call last\):\n(?: .*\n|\n)*?"
     r" .*/ansible/executor/task_queue_manager\.py\", line \d+, in _signal_handler\n(?: .*\n)+\w+: ?.*\n"
 )
-"""What Python says where an interrupt falls into the moment in which Ansible forks a worker: it ignores what functions
-raise that are called around a fork, and so what Ansible's handler of signals raises in them. It is Ansible's own, and
-the run goes on, or ends, as it would."""
+"""Python's message if an interrupt arrives while Ansible forks a worker. Python ignores exceptions in functions that it
+calls around a fork, including those that Ansible's signal handler raises. It is not caused by Rehome, and the run
+continues or ends as it would otherwise."""
 
 
-class Writer:
-    """The application's process, which is started again where it was killed."""
+class ApplicationProcess:
+    """The application's process, which is restarted after a kill."""
 
     def __init__(self, *arguments: Any) -> None:
-        self._arguments = arguments  # of application.run, but for the orders
+        self._arguments = arguments  # of application.run, without the orders
         self._lock = threading.RLock()
         self._closed = False
         self._start()
 
     def order(self, order: str) -> None:
-        """Have it obey."""
+        """Send an order, and wait for its confirmation. Raises BrokenPromiseError if none comes."""
         with self._lock:
             self._orders.send(order)
             if not self._orders.poll(ORDER_PATIENCE_S):
@@ -67,10 +78,10 @@ class Writer:
                 self._orders.recv()
             except EOFError:
                 raise BrokenPromiseError("the application has died, by itself") from None
-            self._last = order if order in ("work", "rest") else self._last
+            self._last = order if order in ("work", "pause") else self._last
 
     def kill(self) -> None:
-        """Kill it and start it anew, as its supervisor would."""
+        """Kill and restart it, as a supervisor would."""
         with self._lock:
             if self._closed:
                 return
@@ -82,14 +93,14 @@ class Writer:
                 self.order("work")
 
     def close(self) -> None:
-        """Kill it for good: a blow that comes too late starts nothing."""
+        """Kill it. A later `kill` starts nothing."""
         with self._lock:
             self._closed = True
             self._process.kill()
             self._process.join()
 
     def _start(self) -> None:
-        self._last = "rest"
+        self._last = "pause"
         self._orders, others = FORKS.Pipe()
         folder, db, log, *more = self._arguments
         self._process = FORKS.Process(target=application.run, args=(folder, db, log, others, *more))
@@ -98,30 +109,30 @@ class Writer:
 
 
 class Story:
-    """A scenario under way. `struck` counts what was dealt."""
+    """A scenario in flight. `injected` counts the faults by name."""
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self.world = world
         self.scenario = scenario
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self._log = world.folder / "application.log"
-        self._eyes = Hands(world.sandbox.folder, world.db)
+        self._reading = RetryingClient(world.sandbox.folder, world.db)
         self._fixed_rows: dict[int, str] = {}
-        self._bystanders: dict[str, bytes] = {}
+        self._foreign_objects: dict[str, bytes] = {}
         self._runs: list[Run] = []
-        self._blows: list[str] = []
-        self._undealt: SandboxError | None = None
+        self._disruptions: list[str] = []
+        self._restart_error: SandboxError | None = None
 
     def play(self) -> None:
-        """From an empty world to the rollback. Raises BrokenPromiseError."""
+        """Play the scenario from an empty world to the final rollback. Raises BrokenPromiseError."""
         scenario = self.scenario
         with ExitStack() as stack:
             self._empty()
             self._fill()
             if scenario.slow:
                 stack.enter_context(self.world.slow_rows())
-            self._variables = stack.enter_context(self._doors())
-            self._writer = Writer(
+            self._variables = stack.enter_context(self._proxies())
+            self._application = ApplicationProcess(
                 self.world.sandbox.folder,
                 self.world.db,
                 self._log,
@@ -129,50 +140,50 @@ class Story:
                 scenario.pace_s,
                 scenario.overwrites,
             )
-            stack.callback(self._writer.close)
+            stack.callback(self._application.close)
             stack.callback(self._end_runs)
-            self._writer.order("work")
+            self._application.order("work")
             for step in scenario.steps:
                 self._step(step)
-            self._writer.order("rest")
+            self._application.order("pause")
             self._settle()
             self._finish()
             self._undo()
-            self._writer.order("end")
+            self._application.order("end")
             self._no_complaints()
 
     def acts(self) -> int:
-        """How much the application has done meanwhile."""
+        """Return the number of acts of the application, without the initial data."""
         return self._log.read_text().count('{"act": ') - self.scenario.objects
 
     # What happens
 
     def _step(self, step: Step) -> Played:
         if step.switch:
-            self._writer.order("switch")
+            self._application.order("switch")
         before: Any = None
         if step.verb == "check":
-            self._writer.order("rest")
-            # what a killed worker's module had under way is no dry run's
+            self._application.order("pause")
+            # a module of a killed worker may still write, which is not the dry run's doing
             for run in self._runs:
-                run.alone()
+                run.wait_until_gone()
             before = self.world.everything()
-        played = self._struck_run(step)
-        self._look("after a step")
+        played = self._disrupted_run(step)
+        self._check_rows("after a step")
         if step.verb == "check":
             self._compare_all(before, "P6: a dry run has written something", played)
-            self._writer.order("work")
+            self._application.order("work")
         return played
 
-    def _struck_run(self, step: Step) -> Played:
-        schedule = Schedule(step.faults, lambda blow: self._strike(run, step, blow))
-        self._store_door.schedule = schedule
-        if self._database_door is not None:
-            self._database_door.schedule = schedule
+    def _disrupted_run(self, step: Step) -> Played:
+        schedule = Schedule(step.faults, lambda disruption: self._disrupt(run, step, disruption))
+        self._store_proxy.schedule = schedule
+        if self._database_proxy is not None:
+            self._database_proxy.schedule = schedule
         run = self._start(step.verb)
         if step.full_at is not None:
             run.limit_files(step.full_at)
-            self.struck["full disk"] += 1
+            self.injected["full disk"] += 1
         timed = [fault for fault in step.faults if fault.kind.startswith(("during ", "from the "))]
         keeper = threading.Thread(target=self._keep_time, args=(run, step, schedule, timed), daemon=True)
         keeper.start()
@@ -181,22 +192,24 @@ class Story:
         for other in self._runs:
             if other is not run:
                 other.end()
-        self.struck.update(schedule.struck)
-        self._quiet_doors()
-        if self._undealt is not None:
-            raise self._undealt
-        writes = self._store_door.source_writes
+        self.injected.update(schedule.injected)
+        self._stop_faults()
+        if self._restart_error is not None:
+            raise self._restart_error
+        writes = self._store_proxy.source_writes
         promise(not writes, f"P3: a run has written to the source: {writes[:3]}")
-        killed = any(name.startswith("kill the ") for name in schedule.struck)
+        killed = any(name.startswith("kill the ") for name in schedule.injected)
         if not killed:
-            told = UNHEARD.sub("", played.output) if schedule.struck["interrupt the run"] else played.output
-            for words in UNTOLD:
-                at = told.find(words)
-                promise(at < 0, f"a failure is told as {words!r}:\n{told[max(at - 1000, 0) : at + 3000]}")
+            output = played.output
+            if schedule.injected["interrupt the run"]:
+                output = IGNORED_INTERRUPT.sub("", output)
+            for words in UNEXPECTED_OUTPUT:
+                at = output.find(words)
+                promise(at < 0, f"a failure is reported as {words!r}:\n{output[max(at - 1000, 0) : at + 3000]}")
         return played
 
     def _keep_time(self, run: Run, step: Step, schedule: Schedule, faults: list[Fault]) -> None:
-        """Deal the blows that fall by the clock."""
+        """Carry out the disruptions that are due at a time rather than at a request."""
         began = time.monotonic()
         due = [(fault.nth / 1000, fault) for fault in faults if fault.kind == "from the start"]
         waiting = [fault for fault in faults if fault.kind != "from the start"]
@@ -212,45 +225,45 @@ class Story:
                 due.append((now + fault.nth / 1000, fault))
             for when, fault in [one for one in due if one[0] <= now]:
                 due.remove((when, fault))
-                schedule.struck[fault.trouble] += 1
-                self._strike(run, step, fault.trouble)
+                schedule.injected[fault.trouble] += 1
+                self._disrupt(run, step, fault.trouble)
             time.sleep(0.002 if waiting or (due and min(due)[0] - now < 0.02) else 0.02)
 
-    def _strike(self, run: Run, step: Step, blow: str) -> None:
+    def _disrupt(self, run: Run, step: Step, disruption: str) -> None:
         sandbox = self.world.sandbox
-        self._blows.append(f"{datetime.now(UTC).time().isoformat('milliseconds')} {blow}")
-        if blow == "kill the application":
-            self._writer.kill()
-        elif blow == "start a second run":
+        self._disruptions.append(f"{datetime.now(UTC).time().isoformat('milliseconds')} {disruption}")
+        if disruption == "kill the application":
+            self._application.kill()
+        elif disruption == "start a second run":
             self._start("check" if step.verb == "check" else "migrate", step.second)
-        elif blow.endswith(("the store", "the database")):
-            server = sandbox.store if blow.endswith("the store") else sandbox.database(self.world.db)
+        elif disruption.endswith(("the store", "the database")):
+            server = sandbox.store if disruption.endswith("the store") else sandbox.database(self.world.db)
             if isinstance(server, SQLite):
                 return
             try:
-                _restart(server, blow.partition(" ")[0])
+                _restart(server, disruption.partition(" ")[0])
             except SandboxError as error:
-                # a run without a server proves nothing; the thread that deals the blows is heard by nobody
-                self._undealt = error
-                run.strike("kill the run")
+                # a run without a server proves nothing; this thread cannot raise into the test
+                self._restart_error = error
+                run.disrupt("kill the run")
         else:
-            run.strike(blow)
+            run.disrupt(disruption)
 
     def _settle(self) -> None:
-        """A run that nothing befalls finishes what is left, whatever has happened."""
+        """P4: a run without faults completes the migration, whatever happened before."""
         for run in self._runs:
-            run.alone()
-        played = self._calm_run("migrate")
-        promise(played.code == 0, f"P4: what was struck does not finish when run again:\n{played.output[-4000:]}")
+            run.wait_until_gone()
+        played = self._undisturbed_run("migrate")
+        promise(played.code == 0, f"P4: a run after the faults completes no migration:\n{played.output[-4000:]}")
         promise(self.world.summary["complete"], "P4: the summary does not say that it is complete")
-        self._look("after the end")
+        self._check_rows("after the end")
         self._compare_rows(self._rows_after_migration())
         self._compare_objects()
 
     def _finish(self) -> None:
-        """Repeated, it changes nothing, and says so."""
+        """P4: a repeated run changes nothing, and reports changed=0."""
         before = self.world.everything()
-        played = self._calm_run("migrate")
+        played = self._undisturbed_run("migrate")
         promise(
             (played.code, played.changed) == (0, 0), f"P4: repeated, it changes something:\n{played.output[-4000:]}"
         )
@@ -259,24 +272,24 @@ class Story:
     def _undo(self) -> None:
         kept = self._rows_that_rollback_keeps()
         if self.scenario.undo is not None:
-            self._struck_run(self.scenario.undo)
-            self._look("after a rollback that was struck")
+            self._disrupted_run(self.scenario.undo)
+            self._check_rows("after a rollback with faults")
             for run in self._runs:
-                run.alone()
-        played = self._calm_run("rollback")
+                run.wait_until_gone()
+        played = self._undisturbed_run("rollback")
         promise(played.code == 0 or kept, f"P5: the rollback does not finish:\n{played.output[-4000:]}")
         data = self._data()
         self._compare_rows({**data.rows, **self._fixed_rows})
         self._compare_objects()
-        self._look("after the rollback")
+        self._check_rows("after the rollback")
 
-    def _calm_run(self, verb: str) -> Played:
-        # nobody writes meanwhile: one pass is enough, and a second one would find nothing
+    def _undisturbed_run(self, verb: str) -> Played:
+        # the application is paused: a second pass would find nothing
         return self._start(verb, rehome_max_passes=1).end()
 
     def _start(self, verb: str, state: str = "same state", **more: object) -> Run:
         variables = self._variables | more
-        # who may write must not do so either
+        # half of the dry runs have credentials that could write
         if verb == "check" and self.scenario.dice % 2:
             variables["sandbox_user"] = "reader"
         if state == "other state":
@@ -287,11 +300,11 @@ class Story:
 
     # What must be
 
-    def _look(self, when: str) -> None:
-        """P1: every row that names an object names one that is there, while the application goes on."""
+    def _check_rows(self, when: str) -> None:
+        """P1: the object of every row exists, while the application goes on."""
         self._no_complaints()
-        for row, path in self._eyes.ask("SELECT id, path FROM avatars"):
-            trouble = look_at(self._eyes, row, path)
+        for row, path in self._reading.execute("SELECT id, path FROM avatars"):
+            trouble = check_row(self._reading, row, path)
             promise(trouble is None, f"P1, {when}: {trouble}")
 
     def _no_complaints(self) -> None:
@@ -302,8 +315,8 @@ class Story:
         return read_log(self._log)[0]
 
     def _objects_after_migration(self, data: Data) -> dict[str, bytes]:
-        """Name → content, of what must be in the target."""
-        theirs = {name: content for name, content in self._bystanders.items() if name not in data.cleared}
+        """Return name → content of the objects that must be in the target."""
+        theirs = {name: content for name, content in self._foreign_objects.items() if name not in data.cleared}
         return data.stored[OLD] | theirs | data.stored[NEW]
 
     def _rows_after_migration(self) -> dict[int, str]:
@@ -317,12 +330,12 @@ class Story:
         return rows
 
     def _rows_that_rollback_keeps(self) -> bool:
-        """Whether there are rows in whose place in the target the application has stored something newer."""
+        """Return whether a rollback must keep rows, because the source holds another object under their name."""
         data = self._data()
         return any(path.startswith(NEW) and data.names(row) in data.stored[OLD] for row, path in data.rows.items())
 
     def _compare_all(self, before: dict[str, Any], otherwise: str, played: Played) -> None:
-        """All is as it was before a run."""
+        """Check that buckets and table are as they were before a run."""
         now = self.world.everything()
         wrong: dict[str, Any] = {place: (before[place], now[place]) for place in before if now[place] != before[place]}
         keys = []
@@ -332,11 +345,13 @@ class Story:
                 keys += [(bucket, key) for key in wrong[place]]
         promise(
             not wrong,
-            f"{otherwise} (before, now): {str(wrong)[:6000]}\n{self._account(keys)}\n{played.output[-4000:]}",
+            f"{otherwise} (before, now): {str(wrong)[:6000]}\n{self._describe(keys)}\n{played.output[-4000:]}",
         )
 
     def _compare_rows(self, expected: dict[int, str]) -> None:
-        found = {row: (user, path) for row, user, path in self._eyes.ask("SELECT id, user_id, path FROM avatars")}
+        found = {
+            row: (user, path) for row, user, path in self._reading.execute("SELECT id, user_id, path FROM avatars")
+        }
         wanted = {row: (row, path) for row, path in expected.items()}
         promise(found == wanted, f"P2, P4, P5: rows are wrong (found, expected), such as {_some_of(found, wanted)}")
 
@@ -348,35 +363,35 @@ class Story:
         wrong = _some_of(source, wanted)
         promise(
             not wrong,
-            f"P3: source objects are not as the application has left them, such as {wrong}\n"
-            f"{self._account((SOURCE_BUCKET, key) for key in wrong)}",
+            f"P3: source objects are not as the application left them, such as {wrong}\n"
+            f"{self._describe((SOURCE_BUCKET, key) for key in wrong)}",
         )
         target = {key: etag for key, (etag, _, _) in self.world.objects(TARGET_BUCKET).items()}
         wanted = {NEW + name: _etag(content) for name, content in self._objects_after_migration(data).items()}
         wanted[f"{NEW}readme.txt"] = _etag(b"somebody else's")
         wrong = _some_of({key: target.get(key) for key in wanted}, wanted)
         promise(not wrong, f"P2, P3, P4: target objects are wrong (found, expected), such as {wrong}")
-        # copies of what the application has deleted since stay, as nothing is ever deleted
+        # copies of objects that the application has deleted since remain, as a migration deletes nothing
         for key in target.keys() - wanted.keys():
             if key.startswith(NEW + SCRATCH_NAME):
-                continue  # of a preflight that was killed; a later one removes it, after an hour
+                continue  # left by a killed preflight; a later one removes it after an hour
             allowed = {_etag(content) for content in data.ever.get(key.removeprefix(NEW), ())}
-            promise(target[key] in allowed, f"P3: {key} is in the target, and nobody has put it there")
+            promise(target[key] in allowed, f"P3: {key} is in the target, and nobody stored it")
 
-    def _account(self, places: Iterable[tuple[str, str]]) -> str:
-        """What is known of these buckets' keys, for whoever must understand a failure."""
-        told = [f"struck: {', '.join(self._blows)}"]
+    def _describe(self, places: Iterable[tuple[str, str]]) -> str:
+        """Return what is known about these (bucket, key) pairs, to explain a failure."""
+        lines = [f"disruptions: {', '.join(self._disruptions)}"]
         for bucket, key in places:
             entry = _entry(self.world.sandbox.store, bucket, key)
-            told += [f"{bucket}/{key}, in the store: {entry}", *acts_on(self._log, key.rpartition("/")[2])]
-        return "\n".join(told)
+            lines += [f"{bucket}/{key}, in the store: {entry}", *acts_on(self._log, key.rpartition("/")[2])]
+        return "\n".join(lines)
 
     # The world
 
     def _empty(self) -> None:
         client = self.world.sandbox.store.client()
         for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
-            # one by one: the scratch objects of a preflight that was killed have keys that XML cannot have
+            # one by one: scratch objects of a killed preflight have keys that XML cannot represent
             for key in self.world.objects(bucket):
                 client.delete_object(Bucket=bucket, Key=key)
         rows = Rows(self.world.sandbox.database(self.world.db))
@@ -387,45 +402,45 @@ class Story:
         self._log.unlink(missing_ok=True)
 
     def _fill(self) -> None:
-        """The application's data before it all, in its own log, and what is nobody's."""
+        """Store the application's initial data, its log, and foreign objects and rows."""
         dice = random.Random(self.scenario.dice)
         row = 1
         with self._log.open("w") as log:
             for number in range(self.scenario.objects):
-                name = name_of(number, self.scenario.dice)
+                name = object_name(number, self.scenario.dice)
                 ids = (row, row + 1) if dice.random() < 0.1 else (row,)
                 row += len(ids)
                 act = Act("create", OLD, ids, name)
                 log.write(json.dumps({"act": asdict(act)}) + "\n")
-                self._eyes.put(OLD, name, picture(name, 0))
+                self._reading.put(OLD, name, picture(name, 0))
                 for one in ids:
                     self._insert(one, OLD + name)
                 if self.scenario.skip and number < 2:
-                    self._bystanders[name] = b"other|".ljust(application.LENGTH, b".")
-        for name, content in self._bystanders.items():
-            self._eyes.put(NEW, name, content)
-        self._eyes.put(OLD, "readme.txt", b"not under the map")
-        self._eyes.put(NEW, "readme.txt", b"somebody else's")
-        first = OLD + name_of(0, self.scenario.dice)
-        nobody = (f"{OLD}avatar-without-object.png", first.title(), f"{first} ", "")
-        for number, path in enumerate(nobody, start=500):
+                    self._foreign_objects[name] = b"other|".ljust(application.LENGTH, b".")
+        for name, content in self._foreign_objects.items():
+            self._reading.put(NEW, name, content)
+        self._reading.put(OLD, "readme.txt", b"not under the map")
+        self._reading.put(NEW, "readme.txt", b"somebody else's")
+        first = OLD + object_name(0, self.scenario.dice)
+        foreign_paths = (f"{OLD}avatar-without-object.png", first.title(), f"{first} ", "")
+        for number, path in enumerate(foreign_paths, start=500):
             self._fixed_rows[number] = path
             self._insert(number, path)
 
     def _insert(self, row: int, path: str) -> None:
-        self._eyes.ask("INSERT INTO avatars (id, user_id, path) VALUES (?, ?, ?)", row, row, path)
+        self._reading.execute("INSERT INTO avatars (id, user_id, path) VALUES (?, ?, ?)", row, row, path)
 
     @contextmanager
-    def _doors(self) -> Iterator[dict[str, Any]]:
-        """The doors, and the variables that lead a run through them."""
+    def _proxies(self) -> Iterator[dict[str, Any]]:
+        """Run the proxies. Yields the variables that make a run connect through them."""
         record = self.world.record
-        self._store_door = StoreDoor(int(record["s3"]["endpoint_url"].rpartition(":")[2]))
-        self._database_door: DatabaseDoor | None = None
-        record["s3"]["endpoint_url"] = f"http://127.0.0.1:{self._store_door.port}"
+        self._store_proxy = StoreProxy(int(record["s3"]["endpoint_url"].rpartition(":")[2]))
+        self._database_proxy: DatabaseProxy | None = None
+        record["s3"]["endpoint_url"] = f"http://127.0.0.1:{self._store_proxy.port}"
         if "port" in record["database"]:
-            self._database_door = DatabaseDoor(record["database"]["port"])
-            record["database"]["port"] = self._database_door.port
-        file = self.world.folder / "through-the-doors.json"
+            self._database_proxy = DatabaseProxy(record["database"]["port"])
+            record["database"]["port"] = self._database_proxy.port
+        file = self.world.folder / "through-the-proxies.json"
         file.write_text(json.dumps(record))
         try:
             yield {
@@ -436,28 +451,28 @@ class Story:
                 "rehome_objects_per_second": SLOW_COPIES_PER_S if self.scenario.slow else None,
             }
         finally:
-            self._store_door.close()
-            if self._database_door is not None:
-                self._database_door.__exit__()
+            self._store_proxy.close()
+            if self._database_proxy is not None:
+                self._database_proxy.__exit__()
 
-    def _quiet_doors(self) -> None:
+    def _stop_faults(self) -> None:
         quiet = Schedule((), lambda _: None)
-        self._store_door.schedule = quiet
-        if self._database_door is not None:
-            self._database_door.schedule = quiet
+        self._store_proxy.schedule = quiet
+        if self._database_proxy is not None:
+            self._database_proxy.schedule = quiet
 
     def _end_runs(self) -> None:
         for run in self._runs:
             if run.running():
-                run.strike("kill the run")
+                run.disrupt("kill the run")
             with suppress(BrokenPromiseError):
                 run.end()
             run.close()
-        self.struck.update("Ansible stuck" for run in self._runs if run.stuck)
+        self.injected.update("Ansible stuck" for run in self._runs if run.stuck)
 
 
 def _restart(server: SeaweedFS | DatabaseServer, how: str) -> None:
-    """End a server, politely or not, and start it again where it was."""
+    """Stop or kill a server, and start it again on the same ports and data."""
     if how == "kill":
         for process in server.processes:
             os.killpg(process.pid, signal.SIGKILL)
@@ -469,7 +484,7 @@ def _restart(server: SeaweedFS | DatabaseServer, how: str) -> None:
 
 
 def _entry(store: SeaweedFS, bucket: str, key: str) -> str:
-    """What the filer knows of an object, as JSON: its pieces, and to the nanosecond when each was written."""
+    """Return the filer's entry of an object as JSON: its chunks with their modification times in nanoseconds."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     place = urllib.parse.quote(f"/buckets/{bucket}/{key}")
     try:
@@ -484,6 +499,6 @@ def _etag(content: bytes) -> str:
 
 
 def _some_of(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:
-    """A few of the places where two mappings differ, each with what both have there."""
+    """Return up to three keys at which two mappings differ, with both values."""
     wrong = sorted((key for key in {*found, *expected} if found.get(key) != expected.get(key)), key=str)
     return {key: (found.get(key), expected.get(key)) for key in wrong[:3]}

@@ -1,11 +1,11 @@
-"""The promises, while everything breaks: random scenarios of whole playbooks on live sandboxes.
+"""Check the promises under random faults: whole playbooks against live sandboxes.
 
-    make chaos                          scenarios by the hundred, from a seed that it prints
-    make chaos SEED=7 SCENARIOS=20      so many of that seed's
-    make chaos SCENARIO='{...}'         one, as a failure prints it
+    make chaos                          hundreds of scenarios, from a seed that it prints
+    make chaos SEED=7 SCENARIOS=20      20 scenarios of this seed
+    make chaos SCENARIO='{...}'         one scenario, as a failure prints it
 
-Which blow falls at which request is the scenario's; which of two processes is faster is not. A failure that was found
-once may take a few tries to be found again.
+The scenario fixes which fault comes at which request, but not which of two processes is faster: it may take several
+tries to reproduce a failure.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Lane:
         self._world = World(folder, database)
         self._stories = stories
         self.failures: list[str] = []
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self.acts = self.done = 0
         self.over = threading.Event()
 
@@ -69,7 +69,7 @@ class Lane:
 
     def _play(self, scenario: Scenario) -> None:
         began = time.monotonic()
-        # also after a scenario that has failed with a server down
+        # an earlier scenario may have failed while a server was down
         self._world.sandbox.up(self._world.db)
         story = Story(self._world, scenario)
         again = f"Again: make chaos SCENARIO='{scenario.to_json()}'"
@@ -79,20 +79,20 @@ class Lane:
         except BrokenPromiseError as broken:
             found = f"{broken}\n{again}"
         except Exception:
-            # a fault of the story itself, as far as anybody knows: the others go on
+            # probably an error in the test code: the other scenarios go on
             found = f"{traceback.format_exc()}\n{again}"
         if found:
             self.failures.append(found)
         self.done += 1
         self.acts += story.acts()
-        self.struck += story.struck
-        dealt = ", ".join(f"{count} {name}" for name, count in sorted(story.struck.items())) or "nothing"
+        self.injected += story.injected
+        summary = ", ".join(f"{count} {name}" for name, count in sorted(story.injected.items())) or "nothing"
         took = time.monotonic() - began
-        tell(f"  {self._world.db} {self.done}/{len(self._stories)}  {took:.1f} s  {dealt}  {found}")
+        report(f"  {self._world.db} {self.done}/{len(self._stories)}  {took:.1f} s  {summary}  {found}")
 
 
-def tell(line: str) -> None:
-    """Say how far it is, at once."""
+def report(line: str) -> None:
+    """Print a line of progress immediately."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -109,19 +109,19 @@ def test_the_promises_hold_whatever_breaks(
         if (stories := [scenario for scenario in drawn if scenario.database == database])
     ]
     with capsys.disabled(), ThreadPoolExecutor(len(lanes)) as threads:
-        tell(f"\nchaos: {len(drawn)} scenarios, SEED={SEED}")
+        report(f"\nchaos: {len(drawn)} scenarios, SEED={SEED}")
         try:
             for played in [threads.submit(lane.play) for lane in lanes]:
                 played.result()
         finally:
-            # interrupted, each plays its scenario to the end, and ends its servers
+            # on an interrupt each lane finishes its scenario and stops its servers
             for lane in lanes:
                 lane.over.set()
-        struck: Counter[str] = sum((lane.struck for lane in lanes), Counter())
+        injected: Counter[str] = sum((lane.injected for lane in lanes), Counter())
         failures = [failure for lane in lanes for failure in lane.failures]
         acts = sum(lane.acts for lane in lanes)
-        dealt = ", ".join(f"{count} {name}" for name, count in struck.most_common())
-        tell(f"chaos: {len(drawn)} scenarios in {time.monotonic() - began:.0f} s, {len(failures)} failures")
-        tell(f"chaos: {acts} acts of the application, {struck.total()} faults dealt: {dealt}")
+        summary = ", ".join(f"{count} {name}" for name, count in injected.most_common())
+        report(f"chaos: {len(drawn)} scenarios in {time.monotonic() - began:.0f} s, {len(failures)} failures")
+        report(f"chaos: {acts} acts of the application, {injected.total()} faults injected: {summary}")
     assert not failures, "\n\n".join(failures)
-    assert SCENARIO or struck.total() >= len(drawn) / 2, "so few faults were dealt that it proves little"
+    assert SCENARIO or injected.total() >= len(drawn) / 2, "so few faults were injected that it proves little"

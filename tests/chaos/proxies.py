@@ -1,4 +1,4 @@
-"""The doors between Rehome and its servers: proxies where a schedule decides what goes wrong at which request."""
+"""Proxies between Rehome and its servers that inject faults at the requests that a schedule names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from sandbox.seaweedfs import SOURCE_BUCKET
 from tests.cutting_proxy import CuttingProxy, Moment
 
 SQL_WORDS = ("COMMIT", "INSERT", "UPDATE", "SELECT")
-"""What a statement is taken for, the rarest first."""
+"""Words by which a statement is classified, the rarest first."""
 DELAY_S = 0.3
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at the `nth` request of a kind, from 1: trouble on the line, or a blow to somebody.
+    """A fault at the `nth` request of a kind, counted from 1.
 
-    after: the blow falls after the server has done the work and before the reply, not before the work
+    trouble: a fault of the connection (one of TROUBLES), or a disruption: a process that is killed or restarted
+    after: disrupt after the server has done the work and before it replies, not before the work
     """
 
     kind: str
@@ -38,36 +39,36 @@ LINE_TROUBLES: tuple[str, ...] = ("cut", "drop the reply", "delay")
 
 
 class Schedule:
-    """The faults of one run, each dealt once.
+    """The faults of one run, each injected once.
 
-    strike: deals the blows, which are no trouble of the line; called in the thread of the connection
-    struck: what was dealt, by name
+    disrupt: carries out a disruption; called in the thread of the connection
+    injected: number of injected faults by name
     """
 
-    def __init__(self, faults: tuple[Fault, ...], strike: Callable[[str], None]) -> None:
+    def __init__(self, faults: tuple[Fault, ...], disrupt: Callable[[str], None]) -> None:
         self._left = {(fault.kind, fault.nth): fault for fault in faults}
-        self._strike = strike
+        self._disrupt = disrupt
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
 
     def take(self, kind: str) -> Fault | None:
-        """Count one request of this kind; the fault that is due at it."""
+        """Count one request of this kind. Return the fault that is due at it, if any."""
         with self._lock:
             self._seen[kind] += 1
             fault = self._left.pop((kind, self._seen[kind]), None)
             if fault is not None:
-                self.struck[fault.trouble] += 1
+                self.injected[fault.trouble] += 1
             return fault
 
-    def deal(self, fault: Fault | None, *, after: bool) -> None:
-        """Deal the fault's blow, where it has one that is due before, or after, the work."""
+    def inject(self, fault: Fault | None, *, after: bool) -> None:
+        """Carry out the fault's disruption if it is due at this moment, before or after the work."""
         if fault is not None and fault.trouble not in TROUBLES and fault.after == after:
-            self._strike(fault.trouble)
+            self._disrupt(fault.trouble)
 
 
-class DatabaseDoor(CuttingProxy):
-    """In front of the database: pieces of what a client sends are told by the SQL words in them."""
+class DatabaseProxy(CuttingProxy):
+    """A proxy of the database. Classifies what a client sends by the SQL words in it."""
 
     def __init__(self, port: int) -> None:
         self.schedule = Schedule((), lambda _: None)
@@ -78,23 +79,23 @@ class DatabaseDoor(CuttingProxy):
         fault = self.schedule.take(kind) if kind else None
         if fault is None:
             return None
-        self.schedule.deal(fault, after=False)
+        self.schedule.inject(fault, after=False)
         if fault.trouble == "delay":
             time.sleep(DELAY_S)
         if fault.trouble == "cut":
             return "before"
         if fault.trouble == "drop the reply":
             return "after"
-        # a blow after the work: there is no telling when that is, but a moment later is soon enough to be rude
+        # the end of the work is unknown here: disrupt shortly after the request was forwarded
         if fault.after:
-            threading.Timer(0.002, self.schedule.deal, (fault,), {"after": True}).start()
+            threading.Timer(0.002, self.schedule.inject, (fault,), {"after": True}).start()
         return None
 
 
-class StoreDoor:
-    """In front of the store, on `.port` of 127.0.0.1: reads each request and its reply as a whole.
+class StoreProxy:
+    """A proxy of the object store, on `.port` of 127.0.0.1. Reads each request and its reply completely.
 
-    source_writes: the first lines of requests that would change the source's bucket
+    source_writes: the request lines of requests that would change the source bucket
     """
 
     def __init__(self, port: int) -> None:
@@ -106,7 +107,7 @@ class StoreDoor:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -126,7 +127,7 @@ class StoreDoor:
                 if _WRITES_TO_SOURCE(head):
                     self.source_writes.append(head.partition(b"\r\n")[0].decode())
                 fault = self.schedule.take(kind_of(head))
-                self.schedule.deal(fault, after=False)
+                self.schedule.inject(fault, after=False)
                 trouble = fault.trouble if fault else ""
                 if trouble == "cut":
                     return
@@ -137,7 +138,7 @@ class StoreDoor:
                     continue
                 server.sendall(head + body)
                 reply = from_server.reply(head.startswith(b"HEAD "))
-                self.schedule.deal(fault, after=True)
+                self.schedule.inject(fault, after=True)
                 if trouble == "drop the reply":
                     return
                 if trouble == "half a reply":
@@ -150,11 +151,11 @@ _WRITES_TO_SOURCE = re.compile(rf"(?!GET |HEAD )\S+ /{SOURCE_BUCKET}[/? ]".encod
 
 
 def kind_of(head: bytes) -> Literal["list", "read", "copy", "write"]:
-    """What a request is about, by its head."""
+    """Return the kind of a request, by its head."""
     line = head.partition(b"\r\n")[0]
     if line.startswith((b"GET ", b"HEAD ")):
         return "list" if b"list-type=2" in line else "read"
-    # a streamed copy is a PUT of its own
+    # a streamed copy is a PUT with a body
     return "copy" if line.startswith(b"PUT ") and b"/avatar-" in line else "write"
 
 
@@ -167,11 +168,11 @@ def _connected(target: tuple[str, int]) -> Iterator[socket.socket]:
 
 
 class _Reader:
-    """Takes HTTP/1.1 messages off a connection, one by one. Raises EOFError where it ends."""
+    """Reads HTTP/1.1 messages from a connection. Raises EOFError at its end."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._held = b""
+        self._buffer = b""
 
     def request(self) -> tuple[bytes, bytes]:
         head = self._until(b"\r\n\r\n")
@@ -202,22 +203,22 @@ class _Reader:
                 return
 
     def _until(self, end: bytes) -> bytes:
-        while end not in self._held:
+        while end not in self._buffer:
             self._more()
-        found, _, self._held = self._held.partition(end)
+        found, _, self._buffer = self._buffer.partition(end)
         return found + end
 
     def _exactly(self, length: int) -> bytes:
-        while len(self._held) < length:
+        while len(self._buffer) < length:
             self._more()
-        found, self._held = self._held[:length], self._held[length:]
+        found, self._buffer = self._buffer[:length], self._buffer[length:]
         return found
 
     def _more(self) -> None:
         piece = self._connection.recv(65_536)
         if not piece:
             raise EOFError
-        self._held += piece
+        self._buffer += piece
 
 
 def _error(status: int) -> bytes:
