@@ -1,4 +1,4 @@
-"""Private servers for the tests: each session has its own, in temporary folders, and always ends them."""
+"""Private servers for the tests. Each session starts its own in temporary folders, and always stops them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ ACTIONS = {
     ),
     "reader": tuple(f"{action}:{bucket}*" for bucket in ("legacy-s3", "production-s3") for action in ("Read", "List")),
 }
-"""The sandbox's own rights, for the pairs of buckets that tests make too."""
+"""The rights of the sandbox's users, which also hold for the bucket pairs that tests create."""
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends a session as Ctrl-C does, so that the fixtures still end their servers."""
+    """Make SIGTERM end a session as Ctrl-C does, so that the fixtures still stop their servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -50,7 +50,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """A private S3 that ignores conditions on copies and takes keys that the object store refuses."""
+    """A private S3 that ignores conditions on copies and accepts keys that SeaweedFS refuses."""
     yield from running(Moto(tmp_path_factory.mktemp("servers") / "moto"))
 
 
@@ -62,13 +62,13 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
-    """A private PostgreSQL, to be used as `mariadb` is."""
+    """A private PostgreSQL, with the interface of `mariadb`."""
     yield from running(PostgreSQL(tmp_path_factory.mktemp("servers") / "postgresql"))
 
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> SQLite:
-    """A SQLite file with the empty table, to be used as `mariadb` is; `.path` is the file."""
+    """A SQLite file with the empty table, with the interface of `mariadb`; `.path` is the file."""
     database = SQLite(tmp_path / "app.db")
     database.up()
     return database
@@ -76,7 +76,7 @@ def sqlite(tmp_path: Path) -> SQLite:
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """A pair of empty buckets of one test."""
+    """The names of a source and a target bucket."""
 
     source: str
     target: str
@@ -84,7 +84,7 @@ class Buckets:
 
 @pytest.fixture
 def buckets(seaweedfs: SeaweedFS) -> Iterator[Buckets]:
-    """Two new buckets; `migrate` and `reader` have the same rights in them as in the sandbox's."""
+    """Two new buckets, in which `migrate` and `reader` have the same rights as in the sandbox's."""
     label = secrets.token_hex(4)
     pair = Buckets(f"legacy-s3-{label}", f"production-s3-{label}")
     client = seaweedfs.client()
@@ -92,12 +92,12 @@ def buckets(seaweedfs: SeaweedFS) -> Iterator[Buckets]:
         client.create_bucket(Bucket=bucket)
     yield pair
     for bucket in (pair.source, pair.target):
-        # with its volumes, of which the server has only as many as the disk has room for
+        # frees the bucket's volumes, of which the server has only as many as fit on the disk
         client.delete_bucket(Bucket=bucket)
 
 
 def running(server: AnyServer) -> Iterator[AnyServer]:
-    """The server while tests use it. A server that can't be had fails them: nothing is skipped silently."""
+    """Start the server, yield it, and destroy it. A server that does not start fails the test: no silent skips."""
     try:
         server.up()
         yield server

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections: before what a client sends arrives, or after it was done and before the reply."""
+"""A TCP proxy that cuts connections before a request reaches the server, or after its work and before the reply."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Moment = Literal["before", "after"]
 
 
 class CuttingProxy:
-    """Forwards to `host:port` of a server, from `.port` of 127.0.0.1, until told otherwise.
+    """Forwards connections from `.port` of 127.0.0.1 to `host:port`.
 
-    delay_s: how long each piece of a reply is held back
+    delay_s: delay of each piece of a reply
+    cuts: number of connections that were cut by `cut_at`
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
@@ -34,15 +35,15 @@ class CuttingProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # closed alone, it would take one more connection
+        # without a shutdown it would accept one more connection
         _end(self._listener)
         self.cut()
 
     def cut_at(self, words: bytes, moment: Moment, skip: int = 0) -> None:
-        """Cut the connection on which a client sends `words`, once, after it did so `skip` times without harm.
+        """Cut once: the connection on which a client sends `words` after it did so `skip` times unharmed.
 
-        before: the server never gets them
-        after: the server gets them and answers, and the client never gets the answer
+        before: the server never receives the words
+        after: the server receives the words, and the client never receives the reply
         """
         left = [skip]
 
@@ -76,7 +77,7 @@ class CuttingProxy:
                 threading.Thread(target=_Pair(self, client, server).requests, daemon=True).start()
 
     def taken(self, piece: bytes) -> Moment | None:
-        """Whether this piece of a request is where to cut; it is so once."""
+        """Return whether and when to cut at this piece of a request."""
         with self._lock:
             if self._rule is None or not self._rule[0](piece):
                 return None
@@ -86,13 +87,13 @@ class CuttingProxy:
 
 
 class _Pair:
-    """One connection through the proxy: the client's half and the server's."""
+    """A connection through the proxy: the client's socket and the server's."""
 
     def __init__(self, proxy: CuttingProxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy = proxy
         self._client = client
         self._server = server
-        self._answered = threading.Event()
+        self._replied = threading.Event()
         self._swallow = False
         threading.Thread(target=self._replies, daemon=True).start()
 
@@ -105,7 +106,7 @@ class _Pair:
                 if moment == "after":
                     self._swallow = True
                     self._server.sendall(piece)
-                    self._answered.wait(10)
+                    self._replied.wait(10)
                     break
                 self._server.sendall(piece)
         self._end()
@@ -114,7 +115,7 @@ class _Pair:
         with suppress(OSError):
             while piece := self._server.recv(BUFFER):
                 if self._swallow:
-                    self._answered.set()
+                    self._replied.set()
                     break
                 if self._proxy.delay_s:
                     time.sleep(self._proxy.delay_s)

@@ -1,4 +1,4 @@
-"""moto's S3 as a private server: it takes nearly every key, and ignores conditions on copies, as some services do."""
+"""moto's S3 as a private server. It accepts nearly every key and ignores conditions on copies, as some services do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.server import Login, Server
 
 
 class Moto(Server):
-    """moto in a process group of its own; what it holds is in its memory and goes with it."""
+    """moto in a process group of its own. It keeps everything in memory."""
 
     name = "moto"
     port_names = ("s3",)
@@ -28,7 +28,7 @@ class Moto(Server):
         return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
 
     def client(self, user: str = "admin", **settings: Any) -> Any:
-        """A botocore client, untouched by the AWS configuration of whoever runs it."""
+        """Return a botocore client that ignores the AWS configuration of the user who runs the tests."""
         keys = self.users[user]
         return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
 
@@ -37,10 +37,10 @@ class Moto(Server):
         return {user: Login(user.upper(), "anything") for user in ("admin", "migrate")}
 
     def prepare(self) -> None:
-        """Nothing: it needs no files."""
+        """Do nothing: moto needs no files."""
 
     def command(self) -> Sequence[str]:
-        # The wheel puts it beside the interpreter, which need not be on PATH.
+        # The wheel installs it beside the interpreter, which need not be on PATH.
         server = Path(sys.executable).parent / "moto_server"
         return [str(server), "-H", "127.0.0.1", "-p", str(self.state.ports["s3"])]
 
@@ -50,4 +50,4 @@ class Moto(Server):
             pass
 
     def populate(self) -> None:
-        """Nothing: each test makes its buckets."""
+        """Do nothing: each test creates its buckets."""

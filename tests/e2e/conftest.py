@@ -1,4 +1,4 @@
-"""Whole playbooks against a sandbox of the tests' own, with the inventory that users have."""
+"""Whole playbooks against a private sandbox, with the inventory that users have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SLOW = {
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END'",
         "CREATE TRIGGER slow BEFORE UPDATE ON avatars FOR EACH ROW EXECUTE FUNCTION slow()",
     ],
-    # SQLite has nothing to sleep with: it counts
+    # SQLite has no function that sleeps: it counts
     "sqlite": [
         "CREATE TRIGGER slow AFTER UPDATE OF path ON avatars BEGIN SELECT max(n) FROM (WITH RECURSIVE count(n) AS"
         " (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < 10000) SELECT n FROM count); END"
@@ -49,7 +49,7 @@ SLOW_NO_MORE = {
 
 @dataclass(frozen=True)
 class Played:
-    """How a playbook run ended. `changed` and `failed` are the recap's, over all hosts."""
+    """The exit code and output of a playbook run. `changed` is the recap's, summed over all hosts."""
 
     code: int
     output: str
@@ -64,13 +64,43 @@ class Played:
 
     @property
     def message(self) -> str:
-        """The words of the failed task, on one line."""
+        """The message of the failed task, on one line."""
         text = self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0]
         return " ".join(text.split())
 
 
+def start_program(program: str, *arguments: str, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start one of Ansible's programs in this folder, in a session of its own. Its output has no colours."""
+    return subprocess.Popen(
+        [BIN / program, *arguments],
+        cwd=folder,
+        env={
+            **environment,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def play_to_end(process: subprocess.Popen[str]) -> Played:
+    """Wait until a program ends. Kills it and raises subprocess.TimeoutExpired after PLAY_TIMEOUT_S."""
+    try:
+        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return Played(process.returncode, output)
+
+
 class World:
-    """A sandbox, its inventory, and the playbooks run on both."""
+    """A sandbox, its inventory, and the playbooks that run against both."""
 
     def __init__(self, folder: Path, db: str) -> None:
         self.folder = folder
@@ -83,7 +113,7 @@ class World:
         return json.loads(self.sandbox.record.read_text())  # type: ignore[no-any-return]
 
     def seed(self, objects: int, oddities: bool = False) -> None:
-        """Begin anew with this many avatars."""
+        """Reset buckets, table and state folder, and store this many avatars."""
         shutil.rmtree(self.state, ignore_errors=True)
         arguments = ["--folder", str(self.sandbox.folder), "--objects", str(objects), "--reset"]
         assert seed([*arguments, *(["--oddities"] if oddities else [])]) == 0
@@ -96,37 +126,21 @@ class World:
         exported: Mapping[str, str] | None = None,
         **variables: object,
     ) -> subprocess.Popen[str]:
-        """Begin a playbook run, as an operator would, with exported and with extra variables."""
-        return subprocess.Popen(
-            [BIN / "ansible-playbook", *self.arguments(*arguments, playbook=playbook, env=env, **variables)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **(exported or {}),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_FORCE_COLOR": "0",
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        """Start a playbook run as an operator does, with exported and with extra variables."""
+        options = self.arguments(*arguments, playbook=playbook, env=env, **variables)
+        return start_program("ansible-playbook", *options, folder=ROOT, environment={**os.environ, **(exported or {})})
 
     def arguments(
         self, *arguments: str, playbook: str = "migrate.yml", env: str | None = "sandbox", **variables: object
     ) -> list[str]:
-        """What `ansible-playbook` is given."""
+        """Return the arguments of `ansible-playbook`."""
         extra = variables if env is None else {"env": env, **variables}
         return [playbook, "-i", str(self.folder / "inventory"), "-e", json.dumps(extra), *arguments]
 
     def play(self, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any) -> Played:
-        """Run a playbook to its end: as operators do where something is exported or all is told, else in a fork."""
+        """Run a playbook to its end: in a fork, or as operators do if variables are exported or with -vvv."""
         if exported or "-vvv" in arguments:
-            process = self.start(*arguments, exported=exported, **variables)
-            output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
-            return Played(process.returncode, output)
+            return play_to_end(self.start(*arguments, exported=exported, **variables))
         run = Forked(self.folder, self.arguments(*arguments, **variables))
         output = run.wait(PLAY_TIMEOUT_S)
         run.close()
@@ -137,13 +151,13 @@ class World:
         return json.loads((self.state / "summary.json").read_text())  # type: ignore[no-any-return]
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """A list of the state folder."""
+        """Return the rows of a list in the state folder."""
         return [json.loads(line) for line in (self.state / "lists" / f"{name}.jsonl").read_text().splitlines()]
 
-    # Looking from outside
+    # What a test sees from outside
 
     def objects(self, bucket: str) -> dict[str, tuple[str, int, str]]:
-        """Key → ETag, size, last modified, of everything in a bucket."""
+        """Return key → ETag, size, last modified of all objects in a bucket."""
         pages = self.sandbox.store.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {
             item["Key"]: (item["ETag"], item["Size"], item["LastModified"].isoformat())
@@ -152,7 +166,7 @@ class World:
         }
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """As the database's administrator."""
+        """Run a statement as the database's administrator."""
         connection = self.sandbox.database(self.db).connect("admin")
         try:
             cursor = connection.cursor()
@@ -164,11 +178,11 @@ class World:
             connection.close()
 
     def rows(self) -> list[tuple[int, str]]:
-        """Users and paths, in the order of their making."""
+        """Return user and path of every row, in the order of their ids."""
         return [(user, path) for user, path in self.query("SELECT user_id, path FROM avatars ORDER BY id")]
 
     def everything(self) -> dict[str, Any]:
-        """All that a dry run must leave as it is."""
+        """Return everything that a dry run must not change."""
         return {
             "source": self.objects("legacy-s3"),
             "target": self.objects("production-s3"),
@@ -182,7 +196,7 @@ class World:
 
     @contextmanager
     def slow_rows(self) -> Iterator[None]:
-        """Within the block every rewritten row takes a millisecond, so that a kill finds the rewrite under way."""
+        """Make every rewritten row take a millisecond within the block, so that a kill interrupts the rewrite."""
         for statement in SLOW[self.db]:
             self.query(statement)
         try:
@@ -192,14 +206,14 @@ class World:
                 self.query(statement)
 
     def assert_no_row_dangles(self) -> None:
-        """P1: every row that names an avatar names an object that is there."""
-        there = {*self.objects("legacy-s3"), *self.objects("production-s3")}
-        missing = [path for _, path in self.rows() if path not in there]
+        """Assert P1: the object of every row exists."""
+        existing = {*self.objects("legacy-s3"), *self.objects("production-s3")}
+        missing = [path for _, path in self.rows() if path not in existing]
         assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
 
 
 def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> None:
-    """Start a migration and kill -9 everything of it as soon as `happened`."""
+    """Start a migration, and kill -9 all its processes as soon as `happened` returns true."""
     process = world.start(**variables)
     family = psutil.Process(process.pid)
     try:
@@ -217,7 +231,7 @@ def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> N
 
 @pytest.fixture(scope="session")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
-    """The worlds of this session by database, each made when first asked for."""
+    """The worlds of this session by database; `world_of` adds them on demand."""
     made: dict[str, World] = {}
     yield made
     for world in made.values():
@@ -225,7 +239,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World
 
 
 def world_of(db: str, worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The running world with this database."""
+    """Return the running world with this database."""
     if db not in worlds:
         folder = tmp_path_factory.mktemp(db)
         shutil.copytree(ROOT / "inventory", folder / "inventory")
@@ -235,16 +249,16 @@ def world_of(db: str, worlds: dict[str, World], tmp_path_factory: pytest.TempPat
 
 
 def own_settings(world: World) -> dict[str, Any]:
-    """The settings of a world as users write them into their group_vars: with values only."""
+    """Return the settings of a world as users write them into their group_vars: values only."""
     store, database = world.record["s3"], world.record["database"]
     service = {"endpoint_url": store["endpoint_url"], "region": store["region"], **store["users"]["migrate"]}
-    reached = {name: value for name, value in database.items() if name != "users"}
+    server = {name: value for name, value in database.items() if name != "users"}
     return {
         "rehome_name": "avatars",
         "rehome_source": {"bucket": store["source_bucket"], "prefix": "image/", **service},
         "rehome_target": {"bucket": store["target_bucket"], "prefix": "avatar/", **service},
         "rehome_include": ["avatar-*.png"],
-        "rehome_database": {**reached, **database["users"].get("migrate", {})},
+        "rehome_database": {**server, **database["users"].get("migrate", {})},
         "rehome_references": [{"table": "avatars", "column": "path", "form": "key"}],
     }
 

@@ -1,4 +1,4 @@
-"""Playbook runs that are forked from what is warm: the same in a fraction of the time."""
+"""Playbook runs that are forked from a process with all imports loaded: the same in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Forked:
-    """One `ansible-playbook` with these arguments under way; `pid` is its own."""
+    """A running `ansible-playbook` with these arguments; `pid` is its process id."""
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
         pipe = folder / f"output-{time.monotonic_ns()}"
         os.mkfifo(pipe)
         self._pipe = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-        # it holds a whole run's words, so that nobody has to read along
+        # large enough for the output of a whole run, so that nobody has to read meanwhile
         fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._child = FORKS.Process(target=_play, args=(list(arguments), pipe))
         self._child.start()
         self.pid = self._child.pid or 0
 
     def running(self) -> bool:
-        """Whether ansible-playbook lives."""
+        """Return whether ansible-playbook is running."""
         return self._child.is_alive()
 
     def code(self) -> int:
-        """How it has ended."""
+        """Return the exit code."""
         return self._child.exitcode or 0
 
     def output(self) -> str:
-        """What it has said since this was asked last."""
-        said = b""
+        """Return the output since the last call."""
+        output = b""
         with suppress(BlockingIOError):
             while piece := os.read(self._pipe, PIPE_BYTES):
-                said += piece
-        return said.decode(errors="replace")
+                output += piece
+        return output.decode(errors="replace")
 
     def wait(self, timeout_s: float) -> str:
-        """Wait until it is over; what it has said. Raises TimeoutError where it does not end."""
+        """Wait until the run ends, and return its output. Raises TimeoutError if it does not end."""
         self._child.join(timeout_s)
-        said = self.output()
+        output = self.output()
         if self.running():
             os.killpg(self.pid, 9)
             self._child.join()
-            raise TimeoutError(f"a run does not end in {timeout_s} s:\n{said[-3000:]}")
-        return said
+            raise TimeoutError(f"a run does not end in {timeout_s} s:\n{output[-3000:]}")
+        return output
 
     def close(self) -> None:
-        """Give back what a run that is over holds here."""
+        """Release the resources of a run that has ended."""
         os.close(self._pipe)
 
 
 def _play(arguments: list[str], output: Path) -> None:
-    from tests.e2e import warm  # noqa: PLC0415 - it takes Ansible's settings for itself, and is for the forks alone
+    from tests.e2e import warm  # noqa: PLC0415 - sets Ansible's environment variables, which only the forks may see
 
     warm.play(arguments, output)

@@ -1,4 +1,4 @@
-"""Whatever is wrong gets one message that names the setting, the value and the way out, before the first write."""
+"""Every invalid setting ends in one message that names setting, value and remedy, before the first write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Played, World, world_of
+from tests.e2e.conftest import Played, World, own_settings, world_of
 
 pytestmark = pytest.mark.e2e
 
@@ -21,33 +21,26 @@ def seeded(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def source(world: World, **changes: Any) -> dict[str, Any]:
-    """The sandbox's `rehome_source` with changes."""
-    store = world.record["s3"]
-    side = {
-        "bucket": store["source_bucket"],
-        "prefix": "image/",
-        "endpoint_url": store["endpoint_url"],
-        "region": store["region"],
-        **store["users"]["migrate"],
-    }
-    return side | changes
+    """Return the sandbox's `rehome_source` with changes."""
+    settings: dict[str, Any] = own_settings(world)["rehome_source"]
+    return settings | changes
 
 
 def database(world: World, **changes: Any) -> dict[str, Any]:
-    """The sandbox's `rehome_database` with changes."""
-    facts = {name: value for name, value in world.record["database"].items() if name != "users"}
-    return facts | world.record["database"]["users"]["migrate"] | changes
+    """Return the sandbox's `rehome_database` with changes."""
+    settings: dict[str, Any] = own_settings(world)["rehome_database"]
+    return settings | changes
 
 
 def refused(world: World, *named: str, **variables: Any) -> Played:
-    """Run, and see that it is refused in these words, without a traceback or a secret, and that nothing moved."""
+    """Run, and assert that it is refused with these words, without a traceback or a secret, and changes nothing."""
     before = world.everything()
     played = world.play(**variables)
     assert played.code != 0, played.output
     for word in named:
         assert word in played.message, f"{word!r} is not in: {played.message}"
     assert "Traceback" not in played.output
-    # an unexpected exception is told without a setting in front
+    # the message of an unexpected exception does not begin with a setting
     assert re.search(r"msg: (?:\|-|>-)? ?['\"]?(?:rehome_\w+|env|--limit)", played.message), played.message
     for users in (world.record["s3"]["users"], world.record["database"]["users"]):
         for login in users.values():
@@ -104,14 +97,14 @@ def test_an_environment_without_a_host_does_not_look_like_a_success(seeded: Worl
     assert "names no environment" in played.message
 
 
-def test_a_run_that_begins_at_its_end_does_not_tell_of_an_older_one(seeded: World) -> None:
+def test_a_run_that_begins_at_its_end_does_not_report_an_older_one(seeded: World) -> None:
     assert seeded.play("--check").code == 0
     played = seeded.play("--start-at-task", "Sum up")
     assert played.code != 0
     assert "is of another run" in played.message
 
 
-def test_a_user_who_may_not_write_the_journal_is_told_before_anything_moves(seeded: World) -> None:
+def test_a_user_who_may_not_write_the_journal_is_reported_before_anything_moves(seeded: World) -> None:
     seeded.query("CREATE DATABASE readonly_journal")
     seeded.query(
         "CREATE TABLE readonly_journal.journal (id INT, chunk TEXT, migration TEXT, fingerprint TEXT, reference TEXT,"
@@ -161,7 +154,7 @@ def test_a_bucket_that_does_not_exist(seeded: World) -> None:
     )
 
 
-def test_a_bucket_that_these_credentials_may_not_list_is_told_from_one_that_is_not_there(seeded: World) -> None:
+def test_a_bucket_that_these_credentials_may_not_list_is_distinguished_from_a_missing_one(seeded: World) -> None:
     seeded.sandbox.store.client().create_bucket(Bucket="somebody-elses")
     try:
         refused(
@@ -193,7 +186,7 @@ def test_a_wrong_secret(seeded: World) -> None:
     assert "definitely-not-it" not in played.output
 
 
-def test_an_endpoint_where_nobody_answers(seeded: World) -> None:
+def test_an_endpoint_that_refuses_connections(seeded: World) -> None:
     refused(
         seeded,
         *("rehome_source.endpoint_url (http://127.0.0.1:9)", "refused"),
@@ -222,7 +215,7 @@ def test_target_inside_the_source(seeded: World) -> None:
     )
 
 
-def test_an_empty_prefix_that_was_not_said_in_words(seeded: World) -> None:
+def test_an_empty_prefix_without_an_explicit_setting(seeded: World) -> None:
     refused(
         seeded,
         *("rehome_source.prefix", "whole bucket", "rehome_source.whole_bucket: true"),
@@ -275,7 +268,7 @@ def test_a_wrong_database_password(seeded: World) -> None:
     assert "definitely-not-it" not in played.output
 
 
-def test_a_database_host_where_nobody_answers(seeded: World) -> None:
+def test_a_database_host_that_refuses_connections(seeded: World) -> None:
     refused(seeded, "rehome_database.host (127.0.0.1:9)", rehome_database=database(seeded, port=9))
 
 
@@ -319,13 +312,13 @@ def test_a_conflict_under_the_policy_fail(seeded: World) -> None:
 
 
 def test_a_state_folder_that_cannot_be_written(seeded: World) -> None:
-    # a file in the way stops root too
+    # a file in place of the folder stops root too
     blocker = seeded.folder / "blocker"
     blocker.write_text("")
     refused(seeded, "rehome_state_dir", "cannot be written", rehome_state_dir=str(blocker / "state"))
 
 
-def test_several_mistakes_are_told_at_once(seeded: World, tmp_path: Path) -> None:
+def test_several_mistakes_are_reported_together(seeded: World, tmp_path: Path) -> None:
     refused(
         seeded,
         *("rehome_source.access_key", "rehome_references[0].table (avatar)"),

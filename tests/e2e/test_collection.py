@@ -1,9 +1,8 @@
-"""The collection, installed into an empty folder, without the checkout's ansible.cfg."""
+"""The collection installed into an empty folder, without the checkout's ansible.cfg."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from collection.build import COLLECTION, build
-from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, Played, World, own_settings, world_of
+from tests.e2e.conftest import Played, World, own_settings, play_to_end, start_program, world_of
 
 pytestmark = pytest.mark.e2e
 
@@ -30,33 +29,17 @@ class Installed:
         return self.folder / "my-inventory" / ".rehome" / HOST / "avatars"
 
     def run(self, program: str, *arguments: str) -> Played:
-        """Run one of Ansible's programs in the folder, as a user would who has no checkout."""
+        """Run one of Ansible's programs in the folder, as a user without a checkout does."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
-        done = subprocess.run(
-            [BIN / program, *arguments],
-            cwd=self.folder,
-            env={
-                **environment,
-                "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
-                "ANSIBLE_NOCOLOR": "1",
-                "HOME": str(self.folder),
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=PLAY_TIMEOUT_S,
-        )
-        return Played(done.returncode, done.stdout)
+        environment |= {"ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"), "HOME": str(self.folder)}
+        return play_to_end(start_program(program, *arguments, folder=self.folder, environment=environment))
 
     def play(self, verb: str, *arguments: str, env: str = "prod") -> Played:
         playbook = f"{COLLECTION}.{verb}"
         return self.run("ansible-playbook", playbook, "-e", f"env={env}", "-i", "my-inventory", *arguments)
 
     def files(self) -> set[Path]:
-        """What is in the collection, without what Python compiles."""
+        """Return the files of the collection, without compiled ones."""
         return {path for path in (self.folder / "collections").rglob("*") if "__pycache__" not in path.parts}
 
 
@@ -69,7 +52,7 @@ def installed(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory
     inventory = installed.folder / "my-inventory"
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text(yaml.safe_dump({"prod": {"hosts": {HOST: {}}}}))
-    # beside the inventory's folder: in it, every YAML file is read as an inventory
+    # not in the inventory's folder, where every YAML file is read as an inventory
     hooks = {"rehome_hooks": {"after_copy": "../hook.yml"}}
     (inventory / "group_vars" / "prod.yml").write_text(yaml.safe_dump(own_settings(installed.world) | hooks))
     return installed
@@ -104,7 +87,7 @@ def test_all_verbs_of_a_migration_work_from_an_empty_folder(installed: Installed
     assert installed.files() == files
 
 
-def test_what_is_wrong_is_told_as_in_the_checkout(installed: Installed) -> None:
+def test_what_is_wrong_is_reported_as_in_the_checkout(installed: Installed) -> None:
     unknown = installed.play("migrate", env="nope")
     assert unknown.code != 0
     assert "env (nope): names no environment" in unknown.message

@@ -1,4 +1,4 @@
-"""How objects are copied, as an operator chooses it: between two services, in parts, and in part."""
+"""The operator's options for copying: between two services, in parts, and only some of the objects."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def test_killed_while_objects_are_copied_in_parts_and_run_again_it_leaves_no_upl
         assert client.get_object(Bucket="production-s3", Key=f"avatar/{name}")["Body"].read() == body
 
 
-def test_options_that_cannot_be_meant_are_told_together_before_anything_is_written(
-    world: World, tmp_path: Path
-) -> None:
+def test_invalid_options_are_reported_together_before_anything_is_written(world: World, tmp_path: Path) -> None:
     world.seed(5)
     listed = tmp_path / "rows.jsonl"
     listed.write_text('{"key": [139]}\n')

@@ -1,4 +1,4 @@
-"""grants.yml: a migration with exactly its rights, nothing secret anywhere, and everything taken away again."""
+"""grants.yml: a migration with exactly the rights that are granted, no secret in any output, and the removal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, Played, World, world_of
+from tests.e2e.conftest import BIN, Played, World, play_to_end, world_of
 from tests.moto_server import Moto
 
 PLAYBOOK = "playbooks/grants.yml"
@@ -24,7 +24,7 @@ RETIRE = "playbooks/retire.yml"
 
 
 class Granting:
-    """A world with an administrator, in which the user `rehome` is to be made."""
+    """A world with an administrator, in which grants.yml creates the user `rehome`."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
@@ -41,8 +41,7 @@ class Granting:
             exported={"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password)},
             **{"sandbox_user": "rehome", **variables},
         )
-        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
-        return Played(process.returncode, output)
+        return play_to_end(process)
 
     def secrets(self) -> dict[str, Any]:
         command = [BIN / "ansible-vault", "view", "--vault-password-file", self._password, self.kept]
@@ -50,7 +49,7 @@ class Granting:
         return yaml.safe_load(text)["rehome_credentials"]  # type: ignore[no-any-return]
 
     def users(self) -> set[str]:
-        """Of the database."""
+        """Return the names of the database's users."""
         if self.world.db == "postgresql":
             return {name for (name,) in self.world.query("SELECT rolname FROM pg_roles")}
         return {name for (name,) in self.world.query("SELECT user FROM mysql.user")}
@@ -61,8 +60,8 @@ class Granting:
         return iam_at(store.endpoint_url, admin.access_key, admin.secret_key)
 
     def principals(self) -> set[str]:
-        sandboxs = {"admin", "migrate", "retire", "reader"}
-        return {user["UserName"] for user in self.iam().list_users()["Users"]} - sandboxs
+        of_the_sandbox = {"admin", "migrate", "retire", "reader"}
+        return {user["UserName"] for user in self.iam().list_users()["Users"]} - of_the_sandbox
 
     def policies(self) -> set[str]:
         return {policy["PolicyName"] for policy in self.iam().list_policies(Scope="Local")["Policies"]}
@@ -132,12 +131,12 @@ THEIRS = {
     "Action": "s3:PutBucketWebsite",
     "Resource": "arn:aws:s3:::legacy-s3",
 }
-"""What others have said about the source's bucket."""
+"""A foreign statement in the policy of the source bucket."""
 
 
 @pytest.fixture
 def bucket_policy(any_granting: Granting) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """The statements about the source's bucket, where others have made one."""
+    """Return the statements of the source bucket's policy, which holds a foreign one."""
     s3 = any_granting.world.sandbox.store.client()
     s3.put_bucket_policy(Bucket="legacy-s3", Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS]}))
     yield lambda: json.loads(s3.get_bucket_policy(Bucket="legacy-s3")["Policy"])["Statement"]
@@ -176,7 +175,7 @@ def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_agai
         gone = granting.play(PLAYBOOK, **options, rehome_grants_state="absent")
         assert gone.code == 0, gone.output
         assert (gone.changed > 0) == changes, gone.output
-        # what each row held before is kept
+        # the journal is kept
         assert "entries are the only way back" in " ".join(gone.output.split())
     assert "rehome" not in granting.users()
     assert not granting.kept.exists()
@@ -201,7 +200,7 @@ def test_retire_deletes_and_brings_back_with_exactly_the_rights_that_are_granted
     assert world.objects("legacy-s3") == before
 
 
-def test_secrets_are_handed_over_to_the_operators_own_tasks_and_changed_when_asked_for(
+def test_secrets_are_handed_over_to_the_operators_own_tasks_and_rotated_on_request(
     granting: Granting, tmp_path: Path
 ) -> None:
     safe, tasks = tmp_path / "safe.json", tmp_path / "safe.yml"
@@ -219,7 +218,7 @@ def test_secrets_are_handed_over_to_the_operators_own_tasks_and_changed_when_ask
     assert [sorted(part) for part in old] == [["migrate"], ["retire"], ["migrate", "retire"]]
     assert_nowhere([secret for part in old for secret in secrets_of(part)], played.output)
 
-    lost = granting.play(PLAYBOOK)  # into a file, which knows nothing of them
+    lost = granting.play(PLAYBOOK)  # into a file, which does not hold them
     assert lost.code != 0
     assert "does not hold the secret of" in lost.message
     assert "rehome_grants_rotate=true" in lost.message
@@ -252,15 +251,14 @@ def test_a_user_that_has_other_rights_too_is_left_alone(granting: Granting) -> N
 
 def test_without_a_vault_password_nothing_is_made(granting: Granting) -> None:
     before = granting.everything()
-    process = granting.world.start(playbook=PLAYBOOK, sandbox_user="rehome")
-    output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
-    assert process.returncode != 0
-    assert "this run has no vault password" in " ".join(output.split())
+    refused = play_to_end(granting.world.start(playbook=PLAYBOOK, sandbox_user="rehome"))
+    assert refused.code != 0
+    assert "this run has no vault password" in " ".join(refused.output.split())
     assert granting.everything() == before
 
 
 def test_roles_get_a_trust_policy_and_go_again(granting: Granting, moto: Moto) -> None:
-    """On moto, as SeaweedFS has no roles."""
+    """Run against moto, as SeaweedFS has no roles."""
     keys = moto.users["admin"]
     iam = iam_at(moto.endpoint_url, keys.access_key, keys.secret_key)
     principal = {"AWS": "arn:aws:iam::123456789012:root"}
@@ -293,7 +291,7 @@ def test_roles_get_a_trust_policy_and_go_again(granting: Granting, moto: Moto) -
 
 
 def secrets_of(made: dict[str, Any]) -> list[str]:
-    """Every generated secret in credentials."""
+    """Return every generated secret in credentials."""
     if not isinstance(made, dict):
         return []
     found = [str(value) for name, value in made.items() if name in ("secret_key", "password")]
@@ -313,21 +311,21 @@ def texts_in(folder: Path) -> list[str]:
 
 @contextmanager
 def command_lines() -> Iterator[list[str]]:
-    """The command lines of all that this process started within the block, however indirectly."""
+    """Collect the command lines of all descendants of this process. Yields the list, which is filled at the end."""
     seen: list[str] = []
     over = threading.Event()
 
-    def look() -> None:
+    def collect() -> None:
         lines: set[str] = set()
         while not over.wait(0.1):
             for process in psutil.Process().children(recursive=True):
                 try:
                     lines.add(" ".join(process.cmdline()))
                 except psutil.Error:
-                    continue  # it has ended
+                    continue  # the process has ended
         seen.extend(lines)
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=collect)
     watcher.start()
     try:
         yield seen

@@ -1,16 +1,15 @@
-"""An inventory outside of the checkout: the settings are the user's, the playbooks the project's."""
+"""An inventory outside of the checkout: the user's settings, the project's playbooks."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, ROOT, Played, World, own_settings, world_of
+from tests.e2e.conftest import ROOT, Played, World, own_settings, play_to_end, start_program, world_of
 
 pytestmark = pytest.mark.e2e
 
@@ -26,27 +25,17 @@ class Ops:
         (self.inventory / "group_vars").mkdir(parents=True)
         groups = {"acme": {"hosts": {HOST: {}}}, "bare": {"hosts": {"bare-host": {}}}}
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
-        given = own_settings(world) | {"rehome_state_dir": "{{ inventory_dir }}/../state"} | settings
-        (self.inventory / "group_vars" / "acme.yml").write_text(yaml.safe_dump(given))
+        variables = own_settings(world) | {"rehome_state_dir": "{{ inventory_dir }}/../state"} | settings
+        (self.inventory / "group_vars" / "acme.yml").write_text(yaml.safe_dump(variables))
 
     def play(
         self, *arguments: str, playbook: str = "migrate.yml", env: str = "acme", password: Path | None = None
     ) -> Played:
-        """Run a playbook in the checkout, with the inventory named as users do: relative to it."""
+        """Run a playbook in the checkout, with the path of the inventory relative to it, as users give it."""
         relative = os.path.relpath(self.inventory, ROOT)
-        exported = {"ANSIBLE_VAULT_PASSWORD_FILE": str(password)} if password else {}
-        done = subprocess.run(
-            [BIN / "ansible-playbook", playbook, "-i", relative, "-e", f"env={env}", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **exported, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=PLAY_TIMEOUT_S,
-        )
-        return Played(done.returncode, done.stdout)
+        environment = os.environ | ({"ANSIBLE_VAULT_PASSWORD_FILE": str(password)} if password else {})
+        options = ["-i", relative, "-e", f"env={env}", *arguments]
+        return play_to_end(start_program("ansible-playbook", playbook, *options, folder=ROOT, environment=environment))
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ def test_content_type_metadata_and_tags_move_with_the_object(world: World) -> No
         keys = {"legacy-s3": f"image/avatar-{number}.png", "production-s3": f"avatar/avatar-{number}.png"}
         old, new = (client.get_object(Bucket=bucket, Key=key) for bucket, key in keys.items())
         assert old["Body"].read() == new["Body"].read()
-        for fact in ("ContentType", "CacheControl", "Metadata"):
-            assert old[fact] == new[fact]
+        for name in ("ContentType", "CacheControl", "Metadata"):
+            assert old[name] == new[name]
         tags = [client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] for bucket, key in keys.items()]
         assert tags[0] == tags[1]
         assert bool(tags[0]) == (number == 10)
@@ -103,7 +103,7 @@ def test_a_check_of_a_finished_migration_says_that_nothing_would_change(world: W
     assert world.summary["complete"] is True
     assert (world.summary["verb"], world.summary["rows_rewritten"]) == ("migrate-check", 0)
     kept = json.loads((world.state / "summary-migrate.json").read_text())
-    assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 10), "what was done is still told"
+    assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 10), "what was done is still reported"
 
 
 def test_the_plan_and_verify_verbs_read_only(world: World) -> None:
@@ -121,7 +121,7 @@ def test_the_plan_and_verify_verbs_read_only(world: World) -> None:
 
 
 def settled(world: World) -> dict[str, tuple[str, int, str]]:
-    """The target, once the store has done what the killed process had asked for."""
+    """Return the objects of the target once the store has carried out the killed process's requests."""
     seen, now = None, world.objects("production-s3")
     while seen != now:
         time.sleep(0.5)
@@ -151,8 +151,8 @@ def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(world: Wo
     with world.slow_rows():
         kill_when(world, lambda: world.query(moved)[0][0] > 0, rehome_state_uri="s3://production-s3/states/")
     kept = {key for key in world.objects("production-s3") if key.startswith("states/outcomes/")}
-    assert kept, "what was proven until then outlives a machine that is thrown away"
-    # the trigger could be dropped, so the server has found its client gone and has ended the transaction
+    assert kept, "the outcomes up to the kill are in the bucket, in case the machine is lost"
+    # the trigger could be dropped: the server has noticed the lost client and rolled the transaction back
     (rewritten,) = world.query(moved)[0]
     assert 0 < rewritten < 3000
     world.assert_no_row_dangles()
@@ -180,7 +180,7 @@ def test_a_killed_playbook_leaves_no_module_at_work(world: World) -> None:
     assert world.play().code == 0
 
 
-def test_a_second_run_at_the_same_time_is_refused_and_told_who_holds_it(world: World) -> None:
+def test_a_second_run_at_the_same_time_is_refused_and_names_the_first(world: World) -> None:
     world.seed(3000)
     first = world.start()
     while not (world.state / "run.json").exists():
@@ -199,8 +199,8 @@ def test_a_paused_run_says_why_it_waits_and_goes_on_when_the_pause_file_is_gone(
     pause.touch()
     run = world.start(rehome_throttle={"pause_file": str(pause)})
     assert run.stdout is not None
-    told = next(line for line in run.stdout if "waiting since" in line)
-    assert f"the pause file {pause} exists" in told
+    reported = next(line for line in run.stdout if "waiting since" in line)
+    assert f"the pause file {pause} exists" in reported
     assert all(path.startswith("image/") for _, path in world.rows())
     pause.unlink()
     output, _ = run.communicate(timeout=PLAY_TIMEOUT_S)
@@ -248,7 +248,7 @@ def test_a_row_that_the_application_changes_meanwhile_is_left_alone(
     assert world.query("SELECT path FROM avatars WHERE id = 2") == [("avatar/avatar-1.png",)]
 
 
-def test_no_secret_reaches_the_output_or_a_file_even_when_all_is_told(world: World) -> None:
+def test_no_secret_reaches_the_output_or_a_file_even_at_full_verbosity(world: World) -> None:
     world.seed(5)
     played = world.play("-vvv", "--diff")
     assert played.code == 0, played.output
@@ -277,9 +277,9 @@ def test_what_is_unset_comes_from_the_names_that_operators_export(world: World) 
         "AWS_ACCESS_KEY_ID": migrate["access_key"],
         "AWS_SECRET_ACCESS_KEY": migrate["secret_key"],
     }
-    # the port is all that has no such name
-    where = {"engine": "mariadb", "port": database["port"]}
-    played = world.play(env="prod", exported=exported, rehome_database=where, rehome_state_dir=str(world.state))
+    # only the port has no such name
+    others = {"engine": "mariadb", "port": database["port"]}
+    played = world.play(env="prod", exported=exported, rehome_database=others, rehome_state_dir=str(world.state))
     assert played.code == 0, played.output
     assert (world.summary["objects_copied"], world.summary["rows_rewritten"]) == (5, 5)
     assert login["password"] not in played.output

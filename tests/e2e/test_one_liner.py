@@ -23,10 +23,10 @@ def one_liner(*arguments: str, **exported: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("arguments", [(), ("legacy-s3", "production-s3"), ("legacy-s3", "production-s3", "--check")])
-def test_too_few_arguments_are_answered_with_how_it_is_used(arguments: tuple[str, ...]) -> None:
-    told = one_liner(*arguments)
-    assert told.returncode == 64
-    assert "usage: avatar-migrate SOURCE_BUCKET TARGET_BUCKET DATABASE_URL [--check]" in told.stderr
+def test_too_few_arguments_print_the_usage(arguments: tuple[str, ...]) -> None:
+    refused = one_liner(*arguments)
+    assert refused.returncode == 64
+    assert "usage: avatar-migrate SOURCE_BUCKET TARGET_BUCKET DATABASE_URL [--check]" in refused.stderr
 
 
 def test_one_line_checks_and_migrates(world: World) -> None:

@@ -1,4 +1,4 @@
-"""A migration while the application goes on writing, in slices, and under an approved plan."""
+"""Migrations while the application keeps writing, in slices, and with an approved plan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def world(any_world: World) -> World:
 
 
 def application(world: World, folder: Path, *keys: str) -> str:
-    """A file of tasks in which the application stores these objects, once, with a row for each that has none."""
+    """Write a task file in which the application stores these objects once, with a row for each. Return its path."""
     script = folder / "application.py"
     script.write_text(WRITE)
     record = world.record
@@ -88,7 +88,7 @@ def test_what_the_application_writes_after_the_rewrite_is_the_last_passs(world: 
     assert world.summary["rows_to_rewrite"] == 11
 
 
-def test_a_hook_that_is_not_there_is_found_before_the_first_write(world: World) -> None:
+def test_a_missing_hook_is_found_before_the_first_write(world: World) -> None:
     world.seed(5)
     before = world.everything()
     refused = world.play(rehome_hooks={"before_rewrite": "nowhere.yml"})

@@ -1,4 +1,4 @@
-"""The preflight as a verb of its own: it tells all at once, and writes nothing."""
+"""The preflight as a verb of its own: it reports everything at once and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.conftest import World
 pytestmark = pytest.mark.e2e
 
 
-def test_it_tells_every_trouble_at_once_and_writes_nothing(world: World) -> None:
+def test_it_reports_every_problem_at_once_and_writes_nothing(world: World) -> None:
     world.seed(3)
     world.query(
         "CREATE TABLE thumbs (path VARCHAR(255), FOREIGN KEY f (path) REFERENCES avatars (path) ON UPDATE CASCADE)"

@@ -1,4 +1,4 @@
-"""Legacy objects retired and brought back by the playbook."""
+"""The playbook that retires legacy objects, and brings them back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIRMED: dict[str, Any] = {"playbook": RETIRE, "confirm": "legacy-s3"}
 
 
 def seed_with_versions(world: World, objects: int) -> None:
-    """Begin anew, with a source bucket that keeps versions; the next seed makes another bucket."""
+    """Reset the world, with a versioned source bucket. The next seed creates a new bucket."""
     world.seed(objects)
     client = world.sandbox.store.client()
     client.put_bucket_versioning(Bucket="legacy-s3", VersioningConfiguration={"Status": "Enabled"})

@@ -15,7 +15,7 @@ ROLLBACK = "playbooks/rollback.yml"
 
 
 def journalled(world: World) -> dict[str, int]:
-    """Direction → rows, of the whole journal."""
+    """Return direction → number of rows in the journal."""
     table = "rehome_journal" if world.db == "sqlite" else "rehome.journal"
     found = world.query(f"SELECT direction, sum(row_count) FROM {table} WHERE migration = 'avatars' GROUP BY direction")
     return {direction: int(rows) for direction, rows in found}
@@ -103,7 +103,7 @@ def test_killed_in_the_middle_of_the_rollback_and_run_again_it_finishes(world: W
     restored = "SELECT count(*) FROM avatars WHERE path LIKE 'image/%'"
     with world.slow_rows():
         kill_when(world, lambda: world.query(restored)[0][0] > 0, playbook=ROLLBACK)
-    # the trigger could be dropped, so the server has found its client gone and has ended the transaction
+    # the trigger could be dropped: the server has noticed the lost client and rolled the transaction back
     (count,) = world.query(restored)[0]
     assert 0 < count < 3000
     assert world.summary["complete"] is False
@@ -145,7 +145,9 @@ def test_a_later_run_alone_is_undone_then_all_of_it_and_a_migration_can_be_made_
     assert (world.summary["rows_checked"], world.summary["complete"]) == (6, True)
 
 
-def test_what_the_application_did_since_is_left_and_what_the_source_lost_is_kept_unless_told(world: World) -> None:
+def test_what_the_application_did_since_is_left_and_what_the_source_lost_is_kept_unless_set_otherwise(
+    world: World,
+) -> None:
     world.seed(10)
     assert world.play().code == 0
     world.query("UPDATE avatars SET path = 'avatar/avatar-9.png' WHERE id = 2")
@@ -175,8 +177,8 @@ def test_what_the_application_did_since_is_left_and_what_the_source_lost_is_kept
     assert [line["key"] for line in world.lines("rows-gone")] == [[3]]
     assert [line["key"] for line in world.lines("rows-kept")] == [[4], [5]]
 
-    told = world.play(playbook=ROLLBACK, rehome_rollback_missing="restore")
-    assert (told.code, told.changed) == (0, 1), told.output
+    forced = world.play(playbook=ROLLBACK, rehome_rollback_missing="restore")
+    assert (forced.code, forced.changed) == (0, 1), forced.output
     assert world.query("SELECT path FROM avatars WHERE id IN (4, 5) ORDER BY id") == [
         ("image/avatar-4.png",),
         ("image/avatar-5.png",),
@@ -191,7 +193,7 @@ def test_what_the_application_did_since_is_left_and_what_the_source_lost_is_kept
         ({"rehome_journal_schema": "nowhere"}, "rehome_journal_schema (nowhere): has no journal that this user can"),
     ],
 )
-def test_what_cannot_be_undone_is_refused_in_words(world: World, variables: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_undone_is_refused_with_the_setting(world: World, variables: dict[str, Any], words: str) -> None:
     if not (world.state / "summary-migrate.json").exists():
         world.seed(3)
         assert world.play().code == 0
@@ -202,7 +204,7 @@ def test_what_cannot_be_undone_is_refused_in_words(world: World, variables: dict
     assert world.rows() == rows
 
 
-def test_a_retirement_or_a_migration_that_is_at_work_elsewhere_is_told(world: World) -> None:
+def test_a_rollback_is_refused_while_a_retirement_or_a_migration_is_at_work_elsewhere(world: World) -> None:
     if not (world.state / "summary-migrate.json").exists():
         world.seed(3)
         assert world.play().code == 0

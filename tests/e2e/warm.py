@@ -1,9 +1,9 @@
-"""ansible-playbook whose own modules begin as forks of a process that has their imports already.
+"""ansible-playbook whose modules start as forks of a process that has their imports loaded.
 
-Most of a short playbook run goes into starting Python and importing libraries, eight times over. A run here is the same
-playbook by the same ansible-core with the same plugins, arguments and results, and the same tree of processes: only
-what runs in the place of `python < AnsiballZ_x.py` is a fork, in the worker's process group as that would be. A part of
-the scenarios runs without this, as operators do.
+Most of the time of a short playbook run goes into starting Python and importing libraries, eight times. A run here is
+the same playbook by the same ansible-core with the same plugins, arguments, results and process tree; only
+`python < AnsiballZ_x.py` is replaced by a fork, in the same process group (the worker's). Some tests run without
+this, as operators do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # read when Ansible is imported
 os.environ |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
-# as the action plugin has it for modules that are begun anew
+# as the action plugin does for modules that start their own interpreter
 sys.path.insert(0, str(ROOT / "module_utils"))
 
 import psycopg  # noqa: E402, F401 - imported for the forks, as those below
@@ -39,15 +39,15 @@ from rehome.s3.endpoint.resolve import resolve  # noqa: E402
 from rehome.stages import rollback_rows as rolling_back  # noqa: E402, F401
 from rehome.stages import verify_sample as sampling  # noqa: E402, F401
 
-# botocore reads its models now, and not once in every fork
+# makes botocore read its models now rather than in every fork
 resolve(Side("source", "b", "", endpoint_url="http://127.0.0.1:1", region="r", access_key="k", secret_key="s"))
 
 PROFILE = "legacy"
-"""In which ansible-core exchanges arguments and results with modules in a project's library/."""
+"""ansible-core's serialization profile for modules in a project's library/."""
 
 
 class _Built(NamedTuple):
-    """What ansible-core makes of a module before it hands it to the interpreter (`_BuiltModule`)."""
+    """A module as ansible-core passes it to the interpreter (`_BuiltModule`)."""
 
     b_module_data: bytes
     module_style: str
@@ -56,20 +56,20 @@ class _Built(NamedTuple):
 
 
 def play(arguments: Sequence[str], output: Path) -> None:
-    """Be `ansible-playbook` with these arguments, in a session of its own, speaking into the pipe `output`."""
+    """Run `ansible-playbook` with these arguments in a session of its own; its output goes into the pipe `output`."""
     os.setsid()
     os.chdir(ROOT)
     _redirect(0, os.open(os.devnull, os.O_RDONLY))
-    speaking = os.open(output, os.O_WRONLY)
-    _redirect(1, os.dup(speaking))
-    _redirect(2, speaking)
-    _begin_modules_as_forks()
-    # what is there by now stays: no fork's collector need look at it again
+    writing = os.open(output, os.O_WRONLY)
+    _redirect(1, os.dup(writing))
+    _redirect(2, writing)
+    _start_modules_as_forks()
+    # excludes all present objects from garbage collection in the forks
     gc.freeze()
     _leave(lambda: ansible_playbook(["ansible-playbook", *arguments]))
 
 
-def _begin_modules_as_forks() -> None:
+def _start_modules_as_forks() -> None:
     configure, execute = ActionBase._configure_module, ActionBase._low_level_execute_command
 
     def _configure_module(self: Any, module_name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
@@ -77,34 +77,34 @@ def _begin_modules_as_forks() -> None:
         if not file.exists():
             return configure(self, module_name, module_args, task_vars)
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
-        given = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder).encode()
-        return _Built(f"{file}\n".encode() + given, "new", f"#!{sys.executable}", PROFILE), str(file)
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder).encode()
+        return _Built(f"{file}\n".encode() + arguments, "new", f"#!{sys.executable}", PROFILE), str(file)
 
     def _low_level_execute_command(
         self: Any, cmd: str, sudoable: bool = True, in_data: bytes | None = None, **more: Any
     ) -> Any:
         if in_data is None or not in_data.startswith(str(ROOT / "library").encode()):
             return execute(self, cmd, sudoable=sudoable, in_data=in_data, **more)
-        file, _, given = in_data.partition(b"\n")
-        return _fork(file.decode(), given)
+        file, _, arguments = in_data.partition(b"\n")
+        return _fork(file.decode(), arguments)
 
     ActionBase._configure_module = _configure_module
     ActionBase._low_level_execute_command = _low_level_execute_command
 
 
-def _fork(file: str, given: bytes) -> dict[str, Any]:
-    """Run the module in `file`; what it prints and how it ends, as ansible-core tells it."""
+def _fork(file: str, arguments: bytes) -> dict[str, Any]:
+    """Run the module in `file` with these arguments (JSON). Return output and exit code as ansible-core does."""
     out_reading, out_writing = os.pipe()
     err_reading, err_writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         for reading in (out_reading, err_reading):
             os.close(reading)
-        _be_module(file, given, out_writing, err_writing)
+        _run_module(file, arguments, out_writing, err_writing)
     os.close(out_writing)
     os.close(err_writing)
     with os.fdopen(out_reading) as out, os.fdopen(err_reading) as err:
-        # a module prints its result once; what it says on its stderr fits into the pipe
+        # a module prints its result once, and what it prints to stderr fits into the pipe
         stdout, stderr = out.read(), err.read()
     _, status = os.waitpid(pid, 0)
     return {
@@ -116,19 +116,19 @@ def _fork(file: str, given: bytes) -> dict[str, Any]:
     }
 
 
-def _be_module(file: str, given: bytes, out: int, err: int) -> NoReturn:
+def _run_module(file: str, arguments: bytes, out: int, err: int) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     _redirect(0, os.open(os.devnull, os.O_RDONLY))
     _redirect(1, out)
     _redirect(2, err)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = given, PROFILE
+    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = arguments, PROFILE
     _leave(lambda: runpy.run_path(file, run_name="__main__"))
 
 
 def _leave(last: Callable[[], object]) -> NoReturn:
-    """End this process after this, with the status and the words that an interpreter would have for it."""
+    """Call `last`, and end this process with the exit code and traceback that an interpreter would produce."""
     code = 0
     try:
         last()
