@@ -1,4 +1,4 @@
-"""A migration whose stages a test runs one by one, with the application's hands on the same data meanwhile."""
+"""A migration whose stages a test runs one by one, while it changes the data as an application does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Store = SeaweedFS | Moto
 
 
 class Migration:
-    """One migration. `target_store`: where the target is, if it is not where the source is."""
+    """A migration from `store` to `target_store`, or within `store` if that is None."""
 
     def __init__(
         self, store: Store, buckets: Buckets, database: SQLite, folder: Path, target_store: Store | None = None
@@ -71,16 +71,16 @@ class Migration:
             "secret_key": keys.secret_key,
         }
 
-    def put(self, name: str, body: bytes = b"content", **facts: Any) -> None:
-        """An object of the source, and its row."""
-        self.s3.put_object(Bucket=self.source, Key=f"image/{name}", Body=body, **facts)
+    def put(self, name: str, body: bytes = b"content", **properties: Any) -> None:
+        """Store an object in the source, and insert its row."""
+        self.s3.put_object(Bucket=self.source, Key=f"image/{name}", Body=body, **properties)
         self.add_row(f"image/{name}")
 
     def add_row(self, path: str) -> None:
         self.sql("INSERT INTO avatars (user_id, path) VALUES (1, ?)", path)
 
     def refuse(self, path: str) -> None:
-        """Have the database take no such path."""
+        """Make the database refuse every change to this path."""
         self.sql(
             f"CREATE TRIGGER refuse BEFORE UPDATE ON avatars WHEN NEW.path = '{path}'"
             " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
@@ -126,7 +126,7 @@ class Migration:
         return self._catalogs.enter_context(Catalog.create(self._folder / f"{self._made}.duckdb", {}))
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """As the application."""
+        """Run a statement as the application."""
         connection = self._database.connect("admin")
         try:
             rows = connection.execute(statement, values).fetchall()

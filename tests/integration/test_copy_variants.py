@@ -47,7 +47,7 @@ def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: 
 def from_moto(
     moto: Moto, seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
 ) -> Iterator[Migration]:
-    """The source in one service, the target in another."""
+    """A migration from moto to SeaweedFS."""
     moto.client().create_bucket(Bucket=buckets.source)
     made = Migration(moto, buckets, sqlite, tmp_path, target_store=seaweedfs)
     yield made
@@ -56,7 +56,7 @@ def from_moto(
 
 @pytest.fixture
 def in_moto(moto: Moto, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
-    """Both in a service that knows archives."""
+    """A migration within moto, which supports archived objects."""
     for bucket in (buckets.source, buckets.target):
         moto.client().create_bucket(Bucket=bucket)
     made = Migration(moto, buckets, sqlite, tmp_path)
@@ -73,8 +73,8 @@ def test_between_two_services_objects_are_streamed_and_rows_follow(from_moto: Mi
     assert (counts.method, counts.copied) == ("stream", 5)
     assert migration.rewrite(settings).rewritten == 5
     assert migration.verify(settings).complete
-    there = migration.target_s3.head_object(Bucket=migration.target, Key="avatar/avatar-3.png")
-    assert (there["ContentType"], there["Metadata"]) == ("image/png", {"owner": "3"})
+    copied = migration.target_s3.head_object(Bucket=migration.target, Key="avatar/avatar-3.png")
+    assert (copied["ContentType"], copied["Metadata"]) == ("image/png", {"owner": "3"})
     assert migration.plan(settings).objects["present"] == 5
 
 
@@ -117,12 +117,12 @@ def test_archived_objects_are_restored_on_request_and_copied_by_a_later_pass(in_
     settings = migration.settings()
     plan = migration.plan(settings)
     assert (plan.objects["archived"], plan.objects["to_copy"], plan.rows["blocked"]) == (1, 1, 1)
-    unasked = restore_archived(Run(settings, migration.catalog, Progress(settings.state_dir)))
-    assert unasked.requested == 0
-    asking = migration.settings(restore={"days": 3, "tier": "Bulk"})
-    assert restore_archived(Run(asking, migration.catalog, Progress(settings.state_dir))).requested == 1
-    # moto restores at once
-    plan = migration.plan(asking)
+    unrequested = restore_archived(Run(settings, migration.catalog, Progress(settings.state_dir)))
+    assert unrequested.requested == 0
+    restoring = migration.settings(restore={"days": 3, "tier": "Bulk"})
+    assert restore_archived(Run(restoring, migration.catalog, Progress(settings.state_dir))).requested == 1
+    # moto restores immediately
+    plan = migration.plan(restoring)
     assert (plan.objects["archived"], plan.objects["to_copy"]) == (0, 2)
 
 
@@ -141,7 +141,7 @@ def test_objects_that_differ_although_they_were_judged_the_same_are_found_in_the
     assert [row[0] for row in migration.catalog.query("SELECT suffix FROM differing")] == ["avatar-1.png"]
 
 
-def test_only_the_listed_keys_and_their_rows_are_meant(migration: Migration, tmp_path: Path) -> None:
+def test_only_the_listed_keys_and_their_rows_are_selected(migration: Migration, tmp_path: Path) -> None:
     for number in range(3):
         migration.put(f"avatar-{number}.png")
     file = tmp_path / "slice.jsonl"
@@ -156,7 +156,7 @@ def test_only_the_listed_keys_and_their_rows_are_meant(migration: Migration, tmp
 
 
 def inventory_of(migration: Migration, folder: Path) -> str:
-    """An S3 Inventory report of the source bucket as it is now, in that bucket; answers its manifest's URL."""
+    """Store an S3 Inventory report of the source bucket in that bucket. Return the URL of its manifest."""
     objects = [
         (migration.source, item["Key"], item["Size"], item["LastModified"], item["ETag"].strip('"'), "STANDARD")
         for item in migration.s3.list_objects_v2(Bucket=migration.source).get("Contents", [])
@@ -230,7 +230,7 @@ def test_a_row_never_follows_an_object_that_changed_after_the_inventory(migratio
     settings = migration.settings(source=access | {"inventory": inventory_of(migration, tmp_path)}, on_conflict="skip")
     migration.plan(settings)
     assert migration.copy(settings).copied == 2
-    # killed before the rewrite; the application goes on
+    # as if killed before the rewrite, while the application goes on
     migration.s3.put_object(Bucket=migration.source, Key="image/avatar-1.png", Body=b"newer")
     migration.put("avatar-3.png", b"stored after the report")
     migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-3.png", Body=b"somebody else's")
@@ -295,8 +295,8 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
         attempts[bucket] += 1
         if bucket == migration.source:
             if attempts[bucket] == 1:
-                raise S3RequestError(200, DISORDERED, "no order", None, verb="GET")
-            # while this goes on, nothing else may be listing any more
+                raise S3Error(200, DISORDERED, "no order", None, verb="GET")
+            # the first attempt's listing of the target must have ended by now
             await asyncio.sleep(0.05)
             return
         for number in range(3):

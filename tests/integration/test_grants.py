@@ -1,4 +1,4 @@
-"""The rights that grants.yml grants: they suffice, none is superfluous, and the preflight names each missing one."""
+"""The rights that grants.yml grants suffice, none is superfluous, and the preflight names each missing one."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def allowed(policy: Document) -> set[str]:
 
 
 def named(action: str, messages: str) -> int:
-    """Return how often the messages tell to grant the action."""
+    """Return how often the messages advise to grant the action."""
     return len(re.findall(rf"Grant [^.]*{action} (?:and|on) ", messages))
 
 
@@ -170,10 +170,10 @@ def test_actions_that_the_server_does_not_tell_apart_are_really_let_through(plac
     for action in IMPLIED_BY_PUT_OBJECT:
         policy = without(policy, "RehomeWriteTarget", action)
     place.allow(policy)
-    client, where = place.client(), {"Bucket": place.settings.target.bucket, "Key": "avatar/a.png"}
-    upload = client.create_multipart_upload(**where)["UploadId"]
-    client.list_parts(**where, UploadId=upload)
-    client.abort_multipart_upload(**where, UploadId=upload)
+    client, params = place.client(), {"Bucket": place.settings.target.bucket, "Key": "avatar/a.png"}
+    upload = client.create_multipart_upload(**params)["UploadId"]
+    client.list_parts(**params, UploadId=upload)
+    client.abort_multipart_upload(**params, UploadId=upload)
 
 
 def test_everything_else_is_refused(place: Place) -> None:
@@ -202,19 +202,19 @@ def test_everything_else_is_refused(place: Place) -> None:
         "make a bucket": lambda: client.create_bucket(Bucket=f"{target}-more"),
     }
     allowed = []
-    for doing, attempt in attempts.items():
+    for name, attempt in attempts.items():
         try:
             attempt()
         except ClientError as error:
-            assert error.response["Error"]["Code"] == "AccessDenied", (doing, error)
+            assert error.response["Error"]["Code"] == "AccessDenied", (name, error)
         else:
-            allowed.append(doing)
+            allowed.append(name)
     assert allowed == []
 
 
 def without(policy: Document, sid: str, action: str) -> Document:
     statements = [
-        {**one, "Action": [given for given in one["Action"] if (one["Sid"], given) != (sid, action)]}
+        {**one, "Action": [other for other in one["Action"] if (one["Sid"], other) != (sid, action)]}
         for one in policy["Statement"]
     ]
     return {**policy, "Statement": [one for one in statements if one["Action"]]}
@@ -222,7 +222,7 @@ def without(policy: Document, sid: str, action: str) -> Document:
 
 @dataclass
 class Accounts:
-    """A database with the table, and a user who was created by the statements that the plan shows."""
+    """A database with the table, and a user who was created with the statements of the plan."""
 
     server: DatabaseServer
     settings: Settings
@@ -283,7 +283,7 @@ def accounts(
     settings = settings_of(seaweedfs, buckets, database, tmp_path, key)
     accounts = Accounts(server, settings, grants_of(seaweedfs, settings, admin))
     everybody = ["CONNECT ON DATABASE app", "USAGE ON SCHEMA public"] if accounts.is_postgresql else []
-    # as on a hardened server: rights of PUBLIC need no grant, so that none of them could be missing
+    # as on a hardened server; rights that PUBLIC has cannot be missing
     accounts.execute(*[f"REVOKE {right} FROM PUBLIC" for right in everybody])
     try:
         accounts.make()
@@ -297,10 +297,10 @@ def test_without_any_one_of_the_database_rights_the_preflight_names_it(accounts:
     planned = plan_account(accounts.settings, accounts.grants)
     assert planned.diffs == []
     assert "GRANT" not in preflight_messages(accounts.settings, of="database").upper()
-    held = rights_of(accounts)
-    assert len(held) >= 7
+    granted = rights_of(accounts)
+    assert len(granted) >= 7
     unnoticed = {}
-    for right in held:
+    for right in granted:
         accounts.change("REVOKE", right)
         messages = preflight_messages(accounts.settings, of="database")
         accounts.change("GRANT", right)
@@ -323,8 +323,8 @@ def rights_of(accounts: Accounts) -> list[Right]:
     return sorted(account.rights)
 
 
-def test_a_user_who_cannot_see_all_columns_is_told_what_that_may_hide(accounts: Accounts) -> None:
-    """MariaDB hides a column, and with it what the server does to it on UPDATE, from those who have no right on it."""
+def test_a_user_who_cannot_see_all_columns_learns_what_that_may_hide(accounts: Accounts) -> None:
+    """MariaDB hides columns, and that the server changes them on UPDATE, from users without rights on them."""
     if accounts.is_postgresql:
         assert "columns that this user may not read" not in preflight_messages(accounts.settings, of="database")
         return

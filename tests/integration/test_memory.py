@@ -25,29 +25,29 @@ ENDPOINT = Endpoint("http", "127.0.0.1", 9, "/bucket", "bucket", "us-east-1", No
 
 
 async def _no_copying(_settings: Any, jobs: Any, on_outcome: Any, *_: Any) -> None:
-    """Stands in for the network: every job is copied at once."""
+    """Replace the network: report every job as copied."""
     for job in jobs:
         on_outcome(CopyOutcome(job, "copied", job.etag))
 
 
 def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes of Python's heap at the most, while so many objects are listed, planned and copied."""
+    """Return the peak of Python's heap in bytes while this number of objects is listed, planned and copied."""
     settings = read_settings(given(state_dir=str(folder)))
 
     async def listing(client: Any, prefix: str, *, parallel: int) -> AsyncIterator[Page]:
-        for page in range(0, objects if prefix == "image/" else 0, 1000):
+        for first in range(0, objects if prefix == "image/" else 0, 1000):
             yield Page.of(
                 [
                     Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
-                    for n in range(page, page + 1000)
+                    for n in range(first, first + 1000)
                 ]
             )
 
-    # botocore's model of S3 takes 20 MB while it is read, which would hide what grows
+    # botocore's model of S3 takes 20 MB while it is read, which would hide any growth
     monkeypatch.setattr("rehome.services.clients.resolve", lambda side: ENDPOINT)
     monkeypatch.setattr(scanning, "list_objects", listing)
     monkeypatch.setattr("rehome.stages.copy_objects._copy", _no_copying)
-    # so that also the few objects fill more than what is gathered at a time
+    # smaller than the smaller number of objects, so that both measurements fill these buffers
     monkeypatch.setattr("rehome.stages.copy_objects.WINDOW", 1_000)
     monkeypatch.setattr("rehome.catalog.catalog.FILL_ROWS", 1_000)
     folder.mkdir()
@@ -87,7 +87,7 @@ def test_the_longest_keys_need_no_more_memory_than_a_copy_allows_itself(
         assert counts.copied == 25_000
 
 
-def test_the_catalog_is_told_how_much_memory_it_may_take(tmp_path: Path) -> None:
+def test_the_catalog_has_a_memory_limit(tmp_path: Path) -> None:
     with Catalog.create(tmp_path / "catalog.duckdb", {}) as catalog:
         ((limit,),) = catalog.query("SELECT current_setting('memory_limit')")
     assert (MEMORY_MB, limit) == (256, "244.1 MiB")

@@ -1,4 +1,4 @@
-"""Scan, plan, copy, rewrite and verify on a real object store, with things that happen in between."""
+"""Scan, plan, copy, rewrite and verify on a real object store, with changes to the data in between."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _put_in_parts(migration: Migration, bucket: str, key: str, sizes: list[int],
 
 
 @pytest.mark.parametrize(("tail", "kind"), [(b"same", "present"), (b"diff", "conflict")])
-def test_objects_whose_etags_say_nothing_are_told_apart_by_their_bytes(
+def test_objects_whose_etags_say_nothing_are_compared_by_their_bytes(
     migration: Migration, tail: bytes, kind: str
 ) -> None:
     settings = migration.settings()
@@ -156,7 +156,7 @@ def test_under_rewrite_dangling_rows_are_rewritten_too(migration: Migration) -> 
     assert migration.verify(settings).complete
 
 
-def test_a_copy_that_is_asked_to_stop_finishes_what_is_under_way_and_a_later_run_the_rest(
+def test_a_copy_that_is_asked_to_stop_finishes_what_is_in_flight_and_a_later_run_the_others(
     migration: Migration, tmp_path: Path
 ) -> None:
     settings = migration.settings()
@@ -200,9 +200,9 @@ def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_
     numbers = itertools.count()
 
     def with_an_upload_before(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def racing(request: Any) -> Any:
+        def racing(settings: Any) -> Any:
             migration.put(f"avatar-racing-{next(numbers)}.png")
-            return original(request)
+            return original(settings)
 
         return racing
 
@@ -215,7 +215,7 @@ def test_an_upload_between_reading_the_rows_and_listing_the_buckets_never_looks_
     assert set(migration.paths()) <= {*migration.target_keys(), *migration.source_keys()}
 
 
-def test_a_row_that_would_overflow_is_refused_even_where_dangling_rows_are_rewritten(migration: Migration) -> None:
+def test_a_row_that_would_overflow_is_refused_even_if_dangling_rows_are_rewritten(migration: Migration) -> None:
     migration.add_row("image/avatar-none.png")
     settings = migration.settings(on_dangling="rewrite")
     migration.plan(settings)
@@ -224,7 +224,7 @@ def test_a_row_that_would_overflow_is_refused_even_where_dangling_rows_are_rewri
     assert make_plan(migration.catalog, migration.settings()).rows["dangling"] == 1
 
 
-def test_rows_that_appear_before_the_rewrite_ends_are_found_if_their_object_is_known_to_be_there(
+def test_rows_that_appear_before_the_rewrite_ends_are_found_if_their_object_is_known_to_exist(
     migration: Migration,
 ) -> None:
     settings = migration.settings()
@@ -239,18 +239,18 @@ def test_rows_that_appear_before_the_rewrite_ends_are_found_if_their_object_is_k
     assert migration.paths() == now
 
 
-def test_an_empty_queue_costs_no_look_at_the_table(migration: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_queue_does_not_read_the_table(migration: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = migration.settings()
     migration.put("avatar-1.png")
     migration.plan(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(rewriting, "read_by_keyset", lambda *_args, **_kwargs: pytest.fail("the table was read"))
+        patched.setattr(rewriting, "read_by_keyset", lambda *_, **__: pytest.fail("the table was read"))
         assert migration.rewrite(settings).rewritten == 0
     migration.copy(settings)
     assert migration.rewrite(settings).rewritten == 1
 
 
-def test_a_row_that_was_refused_is_not_tried_again_by_the_next_look(migration: Migration) -> None:
+def test_a_row_that_was_refused_is_not_tried_again_by_the_next_read(migration: Migration) -> None:
     settings = migration.settings()
     migration.put("avatar-1.png")
     migration.put("avatar-2.png")
@@ -284,7 +284,7 @@ def test_a_pause_file_pauses_the_rewrite_until_it_is_deleted(migration: Migratio
     assert sum_pauses({"pause_file": 100.0, "nice": 5.0}, counts.throttled_s)["pause_file"] > 100
 
 
-def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration, tmp_path: Path) -> None:
+def test_a_request_to_stop_is_obeyed_while_the_rewrite_waits(migration: Migration, tmp_path: Path) -> None:
     settings = migration.settings()
     migration.put("avatar-1.png")
     migration.plan(settings)
@@ -297,7 +297,7 @@ def test_a_request_to_stop_is_heard_while_the_rewrite_waits(migration: Migration
     assert migration.paths() == ["image/avatar-1.png"]
 
 
-def test_a_request_to_stop_is_heard_while_it_looks_again(
+def test_a_request_to_stop_is_obeyed_while_it_reads_again(
     migration: Migration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = migration.settings()
@@ -309,16 +309,16 @@ def test_a_request_to_stop_is_heard_while_it_looks_again(
     stop, batches, read_by_keyset = threading.Event(), itertools.count(), rewriting.read_by_keyset
 
     def row_by_row(*arguments: Any, **named: Any) -> Iterator[Any]:
-        for page in read_by_keyset(*arguments, batch_rows=1, **named):
+        for batch in read_by_keyset(*arguments, batch_rows=1, **named):
             next(batches)
             stop.set()
-            yield page
+            yield batch
 
     monkeypatch.setattr(rewriting, "read_by_keyset", row_by_row)
     counts = RewriteCounts()
     rewrite_planned(Run(settings, migration.catalog, Progress(tmp_path), stop.is_set), counts)
     assert counts.rewritten == 1
-    assert next(batches) == 1, "the rest of the table is not read"
+    assert next(batches) == 1, "no further rows of the table are read"
 
 
 URLS = {"table": "avatars", "column": "path", "form": "path-style"}

@@ -1,4 +1,4 @@
-"""Copies removed after a rollback on a real object store, with the application's hands on the same data."""
+"""Removal of copies after a rollback on a real object store, while an application changes the data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OLD, NEW = ([f"{prefix}/{name}" for name in NAMES] for prefix in ("image", "avat
 
 
 class Removal(Migration):
-    """A migration on its way back."""
+    """A migration that is rolled back, and the removal of its copies."""
 
     def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path) -> None:
         super().__init__(store, buckets, database, folder)
@@ -48,7 +48,7 @@ class Removal(Migration):
         self.s3.put_bucket_versioning(Bucket=self.target, VersioningConfiguration={"Status": "Enabled"})
 
     def wanted(self, **changes: Any) -> Settings:
-        """Settings that remove copies, as the user who may."""
+        """Return settings that remove copies, with the credentials of a user who may."""
         settings = self.settings(**{"rollback_copies": "remove", "confirm": self.target} | changes)
         return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
 
@@ -66,13 +66,13 @@ class Removal(Migration):
         roll_back(Run(settings, catalog, self.progress), counts)
         return counts
 
-    def judge(self, settings: Settings, to_put_back: Path | None = None) -> DeleteCounts:
+    def judge(self, settings: Settings, to_roll_back: Path | None = None) -> DeleteCounts:
         self.catalog = self._new_catalog()
-        self.facts = inspect_target(settings, to_put_back is not None)
-        return plan_removal(Run(settings, self.catalog, self.progress), self.facts, to_put_back)
+        self.bucket_state = inspect_target(settings, to_roll_back is not None)
+        return plan_removal(Run(settings, self.catalog, self.progress), self.bucket_state, to_roll_back)
 
     def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
-        remove_copies(Run(settings, self.catalog, self.progress), self.facts, counts)
+        remove_copies(Run(settings, self.catalog, self.progress), self.bucket_state, counts)
         return counts
 
     def remove(self, **changes: Any) -> DeleteCounts:
@@ -117,15 +117,15 @@ def test_its_own_copies_are_removed_then_nothing_and_a_migration_makes_them_agai
 
 
 def test_what_is_not_ours_or_not_proven_or_named_is_kept_in_its_class(one: Removal) -> None:
-    # in the target before, with the same content: not ours, though a migration counts it as present
+    # a foreign object with the same content, stored before the migration, which counts it as present
     one.s3.put_object(Bucket=one.target, Key="avatar/avatar-0.png", Body=b"content of avatar-0.png")
     one.migrate("avatar-0.png", *NAMES, "avatar-4.png", "avatar-5.png")
     assert one.roll_back().restored == 6
-    # the new release's: another upload, an overwritten copy, a row that was written anew
+    # changes of the new release: an upload, an overwritten copy, a row that names a copy
     one.s3.put_object(Bucket=one.target, Key="avatar/avatar-9.png", Body=b"an upload")
     one.s3.put_object(Bucket=one.target, Key="avatar/avatar-1.png", Body=b"overwritten")
     one.sql("UPDATE avatars SET path = 'https://cdn.example/avatar/avatar-2.png?w=5' WHERE path = ?", OLD[1])
-    # the old release's: overwritten and deleted
+    # changes of the old release: an overwritten and a deleted object
     one.s3.put_object(Bucket=one.source, Key="image/avatar-3.png", Body=b"overwritten")
     one.s3.delete_object(Bucket=one.source, Key="image/avatar-4.png")
     done = one.remove()
@@ -138,12 +138,12 @@ def test_what_is_not_ours_or_not_proven_or_named_is_kept_in_its_class(one: Remov
     }
 
 
-def test_rows_that_are_not_put_back_keep_their_objects(one: Removal) -> None:
+def test_rows_that_are_not_rolled_back_keep_their_objects(one: Removal) -> None:
     one.migrate(*NAMES)
     assert (one.remove().deleted, one.target_keys()) == (0, NEW)
 
 
-def test_a_check_counts_rows_as_put_back_that_a_rollback_would_put_back(one: Removal, tmp_path: Path) -> None:
+def test_a_check_counts_rows_as_rolled_back_that_a_rollback_would_roll_back(one: Removal, tmp_path: Path) -> None:
     one.migrate(*NAMES)
     one.sql("UPDATE avatars SET path = 'avatar/avatar-3.png ' WHERE path = ?", NEW[2])
     settings = one.settings()
@@ -158,7 +158,7 @@ def test_a_check_counts_rows_as_put_back_that_a_rollback_would_put_back(one: Rem
 
 
 @pytest.mark.parametrize("confirm", [None, "the source's"])
-def test_needs_the_target_buckets_name_once_more(one: Removal, confirm: str | None) -> None:
+def test_needs_the_target_buckets_name_as_confirmation(one: Removal, confirm: str | None) -> None:
     one.migrate(*NAMES)
     one.roll_back()
     with pytest.raises(RefusedError, match=f"-e confirm={one.target} if it is that one"):
@@ -177,7 +177,7 @@ def test_a_copy_that_is_replaced_after_it_was_judged_is_kept(one: Removal) -> No
 
 
 @pytest.mark.parametrize("versions", [False, True])
-def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_told(
+def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_reported(
     one: Removal, versions: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if versions:
@@ -210,7 +210,7 @@ def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_told(
         ("read_named_keys", DatabaseError("the server went away")),
     ],
 )
-def test_half_a_look_never_leads_to_a_delete(
+def test_an_incomplete_scan_never_leads_to_a_delete(
     one: Removal, name: str, error: RehomeError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one.migrate(*NAMES)
@@ -243,7 +243,7 @@ def test_what_somebody_stores_again_after_the_removal_is_not_ours_until_a_migrat
     assert one.remove().deleted == 3
 
 
-def test_where_no_value_tells_its_bucket_copies_stay(one: Removal) -> None:
+def test_copies_stay_if_no_value_identifies_its_bucket(one: Removal) -> None:
     settings = one.settings(
         source={**one.side("source"), "prefix": "same/"},
         target={**one.side("target"), "prefix": "same/"},

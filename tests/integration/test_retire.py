@@ -1,4 +1,4 @@
-"""Legacy objects deleted and brought back on real object stores, with the application's hands on the same data."""
+"""Deletion and undelete of legacy objects on real object stores, while an application changes the data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.moto_server import Moto
 
 
 class Retirement(Migration):
-    """A migration that is done, and what may be deleted of its source."""
+    """A complete migration, and the retirement of its source objects."""
 
     def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path, user: str) -> None:
         super().__init__(store, buckets, database, folder)
@@ -49,12 +49,12 @@ class Retirement(Migration):
         self.s3.put_bucket_versioning(Bucket=self.source, VersioningConfiguration={"Status": status})
 
     def wanted(self, **changes: Any) -> Settings:
-        """Settings that retire at once, as the user who may."""
+        """Return settings that retire immediately, with the credentials of a user who may."""
         settings = self.settings(**{"retire_after": "0d", "confirm": self.source} | changes)
         return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
 
     def migrate(self, *names: str) -> None:
-        """Objects with rows, moved; and the moment noted."""
+        """Store objects and rows, migrate them, and record the completion."""
         for name in names:
             self.put(name, f"content of {name}".encode())
         settings = self.settings()
@@ -65,15 +65,15 @@ class Retirement(Migration):
         assert verdict.complete, verdict.problems
         record_completion(settings, "test")
 
-    def judge(self, settings: Settings, **how: bool) -> DeleteCounts:
+    def judge(self, settings: Settings, dry_run: bool = False) -> DeleteCounts:
         self.catalog = self._new_catalog()
-        facts = inspect_source(settings, **{"dry_run": False} | how)
-        # "0d" is over a moment after the last object was stored; a server tells the time by whole seconds
-        self.facts = replace(facts, now=datetime.now(UTC) + self.ahead)
-        return plan_retirement(Run(settings, self.catalog, self.progress), self.facts)
+        bucket_state = inspect_source(settings, dry_run=dry_run)
+        # "0d" has passed right after the last object was stored, but the server's times are whole seconds
+        self.bucket_state = replace(bucket_state, now=datetime.now(UTC) + self.ahead)
+        return plan_retirement(Run(settings, self.catalog, self.progress), self.bucket_state)
 
     def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
-        retire(Run(settings, self.catalog, self.progress), self.facts, counts)
+        retire(Run(settings, self.catalog, self.progress), self.bucket_state, counts)
         return counts
 
     def retire(self, **changes: Any) -> DeleteCounts:
@@ -107,7 +107,7 @@ class Retirement(Migration):
 
 @pytest.fixture
 def plain(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
-    """A source bucket without versions."""
+    """A retirement from an unversioned bucket."""
     made = Retirement(seaweedfs, buckets, sqlite, tmp_path, "retire")
     yield made
     made.close()
@@ -115,14 +115,14 @@ def plain(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
 
 @pytest.fixture
 def versioned(plain: Retirement) -> Retirement:
-    """A source bucket with versions."""
+    """A retirement from a versioned bucket."""
     plain.keep_versions()
     return plain
 
 
 @pytest.fixture
 def at_moto(moto: Moto, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
-    """A service that deletes by the thousand without looking at ETags, and one by one under If-Match."""
+    """A retirement at a service that ignores ETags in DeleteObjects, but supports If-Match in DeleteObject."""
     made = Retirement(moto, new_buckets(moto), sqlite, tmp_path, "migrate")
     made.keep_versions()
     yield made
@@ -236,15 +236,15 @@ def test_objects_and_migrations_that_are_too_young_are_kept(versioned: Retiremen
     one.migrate(*NAMES)
     assert one.retire(retire_after="1h").classes["too_young"] == 3
     file = one._state / "completion.json"
-    facts = json.loads(file.read_text())
-    file.write_text(json.dumps(facts | {"completed_at": "2020-01-01T00:00:00+00:00"}))
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"completed_at": "2020-01-01T00:00:00+00:00"}))
     assert one.retire(retire_after="1h").classes["too_young"] == 3, "the migration is old, its objects are not"
     one.ahead = timedelta(hours=2)
     ended_at = datetime.now(UTC) + timedelta(minutes=90)
-    file.write_text(json.dumps(facts | {"completed_at": ended_at.isoformat()}))
+    file.write_text(json.dumps(record | {"completed_at": ended_at.isoformat()}))
     assert one.retire(retire_after="1h").classes["too_young"] == 3, "the objects are old, the migration is not"
     assert one.source_keys() == KEYS
-    file.write_text(json.dumps(facts))
+    file.write_text(json.dumps(record))
     assert one.retire(retire_after="1h").deleted == 3
 
 
@@ -266,7 +266,7 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
 
 
 @pytest.mark.parametrize("confirm", [None, "production-s3"])
-def test_needs_the_buckets_name_once_more(versioned: Retirement, confirm: str | None) -> None:
+def test_needs_the_buckets_name_as_confirmation(versioned: Retirement, confirm: str | None) -> None:
     versioned.migrate("avatar-1.png")
     with pytest.raises(RefusedError, match=f"Say -e confirm={versioned.source} if it is that one"):
         versioned.retire(confirm=confirm)
@@ -274,7 +274,9 @@ def test_needs_the_buckets_name_once_more(versioned: Retirement, confirm: str | 
 
 
 @pytest.mark.parametrize("versioning", [None, "Suspended"])
-def test_a_bucket_without_a_way_back_is_refused_unless_told_in_words(plain: Retirement, versioning: str | None) -> None:
+def test_a_bucket_without_a_way_back_is_refused_unless_set_explicitly(
+    plain: Retirement, versioning: str | None
+) -> None:
     if versioning:
         plain.keep_versions()
         plain.keep_versions(versioning)
@@ -328,7 +330,7 @@ def test_a_row_that_is_written_while_objects_are_deleted_gets_its_object_back(
     assert one.versions() == before
 
 
-def test_a_row_written_meanwhile_is_told_where_there_is_no_way_back(
+def test_a_row_written_meanwhile_is_reported_if_there_is_no_way_back(
     plain: Retirement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.migrate("avatar-1.png")
@@ -359,7 +361,7 @@ def _raise(error: Exception) -> Callable[..., Any]:
         (deletable, "read_named_keys", DatabaseError("the server went away")),
     ],
 )
-def test_half_a_look_never_leads_to_a_delete(
+def test_an_incomplete_scan_never_leads_to_a_delete(
     versioned: Retirement, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, error: RehomeError
 ) -> None:
     versioned.migrate(*NAMES)
@@ -370,7 +372,7 @@ def test_half_a_look_never_leads_to_a_delete(
 
 
 def _die_after(count: int, deletes: bool) -> Callable[..., Any]:
-    """End the run after so many batches; the last one is done or not, and its reply is lost."""
+    """Return a deletion that ends the run at the batch `count`, which it carries out if `deletes`, without a reply."""
     original = deleting.delete_objects
     seen: list[int] = []
 
@@ -472,7 +474,7 @@ def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_delet
     assert one.source_keys() == ["image/avatar-3.png"]
 
 
-def test_where_deletes_by_the_thousand_ignore_etags_each_is_deleted_on_its_own(at_moto: Retirement) -> None:
+def test_if_deletes_by_the_thousand_ignore_etags_each_object_is_deleted_on_its_own(at_moto: Retirement) -> None:
     one = at_moto
     one.migrate("avatar-1.png", "avatar-2.png", "avatar-a&b <c>.png")
     before = one.versions()

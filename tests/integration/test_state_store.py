@@ -47,8 +47,8 @@ def test_a_runner_that_is_thrown_away_leaves_what_the_next_one_needs(migration: 
     (outcomes,) = (settings.state_dir / "outcomes").iterdir()
     elsewhere = settings_of(migration, state_dir=str(tmp_path / "elsewhere"))
     download_state(elsewhere)
-    there = elsewhere.state_dir / "outcomes" / outcomes.name
-    assert there.read_bytes() == outcomes.read_bytes()
+    downloaded = elsewhere.state_dir / "outcomes" / outcomes.name
+    assert downloaded.read_bytes() == outcomes.read_bytes()
     assert not (elsewhere.state_dir / "summary.json").exists(), "that is another run's"
     began = Summary.load(settings.state_dir).fields["started_at"]
     kept = {key for key in migration.target_keys() if "/runs/" in key}
@@ -92,9 +92,9 @@ def test_a_name_that_climbs_out_of_the_folder_is_not_fetched(migration: Migratio
 
 def test_a_state_that_cannot_be_kept_is_reported(migration: Migration) -> None:
     settings = migration.settings(state_uri="s3://no-such-bucket/state/")
-    with pytest.raises(RehomeError, match=r"rehome_state_uri \(s3://no-such-bucket/state/\)") as told:
+    with pytest.raises(RehomeError, match=r"rehome_state_uri \(s3://no-such-bucket/state/\)") as raised:
         download_state(settings)
-    assert "rehome_target" in str(told.value)
+    assert "rehome_target" in str(raised.value)
 
 
 def test_without_a_uri_no_bucket_is_read(migration: Migration) -> None:

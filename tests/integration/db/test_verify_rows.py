@@ -75,7 +75,7 @@ def test_a_rewritten_row_whose_object_is_not_in_the_target_is_a_problem(rows: Ro
     assert catalog.query("SELECT key FROM rows_wrong") == [("[1]",)]
 
 
-def test_a_row_that_was_rewritten_though_it_named_nothing_is_no_problem_where_that_was_asked_for(rows: Rows) -> None:
+def test_a_rewritten_dangling_row_is_no_problem_if_dangling_rows_are_to_be_rewritten(rows: Rows) -> None:
     rewriting = replace(rows.settings(), on_dangling="rewrite")
     assert rows.verify(NAMES[1:], NAMES[1:], rewriting)[0].problems() == []
     assert rows.verify(NAMES, NAMES[1:], rewriting)[0].without_object == 1, "it is in the source, and was not copied"
@@ -96,7 +96,7 @@ def test_the_applications_own_rows_make_no_difference(rows: Rows) -> None:
     assert (check.checked, check.changed_since, check.gone) == (6, 0, 0)
 
 
-def test_where_ranges_hold_many_rows_one_that_is_wrong_is_found(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_row_is_found_in_ranges_of_many_rows(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     one_range = {name: getattr(comparing, name).replace("% 1024", "% 1") for name in ("_EXPECTED", "_DIFFERING")}
     for name, statement in one_range.items():
         monkeypatch.setattr(comparing, name, statement)
@@ -118,7 +118,7 @@ def test_without_a_journal_nothing_is_compared_and_nothing_is_wrong(bench: Bench
     rows.close()
 
 
-def test_what_the_application_does_between_the_scan_and_the_comparison_is_told_as_it_is_now(
+def test_what_the_application_does_between_the_scan_and_the_comparison_is_reported_as_it_is_now(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.set(1, "image/avatar-1.png")
