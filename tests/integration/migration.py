@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,16 @@ from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
 from rehome.stages.verify import Verdict, verify
 
-from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.s3.opening import witness
-from tests.moto_server import Moto
-
-Store = SeaweedFS | Moto
+from tests.integration.s3.opening import S3Server, access_of, witness
 
 
 class Migration:
     """A migration from `store` to `target_store`, or within `store` if that is None."""
 
     def __init__(
-        self, store: Store, buckets: Buckets, database: SQLite, folder: Path, target_store: Store | None = None
+        self, store: S3Server, buckets: Buckets, database: SQLite, folder: Path, target_store: S3Server | None = None
     ) -> None:
         self.s3 = witness(store)
         self.target_s3 = witness(target_store or store)
@@ -62,14 +59,16 @@ class Migration:
         )
 
     def _access(self, side: str) -> dict[str, str]:
-        store = self._stores[side]
-        keys = store.users["migrate"]
-        return {
-            "endpoint_url": store.endpoint_url,
-            "region": store.region,
-            "access_key": keys.access_key,
-            "secret_key": keys.secret_key,
-        }
+        return access_of(self._stores[side])
+
+    def as_user(self, settings: Settings, user: str) -> Settings:
+        """Return the settings with this user's credentials for both buckets."""
+        sides = {}
+        for label in ("source", "target"):
+            keys = self._stores[label].users[user]
+            side = getattr(settings, label)
+            sides[label] = replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
+        return replace(settings, **sides)
 
     def put(self, name: str, body: bytes = b"content", **properties: Any) -> None:
         """Store an object in the source, and insert its row."""
@@ -100,23 +99,28 @@ class Migration:
 
     def plan(self, settings: Settings) -> Plan:
         self.catalog = self._new_catalog()
-        scan(Run(settings, self.catalog, Progress(self._folder)))
+        scan(Run(settings, self.catalog, self.progress))
         with connect(settings.database) as database:
             database.create_journal(settings.journal_schema)
         return make_plan(self.catalog, settings)
 
     def copy(self, settings: Settings) -> CopyCounts:
         counts = CopyCounts()
-        copy_planned(Run(settings, self.catalog, Progress(self._folder)), counts)
+        copy_planned(Run(settings, self.catalog, self.progress), counts)
         return counts
 
     def rewrite(self, settings: Settings) -> RewriteCounts:
         counts = RewriteCounts()
-        rewrite_planned(Run(settings, self.catalog, Progress(self._folder)), counts)
+        rewrite_planned(Run(settings, self.catalog, self.progress), counts)
         return counts
 
     def verify(self, settings: Settings) -> Verdict:
-        return verify(Run(settings, self._new_catalog(), Progress(self._folder)))
+        return verify(Run(settings, self._new_catalog(), self.progress))
+
+    @property
+    def progress(self) -> Progress:
+        """The progress file in the state folder."""
+        return Progress(self._folder)
 
     def close(self) -> None:
         self._catalogs.close()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rehome.catalog.catalog import Catalog
-from rehome.config.settings import Settings, Side
+from rehome.config.settings import Settings
 from rehome.db.dialect import DatabaseError
 from rehome.db.engines.open import connect
 from rehome.errors import RefusedError, RehomeError
 from rehome.preflight.preflight import preflight_rollback
-from rehome.progress import Progress
 from rehome.report.lists import REMOVE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.errors import S3RequestError
@@ -28,7 +26,7 @@ from rehome.stages.rollback_rows import RollbackCounts, inspect_rows, plan_rollb
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.migration import Migration, Store
+from tests.integration.migration import Migration
 
 NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
 OLD, NEW = ([f"{prefix}/{name}" for name in NAMES] for prefix in ("image", "avatar"))
@@ -36,10 +34,6 @@ OLD, NEW = ([f"{prefix}/{name}" for name in NAMES] for prefix in ("image", "avat
 
 class Removal(Migration):
     """A migration that is rolled back, and the removal of its copies."""
-
-    def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path) -> None:
-        super().__init__(store, buckets, database, folder)
-        self._store = store
 
     def side(self, label: str) -> dict[str, str]:
         return {"bucket": getattr(self, label), **self._access(label)}
@@ -50,7 +44,7 @@ class Removal(Migration):
     def wanted(self, **changes: Any) -> Settings:
         """Return settings that remove copies, with the credentials of a user who may."""
         settings = self.settings(**{"rollback_copies": "remove", "confirm": self.target} | changes)
-        return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
+        return self.as_user(settings, "retire")
 
     def migrate(self, *names: str, **objects: Any) -> None:
         for name in names:
@@ -82,14 +76,6 @@ class Removal(Migration):
     def listed(self, name: str) -> list[dict[str, Any]]:
         lists = write_lists(self.catalog, self.settings(), REMOVE_LISTS)
         return [json.loads(line) for line in Path(lists[name]["file"]).read_text().splitlines()]
-
-    @property
-    def progress(self) -> Progress:
-        return Progress(self._folder)
-
-    def _as_user(self, side: Side) -> Side:
-        keys = self._store.users["retire"]
-        return replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from rehome.catalog.catalog import Catalog
-from rehome.config.settings import NO_WAY_BACK, Settings, Side
+from rehome.config.settings import NO_WAY_BACK, Settings
 from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
-from rehome.progress import Progress
 from rehome.report.lists import RETIRE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.client.client import Client
@@ -30,17 +29,16 @@ from rehome.state.delete_log import RETIRED, DeleteLog
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.migration import Migration, Store
-from tests.integration.s3.opening import new_buckets
+from tests.integration.migration import Migration
+from tests.integration.s3.opening import S3Server, new_buckets
 from tests.moto_server import Moto
 
 
 class Retirement(Migration):
     """A complete migration, and the retirement of its source objects."""
 
-    def __init__(self, store: Store, buckets: Buckets, database: SQLite, folder: Path, user: str) -> None:
+    def __init__(self, store: S3Server, buckets: Buckets, database: SQLite, folder: Path, user: str) -> None:
         super().__init__(store, buckets, database, folder)
-        self._store = store
         self._user = user
         self._state = folder
         self.ahead = timedelta(seconds=2)
@@ -51,7 +49,7 @@ class Retirement(Migration):
     def wanted(self, **changes: Any) -> Settings:
         """Return settings that retire immediately, with the credentials of a user who may."""
         settings = self.settings(**{"retire_after": "0d", "confirm": self.source} | changes)
-        return replace(settings, source=self._as_user(settings.source), target=self._as_user(settings.target))
+        return self.as_user(settings, self._user)
 
     def migrate(self, *names: str) -> None:
         """Store objects and rows, migrate them, and record the completion."""
@@ -85,10 +83,6 @@ class Retirement(Migration):
         undelete_retired(Run(self.wanted(), self._new_catalog(), self.progress), counts, dry_run=False)
         return counts
 
-    @property
-    def progress(self) -> Progress:
-        return Progress(self._state)
-
     def listed(self, settings: Settings, name: str) -> list[dict[str, Any]]:
         lists = write_lists(self.catalog, settings, RETIRE_LISTS)
         return [json.loads(line) for line in Path(lists[name]["file"]).read_text().splitlines()]
@@ -99,10 +93,6 @@ class Retirement(Migration):
             "versions": sorted((one["Key"], one["VersionId"]) for one in found.get("Versions", [])),
             "markers": sorted((one["Key"], one["VersionId"]) for one in found.get("DeleteMarkers", [])),
         }
-
-    def _as_user(self, side: Side) -> Side:
-        keys = self._store.users[self._user]
-        return replace(side, access_key=keys.access_key, secret_key=keys.secret_key)
 
 
 @pytest.fixture

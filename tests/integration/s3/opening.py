@@ -1,4 +1,4 @@
-"""Two new buckets of a server and a client for each, as one of its users."""
+"""Settings, buckets and clients of the tests' S3 servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from rehome.config.settings import Side
+from rehome.config.settings import Side, SideLabel
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.probe.scratch import RETRY
@@ -31,12 +31,12 @@ class Pair(NamedTuple):
 
 @cache
 def witness(server: S3Server) -> Any:
-    """botocore's view as the administrator. Kept, as botocore takes half a second to make a client."""
+    """Return botocore's client of the administrator. Cached, as botocore takes half a second to create one."""
     return server.client()
 
 
 def new_buckets(server: S3Server) -> Buckets:
-    """Two new, empty buckets; `migrate` and `reader` have their rights in them."""
+    """Create two buckets, in which `migrate` and `reader` have their rights."""
     label = secrets.token_hex(4)
     pair = Buckets(f"legacy-s3-{label}", f"production-s3-{label}")
     for bucket in (pair.source, pair.target):
@@ -46,7 +46,7 @@ def new_buckets(server: S3Server) -> Buckets:
 
 @asynccontextmanager
 async def opened(server: S3Server, buckets: Buckets, user: str = "migrate") -> AsyncIterator[Pair]:
-    """Clients for both buckets, as `user`."""
+    """Open a client of `user` for each bucket."""
     source, target = (
         replace(_endpoint(server, user), bucket=bucket, base_path=f"/{bucket}")
         for bucket in (buckets.source, buckets.target)
@@ -58,17 +58,25 @@ async def opened(server: S3Server, buckets: Buckets, user: str = "migrate") -> A
         yield Pair(source_client, target_client)
 
 
+def side_of(
+    server: S3Server, bucket: str, user: str = "migrate", *, label: SideLabel = "source", prefix: str = "", **more: Any
+) -> Side:
+    """Return the settings with which `user` reaches a bucket; `more` are further fields of Side."""
+    fields: dict[str, Any] = access_of(server, user) | more
+    return Side(label, bucket, prefix, **fields)
+
+
+def access_of(server: S3Server, user: str = "migrate") -> dict[str, str]:
+    """Return endpoint, region and keys of a user, as rehome_source and rehome_target name them."""
+    keys = server.users[user]
+    return {
+        "endpoint_url": server.endpoint_url,
+        "region": server.region,
+        "access_key": keys.access_key,
+        "secret_key": keys.secret_key,
+    }
+
+
 @cache
 def _endpoint(server: S3Server, user: str) -> Endpoint:
-    keys = server.users[user]
-    return resolve(
-        Side(
-            label="target",
-            bucket="any",
-            prefix="",
-            endpoint_url=server.endpoint_url,
-            region=server.region,
-            access_key=keys.access_key,
-            secret_key=keys.secret_key,
-        )
-    )
+    return resolve(side_of(server, "any", user))

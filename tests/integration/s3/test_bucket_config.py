@@ -1,4 +1,4 @@
-"""What a bucket's own settings would do to a migration, on real buckets that are set so."""
+"""The effects of a bucket's own settings on a migration, on real buckets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from rehome.checks import Check
-from rehome.config.settings import Side, SideLabel
+from rehome.config.settings import SideLabel
 from rehome.s3.probe.bucket_config import inspect_bucket
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets
+from tests.integration.s3.opening import side_of
 from tests.moto_server import Moto
 
 
 class Bucket:
-    """A bucket of moto's, which takes every setting."""
+    """A bucket of moto, which accepts every setting."""
 
     def __init__(self, store: Moto) -> None:
         self._store = store
@@ -28,24 +29,12 @@ class Bucket:
         self.s3.create_bucket(Bucket=self.name, **more)
 
     def checks(self, label: SideLabel = "target", acl: str = "none") -> list[Check]:
-        return inspect_bucket(_side(self._store, label, self.name), acl)
+        prefix = "avatar/" if label == "target" else "image/"
+        return inspect_bucket(side_of(self._store, self.name, label=label, prefix=prefix), acl)
 
     def expire(self, prefix: str, **more: Any) -> None:
         rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": 30}} | more
         self.s3.put_bucket_lifecycle_configuration(Bucket=self.name, LifecycleConfiguration={"Rules": [rule]})
-
-
-def _side(store: Moto | SeaweedFS, label: SideLabel, bucket: str) -> Side:
-    keys = store.users["migrate"]
-    return Side(
-        label,
-        bucket,
-        "avatar/" if label == "target" else "image/",
-        endpoint_url=store.endpoint_url,
-        region=store.region,
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-    )
 
 
 @pytest.fixture
@@ -226,7 +215,7 @@ def test_listeners_of_the_copies_warn(bucket: Bucket, prefix: str, event: str, s
 
 
 def test_what_the_credentials_may_not_read_is_unknown_and_stops_nothing(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    checks = inspect_bucket(_side(seaweedfs, "target", buckets.target), "none")
+    checks = inspect_bucket(side_of(seaweedfs, buckets.target, label="target", prefix="avatar/"), "none")
     assert troubles(checks) == []
     encryption = only(checks, "encryption", "info")
     assert encryption.found == "unknown: these credentials may not read it"

@@ -62,7 +62,7 @@ FEW = settings(
     max_examples=5,
     deadline=None,
     derandomize=True,
-    # To make a failing example smaller would take minutes on a real server.
+    # Shrinking a failing example would take minutes on a real server.
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -74,7 +74,7 @@ def filled(pattern: str, size: int) -> str:
 
 
 class Copied:
-    """The result of a round: the keys of each side with their contents, as our client lists and reads them."""
+    """The result of a round: the keys in both buckets, and the contents in the target, as our client reads them."""
 
     def __init__(self) -> None:
         self.outcomes: list[CopyOutcome] = []
@@ -88,7 +88,7 @@ async def listing(client: Client, prefix: str) -> dict[str, Listed]:
 
 
 async def move(server: S3Server, buckets: Buckets, keymap: KeyMap, names: Iterable[str], able: Capabilities) -> Copied:
-    """Store each name, list them, and copy what can be."""
+    """Store an object for each name, list them, and copy those that the target accepts."""
     round_ = Copied()
     async with opened(server, buckets) as (_, target), opened(server, buckets, "admin") as (source, _):
         stored = [keymap.source_prefix + name for name in names]

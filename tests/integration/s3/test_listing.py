@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from rehome.config.settings import Side
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.listing.inventory import open_inventory, read_inventory
@@ -17,23 +16,14 @@ from rehome.s3.listing.listing import list_objects
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets
+from tests.integration.s3.opening import side_of
 from tests.unit.s3.listing.test_inventory import FOLDER, csv_report, row
 from tests.unit.s3.wire import on_uvloop
 
 
 @asynccontextmanager
 async def client_for(seaweedfs: SeaweedFS, bucket: str) -> AsyncIterator[Client]:
-    keys = seaweedfs.users["admin"]
-    side = Side(
-        label="source",
-        bucket=bucket,
-        prefix="",
-        endpoint_url=seaweedfs.endpoint_url,
-        region=seaweedfs.region,
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-    )
-    async with Client(resolve(side), 32) as client:
+    async with Client(resolve(side_of(seaweedfs, bucket, "admin")), 32) as client:
         yield client
 
 
@@ -53,9 +43,9 @@ class Counting:
         self.splits = 0
         plain = client.request
 
-        async def request(*given: object, **more: object) -> object:
+        async def request(*arguments: object, **more: object) -> object:
             self.splits += "start-after" in dict(more.get("query", ()))  # type: ignore[call-overload]
-            return await plain(*given, **more)  # type: ignore[arg-type]
+            return await plain(*arguments, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(client, "request", request)
 

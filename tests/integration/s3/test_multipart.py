@@ -1,4 +1,4 @@
-"""Large objects on a real object store: copied in parts, killed anywhere, resumed, and nothing left behind."""
+"""Multipart copies on a real object store: killed at any moment, resumed, and without unfinished uploads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.conftest import Buckets
 MIB = 1024**2
 SIZE = 11 * MIB + 3
 OPTIONS = CopyOptions(multipart_threshold=6 * MIB, part_size=5 * MIB)
-FACTS = {
+PROPERTIES = {
     "ContentType": "image/png",
     "CacheControl": "max-age=60",
     "Metadata": {"owner": "ann", "x": "ü".encode().hex()},
@@ -38,12 +38,12 @@ FACTS = {
 KEY, TARGET_KEY = "image/big ü+%.png", "avatar/big ü+%.png"
 
 Hook = Callable[[str], Awaitable[None]]
-"""Gets the kind of each request to the target, such as `before complete` and `after part 2`."""
+"""Called with the moment of each request to the target, such as `before complete` and `after part 2`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A pair of buckets, and botocore as the witness."""
+    """A pair of buckets, and botocore's client to check them."""
 
     seaweedfs: SeaweedFS
     buckets: Buckets
@@ -51,8 +51,8 @@ class Store:
     body: bytes
 
     def put(self, key: str = KEY) -> CopyJob:
-        where = {"Bucket": self.buckets.source, "Key": key}
-        etag = self.witness.put_object(**where, Body=self.body, Tagging="team=web&a=b%20c", **FACTS)["ETag"]
+        params = {"Bucket": self.buckets.source, "Key": key}
+        etag = self.witness.put_object(**params, Body=self.body, Tagging="team=web&a=b%20c", **PROPERTIES)["ETag"]
         return CopyJob(key, etag.strip('"'), len(self.body), TARGET_KEY)
 
     def copy(
@@ -64,7 +64,7 @@ class Store:
         connections: int = 8,
         clean: bool = False,
     ) -> list[CopyOutcome]:
-        """One run. clean: what earlier runs left open is aborted at its end"""
+        """Run one copy. clean: abort unfinished uploads at its end"""
         outcomes: list[CopyOutcome] = []
 
         async def run() -> None:
@@ -83,7 +83,7 @@ class Store:
         return outcomes
 
     def copy_and_die(self, jobs: Sequence[CopyJob], record: Path, at: str, connections: int = 8) -> None:
-        """A run in a process of its own, which is killed at the given moment."""
+        """Run one copy in a process that is killed at the moment `at`."""
 
         async def die(moment: str) -> None:
             if moment == at:
@@ -100,15 +100,15 @@ class Store:
         return list(self.witness.list_multipart_uploads(Bucket=self.buckets.target).get("Uploads", []))
 
     def assert_moved(self, key: str = TARGET_KEY) -> None:
-        where = {"Bucket": self.buckets.target, "Key": key}
-        found = self.witness.get_object(**where)
+        params = {"Bucket": self.buckets.target, "Key": key}
+        found = self.witness.get_object(**params)
         assert found["Body"].read() == self.body
-        assert {name: found[name] for name in FACTS} == FACTS
-        tags = self.witness.get_object_tagging(**where)["TagSet"]
+        assert {name: found[name] for name in PROPERTIES} == PROPERTIES
+        tags = self.witness.get_object_tagging(**params)["TagSet"]
         assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "web", "a": "b c"}
 
     def _endpoint(self, bucket: str) -> Endpoint:
-        """What `resolve` would find out; it takes longer than most of these tests."""
+        """Return what `resolve` would, which takes longer than most of these tests."""
         address = urlsplit(self.seaweedfs.endpoint_url)
         keys = self.seaweedfs.users["migrate"]
         return Endpoint(
@@ -160,7 +160,7 @@ def test_a_large_object_is_copied_with_all_that_belongs_to_it(store: Store) -> N
     assert store.open_uploads() == []
 
 
-def test_a_large_object_that_is_there_already_is_present(store: Store) -> None:
+def test_a_large_object_that_exists_in_the_target_is_present(store: Store) -> None:
     job = store.put()
     assert [outcome.result for outcome in store.copy([job], None)] == ["copied"]
     assert [(one.result, one.evidence) for one in store.copy([job], None)] == [("present", Evidence.BYTES)]
@@ -180,7 +180,7 @@ def test_killed_anywhere_the_next_run_finishes_and_leaves_no_upload(store: Store
     assert store.open_uploads() == []
 
 
-def test_killed_after_the_completion_the_object_is_there_and_nothing_is_left(store: Store, tmp_path: Path) -> None:
+def test_killed_after_the_completion_the_object_exists_and_nothing_is_left(store: Store, tmp_path: Path) -> None:
     job = store.put()
     record = tmp_path / "uploads.sqlite"
     store.copy_and_die([job], record, "after complete")

@@ -40,7 +40,7 @@ async def probed(server: S3Server, buckets: Buckets, user: str = "migrate") -> P
 
 
 def left_in(server: S3Server, buckets: Buckets) -> list[str]:
-    """Whatever there is, in whichever version, and uploads."""
+    """Return the keys of all scratch objects, with their versions, delete markers and uploads."""
     client = witness(server)
     found = []
     for bucket in (buckets.source, buckets.target):
@@ -132,7 +132,7 @@ async def test_probes_at_the_same_time_do_not_disturb_each_other(moto: Moto) -> 
 
 
 @on_uvloop
-async def test_a_bucket_that_is_not_there_ends_the_probe(seaweedfs: SeaweedFS) -> None:
+async def test_a_missing_bucket_ends_the_probe(seaweedfs: SeaweedFS) -> None:
     nowhere = Buckets("legacy-s3-nowhere", "production-s3-nowhere")
     async with opened(seaweedfs, nowhere) as (source, target):
         with pytest.raises(S3Error, match="NoSuchBucket"):

@@ -1,4 +1,4 @@
-"""Restoring archived objects, and moto's servers that know how."""
+"""Restoring archived objects, on moto, which supports it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ async def test_archived_objects_become_readable_and_others_are_reported(moto: Mo
     results: list[RestoreResult] = []
     async with opened(moto, buckets) as (source, _):
 
-        async def ask_for(names: list[str]) -> dict[str, int]:
+        async def restore(names: list[str]) -> dict[str, int]:
             objects = (ArchivedObject(name) for name in names)
             return await request_restores(source, objects, 7, "Bulk", results.append)
 
-        assert await ask_for(keys) == {"requested": 5}
+        assert await restore(keys) == {"requested": 5}
         for key in keys:
             assert "expiry-date" in client.head_object(Bucket=buckets.source, Key=key)["Restore"]
-        assert await ask_for(keys) == {"restored": 5}
+        assert await restore(keys) == {"restored": 5}
         results.clear()
-        assert await ask_for(["plain", "nothing"]) == {"failed": 2}
+        assert await restore(["plain", "nothing"]) == {"failed": 2}
     assert {one.key: one.error for one in results} == {"plain": "InvalidObjectState", "nothing": "NoSuchKey"}

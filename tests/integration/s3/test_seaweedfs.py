@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from rehome.config.settings import Side
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.endpoint.resolve import resolve
@@ -22,6 +21,7 @@ from rehome.s3.probe.reachable import check_bucket
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets
+from tests.integration.s3.opening import side_of
 from tests.unit.s3.wire import on_uvloop
 
 ODD_NAMES = [
@@ -41,21 +41,8 @@ ODD_NAMES = [
 ]
 
 
-def side(seaweedfs: SeaweedFS, bucket: str, user: str = "migrate", **given: Any) -> Side:
-    keys = seaweedfs.users[user]
-    settings = {
-        "endpoint_url": seaweedfs.endpoint_url,
-        "region": seaweedfs.region,
-        "access_key": keys.access_key,
-        "secret_key": keys.secret_key,
-        "prefix": "",
-        **given,
-    }
-    return Side(label="source", bucket=bucket, **settings)
-
-
 class Store:
-    """Two buckets with a client each, and botocore to check."""
+    """A client for each of two buckets, and botocore's client to check their results."""
 
     def __init__(self, source: Client, target: Client, witness: Any) -> None:
         self.source = source
@@ -85,8 +72,8 @@ class Store:
 
 @asynccontextmanager
 async def opened(seaweedfs: SeaweedFS, buckets: Buckets, user: str = "migrate") -> AsyncIterator[Store]:
-    source = resolve(side(seaweedfs, buckets.source, user))
-    target = resolve(side(seaweedfs, buckets.target, user))
+    source = resolve(side_of(seaweedfs, buckets.source, user))
+    target = resolve(side_of(seaweedfs, buckets.target, user))
     async with Client(source, 16) as source_client, Client(target, 16) as target_client:
         yield Store(source_client, target_client, seaweedfs.client())
 
@@ -239,11 +226,11 @@ async def test_credentials_that_may_not_write_copy_nothing_and_stop(seaweedfs: S
 
 def test_a_bucket_that_can_be_listed_has_no_finding(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     for user in ("admin", "migrate", "reader"):
-        assert check_bucket(side(seaweedfs, buckets.source, user)) == []
+        assert check_bucket(side_of(seaweedfs, buckets.source, user)) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "setting", "words"),
+    ("changes", "setting", "words"),
     [
         ({"bucket": "legacy-s3-no-such-bucket"}, "bucket", "no bucket of this name"),
         ({"bucket": "foreign"}, "bucket", "may exist"),
@@ -252,19 +239,19 @@ def test_a_bucket_that_can_be_listed_has_no_finding(seaweedfs: SeaweedFS, bucket
     ],
 )
 def test_what_the_store_refuses_is_reported(
-    seaweedfs: SeaweedFS, given: dict[str, str], setting: str, words: str
+    seaweedfs: SeaweedFS, changes: dict[str, str], setting: str, words: str
 ) -> None:
-    if given.get("bucket") == "foreign":
+    if changes.get("bucket") == "foreign":
         seaweedfs.client().create_bucket(Bucket="foreign")
-    user = "migrate" if given.get("bucket") == "foreign" else "admin"
-    more = dict(given)
+    user = "migrate" if changes.get("bucket") == "foreign" else "admin"
+    more = dict(changes)
     bucket = more.pop("bucket", "legacy-s3")
-    (finding,) = check_bucket(side(seaweedfs, bucket, user, **more))
+    (finding,) = check_bucket(side_of(seaweedfs, bucket, user, **more))
     assert finding.setting == f"rehome_source.{setting}"
     assert words in str(finding)
 
 
 def test_https_at_the_stores_plain_port_is_reported(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
     url = seaweedfs.endpoint_url.replace("http:", "https:")
-    (finding,) = check_bucket(side(seaweedfs, buckets.source, endpoint_url=url))
+    (finding,) = check_bucket(side_of(seaweedfs, buckets.source, endpoint_url=url))
     assert "does not speak TLS" in finding.problem

@@ -1,4 +1,4 @@
-"""Streaming between two real object stores that know nothing of each other."""
+"""Streaming between two real, separate object stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.config.settings import Side
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.endpoint.resolve import resolve
@@ -24,6 +23,7 @@ from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import ACTIONS, Buckets, running
+from tests.integration.s3.opening import side_of
 from tests.unit.s3.wire import Handler, client_of, error, on_uvloop, reply
 
 MEBIBYTE = 1024**2
@@ -32,22 +32,22 @@ SIZES = {"none": 0, "one": 1, "small": 600, "whole": 9 * MEBIBYTE, "parts": 40 *
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """A second store, with users of its own."""
-    yield from running(SeaweedFS(tmp_path_factory.mktemp("elsewhere") / "seaweedfs", ACTIONS))
+def other_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A second store, with its own users."""
+    yield from running(SeaweedFS(tmp_path_factory.mktemp("other-store") / "seaweedfs", ACTIONS))
 
 
 class Stores:
-    """A bucket in each of two stores, a client for each, and botocore as the witness of each."""
+    """Clients for a bucket in each of two stores, and botocore's clients to check their results."""
 
-    def __init__(self, source: Client, target: Client, here: Any, there: Any) -> None:
+    def __init__(self, source: Client, target: Client, source_admin: Any, target_admin: Any) -> None:
         self.source = source
         self.target = target
-        self.here = here
-        self.there = there
+        self.source_admin = source_admin
+        self.target_admin = target_admin
 
     def put(self, key: str, body: bytes, **more: Any) -> None:
-        self.here.put_object(Bucket=self.source.endpoint.bucket, Key=key, Body=body, **more)
+        self.source_admin.put_object(Bucket=self.source.endpoint.bucket, Key=key, Body=body, **more)
 
     async def jobs(self) -> list[CopyJob]:
         pages = [page async for page in list_objects(self.source, "")]
@@ -61,33 +61,30 @@ class Stores:
         return {outcome.job.source_key: outcome for outcome in outcomes}
 
     def content(self, key: str) -> bytes:
-        return bytes(self.there.get_object(Bucket=self.target.endpoint.bucket, Key=f"avatar/{key}")["Body"].read())
+        return bytes(
+            self.target_admin.get_object(Bucket=self.target.endpoint.bucket, Key=f"avatar/{key}")["Body"].read()
+        )
 
     def open_uploads(self) -> list[Any]:
-        return list(self.there.list_multipart_uploads(Bucket=self.target.endpoint.bucket).get("Uploads", []))
+        return list(self.target_admin.list_multipart_uploads(Bucket=self.target.endpoint.bucket).get("Uploads", []))
 
 
 @asynccontextmanager
-async def opened(here: SeaweedFS, there: SeaweedFS, buckets: Buckets) -> AsyncIterator[Stores]:
-    def side(store: SeaweedFS, bucket: str) -> Side:
-        keys = store.users["migrate"]
-        settings: dict[str, Any] = {"endpoint_url": store.endpoint_url, "region": store.region, "prefix": ""}
-        return Side(label="source", bucket=bucket, access_key=keys.access_key, secret_key=keys.secret_key, **settings)
-
+async def opened(source_store: SeaweedFS, target_store: SeaweedFS, buckets: Buckets) -> AsyncIterator[Stores]:
     target = f"production-s3-{secrets.token_hex(4)}"
-    there.client().create_bucket(Bucket=target)
+    target_store.client().create_bucket(Bucket=target)
     async with (
-        Client(resolve(side(here, buckets.source)), 16) as source_client,
-        Client(resolve(side(there, target)), 16) as target_client,
+        Client(resolve(side_of(source_store, buckets.source)), 16) as source_client,
+        Client(resolve(side_of(target_store, target)), 16) as target_client,
     ):
-        yield Stores(source_client, target_client, here.client(), there.client())
+        yield Stores(source_client, target_client, source_store.client(), target_store.client())
 
 
 @on_uvloop
 async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_present(
-    seaweedfs: SeaweedFS, elsewhere: SeaweedFS, buckets: Buckets
+    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, elsewhere, buckets) as stores:
+    async with opened(seaweedfs, other_store, buckets) as stores:
         metadata = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
         bodies = {name: os.urandom(size) for name, size in SIZES.items()}
         for name, body in bodies.items():
@@ -98,10 +95,10 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
         assert evidence == {**dict.fromkeys(SIZES, Evidence.ETAG), "parts": Evidence.BYTES}
         for name, body in bodies.items():
             assert stores.content(name) == body
-            where = {"Bucket": stores.target.endpoint.bucket, "Key": f"avatar/{name}"}
-            head = stores.there.head_object(**where)
+            params = {"Bucket": stores.target.endpoint.bucket, "Key": f"avatar/{name}"}
+            head = stores.target_admin.head_object(**params)
             assert {name: head[name] for name in metadata} == metadata
-            tags = stores.there.get_object_tagging(**where)["TagSet"]
+            tags = stores.target_admin.get_object_tagging(**params)["TagSet"]
             assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "web", "x": "a b"}
         again = await stores.stream()
         assert {name: one.result for name, one in again.items()} == dict.fromkeys(SIZES, "present")
@@ -110,21 +107,18 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
 
 @on_uvloop
 async def test_an_object_that_was_uploaded_in_parts_keeps_its_etag(
-    seaweedfs: SeaweedFS, elsewhere: SeaweedFS, buckets: Buckets
+    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, elsewhere, buckets) as stores:
+    async with opened(seaweedfs, other_store, buckets) as stores:
         body = os.urandom(12 * MEBIBYTE + 5)
-        where = {"Bucket": stores.source.endpoint.bucket, "Key": "big"}
-        upload = {**where, "UploadId": stores.here.create_multipart_upload(**where)["UploadId"]}
+        params = {"Bucket": stores.source.endpoint.bucket, "Key": "big"}
+        upload = {**params, "UploadId": stores.source_admin.create_multipart_upload(**params)["UploadId"]}
         step = 5 * MEBIBYTE
-        parts = [
-            {
-                "PartNumber": number,
-                "ETag": stores.here.upload_part(**upload, PartNumber=number, Body=body[start : start + step])["ETag"],
-            }
-            for number, start in enumerate(range(0, len(body), step), 1)
-        ]
-        stores.here.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        parts = []
+        for number, start in enumerate(range(0, len(body), step), 1):
+            part = stores.source_admin.upload_part(**upload, PartNumber=number, Body=body[start : start + step])
+            parts.append({"PartNumber": number, "ETag": part["ETag"]})
+        stores.source_admin.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         (job,) = await stores.jobs()
         assert job.etag.endswith("-3")
         outcome = (await stores.stream())["big"]
@@ -135,13 +129,13 @@ async def test_an_object_that_was_uploaded_in_parts_keeps_its_etag(
 
 @on_uvloop
 async def test_a_taken_target_key_is_never_overwritten(
-    seaweedfs: SeaweedFS, elsewhere: SeaweedFS, buckets: Buckets
+    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, elsewhere, buckets) as stores:
+    async with opened(seaweedfs, other_store, buckets) as stores:
         bodies = {"small": b"new", "parts": b"new" * (6 * MEBIBYTE)}
         for name, body in bodies.items():
             stores.put(name, body)
-            stores.there.put_object(Bucket=stores.target.endpoint.bucket, Key=f"avatar/{name}", Body=b"old")
+            stores.target_admin.put_object(Bucket=stores.target.endpoint.bucket, Key=f"avatar/{name}", Body=b"old")
         outcomes = await stores.stream()
         assert {one.result for one in outcomes.values()} == {"conflict"}
         assert {stores.content(name) for name in outcomes} == {b"old"}
@@ -154,9 +148,9 @@ async def test_a_taken_target_key_is_never_overwritten(
 
 @on_uvloop
 async def test_a_source_that_changed_or_went_is_not_copied(
-    seaweedfs: SeaweedFS, elsewhere: SeaweedFS, buckets: Buckets
+    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, elsewhere, buckets) as stores:
+    async with opened(seaweedfs, other_store, buckets) as stores:
         for name in ("small", "parts"):
             stores.put(name, b"listed")
         sizes = {"small": 600, "parts": 17 * MEBIBYTE}
@@ -204,11 +198,11 @@ uvloop.run(main())
 
 @on_uvloop
 async def test_a_process_that_streams_two_hundred_mebibytes_needs_little_more_than_its_budget() -> None:
-    """Between servers that keep nothing, as two stores would be what takes the time."""
+    """Run between servers that store nothing, as two real stores would take most of the time."""
     body, limit = bytes(40 * MEBIBYTE), 32 * MEBIBYTE
     etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    async with client_of(giving(body, etag)) as (_, source, _), client_of(taking()) as (_, target, _):
-        source.requests = target.requests = Forgetful()
+    async with client_of(serving(body, etag)) as (_, source, _), client_of(accepting()) as (_, target, _):
+        source.requests = target.requests = Discarded()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -217,24 +211,24 @@ async def test_a_process_that_streams_two_hundred_mebibytes_needs_little_more_th
             stdout=asyncio.subprocess.PIPE,
             env={"PYTHONPATH": str(Path(__file__).parents[3] / "module_utils")},
         )
-        said, _ = await process.communicate(
+        output, _ = await process.communicate(
             json.dumps([[source.port, target.port], etag, len(body), 5, limit]).encode()
         )
     assert process.returncode == 0
-    results, grown, held = json.loads(said)
-    assert (results, held) == (["copied"] * 5, limit)
+    results, grown, most_reserved = json.loads(output)
+    assert (results, most_reserved) == (["copied"] * 5, limit)
     assert grown < limit + 28 * MEBIBYTE, f"{grown / MEBIBYTE:.0f} MiB"
 
 
-class Forgetful(list[bytes]):
-    """Requests that nobody looks at."""
+class Discarded(list[bytes]):
+    """A list of requests that keeps none."""
 
     def append(self, request: bytes, /) -> None:
         pass
 
 
-def giving(body: bytes, etag: str) -> Handler:
-    """A service that has this object at every key."""
+def serving(body: bytes, etag: str) -> Handler:
+    """Return a service that has this object at every key."""
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
         wanted_range = next((line for line in request.split(b"\r\n") if line.startswith(b"range: bytes=")), None)
@@ -250,8 +244,8 @@ def giving(body: bytes, etag: str) -> Handler:
     return handle
 
 
-def taking() -> Handler:
-    """A service that takes uploads in parts and keeps no more than their digests."""
+def accepting() -> Handler:
+    """Return a service that accepts multipart uploads and keeps only the digests of their parts."""
     etags: dict[bytes, dict[int, bytes]] = {}
 
     async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
