@@ -25,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.lifecycle import Sandbox
 from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from tests.statements import execute
 
 OLD, NEW = "image/", "avatar/"
 BUCKETS = {OLD: SOURCE_BUCKET, NEW: TARGET_BUCKET}
@@ -175,16 +176,12 @@ class RetryingClient:
         try:
             if self._connection is None:
                 self._connection = self._open()
-            cursor = self._connection.cursor()
-            cursor.execute(statement, values)
-            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-            self._connection.commit()
+            return execute(self._connection, statement, values)
         except Exception:
             lost, self._connection = self._connection, None
             if lost is not None:
                 lost.close()
             raise
-        return rows
 
     def _persist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + PATIENCE_S

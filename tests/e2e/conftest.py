@@ -22,6 +22,7 @@ import pytest
 from sandbox.lifecycle import Sandbox
 from sandbox.seed.__main__ import main as seed
 from tests.e2e.forked import Forked
+from tests.statements import execute_as
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -167,15 +168,7 @@ class World:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the database's administrator."""
-        connection = self.sandbox.database(self.db).connect("admin")
-        try:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-            connection.commit()
-            return rows
-        finally:
-            connection.close()
+        return execute_as(self.sandbox.database(self.db), "admin", statement)
 
     def rows(self) -> list[tuple[int, str]]:
         """Return user and path of every row, in the order of their ids."""

@@ -295,7 +295,7 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
         attempts[bucket] += 1
         if bucket == migration.source:
             if attempts[bucket] == 1:
-                raise S3Error(200, DISORDERED, "no order", None, verb="GET")
+                raise S3RequestError(200, DISORDERED, "no order", None, verb="GET")
             # the first attempt's listing of the target must have ended by now
             await asyncio.sleep(0.05)
             return

@@ -32,6 +32,7 @@ from sandbox.database import DatabaseServer
 from sandbox.seaweedfs import SeaweedFS, s3_client
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
+from tests.statements import execute_as
 
 
 @dataclass
@@ -229,16 +230,7 @@ class Accounts:
     grants: GrantSettings
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        connection = self.server.connect("admin")
-        try:
-            cursor = connection.cursor()
-            for statement in statements:
-                cursor.execute(statement)
-            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-            connection.commit()
-            return rows
-        finally:
-            connection.close()
+        return execute_as(self.server, "admin", *statements)
 
     @property
     def is_postgresql(self) -> bool:

@@ -1,4 +1,4 @@
-"""The same tests against each database: a fresh table, an administrator to arrange things, and Rehome's own user."""
+"""Run the same tests against each database: a new table, an administrator's connection, and Rehome's own user."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from rehome.config.settings import Database
 from rehome.db.dialect import Dialect
 from rehome.db.engines.open import connect
+
+from tests.statements import execute
 
 ENGINES = ("mariadb", "postgresql", "sqlite")
 
@@ -55,11 +57,7 @@ class Bench:
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as the administrator; `?` marks a parameter and `T` the table of this test."""
         mark = "?" if self.engine == "sqlite" else "%s"
-        cursor = self._admin.cursor()
-        cursor.execute(statement.replace(" T ", f" {self.table} ").replace("?", mark), tuple(values))
-        rows = list(cursor.fetchall()) if cursor.description else []
-        self._admin.commit()
-        return rows
+        return execute(self._admin, statement.replace(" T ", f" {self.table} ").replace("?", mark), values)
 
     def rehome_execute(self, statement: str) -> None:
         """Run a statement as Rehome's own user, who owns the journal."""
@@ -112,7 +110,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 
 def _drop_journal(server: Any, engine: str) -> None:
-    """Leave the shared server as it was; the schema belongs to the user who made it."""
+    """Restore the shared server's state. The journal's schema belongs to the user who created it."""
     connection = server.connect("migrate")
     what = "DATABASE IF EXISTS rehome" if engine == "mariadb" else "SCHEMA IF EXISTS rehome CASCADE"
     connection.cursor().execute(f"DROP {what}")

@@ -61,8 +61,8 @@ class Rows:
         facts = database.describe(self.bench.table, "path")
         changes = [
             Change(row.key, row.value, new)
-            for page in read_by_keyset(database, facts)
-            for row in page
+            for batch in read_by_keyset(database, facts)
+            for row in batch
             if row.value is not None and (new := values.to_target(row.value))
         ]
         outcome = ChunkOutcome()

@@ -39,7 +39,7 @@ def target(bench: Bench, **more: Any) -> JournalTarget:
 
 
 def planned(database: Dialect, facts: TableFacts) -> list[Change]:
-    rows = [row for page in read_by_keyset(database, facts, 11) for row in page]
+    rows = [row for batch in read_by_keyset(database, facts, 11) for row in batch]
     return [
         Change(key, value, "avatar/" + value.removeprefix("image/"))
         for key, value in rows
@@ -91,17 +91,17 @@ def test_a_connection_that_is_lost_costs_no_row_and_journals_none_twice(
     database.create_journal(bench.schema)
     facts = database.describe(bench.table, "path")
     changes = planned(database, facts)
-    told: list[str | None] = []
+    reports: list[str | None] = []
     proxy.cut_at(MOMENTS[place][bench.engine == "postgresql"], moment)
     outcome = ChunkOutcome()
-    rewrite_chunk(database, facts, changes, target(bench), outcome, WorkContext(report=told.append))
+    rewrite_chunk(database, facts, changes, target(bench), outcome, WorkContext(report=reports.append))
     assert proxy.cuts == 1
     assert outcome == ChunkOutcome(rewritten=ROWS)
     assert bench.values() == [change.new for change in changes]
     (entry,) = journalled(bench)
     assert journal.unpack(entry.entry.entries) == changes
-    assert "lost" in str(told[0])
-    assert told[-1] is None
+    assert "lost" in str(reports[0])
+    assert reports[-1] is None
 
 
 @only("mariadb", "postgresql")
@@ -197,7 +197,7 @@ def test_a_read_only_server_is_waited_for_and_the_run_says_so(bench: Bench) -> N
             "ALTER DATABASE app RESET default_transaction_read_only",
         ),
     }[bench.engine]
-    told: list[str | None] = []
+    reports: list[str | None] = []
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -210,13 +210,13 @@ def test_a_read_only_server_is_waited_for_and_the_run_says_so(bench: Bench) -> N
         database = bench.rehome()
         facts = database.describe(bench.table, "path")
         outcome = ChunkOutcome()
-        context = WorkContext(sleep=sleep, report=told.append)
+        context = WorkContext(sleep=sleep, report=reports.append)
         rewrite_chunk(database, facts, planned(database, facts), target(bench), outcome, context)
     finally:
         _writable(bench, off)
     assert outcome == ChunkOutcome(rewritten=ROWS)
-    assert "takes no writes now" in str(told[0])
-    assert told[-1] is None
+    assert "takes no writes now" in str(reports[0])
+    assert reports[-1] is None
 
 
 def _writable(bench: Bench, statement: str) -> None:

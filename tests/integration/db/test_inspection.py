@@ -25,6 +25,7 @@ from rehome.preflight.preflight import _describe
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
 from tests.integration.db.conftest import Bench
+from tests.statements import execute_as
 
 IMAGES = ValueMap(KeyMap("image/", "avatar/", ("*.png",)))
 SERVERS = {"mariadb", "postgresql"}
@@ -486,9 +487,9 @@ def test_a_read_only_server_stops_a_run_and_not_a_dry_run(bench: Bench) -> None:
 def test_a_read_only_role_stops_a_run_and_not_a_dry_run(bench: Bench) -> None:
     with bench_role(bench, "default_transaction_read_only", value="on"):
         stopped = server_checks(bench.settings())
-        told = server_checks(bench.settings(), dry_run=True)
+        warned = server_checks(bench.settings(), dry_run=True)
     only(stopped, "read-only", "stop")
-    only(told, "read-only", "warn")
+    only(warned, "read-only", "warn")
 
 
 @pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
@@ -535,10 +536,7 @@ def test_statement_based_logging_stops_and_replicas_on_both_ends_are_reported(tm
         replica.up()
         admin = primary.database("admin")
         with replica.connect("admin") as connection:
-            with primary.connect("admin") as there:
-                cursor = there.cursor()
-                cursor.execute("SHOW MASTER STATUS")
-                file, position = cursor.fetchone()[:2]
+            file, position = execute_as(primary, "admin", "SHOW MASTER STATUS")[0][:2]
             cursor = connection.cursor()
             cursor.execute(
                 f"CHANGE MASTER TO MASTER_HOST='{admin['host']}', MASTER_PORT={admin['port']}, "
@@ -548,9 +546,9 @@ def test_statement_based_logging_stops_and_replicas_on_both_ends_are_reported(tm
             cursor.execute("START SLAVE")
             wait_until(lambda: named(server_checks(settings), "replicas")[0].status == "info")
             assert only(server_checks(settings), "replicas", "info").found.startswith("1 connected")
-            theirs = Database(**replica.database("migrate"))
-            wait_until(lambda: bool(named(server_checks(theirs), "primary")))
-            only(server_checks(theirs), "primary", "warn")
+            of_the_replica = Database(**replica.database("migrate"))
+            wait_until(lambda: bool(named(server_checks(of_the_replica), "primary")))
+            only(server_checks(of_the_replica), "primary", "warn")
     finally:
         replica.destroy()
         primary.destroy()

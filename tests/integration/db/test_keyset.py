@@ -21,21 +21,21 @@ from tests.integration.db.test_rewrite import only, planned, rewrite
 SEPARATORS = ["\x1d", "\x1e", "\x1f", "a\x1d", "\x1fa\x1e", "\x1d\x1e\x1f"]
 
 
-def read_all(database: Dialect, facts: TableFacts, page_rows: int) -> list[Row]:
-    return [row for page in read_by_keyset(database, facts, page_rows) for row in page]
+def read_all(database: Dialect, facts: TableFacts, batch_rows: int) -> list[Row]:
+    return [row for batch in read_by_keyset(database, facts, batch_rows) for row in batch]
 
 
-def values(bench: Bench, page_rows: int = 2) -> list[str | None]:
+def values(bench: Bench, batch_rows: int = 2) -> list[str | None]:
     database = bench.rehome()
-    return [row.value for row in read_all(database, database.describe(bench.table, "path"), page_rows)]
+    return [row.value for row in read_all(database, database.describe(bench.table, "path"), batch_rows)]
 
 
-@pytest.mark.parametrize("page_rows", [1, 2, 3, 100])
-def test_null_empty_and_the_packing_marks_are_read_as_they_are(bench: Bench, page_rows: int) -> None:
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 100])
+def test_null_empty_and_the_packing_marks_are_read_as_they_are(bench: Bench, batch_rows: int) -> None:
     bench.create()
-    held = [None, "", "image/a.png", *SEPARATORS, None, " ", "image/é😀\n.png"]
-    bench.fill(*held)
-    assert values(bench, page_rows) == held
+    written = [None, "", "image/a.png", *SEPARATORS, None, " ", "image/é😀\n.png"]
+    bench.fill(*written)
+    assert values(bench, batch_rows) == written
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def text_bench(bench: Bench) -> Bench:
     return bench
 
 
-held_texts = st.none() | st.text("a\x1d\x1e\x1f\\'\" é😀", max_size=4)
+any_texts = st.none() | st.text("a\x1d\x1e\x1f\\'\" é😀", max_size=4)
 
 
 @settings(
@@ -53,11 +53,11 @@ held_texts = st.none() | st.text("a\x1d\x1e\x1f\\'\" é😀", max_size=4)
     # the table is emptied for each example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(held=st.lists(held_texts, max_size=8), page_rows=st.integers(1, 9))
-def test_any_text_is_read_as_it_is(text_bench: Bench, held: list[str | None], page_rows: int) -> None:
+@given(written=st.lists(any_texts, max_size=8), batch_rows=st.integers(1, 9))
+def test_any_text_is_read_as_it_is(text_bench: Bench, written: list[str | None], batch_rows: int) -> None:
     text_bench.execute("DELETE FROM T ")
-    text_bench.fill(*held)
-    assert values(text_bench, page_rows) == held
+    text_bench.fill(*written)
+    assert values(text_bench, batch_rows) == written
 
 
 def test_null_is_distinguished_from_the_mark_that_represents_it(bench: Bench) -> None:
@@ -69,23 +69,23 @@ def test_null_is_distinguished_from_the_mark_that_represents_it(bench: Bench) ->
 @only("mariadb")  # the others' drivers need no packing
 def test_a_truncated_batch_whose_values_make_up_for_the_lost_separator_is_read_row_by_row(bench: Bench) -> None:
     bench.create()
-    held = ["a\x1fb", "x" * 50]
-    bench.fill(*held)
+    written = ["a\x1fb", "x" * 50]
+    bench.fill(*written)
     database: Any = bench.rehome()
     database.run("SET SESSION group_concat_max_len = 20")
-    assert [row.value for row in read_all(database, database.describe(bench.table, "path"), 2)] == held
+    assert [row.value for row in read_all(database, database.describe(bench.table, "path"), 2)] == written
 
 
 @only("mariadb")  # the others' drivers need no packing
 def test_a_batch_that_the_server_truncates_is_read_row_by_row(bench: Bench) -> None:
     bench.create()
-    held = [f"image/{'x' * 100}-{number}.png" for number in range(50)]
-    bench.fill(*held)
+    written = [f"image/{'x' * 100}-{number}.png" for number in range(50)]
+    bench.fill(*written)
     database: Any = bench.rehome()
     facts = database.describe(bench.table, "path")
     for limit in (1024, 1024 + 100, 64, 4):
         database.run(f"SET SESSION group_concat_max_len = {limit}")
-        assert [row.value for row in read_all(database, facts, 20)] == held
+        assert [row.value for row in read_all(database, facts, 20)] == written
 
 
 @only("mariadb", "postgresql")  # in SQLite a statement by itself is the transaction
@@ -120,9 +120,9 @@ def test_a_read_that_is_left_halfway_leaves_a_connection_that_works(bench: Bench
     bench.fill("image/a.png", "image/b.png", "image/c.png")
     database = bench.rehome()
     facts = database.describe(bench.table, "path")
-    pages = read_by_keyset(database, facts, 1)
-    next(pages)
-    pages.close()
+    batches = read_by_keyset(database, facts, 1)
+    next(batches)
+    batches.close()
     assert len(read_all(database, facts, 2)) == 3
 
 
@@ -259,8 +259,8 @@ def test_a_condition_narrows_the_table(bench: Bench, condition: str, ids: list[i
     bench.create()
     bench.fill("image/a", "image/b", "image/c", "%s ?")
     database, facts = narrowed(bench, condition.replace(" T ", f" {bench.table} "))
-    for page_rows in (1, 10):
-        assert [row.key for row in read_all(database, facts, page_rows)] == [(number,) for number in ids]
+    for batch_rows in (1, 10):
+        assert [row.key for row in read_all(database, facts, batch_rows)] == [(number,) for number in ids]
 
 
 def test_a_condition_narrows_a_table_with_a_key_of_two_columns(bench: Bench) -> None:

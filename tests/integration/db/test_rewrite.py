@@ -60,7 +60,7 @@ def journalled(bench: Bench) -> list[RecordedEntry]:
 def planned(bench: Bench) -> list[Change]:
     """Return what a plan would contain: for every row its value with the first `image/` replaced."""
     database = bench.rehome()
-    rows = [row for page in read_by_keyset(database, database.describe(bench.table, "path"), 3) for row in page]
+    rows = [row for batch in read_by_keyset(database, database.describe(bench.table, "path"), 3) for row in batch]
     return [Change(key, value, value.replace("image/", "avatar/", 1)) for key, value in rows if value is not None]
 
 
@@ -185,13 +185,13 @@ def test_a_locked_row_is_waited_for_and_then_rewritten(bench: Bench) -> None:
     facts = database.describe(bench.table, "path")
     locked, release = threading.Event(), threading.Event()
 
-    def hold() -> None:
+    def keep_lock() -> None:
         with other.transaction():
             other.lock(facts, changes)
             locked.set()
             release.wait(30)
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=keep_lock)
     thread.start()
     locked.wait(30)
     target, outcome = JournalTarget(bench.schema, "m", "f"), ChunkOutcome()
@@ -300,11 +300,11 @@ def test_a_chunk_of_any_key_is_rewritten_in_one_transaction_and_nothing_beside_i
     changes = planned(bench)
     if mapped == "as a whole":
         changes = [change._replace(new=f"{change.new[7:]} was {number}") for number, change in enumerate(changes)]
-    left, meant = changes[1], [changes[0], *changes[2:]]
-    assert rewrite(bench, meant) == ChunkOutcome(rewritten=len(meant))
+    left, selected = changes[1], [changes[0], *changes[2:]]
+    assert rewrite(bench, selected) == ChunkOutcome(rewritten=len(selected))
     assert len(journalled(bench)) == 1
     paths = sorted(path for (path,) in bench.execute("SELECT path FROM T "))
-    assert paths == sorted([left.old, *(change.new for change in meant)])
+    assert paths == sorted([left.old, *(change.new for change in selected)])
 
 
 COLLATIONS = ["general_ci", "unicode_ci", "bin", "nopad_bin", "general_nopad_ci"]
@@ -417,19 +417,19 @@ def test_rows_between_the_changed_ones_stay_also_if_they_appear_meanwhile(
     changes = [change for change in planned(bench) if int(change.key[0]) % 3]
     original = getattr(type(bench.rehome()), STEPS[bench.engine][step])
 
-    def with_an_upload_before(*asked: Any) -> Any:
+    def with_an_upload_before(*arguments: Any) -> Any:
         missing = bench.execute("SELECT count(*) FROM T WHERE id = 20") == [(0,)]
         if missing:
             bench.execute("INSERT INTO T (id, path) VALUES (20, 'image/20.png')")
-        return original(*asked)
+        return original(*arguments)
 
     monkeypatch.setattr(type(bench.rehome()), original.__name__, with_an_upload_before)
     assert rewrite(bench, changes) == ChunkOutcome(rewritten=len(changes))
     rows = bench.execute("SELECT id, path FROM T ")
     assert 20 in dict(rows)
     for number, path in rows:
-        meant = number % 3 and number % 5
-        assert path == f"{'avatar' if meant else 'image'}/{number}.png"
+        selected = number % 3 and number % 5
+        assert path == f"{'avatar' if selected else 'image'}/{number}.png"
 
 
 def test_a_row_whose_key_has_changed_is_left_alone_and_the_next_plan_finds_it(bench: Bench) -> None:
@@ -604,8 +604,8 @@ def test_a_trigger_that_is_committed_while_the_rewrite_waits_for_it_is_detected(
     with bench.another_admin() as application:
         application.cursor().execute(trigger)
         waiting.start()
-        held = "SELECT 1 FROM pg_locks WHERE relation = to_regclass(?) AND NOT granted"
-        while not bench.execute(held, bench.table):
+        waiting_for_lock = "SELECT 1 FROM pg_locks WHERE relation = to_regclass(?) AND NOT granted"
+        while not bench.execute(waiting_for_lock, bench.table):
             assert waiting.is_alive()
         application.commit()
     waiting.join()
@@ -746,7 +746,7 @@ def test_null_and_empty_values_are_read_as_they_are(bench: Bench) -> None:
     bench.create()
     bench.fill(None, "", "image/a.png")
     database = bench.rehome()
-    rows = [row for page in read_by_keyset(database, database.describe(bench.table, "path"), 2) for row in page]
+    rows = [row for batch in read_by_keyset(database, database.describe(bench.table, "path"), 2) for row in batch]
     assert [row.value for row in rows] == [None, "", "image/a.png"]
 
 

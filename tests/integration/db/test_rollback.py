@@ -283,8 +283,8 @@ def test_a_row_whose_object_is_not_in_the_source_as_it_was_is_kept_and_listed(
         "avatar/avatar-other.png": "the source object has other content than the target's",
         "avatar/avatar-cold.png": "the source object is archived",
     }
-    told = rows.roll_back()[0]
-    assert (told.restored, told.kept) == (3, 0), "told in words, they are put back too"
+    forced = rows.roll_back()[0]
+    assert (forced.restored, forced.kept) == (3, 0), "with the explicit setting they are rolled back too"
 
 
 # The model: the values of the rows, and for each its newest rewrite and whether that is undone.

@@ -26,7 +26,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         yield made
 
 
-def asked(bench: Bench, tmp_path: Path, **reference: Any) -> Settings:
+def settings_for(bench: Bench, tmp_path: Path, **reference: Any) -> Settings:
     references = [{"table": bench.table, "column": "path"} | reference]
     database = bench.rehome_database()
     return read_settings(given(database=database, references=references, state_dir=str(tmp_path)))
@@ -43,7 +43,7 @@ def test_rows_are_in_the_catalog_with_their_keys_and_the_suffixes_of_their_objec
 ) -> None:
     bench.create()
     bench.fill("image/avatar-1.png", None, "avatar/avatar-2.png", "", "image/readme.txt", "image/avatar-é.png")
-    assert read(asked(bench, tmp_path), catalog, tmp_path) == 3
+    assert read(settings_for(bench, tmp_path), catalog, tmp_path) == 3
     name = f"{bench.table}.path"
     assert catalog.query("SELECT * FROM reference_rows ORDER BY ordinal") == [
         (name, 0, "[1]", "image/avatar-1.png", "avatar-1.png", True, False),
@@ -55,7 +55,7 @@ def test_rows_are_in_the_catalog_with_their_keys_and_the_suffixes_of_their_objec
 def test_keys_of_texts_and_of_several_columns_are_json(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create(key="a VARCHAR(9) NOT NULL, b INTEGER NOT NULL", more=", PRIMARY KEY (a, b)")
     bench.execute("INSERT INTO T VALUES (?, ?, ?)", 'é"\\', -1, "image/avatar-1.png")
-    read(asked(bench, tmp_path), catalog, tmp_path)
+    read(settings_for(bench, tmp_path), catalog, tmp_path)
     assert catalog.query("SELECT key FROM reference_rows") == [('["é\\"\\\\", -1]',)]
 
 
@@ -63,7 +63,7 @@ def test_urls_join_the_objects_that_they_name(bench: Bench, catalog: Catalog, tm
     bench.create()
     text = "https://cdn.example/"
     bench.fill(f"{text}image/avatar%2D1.png?v=1", f"{text}%69mage/avatar-1.png", f"{text}image/avatar-%zz.png")
-    settings = asked(bench, tmp_path, form={"prefix": text, "encoded": True, "query": True})
+    settings = settings_for(bench, tmp_path, form={"prefix": text, "encoded": True, "query": True})
     assert read(settings, catalog, tmp_path) == 1
     assert catalog.query("SELECT DISTINCT suffix FROM reference_rows") == [("avatar-1.png",)]
 
@@ -71,7 +71,7 @@ def test_urls_join_the_objects_that_they_name(bench: Bench, catalog: Catalog, tm
 def test_rows_outside_the_condition_are_not_counted(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
     bench.fill("image/avatar-1.png", "image/avatar-2.png", "elsewhere")
-    assert read(asked(bench, tmp_path, where="id = 2"), catalog, tmp_path) == 0
+    assert read(settings_for(bench, tmp_path, where="id = 2"), catalog, tmp_path) == 0
     assert catalog.query("SELECT key FROM reference_rows") == [("[2]",)]
 
 
@@ -79,7 +79,7 @@ def test_rows_in_another_form_are_counted_by_it_and_reported(bench: Bench, catal
     bench.create()
     urls = [f"https://cdn.example/image/avatar-{number}.png?v=2" for number in range(3)]
     bench.fill("image/avatar-1.png", "/image/avatar-1.png", *urls, "nothing/of/ours")
-    settings = asked(bench, tmp_path)
+    settings = settings_for(bench, tmp_path)
     assert read(settings, catalog, tmp_path) == 5
     make_plan(catalog, settings)
     assert [warning.partition(";")[0] for warning in warnings_of_other_forms(catalog, settings)] == [
@@ -93,7 +93,7 @@ def test_rows_in_another_form_are_counted_by_it_and_reported(bench: Bench, catal
 def test_a_column_of_countless_hosts_is_summarized(bench: Bench, catalog: Catalog, tmp_path: Path) -> None:
     bench.create()
     bench.fill(*[f"https://host-{number}.example/image/avatar-1.png" for number in range(MAX_FORMS + 5)])
-    read(asked(bench, tmp_path), catalog, tmp_path)
+    read(settings_for(bench, tmp_path), catalog, tmp_path)
     counts = dict(catalog.query("SELECT form, rows FROM other_forms"))
     assert (len(counts), counts["yet other URLs"]) == (MAX_FORMS + 1, 5)
 
@@ -105,10 +105,10 @@ def test_old_values_overflow_exactly_if_their_new_ones_are_too_long(
 ) -> None:
     bench.create(column=column)
     bench.fill("image/avatar-12.png", "image/avatar-123.png", "image/avatar-1é.png", "avatar/avatar-12.png")
-    read(asked(bench, tmp_path), catalog, tmp_path)
+    read(settings_for(bench, tmp_path), catalog, tmp_path)
     found = [key for (key,) in catalog.query("SELECT key FROM reference_rows WHERE overflows ORDER BY key")]
     assert found == (["[2]"] if "VARCHAR" in column else [])
-    narrow = asked(bench, tmp_path, form={"prefix": "", "encoded": True})
+    narrow = settings_for(bench, tmp_path, form={"prefix": "", "encoded": True})
     catalog.run("DELETE FROM reference_rows")
     read(narrow, catalog, tmp_path)
     assert catalog.query("SELECT key FROM reference_rows WHERE overflows") == [(key,) for key in found]

@@ -300,12 +300,12 @@ def rewrite_all(bench: Bench, throttled: Throttle, user: str, rows_per_chunk: in
     database.create_journal("rehome")
     facts = database.describe(bench.table, "path")
     after = None
-    while page := database.read_batch(facts, after, rows_per_chunk):
-        after = page.last
+    while batch := database.read_batch(facts, after, rows_per_chunk):
+        after = batch.last
         throttled.wait(lambda: False, bench.table, database.keep_alive)
-        changes = [Change(key, value or "", (value or "").replace("image/", "avatar/")) for key, value in page]
+        changes = [Change(key, value or "", (value or "").replace("image/", "avatar/")) for key, value in batch]
         rewrite_chunk(database, facts, changes, JournalTarget("rehome", "m", "f" * 64), ChunkOutcome())
-        throttled.record(0.01, bench.table, len(page))
+        throttled.record(0.01, bench.table, len(batch))
 
 
 def heap_size(bench: Bench) -> int:

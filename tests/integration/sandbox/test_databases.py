@@ -1,4 +1,4 @@
-"""The sandbox's databases: who may do what, and a table that behaves the same in all three."""
+"""The sandbox's databases: the rights of their users, and a table that behaves the same in all three."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sandbox.database import DatabaseServer
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
 from sandbox.sqlite import SQLite
+from tests.statements import execute
 
 REFUSED = (pymysql.err.OperationalError, pymysql.err.ProgrammingError, psycopg.errors.InsufficientPrivilege)
 
@@ -33,30 +34,24 @@ def row(request: pytest.FixtureRequest) -> Iterator[Row]:
 
 
 class Row:
-    """One row of the table, seen and changed by statements of its own."""
+    """One row of the table, read and changed by single statements."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self.run("INSERT INTO avatars (user_id, path) VALUES (77, 'image/a.png')")
-        ((self._id,),) = self.run("SELECT max(id) FROM avatars")
-
-    def run(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute(statement)
-            found = list(cursor.fetchall()) if cursor.description else []
-        self._connection.commit()
-        return found
+        execute(connection, "INSERT INTO avatars (user_id, path) VALUES (77, 'image/a.png')")
+        ((self._id,),) = execute(connection, "SELECT max(id) FROM avatars")
 
     def update(self, assignment: str) -> tuple[Any, Any]:
-        """The row's creation and change times after this UPDATE."""
+        """Run an UPDATE of the row. Return its creation and change times afterwards."""
         time.sleep(0.005)
-        self.run(f"UPDATE avatars SET {assignment} WHERE id = {self._id}")
-        ((created, updated),) = self.run(f"SELECT created_at, updated_at FROM avatars WHERE id = {self._id}")
+        execute(self._connection, f"UPDATE avatars SET {assignment} WHERE id = {self._id}")
+        query = f"SELECT created_at, updated_at FROM avatars WHERE id = {self._id}"
+        ((created, updated),) = execute(self._connection, query)
         return created, updated
 
 
 def test_a_change_moves_updated_at(row: Row) -> None:
-    created, before = row.update("path = 'image/a.png'")  # what it is already: no change
+    created, before = row.update("path = 'image/a.png'")  # its present value: no change
     _, again = row.update("path = 'image/a.png'")
     assert again == before
     same_created, updated = row.update("path = 'avatar/a.png'")
@@ -78,16 +73,16 @@ def test_no_account_works_without_its_password(server: DatabaseServer) -> None:
 
 def test_reader_reads_and_no_more(server: DatabaseServer) -> None:
     with closing(server.connect("reader")) as connection:
-        _run(connection, "SELECT count(*) FROM avatars")
+        execute(connection, "SELECT count(*) FROM avatars")
         for statement in ("UPDATE avatars SET path = ''", "DELETE FROM avatars", "CREATE SCHEMA rehome"):
             _refused(connection, statement)
 
 
 def test_migrate_may_what_a_migration_needs_and_no_more(server: DatabaseServer) -> None:
     with closing(server.connect("migrate")) as connection:
-        _run(connection, "UPDATE avatars SET path = path")
-        _run(connection, "CREATE SCHEMA rehome")
-        _run(connection, "CREATE TABLE rehome.journal (id INT)")
+        execute(connection, "UPDATE avatars SET path = path")
+        execute(connection, "CREATE SCHEMA rehome")
+        execute(connection, "CREATE TABLE rehome.journal (id INT)")
         for statement in (
             "INSERT INTO avatars (user_id, path) VALUES (1, '')",
             "DELETE FROM avatars",
@@ -96,34 +91,26 @@ def test_migrate_may_what_a_migration_needs_and_no_more(server: DatabaseServer) 
         ):
             _refused(connection, statement)
     with closing(server.connect("admin")) as connection:
-        _run(connection, "DROP TABLE rehome.journal")
-        _run(connection, "DROP SCHEMA rehome")
+        execute(connection, "DROP TABLE rehome.journal")
+        execute(connection, "DROP SCHEMA rehome")
 
 
 def test_the_servers_listen_on_loopback_only(mariadb: MariaDB, postgresql: PostgreSQL) -> None:
     with closing(mariadb.connect("admin")) as connection:
-        assert _run(connection, "SELECT @@bind_address") == [("127.0.0.1",)]
+        assert execute(connection, "SELECT @@bind_address") == [("127.0.0.1",)]
     with closing(postgresql.connect("admin")) as connection:
-        assert _run(connection, "SHOW listen_addresses") == [("127.0.0.1",)]
+        assert execute(connection, "SHOW listen_addresses") == [("127.0.0.1",)]
 
 
 def _connect_with(settings: dict[str, Any]) -> None:
-    place = {name: settings[name] for name in ("host", "port", "user", "password")}
+    params = {name: settings[name] for name in ("host", "port", "user", "password")}
     if settings["engine"] == "mariadb":
-        pymysql.connect(**place).close()
+        pymysql.connect(**params).close()
     else:
-        psycopg.connect(**place, dbname=settings["name"]).close()
-
-
-def _run(connection: Any, statement: str) -> list[tuple[Any, ...]]:
-    with closing(connection.cursor()) as cursor:
-        cursor.execute(statement)
-        found = list(cursor.fetchall()) if cursor.description else []
-    connection.commit()
-    return found
+        psycopg.connect(**params, dbname=settings["name"]).close()
 
 
 def _refused(connection: Any, statement: str) -> None:
     with pytest.raises(REFUSED, match=r"denied|permission|owner"):
-        _run(connection, statement)
+        execute(connection, statement)
     connection.rollback()

@@ -1,4 +1,4 @@
-"""A sandbox goes up and down as often as it is asked to, whatever happened in between."""
+"""A sandbox starts and stops as often as requested, whatever happened in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sandbox import server
 from sandbox.errors import SandboxError
 from sandbox.lifecycle import DATABASES, Sandbox
 from sandbox.sqlite import SQLite
+from tests.statements import execute_as
 
 PROJECT = Path(__file__).parents[3]
 
@@ -34,7 +34,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 def _processes_of(sandbox: Sandbox) -> list[psutil.Process]:
-    """Every living process that names the sandbox's folder or works in it, recorded or not."""
+    """Return every running process that names the sandbox's folder or works in it, recorded or not."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -47,7 +47,7 @@ def _processes_of(sandbox: Sandbox) -> list[psutil.Process]:
 
 
 def _is_apart_from(process: psutil.Process, recorded: set[int]) -> bool:
-    """Whether it lives, and is no child of these. PostgreSQL's own come and go."""
+    """Return whether a process runs and is no child of the recorded ones. PostgreSQL's children come and go."""
     try:
         return process.ppid() not in recorded
     except psutil.NoSuchProcess:
@@ -230,22 +230,18 @@ def _command_line(folder: Path, *words: str) -> subprocess.CompletedProcess[str]
 
 
 def _kill_up(sandbox: Sandbox, db: str, when_exists: Path) -> None:
-    """Start the sandbox, and kill whoever does so the moment this file appears."""
+    """Start the sandbox, and kill the process that does so as soon as this file exists."""
     command = [sys.executable, "-m", "sandbox", "--folder", str(sandbox.folder), "up", "--db", db]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL) as starter:
         while not when_exists.exists():
-            assert starter.poll() is None, f"up ended before {when_exists} was there"
+            assert starter.poll() is None, f"up ended before {when_exists} existed"
             time.sleep(0.001)
         starter.kill()
 
 
 def _insert(sandbox: Sandbox, db: str) -> None:
-    with closing(sandbox.database(db).connect("admin")) as connection:
-        connection.cursor().execute("INSERT INTO avatars (user_id, path) VALUES (1, 'image/a.png')")
-        connection.commit()
+    execute_as(sandbox.database(db), "admin", "INSERT INTO avatars (user_id, path) VALUES (1, 'image/a.png')")
 
 
 def _count(sandbox: Sandbox, db: str) -> int:
-    with closing(sandbox.database(db).connect("reader")) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute("SELECT count(*) FROM avatars")
-        return int(cursor.fetchone()[0])
+    return int(execute_as(sandbox.database(db), "reader", "SELECT count(*) FROM avatars")[0][0])

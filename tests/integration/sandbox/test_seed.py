@@ -1,4 +1,4 @@
-"""The seed makes exactly what its manifest says, however often and however interrupted it is run."""
+"""The seed creates exactly what its manifest lists, however often it runs or is interrupted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from sandbox.lifecycle import DATABASES, Sandbox
 from sandbox.seed import avatars, manifest, oddities, planting
 from sandbox.seed.planting import Planted, plant
 from sandbox.sqlite import SQLite
+from tests.statements import execute_as
 
 PROJECT = Path(__file__).parents[3]
 
 
 class Garden:
-    """A sandbox of these tests, and what is in it."""
+    """A sandbox and its data."""
 
     def __init__(self, sandbox: Sandbox, db: str) -> None:
         self.sandbox = sandbox
@@ -42,11 +43,7 @@ class Garden:
         return sorted(self.run("SELECT user_id, path FROM avatars"))
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(self.database.connect("admin")) as connection, closing(connection.cursor()) as cursor:
-            cursor.execute(statement)
-            found = list(cursor.fetchall()) if cursor.description else []
-            connection.commit()
-        return found
+        return execute_as(self.database, "admin", statement)
 
     def body(self, key: str, bucket: str = "legacy-s3") -> bytes:
         body: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -104,7 +101,7 @@ def test_objects_have_their_content_and_all_that_is_stored_beside_it(garden: Gar
 def test_a_seed_that_was_interrupted_goes_on(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planting, "BATCH", 10)
     garden.plant(25, reset=True)
-    # As a kill between the objects of a batch and its rows leaves it.
+    # the state after a kill between the objects of a batch and its rows
     garden.run("DELETE FROM avatars WHERE user_id > 20")
 
     assert garden.plant(40) == Planted(20, 20)
