@@ -47,6 +47,7 @@ OPTIONS = {"grants": GRANTS_SPEC}
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Create the journal's table, or drop it if it has no entries."""
     grants = read_grant_settings(stage.params["grants"], stage.settings)
     change = ensure_journal_state(stage.settings, grants, stage.dry_run)
     return {"changed": change.changed, "entries": change.entries}

@@ -64,6 +64,7 @@ from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_r
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Rewrite the planned rows, and report what was done even if the run fails or is stopped."""
     with stage.catalog() as catalog:
         diff = sample_diffs(stage.settings, catalog)
         if stage.dry_run:

@@ -69,6 +69,7 @@ from rehome.state.completion import withdraw_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Plan the rollback from the journal, inspect the rows, and roll them back."""
     settings, since = stage.settings, stage.settings.rollback.since
     stage.start_summary("rollback").add(since=since.isoformat() if since else None)
     preflight_rollback(settings, stage.dry_run)

@@ -79,6 +79,7 @@ OPTIONS = {
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Return the plan of rights. Raises RefusedError if a secret is part of its text."""
     grants = read_grant_settings(stage.params["grants"], stage.settings, stage.params["known_keys"])
     plan = make_plan(stage.settings, grants)
     text = json.dumps(plan)

@@ -109,6 +109,7 @@ LISTS = VERIFY_LISTS | OUTCOME_LISTS | ROLLBACK_LISTS
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Plan the next pass of the run, and report why the run must not continue, if so."""
     settings = stage.settings
     with stage.catalog_of_pass() as catalog:
         plan, refusals, warnings = plan_pass(stage.on(catalog), stage.dry_run)

@@ -83,6 +83,7 @@ from rehome.preflight.preflight import preflight
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Run all checks, and begin the summary of a migration."""
     summary = stage.start_summary("migration")
     found = preflight(stage.settings, stage.dry_run, stage.progress)
     refused = [str(finding) for finding in refusals(found.checks)]

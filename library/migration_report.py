@@ -54,6 +54,7 @@ from rehome.state.sync import upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Return the summary of the run, upload the state, and release the lock."""
     summary = stage.summary()
     upload_state(stage.settings)
     stage.release()

@@ -122,6 +122,7 @@ from rehome.state.completion import record_completion
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Verify objects and rows without an earlier catalog, and record whether the migration is complete."""
     with stage.new_catalog("verify.duckdb") as catalog:
         found = verify(stage.on(catalog))
         before = stage.summary().fields

@@ -70,6 +70,7 @@ from rehome.stages.restore_archived import restore_archived
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Copy the planned objects, and request the restore of archived ones."""
     with stage.catalog() as catalog:
         to_copy = objects_to_copy(catalog, stage.settings)
         diff = {

@@ -72,10 +72,12 @@ from rehome.stages.retire import inspect_source, plan_retirement, retire, undele
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Retire legacy objects, or undelete those that were retired (`retire_restore`)."""
     return undeleted(stage) if stage.settings.retire.restore else retired(stage)
 
 
 def retired(stage: Stage) -> dict[str, object]:
+    """Plan the retirement from fresh listings, and delete the objects."""
     bucket = inspect_source(stage.settings, stage.dry_run)
     # from the first read on: a rollback elsewhere would roll rows back to what is being deleted
     with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
@@ -91,6 +93,7 @@ def retired(stage: Stage) -> dict[str, object]:
 
 
 def undeleted(stage: Stage) -> dict[str, object]:
+    """Remove the delete markers that an earlier retirement recorded."""
     counts = DeleteCounts()
     with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         try:
@@ -103,6 +106,7 @@ def undeleted(stage: Stage) -> dict[str, object]:
 
 
 def reported(stage: Stage, catalog: Catalog, queries: Mapping[str, str], counts: DeleteCounts) -> dict[str, object]:
+    """Write the lists and the summary, and return the counts and lists of the result."""
     problems, restores = counts.problems(), stage.settings.retire.restore
     complete = not (problems or stage.dry_run)
     outcome = SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete)

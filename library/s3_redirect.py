@@ -54,6 +54,7 @@ from rehome.state.sync import download_state, upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Merge the routing rules into the source bucket's website configuration, or remove them."""
     settings, redirect = stage.settings, stage.settings.redirect
     download_state(settings)
     if redirect.present:

@@ -67,6 +67,7 @@ from rehome.state.outcomes import export_leftover_outcomes
 
 
 def work(stage: Stage) -> dict[str, object]:
+    """Plan the removal of this migration's copies from fresh listings, and delete them."""
     settings, summary = stage.settings, stage.summary()
     before, unfinished = summary.fields.copy(), ["the copies are not all removed"]
     summary.add(complete=False, problems=before["problems"] + unfinished)

@@ -37,6 +37,7 @@ class BaseDialect(Dialect):
         self._plan_rows: list[Mapping[str, Any]] | None = None
 
     def keep_alive(self) -> None:
+        """Run SELECT 1, and reconnect if it fails."""
         try:
             self.run("SELECT 1")
         except DatabaseError:
@@ -45,6 +46,7 @@ class BaseDialect(Dialect):
 
     @contextmanager
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Keep the plan of the first statement that begins with a word of `EXPLAINABLE`."""
         self._plan_rows = rows = list[Mapping[str, Any]]()
         try:
             with suppress(Explained):
@@ -53,9 +55,11 @@ class BaseDialect(Dialect):
             self._plan_rows = None
 
     def lock(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        """Select the rows with the engine's `locking` clause."""
         return self._values(facts, changes, self.locking)
 
     def read(self, facts: TableFacts, changes: Sequence[Change]) -> Mapping[Key, str | None]:
+        """Select the rows as `lock` does, without its clause."""
         return self._values(facts, changes, "")
 
     @abstractmethod
@@ -74,6 +78,7 @@ class BaseDialect(Dialect):
         raise Explained
 
     def has_journal(self, schema: str) -> bool:
+        """Compare the names of the table's columns with those of `journal`."""
         columns = self._journal_columns(schema)
         return journal.check_columns(self._journal_name(schema), (name for (name,) in columns))
 
@@ -85,23 +90,29 @@ class BaseDialect(Dialect):
         """Return rows of the names of the columns of the journal's table; none if it does not exist."""
 
     def count_journal(self, schema: str) -> int:
+        """Count the rows of the journal's table."""
         return int(self.run(f"SELECT count(*) FROM {self.journal_table(schema)}")[0][0])
 
     def drop_journal(self, schema: str) -> None:
+        """Drop the table only; an engine with schemas also drops an empty schema."""
         self.run(f"DROP TABLE {self.journal_table(schema)}")
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
+        """Insert one row; the database assigns its id and time."""
         self.run(journal.insert(self.journal_table(schema), self.placeholder), entry)
 
     def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
+        """Return the distinct fingerprints, read with `journal.select_fingerprints`."""
         statement = journal.select_fingerprints(self.journal_table(schema), self.placeholder)
         return [fingerprint for (fingerprint,) in self.run(statement, (migration,))]
 
     def journal_row_count(self, schema: str, chunk: str) -> int | None:
+        """Return the row count, found by the unique id of the chunk."""
         found = self.run(journal.select_row_count(self.journal_table(schema), self.placeholder), (chunk,))
         return int(found[0][0]) if found else None
 
     def read_journal(self, schema: str, migration: str, before: int | None, limit: int) -> list[RecordedEntry]:
+        """Return the entries by descending id, unpacked with `journal.recorded`."""
         statement = journal.select_entries(self.journal_table(schema), self.placeholder, from_newest=before is None)
         values = [migration, limit] if before is None else [migration, before, limit]
         return [journal.recorded(row) for row in self.run(statement, values)]

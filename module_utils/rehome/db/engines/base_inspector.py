@@ -26,6 +26,10 @@ class BaseInspector(Inspector):
         return self._database.run(statement, values)
 
     def plans(self, facts: TableFacts) -> list[StatementPlan]:
+        """Explain the statements with changes of the first three rows that keep the values as they are.
+
+        A statement that cannot be explained has a plan that says why, and counts as one that finds its rows by the key.
+        """
         rows = list(self._database.read_batch(facts, None, 3))
         if not rows:
             return []

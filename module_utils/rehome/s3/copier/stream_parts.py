@@ -123,6 +123,7 @@ class PartSender:
         self._digest_turns = _Turns()
 
     async def __call__(self, upload_id: str, part: Part) -> SentPart:
+        """Read the part's range, digest it, and send it as a part of the upload `upload_id`."""
         if self.expected:
             # A part that waits for the digest of an earlier one must not take the memory that this one needs.
             await self._memory_turns.wait(part.number)

@@ -66,6 +66,7 @@ class MySQL(BaseDialect):
         self._prepare()
 
     def reconnect(self) -> None:
+        """Open a new connection, and set its session variables again."""
         self.close()
         self._connection = open_connection(self._settings, self._read_timeout_s)
         self._prepare()
@@ -82,13 +83,16 @@ class MySQL(BaseDialect):
 
     @property
     def max_chunk_bytes(self) -> int:
+        """A quarter of max_allowed_packet, as it was when the connection was opened."""
         return self._max_chunk_bytes
 
     def is_read_only(self) -> bool:
+        """Return whether the global variable read_only is on."""
         # needs no right; a name or proxy may have led the connection to a replica
         return str(self.run("SELECT @@global.read_only")[0][0]) not in ("0", "OFF")
 
     def close(self) -> None:
+        """Close the connection; its advisory locks end with the session."""
         if self._connection.open:
             self._connection.close()
 
@@ -99,6 +103,7 @@ class MySQL(BaseDialect):
             return list(cursor.fetchall())
 
     def describe(self, table: str, column: str) -> TableFacts:
+        """Read the facts from information_schema. Only InnoDB tables of the connection's own database are usable."""
         found = self.run(
             "SELECT engine, table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
             (self._settings.name, table),
@@ -184,6 +189,7 @@ class MySQL(BaseDialect):
         return tuple(name for (name,) in found)
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
+        """Read the batch as one text if the key has one column and the text is unambiguous, else row by row."""
         # in a transaction: outside one, a proxy that splits reads from writes would ask a replica, which may lag
         with self.transaction():
             packed = self._packed_batch(facts, after, limit) if len(facts.key) == 1 else None
@@ -215,6 +221,7 @@ class MySQL(BaseDialect):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """Send START TRANSACTION and COMMIT, as the connection is in autocommit mode otherwise."""
         self.run("START TRANSACTION")
         try:
             yield
@@ -236,6 +243,7 @@ class MySQL(BaseDialect):
         return found
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        """Lock and compare the rows, rewrite them, and compare again, each in one statement per part."""
         heads = common_heads(changes)
         # the operator's condition may be about the very value, and has been met by the rows that are locked
         locked = replace(facts, where=None)
@@ -266,6 +274,7 @@ class MySQL(BaseDialect):
         return bool(count == len(texts) and sql.as_text(found) == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        """Update by a join with a derived table of the changes, in slices."""
         column = sql.quoted(facts.column)
         return sum(
             self._changed(
@@ -295,6 +304,7 @@ class MySQL(BaseDialect):
         return count
 
     def update_refusal(self, facts: TableFacts) -> str | None:
+        """EXPLAIN an UPDATE, and run a SELECT … FOR UPDATE that finds no row: both check the rights."""
         sets = ", ".join(f"{sql.quoted(name)} = {sql.quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
             self.run(f"EXPLAIN UPDATE {sql.quoted(facts.table)} SET {sets} WHERE 1 = 0")
@@ -304,6 +314,7 @@ class MySQL(BaseDialect):
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
+        """Take GET_LOCK with a digest of the name, and raise wait_timeout so that the idle session keeps it."""
         # the session is idle for as long as objects are copied; a year is MariaDB's maximum
         self.run("SET SESSION wait_timeout = 31536000")
         lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # at most 64 characters in MySQL
@@ -320,6 +331,7 @@ class MySQL(BaseDialect):
         )
 
     def create_journal(self, schema: str) -> None:
+        """Create the database and the table, and the database only if it is missing, which needs more rights."""
         if not self.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)):
             self.run(f"CREATE DATABASE IF NOT EXISTS {sql.quoted(schema)}")
         self.run(
@@ -336,15 +348,18 @@ class MySQL(BaseDialect):
         )
 
     def drop_journal(self, schema: str) -> None:
+        """Drop the table, and the database if no other table is in it."""
         super().drop_journal(schema)
         others = self.run("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s", (schema,))
         if not others[0][0]:
             self.run(f"DROP DATABASE {sql.quoted(schema)}")
 
     def journal_table(self, schema: str) -> str:
+        """Return the table's name in the database `schema`."""
         return sql.journal_table(schema)
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with PyMySQL's placeholders (%s), or explain it within `explaining`."""
         with self._connection.cursor() as cursor:
             self._execute(cursor, statement, values)
             return list(cursor.fetchall())

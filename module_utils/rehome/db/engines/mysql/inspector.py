@@ -64,6 +64,7 @@ class MySQLInspector(BaseInspector):
     # The server
 
     def server_checks(self, dry_run: bool) -> list[Check]:
+        """Check the global variables, the session's sql_mode, the replicas and Galera."""
         version, mode, account = self._run("SELECT VERSION(), @@SESSION.sql_mode, CURRENT_USER()")[0]
         names = ", ".join(["%s"] * len(VARIABLES))
         variables = dict(self._run(f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})", VARIABLES))
@@ -125,9 +126,11 @@ class MySQLInspector(BaseInspector):
     # Rights
 
     def grant_to_see(self, table: str, column: str) -> str:
+        """Return a GRANT of SELECT on the key and the column: both are hidden without it."""
         return f"Correct the name, or {self._grant(table, ['<its key>', column], [])}"
 
     def rights(self, facts: TableFacts) -> Rights:
+        """Try each column with EXPLAIN, which checks rights whatever granted them (a role, for example)."""
         read = [*(part.name for part in facts.key), facts.column, *facts.keep_columns]
         written = [facts.column, *facts.keep_columns]
         table = quoted(facts.table)
@@ -152,9 +155,11 @@ class MySQLInspector(BaseInspector):
         return f"GRANT {', '.join(rights)} ON {identifier(self._schema)}.{identifier(table)} TO {self._account()}"
 
     def may_create_journal(self, schema: str) -> bool:
+        """Return whether information_schema shows CREATE on the schema. Rights through a role do not show."""
         return self._holds("CREATE", schema)
 
     def journal_grant(self, schema: str, exists: bool) -> str:
+        """Return one GRANT, the same whether the table exists or not."""
         return f"GRANT CREATE, SELECT, INSERT ON {identifier(schema)}.* TO {self._account()}"
 
     def _account(self) -> str:
@@ -164,6 +169,7 @@ class MySQLInspector(BaseInspector):
     # The table
 
     def storage(self, facts: TableFacts) -> Storage:
+        """Read information_schema.TABLES, and compare literals to learn what the collation ignores."""
         engine, rows, data, indexes = self._run(
             "SELECT engine, table_rows, data_length, index_length FROM information_schema.tables"
             " WHERE table_schema = %s AND table_name = %s",
@@ -189,6 +195,7 @@ class MySQLInspector(BaseInspector):
         return f"{collation}, which ignores {' and '.join(same)}" if same else collation
 
     def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
+        """Count in one scan. Look-alikes are those by utf8mb4_general_ci, whatever the column's collation."""
         text, old = self._texts(facts)
         size = "CHAR_LENGTH" if facts.length_unit == "characters" else "LENGTH"
         # compare the bytes of utf8mb4, whatever the column's own character set
@@ -201,6 +208,7 @@ class MySQLInspector(BaseInspector):
         return Values(int(rows), int(exact or 0), int(alike or 0) - int(exact or 0), int(longest or 0))
 
     def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+        """Select by CHAR_LENGTH or LENGTH, as the column's limit is in characters or bytes."""
         text, old = self._texts(facts)
         size = "CHAR_LENGTH" if facts.length_unit == "characters" else "LENGTH"
         rows = self._scan(
@@ -218,6 +226,7 @@ class MySQLInspector(BaseInspector):
         return text, f"{text} COLLATE utf8mb4_bin LIKE %s ESCAPE '|'"
 
     def unique_indexes(self, facts: TableFacts) -> list[UniqueIndex]:
+        """Return the unique indexes from information_schema.STATISTICS, with the lengths of their prefixes."""
         rows = self._run(
             "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
             " WHERE table_schema = %s AND table_name = %s AND non_unique = 0 ORDER BY index_name, seq_in_index",
@@ -235,6 +244,7 @@ class MySQLInspector(BaseInspector):
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
+        """Join the table with itself; for an index on a prefix, group by what the index would contain."""
         column, table = quoted(facts.column), quoted(facts.table)
         text, old = self._texts(facts)
         pattern = _like(values.source_head)
@@ -260,6 +270,10 @@ class MySQLInspector(BaseInspector):
         return [Collision(*row) for row in rows]
 
     def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
+        """Read information_schema.KEY_COLUMN_USAGE, which hides tables that this user may not read.
+
+        Raises DatabaseError if foreign keys may be hidden.
+        """
         where = (self._schema, facts.table, facts.column)
         found = self._run(
             "SELECT k.constraint_name, k.referenced_table_name, k.referenced_column_name, k.table_name, k.column_name,"
@@ -316,6 +330,7 @@ class MySQLInspector(BaseInspector):
         return f"These may be about it: {names}" if names else "An administrator can see them"
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
+        """Search for one old value without a parent, for SCAN_TIMEOUT_S at most."""
         parent, _, parent_column = key.parent.rpartition(".")
         column = quoted(facts.column)
         _, old = self._texts(facts)
@@ -330,6 +345,10 @@ class MySQLInspector(BaseInspector):
         )
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
+        """Return the columns of information_schema.COLUMNS whose expression mentions the column.
+
+        Unknown if none is found and this user may not SELECT the whole table: its other columns are hidden.
+        """
         columns = self._run(
             "SELECT column_name, generation_expression, privileges FROM information_schema.columns"
             " WHERE table_schema = %s AND table_name = %s",
@@ -346,6 +365,7 @@ class MySQLInspector(BaseInspector):
         return not self._refused(f"EXPLAIN SELECT * FROM {quoted(facts.table)}")
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
+        """Check for system versioning (MariaDB) and partitions."""
         subject = f"{facts.table}.{facts.column}"
         ((kind,),) = self._run(
             "SELECT table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
@@ -384,6 +404,7 @@ class MySQLInspector(BaseInspector):
         return StatementPlan(name, words + (", sorted" if sorts else ""), by_key)
 
     def cost(self, facts: TableFacts, rows: int) -> str:
+        """Estimate the growth of the binary log, if it is on."""
         ((log,),) = self._run("SELECT @@log_bin")
         return f"the binary log grows by about {megabytes(rows * BINLOG_BYTES)}" if log else "no binary log is written"
 

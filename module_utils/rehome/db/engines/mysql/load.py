@@ -54,10 +54,12 @@ class MySQLLoad(BaseLoad):
                 database.run(f"SET SESSION {limit}")
 
     def running(self) -> int:
+        """Return Threads_running without the session that reads it."""
         # this statement itself is one of them
         return max(self._status("Threads_running") - 1, 0)
 
     def replicas(self) -> Mapping[str, float]:
+        """Return nothing if no replica is connected. Raises UnreadableError otherwise: their lag is unknown here."""
         # MariaDB counts the connected replicas; MySQL shows them to administrators only
         if count := self._status("Slaves_connected"):
             raise UnreadableError(
@@ -67,6 +69,7 @@ class MySQLLoad(BaseLoad):
         return {}
 
     def seconds_behind(self) -> float:
+        """Return the largest Seconds_Behind_Source (or …_Master) of all channels."""
         try:
             found = self._database.named_rows("SHOW REPLICA STATUS")
         except DatabaseError as error:
@@ -85,6 +88,7 @@ class MySQLLoad(BaseLoad):
         return float(max(behind))
 
     def redo_filled(self) -> float | None:
+        """Return the age of the checkpoint relative to its maximum, from SHOW GLOBAL STATUS."""
         found = dict(self._database.run("SHOW GLOBAL STATUS WHERE Variable_name IN %s", (REDO,)))
         return redo_filled({name: int(value) for name, value in found.items() if value.isdigit()})
 

@@ -53,20 +53,25 @@ class PostgreSQL(BaseDialect):
         self._connection = open_connection(settings)
 
     def reconnect(self) -> None:
+        """Open a new connection, with the same session settings."""
         self._connection.close()
         self._connection = open_connection(self._settings)
 
     def is_read_only(self) -> bool:
+        """Return transaction_read_only, which is also on while a standby is in recovery."""
         return bool(self.run("SHOW transaction_read_only")[0][0] == "on")
 
     @property
     def max_chunk_bytes(self) -> int:
+        """A constant: the server's own limit is far above it."""
         return MAX_CHUNK_BYTES
 
     def close(self) -> None:
+        """Close the connection; its advisory locks end with the session."""
         self._connection.close()
 
     def describe(self, table: str, column: str) -> TableFacts:
+        """Read the facts from pg_catalog. Partitioned tables are usable, and a domain counts as its base type."""
         found = self.run(
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)",
             (sql.table_identifier(table),),
@@ -122,6 +127,7 @@ class PostgreSQL(BaseDialect):
         raise no_usable_key(table, column, families)
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
+        """Compare the key as a row value, which an index on its columns serves."""
         names = ", ".join(f"t.{sql.quoted(part.name)}" for part in facts.key)
         marks = ", ".join(sql.from_text(part, "%s") for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
@@ -137,6 +143,7 @@ class PostgreSQL(BaseDialect):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """Use psycopg's transaction block; its errors are translated, those of COMMIT included."""
         try:
             with self._connection.transaction():
                 yield
@@ -152,6 +159,7 @@ class PostgreSQL(BaseDialect):
         return {tuple(row[:-1]): row[-1] for row in rows}
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        """Rewrite and compare in one UPDATE … RETURNING; read again only if `MAY_ALTER` finds a reason."""
         texts = [change.new for change in changes]
         mark = separator(texts)
         if mark is None:
@@ -190,6 +198,7 @@ class PostgreSQL(BaseDialect):
         return bool(count == len(texts) and found == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        """Update in one statement, with the changes as arrays."""
         return self._changed(*sql.update_values(facts, changes))
 
     def may_alter(self, facts: TableFacts) -> bool:
@@ -202,6 +211,7 @@ class PostgreSQL(BaseDialect):
         return bool(may)
 
     def update_refusal(self, facts: TableFacts) -> str | None:
+        """EXPLAIN the UPDATE and the SELECT … FOR NO KEY UPDATE, which checks the rights."""
         column, table = sql.quoted(facts.column), sql.quoted_table(facts.table)
         try:
             self.run(f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE false")
@@ -211,6 +221,7 @@ class PostgreSQL(BaseDialect):
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
+        """Take pg_try_advisory_lock with 64 bits of the name's digest."""
         # a lock of the session, which PgBouncer in transaction mode would pass on to another client
         number = int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)
         if self.run("SELECT pg_try_advisory_lock(%s)", (number,)) == [(True,)]:
@@ -239,6 +250,7 @@ class PostgreSQL(BaseDialect):
         )
 
     def create_journal(self, schema: str) -> None:
+        """Create the schema and the table, and the schema only if it is missing, which needs more rights."""
         if not self.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):
             self.run(f"CREATE SCHEMA IF NOT EXISTS {sql.quoted(schema)}")
         self.run(
@@ -252,6 +264,7 @@ class PostgreSQL(BaseDialect):
         )
 
     def drop_journal(self, schema: str) -> None:
+        """Drop the table, and the schema if pg_class has nothing else in it."""
         super().drop_journal(schema)
         others = self.run(
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s",
@@ -261,6 +274,7 @@ class PostgreSQL(BaseDialect):
             self.run(f"DROP SCHEMA {sql.quoted(schema)}")
 
     def journal_table(self, schema: str) -> str:
+        """Return the table's name, qualified with `schema`."""
         return sql.journal_table(schema)
 
     def _changed(self, statement: str, values: Sequence[object]) -> int:
@@ -269,6 +283,7 @@ class PostgreSQL(BaseDialect):
             return cursor.rowcount
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with psycopg's placeholders (%s), or explain it within `explaining`."""
         with self._cursor() as cursor:
             self._execute(cursor, statement, values)
             return cursor.fetchall() if cursor.description else []

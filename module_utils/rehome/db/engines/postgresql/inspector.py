@@ -43,6 +43,7 @@ class PostgreSQLInspector(BaseInspector):
     # The server
 
     def server_checks(self, dry_run: bool) -> list[Check]:
+        """Check the version, recovery, autovacuum, connected replicas and idle replication slots."""
         version, user, recovery, closed, autovacuum, replicas = self._run(
             "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(),"
             " current_setting('transaction_read_only') = 'on', current_setting('autovacuum') = 'on',"
@@ -80,12 +81,14 @@ class PostgreSQLInspector(BaseInspector):
     # Rights
 
     def grant_to_see(self, table: str, column: str) -> str:
+        """Return GRANTs of USAGE on the schema, which hides its tables without it, and of SELECT on the columns."""
         schema, dot, _ = table.rpartition(".")
         usage = f"GRANT USAGE ON SCHEMA {identifier(schema) if dot else '<its schema>'} TO {self._user()}; "
         grant = f"GRANT SELECT (<its key>, {identifier(column)}) ON {table_identifier(table)} TO {self._user()}"
         return f"Correct the name, or {usage}{grant}"
 
     def rights(self, facts: TableFacts) -> Rights:
+        """Check with has_column_privilege and has_schema_privilege, which include rights through roles."""
         read = [*(part.name for part in facts.key), facts.column]
         missing = [
             f"{right} on {name}"
@@ -112,6 +115,7 @@ class PostgreSQLInspector(BaseInspector):
         return Rights(tuple(missing), grant)
 
     def may_create_journal(self, schema: str) -> bool:
+        """Return whether this user has CREATE on the schema, or on the database if there is no such schema."""
         return bool(
             self._run(
                 "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),"
@@ -121,6 +125,7 @@ class PostgreSQLInspector(BaseInspector):
         )
 
     def journal_grant(self, schema: str, exists: bool) -> str:
+        """Return GRANTs on schema and table; if the table does not exist, what lets this user create it."""
         user, name = self._user(), identifier(schema)
         if not exists:
             return f"CREATE SCHEMA {name} AUTHORIZATION {user}, or GRANT USAGE, CREATE ON SCHEMA {name} TO {user}"
@@ -132,6 +137,7 @@ class PostgreSQLInspector(BaseInspector):
     # The table
 
     def storage(self, facts: TableFacts) -> Storage:
+        """Read pg_class, pg_collation and the type: citext and char(n) ignore something by themselves."""
         kind, rows, heap, indexes, collation, deterministic, of_type = self._run(
             "SELECT c.relkind, c.reltuples, pg_table_size(c.oid), pg_indexes_size(c.oid), l.collname,"
             " coalesce(l.collisdeterministic, true), t.typname"
@@ -150,6 +156,7 @@ class PostgreSQLInspector(BaseInspector):
         return Storage(f"{engine}, {size}", words, int(rows) if rows >= 0 else None)
 
     def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
+        """Count in one scan with FILTER, under the collation "C"."""
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         head = values.source_head
         rows = self._scan(
@@ -163,6 +170,7 @@ class PostgreSQLInspector(BaseInspector):
         return Values(*(int(count or 0) for count in rows[0]))
 
     def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+        """Select by length(), as limits are always in characters."""
         column = f't.{quoted(facts.column)}::text COLLATE "C"'
         rows = self._scan(
             f"SELECT {column} FROM {quoted_table(facts.table)} t WHERE starts_with({column}, %s)"
@@ -172,6 +180,7 @@ class PostgreSQLInspector(BaseInspector):
         return [value for (value,) in rows]
 
     def unique_indexes(self, facts: TableFacts) -> list[UniqueIndex]:
+        """Return the unique indexes from pg_index, with expressions and predicates as the server prints them."""
         rows = self._run(
             "SELECT x.relname, array_agg(a.attname::text ORDER BY p.n), i.indpred IS NOT NULL, i.indexprs IS NOT NULL,"
             " pg_get_expr(i.indpred, i.indrelid, true),"
@@ -198,6 +207,7 @@ class PostgreSQLInspector(BaseInspector):
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
+        """Join the table with itself, or group by the index's expressions if it has any or is partial."""
         column, table = quoted(facts.column), quoted_table(facts.table)
         old = f'starts_with(t.{column}::text COLLATE "C", %s)'
         new = f"(%s || substr(t.{column}::text, {len(values.source_head) + 1}))::{self._type(facts)}"
@@ -252,6 +262,7 @@ class PostgreSQLInspector(BaseInspector):
         )
 
     def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
+        """Return the foreign keys from pg_constraint, without those that partitions inherit."""
         rows = self._run(
             "SELECT k.conname, k.confrelid::regclass::text, p.attname, k.conrelid::regclass::text, c.attname,"
             " k.confupdtype::text, cardinality(k.conkey), k.conrelid = to_regclass(%s) AND c.attname = %s"
@@ -275,6 +286,7 @@ class PostgreSQLInspector(BaseInspector):
         ]
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
+        """Search for one old value without a parent, under a statement_timeout of SCAN_TIMEOUT_S."""
         parent, _, parent_column = key.parent.rpartition(".")
         column = quoted(facts.column)
         return bool(
@@ -289,6 +301,7 @@ class PostgreSQLInspector(BaseInspector):
         )
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str]:
+        """Follow pg_depend from the column to the generated ones: no expression is parsed."""
         return [
             name
             for (name,) in self._run(
@@ -303,6 +316,7 @@ class PostgreSQLInspector(BaseInspector):
         ]
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
+        """Check row security, inheritance, rules, materialized views and the table's autovacuum."""
         table = (table_identifier(facts.table),)
         hidden, vacuumed, kind = self._run(
             "SELECT row_security_active(oid), NOT coalesce('autovacuum_enabled=false' = ANY(reloptions)"
@@ -392,6 +406,7 @@ class PostgreSQLInspector(BaseInspector):
         return StatementPlan(name, "; ".join(dict.fromkeys(scans)) or "unknown", not leaves)
 
     def cost(self, facts: TableFacts, rows: int) -> str:
+        """Estimate the WAL, and the growth of the table if no dead tuple is reused."""
         size, total, indexed = self._run(
             "SELECT pg_table_size(c.oid), greatest(c.reltuples, 1), EXISTS (SELECT 1 FROM pg_index i"
             " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"

@@ -98,9 +98,11 @@ class PostgreSQLLoad(BaseLoad):
         database.run("SET default_transaction_read_only = on")
 
     def running(self) -> int:
+        """Count the active sessions in pg_stat_activity, without those of Rehome."""
         return int(single_number(self._database.run(RUNNING)))
 
     def replicas(self) -> Mapping[str, float]:
+        """Return the greater of replay_lag and the age of the WAL position that the standby has replayed."""
         ((position,),) = self._database.run("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
         now = self._clock()
         found = {}
@@ -115,6 +117,7 @@ class PostgreSQLLoad(BaseLoad):
         return found
 
     def seconds_behind(self) -> float:
+        """Return the age of the last transaction replayed; 0 if all WAL that was received is replayed."""
         ((follows, streams, lag),) = self._database.run(
             "SELECT pg_is_in_recovery(), EXISTS (SELECT 1 FROM pg_stat_wal_receiver),"
             " CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0"
@@ -127,12 +130,14 @@ class PostgreSQLLoad(BaseLoad):
         return float(lag)
 
     def heap(self, table: str) -> Heap | None:
+        """Return the statistics of the table, or the sums over its partitions."""
         read_at = self._clock()
         name = table_identifier(table)
         ((live, dead, autovacuum_at, vacuumed),) = self._database.run(HEAP, (name, name))
         return Heap(live, dead, autovacuum_at, vacuumed, read_at)
 
     def may_vacuum(self, table: str) -> bool:
+        """Return whether this user owns the table or the database, or has MAINTAIN (PostgreSQL 17 and later)."""
         ((version,),) = self._database.run("SELECT current_setting('server_version_num')::int")
         maintain = "has_table_privilege(c.oid, 'MAINTAIN')" if version >= MAINTAIN_SINCE else "false"
         name = table_identifier(table)

@@ -57,6 +57,7 @@ class SQLite(BaseDialect):
         self._open()
 
     def reconnect(self) -> None:
+        """Open the file again; the advisory locks, which are files of their own, are kept."""
         self._connection.close()
         self._open()
 
@@ -94,6 +95,7 @@ class SQLite(BaseDialect):
             raise RefusedError([finding]) from error
 
     def close(self) -> None:
+        """Release the lock files, and close the database's."""
         for lock in self._advisory_locks:
             lock.release()
         self._connection.close()
@@ -102,13 +104,16 @@ class SQLite(BaseDialect):
         """Do nothing: nobody closes an idle file."""
 
     def is_read_only(self) -> bool:
+        """Return whether this process lacks write access to the file."""
         return not os.access(self._path, os.W_OK)
 
     @property
     def max_chunk_bytes(self) -> int:
+        """A constant: SQLite has no limit that a chunk could reach."""
         return MAX_CHUNK_BYTES
 
     def describe(self, table: str, column: str) -> TableFacts:
+        """Read the facts from sqlite_schema and pragmas. No length is enforced, and any column may hold text."""
         kinds = self.run("SELECT type FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')", (table,))
         if not kinds:
             raise UnknownTableError(f"the database has no table {table}")
@@ -148,6 +153,7 @@ class SQLite(BaseDialect):
 
     @contextmanager
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Use EXPLAIN QUERY PLAN, and make the connection refuse writes within the block."""
         # `executemany` cannot be explained, and must not be run instead
         self.run("PRAGMA query_only = ON")
         try:
@@ -157,6 +163,7 @@ class SQLite(BaseDialect):
             self.run("PRAGMA query_only = OFF")
 
     def read_batch(self, facts: TableFacts, after: Key | None, limit: int) -> RowBatch:
+        """Compare the key as a row value. Raises UnusableTableError if a key is neither an integer nor text."""
         # a single SELECT is a transaction of its own, without a write lock
         names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
         marks = ", ".join(_placeholder(part) for part in facts.key)
@@ -177,6 +184,7 @@ class SQLite(BaseDialect):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """Send BEGIN IMMEDIATE, which locks the whole database for other writers."""
         # IMMEDIATE takes the write lock now: values read in the block do not change before COMMIT
         self.run("BEGIN IMMEDIATE")
         try:
@@ -200,6 +208,7 @@ class SQLite(BaseDialect):
         return found
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
+        """Update row by row, comparing the values as BLOBs."""
         column = quoted(facts.column)
         with _translated_errors():
             cursor = self._connection.executemany(
@@ -210,6 +219,7 @@ class SQLite(BaseDialect):
         return cursor.rowcount
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
+        """Read, update and read again: nothing crosses a network, so that there is nothing to save."""
         # the operator's condition may be about the very value, and has been met by the rows that are locked
         locked = replace(facts, where=None)
         return (
@@ -220,6 +230,7 @@ class SQLite(BaseDialect):
         )
 
     def update_refusal(self, facts: TableFacts) -> str | None:
+        """Run an UPDATE that finds no row: it fails if the file cannot be written or is busy."""
         try:
             with self.transaction():
                 self.run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
@@ -228,6 +239,7 @@ class SQLite(BaseDialect):
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
+        """Lock a file beside the database's, with a digest of the name in its own."""
         # SQLite has no advisory locks; whoever sees the database file also sees a file beside it
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         lock = FileLock(self._path.with_name(f"{self._path.name}.rehome-{digest}.lock"), timeout=0, mode=0o600)
@@ -242,6 +254,7 @@ class SQLite(BaseDialect):
         return self.run("SELECT name FROM pragma_table_info(?)", (self._journal_name(schema),))
 
     def create_journal(self, schema: str) -> None:
+        """Create the table only; SQLite has no schemas."""
         self.run(
             f"CREATE TABLE IF NOT EXISTS {self.journal_table(schema)} ("
             # AUTOINCREMENT: an id is never reused, so that `undoes` always refers to the same entry
@@ -253,12 +266,14 @@ class SQLite(BaseDialect):
         )
 
     def journal_table(self, schema: str) -> str:
+        """Return `<schema>_journal`, quoted."""
         return quoted(self._journal_name(schema))
 
     def _journal_name(self, schema: str) -> str:
         return f"{schema}_{journal.TABLE}"
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with sqlite3's placeholders (?), or explain it within `explaining`."""
         explained = self._is_explained(statement)
         with _translated_errors():
             cursor = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}" if explained else statement, values)

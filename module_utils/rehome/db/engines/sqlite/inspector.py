@@ -41,6 +41,7 @@ class SQLiteInspector(BaseInspector):
         self._path = settings.path or ""
 
     def server_checks(self, dry_run: bool) -> list[Check]:
+        """Check the library's version and the journal mode; there is no server."""
         ((mode,),) = self._run("PRAGMA journal_mode")
         advice = "" if mode == "wal" else "Readers wait while a chunk is written; in WAL mode they would not"
         return [
@@ -49,18 +50,23 @@ class SQLiteInspector(BaseInspector):
         ]
 
     def grant_to_see(self, table: str, column: str) -> str:
+        """Return only that the name is wrong: SQLite has no rights that could hide it."""
         return "Correct the name"
 
     def rights(self, facts: TableFacts) -> Rights:
+        """Return no missing right: SQLite has no users. `update_refusal` finds a file that cannot be written."""
         return Rights((), f"Give the user who runs this write access to {self._path} and its folder")
 
     def may_create_journal(self, schema: str) -> bool:
+        """Return whether this process may write the file."""
         return os.access(self._path, os.W_OK)
 
     def journal_grant(self, schema: str, exists: bool) -> str:
+        """Return what to do instead: SQLite has no GRANT, but needs write access to the file's folder too."""
         return f"Give the user who runs this write access to {self._path} and its folder"
 
     def storage(self, facts: TableFacts) -> Storage:
+        """Read the size of the whole file, and the collation from the text of CREATE TABLE. No number of rows."""
         ((size,),) = self._run("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
         found = re.search(
             rf'["`\[]?\b{re.escape(facts.column)}\b["`\]]?[^,]*?\bCOLLATE\s+["`\[]?(\w+)',
@@ -75,6 +81,7 @@ class SQLiteInspector(BaseInspector):
         return str(self._run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", (facts.table,))[0][0])
 
     def count_values(self, facts: TableFacts, values: ValueMap) -> Values:
+        """Count in one scan. Look-alikes differ in the case of ASCII letters only, which is all that lower() knows."""
         column, head = quoted(facts.column), values.source_head
         begins = f"substr({column}, 1, {len(head)}) COLLATE BINARY"
         rows = self._run(
@@ -87,6 +94,7 @@ class SQLiteInspector(BaseInspector):
         return Values(count, old, alike - old, longest)
 
     def too_long_values(self, facts: TableFacts, values: ValueMap, than: int) -> list[str]:
+        """Select by length(), in characters. SQLite itself enforces no limit."""
         column, head = quoted(facts.column), values.source_head
         rows = self._run(
             f"SELECT {column} FROM {quoted(facts.table)} t WHERE substr({column}, 1, {len(head)}) COLLATE BINARY = ?"
@@ -96,6 +104,7 @@ class SQLiteInspector(BaseInspector):
         return [value for (value,) in rows]
 
     def unique_indexes(self, facts: TableFacts) -> list[UniqueIndex]:
+        """Return the unique indexes from pragma_index_list, with the collation that each has of its own."""
         found = []
         for name, partial in self._run(
             'SELECT name, partial FROM pragma_index_list(?) WHERE "unique" ORDER BY name', (facts.table,)
@@ -116,6 +125,7 @@ class SQLiteInspector(BaseInspector):
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision] | Unknown:
+        """Join the table with itself. Unknown for an index over expressions, or a partial one."""
         if index.expression is not None:
             return Unknown("SQLite does not show what an index over expressions, or a partial one, contains")
         column, table, head = quoted(facts.column), quoted(facts.table), values.source_head
@@ -130,6 +140,7 @@ class SQLiteInspector(BaseInspector):
         return [Collision(*row) for row in rows]
 
     def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
+        """Return the foreign keys of all tables from pragma_foreign_key_list. They have numbers, not names."""
         rows = self._run(
             'SELECT t.name, k.id, k."table", coalesce(k."to", k."from"), k."from", k.on_update,'
             " (SELECT count(*) FROM pragma_foreign_key_list(t.name) o WHERE o.id = k.id)"
@@ -143,6 +154,7 @@ class SQLiteInspector(BaseInspector):
         ]
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
+        """Search for one old value without a parent, by the parent column's own collation, with no time limit."""
         parent, _, parent_column = key.parent.rpartition(".")
         column, head = quoted(facts.column), values.source_head
         return bool(
@@ -155,6 +167,7 @@ class SQLiteInspector(BaseInspector):
         )
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str]:
+        """Return all generated columns if an expression in CREATE TABLE mentions the column."""
         # hidden: 2 is a virtual generated column, 3 a stored one; only CREATE TABLE has their expressions
         names = [
             name
@@ -164,6 +177,7 @@ class SQLiteInspector(BaseInspector):
         return names if any(re.search(rf"\b{re.escape(facts.column)}\b", text) for text in made) else []
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
+        """Always empty: SQLite has no partitions, rules or row security."""
         return []
 
     def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
@@ -176,4 +190,5 @@ class SQLiteInspector(BaseInspector):
         return StatementPlan(name, "; ".join(details), not leaves)
 
     def cost(self, facts: TableFacts, rows: int) -> str:
+        """Estimate the rollback journal or WAL file, which SQLite keeps beside the database."""
         return f"the journal beside the file takes about {rows * 100 / 1024**2:,.0f} MiB for a while"
