@@ -1,5 +1,5 @@
 """Plans: what a run would do, from a catalog alone.
 
-May import: config, mapping, catalog, files, errors. Read plan (the class of every object and row), then approval (what
-has changed since a plan was approved).
+May import: config, mapping, catalog, files, errors, duckdb_engine. Read plan (the class of every object and row), then
+approval (what has changed since a plan was approved).
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
-from ..errors import Finding
+from ..errors import Finding, RehomeError
 from ..files import read_json, write_json
 from .plan import DECIDED, Plan
 
@@ -37,9 +38,7 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
         return []
     folder = settings.state_dir / FOLDER / approved
     refused = f"is not the plan that would run now ({plan.sha256})"
-    kept = read_json(
-        folder / "plan.json", dict, f"Delete {folder}, and have the plan approved that playbooks/plan.yml shows now"
-    )
+    kept = read_json(folder / "plan.json", dict, _way_out_if_damaged(folder))
     if kept is None:
         way_out = (
             "Have the plan approved that playbooks/plan.yml shows now; to see what has changed since, run where the "
@@ -62,10 +61,21 @@ def _identity(settings: Settings) -> dict[str, object]:
     return {"fingerprint": settings.fingerprint, "policies": settings.policies, "limit": settings.limit}
 
 
+def _way_out_if_damaged(folder: Path) -> str:
+    return f"Delete {folder}, and have the plan approved that playbooks/plan.yml shows now"
+
+
 def _additions(catalog: Catalog, folder: Path, kind: str, select: str) -> str:
     """Describe what the plan in `catalog` has of this kind and the one in `folder` has not; empty if nothing."""
     new = f"({select}) EXCEPT (FROM read_parquet($file))"
-    params = {"file": str(folder / f"{kind}.parquet")}
+    file = folder / f"{kind}.parquet"
+    params = {"file": str(file)}
+    try:
+        # reads only the end of the file, which one that is cut short has not; the comparison may fail for other reasons
+        catalog.count("FROM read_parquet($file)", params)
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise RehomeError(f"{file} cannot be read ({reason}). {_way_out_if_damaged(folder)}.") from error
     count = catalog.count(new, params)
     if not count:
         return ""

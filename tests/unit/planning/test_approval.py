@@ -7,9 +7,10 @@ import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
+from rehome.errors import RehomeError
 from rehome.planning import approval
 from rehome.planning.approval import FOLDER, objections, save_plan
-from rehome.planning.plan import Plan, make_plan
+from rehome.planning.plan import DECIDED, Plan, make_plan
 
 from tests.unit.config.test_settings import given
 
@@ -95,3 +96,20 @@ def test_only_the_latest_plans_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     first = approved(tmp_path)
     second = approved(tmp_path, on_dangling="keep")
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [second] != [first]
+
+
+@pytest.mark.parametrize("kind", DECIDED)
+@pytest.mark.parametrize("part", [0, 0.5, 0.99])
+def test_a_file_of_the_approved_plan_that_is_cut_short_is_named_with_a_way_out(
+    tmp_path: Path, kind: str, part: float
+) -> None:
+    digest = approved(tmp_path)
+    file = tmp_path / FOLDER / digest / f"{kind}.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(RehomeError) as raised:
+        objection_texts(tmp_path, COPIED, approved_plan=digest)
+    text = str(raised.value)
+    assert text.startswith(f"{file} cannot be read (")
+    assert text.endswith(f"Delete {file.parent}, and have the plan approved that playbooks/plan.yml shows now.")
+    assert "\n" not in text
