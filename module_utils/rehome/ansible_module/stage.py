@@ -79,11 +79,7 @@ class Stage:
         return Run(self.settings, catalog, self.progress, stopping)
 
     def report(
-        self,
-        catalog: Catalog,
-        queries: Mapping[str, str],
-        counts: Mapping[str, int],
-        **fields: Unpack[SummaryFields],
+        self, catalog: Catalog, queries: Mapping[str, str], counts: Mapping[str, int], **fields: Unpack[SummaryFields]
     ) -> dict[str, ListFile]:
         """Write the lists of `queries`, add them, `counts` and `fields` to the summary, and return them.
 

@@ -34,10 +34,7 @@ class Table:
 
 
 FACTS = Table(
-    "facts",
-    "name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
-    filled_by="catalog/catalog",
-    read_by="catalog/catalog",
+    "facts", "name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL", filled_by="catalog/catalog", read_by="catalog/catalog"
 )
 """What the catalog was made for: run, fingerprint, prefixes …"""
 
@@ -209,10 +206,7 @@ STANDING_ROWS = Table(
 """Rewritten rows that were not rolled back. place: their order within the journal's entry."""
 
 DIFFERING_RANGES = Table(
-    "differing_ranges",
-    "reference VARCHAR, range UBIGINT",
-    filled_by="stages/verify_rows",
-    read_by="stages/verify_rows",
+    "differing_ranges", "reference VARCHAR, range UBIGINT", filled_by="stages/verify_rows", read_by="stages/verify_rows"
 )
 """Ranges of key hashes in which the rows differ from the journal."""
 
@@ -270,10 +264,7 @@ RECORDS = Table(
 """The delete log: its lines, numbered. key: with its prefix."""
 
 TO_BRING_BACK = Table(
-    "to_bring_back",
-    "key VARCHAR, marker VARCHAR",
-    filled_by="stages/delete_objects",
-    read_by="stages/delete_objects",
+    "to_bring_back", "key VARCHAR, marker VARCHAR", filled_by="stages/delete_objects", read_by="stages/delete_objects"
 )
 """Delete markers to remove. key: with its prefix."""
 
@@ -289,11 +280,7 @@ MADE = Table("made", "suffix VARCHAR, etag VARCHAR", filled_by="state/outcomes",
 """Target objects that any run has copied and verified."""
 
 REMOVED = Table(
-    "removed",
-    "key VARCHAR, file VARCHAR",
-    filled_by="state/outcomes",
-    read_by="state/outcomes",
-    temporary=True,
+    "removed", "key VARCHAR, file VARCHAR", filled_by="state/outcomes", read_by="state/outcomes", temporary=True
 )
 """Copies that were removed. file: the newest delete log that says so."""
 

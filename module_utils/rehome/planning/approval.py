@@ -8,7 +8,7 @@ from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import Finding, RehomeError
-from ..files import read_json, write_json
+from ..files import read_json, replacing, write_json
 from .plan import DECIDED, Plan
 
 FOLDER = "plans"
@@ -22,7 +22,8 @@ def save_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for kind, select in DECIDED.items():
         copy = f"COPY ({select}) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
-        catalog.run(copy, {"file": str(folder / f"{kind}.parquet")})
+        with replacing(folder / f"{kind}.parquet") as file:
+            catalog.run(copy, {"file": str(file)})
     write_json(folder / "plan.json", _identity(settings))
     _delete_oldest(folder.parent)
 

@@ -309,8 +309,7 @@ def _try_journal(database: Dialect, inspector: Inspector, settings: Settings) ->
     try:
         with database.transaction():
             database.append_journal(
-                settings.journal_schema,
-                journal.entry(uuid.uuid4().hex, target, "preflight", [Change((0,), "", "")]),
+                settings.journal_schema, journal.entry(uuid.uuid4().hex, target, "preflight", [Change((0,), "", "")])
             )
             raise _RollBackError
     except _RollBackError:

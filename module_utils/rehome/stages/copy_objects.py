@@ -139,11 +139,7 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
 
 
 async def _copy(
-    run: Run,
-    jobs: Iterator[CopyJob],
-    on_outcome: Callable[[CopyOutcome], None],
-    uploads: Uploads,
-    counts: CopyCounts,
+    run: Run, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None], uploads: Uploads, counts: CopyCounts
 ) -> None:
     settings = run.settings
     async with AsyncExitStack() as stack, open_clients(settings) as (source, target):

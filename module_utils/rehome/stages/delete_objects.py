@@ -16,13 +16,7 @@ from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
-from ..s3.deletion.versions import (
-    Version,
-    find_delete_marker,
-    has_object_lock,
-    noncurrent_days,
-    versioning_of,
-)
+from ..s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
 from ..s3.errors import S3Error, S3RequestError, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method

@@ -41,10 +41,7 @@ class RestoreCounts:
 
     def counts(self) -> dict[str, int]:
         """Return the counts by the names of the summary."""
-        return {
-            "objects_restoring": self.requested + self.in_progress,
-            "objects_not_restored": self.failed,
-        }
+        return {"objects_restoring": self.requested + self.in_progress, "objects_not_restored": self.failed}
 
 
 def restore_archived(run: Run) -> RestoreCounts:

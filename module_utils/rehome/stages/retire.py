@@ -10,13 +10,7 @@ from ..s3.deletion.versions import Versioning
 from ..s3.errors import S3Error
 from ..state.completion import FILE, completed_at
 from ..state.delete_log import RETIRED
-from .delete_objects import (
-    DeleteCounts,
-    delete_classified,
-    inspect_bucket,
-    not_inspected,
-    undelete_recorded,
-)
+from .delete_objects import DeleteCounts, delete_classified, inspect_bucket, not_inspected, undelete_recorded
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import NAMED, classify, make_tables
 

@@ -16,17 +16,7 @@ from ..dialect import DatabaseError
 from ..engines.open import connect
 from ..server_load import Heap, Load, PositionHistory, UnreadableError
 from .monitor import Monitor, failure_of
-from .signals import (
-    DeadTuples,
-    OpenWindow,
-    OwnQuery,
-    PauseFile,
-    RedoLog,
-    ReplicaLag,
-    Running,
-    Signal,
-    dead_threshold,
-)
+from .signals import DeadTuples, OpenWindow, OwnQuery, PauseFile, RedoLog, ReplicaLag, Running, Signal, dead_threshold
 from .throttle import Throttle
 
 REDO_EVERY_S = 0.1

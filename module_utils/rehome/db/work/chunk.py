@@ -9,15 +9,7 @@ from typing import NamedTuple
 
 from ...backoff import jittered_pause
 from .. import journal
-from ..dialect import (
-    Change,
-    ConnectionLostError,
-    Dialect,
-    ReadOnlyError,
-    RetryableError,
-    RowRefusedError,
-    TableFacts,
-)
+from ..dialect import Change, ConnectionLostError, Dialect, ReadOnlyError, RetryableError, RowRefusedError, TableFacts
 from .caution import CautionLevel
 from .reconnect import MAX_LOST_CONNECTIONS, WorkContext, reconnect
 

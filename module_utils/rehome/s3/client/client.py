@@ -275,7 +275,7 @@ class _Attempts:
     """Counts the attempts of one request, and decides whether there may be another.
 
     sent: attempts so far
-    recoveries: how often a recovery was attempts for it
+    recoveries: how often a recovery was attempted for it
     obstacle: why the latest recovery failed
     repeated: an attempt may have taken effect although its reply was lost
     """

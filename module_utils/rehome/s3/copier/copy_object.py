@@ -153,14 +153,7 @@ async def proven_outcome(
     if not etag:
         etag = etag_of(await head(target, job.target_key))
     evidence = await compare(
-        source,
-        job.source_key,
-        job.etag,
-        target,
-        job.target_key,
-        etag,
-        is_own_copy=True,
-        own_checksums=checksums or {},
+        source, job.source_key, job.etag, target, job.target_key, etag, is_own_copy=True, own_checksums=checksums or {}
     )
     if evidence is None and not await is_unchanged(source, job):
         raise SourceChanged("PreconditionFailed")

@@ -48,11 +48,7 @@ class KeyOrder:
             self._possible = self._possible if plain else ()
             return
         text = "".join(chain)
-        same: dict[Order, bool] = {
-            by_code_point: True,
-            by_utf_16: text.isascii(),
-            by_folder: "/" not in text,
-        }
+        same: dict[Order, bool] = {by_code_point: True, by_utf_16: text.isascii(), by_folder: "/" not in text}
         self._possible = tuple(
             order
             for order in self._possible

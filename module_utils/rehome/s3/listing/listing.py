@@ -84,12 +84,7 @@ class _Listing:
         self.pages: asyncio.Queue[Page | None] = asyncio.Queue(_WAITING_PAGES)
         self._client = client
         self._ceiling = after_all_with(prefix)
-        self._query = [
-            ("list-type", "2"),
-            ("encoding-type", "url"),
-            ("max-keys", str(page_size)),
-            ("prefix", prefix),
-        ]
+        self._query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(page_size)), ("prefix", prefix)]
         self._headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if client.endpoint.is_aws else {}
         self._order = (
             KeyOrder(by_code_point) if client.endpoint.is_aws else KeyOrder(by_code_point, by_utf_16, by_folder)

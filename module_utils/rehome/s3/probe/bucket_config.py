@@ -50,22 +50,12 @@ def inspect_bucket(side: Side, acl: str) -> list[Check]:
     bucket = _Bucket(side, acl)
     requests: list[tuple[str, str, str, Judge]] = [
         ("versioning", "get_bucket_versioning", "s3:GetBucketVersioning", bucket.versioning),
-        (
-            "lifecycle",
-            "get_bucket_lifecycle_configuration",
-            "s3:GetLifecycleConfiguration",
-            bucket.lifecycle,
-        ),
+        ("lifecycle", "get_bucket_lifecycle_configuration", "s3:GetLifecycleConfiguration", bucket.lifecycle),
     ]
     if side.label == "target":
         requests += [
             ("ownership", "get_bucket_ownership_controls", "s3:GetBucketOwnershipControls", bucket.ownership),
-            (
-                "object lock",
-                "get_object_lock_configuration",
-                "s3:GetBucketObjectLockConfiguration",
-                bucket.object_lock,
-            ),
+            ("object lock", "get_object_lock_configuration", "s3:GetBucketObjectLockConfiguration", bucket.object_lock),
             ("encryption", "get_bucket_encryption", "s3:GetEncryptionConfiguration", bucket.encryption),
             ("replication", "get_bucket_replication", "s3:GetReplicationConfiguration", bucket.replication),
             (

@@ -161,10 +161,7 @@ def _unexpected_reply(side: Side, url: str, error: ClientError, code: str, messa
     if not code or code == str(status) or (code == "500" and not message.strip(" .")):
         return _not_s3(side, url)
     return Finding(
-        f"{side.setting}.bucket",
-        side.bucket,
-        f"S3 refuses to list it ({code}: {message})",
-        "Correct what S3 names",
+        f"{side.setting}.bucket", side.bucket, f"S3 refuses to list it ({code}: {message})", "Correct what S3 names"
     )
 
 

@@ -45,12 +45,7 @@ class Route:
                 self._ending = f"proxy-authorization: {endpoint.proxy.authorization}\r\n".encode() + self._ending
 
     def build(
-        self,
-        method: str,
-        key: str | None,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str],
-        body: bytes,
+        self, method: str, key: str | None, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: bytes
     ) -> bytes:
         """Return the bytes of a signed request. Raises ValueError if a header value has a line break.
 

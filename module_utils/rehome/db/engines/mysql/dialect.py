@@ -31,14 +31,7 @@ from ...dialect import (
 )
 from ..base import BaseDialect, check_column, check_text, no_usable_key
 from . import statements as sql
-from .connection import (
-    SESSION,
-    SESSION_MARIADB,
-    SESSION_MYSQL,
-    connection_finding,
-    open_connection,
-    translated,
-)
+from .connection import SESSION, SESSION_MARIADB, SESSION_MYSQL, connection_finding, open_connection, translated
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),

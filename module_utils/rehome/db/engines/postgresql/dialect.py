@@ -73,8 +73,7 @@ class PostgreSQL(BaseDialect):
     def describe(self, table: str, column: str) -> TableFacts:
         """Read the facts from pg_catalog. Partitioned tables are usable, and a domain counts as its base type."""
         found = self.run(
-            "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)",
-            (sql.table_identifier(table),),
+            "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", (sql.table_identifier(table),)
         )
         if not found:
             raise UnknownTableError(f"the database has no table {table} in this user's search path")

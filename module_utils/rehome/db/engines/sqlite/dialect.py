@@ -65,10 +65,7 @@ class SQLite(BaseDialect):
         path = self._path
         if not path.is_file():
             finding = Finding(
-                "rehome_database.path",
-                str(path),
-                "there is no such file",
-                "Name an existing SQLite database",
+                "rehome_database.path", str(path), "there is no such file", "Name an existing SQLite database"
             )
             raise RefusedError([finding])
         try:
@@ -87,10 +84,7 @@ class SQLite(BaseDialect):
             self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
         except sqlite3.Error as error:
             finding = Finding(
-                "rehome_database.path",
-                str(path),
-                f"cannot be read as a SQLite database ({error})",
-                "Correct the path",
+                "rehome_database.path", str(path), f"cannot be read as a SQLite database ({error})", "Correct the path"
             )
             raise RefusedError([finding]) from error
 
