@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,33 +15,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sandbox.errors import SandboxError
+from sandbox.nginx import BINARY, UNPACKED, end_nginx, start_nginx
 from sandbox.ports import find_free
 
-from .cost import ROOT
 from .null_replies import COPIED
 from .suite import BenchError
 
-_UNPACKED = ROOT / ".venv" / "nginx" / "usr"
-"""Where the Makefile unpacks its packages: nothing is installed, so no system service starts."""
-_BINARY = _UNPACKED / "sbin" / "nginx"
-_MODULE = _UNPACKED / "lib" / "nginx" / "modules" / "ngx_http_headers_more_filter_module.so"
-_START_S = 10.0
+_MODULE = UNPACKED / "lib" / "nginx" / "modules" / "ngx_http_headers_more_filter_module.so"
 
-_CONFIG = """\
-load_module {module};
-daemon off;
-master_process off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+_HTTP = """\
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
   server {{
@@ -57,7 +38,6 @@ http {{
     location / {{ more_clear_input_headers If-None-Match; rewrite ^ /done last; }}
     location = /done {{ internal; return 200 '{reply}'; }}
   }}
-}}
 """
 
 
@@ -72,36 +52,24 @@ class NullServer:
 
 def version() -> str:
     """Return the version that nginx reports."""
-    return subprocess.run([_BINARY, "-v"], capture_output=True, text=True, check=True).stderr.strip().rpartition("/")[2]
+    return subprocess.run([BINARY, "-v"], capture_output=True, text=True, check=True).stderr.strip().rpartition("/")[2]
 
 
 @contextmanager
 def null_server(folder: Path) -> Iterator[NullServer]:
     """Run it in `folder` for the length of the block."""
-    if not (_BINARY.exists() and _MODULE.exists()):
-        raise BenchError(f"no nginx in {_UNPACKED}; `make packages` gets one")
     http, https = find_free(2)
     _write_certificate(folder)
-    config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(module=_MODULE, folder=folder, http=http, https=https, reply=COPIED.decode()))
-    process = subprocess.Popen([_BINARY, "-p", folder, "-c", config], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(process, http, folder)
+        process = start_nginx(
+            folder, http, _HTTP.format(folder=folder, http=http, https=https, reply=COPIED.decode()), _MODULE
+        )
+    except SandboxError as error:
+        raise BenchError(str(error)) from error
+    try:
         yield NullServer(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", folder / "server.pem")
     finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    give_up = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < give_up:
-        with socket.socket() as knock:
-            if knock.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    log = folder / "error.log"
-    raise BenchError(f"nginx did not start: {log.read_text() if log.exists() else 'it left no log'}")
+        end_nginx(process)
 
 
 def _write_certificate(folder: Path) -> None:

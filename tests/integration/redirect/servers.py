@@ -5,9 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,32 +18,20 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.redirect.routes import routes
 
+from sandbox.errors import SandboxError
+from sandbox.nginx import end_nginx, start_nginx
 from sandbox.ports import find_free
 from tests.unit.config.test_settings import given
 
 ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT / "roles" / "redirect" / "templates"
-NGINX = ROOT / ".venv" / "nginx" / "usr" / "sbin" / "nginx"
 
-CONFIG = """\
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+SERVER = """\
   server {{
     listen 127.0.0.1:{port};
     include {folder}/redirect.conf;
     location / {{ return 200 "untouched"; }}
   }}
-}}
 """
 
 CALL = """
@@ -80,28 +66,17 @@ def rendered(name: str, settings: Settings) -> str:
 @contextmanager
 def nginx(folder: Path, settings: Settings) -> Iterator[int]:
     """Run a private nginx with the snippet. Yields its port."""
-    if not NGINX.exists():
-        pytest.fail(f"{NGINX} is missing; make packages gets it", pytrace=False)
     (port,) = find_free(1)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "redirect.conf").write_text(rendered("nginx.conf", settings), encoding="utf-8")
-    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port))
-    log = folder / "error.log"
-    process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
     try:
-        give_up = time.monotonic() + 20
-        while process.poll() is None and time.monotonic() < give_up:
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
-        else:
-            reason = log.read_text() if log.exists() else "it left no log"
-            pytest.fail(f"nginx did not start: {reason}", pytrace=False)
+        process = start_nginx(folder, port, SERVER.format(folder=folder, port=port))
+    except SandboxError as error:
+        pytest.fail(str(error), pytrace=False)
+    try:
         yield port
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        end_nginx(process)
 
 
 def request_nginx(port: int, target: str) -> Response:
