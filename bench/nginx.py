@@ -6,15 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from sandbox.certificate import write_certificate
 from sandbox.errors import SandboxError
 from sandbox.nginx import BINARY, UNPACKED, end_nginx, start_nginx
 from sandbox.ports import find_free
@@ -59,7 +53,7 @@ def version() -> str:
 def null_server(folder: Path) -> Iterator[NullServer]:
     """Run it in `folder` for the length of the block."""
     http, https = find_free(2)
-    _write_certificate(folder)
+    certificate, _ = write_certificate(folder)
     try:
         process = start_nginx(
             folder, http, _HTTP.format(folder=folder, http=http, https=https, reply=COPIED.decode()), _MODULE
@@ -67,31 +61,6 @@ def null_server(folder: Path) -> Iterator[NullServer]:
     except SandboxError as error:
         raise BenchError(str(error)) from error
     try:
-        yield NullServer(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", folder / "server.pem")
+        yield NullServer(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", certificate)
     finally:
         end_nginx(process)
-
-
-def _write_certificate(folder: Path) -> None:
-    """Write a self-signed certificate, valid for a day."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = folder / "server.key"
-    private.touch(mode=0o600)
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )

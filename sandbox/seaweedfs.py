@@ -12,22 +12,16 @@ import signal
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import botocore.session
-from botocore.config import Config
-from botocore.loaders import create_loader
 
 from .errors import missing_binary
 from .files import write_private
 from .ports import PAIR_OFFSET
-from .server import Login, Server
+from .s3_server import S3Server
+from .server import Login
 
 SOURCE_BUCKET = "legacy-s3"
 TARGET_BUCKET = "production-s3"
-REGION = "us-east-1"
 
 ACTIONS: Mapping[str, Sequence[str]] = {
     "admin": ("Admin",),
@@ -47,39 +41,15 @@ ACTIONS: Mapping[str, Sequence[str]] = {
 GRPC_SERVICES = ("admin", "filer", "master", "s3", "volume")
 
 
-@dataclass(frozen=True, slots=True)
-class S3User:
-    """An identity's keys."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-
-
-class SeaweedFS(Server):
+class SeaweedFS(S3Server):
     """`weed mini`: master, volume server, filer and S3 gateway in one process."""
 
     name = "seaweedfs"
     port_names = ("s3", "filer", "master", "volume", "admin")
-    region = REGION
 
     def __init__(self, folder: Path, actions: Mapping[str, Sequence[str]] = ACTIONS) -> None:
         super().__init__(folder)
         self._actions = actions
-
-    @property
-    def endpoint_url(self) -> str:
-        """The URL of the S3 gateway."""
-        return f"http://127.0.0.1:{self.state.ports['s3']}"
-
-    @property
-    def users(self) -> dict[str, S3User]:
-        """The keys of each identity."""
-        return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
-
-    def client(self, user: str = "admin", **settings: Any) -> Any:
-        """Return a botocore client of this user, independent of the caller's AWS configuration."""
-        keys = self.users[user]
-        return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
 
     def new_logins(self) -> dict[str, Login]:
         """Return generated keys for each identity."""
@@ -156,30 +126,6 @@ class SeaweedFS(Server):
         for service in GRPC_SERVICES:
             port = _grpc_port(state.ports[service])
             Path(f"/tmp/seaweedfs-{service}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
-
-
-_MODELS = create_loader()
-"""Reads botocore's service models once and not for each client: that took most of the tests' time."""
-
-
-def s3_client(endpoint_url: str, access_key: str, secret_key: str, **settings: Any) -> Any:
-    """Return a botocore client that reads no AWS files, profiles or proxies from the environment."""
-    session = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, "/dev/null", None),
-            "credentials_file": (None, None, "/dev/null", None),
-        }
-    )
-    session.register_component("data_loader", _MODELS)
-    return session.create_client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(proxies={}, s3={"addressing_style": "path"}, **settings),
-    )
 
 
 def _grpc_port(port: int) -> int:

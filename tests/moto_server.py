@@ -6,31 +6,16 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sandbox.seaweedfs import REGION, S3User, s3_client
-from sandbox.server import Login, Server
+from sandbox.s3_server import S3Server
+from sandbox.server import Login
 
 
-class Moto(Server):
+class Moto(S3Server):
     """moto in a process group of its own. It keeps everything in memory."""
 
     name = "moto"
     port_names = ("s3",)
-    region = REGION
-
-    @property
-    def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self.state.ports['s3']}"
-
-    @property
-    def users(self) -> dict[str, S3User]:
-        return {user: S3User(login.name, login.secret) for user, login in self.state.logins.items()}
-
-    def client(self, user: str = "admin", **settings: Any) -> Any:
-        """Return a botocore client that ignores the AWS configuration of the user who runs the tests."""
-        keys = self.users[user]
-        return s3_client(self.endpoint_url, keys.access_key, keys.secret_key, **settings)
 
     def new_logins(self) -> dict[str, Login]:
         # moto checks no signature, so every user may do everything.

@@ -29,7 +29,8 @@ from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
 
 from sandbox.database import DatabaseServer
-from sandbox.seaweedfs import SeaweedFS, s3_client
+from sandbox.s3_server import s3_client
+from sandbox.seaweedfs import SeaweedFS
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.statements import execute_as
