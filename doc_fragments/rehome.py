@@ -641,7 +641,8 @@ options:
         type: bool
         default: false
       account:
-        description: The ID of the principals' account, in quotes. If unset, STS is asked.
+        description: The ID of the principals' account, in quotes. If unset, it is read from
+          STS.
         type: str
       kms_keys:
         description: The ARNs of the KMS keys of your own that encrypt the buckets. C(rehome_kms_key_id)

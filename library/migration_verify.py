@@ -133,7 +133,7 @@ def work(stage: Stage) -> dict[str, object]:
         lists = stage.report(
             catalog, VERIFY_LISTS, counts, plan_sha256=digest, complete=found.complete, problems=problems
         )
-    if found.complete and stage.settings.only_keys is None:  # a slice says nothing of the rest
+    if found.complete and stage.settings.only_keys is None:  # a slice proves nothing about other objects
         record_completion(stage.settings, stage.run_id)
     return {
         "changed": False,

@@ -11,7 +11,7 @@ from .progress import Progress
 
 
 def never() -> bool:
-    """Return False: nobody has asked to stop."""
+    """Return False: no stop was requested."""
     return False
 
 
@@ -19,8 +19,8 @@ def never() -> bool:
 class Run:
     """The settings of a run, the catalog that it works on, its progress, and whether it should stop.
 
-    stopping: called before each piece of work. Once it returns True, what is in flight is finished and the rest is left
-    for the next run.
+    stopping: called before each piece of work. Once it returns True, what is in flight is finished and the
+    remaining work is left for the next run.
     """
 
     settings: Settings

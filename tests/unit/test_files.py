@@ -131,6 +131,14 @@ def _begun(settings: Settings) -> tuple[Path, Callable[[], object]]:
     return file, lambda: export_leftover_outcomes(path, settings.state_dir)
 
 
+def test_an_end_of_the_migration_without_a_time_zone_counts_as_damaged(settings: Settings) -> None:
+    file, read = _completion(settings)
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"completed_at": kept["completed_at"].partition("+")[0]}))
+    with pytest.raises(RehomeError, match=r"completion\.json cannot be read .*Delete it"):
+        read()
+
+
 @pytest.mark.parametrize("kept", [_lock, _completion, _summary, _capabilities, _redirect, _plan, _begun])
 def test_a_state_file_that_is_cut_short_ends_in_one_message(
     settings: Settings, kept: Callable[[Settings], tuple[Path, Callable[[], object]]]

@@ -95,6 +95,29 @@ def test_s3_and_db_know_neither_each_other_nor_what_is_planned_or_kept(room: str
     assert known & STRANGERS[room] == set()
 
 
+def test_the_engine_imports_itself_by_relative_imports_alone() -> None:
+    """The tests above see no others."""
+    absolute = []
+    for file, name in _modules():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module or ""]
+            else:
+                continue
+            absolute += [
+                f"{'.'.join(name)}: {module}"
+                for module in modules
+                if "rehome" in module.split(".") or module.split(".")[0] == "importlib"
+            ]
+    assert absolute == []
+
+
+def test_the_init_file_of_a_room_holds_its_description_alone() -> None:
+    assert [file for file in ENGINE.rglob("__init__.py") if len(ast.parse(file.read_text()).body) != 1] == []
+
+
 def test_every_room_has_its_place() -> None:
     rooms = {path.stem for path in ENGINE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__"} == {room for rooms in FLOORS for room in rooms}

@@ -136,11 +136,12 @@ REFUSED_ROWS = Table(
 
 REWRITTEN_ROWS = Table(
     "rewritten_rows",
-    "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, suffix VARCHAR, meant BOOLEAN",
+    "entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, suffix VARCHAR, "
+    "selected BOOLEAN",
     filled_by="scan/journal",
     read_by="scan/journal stages/rollback_rows",
 )
-"""The journal's rewritten rows, by the id of its entry. meant: since the time that was given."""
+"""The journal's rewritten rows, by the id of its entry. selected: rewritten since `rehome_rollback_since`."""
 
 UNDONE_ROWS = Table("undone_rows", "entry BIGINT, key VARCHAR", filled_by="scan/journal", read_by="scan/journal")
 """The journal's rolled back rows, by the id of the entry that was undone."""
@@ -199,7 +200,7 @@ PLANNED_ROWS = Table(
 STANDING_ROWS = Table(
     "standing_rows",
     "place BIGINT, entry BIGINT, reference VARCHAR, key VARCHAR, old_value VARCHAR, new_value VARCHAR, "
-    "suffix VARCHAR, meant BOOLEAN",
+    "suffix VARCHAR, selected BOOLEAN",
     filled_by="scan/journal",
     read_by="stages/rollback_rows stages/verify_rows",
 )

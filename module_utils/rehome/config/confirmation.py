@@ -26,7 +26,7 @@ def indistinct(settings: Settings) -> list[Finding]:
         Finding(
             f"rehome_references[{position}]",
             reference.name,
-            "has values that do not change with the migration, so that none tells whether it names a copy",
+            "has values that do not change with the migration, so a row does not show whether it names a copy",
             "Set rehome_rollback_copies to keep, and delete the copies by the service's own means once nobody reads "
             "them",
         )

@@ -34,10 +34,10 @@ _GRAMMARS = {
 
 
 def objection(condition: str, engine: str) -> str | None:
-    """Return why `condition` cannot be part of a statement, as the rest of a sentence, or None if it can.
+    """Return why `condition` cannot be part of a statement, as the end of a sentence, or None if it can.
 
     engine: the database, one of `EngineName`
-    Whether the condition is valid SQL, only the server can tell.
+    Whether the condition is valid SQL, only the server can check.
     """
     grammar = _GRAMMARS[engine]
     bare = grammar.quoted.sub(" ", condition)

@@ -134,7 +134,7 @@ class TableFacts:
 class JournalEntry(NamedTuple):
     """What the transaction of a chunk records beside its change. `entries` is compressed (see `journal.pack`).
 
-    chunk: a unique id of 32 hexadecimal digits, which tells after a lost connection whether COMMIT succeeded
+    chunk: a unique id of 32 hexadecimal digits, which shows after a lost connection whether COMMIT succeeded
     undoes: the id of the entry that a rollback undoes
     """
 

@@ -71,7 +71,7 @@ def read_bucket_policy(admin: Side) -> Document | None:
 
 
 def read_account(admin: Side) -> str:
-    """Return the ID of the account that `admin` belongs to. Raises RefusedError if STS does not tell."""
+    """Return the ID of the account that `admin` belongs to. Raises RefusedError if STS does not return it."""
     return str((_find(admin, account_client(admin, "sts").get_caller_identity) or {}).get("Account", ""))
 
 

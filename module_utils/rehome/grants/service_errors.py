@@ -18,7 +18,7 @@ def error_code(error: ClientError) -> str:
 
 @contextmanager
 def refuse_service_errors(admin: Side, way_out: str) -> Iterator[None]:
-    """Raise RefusedError in place of botocore's errors in the block. `way_out` tells what to do about them."""
+    """Raise RefusedError in place of botocore's errors in the block. `way_out`: what the operator can do about them."""
     try:
         yield
     except ClientError as error:

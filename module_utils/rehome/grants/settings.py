@@ -24,7 +24,7 @@ class GrantSettings:
     name: the start of the principals' names
     trust: the role's trust policy
     bucket_policy: whether the source bucket belongs to another account, and its policy must admit the principals
-    account: ID of the principals' account; None: STS is asked
+    account: ID of the principals' account; None: read from STS
     database: whether to create a database user
     host: the hosts that it may connect from (MariaDB and MySQL; PostgreSQL: for pg_hba.conf)
     tls: whether it must connect with TLS

@@ -31,7 +31,7 @@ class Form:
 
     @property
     def inverse(self) -> Form:
-        """The form that values have on the way back."""
+        """The form that values have in a rollback."""
         return replace(self, before_source_key=self.before_target_key, before_target_key=self.before_source_key)
 
     def key_end(self, value: str, begin: int) -> int:

@@ -32,7 +32,7 @@ def read_history(run: Run, database: Dialect, since: datetime | None = None) -> 
     Creates the table `standing_rows` there: the rows that hold what Rehome wrote, unless the application has written
     them since.
 
-    since: only rows that were rewritten then or later are marked as `meant`
+    since: only rows that were rewritten then or later are marked as `selected`
     Raises RefusedError if the journal was written under other settings, or is damaged; DatabaseError.
     """
     settings, catalog = run.settings, run.catalog

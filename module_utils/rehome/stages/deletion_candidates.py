@@ -49,7 +49,7 @@ TO_DELETE = "SELECT suffix, etag, size FROM judged WHERE class = 'to_delete' ORD
 
 
 def make_tables(catalog: Catalog) -> None:
-    """Create the tables that a deletion needs beside the plan."""
+    """Create the tables that a deletion needs in addition to the plan."""
     for table in (PROVEN, LOCKED, DELETE_OUTCOMES, BROUGHT_BACK):
         catalog.run(table.create())
 

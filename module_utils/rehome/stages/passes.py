@@ -79,7 +79,7 @@ def add_earlier_passes(summary: SummaryFields, counts: Mapping[str, int]) -> dic
 
 
 def unmoved_of_slice(settings: Settings, summary: SummaryFields) -> list[str]:
-    """Return what of a slice (`rehome_limit`) was not moved: a verification cannot tell it from the rest."""
+    """Return what of a slice (`rehome_limit`) was not moved, which a verification cannot tell."""
     if settings.limit is None:
         return []
     counts = counts_in(summary)

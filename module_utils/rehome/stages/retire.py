@@ -47,7 +47,7 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
 
 
 def warnings(bucket: BucketState) -> list[str]:
-    """Return how long retired objects can be undeleted, where that is limited."""
+    """Return how long retired objects can be undeleted, if that is limited."""
     if not bucket.keeps_versions:
         return ["the source bucket keeps no versions: what is retired cannot be brought back"]
     if bucket.noncurrent_days is None:

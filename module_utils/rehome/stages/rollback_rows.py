@@ -38,7 +38,7 @@ FROM standing_rows r
 LEFT JOIN source_objects s ON s.suffix = r.suffix
 LEFT JOIN target_objects t ON t.suffix = r.suffix
 LEFT JOIN objects o ON o.suffix = r.suffix
-WHERE r.meant AND r.suffix IS NOT NULL
+WHERE r.selected AND r.suffix IS NOT NULL
 """
 """A row whose object is not in the target names nothing now, so it loses nothing by a rollback."""
 
@@ -106,9 +106,11 @@ def plan_rollback(run: Run) -> RollbackCounts:
         scan_buckets(without_inventory(run))
     classify_objects(catalog)
     catalog.run(ROLLBACK_ROWS.create(_CLASSIFY), {"restore": rollback.missing == "restore"})
-    standing = catalog.count("FROM standing_rows WHERE meant AND suffix IS NOT NULL")
-    foreign = catalog.count("FROM standing_rows WHERE meant AND suffix IS NULL")
-    rewritten = catalog.count("SELECT DISTINCT reference, key FROM rewritten_rows WHERE meant AND suffix IS NOT NULL")
+    standing = catalog.count("FROM standing_rows WHERE selected AND suffix IS NOT NULL")
+    foreign = catalog.count("FROM standing_rows WHERE selected AND suffix IS NULL")
+    rewritten = catalog.count(
+        "SELECT DISTINCT reference, key FROM rewritten_rows WHERE selected AND suffix IS NOT NULL"
+    )
     return RollbackCounts(journalled=standing, foreign=foreign, restored_before=rewritten - standing)
 
 

@@ -27,9 +27,9 @@ FROM {{table}} WHERE {{condition}} GROUP BY ALL
 """
 
 _EXPECTED = _DIGESTS.format(value="new_value", table="standing_rows", condition="suffix IS NOT NULL")
-_HELD = _DIGESTS.format(value="value", table="reference_rows", condition="NOT is_old")
+_CURRENT = _DIGESTS.format(value="value", table="reference_rows", condition="NOT is_old")
 
-_DIFFERING = f"SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_HELD}))"
+_DIFFERING = f"SELECT reference, range FROM (({_EXPECTED}) EXCEPT ({_CURRENT}))"
 """Ranges of the keys' hashes. One in which the application has made rows of its own differs as well: its rows are
 then read one by one, and found to be right."""
 

@@ -27,7 +27,10 @@ def completed_at(settings: Settings) -> datetime | None:
     def parse(kept: Any) -> datetime | None:
         if kept["fingerprint"] != settings.fingerprint or kept["completed_at"] is None:
             return None
-        return datetime.fromisoformat(kept["completed_at"])
+        moment = datetime.fromisoformat(kept["completed_at"])
+        if moment.tzinfo is None:
+            raise ValueError("completed_at has no time zone")
+        return moment
 
     return read_json(settings.state_dir / FILE, parse, _WAY_OUT)
 

@@ -15,7 +15,7 @@ def migration_lock(settings: Database, migration: str) -> Iterator[None]:
     """Lock `migration` in the database for the length of the block, by the server's advisory lock.
 
     The server releases the lock when the connection ends, so a dead run locks nothing. The lock keeps two runs from
-    doing the same work twice; that neither does harm rests on the conditions of every copy and every rewrite. Galera
+    doing the same work twice; safety depends on the conditions of every copy and every rewrite. Galera
     does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
 
     Raises RefusedError if another run has locked it.

@@ -195,6 +195,8 @@ def export_leftover_outcomes(path: Path, state_dir: Path) -> None:
     except RehomeError:
         return
     with contextlib.suppress(duckdb.Error, KeyError), catalog:
+        if catalog.query("FROM duckdb_columns() WHERE table_name = 'outcomes' AND column_name = 'rest'"):
+            catalog.run("ALTER TABLE outcomes RENAME rest TO suffix")  # its name before 0.1.0
         begun = _begun_file(catalog, state_dir)
         if begun.exists():
             catalog.run(schema.BEGUN.create())

@@ -106,6 +106,16 @@ def test_a_proof_is_not_recalled_by_an_etag_that_every_object_may_have(settings:
         assert catalog.query("SELECT * FROM compared") == []
 
 
+def test_a_killed_run_of_the_time_before_the_first_release_leaves_its_outcomes_too(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.add(outcome(0, Evidence.SIZE))
+        record.flush()
+        catalog.run("ALTER TABLE outcomes RENAME suffix TO rest")
+    export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
+    assert len(list((settings.state_dir / "outcomes").glob("*.parquet"))) == 1
+
+
 def own_copies(settings: Settings, *target: tuple[int, str]) -> list[str]:
     """Which of these target objects (number, ETag) are ours, once their source was overwritten."""
     with new_catalog(settings, "later.duckdb") as catalog:

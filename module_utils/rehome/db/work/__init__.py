@@ -1,7 +1,7 @@
 """Read and rewrite rows in short statements and transactions, safely under a live application.
 
 Knows `db.dialect` and `db.journal`, never a particular engine. Read `keyset` (read a table) and `chunk` (rewrite rows
-under compare-and-set) first; then what both rest on: `reconnect` (lost connections), `caution` and `chunk_size` (how
+under compare-and-set) first; then what both use: `reconnect` (lost connections), `caution` and `chunk_size` (how
 the next chunk is rewritten, and how many rows it has). `workers` runs chunks on several connections; `interleave`
 orders rows for PostgreSQL.
 """

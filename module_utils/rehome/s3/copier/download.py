@@ -66,7 +66,7 @@ async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, st
     sink = _BufferSink(content)
     try:
         reply = await source.download(key, {"if-match": f'"{etag}"', **extra_headers}, sink.begin)
-    except (S3Error, _OverflowError):
+    except (S3RequestError, _OverflowError):
         if sink.overflowed:
             raise _wrong_length(key, len(content), "more") from None
         raise

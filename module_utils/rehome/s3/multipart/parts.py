@@ -51,7 +51,7 @@ class SentPart(NamedTuple):
 
 
 def check_size(job: CopyJob) -> None:
-    """Raise S3Error (EntityTooLarge) if the object is larger than all parts of a multipart upload together."""
+    """Raise S3RequestError (EntityTooLarge) if the object is larger than all parts of a multipart upload together."""
     if job.size > MAX_OBJECT_BYTES:
         message = f"the object has {job.size} bytes, and S3 takes {MAX_OBJECT_BYTES} at most"
         raise S3RequestError(400, "EntityTooLarge", message, job.source_key, attempts=0)
