@@ -27,7 +27,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Put the rows back
+- name: Roll the rows back
   db_path_rollback:
     settings: "{{ rehome_settings }}"
 """

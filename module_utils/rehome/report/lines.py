@@ -49,7 +49,7 @@ def rollback_lines(fields: SummaryFields) -> list[str]:
     would = "would be " if dry_run else ""
     since = f" since {fields['since']}" if fields.get("since") else ""
     return [
-        f"journal  {counts['rows_journalled']:,} rows that were rewritten{since} and not put back yet",
+        f"journal  {counts['rows_journalled']:,} rows that were rewritten{since} and not rolled back yet",
         f"rows     {counts[rolled_back]:,} {would}restored, {counts['rows_restored_before']:,} restored before",
         *_others(counts, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
         *_throttle_line(fields),

@@ -141,7 +141,7 @@ def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_ch
     summary = Summary.start(settings, "run", "rollback", dry_run=False, kind="rollback")
     summary.add(rows_journalled=1003, rows_restored=1000, rows_changed_since=2, rows_kept=1, problems=["one is kept"])
     assert summary.lines()[1:5] == [
-        "journal  1,003 rows that were rewritten and not put back yet",
+        "journal  1,003 rows that were rewritten and not rolled back yet",
         "rows     1,000 restored, 0 restored before",
         "         2 changed since, 1 kept",
         "problem  one is kept",
@@ -149,7 +149,7 @@ def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_ch
     dry = Summary.start(settings, "run", "rollback-check", dry_run=True, kind="rollback")
     dry.add(rows_to_restore=5, since="2026-01-31T14:30:00+00:00", problems=[])
     assert dry.lines()[1:4] == [
-        "journal  0 rows that were rewritten since 2026-01-31T14:30:00+00:00 and not put back yet",
+        "journal  0 rows that were rewritten since 2026-01-31T14:30:00+00:00 and not rolled back yet",
         "rows     5 would be restored, 0 restored before",
         f"outcome  a dry run: nothing was written ({dry.fields['elapsed_s']:.1f} s)",
     ]
