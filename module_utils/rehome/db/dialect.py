@@ -161,14 +161,25 @@ class RecordedEntry(NamedTuple):
 
 
 class DatabaseError(RehomeError):
-    """The server refused a statement. The message quotes the server."""
+    """The server refused a statement. The message quotes the server.
+
+    code: the server's error number (MariaDB, MySQL) or SQLSTATE (PostgreSQL); empty if it gave none
+    """
 
     summary: ClassVar[str] = "the database answered"
 
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
     @classmethod
-    def quoting(cls, said: str) -> Self:
+    def quoting(cls, said: str, code: str = "") -> Self:
         """Return an error whose message is the summary of its class and what the server said."""
-        return cls(f"{cls.summary}: {said}")
+        return cls(f"{cls.summary}: {said}", code)
+
+
+class MissingRightError(DatabaseError):
+    """The server denies a right that the statement needs. Its error code says so, never its words."""
 
 
 class RetryableError(DatabaseError):

@@ -10,7 +10,14 @@ from pymysql.constants import CLIENT
 
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
-from ...dialect import ConnectionLostError, DatabaseError, ReadOnlyError, RetryableError, RowRefusedError
+from ...dialect import (
+    ConnectionLostError,
+    DatabaseError,
+    MissingRightError,
+    ReadOnlyError,
+    RetryableError,
+    RowRefusedError,
+)
 from ..base import no_server, server_address, user_refused
 
 DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
@@ -25,11 +32,15 @@ READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
 ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
 """Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
 
+MISSING_RIGHT: Final = {1044, 1142, 1143, 1227, 1345, 1370}
+"""On a database, a table, a column, of an administrator, to explain a view, to execute a routine."""
+
 _ERRORS: Final[tuple[tuple[set[int], type[DatabaseError]], ...]] = (
     (CONNECTION_LOST, ConnectionLostError),
     (READ_ONLY, ReadOnlyError),
     (DEADLOCK_OR_TIMEOUT, RetryableError),
     (ROW_REFUSED, RowRefusedError),
+    (MISSING_RIGHT, MissingRightError),
 )
 
 SESSION: Final = (
@@ -137,4 +148,4 @@ def translated(error: pymysql.Error) -> DatabaseError:
     """Return the error as the subclass of DatabaseError that says what can be done about it."""
     number = error.args[0] if error.args else 0
     kind = next((kind for numbers, kind in _ERRORS if number in numbers), DatabaseError)
-    return kind.quoting(f"{error.args[-1] if error.args else error} (error {number})")
+    return kind.quoting(f"{error.args[-1] if error.args else error} (error {number})", str(number))

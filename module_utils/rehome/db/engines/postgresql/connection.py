@@ -9,7 +9,14 @@ from psycopg import errors as pg_errors
 
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
-from ...dialect import ConnectionLostError, DatabaseError, ReadOnlyError, RetryableError, RowRefusedError
+from ...dialect import (
+    ConnectionLostError,
+    DatabaseError,
+    MissingRightError,
+    ReadOnlyError,
+    RetryableError,
+    RowRefusedError,
+)
 from ..base import no_server, server_address, user_refused
 
 RETRYABLE: Final = (
@@ -102,7 +109,7 @@ def translated(error: psycopg.Error) -> DatabaseError:
     said = " ".join(str(error).split())
     if isinstance(error, LOST) or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
         return ConnectionLostError.quoting(said)
-    return _kind(error).quoting(f"{said} (SQLSTATE {error.sqlstate})")
+    return _kind(error).quoting(f"{said} (SQLSTATE {error.sqlstate})", error.sqlstate or "")
 
 
 def _kind(error: psycopg.Error) -> type[DatabaseError]:
@@ -112,5 +119,7 @@ def _kind(error: psycopg.Error) -> type[DatabaseError]:
         return ReadOnlyError
     if isinstance(error, RETRYABLE):
         return RetryableError
+    if isinstance(error, pg_errors.InsufficientPrivilege):
+        return MissingRightError
     row_refused = (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE
     return RowRefusedError if row_refused else DatabaseError
