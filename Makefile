@@ -3,8 +3,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 VERBS := grants migrate preflight plan verify rollback redirect retire
-.PHONY: $(VERBS) help setup packages sandbox-up sandbox-down seed demo lint test unit integration e2e molecule chaos \
-	bench bench-packages collection docs lock
+PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
+TARGETS := $(PLAYED) help setup seed lint test unit integration e2e molecule chaos bench bench-packages collection docs lock
+.PHONY: $(TARGETS)
+# Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
+.NOTPARALLEL:
 
 PYTHON ?= python3
 DB ?= mariadb
@@ -12,11 +15,61 @@ OBJECTS ?= 1000
 SEED_ODDITIES ?=
 ENV ?=
 
-# A variable that is misspelled would be ignored, and a CEHCK=1 would migrate.
-KNOWN := ARGS CHECK CONFIRM DB DIFF ENV INVENTORY OBJECTS PYTHON QUICK RESTORE SCENARIO SCENARIOS SEED SEED_ODDITIES VAULT
+# Which targets take which variable.
+TAKE_ARGS := $(PLAYED)
+TAKE_CHECK := $(PLAYED)
+TAKE_CONFIRM := rollback retire
+TAKE_DB := demo sandbox-up
+TAKE_DIFF := $(PLAYED)
+TAKE_ENV := $(VERBS)
+TAKE_INVENTORY := $(VERBS)
+TAKE_OBJECTS := demo seed
+TAKE_PYTHON := $(TARGETS)
+TAKE_QUICK := bench
+TAKE_RESTORE := retire
+TAKE_SCENARIO := chaos
+TAKE_SCENARIOS := chaos
+TAKE_SEED := chaos
+TAKE_SEED_ODDITIES := demo seed
+TAKE_VAULT := $(VERBS)
+KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
+
+# Text as one word of the shell. make does not expand what is in it, nor does the shell.
+HASH := \#
+SPECIAL := ' " ` \ $$ & | ; < > ( ) { } [ ] * ? ! ^ $(HASH)
+is_special = $(filter-out 0 1,$(words $1))$(strip $(foreach character,$(SPECIAL),$(findstring $(character),$1)))
+as_word = $(if $(call is_special,$1),'$(subst ','\'',$1)',$1)
+quoted = $(call as_word,$(value $1))
+
+# What make does not know it would ignore, or find out after the first target: CEHCK=1 and a bare CHECK would migrate.
+GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
+NO_TARGET := $(filter-out $(TARGETS) .venv/.installed,$(GOALS))
+$(if $(NO_TARGET),$(error $(NO_TARGET): no such target. \
+  A variable is set by NAME=value ($(KNOWN)); the bare make lists the targets))
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out $(KNOWN) MAKEFLAGS MAKEOVERRIDES,$(filter-out -%,$(GIVEN)))
-$(if $(UNKNOWN),$(error $(UNKNOWN): unknown. The variables are $(KNOWN)))
+CLOSEST := import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))
+closest = $(shell $(call quoted,PYTHON) -c '$(CLOSEST)' $(call as_word,$(firstword $1)) $(KNOWN) 2>/dev/null)
+did_you_mean = $(if $1,; did you mean $1?)
+$(if $(UNKNOWN),$(error $(UNKNOWN): unknown. The variables are $(KNOWN)$(call did_you_mean,$(call closest,$(UNKNOWN)))))
+
+# One that has no effect on the target is a misunderstanding. A dry run is one of all targets, or of none.
+without_effect = $(if $(filter $(TAKE_$1),$(GOALS)),,$1 has no effect on $(GOALS), but on $(TAKE_$1))
+$(foreach name,$(filter $(KNOWN),$(GIVEN)),$(if $(call without_effect,$(name)),$(error $(call without_effect,$(name)))))
+
+# A switch is on or off, and never on because it is not empty.
+ON := 1 yes true
+OFF := 0 no false
+is_switch = $(if $(filter 0 1,$(words $1)),$(if $(filter-out $(ON) $(OFF),$1),,yes))
+$(foreach name,CHECK DIFF QUICK RESTORE SEED_ODDITIES,$(if $(call is_switch,$(value $(name))),,\
+  $(error $(name) ($(value $(name))): is neither on ($(ON)) nor off ($(OFF), or unset))))
+on = $(filter $(ON),$(value $1))
+$(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK),$(GOALS)),\
+  $(error CHECK: $(filter-out $(TAKE_CHECK),$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
+
+# Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
+$(foreach name,CONFIRM DB ENV,$(if $(call is_special,$(value $(name))),\
+  $(error $(name) ($(value $(name))): is not a name)))
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -29,6 +82,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_FORCE_COLOR ?= $(shell [ -t 1 ] && echo 1 || echo 0)
+# In a folder that others may write, Ansible reads ansible.cfg only if it is named.
+$(PLAYED) bench-packages: export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
+play = $(BIN)/ansible-playbook $(strip $1 $(if $(call on,CHECK),--check) $(if $(call on,DIFF),--diff) $(value ARGS))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,46 +92,49 @@ help: ## list the targets
 setup: $(INSTALLED) ## install everything into .venv; quick when nothing changed
 
 $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Rehome needs Python 3.11 or later; $$($(PYTHON) --version) is what PYTHON=$(PYTHON) names." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	@$(call quoted,PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rehome needs Python 3.11 or later; $$($(call quoted,PYTHON) --version) is what PYTHON=$(call quoted,PYTHON) names." >&2; exit 1; }
+	@$(call quoted,PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq python3-venv; }
 	@echo "Installing into .venv (a minute or so the first time) ..."
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@[ -x $(BIN)/python ] || $(call quoted,PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
 	@touch $@
 
-packages: setup $(NGINX)/.installed ## install the servers that the tests start (OS packages), where they are missing
-	@for db in mariadb postgresql; do \
-	  $(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=$$db; done
-	@command -v node >/dev/null || { $(SUDO) apt-get update -q && \
-	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; }
+packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed) ## install the servers that the tests start (OS packages), where they are missing
+	@$(call play,playbooks/sandbox.yml -e state=installed -e db=mariadb)
+	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
+	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; })
 
 sandbox-up: setup ## start the sandbox: an object store and a database (DB=mariadb|postgresql|sqlite)
-	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=present -e db=$(DB)
+	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
 
 sandbox-down: setup ## end the sandbox and remove all it made
-	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=absent
+	@$(call play,playbooks/sandbox.yml -e state=absent)
+
+SEEDED = $(BIN)/python -m sandbox.seed --reset --objects $(call quoted,OBJECTS) $(if $(call on,SEED_ODDITIES),--oddities)
+# The oddities have rows whose object is nowhere; by default a migration stops and says so.
+DEMO = -i inventory migrate.yml -e env=sandbox $(if $(call on,SEED_ODDITIES),-e rehome_on_dangling=keep)
 
 seed: setup ## fill the sandbox (OBJECTS=1000, SEED_ODDITIES=1 for all that real data has)
-	@$(BIN)/python -m sandbox.seed --reset --objects $(OBJECTS) $(if $(SEED_ODDITIES),--oddities)
+	@$(SEEDED)
 
-demo: ## from nothing to a verified migration in the sandbox
-	@$(MAKE) --no-print-directory sandbox-up seed
+demo: sandbox-up ## from nothing to a verified migration in the sandbox (CHECK=1: only the dry run, in one that is up)
+	$(if $(call on,CHECK),,@$(SEEDED))
 	@echo; echo "=== 1 of 3: a dry run, which writes nothing ==="
-	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP) --check --diff
+	@$(call play,$(DEMO) $(if $(call on,CHECK),,--check) $(if $(call on,DIFF),,--diff))
+ifeq ($(call on,CHECK),)
 	@echo; echo "=== 2 of 3: the migration ==="
-	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP)
+	@$(call play,$(DEMO))
 	@echo; echo "=== 3 of 3: the same again has nothing left to do ==="
-	@$(BIN)/ansible-playbook migrate.yml -e env=sandbox $(KEEP)
+	@$(call play,$(DEMO))
 	@echo; echo "Look around with .venv/bin/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
-
-# The oddities have rows whose object is nowhere; by default a migration stops and says so.
-KEEP := $(if $(SEED_ODDITIES),-e rehome_on_dangling=keep)
+endif
 
 grants: ## give migrate and retire their rights (needs an administrator; VAULT=<password file>)
-migrate: ## migrate, for real
+migrate: ## migrate, for real (CHECK=1: a dry run, which writes nothing)
 preflight: ## say whether a migration may begin, and what it costs; reads only
 plan: ## say what a migration would do
 verify: ## verify what is there, without relying on earlier runs
@@ -85,10 +144,9 @@ retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes 
 
 # Every verb: ENV=<environment> [INVENTORY=…] [CHECK=1] [DIFF=1] [ARGS=…].
 $(VERBS): setup
-	@$(BIN)/ansible-playbook playbooks/$@.yml $(if $(INVENTORY),-i $(INVENTORY)) $(if $(ENV),-e env=$(ENV)) \
-	  $(if $(CONFIRM),-e confirm=$(CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
-	  $(if $(RESTORE),-e restore=true) $(if $(VAULT),--vault-password-file $(VAULT)) \
-	  $(if $(CHECK),--check) $(if $(DIFF),--diff) $(ARGS)
+	@$(call play,playbooks/$@.yml $(if $(value INVENTORY),-i $(call quoted,INVENTORY)) $(if $(value ENV),-e env=$(value ENV)) \
+	  $(if $(value CONFIRM),-e confirm=$(value CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
+	  $(if $(call on,RESTORE),-e restore=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .
@@ -111,7 +169,8 @@ molecule: packages ## the migrate roles under molecule: converge, idempotence, v
 	$(BIN)/molecule test
 
 chaos: packages ## the promises, while everything breaks: random scenarios (SCENARIOS=200, SEED=…, or one: SCENARIO='{…}')
-	@CHAOS_SCENARIOS='$(or $(SCENARIOS),200)' CHAOS_SEED='$(SEED)' CHAOS_SCENARIO='$(SCENARIO)' $(BIN)/pytest tests/chaos
+	@CHAOS_SCENARIOS=$(or $(call quoted,SCENARIOS),200) CHAOS_SEED=$(call quoted,SEED) CHAOS_SCENARIO=$(call quoted,SCENARIO) \
+	  $(BIN)/pytest tests/chaos
 
 # The same ten scenarios each time: what fails then, the change at hand has broken.
 test: lint packages ## everything: lint, unit, integration, end to end, ten scenarios of the chaos, molecule
@@ -120,7 +179,7 @@ test: lint packages ## everything: lint, unit, integration, end to end, ten scen
 	$(BIN)/molecule test
 
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
-	@$(BIN)/python -m bench.all $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench.all $(if $(call on,QUICK),--quick)
 
 bench-packages: setup $(PEERS)/.installed $(NGINX)/.installed
 	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=mariadb
@@ -129,7 +188,7 @@ bench-packages: setup $(PEERS)/.installed $(NGINX)/.installed
 # The peers have an environment of their own.
 $(PEERS)/.installed: requirements-bench.txt | $(INSTALLED)
 	@echo "Fetching what Rehome is measured beside ..."
-	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
+	@[ -x $(PEERS)/bin/python ] || $(call quoted,PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 

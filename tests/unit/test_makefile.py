@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -8,20 +9,40 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 VERBS = ["grants", "migrate", "plan", "preflight", "redirect", "retire", "rollback", "verify"]
+OTHERS = ["demo", "packages", "sandbox-down", "sandbox-up"]
+"""The other targets that run a playbook."""
 
 
-def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+def make(*arguments: str, **exported: str) -> subprocess.CompletedProcess[str]:
     """What make would run."""
     command = ["make", "--dry-run", "--no-print-directory", *arguments]
     # the tests are run by make themselves
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment | exported, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
-def playbook_run(*arguments: str) -> str:
-    """The call of ansible-playbook, on one line."""
-    text = " ".join(make(*arguments).stdout.replace("\\\n", " ").split())
-    return text[text.index("ansible-playbook ") :]
+def playbook_runs(*arguments: str, **exported: str) -> list[str]:
+    """The calls of ansible-playbook, each on one line."""
+    made = make(*arguments, **exported)
+    assert made.returncode == 0, made.stderr
+    lines = made.stdout.replace("\\\n", " ").splitlines()
+    return [" ".join(line.removeprefix(".venv/bin/").split()) for line in lines if "ansible-playbook " in line]
+
+
+def playbook_run(*arguments: str, **exported: str) -> str:
+    """The only call of ansible-playbook."""
+    (run,) = playbook_runs(*arguments, **exported)
+    return run
+
+
+def refused(*arguments: str, **exported: str) -> str:
+    """Assert that make runs nothing at all, and return what it says."""
+    made = make(*arguments, **exported)
+    assert made.returncode != 0, made.stdout
+    assert not made.stdout
+    return made.stderr
 
 
 def test_the_verbs_are_the_playbooks() -> None:
@@ -37,6 +58,36 @@ def test_every_verb_takes_the_same_variables(verb: str) -> None:
     assert playbook_run(verb) == f"ansible-playbook playbooks/{verb}.yml"
 
 
+@pytest.mark.parametrize("target", [*VERBS, *OTHERS])
+@pytest.mark.parametrize("value", ["1", "yes", "true"])
+def test_a_dry_run_is_one_of_every_playbook_and_does_nothing_else(target: str, value: str) -> None:
+    for runs in (
+        playbook_runs(target, f"CHECK={value}", "DIFF=1", "ARGS=-v"),
+        playbook_runs(target, CHECK=value, DIFF="1", ARGS="-v"),
+    ):
+        assert runs
+        for run in runs:
+            assert {"--check", "--diff", "-v"} <= set(shlex.split(run))
+    others = make(target, f"CHECK={value}", "PYTHON=python3").stdout
+    assert "sandbox.seed" not in others
+    assert "nodejs" not in others or "would be installed" in others
+
+
+@pytest.mark.parametrize("value", ["0", "no", "false", ""])
+def test_a_switch_that_is_off_is_off(value: str) -> None:
+    given = (f"CHECK={value}", f"DIFF={value}", f"RESTORE={value}")
+    assert playbook_run("retire", "ENV=prod", *given) == "ansible-playbook playbooks/retire.yml -e env=prod"
+    assert "--oddities" not in make("seed", f"SEED_ODDITIES={value}").stdout
+    assert "--quick" not in make("bench", f"QUICK={value}").stdout
+
+
+@pytest.mark.parametrize("value", ["2", "maybe", "off", "1 0", "$(no such)", "TRUE!"])
+@pytest.mark.parametrize("name", ["CHECK", "DIFF", "RESTORE"])
+def test_a_switch_that_is_neither_on_nor_off_is_refused(name: str, value: str) -> None:
+    assert f"{name} ({value}): is neither on (1 yes true) nor off" in refused("retire", f"{name}={value}")
+    assert f"{name} ({value}): is neither on" in refused("retire", **{name: value})
+
+
 def test_the_second_key_is_passed_on() -> None:
     confirmed = "-e env=prod -e confirm=bucket"
     assert playbook_run("retire", "ENV=prod", "CONFIRM=bucket").endswith(confirmed)
@@ -46,7 +97,62 @@ def test_the_second_key_is_passed_on() -> None:
 
 
 def test_a_misspelled_variable_is_refused() -> None:
-    refused = make("migrate", "ENV=prod", "CEHCK=1")
-    assert refused.returncode != 0
-    assert "CEHCK: unknown. The variables are ARGS CHECK " in refused.stderr
-    assert "ansible-playbook" not in refused.stdout
+    message = refused("migrate", "ENV=prod", "CEHCK=1")
+    assert "CEHCK: unknown. The variables are ARGS CHECK " in message
+    assert "did you mean CHECK?" in message
+    assert "did you mean CHECK?" in refused("migrate", "check=1")
+    assert "did you mean RESTORE?" in refused("retire", "RESTOR=1")
+    assert "VERBS: unknown" in refused("migrate", "VERBS=migrate")
+    assert "x;y: unknown" in refused("migrate", "x;y=1")
+
+
+@pytest.mark.parametrize("word", ["CHECK", "check", "--check", "prod", "DRY_RUN"])
+def test_a_word_that_is_no_target_is_refused_before_the_first_target(word: str) -> None:
+    assert f"{word}: no such target" in refused("migrate", "ENV=prod", "--", word)
+
+
+@pytest.mark.parametrize(
+    ("target", "given"),
+    [
+        ("migrate", "CONFIRM=legacy-s3"),
+        ("verify", "RESTORE=1"),
+        ("rollback", "RESTORE=1"),
+        ("lint", "CHECK=1"),
+        ("seed", "CHECK=1"),
+        ("seed", "ENV=prod"),
+        ("plan", "OBJECTS=5"),
+        ("grants", "DB=sqlite"),
+        ("help", "CHECK=1"),
+        ("setup", "VAULT=x"),
+        ("migrate", "QUICK=1"),
+        ("bench", "SEED=1"),
+    ],
+)
+def test_a_variable_that_has_no_effect_on_the_target_is_refused(target: str, given: str) -> None:
+    name = given.partition("=")[0]
+    assert f"{name} has no effect on {target}" in refused(target, given)
+
+
+def test_a_dry_run_is_one_of_all_targets_or_of_none() -> None:
+    assert "CHECK: seed cannot be tried without being done" in refused("seed", "migrate", "CHECK=1")
+    assert "CHECK: seed cannot be tried without being done" in refused("seed", CHECK="1")
+    assert len(playbook_runs("sandbox-up", "seed", "migrate", "OBJECTS=5", "ENV=sandbox")) == 2
+
+
+@pytest.mark.parametrize("value", ["a b", "a restore=true", "a;id", "$(id)", "$HOME", "`id`", 'a"b', "a'b", "{{ x }}"])
+@pytest.mark.parametrize("name", ["CONFIRM", "ENV"])
+def test_a_name_that_the_shell_or_ansible_would_read_as_more_is_refused(name: str, value: str) -> None:
+    assert f"{name} ({value}): is not a name" in refused("retire", f"{name}={value}")
+
+
+def test_paths_are_passed_on_as_they_are() -> None:
+    paths = ["../ops inventory", "/srv/$HOME/it's", 'a"b', "a;b", "/srv/ü"]
+    for path in paths:
+        run = playbook_run("plan", f"INVENTORY={path}", f"VAULT={path}")
+        expected = ["-i", path, "--vault-password-file", path]
+        assert shlex.split(run) == ["ansible-playbook", "playbooks/plan.yml", *expected]
+
+
+def test_further_arguments_reach_the_shell_as_they_are() -> None:
+    given = """-e 'rehome_exclude=["a b"]' -e x="$HOME" """
+    assert playbook_run("plan", f"ARGS={given}") == f"ansible-playbook playbooks/plan.yml {given.strip()}"
