@@ -68,6 +68,14 @@ class Bench:
             connection.cursor().execute(statement)
             connection.commit()
 
+    def as_superuser(self, statement: str, at_end: ExitStack | None = None) -> None:
+        """Run a statement of PostgreSQL as its superuser, now or at the end of the block of `at_end`."""
+        if at_end is not None:
+            at_end.callback(self.as_superuser, statement)
+            return
+        with self._connect_as("postgres") as connection:
+            connection.execute(statement)
+
     def another_admin(self) -> Any:
         """Open a connection for an application that writes at the same time."""
         return self._connect_as("admin")

@@ -43,32 +43,6 @@ _ERRORS: Final[tuple[tuple[set[int], type[DatabaseError]], ...]] = (
     (MISSING_RIGHT, MissingRightError),
 )
 
-SESSION: Final = (
-    # Strict, or an overlong value is cut with a warning. No other mode, so that old zero dates stay as they are.
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
-    # Assigning a TIMESTAMP to itself must not pass through an hour that daylight saving repeats.
-    "SET SESSION time_zone = '+00:00'",
-    # No gap locks: the application may insert while a chunk is open.
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    # In a conflict this tool gives way, not the application.
-    "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 10",
-    # The values of a chunk are returned as one text.
-    "SET SESSION group_concat_max_len = 1073741824",
-)
-
-SESSION_MARIADB: Final = (
-    # A list of keys must stay a list: converted into a subquery, it would be joined, and lock every row it reads.
-    "SET SESSION in_predicate_conversion_threshold = 0",
-    # A connection that was lost on our side must not keep its locks for hours.
-    "SET SESSION idle_transaction_timeout = 15, max_statement_time = 60",
-)
-
-SESSION_MYSQL: Final = (
-    # With a limit, a long list of keys makes the optimizer scan the table.
-    "SET SESSION range_optimizer_max_mem_size = 0",
-    "SET SESSION wait_timeout = 120, max_execution_time = 60000",
-)
-
 
 def open_connection(settings: Database, read_timeout_s: int) -> pymysql.Connection[pymysql.cursors.Cursor]:
     """Open a connection. Raises RefusedError, naming the setting that is wrong.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -30,8 +30,10 @@ from ...dialect import (
     separator,
 )
 from ..base import BaseDialect, check_column, check_text, no_usable_key
+from ..session import prepare_session, unusable_session
+from . import session
 from . import statements as sql
-from .connection import SESSION, SESSION_MARIADB, SESSION_MYSQL, connection_finding, open_connection, translated
+from .connection import open_connection, translated
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
@@ -66,13 +68,22 @@ class MySQL(BaseDialect):
 
     def _prepare(self) -> None:
         try:
-            is_mariadb = "mariadb" in str(self.run("SELECT VERSION()")[0][0]).lower()
-            for statement in (*SESSION, *(SESSION_MARIADB if is_mariadb else SESSION_MYSQL)):
-                self.run(statement)
+            self.run(session.FIRST)
+            known = self._variables([*session.VARIABLES, "max_allowed_packet"])
+            prepare_session(self._settings, session.variables(known), self._variables, self._assign)
             # an oversized statement looks like a lost connection; escaping may double the text
-            self._max_chunk_bytes = int(self.run("SELECT @@max_allowed_packet")[0][0]) // 4
+            self._max_chunk_bytes = int(known["max_allowed_packet"]) // 4
         except DatabaseError as error:
-            raise RefusedError([connection_finding(self._settings, error)]) from error
+            raise RefusedError([unusable_session(self._settings, str(error))]) from error
+
+    def _variables(self, names: Collection[str]) -> Mapping[str, str]:
+        return dict(self.run("SHOW SESSION VARIABLES WHERE Variable_name IN %s", (tuple(names),)))
+
+    def _assign(self, values: Mapping[str, str]) -> None:
+        # DEFAULT is a word of the language; all other values may be quoted, but numbers must not be
+        given = {name: int(value) if value.isdigit() else value for name, value in values.items() if value != "DEFAULT"}
+        assignments = ", ".join(f"{name} = {'%s' if name in given else 'DEFAULT'}" for name in values)
+        self.run(f"SET SESSION {assignments}", list(given.values()))
 
     @property
     def max_chunk_bytes(self) -> int:
@@ -308,8 +319,8 @@ class MySQL(BaseDialect):
 
     def try_advisory_lock(self, name: str) -> str | None:
         """Take GET_LOCK with a digest of the name, and raise wait_timeout so that the idle session keeps it."""
-        # the session is idle for as long as objects are copied; a year is MariaDB's maximum
-        self.run("SET SESSION wait_timeout = 31536000")
+        # the session is idle for as long as objects are copied
+        self.run(f"SET SESSION wait_timeout = {session.LOCK_WAIT_TIMEOUT_S}")
         lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # at most 64 characters in MySQL
         if self.run("SELECT GET_LOCK(%s, 0)", (lock,)) == [(1,)]:
             return None

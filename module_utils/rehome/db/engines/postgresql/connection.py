@@ -37,12 +37,6 @@ LOST: Final = (
 SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
 """Classes of SQLSTATE about the connection, the statement or the server. All others, including those that triggers
 raise, are about the row ("PostgreSQL Error Codes", appendix A of its manual)."""
-OPTIONS: Final = (
-    # In a conflict this tool gives way, not the application. A connection that was lost on our side must not keep its
-    # locks.
-    "-c lock_timeout=2s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s "
-    "-c default_transaction_isolation=read\\ committed -c client_encoding=UTF8 -c timezone=UTC"
-)
 
 
 class UnsupportedError(DatabaseError):
@@ -62,7 +56,7 @@ def open_connection(settings: Database) -> psycopg.Connection[Any]:
             password=settings.password,
             connect_timeout=10,
             application_name="rehome",
-            options=OPTIONS,
+            client_encoding="UTF8",
             autocommit=True,
             sslmode=mode if tls.enabled else "prefer",
             sslrootcert=(tls.ca or "system") if tls.enabled and tls.verify else tls.ca,

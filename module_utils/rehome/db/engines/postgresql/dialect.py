@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 
 from ....config.settings import Database
+from ....errors import RefusedError
 from ... import journal
 from ...dialect import (
     Change,
@@ -27,6 +28,8 @@ from ...dialect import (
     separator,
 )
 from ..base import BaseDialect, check_column, check_text, no_usable_key
+from ..session import prepare_session, unusable_session
+from . import session
 from . import statements as sql
 from .connection import UnsupportedError, open_connection, translated
 
@@ -51,11 +54,27 @@ class PostgreSQL(BaseDialect):
         super().__init__()
         self._settings = settings
         self._connection = open_connection(settings)
+        self._prepare()
 
     def reconnect(self) -> None:
-        """Open a new connection, with the same session settings."""
+        """Open a new connection, and set its run-time parameters again."""
         self._connection.close()
         self._connection = open_connection(self._settings)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            wanted = session.variables(self._parameters(session.NAMES))
+            prepare_session(self._settings, wanted, self._parameters, self._assign)
+        except DatabaseError as error:
+            raise RefusedError([unusable_session(self._settings, str(error))]) from error
+
+    def _parameters(self, names: Collection[str]) -> Mapping[str, str]:
+        return {name.lower(): value for name, value in self.run(session.READ, (list(names),))}
+
+    def _assign(self, values: Mapping[str, str]) -> None:
+        assignments = ", ".join([session.ASSIGN] * len(values))
+        self.run(f"SELECT {assignments}", [text for pair in values.items() for text in pair])
 
     def is_read_only(self) -> bool:
         """Return transaction_read_only, which is also on while a standby is in recovery."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,8 @@ from ...dialect import (
     UnusableTableError,
 )
 from ..base import BaseDialect, check_column, no_usable_key
+from ..session import prepare_session
+from . import session
 
 BUSY_TIMEOUT_S = 3.0
 """How long to wait for another writer to release the file."""
@@ -52,6 +54,7 @@ class SQLite(BaseDialect):
 
     def __init__(self, settings: Database) -> None:
         super().__init__()
+        self._settings = settings
         self._advisory_locks: list[BaseFileLock] = []
         self._path = Path(settings.path or "")
         self._open()
@@ -82,11 +85,25 @@ class SQLite(BaseDialect):
             self._connection.text_factory = _decoded
             # built in from SQLite 3.41 only
             self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
-        except sqlite3.Error as error:
+            self._prepare()
+        except (sqlite3.Error, DatabaseError) as error:
             finding = Finding(
                 "rehome_database.path", str(path), f"cannot be read as a SQLite database ({error})", "Correct the path"
             )
             raise RefusedError([finding]) from error
+
+    def _prepare(self) -> None:
+        wanted = session.variables(self._pragmas(["synchronous", "journal_mode"]))
+        prepare_session(self._settings, wanted, self._pragmas, self._assign)
+
+    def _pragmas(self, names: Collection[str]) -> Mapping[str, str]:
+        found = {name: self.run(f"PRAGMA {name}") for name in names}
+        # a library that was compiled without a PRAGMA returns no row
+        return {name: str(rows[0][0]) for name, rows in found.items() if rows}
+
+    def _assign(self, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            self.run(f"PRAGMA {name} = {value}")
 
     def close(self) -> None:
         """Release the lock files, and close the database's."""
