@@ -78,6 +78,7 @@ PEERS := .venv/peers
 THIRDS := -n 3 --dist worksteal
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
+PGBOUNCER := .venv/pgbouncer
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -102,7 +103,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
 	@touch $@
 
-packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed) ## install the servers that the tests start (OS packages), where they are missing
+packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.installed) ## install the servers that the tests start (OS packages), where they are missing
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=mariadb)
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
 	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
@@ -198,6 +199,14 @@ $(NGINX)/.installed: | $(INSTALLED)
 	  { apt-get download -q $(NGINX_PACKAGES) >/dev/null 2>&1 || \
 	    { $(SUDO) apt-get update -q && apt-get download -q $(NGINX_PACKAGES); }; } && \
 	  for package in *.deb; do dpkg -x $$package .; done
+	@touch $@
+
+# PgBouncer is only unpacked, too, with the libraries that this machine lacks.
+$(PGBOUNCER)/.installed: | $(INSTALLED)
+	@mkdir -p $(PGBOUNCER)/archives/partial && cd $(PGBOUNCER) && fetch() { $(SUDO) apt-get install -yq --reinstall \
+	    --no-install-recommends --download-only -o "Dir::Cache::archives=$$PWD/archives" pgbouncer >/dev/null 2>&1; } && \
+	  { fetch || { $(SUDO) apt-get update -q && fetch; }; } && \
+	  for package in archives/*.deb; do dpkg -x "$$package" .; done
 	@touch $@
 
 collection: setup ## build the Ansible collection rehome.rehome into build/

@@ -357,7 +357,7 @@ options:
         type: int
       connections:
         description: How many connections rewrite rows in parallel (1 to 16). The number is reduced
-          when deadlocks occur.
+          when deadlocks occur. A run needs four more at the same time.
         type: int
         default: 2
       touch_updated_at:

@@ -273,6 +273,15 @@ class Dialect(Protocol):
     def is_read_only(self) -> bool:
         """Return whether the server accepts no writes at the moment."""
 
+    def session_id(self) -> int:
+        """Return the server's number of the session that runs this very statement."""
+
+    def connection_limits(self) -> Mapping[str, int]:
+        """Return the limits on this user's connections at once, by name; 0 or less means no limit."""
+
+    def hourly_limits(self) -> Mapping[str, int]:
+        """Return the account's limits per hour, by name, without those that are not set."""
+
     @property
     def max_chunk_bytes(self) -> int:
         """The largest amount of text in a chunk whose statements the server accepts."""

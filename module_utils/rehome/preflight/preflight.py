@@ -39,6 +39,7 @@ from ..services.storage_class import check_storage_class
 from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine
+from .sessions import check_sessions
 
 PREFLIGHT_FILE = "preflight.json"
 
@@ -71,6 +72,7 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
     created = False
     try:
         with connect(settings.database) as database:
+            checks += check_sessions(database, settings)
             inspector = open_inspector(database, settings.database)
             checks += _database(database, inspector, settings, dry_run, progress)
             if not dry_run and not refusals(checks):
@@ -197,6 +199,7 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
             checks += stops(f"{side.label} bucket", "access", check_bucket(side))
     try:
         with connect(settings.database) as database:
+            checks += check_sessions(database, settings)
             inspector = open_inspector(database, settings.database)
             for position, reference in enumerate(settings.references):
                 setting = f"rehome_references[{position}]"

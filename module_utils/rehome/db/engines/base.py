@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, NoReturn
 
-from ...config.settings import Database
-from ...errors import Finding, RefusedError
+from ...errors import RefusedError
 from .. import journal
 from ..dialect import (
     EXPLAINABLE,
@@ -43,6 +42,18 @@ class BaseDialect(Dialect):
         except DatabaseError:
             with suppress(RefusedError, DatabaseError):
                 self.reconnect()
+
+    def session_id(self) -> int:
+        """Always 0; an engine with a server overrides it."""
+        return 0
+
+    def connection_limits(self) -> Mapping[str, int]:
+        """Always empty; an engine with a server overrides it."""
+        return {}
+
+    def hourly_limits(self) -> Mapping[str, int]:
+        """Always empty; an engine with such limits overrides it."""
+        return {}
 
     @contextmanager
     def explaining(self) -> Iterator[list[Mapping[str, Any]]]:
@@ -137,29 +148,4 @@ def no_usable_key(table: str, column: str, families: str = "") -> UnusableTableE
     return UnusableTableError(
         f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
         f"columns that are NOT NULL{families}"
-    )
-
-
-def server_address(settings: Database, default_port: int) -> str:
-    """Return where the server is, for messages: the socket, or host and port."""
-    return settings.socket or f"{settings.host}:{settings.port or default_port}"
-
-
-def user_refused(settings: Database, server: str) -> Finding:
-    """Return the finding for a wrong user or password."""
-    return Finding(
-        "rehome_database.user",
-        settings.user,
-        f"the server at {server} refuses this user with this password",
-        "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)",
-    )
-
-
-def no_server(server: str, said: str) -> Finding:
-    """Return the finding for an address at which no server answers. said: the driver's message"""
-    return Finding(
-        "rehome_database.host",
-        server,
-        f"no database server answers there ({said})",
-        "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not behind a firewall",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import struct
 from typing import Final
 
 import pymysql
@@ -18,7 +19,7 @@ from ...dialect import (
     RetryableError,
     RowRefusedError,
 )
-from ..base import no_server, server_address, user_refused
+from .refused_connection import connection_finding
 
 DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
 """1020: the row changed since the snapshot; 1969 and 3024: a statement timeout of MariaDB and of MySQL."""
@@ -44,13 +45,19 @@ _ERRORS: Final[tuple[tuple[set[int], type[DatabaseError]], ...]] = (
 )
 
 
+CONNECT_TIMEOUT_S: Final = 10
+
+# PyMySQL lets through what it meets in bytes that are none of the protocol, and a package that a plugin needs.
+_FAILURES: Final = (pymysql.Error, OSError, UnicodeError, RuntimeError, ValueError, IndexError, struct.error)
+
+
 def open_connection(settings: Database, read_timeout_s: int) -> pymysql.Connection[pymysql.cursors.Cursor]:
     """Open a connection. Raises RefusedError, naming the setting that is wrong.
 
     read_timeout_s: how long the server may be silent during a statement
     """
     try:
-        return pymysql.connect(
+        connection = pymysql.connect(
             host=settings.host or "localhost",
             port=settings.port or 3306,
             unix_socket=settings.socket,
@@ -62,14 +69,18 @@ def open_connection(settings: Database, read_timeout_s: int) -> pymysql.Connecti
             # count matched rows, not changed ones: an update to the same value must not look like a lost one
             client_flag=CLIENT.FOUND_ROWS,
             autocommit=True,
-            connect_timeout=10,
-            read_timeout=read_timeout_s,
-            write_timeout=read_timeout_s,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=CONNECT_TIMEOUT_S,
+            write_timeout=CONNECT_TIMEOUT_S,
             ssl=_tls_context(settings),
             program_name="rehome",
         )
-    except (pymysql.Error, OSError, UnicodeError) as error:
+    except _FAILURES as error:
         raise RefusedError([connection_finding(settings, error)]) from error
+    # Only now: a program of another kind on that port would be waited for as long as for a statement. PyMySQL has no
+    # public name for these.
+    connection._read_timeout = connection._write_timeout = read_timeout_s  # type: ignore[attr-defined]
+    return connection
 
 
 def _tls_context(settings: Database) -> ssl.SSLContext | None:
@@ -89,33 +100,17 @@ def _tls_context(settings: Database) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if settings.tls.cert:
-        context.load_cert_chain(settings.tls.cert, settings.tls.key)
-    return context
-
-
-def connection_finding(settings: Database, error: Exception) -> Finding:
-    """Return the finding for a connection that failed, by the error numbers of server and client."""
-    number = error.args[0] if error.args else None
-    said = str(error.args[-1]) if error.args else str(error)
-    server = server_address(settings, 3306)
-    match number:
-        case 1045 | 1698:
-            return user_refused(settings, server)
-        case 1044 | 1049:
-            return Finding(
-                "rehome_database.name",
-                settings.name,
-                f"the server at {server} has no such database for user {settings.user}",
-                "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
+        try:
+            context.load_cert_chain(settings.tls.cert, settings.tls.key)
+        except (OSError, ssl.SSLError) as error:
+            finding = Finding(
+                "rehome_database.tls.cert",
+                settings.tls.cert,
+                f"cannot be read as a certificate with its private key ({error})",
+                "Name readable files of the client's certificate and of its key in PEM form",
             )
-        case 2003 | 2005 | 2002:
-            return no_server(server, said)
-    return Finding(
-        "rehome_database",
-        server,
-        f"the connection failed ({said})",
-        "Check host, port and TLS settings under rehome_database",
-    )
+            raise RefusedError([finding]) from error
+    return context
 
 
 def translated(error: pymysql.Error) -> DatabaseError:

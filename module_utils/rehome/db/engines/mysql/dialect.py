@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,6 +35,7 @@ from ..session import prepare_session, unusable_session
 from . import session
 from . import statements as sql
 from .connection import open_connection, translated
+from .refused_connection import server_finding
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["tinyint", "smallint", "mediumint", "int", "bigint"], "integer"),
@@ -74,7 +76,9 @@ class MySQL(BaseDialect):
             # an oversized statement looks like a lost connection; escaping may double the text
             self._max_chunk_bytes = int(known["max_allowed_packet"]) // 4
         except DatabaseError as error:
-            raise RefusedError([unusable_session(self._settings, str(error))]) from error
+            # an expired password is told at the first statement only
+            finding = server_finding(self._settings, error.code, str(error))
+            raise RefusedError([finding or unusable_session(self._settings, str(error))]) from error
 
     def _variables(self, names: Collection[str]) -> Mapping[str, str]:
         return dict(self.run("SHOW SESSION VARIABLES WHERE Variable_name IN %s", (tuple(names),)))
@@ -91,9 +95,26 @@ class MySQL(BaseDialect):
         return self._max_chunk_bytes
 
     def is_read_only(self) -> bool:
-        """Return whether the global variable read_only is on."""
-        # needs no right; a name or proxy may have led the connection to a replica
-        return str(self.run("SELECT @@global.read_only")[0][0]) not in ("0", "OFF")
+        """Return whether the global variable read_only or innodb_read_only is on."""
+        # needs no right; a name or proxy may have led the connection to a replica (Aurora's have the second alone)
+        return any(
+            str(value) not in ("0", "OFF")
+            for value in self.run("SELECT @@global.read_only, @@global.innodb_read_only")[0]
+        )
+
+    def session_id(self) -> int:
+        """Return CONNECTION_ID(), under a name: a proxy may answer the bare question itself."""
+        return int(self.run("SELECT CONNECTION_ID() AS session_id")[0][0])
+
+    def connection_limits(self) -> Mapping[str, int]:
+        """Read max_user_connections, which is the account's own limit if it has one, and max_connections."""
+        account, server = self.run("SELECT @@SESSION.max_user_connections, @@GLOBAL.max_connections")[0]
+        return {"max_user_connections": int(account), "max_connections": int(server)}
+
+    def hourly_limits(self) -> Mapping[str, int]:
+        """Read the limits from SHOW CREATE USER, which everyone may see of themselves."""
+        account = str(self.run("SHOW CREATE USER CURRENT_USER()")[0][0])
+        return {name: int(limit) for name, limit in re.findall(r"(MAX_\w+_PER_HOUR) ([1-9]\d*)", account)}
 
     def close(self) -> None:
         """Close the connection; its advisory locks end with the session."""

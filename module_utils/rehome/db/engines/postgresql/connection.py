@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from ....config.settings import Database
-from ....errors import Finding, RefusedError
+from ....errors import RefusedError
 from ...dialect import (
     ConnectionLostError,
     DatabaseError,
@@ -17,7 +17,7 @@ from ...dialect import (
     RetryableError,
     RowRefusedError,
 )
-from ..base import no_server, server_address, user_refused
+from .refused_connection import connection_finding
 
 RETRYABLE: Final = (
     pg_errors.SerializationFailure,
@@ -32,6 +32,8 @@ LOST: Final = (
     pg_errors.ConnectionException,
     pg_errors.ConnectionFailure,
     pg_errors.ConnectionDoesNotExist,
+    # what connection poolers say before they close a connection
+    pg_errors.ProtocolViolation,
     pg_errors.IdleInTransactionSessionTimeout,
 )
 SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
@@ -65,37 +67,6 @@ def open_connection(settings: Database) -> psycopg.Connection[Any]:
         )
     except psycopg.Error as error:
         raise RefusedError([connection_finding(settings, error)]) from error
-
-
-def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
-    """Return the finding for a connection that failed, by the server's message."""
-    # libpq gives no SQLSTATE for a failed connection: the message is all there is.
-    said = " ".join(str(error).split())
-    server = server_address(settings, 5432)
-    if "authentication failed" in said or "no password supplied" in said or "pg_hba.conf" in said:
-        return user_refused(settings, server)
-    if "CONNECT privilege" in said:
-        return Finding(
-            "rehome_database.user",
-            settings.user,
-            f"may not connect to database {settings.name}",
-            f"Grant CONNECT on database {settings.name} to it",
-        )
-    if f'database "{settings.name}" does not exist' in said:
-        return Finding(
-            "rehome_database.name",
-            settings.name,
-            f"the server at {server} has no such database",
-            "Correct rehome_database.name (or DB_NAME)",
-        )
-    if "SSL" in said or "certificate" in said:
-        return Finding(
-            "rehome_database.tls",
-            server,
-            f"the connection could not be secured ({said})",
-            "Correct rehome_database.tls, or the server's certificate",
-        )
-    return no_server(server, said)
 
 
 def translated(error: psycopg.Error) -> DatabaseError:

@@ -80,6 +80,24 @@ class PostgreSQL(BaseDialect):
         """Return transaction_read_only, which is also on while a standby is in recovery."""
         return bool(self.run("SHOW transaction_read_only")[0][0] == "on")
 
+    def session_id(self) -> int:
+        """Return pg_backend_pid()."""
+        return int(self.run("SELECT pg_backend_pid()")[0][0])
+
+    def connection_limits(self) -> Mapping[str, int]:
+        """Read the CONNECTION LIMIT of the role and of the database, and max_connections without what it reserves."""
+        role, database, server = self.run(
+            "SELECT r.rolconnlimit, d.datconnlimit, current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int"
+            " - coalesce(current_setting('reserved_connections', true)::int, 0)"
+            " FROM pg_roles r, pg_database d WHERE r.rolname = session_user AND d.datname = current_database()"
+        )[0]
+        return {
+            "CONNECTION LIMIT of the role": role,
+            "CONNECTION LIMIT of the database": database,
+            "max_connections without the reserved ones": server,
+        }
+
     @property
     def max_chunk_bytes(self) -> int:
         """A constant: the server's own limit is far above it."""

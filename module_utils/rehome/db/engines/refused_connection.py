@@ -1,0 +1,167 @@
+"""Why a connection could not be opened: the findings that the engines have in common.
+
+Only an address from which nothing came back is told as one at which no server answers. Whatever else there is, the
+finding quotes the server, or what stands before it.
+"""
+
+from __future__ import annotations
+
+from ...config.settings import Database
+from ...errors import Finding
+
+TLS_OFF = "If the server wants TLS, set rehome_database.tls"
+
+
+def server_address(settings: Database, default_port: int) -> str:
+    """Return where the server is, for messages: the socket, or host and port."""
+    return settings.socket or f"{settings.host}:{settings.port or default_port}"
+
+
+def no_server(server: str, said: str) -> Finding:
+    """Return the finding for an address at which no server answers. said: the driver's message"""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"no database server answers there ({said})",
+        "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not behind a firewall",
+    )
+
+
+def answered(server: str, said: str) -> Finding:
+    """Return the finding for a refusal of a kind that is not known."""
+    return Finding(
+        "rehome_database",
+        server,
+        f"the server answers, and refuses the connection ({said})",
+        "The words in parentheses are the server's, or those of a proxy before it: follow them",
+    )
+
+
+def not_understood(server: str, said: str, engine: str) -> Finding:
+    """Return the finding for an address at which something else answers. engine: what was expected there"""
+    return Finding(
+        "rehome_database.port",
+        server,
+        f"what answers there does not speak as {engine} does ({said})",
+        "Correct rehome_database.host, port and engine: another program, or another of the server's own protocols, may "
+        "listen there",
+    )
+
+
+def closed(server: str, said: str) -> Finding:
+    """Return the finding for a connection that is accepted and then closed, or left without an answer."""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"the connection is accepted there, and then closed or left without an answer ({said})",
+        "A server that starts or is overloaded does that, a proxy without a server behind it, a firewall, or a program "
+        "of another kind: see the logs there, and check rehome_database.port and rehome_database.tls",
+    )
+
+
+def not_ready(server: str, said: str) -> Finding:
+    """Return the finding for a server that starts, stops, recovers, or whose proxy reaches none."""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"what answers there serves no clients at the moment ({said})",
+        "Wait until the database behind it runs, then run the same command again",
+    )
+
+
+def user_refused(settings: Database, server: str, said: str) -> Finding:
+    """Return the finding for a wrong user or password; servers also say so where an account requires TLS."""
+    way_out = "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)"
+    if not settings.tls.enabled:
+        way_out += f". {TLS_OFF}"
+    elif not settings.tls.cert:
+        way_out += ". If the account requires a client's certificate, set rehome_database.tls.cert and key"
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"the server at {server} refuses this user with this password ({said})",
+        way_out,
+    )
+
+
+def account_closed(settings: Database, server: str, said: str) -> Finding:
+    """Return the finding for an account that exists and may not be used: locked, expired, or without a login."""
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"the server at {server} knows this user, and does not let it in ({said})",
+        "Let an administrator unlock the account, give it a new password or the right to log in",
+    )
+
+
+def address_refused(settings: Database, server: str, said: str) -> Finding:
+    """Return the finding for a machine that this server, or this account, does not accept."""
+    way_out = "Let an administrator allow this user from this machine's address (the user's host, or pg_hba.conf)"
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"the server at {server} does not take this user from this machine ({said})",
+        way_out if settings.tls.enabled else f"{way_out}. {TLS_OFF}",
+    )
+
+
+def no_database(settings: Database, server: str, said: str) -> Finding:
+    """Return the finding for a database that does not exist, or is hidden from this user."""
+    return Finding(
+        "rehome_database.name",
+        settings.name,
+        f"the server at {server} has no such database for user {settings.user} ({said})",
+        "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
+    )
+
+
+def not_secured(server: str, said: str) -> Finding:
+    """Return the finding for TLS that one side wants and the other does not have, and for certificates."""
+    return Finding(
+        "rehome_database.tls",
+        server,
+        f"the connection could not be secured ({said})",
+        "Correct rehome_database.tls (enabled, ca, cert, key; host must be the name in the server's certificate), or "
+        "the server's certificate",
+    )
+
+
+def tls_wanted(server: str, said: str) -> Finding:
+    """Return the finding for a server that takes no connection without TLS."""
+    return Finding(
+        "rehome_database.tls",
+        server,
+        f"the server takes secured connections only ({said})",
+        "Set rehome_database.tls: {enabled: true}, and ca if the certificate's authority is not one of the system's",
+    )
+
+
+def method_unknown(settings: Database, server: str, said: str) -> Finding:
+    """Return the finding for a way to authenticate that the driver here does not have."""
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"the server at {server} wants to authenticate this user in a way that the driver does not have here ({said})",
+        "Give the user a password of a common kind (mysql_native_password, caching_sha2_password, SCRAM), set "
+        "rehome_database.tls, or install the package that the message names",
+    )
+
+
+def too_many(server: str, said: str) -> Finding:
+    """Return the finding for a limit on connections or statements that is reached."""
+    return Finding(
+        "rehome_connections",
+        None,
+        f"the server at {server} answers, and a limit on connections or statements is reached ({said})",
+        "Raise the limit that it names, wait until others have ended, or lower rehome_connections",
+    )
+
+
+def pooler_refused(server: str, said: str) -> Finding:
+    """Return the finding for a connection pooler that refuses what a session needs."""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"a connection pooler answers there, and refuses the connection ({said})",
+        "Connect to the database server itself, or to a pool whose pool_mode is session",
+    )

@@ -1,0 +1,113 @@
+"""Whether each connection has a session of its own, and whether the server grants as many as a run needs."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Final
+
+from ..checks import Check, stop, unknown
+from ..config.settings import Database, Settings
+from ..db.dialect import DatabaseError, Dialect
+from ..db.engines.open import connect
+from ..errors import Finding, RefusedError
+
+BESIDE_WRITERS: Final = 4
+"""Connections of a run beside those that rewrite rows: the lock, the reader, and two that watch the server (its load
+and its redo log, or its load and a VACUUM)."""
+
+TURNS: Final = "abbabaab"
+"""Which of two connections asks for its session's number. Uneven, so that no pool that hands its sessions out by turns,
+or the last one first, gives both connections the same number each time."""
+
+MIN_PER_HOUR: Final = {"MAX_QUERIES_PER_HOUR": 50_000, "MAX_UPDATES_PER_HOUR": 1_000, "MAX_CONNECTIONS_PER_HOUR": 200}
+"""What the smallest run takes: the load is read ten times a second, each stage has connections of its own."""
+
+_POOLED: Final = (
+    "the connections do not keep their sessions: a connection pooler in transaction or statement mode (PgBouncer's "
+    "pool_mode, for example) stands before the server. It would lose the time-outs of the session, and pass the lock "
+    "that keeps out a second run on to that run"
+)
+_WAY_TO_SESSIONS: Final = (
+    "Connect to the database server itself, or to a pool whose pool_mode is session (in PgBouncer, a second entry "
+    "under [databases] with pool_mode = session)"
+)
+
+
+def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
+    """Open as many connections as a run does, beside `database`, and check that each keeps its session.
+
+    SQLite has neither. Reads only. Raises RefusedError if sessions are not kept: nothing else that is read is certain.
+    """
+    if settings.database.engine == "sqlite":
+        return []
+    needed = settings.connections + BESIDE_WRITERS
+    with ExitStack() as stack:
+        for number in range(2, needed + 1):
+            try:
+                other = stack.enter_context(connect(settings.database))
+            except RefusedError as refusal:
+                return [stop("database", "connections", _too_few(database, settings, number, refusal.findings[0]))]
+            if number == 2 and (pooled := pooled_sessions(database, other, settings.database)):
+                raise RefusedError([pooled])
+    return [
+        Check("database", "sessions", "pass", "every connection keeps its session"),
+        Check("database", "connections", "pass", f"the server takes the {needed} that a run needs at once"),
+        *_hourly_limits(database),
+    ]
+
+
+def pooled_sessions(a: Dialect, b: Dialect, settings: Database) -> Finding | None:
+    """Return the finding for two connections that share sessions, or change them from one transaction to the next.
+
+    What is not seen is no proof: the lock is checked while a run works, too.
+    """
+    seen: dict[str, set[int]] = {"a": set(), "b": set()}
+    why = ""
+    try:
+        for turn in TURNS:
+            database = a if turn == "a" else b
+            # in a transaction: outside one, a proxy that splits reads from writes may ask another server each time
+            with database.transaction():
+                seen[turn].add(database.session_id())
+    except DatabaseError as error:
+        why = f" ({error})"
+    if not why and all(len(numbers) == 1 for numbers in seen.values()) and not seen["a"] & seen["b"]:
+        return None
+    address = settings.socket or f"{settings.host}:{settings.port}" if settings.port else settings.host
+    return Finding("rehome_database.host", address, f"{_POOLED}{why}", _WAY_TO_SESSIONS)
+
+
+def _too_few(database: Dialect, settings: Settings, number: int, refusal: Finding) -> Finding:
+    needed, granted = settings.connections + BESIDE_WRITERS, number - 1
+    try:
+        limits = database.connection_limits()
+    except DatabaseError:
+        limits = {}
+    named = "; ".join(f"{name} is {limit}" for name, limit in limits.items() if limit > 0)
+    fewer = granted - BESIDE_WRITERS
+    lower = f"Set rehome_connections to {fewer}, or raise" if fewer > 0 else "Raise"
+    way_out = f"{lower} the limit to at least {needed} for this user{f' ({named})' if named else ''}"
+    return Finding(
+        "rehome_connections",
+        str(settings.connections),
+        f"a run needs {needed} connections to the database at once, {settings.connections} of them to rewrite rows, "
+        f"and the server refuses number {number}: {refusal.problem}",
+        f"{way_out}. Other connections of this user count, too",
+    )
+
+
+def _hourly_limits(database: Dialect) -> list[Check]:
+    try:
+        limits = database.hourly_limits()
+    except DatabaseError as error:
+        return [unknown("database", "hourly limits", str(error))]
+    checks = []
+    for name, limit in limits.items():
+        least = MIN_PER_HOUR[name]
+        found = f"the account's {name} is {limit:,}, and the smallest run takes up to {least:,} an hour"
+        advice = f"Set {name} to 0 (no limit) for the time of the migration"
+        if limit < least:
+            checks.append(stop("database", "hourly limits", Finding("rehome_database.user", None, found, advice)))
+        else:
+            checks.append(Check("database", "hourly limits", "warn", f"{found}; a large one takes more", advice))
+    return checks

@@ -1,0 +1,205 @@
+"""How many connections a run may have, whether each keeps its session, and what is said if the server refuses one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from rehome.checks import Check
+from rehome.config.read import read_settings
+from rehome.config.settings import Database, Tls
+from rehome.db.engines.mysql import connection
+from rehome.db.engines.open import connect
+from rehome.errors import RefusedError
+from rehome.preflight.sessions import BESIDE_WRITERS, check_sessions
+from rehome.state.database_lock import migration_lock
+
+from sandbox.postgresql import PostgreSQL
+from tests.conftest import running
+from tests.integration.db.conftest import Bench, only
+from tests.pgbouncer import PgBouncer
+from tests.unit.config.test_settings import given
+
+ACCOUNT = "limited"
+
+Account = Callable[[str], Database]
+
+
+@pytest.fixture
+def account(bench: Bench) -> Iterator[Account]:
+    """Make a user with these options. Returns the database as this user reaches it."""
+
+    def make(options: str) -> Database:
+        if bench.engine == "mariadb":
+            bench.execute(f"CREATE USER {ACCOUNT} IDENTIFIED BY 'secret' {options}")
+            bench.execute(f"GRANT SELECT, UPDATE ON app.* TO {ACCOUNT}")
+        else:
+            bench.as_superuser(f"CREATE ROLE {ACCOUNT} PASSWORD 'secret' {options}")
+        return replace(bench.settings(), user=ACCOUNT, password="secret")
+
+    yield make
+    if bench.engine == "mariadb":
+        bench.execute(f"DROP USER IF EXISTS {ACCOUNT}")
+    else:
+        bench.as_superuser(f"DROP ROLE IF EXISTS {ACCOUNT}")
+
+
+def checks(database: Database, connections: int = 2) -> list[Check]:
+    """Return what the preflight of a run finds that rewrites rows on so many connections."""
+    settings = replace(read_settings(given()), database=database, connections=connections)
+    with connect(database) as opened:
+        return check_sessions(opened, settings)
+
+
+def refusal(database: Database) -> str:
+    """Return why no connection is opened."""
+    with pytest.raises(RefusedError) as refused, connect(database):
+        pass
+    return str(refused.value)
+
+
+def test_a_server_that_grants_all_connections_passes(bench: Bench) -> None:
+    assert all(check.status == "pass" for check in checks(bench.settings()))
+
+
+LIMITS = {"mariadb": "WITH MAX_USER_CONNECTIONS {}", "postgresql": "LOGIN CONNECTION LIMIT {}"}
+NAMES = {"mariadb": "max_user_connections is 5", "postgresql": "CONNECTION LIMIT of the role is 5"}
+
+
+@only("mariadb", "postgresql")
+def test_an_account_that_may_open_too_few_connections_is_told_before_the_copy(bench: Bench, account: Account) -> None:
+    database = account(LIMITS[bench.engine].format(5))
+    (stop,) = [check for check in checks(database) if check.status == "stop"]
+    text = str(stop.finding)
+    assert stop.setting == "rehome_connections"
+    assert f"a run needs {2 + BESIDE_WRITERS} connections to the database at once, 2 of them to rewrite rows" in text
+    assert "the server refuses number 6" in text
+    assert "Set rehome_connections to 1, or raise the limit to at least 6" in text
+    assert NAMES[bench.engine] in text
+    assert all(check.status == "pass" for check in checks(database, connections=1))
+
+
+@only("mariadb", "postgresql")
+def test_a_limit_that_no_setting_can_meet_must_be_raised(bench: Bench, account: Account) -> None:
+    (stop,) = [check for check in checks(account(LIMITS[bench.engine].format(2))) if check.status == "stop"]
+    assert stop.advice.startswith("Raise the limit to at least 6")
+    assert "the server refuses number 3" in stop.found
+
+
+@only("postgresql")
+def test_the_limit_of_a_database_is_told_as_well(bench: Bench) -> None:
+    bench.as_superuser("ALTER DATABASE app CONNECTION LIMIT 4")
+    try:
+        (stop,) = [check for check in checks(bench.settings()) if check.status == "stop"]
+    finally:
+        bench.as_superuser("ALTER DATABASE app CONNECTION LIMIT -1")
+    assert "CONNECTION LIMIT of the database is 4" in stop.advice
+
+
+@only("mariadb")
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ("MAX_QUERIES_PER_HOUR 200", "stop"),
+        ("MAX_UPDATES_PER_HOUR 20", "stop"),
+        ("MAX_CONNECTIONS_PER_HOUR 50", "stop"),
+        ("MAX_QUERIES_PER_HOUR 1000000", "warn"),
+    ],
+)
+def test_a_limit_per_hour_is_told_by_name(account: Account, options: str, status: str) -> None:
+    name, _, value = options.partition(" ")
+    (found,) = [check for check in checks(account(f"WITH {options}")) if check.status != "pass"]
+    assert found.status == status
+    assert f"the account's {name} is {int(value):,}" in found.found
+    assert f"Set {name} to 0" in found.advice
+
+
+@only("mariadb", "postgresql")
+def test_a_limit_that_is_used_up_is_not_told_as_a_server_that_is_away(bench: Bench, account: Account) -> None:
+    database = account(LIMITS[bench.engine].format(1))
+    with connect(database):
+        text = refusal(database)
+    assert "rehome_connections: the server at" in text
+    assert "answers, and a limit on connections or statements is reached" in text
+
+
+@only("mariadb")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("REQUIRE SSL", "If the server wants TLS, set rehome_database.tls"),
+        ("REQUIRE X509", "If the server wants TLS, set rehome_database.tls"),
+        ("ACCOUNT LOCK", "knows this user, and does not let it in"),
+        ("PASSWORD EXPIRE", "knows this user, and does not let it in"),
+    ],
+)
+def test_an_account_of_mariadb_that_is_closed_is_told_for_its_reason(
+    bench: Bench, account: Account, options: str, expected: str
+) -> None:
+    before = bench.execute("SELECT @@GLOBAL.disconnect_on_expired_password")[0][0]
+    database = account(options)
+    for disconnects in (0, 1) if "EXPIRE" in options else (before,):
+        bench.execute("SET GLOBAL disconnect_on_expired_password = ?", disconnects)
+        try:
+            assert expected in refusal(database)
+        finally:
+            bench.execute("SET GLOBAL disconnect_on_expired_password = ?", before)
+
+
+@only("postgresql")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("NOLOGIN", "knows this user, and does not let it in"),
+        ("LOGIN VALID UNTIL '2001-01-01'", "refuses this user with this password"),
+    ],
+)
+def test_a_role_of_postgresql_that_is_closed_is_told_for_its_reason(
+    account: Account, options: str, expected: str
+) -> None:
+    assert expected in refusal(account(options))
+
+
+@only("mariadb", "postgresql")
+def test_a_server_without_tls_is_told_as_such_before_the_password_is_sent(bench: Bench) -> None:
+    database = bench.settings(tls=Tls(enabled=True, verify=False))
+    assert "rehome_database.tls" in refusal(database)
+    assert "the connection could not be secured" in refusal(database)
+
+
+@only("mariadb", "postgresql")
+def test_the_port_of_another_engine_is_told_as_such(
+    bench: Bench, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1)
+    other = "postgresql" if bench.engine == "mariadb" else "mariadb"
+    port = request.getfixturevalue(other).database("migrate")["port"]
+    text = refusal(bench.settings(port=port))
+    assert "no database server answers" not in text
+    assert "does not speak as" in text or "accepted there, and then closed or left without an answer" in text
+
+
+@pytest.fixture(params=["transaction", "statement", "session"])
+def pooled(
+    request: pytest.FixtureRequest, postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Database]]:
+    """A PgBouncer in each mode, and the database through it."""
+    folder = tmp_path_factory.mktemp("servers") / "pgbouncer"
+    for pool in running(PgBouncer(folder, postgresql, request.param, "default_pool_size = 20")):
+        yield request.param, Database(**pool.database("migrate"))
+
+
+def test_a_pool_of_transactions_is_refused_by_name_and_one_of_sessions_is_used(pooled: tuple[str, Database]) -> None:
+    mode, database = pooled
+    if mode == "session":
+        assert all(check.status == "pass" for check in checks(database))
+        with migration_lock(database, "avatars"), connect(database) as opened:
+            assert opened.run("SHOW lock_timeout") == [("2s",)]
+        return
+    with pytest.raises(RefusedError) as refused:
+        checks(database)
+    text = str(refused.value)
+    assert text.startswith("rehome_database.host (127.0.0.1:")
+    assert "a connection pooler in transaction or statement mode (PgBouncer's pool_mode, for example)" in text
+    assert "Connect to the database server itself, or to a pool whose pool_mode is session" in text
