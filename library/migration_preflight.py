@@ -12,6 +12,12 @@ description:
   - Outside check mode it also makes sure that the column can be rewritten, tries what the services can do on scratch
     objects, and creates the journal if it is missing. It does none of that if a check says stop.
   - Starts a new C(summary.json), and writes the checks to C(preflight.json).
+options:
+  for_run:
+    description:
+      - Judge for a run in check mode, too. Then a right that only a run needs is missing, where a dry run does without.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
@@ -67,6 +73,11 @@ refusals:
   type: list
   elements: str
   sample: []
+verdict:
+  description: Whether a migration may begin, in one line.
+  returned: if O(for_run)
+  type: str
+  sample: "verdict: a migration may begin"
 table:
   description: The checks as lines for a terminal.
   returned: success
@@ -78,14 +89,17 @@ table:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.checks import as_dicts, as_table, refusals
+from rehome.checks import as_dicts, as_table, refusals, verdict
 from rehome.preflight.preflight import preflight
+
+OPTIONS = {"for_run": {"type": "bool", "default": False}}
 
 
 def work(stage: Stage) -> dict[str, object]:
     """Run all checks, and begin the summary of a migration."""
     summary = stage.start_summary("migration")
-    found = preflight(stage.settings, stage.dry_run, stage.progress)
+    for_run = stage.params["for_run"]
+    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run)
     refused = [str(finding) for finding in refusals(found.checks)]
     summary.add(copy_method=found.copy_method, problems=refused or summary.fields["problems"])
     return {
@@ -93,8 +107,9 @@ def work(stage: Stage) -> dict[str, object]:
         "checks": as_dicts(found.checks),
         "refusals": refused,
         "table": as_table(found.checks),
+        **({"verdict": verdict(found.checks)} if for_run else {}),
     }
 
 
 if __name__ == "__main__":
-    run_module(AnsibleModule, work)
+    run_module(AnsibleModule, work, OPTIONS)

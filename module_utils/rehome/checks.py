@@ -13,6 +13,8 @@ from .errors import Finding
 Status = Literal["pass", "info", "warn", "stop"]
 """`info`: worth knowing, or unknown for lack of a permission. `warn`: it has a cost. `stop`: no run may start."""
 
+VERDICT_MAY = "verdict: a migration may begin"
+
 WIDTH = 100
 """Characters of the last column. Longer texts are wrapped."""
 
@@ -60,6 +62,17 @@ def unknown(subject: str, name: str, why: str, advice: str = "") -> Check:
 def refusals(checks: Sequence[Check]) -> list[Finding]:
     """Return the findings that stop the run, each once: several checks may fail for the same reason."""
     return list(dict.fromkeys(check.finding for check in checks if check.status == "stop"))
+
+
+def troubles(checks: Sequence[Check]) -> frozenset[str]:
+    """Return the names of the checks that warn or stop."""
+    return frozenset(check.name for check in checks if check.status in ("warn", "stop"))
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Return in one line whether a migration may begin, by checks that were made for one."""
+    count = len(refusals(checks))
+    return f"verdict: a migration may not: {count} stop{'s' * (count > 1)}" if count else VERDICT_MAY
 
 
 def as_dicts(checks: Sequence[Check]) -> list[dict[str, str | None]]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import World
+from tests.e2e.conftest import Played, World
 
 pytestmark = pytest.mark.e2e
 
@@ -36,17 +36,26 @@ def test_it_reports_every_problem_at_once_and_writes_nothing(world: World) -> No
     assert world.everything()["rows"] == before["rows"] and world.everything()["target"] == before["target"]
 
 
-def test_without_trouble_it_passes_with_read_only_rights(world: World) -> None:
+def test_it_ends_with_the_verdict_for_a_run_and_asks_for_all_its_rights_at_once(world: World) -> None:
     world.seed(3)
     before = world.everything()
+    begin = world.play(playbook="playbooks/preflight.yml")
+    assert begin.code == 0 and begin.changed == 0, begin.output
+    assert last_line(begin) == "verdict: a migration may begin"
     reader = world.record["database"]["users"]["reader"]
     database = {name: value for name, value in world.record["database"].items() if name != "users"} | reader
-    passed = world.play(playbook="playbooks/preflight.yml", rehome_database=database)
-    assert passed.code == 0 and passed.changed == 0, passed.output
-    assert "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars` TO" in " ".join(
-        passed.output.split()
-    )
+    refused = world.play(playbook="playbooks/preflight.yml", rehome_database=database)
+    assert refused.code != 0 and refused.changed == 0
+    assert last_line(refused) == "verdict: a migration may not: 2 stops"
+    said = " ".join(refused.output.split())
+    assert "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars` TO" in said
+    assert "GRANT CREATE, SELECT, INSERT ON `rehome`.* TO" in said
     assert world.everything() == before
+
+
+def last_line(played: Played) -> str:
+    """Return the last line before the recap."""
+    return played.output.partition("PLAY RECAP")[0].rstrip().rpartition("\n")[2].strip()
 
 
 REFERENCES = [

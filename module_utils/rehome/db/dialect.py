@@ -302,8 +302,11 @@ class Dialect(Protocol):
         for example if `changes` are not in the server's own key order. The caller must roll back after it.
         """
 
-    def update_refusal(self, facts: TableFacts) -> str | None:
-        """Return why this user may not rewrite the column, in the server's words; None if it may. Writes nothing."""
+    def update_refusal(self, facts: TableFacts) -> DatabaseError | None:
+        """Return the error with which the server refuses a rewrite of the column; None if it does not. Writes nothing.
+
+        A MissingRightError if this user lacks a right; any other error has another reason.
+        """
 
     def try_advisory_lock(self, name: str) -> str | None:
         """Take the server's advisory lock of this name without waiting. It is kept until `close`.

@@ -107,19 +107,26 @@ class StatementPlan(NamedTuple):
 
     name: read, lock or update
     words: the steps of the plan that concern the table
-    by_key: whether it finds the rows by the key
+    by_key: whether it finds the rows by the key; None if the plan does not say
     """
 
     name: str
     words: str
-    by_key: bool
+    by_key: bool | None
+
+
+class RefusedStatement(NamedTuple):
+    """A statement of a run that the server does not even explain. name: as in `StatementPlan`"""
+
+    name: str
+    error: DatabaseError
 
 
 class Rights(NamedTuple):
     """This user's rights, compared with those that a run needs.
 
-    missing: the rights that it lacks, in words
-    grant: the exact statement that grants all rights
+    missing: the rights that are not in effect, in words
+    grant: what puts them in effect: the role to activate, if one has them, and the exact statement that grants all
     """
 
     missing: tuple[str, ...]
@@ -165,14 +172,29 @@ class Inspector(Protocol):
     def other_checks(self, facts: TableFacts) -> list[Check]:
         """Check what only this kind of database has."""
 
-    def plans(self, facts: TableFacts) -> Sequence[StatementPlan]:
+    def plans(self, facts: TableFacts) -> Sequence[StatementPlan | RefusedStatement]:
         """Return the plans of the statements that a run sends; none if the table is empty."""
 
+    def way_out(self, error: DatabaseError, place: str) -> str:
+        """Return what to do about a statement that the server refuses for another reason than a missing right.
+
+        place: the table or schema that the statement was about
+        """
+
+    def judged_by(self, error: DatabaseError) -> str | None:
+        """Return the name of the check that finds the reason of `error` by itself; None if there is none."""
+
     def rights(self, facts: TableFacts) -> Rights:
-        """Compare this user's rights on the table with those that a run needs."""
+        """Compare the rights that are in effect for this user on the table with those that a run needs."""
 
     def may_create_journal(self, schema: str) -> bool:
         """Return whether this user may create the journal's schema and table, which do not exist."""
+
+    def journal_rights(self, schema: str, seen: bool) -> Rights:
+        """Compare the rights that are in effect on the journal with those that a run needs.
+
+        seen: whether this user sees its table; if not, a run may have to create it
+        """
 
     def journal_grant(self, schema: str, exists: bool) -> str:
         """Return the statement that grants this user what the journal needs. exists: whether its table exists"""

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ..checks import Check, Status, stop, unknown
-from ..db.dialect import Dialect, TableFacts
-from ..db.inspector import SAMPLE_ROWS, Collision, ForeignKey, Inspector, StatementPlan, Unknown, Values, or_unknown
+from ..checks import Check, Status, stop, troubles, unknown
+from ..db.dialect import (
+    ConnectionLostError,
+    DatabaseError,
+    Dialect,
+    MissingRightError,
+    ReadOnlyError,
+    RetryableError,
+    TableFacts,
+)
+from ..db.inspector import (
+    SAMPLE_ROWS,
+    Collision,
+    ForeignKey,
+    Inspector,
+    RefusedStatement,
+    Rights,
+    StatementPlan,
+    Unknown,
+    Values,
+    or_unknown,
+)
 from ..errors import Finding
 from ..mapping.value_map import ValueMap
 
@@ -27,12 +46,14 @@ class Column:
 
     setting: its setting, such as `rehome_references[0]`
     dry_run: then a permission that only writing needs may be missing
+    troubles: the names of the checks that have already found why statements may be refused
     """
 
     facts: TableFacts
     setting: str
     values: ValueMap
     dry_run: bool
+    troubles: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -66,8 +87,7 @@ def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> l
             column.check("storage", "pass", storage.engine),
             column.check("collation", "pass", f"{storage.collation}; Rehome compares bytes"),
         ]
-    return [
-        *checks,
+    checks += [
         *_values(inspector, column, counted, rows),
         *_unique(inspector, column),
         *_triggers(column),
@@ -84,7 +104,16 @@ def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> l
             lambda names: _generated(column, names),
         ),
         *_judged(column, "table", lambda: inspector.other_checks(facts), list),
-        *_judged(column, "statements", lambda: inspector.plans(facts), lambda plans: _plans(column, plans, rows)),
+    ]
+    column = replace(column, troubles=column.troubles | troubles(checks))
+    return [
+        *checks,
+        *_judged(
+            column,
+            "statements",
+            lambda: inspector.plans(facts),
+            lambda plans: [_statement(inspector, column, plan, rows) for plan in plans],
+        ),
         *inspect_rights(database, inspector, column),
         *_cost(inspector, column, counted),
     ]
@@ -245,8 +274,26 @@ def _generated(column: Column, names: Sequence[str]) -> list[Check]:
     return [column.check("generated columns", "warn", found, advice)]
 
 
-def _plans(column: Column, plans: Sequence[StatementPlan], rows: int | None) -> list[Check]:
-    return [_plan(column, plan, rows) for plan in plans]
+def _statement(inspector: Inspector, column: Column, plan: StatementPlan | RefusedStatement, rows: int | None) -> Check:
+    if isinstance(plan, StatementPlan):
+        return _plan(column, plan, rows)
+    if isinstance(plan.error, MissingRightError):
+        return column.unknown(f"plan: {plan.name}", Unknown(f"{plan.error}; see the rights under `grants`"))
+    return _refused(inspector, column, f"plan: {plan.name}", plan.error)
+
+
+def _refused(inspector: Inspector, column: Column, name: str, error: DatabaseError) -> Check:
+    """Return the check of a statement that the server refuses, though no right is missing: for its own reason."""
+    if isinstance(error, (RetryableError, ConnectionLostError)):
+        return column.unknown(name, Unknown(str(error)), inspector.way_out(error, column.facts.table))
+    judge = inspector.judged_by(error)
+    if judge in column.troubles:
+        return column.check(name, "info", f"refused for the reason under `{judge}`: {error}")
+    way_out = inspector.way_out(error, column.facts.table)
+    problem = f"the server refuses the statements of a run: {error}"
+    if isinstance(error, ReadOnlyError) and column.dry_run:
+        return column.check(name, "warn", f"{problem}; a run would stop", way_out)
+    return column.stop(name, problem, way_out)
 
 
 def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
@@ -254,6 +301,8 @@ def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
         f"plan: {plan.name}",
         "Refresh the table's statistics (ANALYZE), and see that the key's index is usable",
     )
+    if plan.by_key is None:
+        return column.unknown(name, Unknown(f"the server's plan names no scan of the table ({plan.words})"))
     if plan.by_key:
         return column.check(name, "pass", plan.words)
     if rows is not None and rows < FEW_ROWS:
@@ -265,23 +314,37 @@ def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
 
 
 def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
-    """Check whether this user may rewrite the column. In a dry run, missing permissions stop nothing."""
+    """Check whether this user may rewrite the column. In a dry run, missing permissions stop nothing.
+
+    A statement that is refused for another reason than a right is reported for that reason.
+    """
     rights = or_unknown(lambda: inspector.rights(column.facts))
     refusal = None if column.dry_run else database.update_refusal(column.facts)
+    others = []
+    if refusal is not None and not isinstance(refusal, MissingRightError):
+        others.append(_refused(inspector, column, "rewrite", refusal))
     if isinstance(rights, Unknown):
         missing, grant = tuple[str, ...](), f"Grant SELECT and UPDATE on {column.name}, and SELECT on its key"
     else:
         missing, grant = rights.missing, rights.grant
-    if refusal is None and not missing:
-        return [column.check("grants", "pass", "this user may read the key and the column, and rewrite the column")]
+    if not missing and not isinstance(refusal, MissingRightError):
+        return [_no_right_missing(column, rights, proven=not column.dry_run and not others), *others]
     if column.facts.keep_columns:
         moving = ", ".join(column.facts.keep_columns)
         grant += f", or set rehome_touch_updated_at: true and let {moving} change"
     lacking = ", ".join(missing) or "a right"
     if column.dry_run:
         return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
-    problem = f"may not rewrite {column.name}: {refusal or f'{lacking} is missing'}"
-    return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant))]
+    denied = refusal if isinstance(refusal, MissingRightError) else f"{lacking} is missing"
+    problem = f"may not rewrite {column.name}: {denied}"
+    return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant)), *others]
+
+
+def _no_right_missing(column: Column, rights: Rights | Unknown, proven: bool) -> Check:
+    """proven: the server has explained the very statements"""
+    if isinstance(rights, Unknown) and not proven:
+        return column.unknown("grants", rights)
+    return column.check("grants", "pass", "this user may read the key and the column, and rewrite the column")
 
 
 def _cost(inspector: Inspector, column: Column, counted: Values | Unknown) -> list[Check]:

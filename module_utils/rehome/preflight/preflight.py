@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checks import Check, as_dicts, refusals, stop, stops, unknown
+from ..checks import Check, as_dicts, refusals, stop, stops, troubles, unknown
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.read_buckets import overlap_in_one_bucket
 from ..config.settings import CopyMethod, Reference, Settings, Side
@@ -16,6 +16,7 @@ from ..db.dialect import (
     Change,
     DatabaseError,
     Dialect,
+    MissingRightError,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -59,11 +60,13 @@ class Preflight(NamedTuple):
     copy_method: CopyMethod | None
 
 
-def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Preflight:
+def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run: bool = False) -> Preflight:
     """Check this machine, both buckets and the database. A check that stops the run does not stop the others.
 
-    dry_run: then nothing is created, and what only writing needs is reported but stops nothing
+    dry_run: then nothing is created
+    for_run: judge for a run, also in a dry run. Otherwise, what only writing needs stops no dry run
     """
+    lenient = dry_run and not for_run
     progress.stage("check the buckets")
     checks = inspect_machine(settings.state_dir)
     checks += stops("target bucket", "place", _check_places(settings))
@@ -74,15 +77,17 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress) -> Prefligh
         with connect(settings.database) as database:
             checks += check_sessions(database, settings)
             inspector = open_inspector(database, settings.database)
-            checks += _database(database, inspector, settings, dry_run, progress)
+            checks += _database(database, inspector, settings, lenient, progress)
+            checks += _journal(database, inspector, settings, dry_run, lenient)
+            checks += _throttle(settings)
             if not dry_run and not refusals(checks):
                 created = _create_journal(database, inspector, settings)
                 checks += _try_journal(database, inspector, settings)
-        if not refusals(checks):
-            checks += _throttle(settings)
     except RefusedError as refusal:
         checks += stops("database", "access", refusal.findings)
-    if not dry_run and not refusals(checks):
+    if dry_run:
+        checks.append(unknown("target bucket", "trial", "only a run tries what the service can do, on scratch objects"))
+    elif not refusals(checks):
         progress.stage("probe the services")
         unable, notes = probe_services(settings)
         checks += stops("target bucket", "trial", unable)
@@ -119,6 +124,7 @@ def _database(
         checks = inspector.server_checks(dry_run)
     except DatabaseError as error:
         checks = [unknown("database", "server", str(error))]
+    found = troubles(checks)
     for position, reference in enumerate(settings.references):
         progress.stage(f"inspect {reference.name}")
         setting = f"rehome_references[{position}]"
@@ -131,9 +137,9 @@ def _database(
         if unusable:
             checks.append(stop(reference.name, "condition", unusable))
             continue
-        column = Column(facts_for_rewrite(facts, settings), setting, settings.value_map(reference), dry_run)
+        column = Column(facts_for_rewrite(facts, settings), setting, settings.value_map(reference), dry_run, found)
         checks += inspect_column(database, inspector, column)
-    return [*checks, *_journal(database, inspector, settings, dry_run)]
+    return checks
 
 
 def _describe(database: Dialect, inspector: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:
@@ -151,8 +157,10 @@ def _describe(database: Dialect, inspector: Inspector, reference: Reference, set
                 f". Columns that this user may not read are hidden from it: {inspector.grant_to_see(table, column)}"
             )
         return Finding(setting, reference.name, str(error), way_out)
-    except DatabaseError as error:
+    except MissingRightError as error:
         return Finding(setting, reference.name, str(error), inspector.grant_to_see(table, column))
+    except DatabaseError as error:
+        return Finding(setting, reference.name, str(error), inspector.way_out(error, table))
 
 
 def _throttle(settings: Settings) -> list[Check]:
@@ -174,7 +182,7 @@ def _check_condition(database: Dialect, inspector: Inspector, facts: TableFacts,
             "t.<column>"
         )
         rights = or_unknown(lambda: inspector.rights(facts))
-        if not isinstance(rights, Unknown) and rights.missing:
+        if isinstance(error, MissingRightError) and not isinstance(rights, Unknown) and rights.missing:
             # PostgreSQL does not name the column
             way_out = f"{rights.grant}. {way_out}"
         return Finding(setting, facts.where, str(error), way_out)
@@ -240,25 +248,33 @@ def _check_places(settings: Settings) -> list[Finding]:
     return check_storage_class(settings)
 
 
-def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool) -> list[Check]:
+def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool, lenient: bool) -> list[Check]:
+    """Check the journal and the rights on it by reading. lenient: then a missing right stops nothing"""
     schema = settings.journal_schema
     try:
-        found = _check_journal(database, settings)
-        if found:
+        if found := _check_journal(database, settings):
             return stops("database", "journal", found)
-        if not dry_run:
-            return []  # `_try_journal` tests it, once nothing else stops the run
-        if database.has_journal(schema):
-            return [Check("database", "journal", "pass", f"{schema} exists, and has no entries of other settings")]
-        if inspector.may_create_journal(schema):
-            return [Check("database", "journal", "pass", f"{schema} does not exist yet; a run creates it")]
-        advice = inspector.journal_grant(schema, exists=False)
+        seen = database.has_journal(schema)
+        rights = inspector.journal_rights(schema, seen)
     except DatabaseError as error:
-        way_out = inspector.journal_grant(schema, exists=True)
-        finding = Finding("rehome_journal_schema", schema, f"the journal there cannot be read: {error}", way_out)
-        return [unknown("database", "journal", str(error)) if dry_run else stop("database", "journal", finding)]
-    words = "does not exist yet, and this user may not create it, which a dry run does not need"
-    return [Check("database", "journal", "info", f"{schema} {words}", advice)]
+        unread = stop("database", "journal", _no_journal(inspector, schema, "read", error))
+        return [unknown("database", "journal", str(error)) if lenient else unread]
+    if not rights.missing and not dry_run:
+        return []  # `_try_journal` tests it, once nothing else stops the run
+    if not rights.missing:
+        words = "exists, and has no entries of other settings" if seen else "does not exist yet; a run creates it"
+        return [Check("database", "journal", "pass", f"{schema} {words}")]
+    problem = f"this user lacks rights on the journal: {', '.join(rights.missing)}"
+    if lenient:
+        return [Check("database", "journal", "info", f"{problem}, which a dry run does not need", rights.grant)]
+    return [stop("database", "journal", Finding("rehome_journal_schema", schema, problem, rights.grant))]
+
+
+def _no_journal(inspector: Inspector, schema: str, verb: str, error: DatabaseError) -> Finding:
+    """Return why the journal, which exists, cannot be used. verb: what was tried: read or written"""
+    denied = isinstance(error, MissingRightError)
+    way_out = inspector.journal_grant(schema, exists=True) if denied else inspector.way_out(error, schema)
+    return Finding("rehome_journal_schema", schema, f"the journal there cannot be {verb}: {error}", way_out)
 
 
 def _require_journal(database: Dialect, inspector: Inspector, settings: Settings) -> list[Check]:
@@ -318,11 +334,7 @@ def _try_journal(database: Dialect, inspector: Inspector, settings: Settings) ->
     except _RollBackError:
         return [Check("database", "journal", "pass", f"{settings.journal_schema} takes entries")]
     except DatabaseError as error:
-        problem = f"the journal there cannot be written: {error}"
-        way_out = inspector.journal_grant(settings.journal_schema, exists=True)
-        return [
-            stop("database", "journal", Finding("rehome_journal_schema", settings.journal_schema, problem, way_out))
-        ]
+        return [stop("database", "journal", _no_journal(inspector, settings.journal_schema, "written", error))]
 
 
 def _create_journal(database: Dialect, inspector: Inspector, settings: Settings) -> bool:
@@ -331,12 +343,13 @@ def _create_journal(database: Dialect, inspector: Inspector, settings: Settings)
     try:
         database.create_journal(settings.journal_schema)
     except DatabaseError as error:
-        finding = Finding(
-            "rehome_journal_schema",
-            settings.journal_schema,
-            f"the journal cannot be created there: {error}",
+        way_out = (
             f"Let an administrator {inspector.journal_grant(settings.journal_schema, exists=False)}. If it exists "
-            f"already: {inspector.journal_grant(settings.journal_schema, exists=True)}",
+            f"already: {inspector.journal_grant(settings.journal_schema, exists=True)}"
         )
+        if not isinstance(error, MissingRightError):
+            way_out = inspector.way_out(error, settings.journal_schema)
+        problem = f"the journal cannot be created there: {error}"
+        finding = Finding("rehome_journal_schema", settings.journal_schema, problem, way_out)
         raise RefusedError([finding]) from error
     return True

@@ -124,3 +124,27 @@ def _drop_journal(server: Any, engine: str) -> None:
     connection.cursor().execute(f"DROP {what}")
     connection.commit()
     connection.close()
+
+
+@pytest.fixture
+def modest(bench: Bench) -> Iterator[Callable[..., dict[str, str]]]:
+    """Create a user with exactly these rights on the table, and return its login."""
+    login = {"user": f"u_{bench.table}", "password": "modest"}
+    table = bench.table
+
+    def make(*rights: str) -> dict[str, str]:
+        if bench.engine == "mariadb":
+            bench.execute(f"CREATE USER {login['user']}@'%%' IDENTIFIED BY 'modest'")
+            bench.execute(f"GRANT USAGE ON app.* TO {login['user']}@'%%'")
+            bench.execute(f"GRANT {', '.join(rights)} ON app.{table} TO {login['user']}@'%%'")
+        else:
+            bench.execute(f"CREATE ROLE {login['user']} LOGIN PASSWORD 'modest'")
+            bench.execute(f"GRANT {', '.join(rights)} ON {table} TO {login['user']}")
+        return login
+
+    yield make
+    if bench.engine == "mariadb":
+        bench.execute(f"DROP USER {login['user']}@'%%'")
+    else:
+        bench.execute(f"REVOKE ALL ON {table} FROM {login['user']}")
+        bench.execute(f"DROP ROLE {login['user']}")

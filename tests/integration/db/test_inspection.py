@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rehome.checks import Check
 from rehome.config.settings import Database, Reference
 from rehome.db.dialect import Change
 from rehome.db.engines.open import connect
@@ -25,54 +24,17 @@ from rehome.preflight.preflight import _describe
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
 from tests.integration.db.conftest import Bench
+from tests.integration.db.inspecting import (
+    IMAGES,
+    SERVERS,
+    altered,
+    column_checks,
+    named,
+    only,
+    server_checks,
+    troubles,
+)
 from tests.statements import execute_as
-
-IMAGES = ValueMap(KeyMap("image/", "avatar/", ("*.png",)))
-SERVERS = {"mariadb", "postgresql"}
-
-
-def column_checks(
-    bench: Bench,
-    values: ValueMap = IMAGES,
-    dry_run: bool = False,
-    login: Mapping[str, str] | None = None,
-    where: str | None = None,
-) -> list[Check]:
-    settings = replace(bench.settings(), **(login or {}))
-    with connect(settings) as database:
-        facts = replace(database.describe(bench.table, "path"), where=where)
-        column = Column(facts, "rehome_references[0]", values, dry_run)
-        return inspect_column(database, inspector(database, settings), column)
-
-
-def server_checks(settings: Database, dry_run: bool = False) -> list[Check]:
-    with connect(settings) as database:
-        return inspector(database, settings).server_checks(dry_run)
-
-
-def named(checks: Sequence[Check], name: str) -> list[Check]:
-    return [check for check in checks if check.name == name]
-
-
-def only(checks: Sequence[Check], name: str, status: str) -> Check:
-    """Return the only check of this name, which must have this status."""
-    (check,) = named(checks, name)
-    assert check.status == status, check
-    return check
-
-
-def troubles(checks: Sequence[Check]) -> list[tuple[str, str]]:
-    return [(check.name, check.status) for check in checks if check.status in ("warn", "stop")]
-
-
-@contextmanager
-def altered(bench: Bench, statement: str, back: str) -> Iterator[None]:
-    """Change a setting of the server, and reset it afterwards, as all tests share the server."""
-    bench.execute(statement)
-    try:
-        yield
-    finally:
-        bench.execute(back)
 
 
 def test_a_table_without_trouble_has_none(bench: Bench) -> None:
@@ -393,30 +355,6 @@ def bench_role(bench: Bench, *switches: str, value: str = "off") -> Iterator[Non
 
 
 # Rights
-
-
-@pytest.fixture
-def modest(bench: Bench) -> Iterator[Callable[..., dict[str, str]]]:
-    """Create a user with exactly these rights on the table, and return its login."""
-    login = {"user": f"u_{bench.table}", "password": "modest"}
-    table = bench.table
-
-    def make(*rights: str) -> dict[str, str]:
-        if bench.engine == "mariadb":
-            bench.execute(f"CREATE USER {login['user']}@'%%' IDENTIFIED BY 'modest'")
-            bench.execute(f"GRANT USAGE ON app.* TO {login['user']}@'%%'")
-            bench.execute(f"GRANT {', '.join(rights)} ON app.{table} TO {login['user']}@'%%'")
-        else:
-            bench.execute(f"CREATE ROLE {login['user']} LOGIN PASSWORD 'modest'")
-            bench.execute(f"GRANT {', '.join(rights)} ON {table} TO {login['user']}")
-        return login
-
-    yield make
-    if bench.engine == "mariadb":
-        bench.execute(f"DROP USER {login['user']}@'%%'")
-    else:
-        bench.execute(f"REVOKE ALL ON {table} FROM {login['user']}")
-        bench.execute(f"DROP ROLE {login['user']}")
 
 
 @pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)

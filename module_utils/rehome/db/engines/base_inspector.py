@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Final
 
-from ..dialect import Change, DatabaseError, Dialect, Key, TableFacts
-from ..inspector import Inspector, StatementPlan
+from ..dialect import Change, ConnectionLostError, DatabaseError, Dialect, Key, RetryableError, TableFacts
+from ..inspector import Inspector, RefusedStatement, StatementPlan
 
 Senders = Mapping[str, Callable[[], object]]
 """By name, the functions that send the statements of a run."""
@@ -16,8 +16,20 @@ BATCH_ROWS = 1_000
 """Rows of the batch whose statement is explained."""
 
 
+READ_ONLY: Final = "Connect to the primary, or wait until the server takes writes again"
+TRY_AGAIN: Final = "Run it again; the rows or the table may be locked, or the server may be starting"
+ANY_WAY_OUT: Final = "Remove the reason that the server gives. It names no missing right, so a GRANT would not help"
+
+
 class BaseInspector(Inspector):
-    """Base class of the engines' inspectors; `inspector.Inspector` documents the methods."""
+    """Base class of the engines' inspectors; `inspector.Inspector` documents the methods.
+
+    ways_out: error code → what to do about it. `{table}` stands for the table
+    judges: error code → the name of the check that finds the same reason by itself
+    """
+
+    ways_out: ClassVar[Mapping[str, str]] = {}
+    judges: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, database: Dialect) -> None:
         self._database = database
@@ -25,22 +37,29 @@ class BaseInspector(Inspector):
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._database.run(statement, values)
 
-    def plans(self, facts: TableFacts) -> list[StatementPlan]:
-        """Explain the statements with changes of the first three rows that keep the values as they are.
+    def way_out(self, error: DatabaseError, place: str) -> str:
+        """Look the error's code up in `ways_out`."""
+        if isinstance(error, (RetryableError, ConnectionLostError)):
+            return TRY_AGAIN
+        return self.ways_out.get(error.code, ANY_WAY_OUT).replace("{table}", place)
 
-        A statement that cannot be explained has a plan that says why, and counts as one that finds its rows by the key.
-        """
+    def judged_by(self, error: DatabaseError) -> str | None:
+        """Look the error's code up in `judges`."""
+        return self.judges.get(error.code)
+
+    def plans(self, facts: TableFacts) -> list[StatementPlan | RefusedStatement]:
+        """Explain the statements with changes of the first three rows that keep the values as they are."""
         rows = list(self._database.read_batch(facts, None, 3))
         if not rows:
             return []
         changes = [Change(row.key, row.value or "", row.value or "") for row in rows]
-        plans = []
+        plans: list[StatementPlan | RefusedStatement] = []
         for name, send in self._statements(facts, rows[0].key, changes).items():
             try:
                 with self._database.explaining() as steps:
                     send()
             except DatabaseError as error:
-                plans.append(StatementPlan(name, f"unknown: {error}", by_key=True))
+                plans.append(RefusedStatement(name, error))
             else:
                 plans.append(self._plan(name, facts, steps))
         return plans

@@ -328,14 +328,14 @@ class MySQL(BaseDialect):
             )
         return count
 
-    def update_refusal(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> DatabaseError | None:
         """EXPLAIN an UPDATE, and run a SELECT … FOR UPDATE that finds no row: both check the rights."""
         sets = ", ".join(f"{sql.quoted(name)} = {sql.quoted(name)}" for name in (facts.column, *facts.keep_columns))
         try:
             self.run(f"EXPLAIN UPDATE {sql.quoted(facts.table)} SET {sets} WHERE 1 = 0")
             self.run(f"SELECT {sql.key_list(facts)} FROM {sql.quoted(facts.table)} t WHERE 1 = 0 FOR UPDATE")
         except DatabaseError as refusal:
-            return str(refusal)
+            return refusal
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:

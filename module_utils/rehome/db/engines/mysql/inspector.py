@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ....checks import Check, Status, stop, unknown
 from ....config.settings import Database
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
-from ...dialect import Change, DatabaseError, Key, TableFacts
+from ... import journal
+from ...dialect import Change, DatabaseError, Key, MissingRightError, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
@@ -25,9 +26,10 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import check_version, check_writable
-from ..base_inspector import BaseInspector, Senders, megabytes, self_join
+from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
 from .dialect import MySQL
-from .statements import condition, identifier, quoted
+from .grants import holds_on_schema
+from .statements import condition, identifier, journal_table, quoted
 
 OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
 """The dialect's statements need nothing newer (no JSON_TABLE, no VALUES ROW)."""
@@ -54,6 +56,18 @@ class MySQLInspector(BaseInspector):
     """Reads what preflight checks; `inspector.Inspector` documents the methods."""
 
     hides_columns = True
+    ways_out: ClassVar = {
+        **dict.fromkeys(("1290", "1792", "1836"), READ_ONLY),
+        **dict.fromkeys(("1033", "1034", "1035", "1194", "1195"), "CHECK TABLE {table}, and repair or restore it"),
+        **dict.fromkeys(("1099", "1100"), "End the LOCK TABLES of the session: a proxy or init_connect has sent it"),
+        **dict.fromkeys(("1814", "1932"), "Bring the table's tablespace back (ALTER TABLE {table} IMPORT TABLESPACE)"),
+        **dict.fromkeys(("1356", "1449"), "Correct the DEFINER of the view or trigger that the message names"),
+        **dict.fromkeys(("1288", "1348", "1906", "3105"), "Name a column that can be changed, of a base table"),
+        "1036": "Let an administrator make {table} writable again (innodb_force_recovery, tablespace encryption)",
+        "1175": "Switch sql_safe_updates off for this user's sessions",
+        "1665": "Set binlog_format to ROW or MIXED on the server",
+    }
+    judges: ClassVar = {**dict.fromkeys(("1290", "1792", "1836"), "read-only"), "1665": "binary log"}
     _database: MySQL
 
     def __init__(self, database: MySQL, settings: Database) -> None:
@@ -130,24 +144,63 @@ class MySQLInspector(BaseInspector):
         return f"Correct the name, or {self._grant(table, ['<its key>', column], [])}"
 
     def rights(self, facts: TableFacts) -> Rights:
-        """Try each column with EXPLAIN, which checks rights whatever granted them (a role, for example)."""
+        """Try each column with EXPLAIN, which checks rights whatever granted them (an active role, for example)."""
         read = [*(part.name for part in facts.key), facts.column, *facts.keep_columns]
-        written = [facts.column, *facts.keep_columns]
-        table = quoted(facts.table)
-        missing = [f"SELECT on {name}" for name in read if self._refused(f"EXPLAIN SELECT {quoted(name)} FROM {table}")]
-        missing += [
-            f"UPDATE on {name}"
-            for name in written
-            if self._refused(f"EXPLAIN UPDATE {table} SET {quoted(name)} = DEFAULT WHERE 1 = 0")
-        ]
-        return Rights(tuple(missing), self._grant(facts.table, read, written))
+        grant = self._grant(facts.table, read, [facts.column, *facts.keep_columns])
+        missing = self._rights_missing(facts, read)
+        if missing:
+            grant = self._through_role(lambda: not self._rights_missing(facts, read)) + grant
+        return Rights(tuple(missing), grant)
 
-    def _refused(self, statement: str) -> bool:
+    def _rights_missing(self, facts: TableFacts, read: Sequence[str]) -> list[str]:
+        table = quoted(facts.table)
+        # no value of the column itself, which would need SELECT, too
+        values = {facts.column: "''", **dict.fromkeys(facts.keep_columns, "CURRENT_TIMESTAMP")}
+        return [
+            *(f"SELECT on {name}" for name in read if self._denied(f"EXPLAIN SELECT {quoted(name)} FROM {table}")),
+            *(
+                f"UPDATE on {name}"
+                for name, value in values.items()
+                if self._denied(f"EXPLAIN UPDATE {table} SET {quoted(name)} = {value} WHERE 1 = 0")
+            ),
+        ]
+
+    def _denied(self, statement: str) -> bool:
+        """Return whether the server denies a right to the statement. Raises DatabaseError for any other refusal."""
         try:
             self._run(statement)
-        except DatabaseError as error:
-            return any(f"error {number}" in str(error) for number in (1142, 1143))
+        except MissingRightError:
+            return True
         return False
+
+    def _through_role(self, has_all: Callable[[], bool]) -> str:
+        """Return how to make use of a role that has what is missing, followed by "or"; empty if there is none."""
+        active = self._run("SELECT CURRENT_ROLE()")[0][0]
+        role = next((name for name in self._inactive_roles() if self._with_role(name, has_all)), None)
+        # MySQL prints roles as they are written in SQL
+        self._run(f"SET ROLE {active if self._product == 'MySQL' else identifier(active) if active else 'NONE'}")
+        if role is None:
+            return ""
+        words = f"{self._account()} has the role {identifier(role)}, which has the rights, but is not active: "
+        if self._product == "MySQL":
+            return f"{words}SET DEFAULT ROLE {identifier(role)} TO {self._account()}; or "
+        return f"{words}SET DEFAULT ROLE {identifier(role)} FOR {self._account()}; or "
+
+    def _inactive_roles(self) -> list[str]:
+        return [
+            str(name)
+            for (name,) in self._run(
+                "SELECT DISTINCT role_name FROM information_schema.applicable_roles WHERE role_name NOT IN"
+                " (SELECT role_name FROM information_schema.enabled_roles WHERE role_name IS NOT NULL)"
+            )
+        ]
+
+    def _with_role(self, role: str, has_all: Callable[[], bool]) -> bool:
+        try:
+            self._run(f"SET ROLE {quoted(role)}")
+        except DatabaseError:
+            return False  # granted to the administration only, for example
+        return has_all()
 
     def _grant(self, table: str, read: Sequence[str], written: Sequence[str]) -> str:
         rights = [f"SELECT ({', '.join(map(identifier, read))})"]
@@ -155,8 +208,18 @@ class MySQLInspector(BaseInspector):
         return f"GRANT {', '.join(rights)} ON {identifier(self._schema)}.{identifier(table)} TO {self._account()}"
 
     def may_create_journal(self, schema: str) -> bool:
-        """Return whether information_schema shows CREATE on the schema. Rights through a role do not show."""
-        return self._holds("CREATE", schema)
+        """Return whether SHOW GRANTS lists CREATE, SELECT and INSERT on the schema, for the user or an active role."""
+        return all(self._holds(right, schema) for right in ("CREATE", "SELECT", "INSERT"))
+
+    def journal_rights(self, schema: str, seen: bool) -> Rights:
+        """Explain statements on the journal, or read SHOW GRANTS if this user does not see it."""
+        grant = self.journal_grant(schema, seen)
+        if not seen:
+            rights = ("CREATE", "SELECT", "INSERT")
+            return Rights(tuple(f"{right} on {schema}.*" for right in rights if not self._holds(right, schema)), grant)
+        table, name = journal_table(schema), f"{schema}.{journal.TABLE}"
+        statements = {"SELECT": f"EXPLAIN SELECT 1 FROM {table}", "INSERT": f"EXPLAIN INSERT INTO {table} () VALUES ()"}
+        return Rights(tuple(f"{right} on {name}" for right, text in statements.items() if self._denied(text)), grant)
 
     def journal_grant(self, schema: str, exists: bool) -> str:
         """Return one GRANT, the same whether the table exists or not."""
@@ -309,15 +372,8 @@ class MySQLInspector(BaseInspector):
         )
 
     def _holds(self, right: str, schema: str) -> bool:
-        """Return whether this user has a right in the whole schema. Rights through a role cannot be seen."""
-        return bool(
-            self._run(
-                "SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = %s"
-                " UNION SELECT 1 FROM information_schema.schema_privileges"
-                " WHERE privilege_type = %s AND %s LIKE table_schema",
-                (right, right, schema),
-            )
-        )
+        """Return whether this user, or a role that is active, has a right in the whole schema."""
+        return holds_on_schema([str(line) for (line,) in self._run("SHOW GRANTS")], right, schema)
 
     def _referential(self, facts: TableFacts) -> str:
         """Describe the constraints that may concern the column: they are visible even if their columns are not."""
@@ -362,7 +418,7 @@ class MySQLInspector(BaseInspector):
 
     def _sees_table(self, facts: TableFacts) -> bool:
         """Return whether this user may SELECT the whole table: only then are all its columns visible."""
-        return not self._refused(f"EXPLAIN SELECT * FROM {quoted(facts.table)}")
+        return not self._denied(f"EXPLAIN SELECT * FROM {quoted(facts.table)}")
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
         """Check for system versioning (MariaDB) and partitions."""
@@ -398,9 +454,12 @@ class MySQLInspector(BaseInspector):
 
     def _plan(self, name: str, facts: TableFacts, steps: Sequence[Mapping[str, Any]]) -> StatementPlan:
         on_table = [step for step in steps if step.get("table") in ("t", facts.table)]
+        if not on_table:
+            # "Impossible WHERE", or "no matching row", in place of the table
+            return StatementPlan(name, "; ".join(str(step.get("Extra")) for step in steps), None)
         words = "; ".join(f"{step['type']} by {step['key'] or 'no index'}" for step in on_table)
         sorts = any("filesort" in str(step.get("Extra")) for step in steps)
-        by_key = bool(on_table) and all(step["type"] in BY_KEY for step in on_table) and not (name == "read" and sorts)
+        by_key = all(step["type"] in BY_KEY for step in on_table) and not (name == "read" and sorts)
         return StatementPlan(name, words + (", sorted" if sorts else ""), by_key)
 
     def cost(self, facts: TableFacts, rows: int) -> str:

@@ -117,19 +117,7 @@ class PostgreSQL(BaseDialect):
         oid, kind = found[0]
         if kind not in ("r", "p"):
             raise UnusableTableError(f"{table} is not a table, and only tables can be rewritten")
-        columns = {
-            row[0]: row[1:]
-            for row in self.run(
-                # a domain counts as its base type
-                "SELECT a.attname, CASE t.typtype WHEN 'e' THEN 'enum' ELSE t.typname END,"
-                " CASE d.typtype WHEN 'd' THEN d.typtypmod ELSE a.atttypmod END, a.attnotnull OR d.typnotnull,"
-                " format_type(t.oid, -1), a.attgenerated <> ''"
-                " FROM pg_attribute a JOIN pg_type d ON d.oid = a.atttypid"
-                " JOIN pg_type t ON t.oid = CASE d.typtype WHEN 'd' THEN d.typbasetype ELSE d.oid END"
-                " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-                (oid,),
-            )
-        }
+        columns = {row[0]: row[1:] for row in self.run(sql.COLUMNS, (oid, oid))}
         check_column(table, column, columns)
         kind, modifier, _, _, generated = columns[column]
         check_text(table, column, kind, TEXT_TYPES, generated)
@@ -246,14 +234,14 @@ class PostgreSQL(BaseDialect):
         ((may,),) = self.run(sql.MAY_ALTER, sql.may_alter_values(facts))
         return bool(may)
 
-    def update_refusal(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> DatabaseError | None:
         """EXPLAIN the UPDATE and the SELECT … FOR NO KEY UPDATE, which checks the rights."""
         column, table = sql.quoted(facts.column), sql.quoted_table(facts.table)
         try:
             self.run(f"EXPLAIN UPDATE {table} SET {column} = {column} WHERE false")
             self.run(f"EXPLAIN SELECT {sql.key_list(facts)} FROM {table} t WHERE false FOR NO KEY UPDATE")
         except DatabaseError as refusal:
-            return str(refusal)
+            return refusal
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:

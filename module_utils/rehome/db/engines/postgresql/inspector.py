@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from ....checks import Check, stop
 from ....errors import Finding
@@ -23,13 +23,38 @@ from ...inspector import (
     Values,
 )
 from ...server_checks import check_version, check_writable
-from ..base_inspector import BaseInspector, Senders, megabytes, self_join
-from .statements import condition, identifier, quoted, quoted_table, table_identifier
+from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
+from .statements import COLUMNS, condition, identifier, quoted, quoted_table, table_identifier
 
 OLDEST: Final = (13,)
 
 WAL_BYTES, WAL_BYTES_INDEXED = 745, 925
 """Per rewritten row, without and with an index on the column; measured for rows of 250 bytes."""
+
+ROLES_NOT_INHERITED: Final = """
+SELECT rolname FROM pg_roles
+WHERE pg_has_role(current_user, oid, 'MEMBER') AND NOT pg_has_role(current_user, oid, 'USAGE') ORDER BY 1
+"""
+"""The roles that this user may SET ROLE to, and whose rights it does not have until then."""
+
+PUBLISHED_WITHOUT_IDENTITY: Final = """
+WITH leaf AS (
+    SELECT c.oid, c.relreplident FROM pg_class c WHERE c.relkind = 'r' AND (
+        c.oid = to_regclass(%s) OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))))
+)
+SELECT leaf.oid::regclass::text, array_agg(DISTINCT p.pubname::text ORDER BY p.pubname::text) FROM leaf
+JOIN pg_class c ON c.oid = leaf.oid OR c.oid IN (SELECT relid FROM pg_partition_ancestors(leaf.oid))
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname
+JOIN pg_publication p ON p.pubname = t.pubname AND p.pubupdate
+WHERE leaf.relreplident <> 'f' AND NOT EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = leaf.oid AND i.indisvalid AND i.indimmediate
+    AND CASE leaf.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+) GROUP BY 1 ORDER BY 1
+"""
+"""The tables that hold the rows and whose updates are published, but that have no replica identity: the server refuses
+every UPDATE of them ("Publication", section 31.1 of PostgreSQL's manual). A partition is published with its parents,
+and needs an identity of its own."""
 
 ON_UPDATE: Final = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 """pg_constraint.confupdtype."""
@@ -39,6 +64,15 @@ class PostgreSQLInspector(BaseInspector):
     """Reads what preflight checks; `inspector.Inspector` documents the methods."""
 
     hides_columns = False
+    ways_out: ClassVar = {
+        "55000": "If its updates are published, give {table} a replica identity (ALTER TABLE {table} REPLICA IDENTITY "
+        "USING INDEX <a unique index>, or FULL), or take it out of the publication",
+        "42P10": "Let the replica identity of {table} have the columns of the publication's WHERE, and its column list "
+        "those of the replica identity",
+        "25006": READ_ONLY,
+        "428C9": "Name the columns that it is generated from in rehome_references instead",
+    }
+    judges: ClassVar = {"55000": "publications", "25006": "read-only"}
 
     # The server
 
@@ -49,12 +83,16 @@ class PostgreSQLInspector(BaseInspector):
             " current_setting('transaction_read_only') = 'on', current_setting('autovacuum') = 'on',"
             " (SELECT count(*) FROM pg_stat_replication)"
         )[0]
+        (may_lock,) = self._run("SELECT has_function_privilege('pg_try_advisory_lock(bigint)', 'EXECUTE')")[0]
         idle = self._run("SELECT slot_name FROM pg_replication_slots WHERE NOT active ORDER BY 1")
         why = "in recovery" if recovery else "default_transaction_read_only" if closed else ""
         return [
             check_version("PostgreSQL", version, OLDEST),
             Check("database", "user", "pass", user),
             check_writable(why, dry_run),
+            Check("database", "lock", "pass", "this user may lock the migration against a second run")
+            if may_lock
+            else stop("database", "lock", self._no_lock()),
             Check("database", "autovacuum", "pass", "on")
             if autovacuum
             else Check(
@@ -88,31 +126,57 @@ class PostgreSQLInspector(BaseInspector):
         return f"Correct the name, or {usage}{grant}"
 
     def rights(self, facts: TableFacts) -> Rights:
-        """Check with has_column_privilege and has_schema_privilege, which include rights through roles."""
-        read = [*(part.name for part in facts.key), facts.column]
-        missing = [
-            f"{right} on {name}"
-            for right, names in (("SELECT", read), ("UPDATE", [facts.column]))
-            for name in names
-            if not self._run(
-                "SELECT has_column_privilege(c.oid, %s, %s) FROM pg_class c WHERE c.oid = to_regclass(%s)",
-                (name, right, table_identifier(facts.table)),
-            )[0][0]
-        ]
-        schema, usable = self._run(
-            "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE') FROM pg_class c"
-            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
+        """Check with has_column_privilege and has_schema_privilege, which include rights through inherited roles."""
+        (user, schema), *_ = self._run(
+            "SELECT current_user, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.oid = to_regclass(%s)",
             (table_identifier(facts.table),),
-        )[0]
-        usage = "" if usable else f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {self._user()}; "
-        if not usable:
-            missing.append(f"USAGE on schema {schema}")
-        columns = ", ".join(map(identifier, read))
-        grant = (
-            f"{usage}GRANT SELECT ({columns}), UPDATE ({identifier(facts.column)}) ON {table_identifier(facts.table)} "
+        )
+        missing = self._rights_missing(facts, str(user), str(schema))
+        usage = f"USAGE on schema {schema}"
+        grant = f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {self._user()}; " if usage in missing else ""
+        columns = ", ".join(identifier(name) for name in self._read_columns(facts))
+        grant += (
+            f"GRANT SELECT ({columns}), UPDATE ({identifier(facts.column)}) ON {table_identifier(facts.table)} "
             f"TO {self._user()}"
         )
+        if missing:
+            grant = self._through_role(lambda role: not self._rights_missing(facts, role, str(schema))) + grant
         return Rights(tuple(missing), grant)
+
+    @staticmethod
+    def _read_columns(facts: TableFacts) -> list[str]:
+        return [*(part.name for part in facts.key), facts.column]
+
+    def _rights_missing(self, facts: TableFacts, role: str, schema: str) -> list[str]:
+        missing = [
+            f"{right} on {name}"
+            for right, names in (("SELECT", self._read_columns(facts)), ("UPDATE", [facts.column]))
+            for name in names
+            if not self._run(
+                "SELECT has_column_privilege(%s, c.oid, %s, %s) FROM pg_class c WHERE c.oid = to_regclass(%s)",
+                (role, name, right, table_identifier(facts.table)),
+            )[0][0]
+        ]
+        if not self._run("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))[0][0]:
+            missing.append(f"USAGE on schema {schema}")
+        return missing
+
+    def _through_role(self, has_all: Callable[[str], bool]) -> str:
+        """Return how to make use of a role that has what is missing, followed by "or"; empty if there is none."""
+        role = next((name for (name,) in self._run(ROLES_NOT_INHERITED) if has_all(name)), None)
+        if role is None:
+            return ""
+        user = self._user()
+        return (
+            f"{user} is a member of role {identifier(role)}, which has the rights, but does not inherit them: ALTER "
+            f"ROLE {user} SET role = {identifier(role)}; or "
+        )
+
+    def _no_lock(self) -> Finding:
+        problem = "may not execute pg_try_advisory_lock, by which a migration keeps a second run of itself out"
+        way_out = f"GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO {self._user()}"
+        return Finding("rehome_database.user", None, problem, way_out)
 
     def may_create_journal(self, schema: str) -> bool:
         """Return whether this user has CREATE on the schema, or on the database if there is no such schema."""
@@ -123,6 +187,22 @@ class PostgreSQLInspector(BaseInspector):
                 (schema,),
             )[0][0]
         )
+
+    def journal_rights(self, schema: str, seen: bool) -> Rights:
+        """Check with has_schema_privilege and has_table_privilege, or by `may_create_journal` if it does not exist."""
+        held = self._run(
+            "SELECT has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),"
+            " has_table_privilege(c.oid, 'INSERT') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s",
+            (schema, journal.TABLE),
+        )
+        if not held:
+            create = [] if self.may_create_journal(schema) else [f"CREATE on schema {schema}, or on the database"]
+            return Rights(tuple(create), self.journal_grant(schema, exists=False))
+        table = f"{schema}.{journal.TABLE}"
+        rights = (f"USAGE on schema {schema}", f"SELECT on {table}", f"INSERT on {table}")
+        missing = tuple(right for right, has in zip(rights, held[0], strict=True) if not has)
+        return Rights(missing, self.journal_grant(schema, exists=True))
 
     def journal_grant(self, schema: str, exists: bool) -> str:
         """Return GRANTs on schema and table; if the table does not exist, what lets this user create it."""
@@ -138,15 +218,16 @@ class PostgreSQLInspector(BaseInspector):
 
     def storage(self, facts: TableFacts) -> Storage:
         """Read pg_class, pg_collation and the type: citext and char(n) ignore something by themselves."""
-        kind, rows, heap, indexes, collation, deterministic, of_type = self._run(
+        kind, rows, heap, indexes, collation, deterministic = self._run(
             "SELECT c.relkind, c.reltuples, pg_table_size(c.oid), pg_indexes_size(c.oid), l.collname,"
-            " coalesce(l.collisdeterministic, true), t.typname"
+            " coalesce(l.collisdeterministic, true)"
             " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = %s"
-            " JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation"
+            " LEFT JOIN pg_collation l ON l.oid = a.attcollation"
             " WHERE c.oid = to_regclass(%s)",
             (facts.column, table_identifier(facts.table)),
         )[0]
-        words = str(collation)
+        types = {name: kind for name, kind, *_ in self._run(COLUMNS, (table_identifier(facts.table),) * 2)}
+        of_type, words = types[facts.column], str(collation)
         words += "" if deterministic else ", not deterministic: other bytes may be equal"
         words += ", citext: case is ignored" if of_type == "citext" else ""
         words += ", char(n): trailing spaces are ignored" if of_type == "bpchar" else ""
@@ -336,6 +417,7 @@ class PostgreSQLInspector(BaseInspector):
             self._heirs(subject, facts, [name for (name,) in heirs], kind == "p"),
             self._rules(subject, facts, [name for (name,) in rules]),
             *self._views(subject, facts),
+            *self._publications(subject, facts),
         ]
         if not vacuumed:
             found = "autovacuum is off for the table: nothing removes the dead tuple that each rewritten row leaves"
@@ -388,6 +470,25 @@ class PostgreSQLInspector(BaseInspector):
         advice = "REFRESH MATERIALIZED VIEW after the migration, and after a rollback"
         return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
 
+    def _publications(self, subject: str, facts: TableFacts) -> list[Check]:
+        """Check that the updates of each table that holds the rows can be published, if they are."""
+        rows = self._run(PUBLISHED_WITHOUT_IDENTITY, (table_identifier(facts.table),) * 2)
+        if not rows:
+            return [Check(subject, "publications", "pass", "none that the table has no replica identity for")]
+        tables = ", ".join(table for table, _ in rows)
+        names = ", ".join(dict.fromkeys(name for _, names in rows for name in names))
+        problem = (
+            f"the publication {names} publishes the updates of {tables}, which has no usable replica identity: the "
+            "server would refuse every row"
+        )
+        way_out = " ".join(
+            f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX <a unique index over columns that are NOT NULL>, or "
+            "FULL;"
+            for table, _ in rows
+        )
+        way_out += f" or ALTER PUBLICATION {names} SET (publish = 'insert')"
+        return [stop(subject, "publications", Finding("rehome_references", subject, problem, way_out))]
+
     def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         return {
             "read": self._read(facts, after),
@@ -403,7 +504,7 @@ class PostgreSQLInspector(BaseInspector):
         # these read the results of the statement's own parts
         scans = [words for words in scans if words not in ("CTE Scan", "WorkTable Scan")]
         leaves = any(words.endswith("Seq Scan") for words in scans) or (name == "read" and "Sort" in "".join(lines))
-        return StatementPlan(name, "; ".join(dict.fromkeys(scans)) or "unknown", not leaves)
+        return StatementPlan(name, "; ".join(dict.fromkeys(scans)), not leaves if scans else None)
 
     def cost(self, facts: TableFacts, rows: int) -> str:
         """Estimate the WAL, and the growth of the table if no dead tuple is reused."""

@@ -35,6 +35,24 @@ None of them can appear between the UPDATE and the COMMIT: CREATE TRIGGER waits 
 has that lock, under READ COMMITTED only."""
 
 
+COLUMNS: Final = """
+WITH RECURSIVE typed(attnum, oid, modifier, filled) AS (
+    SELECT attnum, atttypid, atttypmod, attnotnull FROM pg_attribute
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+    UNION ALL SELECT d.attnum, t.typbasetype, greatest(d.modifier, t.typtypmod), d.filled OR t.typnotnull
+    FROM typed d JOIN pg_type t ON t.oid = d.oid AND t.typtype = 'd'
+)
+SELECT a.attname, CASE t.typtype WHEN 'e' THEN 'enum' ELSE t.typname END, d.modifier, d.filled,
+    format_type(t.oid, -1), a.attgenerated <> ''
+FROM typed d JOIN pg_type t ON t.oid = d.oid AND t.typtype <> 'd'
+JOIN pg_attribute a ON a.attrelid = %s::regclass AND a.attnum = d.attnum ORDER BY a.attnum
+"""
+"""The columns of a table (given twice): name, type, length modifier, whether never NULL, SQL name of the type, whether
+generated.
+
+A domain counts as the type below it, however many domains lie between; only one of them can have a modifier."""
+
+
 def identifier(name: str) -> str:
     """Return `name` as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -22,6 +22,7 @@ from ...dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    MissingRightError,
     RetryableError,
     RowBatch,
     RowRefusedError,
@@ -240,13 +241,13 @@ class SQLite(BaseDialect):
             and self.lock(locked, changes) == {change.key: change.new for change in changes}
         )
 
-    def update_refusal(self, facts: TableFacts) -> str | None:
+    def update_refusal(self, facts: TableFacts) -> DatabaseError | None:
         """Run an UPDATE that finds no row: it fails if the file cannot be written or is busy."""
         try:
             with self.transaction():
                 self.run(f"UPDATE {quoted(facts.table)} SET {quoted(facts.column)} = '' WHERE 1 = 0")
         except DatabaseError as refusal:
-            return str(refusal)
+            return refusal
         return None
 
     def try_advisory_lock(self, name: str) -> str | None:
@@ -300,11 +301,18 @@ def _translated_errors() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
             raise RetryableError(f"the database is busy: {error}") from error
-        raise DatabaseError.quoting(str(error)) from error
+        # "SQLITE_READONLY_DIRECTORY" and the like: the file's own permissions, or those of its folder
+        kind = MissingRightError if _code(error).startswith(("SQLITE_READONLY", "SQLITE_PERM")) else DatabaseError
+        raise kind.quoting(str(error), _code(error)) from error
     except sqlite3.IntegrityError as error:
-        raise RowRefusedError.quoting(str(error)) from error
+        raise RowRefusedError.quoting(str(error), _code(error)) from error
     except sqlite3.Error as error:
         raise DatabaseError.quoting(str(error)) from error
+
+
+def _code(error: sqlite3.Error) -> str:
+    """Return the name of the error's code; empty for an error of the Python module itself."""
+    return getattr(error, "sqlite_errorname", "")
 
 
 def _family(declared: str) -> KeyFamily:

@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from ....checks import Check
@@ -54,16 +55,28 @@ class SQLiteInspector(BaseInspector):
         return "Correct the name"
 
     def rights(self, facts: TableFacts) -> Rights:
-        """Return no missing right: SQLite has no users. `update_refusal` finds a file that cannot be written."""
-        return Rights((), f"Give the user who runs this write access to {self._path} and its folder")
+        """Ask the file system: SQLite has no users of its own."""
+        return Rights(tuple(self._not_writable()), self._write_access())
+
+    def _not_writable(self) -> list[str]:
+        path = Path(self._path)
+        # the rollback journal, or the WAL, is a file beside it
+        return [f"write access to {place}" for place in (path, path.absolute().parent) if not os.access(place, os.W_OK)]
+
+    def _write_access(self) -> str:
+        return f"Give the user who runs this write access to {self._path} and its folder"
 
     def may_create_journal(self, schema: str) -> bool:
         """Return whether this process may write the file."""
         return os.access(self._path, os.W_OK)
 
+    def journal_rights(self, schema: str, seen: bool) -> Rights:
+        """Ask the file system: the journal is a table of the same file."""
+        return Rights(tuple(self._not_writable()), self._write_access())
+
     def journal_grant(self, schema: str, exists: bool) -> str:
         """Return what to do instead: SQLite has no GRANT, but needs write access to the file's folder too."""
-        return f"Give the user who runs this write access to {self._path} and its folder"
+        return self._write_access()
 
     def storage(self, facts: TableFacts) -> Storage:
         """Read the size of the whole file, and the collation from the text of CREATE TABLE. No number of rows."""
