@@ -34,6 +34,9 @@ PLUGINS = {
 LEFT_OUT = ("sandbox", "sandbox.yml")
 """The role and the playbook of the sandbox, which needs the checkout."""
 
+LINKS = ("roles", "library", "action_plugins")
+"""The links beside the playbooks, by which Ansible finds the project's roles and modules without ansible.cfg."""
+
 REWRITTEN = (".yml", ".py", ".j2")
 
 
@@ -43,8 +46,8 @@ def assemble(parent: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", *LEFT_OUT)
     for source, kind in PLUGINS.items():
         shutil.copytree(ROOT / source, folder / "plugins" / kind, symlinks=True, ignore=ignored)
-    for name in ("roles", "playbooks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copytree(ROOT / "roles", folder / "roles", ignore=ignored)
+    shutil.copytree(ROOT / "playbooks", folder / "playbooks", ignore=shutil.ignore_patterns(*LEFT_OUT, *LINKS))
     shutil.copytree(HERE / "meta", folder / "meta")
     for path in (HERE / "galaxy.yml", HERE / "README.md", ROOT / "LICENSE", ROOT / "CHANGELOG.md"):
         shutil.copy(path, folder)

@@ -10,15 +10,18 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import callback_loader
 from ansible.utils.display import Display
 
 FIRST_LINE_S = 3.0
@@ -34,9 +37,9 @@ class ActionModule(ActionBase):
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result. Raises AnsibleError if tags leave out a part that every run needs."""
+        """Return the module's result. Raises AnsibleError if the command line leaves out what every run needs."""
         super().run(tmp, task_vars)
-        _refuse_skipped_always()
+        _refuse_to_run_in_part()
         parent = os.getppid()
         settings = self._task.args.get("settings")
         state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
@@ -49,10 +52,23 @@ class ActionModule(ActionBase):
             # and compiling it there took longer than most stages. The modules run on this machine in any case.
             path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
             self._task.environment = [*(self._task.environment or []), {"PYTHONPATH": path}]
-            return self._execute_module(module_args=arguments, task_vars=task_vars)
+            result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=task_vars)
         finally:
             over.set()
             watcher.join()
+        if lacking := import_error(result):
+            return {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
+        return result
+
+    def _of_interpreter(self, lacking: str, task_vars: dict[str, Any]) -> str:
+        """Return the message about a Python that cannot run the modules. An inventory often sets one for all hosts."""
+        used = self._templar.template(task_vars.get("ansible_python_interpreter", "the Python that was found"))
+        return (
+            f"ansible_python_interpreter ({used}): {lacking}. The modules need Python 3.11 or later, with the packages "
+            f"of requirements.txt. Install them there ({used} -m pip install -r requirements.txt), or set "
+            "ansible_python_interpreter of this environment to a Python that has them; the one that runs Ansible is "
+            f"{sys.executable}"
+        )
 
     def _verb(self) -> str:
         """Return the playbook's name, with `-check` for a dry run: its summary must not replace the real run's."""
@@ -60,14 +76,31 @@ class ActionModule(ActionBase):
         return playbook.stem + ("-check" if context.CLIARGS.get("check") else "")
 
 
-def _refuse_skipped_always() -> None:
-    """Refuse `--skip-tags always`: it skips the task of the playbooks that refuses all other tags."""
+def _refuse_to_run_in_part() -> None:
+    """Refuse what may leave out the tasks that refuse all other ways to run a playbook in part."""
     skipped = list(context.CLIARGS.get("skip_tags") or ())
+    begin = context.CLIARGS.get("start_at_task")
     if "always" in skipped:
         raise AnsibleError(
             f"--skip-tags ({', '.join(skipped)}): they would leave out stages, and the run would still look like a "
             "success. Run it without them."
         )
+    if begin:
+        raise AnsibleError(
+            f"--start-at-task ({begin}): the checks and stages before it would be left out, and what they have left on "
+            "this machine is of another run. Run the playbook from its beginning."
+        )
+    if context.CLIARGS.get("step"):
+        raise AnsibleError(
+            "--step: a check whose task is answered with no would be left out, and the run would still look like a "
+            "success. Run it without; --check shows what it would do."
+        )
+
+
+def import_error(result: dict[str, Any]) -> str | None:
+    """Return what the module's interpreter could not import; None if that is not why it failed."""
+    found = re.search(r"(?:ModuleNotFoundError|ImportError): (.+?)(?:\\n|$)", repr(result.get("exception", "")))
+    return found[1].replace("\\'", "'") if found else None
 
 
 def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
@@ -80,7 +113,21 @@ def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
             due = time.monotonic() + LINE_EVERY_S
             # a line that cannot be shown must not end the watch over the parent
             with contextlib.suppress(Exception):
-                Display().display(progress_line(json.loads((Path(state_dir) / "progress.json").read_text())))
+                _show(progress_line(json.loads((Path(state_dir) / "progress.json").read_text())))
+
+
+def _show(line: str) -> None:
+    """Print a line where it spoils nothing: beside text for people, or else on stderr."""
+    printing = callback_loader.get(constants.DEFAULT_STDOUT_CALLBACK, class_only=True)
+    Display().display(line, stderr=not prints_text(printing))
+
+
+def prints_text(printing: type) -> bool:
+    """Return whether a stdout callback prints the tasks as text: those do that are made from Ansible's own.
+
+    Others print JSON (`ansible.posix.json`), a line per result (`minimal`), or nothing; AWX's is made from Ansible's.
+    """
+    return any(base.__module__ == "ansible.plugins.callback.default" for base in printing.__mro__)
 
 
 def progress_line(progress: dict[str, Any], now: float | None = None) -> str:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,60 @@ def test_paths_are_passed_on_as_they_are() -> None:
 def test_further_arguments_reach_the_shell_as_they_are() -> None:
     given = """-e 'rehome_exclude=["a b"]' -e x="$HOME" """
     assert playbook_run("plan", f"ARGS={given}") == f"ansible-playbook playbooks/plan.yml {given.strip()}"
+
+
+@pytest.fixture(scope="module")
+def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of nothing but the Makefile, in a path with a space, whose programs print how they are called."""
+    folder = tmp_path_factory.mktemp("ü x") / "re home"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-collections.txt", "constraints.txt"):
+        (folder / name).touch()
+    (folder / ".venv" / ".installed").touch()
+    for program in ("ansible-playbook", "python"):
+        stub = folder / ".venv" / "bin" / program
+        code = (
+            f"import json, os, sys; print(json.dumps([os.environ.get('ANSIBLE_CONFIG'), '{program}', *sys.argv[1:]]))"
+        )
+        stub.write_text(f"#!{sys.executable}\n{code}\n")
+        stub.chmod(0o755)
+    return folder
+
+
+def called(folder: Path, *arguments: str, **exported: str) -> list[list[str]]:
+    """The calls of a run of make: the value of ANSIBLE_CONFIG, the program, and its arguments."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ANSIBLE"))}
+    command = ["make", "--no-print-directory", *arguments]
+    made = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | exported,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [json.loads(line) for line in made.stdout.splitlines() if line.startswith("[")]
+
+
+@pytest.mark.parametrize("target", [*VERBS, "demo", "sandbox-up", "sandbox-down"])
+def test_what_is_really_called_for_a_dry_run_is_a_dry_run(target: str, stubbed: Path) -> None:
+    calls = called(stubbed, target, "CHECK=1", "DIFF=1", "ARGS=-e 'a b'")
+    assert calls
+    for configuration, program, *arguments in calls:
+        assert configuration == str(stubbed / "ansible.cfg")
+        assert program == "ansible-playbook"
+        assert {"--check", "--diff", "a b"} <= set(arguments)
+
+
+def test_a_configuration_of_the_site_is_left_in_place(stubbed: Path) -> None:
+    assert called(stubbed, "plan", ANSIBLE_CONFIG="/etc/site.cfg") == [
+        ["/etc/site.cfg", "ansible-playbook", "playbooks/plan.yml"]
+    ]
+
+
+def test_what_has_a_space_or_a_quote_arrives_as_it_was_given(stubbed: Path) -> None:
+    path = """/srv/it's "$HOME" ; `id`"""
+    (call,) = called(stubbed, "plan", f"INVENTORY={path}")
+    assert call[2:] == ["playbooks/plan.yml", "-i", path]

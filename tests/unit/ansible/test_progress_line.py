@@ -1,22 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
-
-import pytest
-
-PLUGIN = Path(__file__).parents[3] / "plugin_utils" / "foreground.py"
-
-
-@pytest.fixture(scope="module")
-def plugin() -> Any:
-    spec = importlib.util.spec_from_file_location("rehome_action", PLUGIN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_a_stage_that_has_not_done_anything_yet_is_named_all_the_same(plugin: Any) -> None:

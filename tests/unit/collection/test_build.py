@@ -26,7 +26,7 @@ def test_modules_roles_and_playbooks_are_all_there_but_the_sandbox(folder: Path)
     assert names(folder, "plugins/modules/*.py") == names(ROOT, "library/*.py")
     assert names(folder, "plugins/action/*.py") == names(ROOT, "action_plugins/*.py")
     assert names(folder, "roles/*") == names(ROOT, "roles/*")
-    assert names(folder, "playbooks/*") == names(ROOT, "playbooks/*")
+    assert names(folder, "playbooks/*") == names(ROOT, "playbooks/*.yml")
     assert not [path for path in folder.rglob("*") if path.name in (*LEFT_OUT, "molecule", "tests", "__pycache__")]
 
 

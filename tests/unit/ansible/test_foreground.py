@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible import constants
+from ansible.cli.playbook import PlaybookCLI
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import callback_loader, init_plugin_loader
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collections() -> None:
+    init_plugin_loader([])
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        ("default", True),
+        ("ansible.posix.debug", True),
+        ("community.general.yaml", True),
+        ("community.general.unixy", True),
+        ("ansible.posix.json", False),
+        ("ansible.posix.jsonl", False),
+        ("minimal", False),
+        ("oneline", False),
+        ("community.general.null", False),
+    ],
+)
+def test_progress_is_printed_beside_text_for_people_and_never_into_what_a_program_reads(
+    callback: str, text: bool, plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plugin.prints_text(callback_loader.get(callback, class_only=True)) is text
+    shown: list[tuple[str, bool]] = []
+    monkeypatch.setattr(constants, "DEFAULT_STDOUT_CALLBACK", callback)
+    monkeypatch.setattr(plugin.Display, "display", lambda _, line, stderr: shown.append((line, stderr)))
+    plugin._show("copy  1/2")
+    assert shown == [("copy  1/2", not text)]
+
+
+@pytest.mark.parametrize(
+    "switch", [("--skip-tags", "always"), ("--start-at-task", "Sum up"), ("--step",), ("--skip-tags", "copy,always")]
+)
+def test_a_run_that_may_leave_out_the_checks_is_refused(
+    switch: tuple[str, ...], plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = PlaybookCLI(["ansible-playbook", "migrate.yml", *switch])
+    cli.init_parser()
+    options = cli.post_process_args(cli.parser.parse_args(["migrate.yml", *switch]))
+    monkeypatch.setattr(plugin.context, "CLIARGS", vars(options))
+    with pytest.raises(AnsibleError, match=f"^{switch[0]}"):
+        plugin._refuse_to_run_in_part()
+
+
+@pytest.mark.parametrize(
+    ("trace", "told"),
+    [
+        ("ModuleNotFoundError: No module named 'tabulate'\n", "No module named 'tabulate'"),
+        ("ImportError: Python 3.10.1 is older than 3.11\n", "Python 3.10.1 is older than 3.11"),
+        ("ImportError: libpq.so.5: cannot open shared object file\n", "libpq.so.5: cannot open shared object file"),
+        ("ValueError: No module named", None),
+    ],
+)
+def test_what_an_interpreter_lacks_is_told(trace: str, told: str | None, plugin: Any) -> None:
+    failed = {"failed": True, "exception": f"Traceback (most recent call last):\n{trace}"}
+    assert plugin.import_error(failed) == told
+    assert plugin.import_error({"failed": True, "msg": trace}) is None
