@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from ..catalog.catalog import Catalog
@@ -16,7 +16,7 @@ from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
 from ..report.summary import Summary
 from ..run import Run, never
-from ..state.database_lock import migration_lock
+from ..state.database_lock import DatabaseLock, migration_lock
 from ..state.lock import release
 from ..state.outcomes import export_leftover_outcomes
 from ..state.sync import download_state, upload_state
@@ -41,6 +41,7 @@ class Stage:
     verb: str
     dry_run: bool
     params: Mapping[str, Any]
+    _locks: list[DatabaseLock] = field(default_factory=list, init=False)
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
         """Return an empty catalog of this run. Replaces the file of an earlier one."""
@@ -107,17 +108,24 @@ class Stage:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
 
-    def locked_unless_dry(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked_unless_dry(self) -> Iterator[None]:
         """Lock the migration in the database for the length of the block, unless this is a dry run.
 
         The lock on the state folder does not keep out another machine, which has another folder.
         """
-        return nullcontext() if self.dry_run else migration_lock(self.settings.database, self.settings.name)
+        if self.dry_run:
+            yield
+            return
+        with migration_lock(self.settings.database, self.settings.name) as lock:
+            self._locks.append(lock)
+            yield
 
     @contextmanager
     def stoppable(self, catalog: Catalog) -> Iterator[Run]:
         """Yield a run over `catalog` that SIGTERM and SIGINT ask to stop, for the length of the block.
 
+        A lock that is lost to another run stops it, too.
         Raises RehomeError at the end of the block if one came, so that the work does not count as finished.
         """
         received: list[int] = []
@@ -126,12 +134,14 @@ class Stage:
             for number in (signal.SIGTERM, signal.SIGINT)
         }
         try:
-            yield self.on(catalog, lambda: bool(received))
+            yield self.on(catalog, lambda: bool(received) or any(lock.lost for lock in self._locks))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
         if received:
             raise RehomeError("interrupted; what was in flight is finished and recorded. Run it again to continue.")
+        for lock in self._locks:
+            lock.require()
 
     def release(self) -> None:
         """Release the lock on the state folder: the run is over."""

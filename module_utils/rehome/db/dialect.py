@@ -152,6 +152,17 @@ class JournalEntry(NamedTuple):
     written_by: str
 
 
+class LockHolder(NamedTuple):
+    """Who holds an advisory lock.
+
+    session: the server's number of its session; 0 if unknown
+    words: a description for the operator
+    """
+
+    session: int
+    words: str
+
+
 class RecordedEntry(NamedTuple):
     """A journal entry with what the database assigned to it: an increasing id, and the time (UTC)."""
 
@@ -308,11 +319,14 @@ class Dialect(Protocol):
         A MissingRightError if this user lacks a right; any other error has another reason.
         """
 
-    def try_advisory_lock(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> LockHolder | None:
         """Take the server's advisory lock of this name without waiting. It is kept until `close`.
 
-        Return None if it was taken, else a description of its owner.
+        Return None if it was taken, else its holder.
         """
+
+    def holds_advisory_lock(self, name: str) -> bool:
+        """Return whether this session still holds the lock that it has taken."""
 
     def journal_table(self, schema: str) -> str:
         """Return the quoted name of the journal's table."""

@@ -2,32 +2,112 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..config.settings import Database
+from ..db.dialect import ConnectionLostError, DatabaseError, Dialect, LockHolder
 from ..db.engines.open import connect
-from ..errors import Finding, RefusedError
+from ..errors import RefusedError, RehomeError
+
+CHECK_EVERY_S = 0.5
+"""How soon a lost lock is noticed. It also keeps proxies and firewalls from closing an idle connection."""
+END_TIMEOUT_S = 5.0
+"""How long the end of a run waits for a check in flight, on a server that hangs."""
+
+
+class DatabaseLock:
+    """The lock of a migration, checked in the background while a run works under it.
+
+    A lock that was lost, because its connection was, is taken again, as after a failover. If another run has taken it
+    meanwhile, `lost` says so, and this run must stop.
+    """
+
+    def __init__(self, database: Dialect, migration: str) -> None:
+        self._database = database
+        self._migration = migration
+        self._session = database.session_id()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.lost: str | None = None
+        """Why this run no longer has the lock; None while it has it, or may yet take it again."""
+
+    def start(self) -> None:
+        """Begin to check."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End the checks, with a last one."""
+        self._over.set()
+        self._thread.join(END_TIMEOUT_S)
+        if not self._thread.is_alive():
+            self._check()
+
+    def require(self) -> None:
+        """Raise RehomeError if another run has the lock."""
+        if self.lost is not None:
+            raise RehomeError(self.lost)
+
+    def _watch(self) -> None:
+        while self.lost is None and not self._over.wait(CHECK_EVERY_S):
+            self._check()
+
+    def _check(self) -> None:
+        try:
+            if self.lost is not None or self._database.holds_advisory_lock(self._migration):
+                return
+        except ConnectionLostError:
+            pass
+        except DatabaseError:
+            return  # a busy server; the session, and so the lock, is there
+        self._take_again()
+
+    def _take_again(self) -> None:
+        try:
+            self._database.reconnect()
+            holder = self._database.try_advisory_lock(self._migration)
+            if holder is None:
+                self._session = self._database.session_id()
+            elif holder.session != self._session or not self._session:
+                self.lost = _lost(self._migration, holder)
+        except (RefusedError, DatabaseError):
+            return  # still away; the next check tries again
+        # else the server has not noticed yet that the old session is dead, and keeps the lock for us
+
+
+def _lost(migration: str, holder: LockHolder) -> str:
+    return (
+        f"rehome_name ({migration}): the connection that held the lock of this run was lost, and another run of this "
+        f"migration has taken the lock: {holder.words}. This run has stopped; what was in flight is finished and "
+        "recorded. Let the other run end, then run the same command again."
+    )
 
 
 @contextmanager
-def migration_lock(settings: Database, migration: str) -> Iterator[None]:
+def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]:
     """Lock `migration` in the database for the length of the block, by the server's advisory lock.
 
     The server releases the lock when the connection ends, so a dead run locks nothing. The lock keeps two runs from
     doing the same work twice; safety depends on the conditions of every copy and every rewrite. Galera
     does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
 
-    Raises RefusedError if another run has locked it.
+    Raises RefusedError if another run has locked it, and RehomeError at the end of the block if the lock was lost to
+    another run.
     """
     with connect(settings) as database:
         holder = database.try_advisory_lock(migration)
         if holder is not None:
-            finding = Finding(
+            raise RefusedError.of(
                 "rehome_name",
                 migration,
-                f"another run of this migration is at work in the database: {holder}",
+                f"another run of this migration is at work in the database: {holder.words}",
                 "Wait for it to end, or stop it; then run it again to do what is left",
             )
-            raise RefusedError([finding])
-        yield
+        lock = DatabaseLock(database, migration)
+        lock.start()
+        try:
+            yield lock
+        finally:
+            lock.end()
+        lock.require()

@@ -22,6 +22,7 @@ from ...dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    LockHolder,
     Row,
     RowBatch,
     TableFacts,
@@ -338,16 +339,19 @@ class MySQL(BaseDialect):
             return refusal
         return None
 
-    def try_advisory_lock(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> LockHolder | None:
         """Take GET_LOCK with a digest of the name, and raise wait_timeout so that the idle session keeps it."""
         # the session is idle for as long as objects are copied
         self.run(f"SET SESSION wait_timeout = {session.LOCK_WAIT_TIMEOUT_S}")
-        lock = f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"  # at most 64 characters in MySQL
-        if self.run("SELECT GET_LOCK(%s, 0)", (lock,)) == [(1,)]:
+        if self.run("SELECT GET_LOCK(%s, 0)", (_lock(name),)) == [(1,)]:
             return None
-        holder = self.run("SELECT IS_USED_LOCK(%s)", (lock,))[0][0]
+        holder = int(self.run("SELECT IS_USED_LOCK(%s)", (_lock(name),))[0][0] or 0)
         seen = self.run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
-        return f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}"
+        return LockHolder(holder, f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}")
+
+    def holds_advisory_lock(self, name: str) -> bool:
+        """Compare the session that uses the lock with this one."""
+        return self.run("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()", (_lock(name),)) == [(1,)]
 
     def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
         return self.run(
@@ -402,3 +406,8 @@ class MySQL(BaseDialect):
                 self._keep_plan(cursor)
         except pymysql.Error as error:
             raise translated(error) from error
+
+
+def _lock(name: str) -> str:
+    """Return the name of an advisory lock, of which MySQL takes at most 64 characters."""
+    return f"rehome.{hashlib.sha256(name.encode()).hexdigest()[:40]}"

@@ -20,6 +20,7 @@ from ...dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    LockHolder,
     RowBatch,
     TableFacts,
     UnknownTableError,
@@ -53,6 +54,7 @@ class PostgreSQL(BaseDialect):
     def __init__(self, settings: Database) -> None:
         super().__init__()
         self._settings = settings
+        self._locked_in: int | None = None
         self._connection = open_connection(settings)
         self._prepare()
 
@@ -244,11 +246,13 @@ class PostgreSQL(BaseDialect):
             return refusal
         return None
 
-    def try_advisory_lock(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> LockHolder | None:
         """Take pg_try_advisory_lock with 64 bits of the name's digest."""
         # a lock of the session, which PgBouncer in transaction mode would pass on to another client
         number = int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)
-        if self.run("SELECT pg_try_advisory_lock(%s)", (number,)) == [(True,)]:
+        ((taken, pid),) = self.run("SELECT pg_try_advisory_lock(%s), pg_backend_pid()", (number,))
+        if taken:
+            self._locked_in = pid
             return None
         high, low = number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF
         seen = self.run(
@@ -259,9 +263,14 @@ class PostgreSQL(BaseDialect):
             (high, low),
         )
         if not seen:
-            return "a connection that has just ended"
+            return LockHolder(0, "a connection that has just ended")
         pid, user, address, since = seen[0]
-        return f"connection {pid} of {user} from {address or 'this machine'}, since {since:%Y-%m-%d %H:%M:%S %Z}"
+        words = f"connection {pid} of {user} from {address or 'this machine'}, since {since:%Y-%m-%d %H:%M:%S %Z}"
+        return LockHolder(pid, words)
+
+    def holds_advisory_lock(self, name: str) -> bool:
+        """Return whether this is still the session that took the lock, which only its end releases."""
+        return self.session_id() == self._locked_in
 
     def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
         return self.run(

@@ -22,6 +22,7 @@ from ...dialect import (
     Key,
     KeyColumn,
     KeyFamily,
+    LockHolder,
     MissingRightError,
     RetryableError,
     RowBatch,
@@ -56,7 +57,8 @@ class SQLite(BaseDialect):
     def __init__(self, settings: Database) -> None:
         super().__init__()
         self._settings = settings
-        self._advisory_locks: list[BaseFileLock] = []
+        self._advisory_locks: dict[str, BaseFileLock] = {}
+        self._locked_files: dict[str, int] = {}
         self._path = Path(settings.path or "")
         self._open()
 
@@ -108,7 +110,7 @@ class SQLite(BaseDialect):
 
     def close(self) -> None:
         """Release the lock files, and close the database's."""
-        for lock in self._advisory_locks:
+        for lock in self._advisory_locks.values():
             lock.release()
         self._connection.close()
 
@@ -250,17 +252,29 @@ class SQLite(BaseDialect):
             return refusal
         return None
 
-    def try_advisory_lock(self, name: str) -> str | None:
+    def try_advisory_lock(self, name: str) -> LockHolder | None:
         """Lock a file beside the database's, with a digest of the name in its own."""
         # SQLite has no advisory locks; whoever sees the database file also sees a file beside it
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        lock = FileLock(self._path.with_name(f"{self._path.name}.rehome-{digest}.lock"), timeout=0, mode=0o600)
+        # not one thread's alone: the thread that watches the lock may take it again
+        lock = FileLock(self._lock_file(name), timeout=0, mode=0o600, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
-            return "another process on this machine"
-        self._advisory_locks.append(lock)
+            return LockHolder(0, "another process on this machine")
+        self._advisory_locks[name] = lock
+        self._locked_files[name] = self._lock_file(name).stat().st_ino
         return None
+
+    def holds_advisory_lock(self, name: str) -> bool:
+        """Return whether the locked file is still there: another run would lock a new one of its name."""
+        try:
+            return self._lock_file(name).stat().st_ino == self._locked_files.get(name)
+        except FileNotFoundError:
+            return False
+
+    def _lock_file(self, name: str) -> Path:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return self._path.with_name(f"{self._path.name}.rehome-{digest}.lock")
 
     def _journal_columns(self, schema: str) -> list[tuple[Any, ...]]:
         return self.run("SELECT name FROM pragma_table_info(?)", (self._journal_name(schema),))
