@@ -322,6 +322,15 @@ options:
         - bucket-owner-full-control
         - copy
         default: none
+      tags:
+        description: Whether the target objects get the tags of their source objects (V(copy))
+          or none (V(none)). A service that keeps no tags stops a run whose objects have some,
+          unless this is V(none).
+        type: str
+        choices:
+        - copy
+        - none
+        default: copy
       restore:
         description: Restore archived objects (Glacier, Deep Archive). If this mapping is set,
           the run requests their restore, and a later run copies them. Restoring costs money.

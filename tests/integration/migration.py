@@ -106,8 +106,12 @@ class Migration:
 
     def copy(self, settings: Settings) -> CopyCounts:
         counts = CopyCounts()
-        copy_planned(Run(settings, self.catalog, self.progress), counts)
+        copy_planned(self.run_with(settings), counts)
         return counts
+
+    def run_with(self, settings: Settings) -> Run:
+        """Return what a stage works on, after `plan`."""
+        return Run(settings, self.catalog, self.progress)
 
     def rewrite(self, settings: Settings) -> RewriteCounts:
         counts = RewriteCounts()

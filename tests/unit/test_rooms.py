@@ -25,7 +25,8 @@ FLOORS = (
 
 INNER_FLOORS = {
     "s3": (
-        ("documents", "capabilities"),
+        ("documents", "support"),
+        ("capabilities",),
         ("errors",),
         ("transport", "concurrency"),
         ("client", "endpoint"),

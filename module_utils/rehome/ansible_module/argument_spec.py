@@ -97,6 +97,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "encryption": {"type": "str", "choices": ["bucket", "SSE-S3", "SSE-KMS"], "default": "bucket"},
             "kms_key_id": {"type": "str", "no_log": False},
             "acl": {"type": "str", "choices": ["none", "bucket-owner-full-control", "copy"], "default": "none"},
+            "tags": {"type": "str", "choices": ["copy", "none"], "default": "copy"},
             "restore": {
                 "type": "dict",
                 "options": {

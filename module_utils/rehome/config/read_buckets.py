@@ -90,6 +90,7 @@ def read_copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyP
         encryption=given.get("encryption") or "bucket",
         kms_key_id=given.get("kms_key_id") or None,
         acl=given.get("acl") or "none",
+        tags=given.get("tags") or "copy",
         multipart_threshold=given.get("multipart_threshold") or 1024**3,
         max_requests=at_least(1, "rehome_max_requests", given.get("max_requests", 256), findings),
         objects_per_second=given.get("objects_per_second"),

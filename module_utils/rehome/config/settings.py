@@ -20,6 +20,7 @@ SideLabel = Literal["source", "target", "admin_source", "admin_target"]
 CopyMethod = Literal["server_side", "stream"]
 Encryption = Literal["bucket", "SSE-S3", "SSE-KMS"]
 Acl = Literal["none", "bucket-owner-full-control", "copy"]
+Tags = Literal["copy", "none"]
 RestoreTier = Literal["Standard", "Bulk", "Expedited"]
 RollbackMissing = Literal["keep", "restore"]
 RollbackCopies = Literal["keep", "remove"]
@@ -117,6 +118,7 @@ class CopyPolicy:
     encryption: Encryption
     kms_key_id: str | None
     acl: Acl
+    tags: Tags
     multipart_threshold: int
     max_requests: int
     objects_per_second: float | None
@@ -221,6 +223,7 @@ class Settings:
             "storage_class": copy.storage_class,
             "encryption": [copy.encryption, copy.kms_key_id],
             "acl": copy.acl,
+            "tags": copy.tags,
         }
 
     def value_map(self, reference: Reference) -> ValueMap:

@@ -1,4 +1,4 @@
-"""What a service supports of what the copy relies on: S3-compatible services ignore what they do not support."""
+"""What a service supports of what the copy relies on, and what is done where it does not."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..mapping.key_shapes import KeyShape
+from .support import Support
+
+_HAS = Support.HAS
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the probe found. The defaults are what Amazon's S3 supports.
 
+    copy: CopyObject
     missing_source: a copy of an object that does not exist is refused (404)
     source_condition: `x-amz-copy-source-if-match` with another ETag is refused (412); if the content is streamed,
         `If-Match` on GetObject of the source
@@ -20,23 +24,41 @@ class Capabilities:
         with another ETag
     put_condition: the same on PutObject
     complete_condition: the same on CompleteMultipartUpload
+    uploads: CreateMultipartUpload
+    part_copy: UploadPartCopy
+    part_condition: `x-amz-copy-source-if-match` with another ETag is refused by UploadPartCopy
     etag: the reply to a copy has the ETag
     metadata, tags: a copy carries them
+    tag_header: `x-amz-tagging` is stored with an object; on copies, with `x-amz-tagging-directive: REPLACE`
+    tag_request: PutObjectTagging
+    source_tags: the source says which tags an object has (GetObjectTagging)
     refused_keys: shapes of keys that the target does not store unchanged
     keys_tried: False if the credentials may not delete what a trial of keys would leave behind; `refused_keys` is
         then an assumption
     """
 
-    missing_source: bool = True
-    source_condition: bool = True
-    target_condition: bool = True
-    put_condition: bool = True
-    complete_condition: bool = True
-    etag: bool = True
-    metadata: bool = True
-    tags: bool = True
+    copy: Support = _HAS
+    missing_source: Support = _HAS
+    source_condition: Support = _HAS
+    target_condition: Support = _HAS
+    put_condition: Support = _HAS
+    complete_condition: Support = _HAS
+    uploads: Support = _HAS
+    part_copy: Support = _HAS
+    part_condition: Support = _HAS
+    etag: Support = _HAS
+    metadata: Support = _HAS
+    tags: Support = _HAS
+    tag_header: Support = _HAS
+    tag_request: Support = _HAS
+    source_tags: Support = _HAS
     refused_keys: frozenset[KeyShape] = frozenset()
     keys_tried: bool = True
+
+    @property
+    def keep_tags(self) -> bool:
+        """Whether tags reach a target object in any way."""
+        return bool(self.tags or self.tag_header or self.tag_request)
 
     def to_json(self) -> dict[str, Any]:
         """Return the capabilities as JSON values, with lists sorted."""
@@ -47,40 +69,83 @@ class Capabilities:
     def from_json(cls, value: Mapping[str, Any]) -> Capabilities:
         """Read what `to_json` returned. Raises ValueError if another version of Rehome wrote it."""
         names = {field.name for field in fields(cls)}
-        shapes = value.get("refused_keys")
-        flags: dict[str, Any] = {name: value.get(name) for name in names - {"refused_keys"}}
-        known = isinstance(shapes, list) and all(isinstance(flag, bool) for flag in flags.values())
-        if set(value) != names or not known:
+        shapes, tried = value.get("refused_keys"), value.get("keys_tried")
+        if set(value) != names or not isinstance(shapes, list) or not isinstance(tried, bool):
             raise ValueError(f"not the capabilities that this version keeps: {sorted(value)}")
-        return cls(**flags, refused_keys=frozenset(KeyShape(shape) for shape in shapes or ()))
+        found = {name: Support(value[name]) for name in names - {"refused_keys", "keys_tried"}}
+        return cls(**found, refused_keys=frozenset(KeyShape(shape) for shape in shapes), keys_tried=tried)
 
 
 AMAZON = Capabilities()
 """Amazon's S3, by its documentation."""
 
 _WORKAROUNDS = {
-    "missing_source": "the service creates an object if a copy has no source: each source object is read "
-    "by HEAD first, which is slower, and one that is deleted at that moment leaves an empty target object",
-    "source_condition": "the service ignores the condition on the source's ETag: each source object is read by HEAD "
-    "first, which is slower, and one that changes at that moment is found only after its copy is stored",
-    "target_condition": "the service ignores If-None-Match or If-Match on copies: each target key is read by HEAD "
-    "first, which is slower and leaves a short race with other writers",
-    "put_condition": "the service ignores If-None-Match on PutObject: each target key is read by HEAD before it is "
-    "written, which is slower and leaves a short race with other writers",
-    "complete_condition": "the service ignores If-None-Match on CompleteMultipartUpload: the target key of each "
-    "object that is copied in parts is read by HEAD first, which leaves a short race with other writers",
-    "etag": "the service does not return the ETag of a copy: each target object is read by HEAD afterwards, which is "
-    "slower",
-    "metadata": "the service does not carry metadata along with a copy: it is read from each source object and "
-    "sent with the copy, which is slower",
-    "tags": "the service does not carry tags along with a copy: they are read from each source object and stored "
-    "with the target object, which is slower",
+    "copy": (
+        "CopyObject",
+        "the objects are streamed through this machine, which is slower and takes its bandwidth",
+    ),
+    "missing_source": (
+        "the error for a copy without a source",
+        "each source object is read by HEAD first, which is slower, and one that is deleted at that moment leaves an "
+        "empty target object",
+    ),
+    "source_condition": (
+        "the condition on the source's ETag",
+        "each source object is looked at first, which is slower, and one that changes at that moment is found only "
+        "after its copy is stored",
+    ),
+    "target_condition": (
+        "If-None-Match or If-Match on copies",
+        "each target key is read by HEAD first, which is slower and leaves a short race with other writers",
+    ),
+    "put_condition": (
+        "If-None-Match on PutObject",
+        "each target key is read by HEAD before it is written, which is slower and leaves a short race with other "
+        "writers",
+    ),
+    "complete_condition": (
+        "If-None-Match on CompleteMultipartUpload",
+        "the target key of each object that is copied in parts is read by HEAD first, which leaves a short race with "
+        "other writers",
+    ),
+    "uploads": (
+        "multipart uploads",
+        "an object is copied in one request, and one that is too large for that (5 GiB, or 64 MiB if it is streamed) "
+        "fails",
+    ),
+    "part_copy": (
+        "UploadPartCopy",
+        "an object is copied in one request up to 5 GiB, and a larger one is streamed through this machine",
+    ),
+    "part_condition": (
+        "the condition on the source's ETag in UploadPartCopy",
+        "the source object is read by HEAD before each part, which is slower",
+    ),
+    "etag": ("the ETag in the reply to a copy", "each target object is read by HEAD afterwards, which is slower"),
+    "metadata": (
+        "metadata that goes along with a copy",
+        "it is read from each source object and sent with the copy, which is slower",
+    ),
+}
+"""By capability: what the service lacks, and what is done instead."""
+
+_VERBS = {
+    Support.IGNORES: "the service ignores",
+    Support.REJECTS: "the service rejects",
+    Support.DENIED: "these credentials may not try",
+    Support.UNKNOWN: "it could not be found out whether the service has",
 }
 
 
 def describe(capabilities: Capabilities) -> list[str]:
     """Return what the services lack and what is done instead, for the operator: sentences without their full stops."""
-    lines = [text for name, text in _WORKAROUNDS.items() if not getattr(capabilities, name)]
+    lines = [
+        f"{_VERBS[support]} {what}: {instead}"
+        for name, (what, instead) in _WORKAROUNDS.items()
+        if not (support := getattr(capabilities, name))
+    ]
+    if tags := _about_tags(capabilities):
+        lines.append(tags)
     shapes = ", ".join(shape.words for shape in KeyShape if shape in capabilities.refused_keys)
     if shapes and capabilities.keys_tried:
         lines.append(
@@ -93,3 +158,15 @@ def describe(capabilities: Capabilities) -> list[str]:
             "not delete what the trial would leave behind: objects with such a target key count as unroutable"
         )
     return lines
+
+
+def _about_tags(able: Capabilities) -> str:
+    if able.tags or able.source_tags is Support.REJECTS:
+        return ""
+    what = f"{_VERBS[able.tags]} tags that go along with a copy"
+    if able.tag_header or able.tag_request:
+        return f"{what}: they are read from each source object and stored with the target object, which is slower"
+    return (
+        f"{what}, and keeps none in any other way: they are read from each source object, and one that has tags is not "
+        "copied. Set rehome_tags to none to copy the objects without their tags"
+    )

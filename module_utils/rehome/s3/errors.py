@@ -225,6 +225,7 @@ _CODE_OF_STATUS = {
     307: "TemporaryRedirect",
     403: "AccessDenied",
     404: "NoSuchKey",
+    405: "MethodNotAllowed",
     407: "ProxyAuthenticationRequired",
     409: "OperationAborted",
     412: "PreconditionFailed",
@@ -296,6 +297,10 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
     found = _error_fields(body)
     code = found.get("Code") or _CODE_OF_STATUS.get(status) or f"Status{status}"
     message = found.get("Message") or f"the reply has status {status} and no explanation"
+    # Amazon names the header that is not implemented, and Google what it does not do, beside the message
+    details = "; ".join(found[name] for name in ("Header", "Details") if found.get(name, message) not in message)
+    if details:
+        message = f"{message.rstrip('.')} ({details})"
     return code, message[:_MESSAGE_LIMIT]
 
 

@@ -11,9 +11,10 @@ from ..config.settings import CopyMethod, Settings
 from ..errors import Finding
 from ..files import read_json, write_json
 from ..s3.capabilities import AMAZON, Capabilities, describe
+from ..s3.client.client import Client
 from ..s3.errors import S3Error
 from ..s3.objects.target_headers import TargetHeaders
-from ..s3.probe.probe import probe
+from ..s3.probe.probe import ProbeResult, probe
 from ..s3.transport.endpoint import Endpoint
 from .clients import open_clients
 from .copy_method import choose_method, copy_options
@@ -38,18 +39,14 @@ def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
 
 async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
     async with open_clients(settings, probing=True) as (source, target):
-        method = await choose_method(settings, source, target)
-        # in the default storage class: others bill weeks of storage, however soon an object is deleted
-        options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
-        found = await probe(
-            source,
-            target,
-            settings.target.prefix,
-            source_prefix=settings.source.prefix,
-            method=method,
-            storage_headers=TargetHeaders(source, target, options).constant,
-            acl=settings.copy.acl == "copy",
-        )
+        method = await choose_method(settings, source, target, AMAZON)
+        found = await _probed(settings, source, target, method)
+        copy = found.capabilities.copy
+        if not found.findings and not copy and settings.copy.method == "auto":
+            streamed = await _probed(settings, source, target, "stream")
+            found = streamed._replace(capabilities=replace(streamed.capabilities, copy=copy))
+        elif not found.findings and not copy:
+            found = found._replace(findings=(_no_copies(settings.copy.method),))
         if not found.findings:
             # a probe that was refused is incomplete
             _keep(settings, source.endpoint, target.endpoint, found.capabilities)
@@ -57,7 +54,34 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
     if described.keys_tried:
         # the plan reports the objects with such keys, if there are any
         described = replace(described, refused_keys=frozenset())
+    if settings.copy.tags == "none":
+        described = replace(described, tags=AMAZON.tags)
     return list(found.findings), [*describe(described), *found.notes]
+
+
+async def _probed(settings: Settings, source: Client, target: Client, method: CopyMethod) -> ProbeResult:
+    # in the default storage class: others bill weeks of storage, however soon an object is deleted
+    options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
+    return await probe(
+        source,
+        target,
+        settings.target.prefix,
+        source_prefix=settings.source.prefix,
+        method=method,
+        storage_headers=TargetHeaders(source, target, options).constant,
+        storage_class=settings.copy.storage_class,
+        acl=options.acl == "copy",
+        tags=options.tags,
+    )
+
+
+def _no_copies(method: str) -> Finding:
+    return Finding(
+        "rehome_copy_method",
+        method,
+        "the service rejects CopyObject, which is no missing right: it cannot copy by itself",
+        "Leave it at auto, or set it to stream, which copies objects through this machine",
+    )
 
 
 def method_of_run(settings: Settings) -> CopyMethod | None:
@@ -70,7 +94,8 @@ def method_of_run(settings: Settings) -> CopyMethod | None:
 
 async def _method_of_run(settings: Settings) -> CopyMethod:
     async with open_clients(settings, probing=True) as (source, target):
-        return await choose_method(settings, source, target)
+        able = known_capabilities(settings, source.endpoint, target.endpoint)
+        return await choose_method(settings, source, target, able)
 
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:

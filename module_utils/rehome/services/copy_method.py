@@ -7,6 +7,7 @@ from ..s3.capabilities import Capabilities
 from ..s3.client.client import Client
 from ..s3.objects.job import CopyOptions
 from ..s3.probe.source_rights import check_reading
+from ..s3.support import Support
 from ..s3.transport.endpoint import Endpoint
 
 
@@ -20,15 +21,17 @@ def is_same_service(source: Endpoint, target: Endpoint) -> bool:
     return _service(source) == _service(target)
 
 
-async def choose_method(settings: Settings, source: Client, target: Client) -> CopyMethod:
+async def choose_method(settings: Settings, source: Client, target: Client, able: Capabilities) -> CopyMethod:
     """Return the copy method of this run; decide what `auto` means.
+
+    able: what is known about the services: one without CopyObject cannot copy by itself
 
     If source and target have different credentials, the target's are tried on the source: the target's client sends the
     copies, and must be able to read the source. Raises S3Error or S3StopError if the trial is inconclusive.
     """
     if settings.copy.method != "auto":
         return settings.copy.method
-    if not is_same_service(source.endpoint, target.endpoint):
+    if not able.copy or not is_same_service(source.endpoint, target.endpoint):
         return "stream"
     if source.endpoint.credentials().access_key == target.endpoint.credentials().access_key:
         return "server_side"
@@ -45,6 +48,7 @@ def copy_options(settings: Settings, method: CopyMethod, capabilities: Capabilit
         encryption=policy.encryption,
         kms_key_id=policy.kms_key_id,
         acl=policy.acl,
+        tags=policy.tags == "copy" and capabilities.source_tags is not Support.REJECTS,
         multipart_threshold=policy.multipart_threshold,
         objects_per_second=policy.objects_per_second,
         capabilities=capabilities,

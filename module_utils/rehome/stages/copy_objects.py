@@ -16,11 +16,13 @@ from ..errors import RehomeError
 from ..run import Run
 from ..s3.client.circuit_breaker import ENDPOINT_DEAD
 from ..s3.copier.run import copy_objects
-from ..s3.errors import CREDENTIAL_CODES, FULL_CODES, S3StopError
+from ..s3.errors import CREDENTIAL_CODES, DENIED_CODES, FULL_CODES, S3StopError
 from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Uploads
 from ..s3.objects.compare import Evidence
 from ..s3.objects.job import CopyJob, CopyOutcome
+from ..s3.objects.properties import TAGS_NOT_KEPT
+from ..s3.support import is_rejection
 from ..s3.transport.connection import Fault
 from ..services.capabilities import known_capabilities
 from ..services.clients import open_clients
@@ -143,8 +145,8 @@ async def _copy(
 ) -> None:
     settings = run.settings
     async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
-        counts.method = await choose_method(settings, source, target)
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
+        counts.method = await choose_method(settings, source, target, capabilities)
         options = copy_options(settings, counts.method, capabilities)
         # What exists by now stays, and new objects leave no cycles: the collector need not run after every few
         # copies, as it would by default.
@@ -169,17 +171,28 @@ def _jobs(run: Run, outcomes: Outcomes) -> Iterator[CopyJob]:
             yield CopyJob(source + suffix, etag, size, target + suffix, replace_etag, storage_class)
 
 
+_NOT_SUPPORTED = (
+    "This is no missing right: the service does not support what the copy asks for, which the trial of the preflight "
+    "did not show. rehome_copy_method, rehome_storage_class, rehome_encryption, rehome_acl and rehome_tags decide what "
+    "it asks for: change the one that the service names"
+)
+
+
 def _way_out(error: S3StopError) -> str:
-    if error.code in (ENDPOINT_DEAD, *Fault):
-        return "See that the service runs and can be reached"
-    if error.code in CREDENTIAL_CODES:
-        return "Set or renew the credentials of rehome_source and rehome_target"
-    if error.code in FULL_CODES:
-        return "Make room in the target's service"
-    return (
-        "See that the credentials of rehome_target may read the source and write the target, as rehome_acl and "
-        "rehome_encryption need it"
+    code = error.code
+    ways_out = (
+        (code in (ENDPOINT_DEAD, *Fault), "See that the service runs and can be reached"),
+        (code in CREDENTIAL_CODES, "Set or renew the credentials of rehome_source and rehome_target"),
+        (code in FULL_CODES, "Make room in the target's service"),
+        (code == TAGS_NOT_KEPT, "Set rehome_tags to none to copy the objects without their tags"),
+        (is_rejection(error.status, code, error.message), _NOT_SUPPORTED),
+        (
+            code in DENIED_CODES or code.startswith("KMS."),
+            "See that the credentials of rehome_target may read the source and write the target, as rehome_acl and "
+            "rehome_encryption need it",
+        ),
     )
+    return next((way_out for applies, way_out in ways_out if applies), "Correct what S3 names")
 
 
 def _interleaved(batch: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from rehome.s3.capabilities import AMAZON
 from rehome.s3.errors import S3Error
 from rehome.s3.probe.probe import ProbeResult, probe
 from rehome.s3.probe.scratch import SCRATCH_NAME
+from rehome.s3.support import Support
 
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import Buckets
@@ -31,7 +32,13 @@ SEAWEEDFS = replace(
         }
     ),
 )
-MOTO = replace(AMAZON, source_condition=False, target_condition=False, refused_keys=frozenset({KeyShape.LINE_BREAK}))
+MOTO = replace(
+    AMAZON,
+    source_condition=Support.IGNORES,
+    target_condition=Support.IGNORES,
+    part_condition=Support.IGNORES,
+    refused_keys=frozenset({KeyShape.LINE_BREAK}),
+)
 
 
 async def probed(server: S3Server, buckets: Buckets, user: str = "migrate") -> ProbeResult:

@@ -16,6 +16,7 @@ from ..transport.route import Route
 from .circuit_breaker import ENDPOINT_DEAD, CircuitBreaker, DeadEndpointError
 from .pacing import ConcurrencyLimiter, Retry
 from .recovery import Recovery, is_recoverable
+from .spare_headers import SpareHeaders
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -111,6 +112,7 @@ class Client:
             return Route(endpoint, max_connections, connect_timeout, resolver, skew)
 
         self._recovery = Recovery(make_route(endpoint), make_route)
+        self._spare = SpareHeaders()
         self._authenticated = False
 
     async def __aenter__(self) -> Self:
@@ -139,16 +141,21 @@ class Client:
             is not repeated (the sink would get the beginning twice) but raises S3Error ConnectionBroken.
         read_timeout: seconds of silence in place of the client's (`Connection.exchange`)
 
+        Headers that the request can do without are left out where the service rejects them (`SpareHeaders`).
+
         Returns the reply if its status is 2xx, 304, 404 or 412. Raises S3StopError if every further request would
         fail, too, else S3RequestError, once `retry` gives up.
         """
+        headers = self._spare.kept(method, headers)
         request = _Request(method, key, query, headers, body, sink, read_timeout or self._read_timeout)
         try:
             result = await self._attempt(request)
+            if isinstance(result, Response):
+                return result
+            if (reply := await self._without_spare(request, result)) is not None:
+                return reply
         except DeadEndpointError as error:
             raise self._dead(request, error, attempts=0, repeated=False) from None
-        if isinstance(result, Response):
-            return result
         return await self._retried(request, result)
 
     async def put_object(self, key: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
@@ -170,6 +177,19 @@ class Client:
                 if error.status:
                     raise
         return await self.request("GET", key, headers=headers, sink=begin())
+
+    async def _without_spare(self, request: _Request, failure: _Failure) -> Response | None:
+        """Send a refused request again without headers that it can do without; None if that is not what it is about.
+
+        Raises DeadEndpointError.
+        """
+        method, headers = request.method, request.headers
+        for taken in self._spare.trials(method, headers, failure.status, failure.code, failure.message):
+            result = await self._attempt(request._replace(headers=taken))
+            if isinstance(result, Response):
+                self._spare.learn(method, headers, taken)
+                return result
+        return None
 
     async def _retried(self, request: _Request, failure: _Failure) -> Response:
         """Send a request again whose first attempt failed. Raises the same as `request`."""

@@ -49,11 +49,18 @@ class ServerSide:
         self._copies_acl = options.acl == "copy"
         self._keeps_class = options.storage_class == "keep"
         self._checks_first = not (able.missing_source and able.source_condition and able.target_condition)
-        self._sends_properties = not (able.metadata and able.tags)
-        self._is_plain = not (self._copies_acl or self._checks_first or self._sends_properties)
+        self._rejected: set[str] = set()
+        if not able.source_condition.may_be_sent:
+            self._rejected.add("x-amz-copy-source-if-match")
+        if not able.target_condition.may_be_sent:
+            self._rejected |= {"if-none-match", "if-match"}
+        self._sends_tags = options.tags and not able.tags
+        self._is_plain = not (self._copies_acl or self._checks_first or self._sends_tags or not able.metadata)
         # Made once: for each copy it would take a tenth of the whole.
         self._copy_source = quote(f"{source.endpoint.bucket}/", safe="/~")
         self._constant = {**source_headers(source), **target_headers.constant}
+        if able.tags and not options.tags:
+            self._constant["x-amz-tagging-directive"] = "REPLACE"
         if target.endpoint.is_aws:
             # Annotations would be copied by default, which needs two more permissions and is billed for each
             # (CopyObject in botocore 1.44's service model).
@@ -92,6 +99,8 @@ class ServerSide:
 
     async def _copy_in_steps(self, job: CopyJob, headers: dict[str, str]) -> CopyOutcome:
         """Do with separate requests what this service does not do in one, or S3 never does."""
+        if self._rejected:
+            headers = {name: value for name, value in headers.items() if name not in self._rejected}
         if self._checks_first:
             refusal = await self._check_conditions(job)
             if refusal is not None:
@@ -99,15 +108,15 @@ class ServerSide:
         if self._copies_acl:
             headers |= await self._target_headers.acl_headers(job)
         tags = ""
-        if self._sends_properties:
-            able = self._capabilities
-            properties = await properties_of(self._source, job, metadata=not able.metadata, tags=not able.tags)
-            headers |= _directives(properties, metadata=not able.metadata, tags=not able.tags)
+        able = self._capabilities
+        if self._sends_tags or not able.metadata:
+            properties = await properties_of(self._source, job, able, metadata=not able.metadata, tags=self._sends_tags)
+            headers |= _directives(properties, metadata=not able.metadata)
             tags = properties.tags
         return await self._send(job, headers, tags)
 
     async def _check_conditions(self, job: CopyJob) -> CopyOutcome | None:
-        """Check the conditions that the service ignores, and return the outcome if one fails.
+        """Check the conditions that the service ignores or rejects, and return the outcome if one fails.
 
         Between this check and the copy somebody may still change the source, which the proof finds, or store the
         target object, which is then overwritten: that is the price of a service without conditions.
@@ -229,10 +238,11 @@ async def is_unchanged(source: Client, job: CopyJob) -> bool:
     return (await head(source, job.source_key, job.etag)).status == 200
 
 
-def _directives(properties: Properties, *, metadata: bool, tags: bool) -> dict[str, str]:
+def _directives(properties: Properties, *, metadata: bool) -> dict[str, str]:
     headers = dict(properties.headers)
     if metadata:
         headers["x-amz-metadata-directive"] = "REPLACE"
-    if tags:
+    # only with tags: a service that carries none loses none, and some reject the directive
+    if "x-amz-tagging" in headers:
         headers["x-amz-tagging-directive"] = "REPLACE"
     return headers

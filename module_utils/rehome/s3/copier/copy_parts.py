@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..client.client import Client
 from ..multipart.parts import Part, SentPart, check_size, even_parts, layout, sent_part
 from ..multipart.upload import CopyContext, MultipartUpload
-from ..objects.job import CopyJob, CopyOutcome
+from ..objects.job import CopyJob, CopyOutcome, SourceChanged
 from ..objects.properties import properties_of, put_tags
+from ..support import Support
 from ..transport.sigv4 import encode_copy_source
-from .copy_object import copy_timeout, explain_refused_upload, proven_outcome, source_headers
+from .copy_object import copy_timeout, explain_refused_upload, is_unchanged, proven_outcome, source_headers
 
 _WHOLE_CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
 """Algorithms for which S3 computes the checksum of the whole from those of the parts ("Checking object integrity", S3
@@ -23,19 +24,19 @@ async def copy_in_parts(context: CopyContext, job: CopyJob) -> CopyOutcome:
     the same for the upload and refuses to complete other content.
     """
     check_size(job)
-    source, target, part_size = context.source, context.target, context.options.part_size
-    properties = await properties_of(source, job)
+    source, target, options = context.source, context.target, context.options
+    properties = await properties_of(source, job, options.capabilities, tags=options.tags)
     headers = {**properties.headers, **await context.headers.for_job(job)}
     complete_headers: dict[str, str] = {}
     algorithm = next((name for name in _WHOLE_CHECKSUMS if name in properties.checksums), None)
     if algorithm is None:
-        parts = await layout(source, job, part_size)
+        parts = await layout(source, job, options.part_size)
     else:
-        parts = even_parts(job.size, part_size)
+        parts = even_parts(job.size, options.part_size)
         headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
         complete_headers[f"x-amz-checksum-{algorithm}"] = properties.checksums[algorithm]
         complete_headers["x-amz-checksum-type"] = "FULL_OBJECT"
-    send = _PartSender(source, target, job, whole=len(parts) == 1)
+    send = _PartSender(source, target, job, options.capabilities.part_condition, whole=len(parts) == 1)
     done = await MultipartUpload(context, job, headers, parts, send, complete_headers).run()
     if done.status != 200:
         return await explain_refused_upload(source, target, job, done)
@@ -47,20 +48,28 @@ async def copy_in_parts(context: CopyContext, job: CopyJob) -> CopyOutcome:
 class _PartSender:
     """Copies the parts of one object; a `SendPart`.
 
+    condition: whether the service honours the condition on the source's ETag; if not, the source is looked at before
+        each part
     whole: the only part is the whole object; S3 takes no range of an object of 5 MiB or less
     """
 
-    def __init__(self, source: Client, target: Client, job: CopyJob, *, whole: bool) -> None:
+    def __init__(self, source: Client, target: Client, job: CopyJob, condition: Support, *, whole: bool) -> None:
+        self._source = source
         self._target = target
+        self._job = job
+        self._looks_first = not condition
         self._key = job.target_key
         self._whole = whole
         self._headers = {
             "x-amz-copy-source": encode_copy_source(source.endpoint.bucket, job.source_key),
-            "x-amz-copy-source-if-match": f'"{job.etag}"',
             **source_headers(source),
         }
+        if condition.may_be_sent:
+            self._headers["x-amz-copy-source-if-match"] = f'"{job.etag}"'
 
     async def __call__(self, upload_id: str, part: Part) -> SentPart:
+        if self._looks_first and not await is_unchanged(self._source, self._job):
+            raise SourceChanged("PreconditionFailed")
         headers = self._headers
         if not self._whole:
             headers = {**headers, "x-amz-copy-source-range": f"bytes={part.offset}-{part.offset + part.size - 1}"}

@@ -81,12 +81,18 @@ def _check(reply: Response, key: str, etag: str, expected: int, filled: int) -> 
         # Some services ignore `If-Match`.
         raise SourceChanged("PreconditionFailed")
     if filled != expected:
-        raise _wrong_length(key, expected, str(filled))
+        encoding = reply.headers.get(b"content-encoding", b"").decode("latin-1")
+        raise _wrong_length(key, expected, f"{filled}, with Content-Encoding {encoding}" if encoding else str(filled))
 
 
 def _wrong_length(key: str, expected: int, found: str) -> S3Error:
     return S3RequestError(
-        200, "WrongLength", f"{expected} bytes were requested, and the reply has {found}", key, verb="GET"
+        200,
+        "WrongLength",
+        f"{expected} bytes were requested, and the reply has {found}: it is not what the service stores, as if "
+        "something on the way had packed or unpacked it",
+        key,
+        verb="GET",
     )
 
 

@@ -14,6 +14,7 @@ from ..multipart.record import Uploads
 from ..multipart.upload import CopyContext, Gate
 from ..objects.job import MAX_COPY_BYTES, CopyJob, CopyOptions, CopyOutcome, CopyResult, SourceChanged
 from ..objects.target_headers import TargetHeaders
+from ..support import is_rejection
 from .copy_object import ServerSide
 from .copy_parts import copy_in_parts
 from .reply_batching import ReplyBatching
@@ -23,6 +24,12 @@ _FAILURES_TO_STOP = 50
 """Equal failures in a row that stop a run without any success yet, or one whose every request uses its retries."""
 _FAILURES_TO_STOP_LATER = 1_000
 """Equal failures in a row that stop a run midway: more than a folder of odd keys, less than a second's work."""
+_REJECTIONS_TO_STOP = 5
+"""Equal failures in a row of a service that says that it does not do what a copy asks for."""
+_REJECTIONS_IN_ALL = 50
+"""The same, with copies between them that need it not."""
+_REJECTIONS_TO_STOP = 5
+"""Equal failures in a row that are about the service: it does not support what a copy needs."""
 
 _DEFAULTS = CopyOptions()
 
@@ -74,7 +81,10 @@ class _Run:
         self._jobs = jobs
         self._on_outcome = on_outcome
         self._server_side = ServerSide(context.source, context.target, options, context.headers)
-        self._in_parts_from = max(1, min(options.multipart_threshold, MAX_COPY_BYTES + 1))
+        self._copies_parts = bool(options.capabilities.uploads and options.capabilities.part_copy)
+        # What need not be copied in parts is copied in one request where the service has no parts.
+        threshold = options.multipart_threshold if self._copies_parts else MAX_COPY_BYTES + 1
+        self._in_parts_from = max(1, min(threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = None if options.objects_per_second is None else RateLimiter(options.objects_per_second)
         self._batching = ReplyBatching()
@@ -91,6 +101,7 @@ class _Run:
             if self._rate is not None:
                 await self._rate.wait()
             began = time.monotonic()
+            rejects = False
             try:
                 outcome = await self._copy(job)
             except SourceChanged as changed:
@@ -99,6 +110,7 @@ class _Run:
             except S3Error as error:
                 result: CopyResult = "archived" if error.code in ARCHIVED_CODES else "failed"
                 outcome = CopyOutcome(job, result, attempts=error.attempts, error=error.code, message=error.message)
+                rejects = is_rejection(error.status, error.code, error.message)
                 if isinstance(error, S3StopError):
                     self._end(error)
             took = time.monotonic() - began
@@ -107,7 +119,7 @@ class _Run:
             # `_replace` would take three times as long.
             outcome = CopyOutcome(*outcome[:-1], took)
             if outcome.result == "failed":
-                reason = self._streak.failed(outcome)
+                reason = self._streak.failed(outcome, rejects=rejects)
                 if reason is not None:
                     self._end(reason)
             else:
@@ -119,7 +131,9 @@ class _Run:
             return await stream_object(self._context, job)
         if job.size < self._in_parts_from:
             return await self._server_side.copy(job)
-        return await copy_in_parts(self._context, job)
+        if self._copies_parts:
+            return await copy_in_parts(self._context, job)
+        return await stream_object(self._context, job)
 
     def _end(self, reason: S3StopError) -> None:
         if self.stop is None:
@@ -132,33 +146,46 @@ class _FailureStreak:
 
     Midway through a run a few odd objects in a row are no reason to stop. A right that was taken away is, and so is a
     service that no longer replies. The latter shows in requests that fail only after all attempts: waiting for a
-    thousand of those would take hours.
+    thousand of those would take hours. And so is what a service does not support, which shows after few.
     """
 
     def __init__(self) -> None:
         self._any_success = False
         self._count = 0
         self._retried = 0
+        self._rejected = 0
+        self._rejected_in_all = 0
         self._error: str | None = None
 
     def succeeded(self) -> None:
         self._any_success = True
-        self._count = self._retried = 0
+        self._count = self._retried = self._rejected = 0
 
-    def failed(self, outcome: CopyOutcome) -> S3StopError | None:
-        """Return the reason to stop, or None."""
+    def failed(self, outcome: CopyOutcome, *, rejects: bool) -> S3StopError | None:
+        """Return the reason to stop, or None.
+
+        rejects: whether the service says that it does not support what the copy needs
+        """
         if outcome.error != self._error:
-            self._error, self._count, self._retried = outcome.error, 0, 0
+            self._error, self._count, self._retried, self._rejected = outcome.error, 0, 0, 0
         self._count += 1
         self._retried += outcome.attempts > 1
+        if rejects:
+            self._rejected += 1
+            self._rejected_in_all += 1
+            if self._rejected >= _REJECTIONS_TO_STOP or self._rejected_in_all >= _REJECTIONS_IN_ALL:
+                return self._reason(outcome, 501, f"{self._rejected_in_all:,} copies failed, the last with this code")
         serious = self._retried if self._any_success else self._count
         if serious < _FAILURES_TO_STOP and self._count < _FAILURES_TO_STOP_LATER:
             return None
         which = "last" if self._any_success else "first"
+        return self._reason(outcome, 0, f"the {which} {self._count:,} copies all failed with this code")
+
+    def _reason(self, outcome: CopyOutcome, status: int, what: str) -> S3StopError:
         return S3StopError(
-            0,
+            status,
             outcome.error or "",
-            f"the {which} {self._count:,} copies all failed with this code: {(outcome.message or '').rstrip('.')}",
+            f"{what}: {(outcome.message or '').rstrip('.')}",
             outcome.job.source_key,
             verb="COPY",
         )

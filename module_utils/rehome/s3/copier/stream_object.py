@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
+from ..capabilities import Capabilities
 from ..client.client import Client
 from ..concurrency import run_all
 from ..multipart.parts import Part, check_size, even_parts, layout
@@ -16,7 +17,6 @@ from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, hides_digest, same_etag
 from ..objects.job import CopyJob, CopyOptions, CopyOutcome, target_conflicts
 from ..objects.properties import Properties, put_tags
-from ..objects.target_headers import TargetHeaders
 from ..transport.connection import Response
 from .copy_object import explain_refusal, explain_refused_reply, stored_outcome
 from .download import damaged_error, read_whole
@@ -62,11 +62,13 @@ async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget
         # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
     async with memory.reserve(COPIES_IN_MEMORY * job.size):
-        return await _stream_whole(source, target, job, context.headers)
+        return await _stream_whole(context, job)
 
 
 async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:
     """Return the parts to send an object in; none if it is sent whole."""
+    if not options.capabilities.uploads and COPIES_IN_MEMORY * job.size <= memory.limit:
+        return []
     part_size = min(options.part_size, _PART_BYTES)
     count = job.etag.rpartition("-")[2] if "-" in job.etag else ""
     if job.size and count.isdecimal():
@@ -91,13 +93,14 @@ class _Content(NamedTuple):
     reply: Response
 
 
-async def _stream_whole(source: Client, target: Client, job: CopyJob, target_headers: TargetHeaders) -> CopyOutcome:
-    content, others = await run_all(_read(source, job), read_other_properties(source, job, target_headers))
-    properties = carried_properties(job, content.reply, others)
+async def _stream_whole(context: CopyContext, job: CopyJob) -> CopyOutcome:
+    source, target, options = context.source, context.target, context.options
+    content, others = await run_all(_read(source, job), read_other_properties(source, job, context.headers, options))
+    properties = carried_properties(job, content.reply, others, options)
     reply = await target.request(
         "PUT",
         job.target_key,
-        headers=_put_headers(job, content, properties),
+        headers=_put_headers(job, content, properties, options.capabilities),
         # The client only joins and hashes it, which works for both types.
         body=cast(bytes, content.data),
         read_timeout=send_timeout(job.size),
@@ -125,9 +128,9 @@ async def _read(source: Client, job: CopyJob) -> _Content:
     raise damaged_error(job.source_key)
 
 
-def _put_headers(job: CopyJob, content: _Content, properties: Properties) -> dict[str, str]:
+def _put_headers(job: CopyJob, content: _Content, properties: Properties, able: Capabilities) -> dict[str, str]:
     digest = b64encode(content.md5).decode()
-    headers = {**properties.headers, "content-md5": digest, **job.target_condition()}
+    headers = {**properties.headers, "content-md5": digest, **job.target_condition(able.put_condition)}
     if content.evidence is not Evidence.BYTES:
         # The target refuses content with another checksum, even of an algorithm that we cannot compute; S3 takes no
         # more than one ("Checking object integrity", S3 user guide).

@@ -46,7 +46,8 @@ async def stream_in_parts(
     source_head = await head(source, job.source_key, job.etag)
     if source_head.status != 200:
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
-    properties = carried_properties(job, source_head, await read_other_properties(source, job, context.headers))
+    others = await read_other_properties(source, job, context.headers, context.options)
+    properties = carried_properties(job, source_head, others, context.options)
     recorded = context.uploads.find(target.endpoint.bucket, job.target_key)
     # Parts that an earlier run sent are not read again, so there is no digest of the whole.
     expected = expected_digests(job.etag, source_head.headers, full_checksums(source_head)) if recorded is None else {}

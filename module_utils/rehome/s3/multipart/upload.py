@@ -240,7 +240,8 @@ class MultipartUpload:
     async def _complete(self, sent: Sequence[SentPart]) -> Response:
         """Send CompleteMultipartUpload; again if a reply of status 200 is an error or is cut short."""
         job = self.job
-        headers = {**job.target_condition(), "x-amz-mp-object-size": str(job.size), **self.complete_headers}
+        condition = job.target_condition(self.context.options.capabilities.complete_condition)
+        headers = {**condition, "x-amz-mp-object-size": str(job.size), **self.complete_headers}
         body = _complete_document(sent, self.headers.get("x-amz-checksum-algorithm", "").lower())
         code, message = "", ""
         for attempt in range(1, _COMPLETE_ATTEMPTS + 1):

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from ...config.settings import Acl, CopyMethod, Encryption
 from ..capabilities import AMAZON, Capabilities
+from ..support import Support
 from ..transport.connection import Response
 from .compare import Evidence, etag_of
 
@@ -35,8 +36,13 @@ class CopyJob(NamedTuple):
     replace_etag: str | None = None
     storage_class: str = "STANDARD"
 
-    def target_condition(self) -> dict[str, str]:
-        """Return the headers that let S3 refuse to write over another target object than `replace_etag`'s."""
+    def target_condition(self, support: Support) -> dict[str, str]:
+        """Return the headers that let S3 refuse to write over another target object than `replace_etag`'s.
+
+        support: of this condition by the request; none is sent where it is rejected
+        """
+        if not support.may_be_sent:
+            return {}
         return {"if-none-match": "*"} if self.replace_etag is None else {"if-match": f'"{self.replace_etag}"'}
 
 
@@ -71,6 +77,7 @@ class CopyOptions:
     storage_class: of every target object; `keep`: the source's
     encryption, kms_key_id: of every target object; `bucket`: the target bucket's default
     acl: `none` sends no ACL (the object is private to its owner), `copy` carries the source's grants
+    tags: whether the source's tags are carried
     multipart_threshold: bytes from which an object is copied in parts
     part_size: bytes of a part, at least
     objects_per_second: started per second, at most; None: no limit
@@ -82,6 +89,7 @@ class CopyOptions:
     encryption: Encryption = "bucket"
     kms_key_id: str | None = None
     acl: Acl = "none"
+    tags: bool = True
     multipart_threshold: int = 1024**3
     part_size: int = 128 * 1024**2
     objects_per_second: float | None = None

@@ -8,10 +8,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from ..capabilities import Capabilities
 from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import fields_of, local_name
 from ..errors import S3Error, S3RequestError, read_error
+from ..support import is_rejection
 from ..transport.connection import Response
 from .compare import full_checksums, head
 from .job import CopyJob, SourceChanged
@@ -29,6 +31,11 @@ _METADATA = b"x-amz-meta-"
 _TAGGING_LIMIT = 2048
 """Bytes of encoded tags that go into a header; S3 takes 8 KiB of headers in all ("PUT requests", S3 user guide)."""
 
+TAGS_NOT_KEPT = "TagsNotKept"
+_TAGS_NOT_KEPT = (
+    "the object has tags, and the target keeps none; set rehome_tags to none to copy the objects without their tags"
+)
+
 _NO_CHECKSUMS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -45,25 +52,41 @@ class Properties(NamedTuple):
     checksums: Mapping[str, str] = _NO_CHECKSUMS
 
 
-async def properties_of(source: Client, job: CopyJob, *, metadata: bool = True, tags: bool = True) -> Properties:
+async def properties_of(
+    source: Client, job: CopyJob, able: Capabilities, *, metadata: bool = True, tags: bool = True
+) -> Properties:
     """Read a source object's properties (HeadObject under the condition of its ETag, and GetObjectTagging).
 
     metadata, tags: which to carry
 
-    Raises SourceChanged, S3Error (MetadataNotReadable if some cannot be read as headers) and S3StopError.
+    Raises SourceChanged, S3Error (MetadataNotReadable if some cannot be read as headers; as `with_tags`) and
+    S3StopError.
     """
     reply = await head(source, job.source_key, job.etag)
     if reply.status != 200:
         raise SourceChanged(read_error(reply.status, reply.body)[0])
     headers = metadata_of(job, reply) if metadata else {}
-    return with_tags(headers, await tags_of(source, job) if tags else "", full_checksums(reply))
+    return with_tags(job, able, headers, await tags_of(source, job) if tags else "", full_checksums(reply))
 
 
-def with_tags(headers: Mapping[str, str], tags: str, checksums: Mapping[str, str] = _NO_CHECKSUMS) -> Properties:
-    """Return properties whose encoded tags are in a header if they fit."""
-    if len(tags) > _TAGGING_LIMIT:
+def with_tags(
+    job: CopyJob,
+    able: Capabilities,
+    headers: Mapping[str, str],
+    tags: str,
+    checksums: Mapping[str, str] = _NO_CHECKSUMS,
+) -> Properties:
+    """Return properties whose encoded tags are in a header if they fit, and the target takes such a header.
+
+    Raises S3Error (TagsNotKept) if there are tags, and the target keeps none.
+    """
+    if not tags:
+        return Properties(headers, "", checksums)
+    if able.tag_header and len(tags) <= _TAGGING_LIMIT:
+        return Properties({**headers, "x-amz-tagging": tags}, "", checksums)
+    if able.tag_request:
         return Properties(headers, tags, checksums)
-    return Properties({**headers, "x-amz-tagging": tags} if tags else headers, "", checksums)
+    raise S3RequestError(501, TAGS_NOT_KEPT, _TAGS_NOT_KEPT, job.source_key, verb="PUT", attempts=0)
 
 
 async def put_tags(target: Client, key: str, encoded: str) -> None:
@@ -122,12 +145,16 @@ async def tags_of(source: Client, job: CopyJob) -> str:
     try:
         reply = await source.request("GET", job.source_key, query=[("tagging", "")])
     except S3RequestError as error:
-        if error.status == 501:
-            return ""
-        raise
+        if is_rejection(error.status, error.code, error.message):
+            return ""  # the service has no tags
+        if error.status != 403:
+            raise
+        message = f"the source object's tags cannot be read (s3:GetObjectTagging is needed): {error.message}"
+        raise S3RequestError(403, error.code, message, job.source_key, verb="GET", attempts=error.attempts) from None
     if reply.status == 404:
         code = read_error(reply.status, reply.body)[0]
-        if code == "NoSuchTagSet":
+        # some services that have no tags find nothing there although the object exists
+        if code == "NoSuchTagSet" or (await head(source, job.source_key, job.etag)).status == 200:
             return ""
         raise SourceChanged(code)
     # S3 may return 200 and an error: it has no tags, and would pass for an object without any.

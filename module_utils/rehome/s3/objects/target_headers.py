@@ -56,7 +56,8 @@ class TargetHeaders:
         self._copies_acl = options.acl == "copy"
         self._target_owner: str | None = None
         self.constant: dict[str, str] = {}
-        if not self._keeps_class:
+        # What S3 stores in without a name; some services have this class alone, and reject every name.
+        if options.storage_class not in ("keep", "STANDARD"):
             self.constant["x-amz-storage-class"] = options.storage_class
         if options.encryption == "SSE-S3":
             self.constant["x-amz-server-side-encryption"] = "AES256"

@@ -14,9 +14,10 @@ from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES
 from ..capabilities import Capabilities
 from ..client.client import Client
 from ..concurrency import run_all
+from ..support import Support
 from ..transport.sigv4 import encode_copy_source
 from .scratch import Scratch, TrialResponse, list_first, try_request
-from .source_rights import check_reading
+from .source_rights import check_reading, has_tags, no_acls
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _METADATA: Mapping[str, str] = MappingProxyType(
@@ -30,6 +31,15 @@ _TAG_SET = (
 _TAG = re.compile(rb"<Key>rehome-probe</Key>\s*<Value>yes</Value>")
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 _WRONG_ETAG = f'"{"0" * 32}"'
+
+_BADNESS = (Support.HAS, Support.IGNORES, Support.DENIED, Support.UNKNOWN, Support.REJECTS)
+"""A header that one request rejects is sent with none."""
+
+_SETTINGS = (
+    ("rehome_encryption", "Set it to bucket", "x-amz-server-side-encryption"),
+    ("rehome_acl", "Set it to none", "x-amz-acl"),
+)
+"""Settings that add headers to every object: the way out, and how the headers begin."""
 
 _CONTROLS = "".join(chr(code) for code in (*range(1, 32), 127) if chr(code) not in "\n\r")
 
@@ -69,7 +79,9 @@ async def probe(
     source_prefix: str = "",
     method: CopyMethod = "server_side",
     storage_headers: Mapping[str, str] = _NO_HEADERS,
+    storage_class: str = "keep",
     acl: bool = False,
+    tags: bool = True,
 ) -> ProbeResult:
     """Try what a copy needs on scratch objects under `prefix` in the target bucket, with the target's credentials.
 
@@ -79,8 +91,11 @@ async def probe(
     source_prefix: the first object under it is read as the copy will read it: if the service copies, with the target's
         credentials
     method: if the content is streamed, copies inside the service are not tried
-    storage_headers: of each copy, for encryption and access (the storage class would be billed)
+    storage_headers: of each copy, for encryption and access
+    storage_class: of each copy, or `keep`: then the classes of the first objects under `source_prefix` are tried. They
+        are tried by multipart uploads that are aborted: some classes bill weeks of storage for an object
     acl: whether each copy gets the ACL of its source
+    tags: whether each copy gets the tags of its source. If not, `tags` says whether a copy can be told to leave them
 
     The scratch objects are removed even if this fails or is cancelled, each version by its id (without the right
     s3:DeleteObjectVersion they stay hidden under delete markers), and so are those that killed probes left. Each write
@@ -93,29 +108,45 @@ async def probe(
     - elsewhere the trials use fixed names (`<prefix>.rehome-probe-kept/…`), so that at most seven objects of a hundred
       bytes stay, whatever the number of probes; keys of odd shapes are not tried, and count as refused.
 
-    Sends about 50 requests if the target takes all keys, 85 if it refuses most shapes, as many at once as the client
+    Sends about 55 requests if the target takes all keys, 90 if it refuses most shapes, as many at once as the client
     allows: a tenth of a second on a near server.
     Raises S3Error if the service does not reply, S3StopError if no request can succeed.
     """
-    trials = _Trials(target, Scratch(target, prefix, storage_headers), prefix)
+    needs = _Needs(method, storage_class, acl, tags)
+    trials = _Trials(source, target, source_prefix, prefix, needs, Scratch(target, prefix, storage_headers))
     try:
-        await run_all(trials.run(method), trials.read_source(source, source_prefix, method, acl))
+        await run_all(trials.run(), trials.read_source())
+        await trials.look_for_tags()
     finally:
         await trials.scratch.clean()
     return trials.result()
+
+
+class _Needs(NamedTuple):
+    """What the copies ask for; the parameters of `probe`."""
+
+    method: CopyMethod
+    storage_class: str
+    acl: bool
+    tags: bool
 
 
 @dataclass
 class _Trials:
     """The trials of one probe, and what they have found so far.
 
-    found: fields of Capabilities that differ from their defaults
+    found: capabilities that differ from their defaults
+    keys: the fields about keys of Capabilities
     """
 
+    source: Client
     target: Client
-    scratch: Scratch
+    source_prefix: str
     prefix: str
-    found: dict[str, Any] = field(default_factory=dict)
+    needs: _Needs
+    scratch: Scratch
+    found: dict[str, Support] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -127,31 +158,63 @@ class _Trials:
                 f"{self._scratch_arn}, and nothing else, to have them removed"
             )
         # Several trials may miss the same right.
-        return ProbeResult(Capabilities(**self.found), tuple(dict.fromkeys(self.findings)), tuple(self.notes))
+        return ProbeResult(self.able, tuple(dict.fromkeys(self.findings)), tuple(self.notes))
 
-    async def read_source(self, source: Client, prefix: str, method: CopyMethod, acl: bool) -> None:
-        reading = await check_reading(source, prefix, None if method == "stream" else self.target, acl)
+    @property
+    def able(self) -> Capabilities:
+        """What was found so far."""
+        found: dict[str, Any] = {**self.found, **self.keys}
+        return Capabilities(**found)
+
+    async def read_source(self) -> None:
+        """Find out whether the source can be read as the copies will read it."""
+        streams = self.needs.method == "stream"
+        reading = await check_reading(
+            self.source,
+            self.source_prefix,
+            None if streams else self.target,
+            acl=self.needs.acl,
+            tags=self.needs.tags,
+        )
         self.findings += reading.findings
-        if method == "stream":
-            self._note_unsupported("source_condition", not reading.condition)
+        self._note("source_tags", reading.tags)
+        if streams:
+            self._note("source_condition", reading.condition)
 
-    async def run(self, method: CopyMethod) -> None:
+    async def look_for_tags(self) -> None:
+        """Refuse a target that keeps no tags, if an object is found that has some."""
+        able = self.able
+        if self.findings or not self.needs.tags or able.keep_tags or not able.source_tags:
+            return
+        key = await has_tags(self.source, self.source_prefix)
+        if key is not None:
+            self.findings.append(
+                Finding(
+                    "rehome_tags",
+                    "copy",
+                    "the target's service keeps no tags, which is no missing right, and source objects such as "
+                    f"{key!r} have some",
+                    "Set it to none to copy the objects without their tags",
+                )
+            )
+
+    async def run(self) -> None:
+        """Try the target."""
         await self.scratch.check_delete_right()
         if not self.scratch.may_delete and self.target.endpoint.is_aws:
             await self._try_rights()
             self._note_no_deleting("nothing was stored to try the service, which is assumed to be as documented")
             return
-        stored = await self.scratch.put("plain", _METADATA)
-        if not stored.ok:
-            self._add_refusal(stored, "s3:PutObject", "store objects")
+        stored = await self._store_plain()
+        if stored is None or not await self._store_taken():
             return
-        taken = await self.scratch.put("taken", {**_METADATA, **self._if_absent()})
-        if not taken.ok and taken.status != 412:  # if a reply was lost, the existing object is ours
-            self._add_refusal(taken, "s3:PutObject", "store objects under the condition that none exists")
+        server_side = self.needs.method == "server_side"
+        if server_side and not await self._try_good_copy(stored.etag()):
             return
-        copying = [self._try_copies(stored), self._try_tags()] if method == "server_side" else [self._try_stored_tags()]
+        copying = [self._try_missing_source(), self._try_wrong_etag()] if server_side else []
+        tags = [self._try_tags()] if self.needs.tags else [self._try_leaving_tags()] if server_side else []
         await run_all(
-            *copying, self._try_put(), self._try_upload(), self._try_shapes(method), self.scratch.clean_stale()
+            *copying, *tags, self._try_put(), self._try_uploads(), self._try_shapes(), self.scratch.clean_stale()
         )
         if not self.scratch.may_delete:
             kept = ", ".join(self.scratch.written)
@@ -159,91 +222,191 @@ class _Trials:
 
     # Trials
 
-    async def _try_copies(self, stored: TrialResponse) -> None:
-        await run_all(self._try_good_copy(stored.etag()), self._try_missing_source(), self._try_wrong_etag())
+    async def _store_plain(self) -> TrialResponse | None:
+        """Store an object with the headers of a copy; None if that is refused, which is a finding."""
+        stored = await self.scratch.put("plain", _METADATA)
+        if not stored.ok and stored.support() is Support.REJECTS and (finding := await self._rejected_setting(stored)):
+            self.findings.append(finding)
+            return None
+        if not stored.ok:
+            self._add_refusal(stored, "s3:PutObject", "store objects")
+            return None
+        if self.needs.acl:
+            private = await self.scratch.put("with-acl", {**_METADATA, "x-amz-acl": "private"})
+            if private.support() is Support.REJECTS:
+                self.findings.append(no_acls("target", private))
+                return None
+        return stored
 
-    async def _try_good_copy(self, etag: str) -> None:
-        """Try a copy that must succeed and what it carries, and that a second one to the same key fails."""
-        headers = {**self._copy_source("plain"), "x-amz-copy-source-if-match": etag}
-        copied = await self.scratch.copy("copy", {**headers, **self._if_absent()})
+    async def _rejected_setting(self, refused: TrialResponse) -> Finding | None:
+        """Return which setting's headers the service rejects, by leaving them out; None if it is none of them."""
+        for setting, way_out, begin in _SETTINGS:
+            headers = self.scratch.storage_headers
+            self.scratch.storage_headers = {
+                name: value for name, value in headers.items() if not name.startswith(begin)
+            }
+            if len(self.scratch.storage_headers) < len(headers) and (await self.scratch.put("plain", _METADATA)).ok:
+                problem = f"the target's service rejects what it asks for, which is no missing right ({refused.answer})"
+                return Finding(setting, None, problem, way_out)
+            self.scratch.storage_headers = headers
+        return None
+
+    async def _store_taken(self) -> bool:
+        """Store an object under the condition that none exists, or without where that is rejected."""
+        taken = await self.scratch.put("taken", {**_METADATA, **self._if_absent("put_condition")})
+        if taken.ok or taken.status == 412:  # if a reply was lost, the existing object is ours
+            return True
+        if taken.denied:
+            self._add_refusal(taken, "s3:PutObject", "store objects under the condition that none exists")
+            return False
+        self._note("put_condition", taken.support())
+        plain = await self.scratch.put("taken", _METADATA)
+        if not plain.ok:
+            self._add_refusal(plain, "s3:PutObject", "store objects")
+        return plain.ok
+
+    async def _try_good_copy(self, etag: str) -> bool:
+        """Try a copy that must succeed and what it carries, and that a second one to the same key fails.
+
+        Returns whether the service copies.
+        """
+        condition = {"x-amz-copy-source-if-match": etag}
+        copied = await self._copy("copy", condition | self._if_absent("target_condition"))
         if copied.status == 412:  # if a reply was lost, the existing copy is ours
-            copied = await self.scratch.copy("copy", headers)
+            copied = await self._copy("copy", condition)
+        if not copied.ok and not copied.denied:
+            copied = await self._find_rejected_conditions(condition)
         if not copied.ok:
-            self._add_refusal(copied, "s3:GetObject and s3:PutObject", "copy objects inside the target")
-            return
-        self._note_unsupported("etag", _ETAG.search(copied.body) is None)
+            if copied.support() is Support.REJECTS:
+                self._note("copy", Support.REJECTS)
+            else:
+                self._add_refusal(copied, "s3:GetObject and s3:PutObject", "copy objects inside the target")
+            return False
+        self._note("etag", Support.IGNORES if _ETAG.search(copied.body) is None else Support.HAS)
         stored = await try_request(self.target, "GET", self.scratch.folder + "copy")
         if not stored.ok:
             self._add_refusal(stored, "s3:GetObject", "read what it stored")
-            return
-        self._note_unsupported("metadata", not _has(stored, _METADATA))
+            return True
+        self._note("metadata", stored.support(kept=_has(stored, _METADATA)))
         if stored.body != self.scratch.body:
             self._add_finding(
                 "the content of a copy is not its source's", "Report this to the service; no copy can be proven"
             )
-        again = await self.scratch.copy("copy", {**self._copy_source("plain"), "if-none-match": "*"})
-        self._note_unsupported("target_condition", again.status != 412)
-        other = await self.scratch.copy("copy", {**self._copy_source("plain"), "if-match": _WRONG_ETAG})
-        self._note_unsupported("target_condition", other.status != 412)
+        for wrong in ({"if-none-match": "*"}, {"if-match": _WRONG_ETAG}):
+            self._note("target_condition", (await self._copy("copy", wrong)).support(kept=False))
+        return True
+
+    async def _find_rejected_conditions(self, condition: Mapping[str, str]) -> TrialResponse:
+        """Find out which condition makes a copy fail; return the response to a copy without any."""
+        plain = await self._copy("copy", {})
+        if plain.ok:
+            alone = {
+                "source_condition": await self._copy("copy", condition),
+                "target_condition": await self._copy("copy-absent", self._if_absent("target_condition")),
+            }
+            rejected = [name for name, response in alone.items() if not response.ok] or list(alone)
+            for name in rejected:
+                support = alone[name].support()
+                self._note(name, Support.REJECTS if support in (Support.HAS, Support.IGNORES) else support)
+        return plain
 
     async def _try_missing_source(self) -> None:
         refused = await self.scratch.copy("from-nothing", self._copy_source("nothing"))
-        self._note_unsupported("missing_source", refused.ok)
+        self._note("missing_source", Support.IGNORES if refused.ok else Support.HAS)
 
     async def _try_wrong_etag(self) -> None:
-        refused = await self.scratch.copy(
-            "from-another", {**self._copy_source("plain"), "x-amz-copy-source-if-match": _WRONG_ETAG}
-        )
-        self._note_unsupported("source_condition", refused.status != 412)
+        refused = await self._copy("from-another", {"x-amz-copy-source-if-match": _WRONG_ETAG})
+        self._note("source_condition", refused.support(kept=False))
 
     async def _try_tags(self) -> None:
-        """Try whether a copy carries tags; it is assumed to if they cannot be read (s3:GetObjectTagging)."""
-        if await self._put_tagged():
-            copied = await self.scratch.copy("tagged-copy", self._copy_source("tagged"))
-            if copied.ok:
-                await self._read_tags("tagged-copy")
+        """Try the ways in which tags reach an object: in a header, by a request of their own, and along with a copy."""
+        stored = await self.scratch.put("tagged", _TAGS)
+        if stored.denied:
+            self._add_refusal(stored, "s3:PutObjectTagging", "store tags")
+            return
+        if not stored.ok and not (await self.scratch.put("tagged", {})).ok:
+            self._note("tag_header", stored.support())
+            return
+        self._note("tag_header", await self._kept_tags(stored, "tagged"))
+        # Some services check the right to store tags only here.
+        alone = await self.scratch.write("PUT", "tagged", query=[("tagging", "")], headers={}, body=_TAG_SET)
+        if alone.denied:
+            self._add_refusal(alone, "s3:PutObjectTagging", "store tags")
+            return
+        self._note("tag_request", await self._kept_tags(alone, "tagged"))
+        if self.needs.method == "stream" or not (self.able.tag_header or self.able.tag_request):
+            self._note("tags", self.able.tag_header)
+            return
+        copied = await self._copy("tagged-copy", {})
+        self._note("tags", await self._kept_tags(copied, "tagged-copy"))
+        if not self.able.tags and self.able.tag_header:
+            replaced = await self._copy("tagged-copy", {**_TAGS, "x-amz-tagging-directive": "REPLACE"})
+            self._note("tag_header", await self._kept_tags(replaced, "tagged-copy"))
 
-    async def _try_stored_tags(self) -> None:
-        if await self._put_tagged():
-            await self._read_tags("tagged")
+    async def _try_leaving_tags(self) -> None:
+        copied = await self._copy("without-tags", {"x-amz-tagging-directive": "REPLACE"})
+        self._note("tags", copied.support())
 
-    async def _put_tagged(self) -> bool:
-        """Store an object with tags in both ways that a copy uses: in a header, and separately if they are too long."""
-        tagged = await self.scratch.put("tagged", _TAGS)
-        if tagged.ok:
-            # Some services check the right to store tags only here.
-            alone = await self.scratch.write("PUT", "tagged", query=[("tagging", "")], headers={}, body=_TAG_SET)
-            tagged = alone if alone.denied else tagged
-        if tagged.denied:
-            self._add_refusal(tagged, "s3:PutObjectTagging", "store tags")
-        elif not tagged.ok:
-            self.found["tags"] = False
-        return tagged.ok
-
-    async def _read_tags(self, name: str) -> None:
+    async def _kept_tags(self, stored: TrialResponse, name: str) -> Support:
+        """Return whether what was stored has tags. If they cannot be read, it is assumed to (s3:GetObjectTagging)."""
+        if not stored.ok:
+            return stored.support()
         tags = await try_request(self.target, "GET", self.scratch.folder + name, query=[("tagging", "")])
         if tags.denied:
-            self.notes.append(
+            note = (
                 "the credentials of rehome_target may not read tags, which a migration does not need; whether copies "
                 f"carry them is not tried. Grant s3:GetObjectTagging on {self._scratch_arn}, and nothing else, to "
                 "have it tried"
             )
-        self._note_unsupported("tags", not tags.denied and _TAG.search(tags.body) is None)
+            if note not in self.notes:
+                self.notes.append(note)
+            return Support.HAS
+        return Support.HAS if _TAG.search(tags.body) else Support.IGNORES
 
     async def _try_put(self) -> None:
         again = await self.scratch.put("taken", {**_METADATA, "if-none-match": "*"})
-        self._note_unsupported("put_condition", again.status != 412)
+        self._note("put_condition", again.support(kept=False))
+
+    async def _try_uploads(self) -> None:
+        await self._try_upload()
+        if self.able.uploads:
+            await self._try_classes()
+
+    async def _try_classes(self) -> None:
+        """Try the storage classes that the copies will have, without storing an object in them."""
+        given = self.needs.storage_class
+        wanted = {given}
+        if given == "keep":
+            try:
+                first = await list_first(self.source, self.source_prefix)
+            except ValueError:
+                first = []  # the scan reports it, as it needs the listing
+            wanted = {one.storage_class for one in first}
+        for name in sorted(wanted - {"", "STANDARD"}):
+            # to a key that is taken: removing one that is not would leave a delete marker
+            created = await self.scratch.create_upload("taken", {"x-amz-storage-class": name})
+            if "taken" in self.scratch.uploads:
+                await self.scratch.abort_upload("taken")
+            if created.support() is Support.REJECTS:
+                problem = (
+                    f"the target's service rejects the storage class {name}, which is no missing right "
+                    f"({created.answer})"
+                )
+                way_out = "Set it to STANDARD, or to a class that the target has"
+                self.findings.append(Finding("rehome_storage_class", given, problem, way_out))
 
     async def _try_upload(self) -> None:
         """Try a multipart upload of one tiny part to a key that is taken."""
         created = await self.scratch.create_upload("taken", _METADATA)
-        if not created.ok:
+        if created.denied:
             self._add_refusal(created, "s3:PutObject", "begin multipart uploads")
             return
         upload = self.scratch.uploads.get("taken")
-        if upload is None:
-            self.found["complete_condition"] = False
+        if not created.ok or upload is None:
+            self._note("uploads", created.support(kept=False))
             return
+        if self.needs.method == "server_side":
+            await self._try_part_copy(upload)
         part = await self.scratch.write("PUT", "taken", query=[("partNumber", "1"), ("uploadId", upload)], headers={})
         parts = f"<Part><PartNumber>1</PartNumber><ETag>{part.etag()}</ETag></Part>"
         completed = await self.scratch.write(
@@ -253,10 +416,23 @@ class _Trials:
             headers={"if-none-match": "*"},
             body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode(),
         )
-        self._note_unsupported("complete_condition", completed.status != 412)
+        self._note("complete_condition", completed.support(kept=False))
         await self._try_listing_uploads("taken", upload)
         # If it was completed there is nothing left to abort, but a missing right shows nevertheless.
         await self._try_abort("taken")
+
+    async def _try_part_copy(self, upload: str) -> None:
+        """Try a part that is copied, which the upload will not be completed with."""
+        query = [("partNumber", "2"), ("uploadId", upload)]
+        source = {"x-amz-copy-source": self._copy_source("plain")["x-amz-copy-source"]}
+
+        async def copied(condition: Mapping[str, str]) -> TrialResponse:
+            return await self.scratch.write("PUT", "taken", query=query, headers={**source, **condition}, body=b"")
+
+        self._note("part_copy", (await copied({})).support())
+        if self.able.part_copy:
+            refused = await copied({"x-amz-copy-source-if-match": _WRONG_ETAG})
+            self._note("part_condition", refused.support(kept=False))
 
     async def _try_listing_uploads(self, name: str, upload: str) -> None:
         """Try what a run that resumes lists: the open uploads, and the parts of one."""
@@ -276,7 +452,7 @@ class _Trials:
 
     async def _try_rights(self) -> None:
         """Find missing rights without storing an object: creating an upload needs all rights that storing does."""
-        created = await self.scratch.create_upload("upload", {**_METADATA, **_TAGS})
+        created = await self.scratch.create_upload("upload", {**_METADATA, **(_TAGS if self.needs.tags else {})})
         if created.denied:
             untagged = await self.scratch.create_upload("upload", _METADATA)
             if untagged.ok:
@@ -289,34 +465,34 @@ class _Trials:
             await self._try_listing_uploads("upload", upload)
             await self._try_abort("upload")
 
-    async def _try_shapes(self, method: CopyMethod) -> None:
+    async def _try_shapes(self) -> None:
         """Find out which shapes of keys the target does not take unchanged."""
         if not self.scratch.may_delete:
-            self.found |= {"refused_keys": UNTRIED_SHAPES, "keys_tried": False}
+            self.keys = {"refused_keys": UNTRIED_SHAPES, "keys_tried": False}
             return
-        if await self._accepts("all", _EVERYTHING, method):
+        if await self._accepts("all", _EVERYTHING):
             return
         refused: set[KeyShape] = set()
         room = MAX_KEY_BYTES - len(f"{self.scratch.folder}{KeyShape.LONG_SEGMENT}/copy/".encode())
         specimens = {**_SPECIMENS, KeyShape.LONG_SEGMENT: ("L" * (LONGEST_SEGMENT + 1), "L" * room)}
 
         async def try_shape(shape: KeyShape) -> None:
-            if not await self._accepts(shape, specimens[shape], method):
+            if not await self._accepts(shape, specimens[shape]):
                 refused.add(shape)
 
         await run_all(*(try_shape(shape) for shape in specimens))
-        self.found["refused_keys"] = frozenset(refused)
+        self.keys = {"refused_keys": frozenset(refused)}
 
-    async def _accepts(self, folder: str, names: tuple[str, ...], method: CopyMethod) -> bool:
+    async def _accepts(self, folder: str, names: tuple[str, ...]) -> bool:
         """Return whether keys in `folder`, which is empty, are stored, copied, listed and found unchanged."""
         written = []
         for name in names:
             written.append(f"{folder}/{name}")
-            if not (await self.scratch.put(written[-1], self._if_absent())).ok:
+            if not (await self.scratch.put(written[-1], self._if_absent("put_condition"))).ok:
                 return False
-            if method == "server_side":
+            if self.needs.method == "server_side":
                 written.append(f"{folder}/copy/{name}")
-                headers = {**self._copy_source(written[-2]), **self._if_absent()}
+                headers = {**self._copy_source(written[-2]), **self._if_absent("target_condition")}
                 if not (await self.scratch.copy(written[-1], headers)).ok:
                     return False
         keys = [self.scratch.folder + name for name in written]
@@ -334,9 +510,18 @@ class _Trials:
     def _scratch_arn(self) -> str:
         return f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.scratch.pattern}"
 
-    def _if_absent(self) -> dict[str, str]:
-        """Return the condition of every copy; none if objects of the last probe may exist."""
-        return {"if-none-match": "*"} if self.scratch.may_delete else {}
+    def _if_absent(self, condition: str) -> dict[str, str]:
+        """Return the condition of every write; none if it is rejected, or if objects of the last probe may exist."""
+        return (
+            {"if-none-match": "*"}
+            if self.scratch.may_delete and self.found.get(condition, Support.HAS).may_be_sent
+            else {}
+        )
+
+    async def _copy(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
+        """Copy the plain object, or the tagged one for the trials of tags."""
+        source = "tagged" if name.startswith("tagged") else "plain"
+        return await self.scratch.copy(name, {**self._copy_source(source), **headers})
 
     def _copy_source(self, name: str) -> dict[str, str]:
         headers = {"x-amz-copy-source": encode_copy_source(self.target.endpoint.bucket, self.scratch.folder + name)}
@@ -345,16 +530,21 @@ class _Trials:
             headers["x-amz-object-annotation-directive"] = "EXCLUDE"
         return headers
 
-    def _note_unsupported(self, name: str, unsupported: bool) -> None:
-        if unsupported:
-            self.found[name] = False
+    def _note(self, name: str, support: Support) -> None:
+        """Keep what was found out about a capability: of several trials, the worst."""
+        if _BADNESS.index(support) > _BADNESS.index(self.found.get(name, Support.HAS)):
+            self.found[name] = support
 
     def _add_refusal(self, response: TrialResponse, action: str, doing: str, resource: str | None = None) -> None:
-        problem = f"S3 does not let its credentials {doing} there ({response.code}: {response.message.rstrip('.')})"
         if response.denied:
             objects = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.prefix}*"
+            problem = f"S3 does not let its credentials {doing} there ({response.answer})"
             self._add_finding(problem, f"Grant {action} on {resource or objects}")
+        elif response.support() is Support.UNKNOWN:
+            problem = f"it could not be found out whether the service can {doing} there ({response.answer})"
+            self._add_finding(problem, "See what the service reports, and run it again")
         else:
+            problem = f"the service refuses to {doing} there, which is no missing right ({response.answer})"
             self._add_finding(problem, "Correct what S3 names")
 
     def _add_finding(self, problem: str, way_out: str) -> None:

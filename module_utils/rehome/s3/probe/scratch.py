@@ -23,6 +23,7 @@ from ..documents import time_of
 from ..errors import S3Error, S3RequestError, read_error
 from ..listing.page import Listed, parse_page
 from ..objects.etags import content_md5
+from ..support import Support, judge
 
 SCRATCH_NAME = ".rehome-probe-"
 """How the first segment after the prefix begins, of scratch objects only."""
@@ -63,7 +64,16 @@ class TrialResponse(NamedTuple):
     @property
     def denied(self) -> bool:
         """Whether a right is missing."""
-        return self.status == 403
+        return self.support() is Support.DENIED
+
+    @property
+    def answer(self) -> str:
+        """The refusal in the service's own words."""
+        return f"{self.status} {self.code}: {self.message.rstrip('.')}"
+
+    def support(self, *, kept: bool = True) -> Support:
+        """Return what this says about the feature that was tried; as `judge`."""
+        return judge(self.status, self.code, self.message, kept=kept)
 
     def etag(self) -> str:
         """Return the ETag with its quotes, as conditions take it; "" if the response has none."""
@@ -107,7 +117,7 @@ class Scratch:
     If the credentials may not delete, the names are fixed (`<prefix>.rehome-probe-kept/…`): the few small objects stay,
     and the next probe writes the same ones again.
 
-    storage_headers: those that copies will have as well, for encryption and access
+    storage_headers: those that copies will have as well, for encryption and access; sent with every write
     may_delete: whether the credentials may delete (`check_delete_right`)
     hides_versions: versions could not be removed, and stay under delete markers
     uploads: ids of open multipart uploads, by name
@@ -116,7 +126,7 @@ class Scratch:
     def __init__(self, client: Client, prefix: str, storage_headers: Mapping[str, str]) -> None:
         self._client = client
         self._prefix = prefix
-        self._storage_headers = storage_headers
+        self.storage_headers = storage_headers
         self._label = secrets.token_hex(16)
         self._written: dict[str, set[str]] = {}
         self._unsure: set[str] = set()
@@ -165,15 +175,15 @@ class Scratch:
 
     async def put(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """Send PutObject with `body`, and with `headers` besides the marker and `storage_headers`."""
-        return await self.write("PUT", name, headers={**self._storage_headers, _MARKER: self._label, **headers})
+        return await self.write("PUT", name, headers={**self.storage_headers, _MARKER: self._label, **headers})
 
     async def copy(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """Send CopyObject with `headers`, which name its source."""
-        return await self.write("PUT", name, headers={**self._storage_headers, **headers}, body=b"")
+        return await self.write("PUT", name, headers={**self.storage_headers, **headers}, body=b"")
 
     async def create_upload(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """Send CreateMultipartUpload; `uploads` has its id then."""
-        marked = {**self._storage_headers, _MARKER: self._label, **headers}
+        marked = {**self.storage_headers, _MARKER: self._label, **headers}
         return await self.write("POST", name, query=[("uploads", "")], headers=marked, body=b"")
 
     async def abort_upload(self, name: str) -> TrialResponse:

@@ -1,33 +1,43 @@
-"""Whether the credentials that will read the source's objects can, tried on the first of them. Writes nothing."""
+"""Whether the source's objects can be read as a copy will read them, tried on the first of them. Writes nothing."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
 from ...errors import Finding
 from ..client.client import Client
+from ..support import Support
 from .scratch import RETRY, TrialResponse, list_first, try_request
 
 _ARCHIVED = "InvalidObjectState"
+_TAG = re.compile(rb"<Tag[\s>]")
+_SAMPLE = 20
+"""Objects whose tags are read if the target keeps none."""
 
 
 class Reading(NamedTuple):
     """What reading one object showed.
 
-    findings: missing rights
-    condition: whether `If-Match` with another ETag is refused
+    findings: missing rights, and what the service does not have although the settings ask for it
+    condition: `If-Match` with another ETag is refused
+    tags: GetObjectTagging
     """
 
     findings: tuple[Finding, ...] = ()
-    condition: bool = True
+    condition: Support = Support.HAS
+    tags: Support = Support.HAS
 
 
-async def check_reading(source: Client, prefix: str, target: Client | None, acl: bool = False) -> Reading:
+async def check_reading(
+    source: Client, prefix: str, target: Client | None, *, acl: bool = False, tags: bool = True
+) -> Reading:
     """Read the first object under `prefix` and its tags, and its ACL if the copies get that.
 
     target: whose credentials read the object, as in a copy inside the service; None: the source's own
     acl: whether to read the ACL, with the source's own credentials
+    tags: whether to read the tags
 
     A right is missing only if S3 denies it (403): an archived object, or one that is gone by now, shows nothing.
     Raises S3Error if the service does not reply, S3StopError if no request can succeed.
@@ -43,22 +53,47 @@ async def check_reading(source: Client, prefix: str, target: Client | None, acl:
         grants = await try_request(source, "GET", key, query=[("acl", "")])
         if grants.denied:
             return Reading((_finding(source, prefix, "rehome_source", grants, "s3:GetObjectAcl", "read the ACL of"),))
+        if grants.support() is Support.REJECTS:
+            return Reading((no_acls("source", grants),))
     if target is None:
-        return await _read(source, key, prefix, "rehome_source")
+        return await _read(source, key, prefix, "rehome_source", tags)
     endpoint = replace(source.endpoint, credentials=target.endpoint.credentials, renew=target.endpoint.renew)
     async with Client(endpoint, 4, retry=RETRY) as reader:
-        return await _read(reader, key, prefix, "rehome_target")
+        return await _read(reader, key, prefix, "rehome_target", tags)
 
 
-async def _read(reader: Client, key: str, prefix: str, setting: str) -> Reading:
+def no_acls(place: str, response: TrialResponse) -> Finding:
+    """Return the finding for a service without ACLs. `place` is `source` or `target`."""
+    return Finding(
+        "rehome_acl",
+        None,
+        f"the {place}'s service has no access control lists, which is no missing right ({response.answer})",
+        "Set it to none",
+    )
+
+
+async def has_tags(source: Client, prefix: str) -> str | None:
+    """Return the key of an object with tags, of the first under `prefix`; None if those have none, or do not say."""
+    for listed in await list_first(source, prefix, _SAMPLE):
+        response = await try_request(source, "GET", listed.key, query=[("tagging", "")])
+        if response.ok and _TAG.search(response.body):
+            return listed.key
+    return None
+
+
+async def _read(reader: Client, key: str, prefix: str, setting: str, tags: bool) -> Reading:
     content = await try_request(reader, "GET", key, headers={"range": "bytes=0-0"})
     if content.denied and content.code != _ARCHIVED:
         return Reading((_finding(reader, prefix, setting, content, "s3:GetObject", "read"),))
-    tags = await try_request(reader, "GET", key, query=[("tagging", "")])
-    if tags.denied:
-        return Reading((_finding(reader, prefix, setting, tags, "s3:GetObjectTagging", "read the tags of"),))
+    keeps = Support.HAS
+    if tags:
+        found = await try_request(reader, "GET", key, query=[("tagging", "")])
+        if found.denied:
+            return Reading((_finding(reader, prefix, setting, found, "s3:GetObjectTagging", "read the tags of"),))
+        # with 404 the object may be gone, and the tags of the others would be left behind
+        keeps = found.support() if found.status != 404 else Support.HAS
     other = await try_request(reader, "GET", key, headers={"range": "bytes=0-0", "if-match": f'"{"0" * 32}"'})
-    return Reading(condition=not other.ok)
+    return Reading(condition=Support.IGNORES if other.ok else Support.HAS, tags=keeps)
 
 
 def _finding(reader: Client, prefix: str, setting: str, response: TrialResponse, action: str, doing: str) -> Finding:
@@ -66,7 +101,6 @@ def _finding(reader: Client, prefix: str, setting: str, response: TrialResponse,
     return Finding(
         setting,
         None,
-        f"S3 does not let its credentials {doing} the source's objects at s3://{bucket}/{prefix} "
-        f"({response.code}: {response.message.rstrip('.')})",
+        f"S3 does not let its credentials {doing} the source's objects at s3://{bucket}/{prefix} ({response.answer})",
         f"Grant {action} on arn:aws:s3:::{bucket}/{prefix}* to them",
     )

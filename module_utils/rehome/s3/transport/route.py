@@ -36,7 +36,8 @@ class Route:
             self._signed_always["x-amz-request-payer"] = "requester"
         if endpoint.expected_owner is not None:
             self._signed_always["x-amz-expected-bucket-owner"] = endpoint.expected_owner
-        self._ending = b"user-agent: rehome\r\n\r\n"
+        # Not signed, as proxies change it. Without it, some compress what they pass on.
+        self._ending = b"accept-encoding: identity\r\nuser-agent: rehome\r\n\r\n"
         self._origin = ""
         if endpoint.proxy is not None and endpoint.tls is None:
             # A proxy gets the whole URL (absolute-form, RFC 9112), but only the path is signed.

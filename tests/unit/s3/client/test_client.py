@@ -29,8 +29,10 @@ async def test_a_request_says_what_it_should_and_nothing_else() -> None:
         b"x-amz-meta-a",
         b"authorization",
         b"content-length",
+        b"accept-encoding",
         b"user-agent",
     ]
+    assert b"accept-encoding: identity" in lines
     assert body == b"12"
 
 

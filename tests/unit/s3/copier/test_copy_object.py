@@ -18,6 +18,7 @@ from rehome.s3.errors import S3StopError
 from rehome.s3.multipart.parts import MAX_OBJECT_BYTES
 from rehome.s3.objects.compare import Evidence, compare
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.support import Support
 from rehome.s3.transport.connection import Response
 
 from tests.unit.s3.leaping import now, run_leaping
@@ -591,7 +592,7 @@ async def test_how_long_a_job_took_is_reported() -> None:
 def test_if_the_source_is_not_checked_by_the_service_it_is_checked_first(lacking: str) -> None:
     @on_uvloop
     async def scenario() -> None:
-        able = Capabilities(**{lacking: False})
+        able = Capabilities(**{lacking: Support.IGNORES})
         for answer in (reply(404), reply(412), found("e2")):
             outcome = await outcome_of({"HEAD old/a b": [answer]}, capabilities=able)
             assert outcome.result == "changed"
@@ -608,13 +609,13 @@ async def test_if_the_source_is_not_checked_a_change_during_the_copy_is_found_by
         "PUT new/a b": [copied("e2")],
         "HEAD new/a b": [found("e2")],
     }
-    outcome = await outcome_of(replies, capabilities=Capabilities(source_condition=False))
+    outcome = await outcome_of(replies, capabilities=Capabilities(source_condition=Support.IGNORES))
     assert outcome.result == "changed"
 
 
 @on_uvloop
 async def test_if_the_target_is_not_checked_by_the_service_it_is_checked_first() -> None:
-    able = Capabilities(target_condition=False)
+    able = Capabilities(target_condition=Support.IGNORES)
     taken = {"HEAD new/a b": [found("t1", 6), found("t1", 6)], "HEAD old/a b": [found("e1")]}
     assert (await outcome_of(taken, capabilities=able)).result == "conflict"
     free: Script = {"HEAD new/a b": [reply(404)], "PUT new/a b": [copied("e1")]}
@@ -627,7 +628,7 @@ async def test_if_the_target_is_not_checked_by_the_service_it_is_checked_first()
 async def test_metadata_and_tags_that_the_service_does_not_carry_are_sent_along() -> None:
     head = Response(200, {b"etag": b'"e1"', b"content-type": b"image/png", b"x-amz-meta-who": b"ann"}, b"")
     tags = Response(200, {}, b"<Tagging><TagSet><Tag><Key>a b</Key><Value>1&amp;2</Value></Tag></TagSet></Tagging>")
-    able = Capabilities(metadata=False, tags=False)
+    able = Capabilities(metadata=Support.IGNORES, tags=Support.IGNORES)
     headers = await sent_headers(source=Recorder(head, tags), capabilities=able)
     plain = await sent_headers()
     assert dict(headers.items() - plain.items()) == {
@@ -637,7 +638,7 @@ async def test_metadata_and_tags_that_the_service_does_not_carry_are_sent_along(
         "x-amz-tagging-directive": "REPLACE",
         "x-amz-tagging": "a%20b=1%262",
     }
-    only_tags = await sent_headers(source=Recorder(head, tags), capabilities=Capabilities(tags=False))
+    only_tags = await sent_headers(source=Recorder(head, tags), capabilities=Capabilities(tags=Support.IGNORES))
     assert "x-amz-metadata-directive" not in only_tags
     assert "content-type" not in only_tags
 
@@ -648,7 +649,7 @@ async def test_a_reply_that_is_no_list_of_tags_is_not_taken_for_an_empty_one() -
     refused = Response(200, {}, b"<Error><Code>InternalError</Code></Error>")
     source, target = Recorder(head, refused), Recorder()
     outcomes: list[CopyOutcome] = []
-    options = CopyOptions(capabilities=Capabilities(tags=False))
+    options = CopyOptions(capabilities=Capabilities(tags=Support.IGNORES))
     await copy_objects(cast(Client, source), cast(Client, target), iter([JOB]), outcomes.append, options)
     assert [(outcome.result, outcome.error) for outcome in outcomes] == [("failed", "InvalidReply")]
     assert target.requests == []

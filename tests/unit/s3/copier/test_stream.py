@@ -24,6 +24,7 @@ from rehome.s3.multipart.upload import CopyContext, Gate
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.objects.target_headers import TargetHeaders
+from rehome.s3.support import Support
 
 from tests.unit.s3.wire import Handler, Wire, client_of, error, on_uvloop, reply
 
@@ -308,7 +309,7 @@ async def test_a_request_to_a_busy_target_is_sent_again() -> None:
 
 @on_uvloop
 async def test_a_target_that_ignores_the_condition_is_looked_at_first() -> None:
-    able = CopyOptions(method="stream", capabilities=Capabilities(put_condition=False))
+    able = CopyOptions(method="stream", capabilities=Capabilities(put_condition=Support.IGNORES))
     source = {"HEAD old/a b": [found(ETAG)]}
     outcome = await outcome_of(source, {"HEAD new/a b": [found("t1", 6), found("t1", 6)]}, options=able)
     assert (outcome.result, outcome.attempts) == ("conflict", 0)

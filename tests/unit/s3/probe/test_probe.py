@@ -20,6 +20,7 @@ from rehome.s3.client.client import Client
 from rehome.s3.errors import S3Error
 from rehome.s3.probe.probe import ProbeResult, probe
 from rehome.s3.probe.scratch import SCRATCH_NAME
+from rehome.s3.support import Support
 from rehome.s3.transport.endpoint import Credentials, Endpoint
 
 from tests.unit.s3.wire import Wire, client_of, endpoint, error, on_uvloop, reply
@@ -144,6 +145,8 @@ class Service:
             for name, value in source.headers.items()
             if ("tags" if name == "x-amz-tagging" else "metadata") not in self.lacks
         }
+        if request.headers.get("x-amz-tagging-directive") == "REPLACE":
+            kept["x-amz-tagging"] = request.headers["x-amz-tagging"]
         stored = self.store(name, b"other" if "content" in self.lacks else source.body, kept)
         etag = "" if "etag" in self.lacks else f"<ETag>&quot;{source.etag}&quot;</ETag>"
         version = re.search(rb"x-amz-version-id: (\S+)", stored)
@@ -186,13 +189,18 @@ class Service:
             return reply(200, stored.body, **shown, **more)
         return reply(200, **shown, **more)
 
-    def upload(self, request: Request, name: str) -> bytes:
+    def upload(self, request: Request, name: str) -> bytes:  # noqa: PLR0911 - a table of cases
         if "uploads" in request.query:
             label = f"u&{len(self.uploads)}"
             self.uploads[label] = name
             escaped = label.replace("&", "&amp;")
             body = f"<InitiateMultipartUploadResult><UploadId>{escaped}</UploadId></InitiateMultipartUploadResult>"
             return reply(200, body.encode())
+        if request.source is not None:
+            wanted, source = request.headers.get("x-amz-copy-source-if-match"), self.objects[request.source]
+            if wanted not in (None, f'"{source.etag}"') and "part_condition" not in self.lacks:
+                return error(412, "PreconditionFailed")
+            return reply(200, b"<CopyPartResult><ETag>&quot;part&quot;</ETag></CopyPartResult>")
         if request.method == "PUT":
             return reply(200, etag='"part"')
         label = request.query["uploadId"]
@@ -249,7 +257,7 @@ async def test_a_service_that_does_all_that_amazons_does_lacks_nothing() -> None
 async def test_a_service_without_a_lack_gets_few_requests() -> None:
     service = Service()
     await probed(service)
-    assert len(service.seen) < 55
+    assert len(service.seen) < 60
 
 
 @pytest.mark.parametrize(
@@ -260,6 +268,7 @@ async def test_a_service_without_a_lack_gets_few_requests() -> None:
         "target_condition",
         "put_condition",
         "complete_condition",
+        "part_condition",
         "etag",
         "metadata",
         "tags",
@@ -269,7 +278,7 @@ async def test_a_service_without_a_lack_gets_few_requests() -> None:
 async def test_what_a_service_does_not_do_is_found_and_reported(lack: str) -> None:
     service = Service(frozenset({lack}))
     result = await probed(service)
-    assert result == ProbeResult(replace(AMAZON, **{lack: False}))
+    assert result == ProbeResult(replace(AMAZON, **{lack: Support.IGNORES}))
     assert len(describe(result.capabilities)) == 1
     assert list(service.objects) == ["image/a.png"]
     assert not service.uploads
@@ -278,21 +287,21 @@ async def test_what_a_service_does_not_do_is_found_and_reported(lack: str) -> No
 @on_uvloop
 async def test_a_service_that_would_overwrite_more_than_the_plan_saw_is_found() -> None:
     result = await probed(Service(frozenset({"overwrite_condition"})))
-    assert result == ProbeResult(replace(AMAZON, target_condition=False))
+    assert result == ProbeResult(replace(AMAZON, target_condition=Support.IGNORES))
 
 
 @on_uvloop
 async def test_if_the_content_is_streamed_nothing_is_copied() -> None:
     service = Service(frozenset({"missing_source", "target_condition", "put_condition"}))
     result = await probed(service, method="stream")
-    assert result == ProbeResult(replace(AMAZON, put_condition=False))
+    assert result == ProbeResult(replace(AMAZON, put_condition=Support.IGNORES))
     assert all(request.source is None for request in service.seen)
 
 
 @on_uvloop
 async def test_a_source_that_streams_another_version_than_the_listed_is_found() -> None:
     result = await probed(Service(frozenset({"source_condition"})), method="stream")
-    assert result.capabilities == replace(AMAZON, source_condition=False)
+    assert result.capabilities == replace(AMAZON, source_condition=Support.IGNORES)
 
 
 @on_uvloop
@@ -303,11 +312,11 @@ async def test_a_service_whose_copies_differ_from_their_source_is_refused() -> N
 
 
 @on_uvloop
-async def test_a_service_that_refuses_every_condition_is_refused() -> None:
-    """Ignoring them can be made up for; every copy is sent with them all the same."""
-    for method in ("server_side", "stream"):
+async def test_a_service_that_rejects_every_condition_gets_none() -> None:
+    """As where they are ignored, the target is looked at first; and no key counts as refused for it."""
+    for method, names in (("server_side", ("target_condition", "put_condition")), ("stream", ("put_condition",))):
         result = await probed(Service(frozenset({"knowing_conditions"})), method=method)
-        assert "NotImplemented" in str(result.findings[0])
+        assert result == ProbeResult(replace(AMAZON, **dict.fromkeys(names, Support.REJECTS)))
 
 
 def refusing(*shapes: KeyShape) -> Callable[[str], str | None]:
@@ -605,7 +614,7 @@ async def test_headers_that_copies_store_with_are_tried_too() -> None:
 
 CAPABILITIES = st.builds(
     Capabilities,
-    *[st.booleans()] * 8,
+    *[st.sampled_from(Support)] * 15,
     refused_keys=st.frozensets(st.sampled_from(KeyShape)),
     keys_tried=st.booleans(),
 )
