@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def refused(world: World, *named: str, **variables: Any) -> Played:
         assert word in played.message, f"{word!r} is not in: {played.message}"
     assert "Traceback" not in played.output
     # the message of an unexpected exception does not begin with a setting
-    assert re.search(r"msg: (?:\|-|>-)? ?['\"]?(?:rehome_\w+|env|--limit)", played.message), played.message
+    assert re.search(r"msg: (?:\|-|>-)? ?['\"]?(?:rehome_\w+|env|--limit|\w+: is no variable)", played.message), (
+        played.message
+    )
     for users in (world.record["s3"]["users"], world.record["database"]["users"]):
         for login in users.values():
             for name, secret in login.items():
@@ -60,6 +63,33 @@ def test_no_env(seeded: World) -> None:
 
 def test_unknown_env(seeded: World) -> None:
     refused(seeded, "env (nope)", "-e env=<name>", "avatars, prod, sandbox, staging", env="nope")
+
+
+@pytest.mark.parametrize("verb", ["grants", "migrate", "plan", "preflight", "redirect", "retire", "rollback", "verify"])
+def test_a_variable_that_would_be_ignored_stops_every_verb(seeded: World, verb: str) -> None:
+    variables = {"rehome_limits": 5, "aproved_plan": "f00", "restroe": True}
+    played = refused(
+        seeded,
+        *("rehome_limits: is no variable", "mean rehome_limit?", "mean approved_plan?", "mean restore?"),
+        playbook=f"playbooks/{verb}.yml",
+        **variables,
+    )
+    assert "TASK [preflight" not in played.output
+
+
+def test_a_misspelled_variable_is_found_in_a_file_and_in_the_inventory_too(seeded: World, tmp_path: Path) -> None:
+    file = tmp_path / "more.yml"
+    file.write_text("rehome_exlude: [x]\nsite_name: mine\nrehome_source: {bukcet: b}\n")
+    own = seeded.folder / "inventory" / "host_vars"
+    own.mkdir()
+    try:
+        (own / "rehome-sandbox.yml").write_text("rehome_on_conflit: skip\nsite: {colour: blue}\n")
+        played = seeded.play("-e", f"@{file}")
+    finally:
+        shutil.rmtree(own)
+    assert played.code != 0
+    for name in ("rehome_exclude", "rehome_on_conflict", "bucket"):
+        assert f"did you mean {name}?" in played.message
 
 
 @pytest.mark.parametrize(

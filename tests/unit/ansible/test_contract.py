@@ -93,6 +93,7 @@ def spec_of(module: str) -> dict[str, Any]:
 
 
 PLUGIN_SPECS = {
+    "variable_names": {"roles": {"type": "path", "required": True}},
     "vault_file": {"path": {"type": "path", "required": True}, "content": {"type": "dict", "default": {}}},
 }
 
