@@ -118,6 +118,11 @@ class TableFacts:
     where: str | None = None
 
     @property
+    def reference(self) -> str:
+        """The column with its table, as the journal names it."""
+        return f"{self.table}.{self.column}"
+
+    @property
     def safe_length(self) -> int | None:
         """The number of characters that fit whatever they are (UTF-8 takes up to four bytes); None if unlimited."""
         if self.max_length is None or self.length_unit == "characters":
@@ -199,6 +204,10 @@ class RetryableError(DatabaseError):
     summary = "the database asks to try again"
 
 
+class StatementTimeoutError(RetryableError):
+    """The statement took longer than the session's limit: for one row, it will most likely do so again."""
+
+
 class ConnectionLostError(DatabaseError):
     """The connection was lost; whether a transaction in flight was committed is unknown."""
 
@@ -215,6 +224,10 @@ class RowRefusedError(DatabaseError):
     """The server refuses the value of some row: a unique index, a check, a length, a character set, a trigger."""
 
     summary = "the database refuses the row"
+
+
+class TakenError(RowRefusedError):
+    """Another row holds the value, and a unique index allows it once."""
 
 
 class UnusableJournalError(RehomeError):

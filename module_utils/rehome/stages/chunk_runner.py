@@ -16,6 +16,7 @@ from ..db.throttle.throttle import Throttle
 from ..db.work.chunk import ChunkOutcome, rewrite_chunk
 from ..db.work.chunk_size import ChunkSize
 from ..db.work.reconnect import WorkContext
+from ..db.work.refusals import MAX_TRIALS, Refusals
 from ..db.work.workers import Workers
 from ..mapping.row_key import key_to_json
 from ..progress import Progress
@@ -70,10 +71,16 @@ class ChunkRunner:
 
     tables: reference name → its table
     target: how the journal's entries are labelled
+    samples: see `Refusals`
     """
 
     def __init__(
-        self, run: Run, connections: Connections, tables: Mapping[str, TableFacts], target: JournalTarget
+        self,
+        run: Run,
+        connections: Connections,
+        tables: Mapping[str, TableFacts],
+        target: JournalTarget,
+        samples: Mapping[str, Sequence[Change]],
     ) -> None:
         self._run = run
         self._throttle = connections.throttle
@@ -81,7 +88,9 @@ class ChunkRunner:
         self._target = target
         self.size = ChunkSize(run.settings.chunk_ms / 1000)
         waits = _Waits(run.progress)
-        self.context = WorkContext(report=waits.set, stopping=run.stopping, chunk_size=self.size)
+        self.context = WorkContext(
+            report=waits.set, stopping=run.stopping, chunk_size=self.size, refusals=Refusals(samples)
+        )
         self._workers = Workers(connections.writers, self._write, waits.show)
 
     def write(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
@@ -121,6 +130,11 @@ class _Waits:
         if waiting:
             why, since = waiting
             self._progress.pause(why, time.monotonic() - since)
+
+
+def sample_of(queue: str) -> str:
+    """Return the query for as many random rows of the query `queue` as are tried when rows are refused."""
+    return f"SELECT * FROM ({queue}) USING SAMPLE reservoir({MAX_TRIALS} ROWS)"
 
 
 def note_refused(catalog: Catalog, reference: str, outcome: ChunkOutcome) -> None:

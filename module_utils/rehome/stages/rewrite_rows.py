@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Reference, Settings
@@ -16,7 +17,7 @@ from ..db.work.interleave import interleaved
 from ..db.work.keyset import read_by_keyset
 from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
 from ..run import Run
-from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections
+from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections, sample_of
 
 # An object is verified if the plan found it in the target with the source's content, or this run has copied it so.
 # If only the target has the object, there is no older content that the row could stand for.
@@ -26,11 +27,11 @@ _VERIFIED = """(
         OR EXISTS (SELECT 1 FROM outcomes o WHERE o.suffix = r.suffix AND o.result IN ('copied', 'present')))
 )"""
 
-QUEUE = f"""
+_QUEUED = f"""
 SELECT r.key, r.value FROM planned_rows r
 WHERE r.reference = $reference AND r.is_old AND ({_VERIFIED} OR (r.class = 'dangling' AND $rewrite_dangling))
-ORDER BY r.ordinal
 """
+QUEUE = f"{_QUEUED} ORDER BY r.ordinal"
 
 _KNOWN = """
 SELECT g.place FROM (
@@ -114,7 +115,8 @@ class _Rewrite:
         facts = replace(self._reader.describe(reference.table, reference.column), where=reference.where)
         self._facts = facts_for_rewrite(facts, settings)
         target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
-        self._runner = ChunkRunner(run, connections, {reference.name: self._facts}, target)
+        samples = {self._facts.reference: self._changes(self._catalog.query(sample_of(_QUEUED), self._params))}
+        self._runner = ChunkRunner(run, connections, {reference.name: self._facts}, target, samples)
         self._counts = counts
         self._done = 0
 
@@ -147,9 +149,11 @@ class _Rewrite:
 
     def _queued(self) -> Iterator[Change]:
         for batch in self._catalog.stream(QUEUE, self._params):
-            keys, olds = zip(*batch, strict=True)
-            news = self._values.new_values(olds)
-            yield from map(Change, keys_from_json(keys), olds, news)
+            yield from self._changes(batch)
+
+    def _changes(self, rows: Sequence[tuple[Any, ...]]) -> list[Change]:
+        keys, olds = zip(*rows, strict=True) if rows else ((), ())
+        return list(map(Change, keys_from_json(keys), olds, self._values.new_values(olds)))
 
     def _appeared(self) -> Iterator[Change]:
         """Yield the rows under the old form whose object is verified, as they are now, without those refused before."""

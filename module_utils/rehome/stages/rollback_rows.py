@@ -18,12 +18,12 @@ from ..db.journal import JournalTarget
 from ..db.work.chunk import ChunkOutcome
 from ..db.work.chunk_size import MAX_ROWS
 from ..db.work.reconnect import WorkContext, retry_read
-from ..mapping.row_key import key_to_json, keys_from_json
+from ..mapping.row_key import key_from_json, key_to_json, keys_from_json
 from ..planning.plan import ARCHIVED, classify_objects
 from ..run import Run
 from ..scan.journal import read_history
 from ..scan.scan import scan_buckets, without_inventory
-from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections
+from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections, sample_of
 from .rewrite_rows import SAMPLE_ROWS, diff_of
 
 _CLASSIFY = f"""
@@ -48,6 +48,7 @@ ORDER BY entry DESC, obstacle, place
 """
 QUEUE = _QUEUE.format("")
 OBSTRUCTED = _QUEUE.format("NOT")
+_STANDING = "SELECT key, new_value, old_value FROM rollback_rows WHERE obstacle IS NULL"
 ROWS_PER_READ = 1_000
 
 
@@ -174,9 +175,16 @@ class _Rollback:
         self._reader = connections.reader
         self._tables = _tables(self._reader, settings)
         target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, "rollback")
-        self._runner = ChunkRunner(run, connections, self._tables, target)
+        self._runner = ChunkRunner(run, connections, self._tables, target, self._refusal_samples())
         self._done = 0
         self.samples = _Samples()
+
+    def _refusal_samples(self) -> Mapping[str, Sequence[Change]]:
+        catalog, samples = self._run.catalog, dict[str, Sequence[Change]]()
+        for reference, facts in self._tables.items():
+            rows = catalog.query(sample_of(f"{_STANDING} AND reference = $reference"), {"reference": reference})
+            samples[facts.reference] = [Change(key_from_json(key), new, old) for key, new, old in rows]
+        return samples
 
     def run(self) -> None:
         """Roll back the whole queue."""

@@ -11,6 +11,7 @@ from ...errors import RefusedError
 from ..dialect import ConnectionLostError, DatabaseError, Dialect
 from .caution import Caution
 from .chunk_size import ChunkSize
+from .refusals import Refusals
 
 MAX_OUTAGE_S = 300.0
 """How long a server may be away or read-only: a restart or a failover takes minutes at worst."""
@@ -34,6 +35,7 @@ class WorkContext:
     stopping: returns True to end a wait for the server early
     chunk_size: given each chunk's duration, if set
     caution: given whether each chunk's rows were as planned
+    refusals: given what the server accepts and refuses
     clock: returns monotonic seconds
     """
 
@@ -42,6 +44,7 @@ class WorkContext:
     stopping: Callable[[], bool] = lambda: False
     chunk_size: ChunkSize | None = None
     caution: Caution = field(default_factory=Caution)
+    refusals: Refusals = field(default_factory=Refusals)
     clock: Callable[[], float] = time.monotonic
 
 

@@ -18,11 +18,16 @@ from ...dialect import (
     ReadOnlyError,
     RetryableError,
     RowRefusedError,
+    StatementTimeoutError,
+    TakenError,
 )
 from .refused_connection import connection_finding
 
-DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1969, 3024, 1637}
-"""1020: the row changed since the snapshot; 1969 and 3024: a statement timeout of MariaDB and of MySQL."""
+DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1637}
+"""1020: the row changed since the snapshot."""
+
+STATEMENT_TIMEOUT: Final = {1969, 3024}
+"""Of MariaDB, and of MySQL."""
 
 CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
 """0 is PyMySQL's own, for a closed connection; 1053: shutting down; 1927: killed; 4031: idle for too long."""
@@ -30,8 +35,12 @@ CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
 READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
 """1047: a Galera node that is not ready."""
 
-ROW_REFUSED: Final = {1048, 1062, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
-"""Duplicate keys, values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers."""
+TAKEN: Final = {1062, 1169, 1586, 1761, 1762}
+"""Duplicate keys; 1761 and 1762: of a child that a foreign key would change as well."""
+
+ROW_REFUSED: Final = {1048, 1264, 1300, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
+"""Values that do not fit, foreign keys, checks (3819 MySQL, 4025 MariaDB), and SIGNALs of triggers without a number.
+The list need not be complete, nor right: a SIGNAL may have any number. A row is refused if others are not."""
 
 MISSING_RIGHT: Final = {1044, 1142, 1143, 1227, 1345, 1370}
 """On a database, a table, a column, of an administrator, to explain a view, to execute a routine."""
@@ -40,6 +49,8 @@ _ERRORS: Final[tuple[tuple[set[int], type[DatabaseError]], ...]] = (
     (CONNECTION_LOST, ConnectionLostError),
     (READ_ONLY, ReadOnlyError),
     (DEADLOCK_OR_TIMEOUT, RetryableError),
+    (STATEMENT_TIMEOUT, StatementTimeoutError),
+    (TAKEN, TakenError),
     (ROW_REFUSED, RowRefusedError),
     (MISSING_RIGHT, MissingRightError),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -16,6 +17,8 @@ from ...dialect import (
     ReadOnlyError,
     RetryableError,
     RowRefusedError,
+    StatementTimeoutError,
+    TakenError,
 )
 from .refused_connection import connection_finding
 
@@ -23,7 +26,6 @@ RETRYABLE: Final = (
     pg_errors.SerializationFailure,
     pg_errors.DeadlockDetected,
     pg_errors.LockNotAvailable,
-    pg_errors.QueryCanceled,
 )
 LOST: Final = (
     pg_errors.AdminShutdown,
@@ -37,12 +39,23 @@ LOST: Final = (
     pg_errors.IdleInTransactionSessionTimeout,
 )
 SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
-"""Classes of SQLSTATE about the connection, the statement or the server. All others, including those that triggers
-raise, are about the row ("PostgreSQL Error Codes", appendix A of its manual)."""
+"""Classes of SQLSTATE about the connection, the statement or the server. All others are about the row
+("PostgreSQL Error Codes", appendix A of its manual), unless a trigger raises them: a row is refused if others are
+not."""
 
 
 class UnsupportedError(DatabaseError):
     """The server does not support the statement for this table: an UPDATE within WITH, if the table has rules."""
+
+
+_KINDS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[DatabaseError]]]] = (
+    ((pg_errors.FeatureNotSupported,), UnsupportedError),
+    ((pg_errors.ReadOnlySqlTransaction,), ReadOnlyError),
+    (RETRYABLE, RetryableError),
+    ((pg_errors.QueryCanceled,), StatementTimeoutError),
+    ((pg_errors.UniqueViolation, pg_errors.ExclusionViolation), TakenError),
+    ((pg_errors.InsufficientPrivilege,), MissingRightError),
+)
 
 
 def open_connection(settings: Database) -> psycopg.Connection[Any]:
@@ -78,13 +91,8 @@ def translated(error: psycopg.Error) -> DatabaseError:
 
 
 def _kind(error: psycopg.Error) -> type[DatabaseError]:
-    if isinstance(error, pg_errors.FeatureNotSupported):
-        return UnsupportedError
-    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
-        return ReadOnlyError
-    if isinstance(error, RETRYABLE):
-        return RetryableError
-    if isinstance(error, pg_errors.InsufficientPrivilege):
-        return MissingRightError
+    for causes, kind in _KINDS:
+        if isinstance(error, causes):
+            return kind
     row_refused = (error.sqlstate or SERVER_TROUBLE[0])[:2] not in SERVER_TROUBLE
     return RowRefusedError if row_refused else DatabaseError

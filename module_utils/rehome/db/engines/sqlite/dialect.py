@@ -28,6 +28,7 @@ from ...dialect import (
     RowBatch,
     RowRefusedError,
     TableFacts,
+    TakenError,
     UnknownTableError,
     UnusableTableError,
 )
@@ -312,16 +313,20 @@ class SQLite(BaseDialect):
 def _translated_errors() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise RetryableError(f"the database is busy: {error}") from error
-        # "SQLITE_READONLY_DIRECTORY" and the like: the file's own permissions, or those of its folder
-        kind = MissingRightError if _code(error).startswith(("SQLITE_READONLY", "SQLITE_PERM")) else DatabaseError
-        raise kind.quoting(str(error), _code(error)) from error
-    except sqlite3.IntegrityError as error:
-        raise RowRefusedError.quoting(str(error), _code(error)) from error
     except sqlite3.Error as error:
-        raise DatabaseError.quoting(str(error)) from error
+        code = _code(error)
+        raise _kind(error, code).quoting(str(error), code) from error
+
+
+def _kind(error: sqlite3.Error, code: str) -> type[DatabaseError]:
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return RetryableError
+    # "SQLITE_READONLY_DIRECTORY" and the like: the file's own permissions, or those of its folder
+    if code.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+        return MissingRightError
+    if code in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
+        return TakenError
+    return RowRefusedError if isinstance(error, sqlite3.IntegrityError) else DatabaseError
 
 
 def _code(error: sqlite3.Error) -> str:
