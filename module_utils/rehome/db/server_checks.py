@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..checks import Check, stop
 from ..errors import Finding
@@ -32,7 +32,21 @@ def check_writable(reason: str, dry_run: bool) -> Check:
     if not reason:
         return Check("database", "read-only", "pass", "the server takes writes")
     problem = f"the server takes no writes ({reason}): it may be a replica, or under maintenance"
-    way_out = "Connect to the primary, or wait until it takes writes again"
+    way_out = "Connect to the primary, or wait until it takes writes again; a variable that says so may be preset"
     if dry_run:
         return Check("database", "read-only", "warn", f"{problem}; a run would stop", way_out)
     return stop("database", "read-only", Finding("rehome_database", None, problem, way_out))
+
+
+def check_durable(weak: Mapping[str, str]) -> Check:
+    """Check that a commit survives a crash of the server. weak: the server's variables that say no, by name"""
+    if not weak:
+        return Check("database", "durability", "pass", "what is committed survives a crash of the server")
+    named = ", ".join(f"{name} = {value}" for name, value in weak.items())
+    return Check(
+        "database",
+        "durability",
+        "warn",
+        f"a crash of the server may undo the rows that were rewritten last ({named})",
+        "Change that for the time of the migration; after a crash, run the migration again before a retirement",
+    )

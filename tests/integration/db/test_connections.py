@@ -11,6 +11,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Database, Tls
 from rehome.db.engines.mysql import connection
 from rehome.db.engines.open import connect
+from rehome.db.engines.open_inspector import inspector
 from rehome.errors import RefusedError
 from rehome.preflight.sessions import BESIDE_WRITERS, check_sessions
 from rehome.state.database_lock import migration_lock
@@ -203,3 +204,16 @@ def test_a_pool_of_transactions_is_refused_by_name_and_one_of_sessions_is_used(p
     assert text.startswith("rehome_database.host (127.0.0.1:")
     assert "a connection pooler in transaction or statement mode (PgBouncer's pool_mode, for example)" in text
     assert "Connect to the database server itself, or to a pool whose pool_mode is session" in text
+
+
+@only("mariadb")
+def test_a_server_whose_crash_undoes_commits_is_warned_of(bench: Bench) -> None:
+    bench.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        with connect(bench.settings()) as database:
+            found = inspector(database, bench.settings()).server_checks(dry_run=True)
+    finally:
+        bench.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    (durability,) = [check for check in found if check.name == "durability"]
+    assert durability.status == "warn"
+    assert "innodb_flush_log_at_trx_commit = 2" in durability.found

@@ -49,8 +49,12 @@ class WorkContext:
 
 
 def reconnect(database: Dialect, error: DatabaseError, context: WorkContext, *, to_write: bool = True) -> None:
-    """Reconnect, and wait for a writable server if `to_write`. Raises `error` after MAX_OUTAGE_S, or when stopping."""
-    began = context.clock()
+    """Reconnect, and wait for a writable server if `to_write`.
+
+    After MAX_OUTAGE_S, or when stopping, raises `error`, with why the last attempt failed: a server that is back may
+    refuse this user.
+    """
+    began, why = context.clock(), ""
     context.report(str(error))
     while True:
         try:
@@ -58,10 +62,10 @@ def reconnect(database: Dialect, error: DatabaseError, context: WorkContext, *, 
             database.reconnect()
             if not (to_write and database.is_read_only()):
                 break
-        except (RefusedError, DatabaseError):
-            pass  # still away
+        except (RefusedError, DatabaseError) as still_away:
+            why = f"; the last attempt to connect again: {still_away}"
         if context.stopping() or context.clock() - began > MAX_OUTAGE_S:
-            raise error
+            raise type(error)(f"{error}{why}", error.code) from error
         context.sleep(RETRY_EVERY_S)
     context.report(None)
 

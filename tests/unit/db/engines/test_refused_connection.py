@@ -12,8 +12,10 @@ import psycopg
 import pymysql
 import pytest
 from rehome.config.settings import Database, Tls
+from rehome.db.dialect import ConnectionLostError, DatabaseError, ReadOnlyError, RetryableError
 from rehome.db.engines.mysql import connection as mysql_opening
 from rehome.db.engines.mysql.refused_connection import connection_finding as mysql_finding
+from rehome.db.engines.postgresql import connection as postgresql_opening
 from rehome.db.engines.postgresql.refused_connection import connection_finding as postgresql_finding
 from rehome.errors import RefusedError
 
@@ -198,3 +200,24 @@ def test_a_program_of_another_kind_is_told_as_such_and_not_waited_for_long(
     monkeypatch.setattr(mysql_opening, "CONNECT_TIMEOUT_S", 1)
     with speaking(greeting) as port, pytest.raises(RefusedError, match=problem):
         mysql_opening.open_connection(Database(engine="mysql", host="127.0.0.1", port=port, name="a", user="b"), 300)
+
+
+@pytest.mark.parametrize(
+    ("number", "message", "kind"),
+    [
+        (1290, "The MariaDB server is running with the --read-only option", ReadOnlyError),
+        (1290, "The MariaDB server is running with the --max-session-mem-used=1 option", DatabaseError),
+        (1317, "Query execution was interrupted", RetryableError),
+        (1206, "The total number of locks exceeds the lock table size", RetryableError),
+    ],
+)
+def test_a_killed_statement_is_tried_again_and_an_option_of_another_kind_is_not_waited_for(
+    number: int, message: str, kind: type[DatabaseError]
+) -> None:
+    assert type(mysql_opening.translated(of_server(number, message))) is kind
+
+
+@pytest.mark.parametrize("lost", ["57P01", "57P05", "25P04", "25P03", "08P01"])
+def test_a_session_that_the_server_or_a_pooler_has_ended_is_a_lost_connection(lost: str) -> None:
+    error = psycopg.errors.lookup(lost)("FATAL: terminating connection")
+    assert type(postgresql_opening.translated(error)) is ConnectionLostError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import struct
 from typing import Final
@@ -23,8 +24,9 @@ from ...dialect import (
 )
 from .refused_connection import connection_finding
 
-DEADLOCK_OR_TIMEOUT: Final = {1205, 1213, 1020, 1637}
-"""1020: the row changed since the snapshot."""
+DEADLOCK_OR_TIMEOUT: Final = {1205, 1206, 1213, 1020, 1317, 1412, 1637}
+"""1206: no memory for more locks; 1020 and 1412: a row or a table changed since the snapshot; 1317: KILL QUERY by an
+administrator."""
 
 STATEMENT_TIMEOUT: Final = {1969, 3024}
 """Of MariaDB, and of MySQL."""
@@ -34,6 +36,9 @@ CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
 
 READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
 """1047: a Galera node that is not ready."""
+
+OPTION_PREVENTS: Final = 1290
+"""An option of the server prevents the statement; its name, which no language changes, is in the message."""
 
 TAKEN: Final = {1062, 1169, 1586, 1761, 1762}
 """Duplicate keys; 1761 and 1762: of a child that a foreign key would change as well."""
@@ -127,5 +132,8 @@ def _tls_context(settings: Database) -> ssl.SSLContext | None:
 def translated(error: pymysql.Error) -> DatabaseError:
     """Return the error as the subclass of DatabaseError that says what can be done about it."""
     number = error.args[0] if error.args else 0
+    said = str(error.args[-1] if error.args else error)
     kind = next((kind for numbers, kind in _ERRORS if number in numbers), DatabaseError)
-    return kind.quoting(f"{error.args[-1] if error.args else error} (error {number})", str(number))
+    if number == OPTION_PREVENTS and not re.search("read.only", said):
+        kind = DatabaseError
+    return kind.quoting(f"{said} (error {number})", str(number))

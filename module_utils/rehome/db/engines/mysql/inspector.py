@@ -25,7 +25,7 @@ from ...inspector import (
     Unknown,
     Values,
 )
-from ...server_checks import check_version, check_writable
+from ...server_checks import check_durable, check_version, check_writable
 from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
 from .dialect import MySQL
 from .grants import holds_on_schema
@@ -47,7 +47,11 @@ VARIABLES: Final = (
     "max_allowed_packet",
     "wsrep_on",
     "version_comment",
+    "innodb_flush_log_at_trx_commit",
+    "innodb_doublewrite",
 )
+WEAK: Final = {"innodb_flush_log_at_trx_commit": ("0", "2"), "innodb_doublewrite": ("OFF", "0")}
+"""Values with which a crash may undo what was committed."""
 BY_KEY: Final = ("system", "const", "eq_ref", "ref", "range")
 """Access types in EXPLAIN that use an index ("EXPLAIN output format", MySQL manual)."""
 
@@ -92,6 +96,7 @@ class MySQLInspector(BaseInspector):
             if strict
             else stop("database", "sql_mode", _not_strict(str(mode))),
             check_writable(", ".join(closed), dry_run),
+            check_durable({name: variables[name] for name, value in WEAK.items() if variables.get(name) in value}),
             self._binlog(variables, dry_run),
             _packet(int(variables["max_allowed_packet"])),
             *self._replication(),

@@ -37,6 +37,8 @@ LOST: Final = (
     # what connection poolers say before they close a connection
     pg_errors.ProtocolViolation,
     pg_errors.IdleInTransactionSessionTimeout,
+    pg_errors.IdleSessionTimeout,
+    pg_errors.TransactionTimeout,
 )
 SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
 """Classes of SQLSTATE about the connection, the statement or the server. All others are about the row

@@ -22,11 +22,14 @@ from ...inspector import (
     UniqueIndex,
     Values,
 )
-from ...server_checks import check_version, check_writable
+from ...server_checks import check_durable, check_version, check_writable
 from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
 from .statements import COLUMNS, condition, identifier, quoted, quoted_table, table_identifier
 
 OLDEST: Final = (13,)
+
+WEAK: Final = ["fsync", "full_page_writes"]
+"""Parameters without which a crash may undo what was committed."""
 
 WAL_BYTES, WAL_BYTES_INDEXED = 745, 925
 """Per rewritten row, without and with an index on the column; measured for rows of 250 bytes."""
@@ -85,11 +88,13 @@ class PostgreSQLInspector(BaseInspector):
         )[0]
         (may_lock,) = self._run("SELECT has_function_privilege('pg_try_advisory_lock(bigint)', 'EXECUTE')")[0]
         idle = self._run("SELECT slot_name FROM pg_replication_slots WHERE NOT active ORDER BY 1")
+        off = "SELECT name, setting FROM pg_settings WHERE name = ANY (%s) AND setting = 'off'"
         why = "in recovery" if recovery else "default_transaction_read_only" if closed else ""
         return [
             check_version("PostgreSQL", version, OLDEST),
             Check("database", "user", "pass", user),
             check_writable(why, dry_run),
+            check_durable(dict(self._run(off, (WEAK,)))),
             Check("database", "lock", "pass", "this user may lock the migration against a second run")
             if may_lock
             else stop("database", "lock", self._no_lock()),
