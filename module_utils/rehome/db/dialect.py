@@ -291,6 +291,13 @@ class Dialect(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """COMMIT at the end of the block, ROLLBACK if it raises."""
 
+    def rolling_back(self) -> AbstractContextManager[None]:
+        """Within the block, end each transaction with ROLLBACK, after all that COMMIT would have checked.
+
+        So the very statements of a run are tried, and nothing is written. Not undone are gaps in sequences, and what
+        triggers do outside of transactions.
+        """
+
     def reconnect(self) -> None:
         """Close the connection and open a new one. Raises RefusedError if that fails."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ..checks import Check
 from ..mapping.value_map import ValueMap
-from .dialect import DatabaseError, TableFacts
+from .dialect import DatabaseError, Row, TableFacts
 
 Result = TypeVar("Result")
 
@@ -102,6 +102,20 @@ class Collision(NamedTuple):
     taken_by: str | None
 
 
+class RefusedByCheck(NamedTuple):
+    """What a check constraint on the column, or on its domain, says to new values.
+
+    name: of the constraint
+    computed, refused: the number of new values, and of those that it refuses
+    example: an old value whose new value it refuses; None if there is none
+    """
+
+    name: str
+    computed: int
+    refused: int
+    example: str | None
+
+
 class StatementPlan(NamedTuple):
     """How the server would execute a statement.
 
@@ -165,6 +179,18 @@ class Inspector(Protocol):
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
         """Return whether some new value does not exist in the parent column of this column's foreign key."""
+
+    def sample(self, facts: TableFacts, values: ValueMap) -> Sequence[Row]:
+        """Return up to SAMPLE_ROWS rows whose value begins with the old head, in any order."""
+
+    def unable_to_hold(self, facts: TableFacts, text: str) -> str | None:
+        """Return the name of the character set of the column if it cannot hold `text`; None if it can."""
+
+    def refused_by_checks(self, facts: TableFacts, values: ValueMap) -> Sequence[RefusedByCheck]:
+        """Compute what each check constraint that this user sees says to the new values of up to SAMPLE_ROWS rows."""
+
+    def irreversible(self, facts: TableFacts) -> str | None:
+        """Return what an UPDATE of the table may do that ROLLBACK does not undo, as far as this user sees it."""
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
         """Return the columns that are generated from the column."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..checks import Check, Status, stop, troubles, unknown
 from ..db.dialect import (
@@ -21,6 +21,7 @@ from ..db.inspector import (
     Collision,
     ForeignKey,
     Inspector,
+    RefusedByCheck,
     RefusedStatement,
     Rights,
     StatementPlan,
@@ -90,6 +91,18 @@ def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> l
     checks += [
         *_values(inspector, column, counted, rows),
         *_unique(inspector, column),
+        *_judged(
+            column,
+            "characters",
+            lambda: _Held(inspector.unable_to_hold(facts, values.target_head)),
+            lambda held: [_characters(column, held)],
+        ),
+        *_judged(
+            column,
+            "check constraints",
+            lambda: inspector.refused_by_checks(facts, values),
+            lambda found: _check_constraints(column, found),
+        ),
         *_triggers(column),
         *_judged(
             column,
@@ -219,6 +232,42 @@ def _collisions(column: Column, label: str, found: Sequence[Collision]) -> Check
         f"{first.old!r}, {other}",
         "Such rows are not rewritten, and are listed in rows-refused.jsonl; resolve them before the run, or after",
     )
+
+
+class _Held(NamedTuple):
+    """unable: the name of the character set that cannot hold the new head; None if it can"""
+
+    unable: str | None
+
+
+def _characters(column: Column, held: _Held) -> Check:
+    head = column.values.target_head
+    if held.unable is None:
+        return column.check("characters", "pass", f"the column can hold {head!r}")
+    return column.stop(
+        "characters",
+        f"the column's character set, {held.unable}, cannot hold {head!r}, with which every new value begins",
+        "Give the column a character set of Unicode (utf8mb4), or choose another prefix under rehome_target. An "
+        "encoding of PostgreSQL is that of the whole database",
+    )
+
+
+def _check_constraints(column: Column, found: Sequence[RefusedByCheck]) -> list[Check]:
+    refusing = [check for check in found if check.refused]
+    if not refusing:
+        return [column.check("check constraints", "pass", "none that this user sees refuses a new value")]
+    return [_check_constraint(column, check) for check in refusing]
+
+
+def _check_constraint(column: Column, check: RefusedByCheck) -> Check:
+    old = check.example or ""
+    new = column.values.target_head + old[len(column.values.source_head) :]
+    words = f"{check.name} refuses {_at_least(check.refused, check.computed)} of {check.computed:,} new values"
+    words += f", such as {new!r}"
+    if check.refused == check.computed:
+        return column.stop("check constraints", words, "Drop or widen the constraint before the migration")
+    advice = "Such rows are not rewritten, and are listed in rows-refused.jsonl"
+    return column.check("check constraints", "warn", words, advice)
 
 
 def _triggers(column: Column) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,7 @@ from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine
 from .sessions import check_sessions
+from .trial import not_tried, try_rewrite
 
 PREFLIGHT_FILE = "preflight.json"
 
@@ -72,19 +74,8 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run:
     checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)
-    created = False
-    try:
-        with connect(settings.database) as database:
-            checks += check_sessions(database, settings)
-            inspector = open_inspector(database, settings.database)
-            checks += _database(database, inspector, settings, lenient, progress)
-            checks += _journal(database, inspector, settings, dry_run, lenient)
-            checks += _throttle(settings)
-            if not dry_run and not refusals(checks):
-                created = _create_journal(database, inspector, settings)
-                checks += _try_journal(database, inspector, settings)
-    except RefusedError as refusal:
-        checks += stops("database", "access", refusal.findings)
+    found, created = _database(settings, dry_run, lenient, progress)
+    checks += found
     if dry_run:
         checks.append(unknown("target bucket", "trial", "only a run tries what the service can do, on scratch objects"))
     elif not refusals(checks):
@@ -93,8 +84,8 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run:
         checks += stops("target bucket", "trial", unable)
         checks += [Check("target bucket", "trial", "warn", note) for note in notes]
         if not unable and not notes:
-            found = "copies keep their conditions, and carry metadata and tags"
-            checks.append(Check("target bucket", "trial", "pass", found))
+            words = "copies keep their conditions, and carry metadata and tags"
+            checks.append(Check("target bucket", "trial", "pass", words))
     in_order = sorted(checks, key=lambda check: _ORDER.get(check.subject, len(_ORDER)))
     method = method_of_run(settings) if dry_run and not refusals(checks) else None
     keep_table(settings.state_dir, in_order)
@@ -117,29 +108,81 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
     ]
 
 
-def _database(
-    database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool, progress: Progress
-) -> list[Check]:
+def _database(settings: Settings, dry_run: bool, lenient: bool, progress: Progress) -> tuple[list[Check], bool]:
+    """Check the database, and return also whether the journal was created. See `preflight`."""
+    checks: list[Check] = []
+    created = False
     try:
-        checks = inspector.server_checks(dry_run)
+        with connect(settings.database) as database:
+            checks += check_sessions(database, settings)
+            inspector = open_inspector(database, settings.database)
+            checks += _server(inspector, lenient)
+            columns, refused = _columns(database, inspector, settings, lenient, troubles(checks))
+            checks += refused
+            for column in columns:
+                progress.stage(f"inspect {column.name}")
+                checks += inspect_column(database, inspector, column)
+            checks += _journal(database, inspector, settings, dry_run, lenient)
+            checks += _throttle(settings)
+            if not dry_run and not refusals(checks):
+                created = _create_journal(database, inspector, settings)
+                checks += _try_journal(database, inspector, settings)
+            checks += _trials(database, inspector, settings, columns, checks, dry_run)
+    except RefusedError as refusal:
+        checks += stops("database", "access", refusal.findings)
+    return checks, created
+
+
+def _server(inspector: Inspector, dry_run: bool) -> list[Check]:
+    try:
+        return inspector.server_checks(dry_run)
     except DatabaseError as error:
-        checks = [unknown("database", "server", str(error))]
-    found = troubles(checks)
+        return [unknown("database", "server", str(error))]
+
+
+def _columns(
+    database: Dialect, inspector: Inspector, settings: Settings, dry_run: bool, found: frozenset[str]
+) -> tuple[list[Column], list[Check]]:
+    """Return the columns that can be inspected, and the checks that stop the others.
+
+    found: the names of the checks of the server that warn or stop
+    """
+    columns, refused = [], []
     for position, reference in enumerate(settings.references):
-        progress.stage(f"inspect {reference.name}")
         setting = f"rehome_references[{position}]"
         described = _describe(database, inspector, reference, setting)
         if isinstance(described, Finding):
-            checks.append(stop(reference.name, "table", described))
+            refused.append(stop(reference.name, "table", described))
             continue
         facts = replace(described, where=reference.where)
         unusable = _check_condition(database, inspector, facts, f"{setting}.where")
         if unusable:
-            checks.append(stop(reference.name, "condition", unusable))
+            refused.append(stop(reference.name, "condition", unusable))
             continue
-        column = Column(facts_for_rewrite(facts, settings), setting, settings.value_map(reference), dry_run, found)
-        checks += inspect_column(database, inspector, column)
-    return checks
+        facts = facts_for_rewrite(facts, settings)
+        columns.append(Column(facts, setting, settings.value_map(reference), dry_run, found))
+    return columns, refused
+
+
+def _trials(
+    database: Dialect,
+    inspector: Inspector,
+    settings: Settings,
+    columns: Sequence[Column],
+    checks: Sequence[Check],
+    dry_run: bool,
+) -> list[Check]:
+    """Try a few rows of each column, unless this is a dry run or something else stops the run already."""
+    if dry_run:
+        return [not_tried(column) for column in columns]
+    if refusals(checks):
+        return []
+    target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
+    known = [(column, troubles([check for check in checks if check.subject == column.name])) for column in columns]
+    return [
+        try_rewrite(database, inspector, replace(column, troubles=column.troubles | found), target)
+        for column, found in known
+    ]
 
 
 def _describe(database: Dialect, inspector: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:

@@ -34,6 +34,20 @@ class BaseDialect(Dialect):
 
     def __init__(self) -> None:
         self._plan_rows: list[Mapping[str, Any]] | None = None
+        self._rolls_back = False
+
+    @contextmanager
+    def rolling_back(self) -> Iterator[None]:
+        """Let `_end_of_transaction` be ROLLBACK."""
+        self._rolls_back = True
+        try:
+            yield
+        finally:
+            self._rolls_back = False
+
+    @property
+    def _end_of_transaction(self) -> str:
+        return "ROLLBACK" if self._rolls_back else "COMMIT"
 
     def keep_alive(self) -> None:
         """Run SELECT 1, and reconnect if it fails."""

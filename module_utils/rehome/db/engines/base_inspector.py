@@ -64,6 +64,10 @@ class BaseInspector(Inspector):
                 plans.append(self._plan(name, facts, steps))
         return plans
 
+    def irreversible(self, facts: TableFacts) -> str | None:
+        """Return None: all tables of the engine have transactions."""
+        return None
+
     @abstractmethod
     def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         """Return what sends the statements of a run to `facts`, the first of which is `_read`."""

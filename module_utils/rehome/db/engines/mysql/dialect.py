@@ -251,7 +251,7 @@ class MySQL(BaseDialect):
         self.run("START TRANSACTION")
         try:
             yield
-            self.run("COMMIT")
+            self.run(self._end_of_transaction)
         except BaseException:
             # a lost connection has rolled back already; the first error is the one to report
             with suppress(pymysql.Error):

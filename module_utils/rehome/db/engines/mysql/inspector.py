@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any, ClassVar, Final
 
@@ -12,12 +13,13 @@ from ....config.settings import Database
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
 from ... import journal
-from ...dialect import Change, DatabaseError, Key, MissingRightError, TableFacts
+from ...dialect import Change, DatabaseError, Key, MissingRightError, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
     Collision,
     ForeignKey,
+    RefusedByCheck,
     Rights,
     StatementPlan,
     Storage,
@@ -25,11 +27,13 @@ from ...inspector import (
     Unknown,
     Values,
 )
+from ...rights import columns_named
 from ...server_checks import check_durable, check_version, check_writable
 from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
+from .constraints import CHECKS, WITHOUT_TRANSACTIONS, refusals_of
 from .dialect import MySQL
 from .grants import holds_on_schema
-from .statements import condition, identifier, journal_table, quoted
+from .statements import as_text, condition, identifier, journal_table, key_list, quoted
 
 OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
 """The dialect's statements need nothing newer (no JSON_TABLE, no VALUES ROW)."""
@@ -46,7 +50,6 @@ VARIABLES: Final = (
     "binlog_format",
     "max_allowed_packet",
     "wsrep_on",
-    "version_comment",
     "innodb_flush_log_at_trx_commit",
     "innodb_doublewrite",
 )
@@ -77,7 +80,11 @@ class MySQLInspector(BaseInspector):
     def __init__(self, database: MySQL, settings: Database) -> None:
         super().__init__(database)
         self._schema = settings.name or ""
-        self._product = ""
+
+    @cached_property
+    def _product(self) -> str:
+        version, comment = self._run("SELECT VERSION(), @@version_comment")[0]
+        return "MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL"
 
     # The server
 
@@ -86,7 +93,6 @@ class MySQLInspector(BaseInspector):
         version, mode, account = self._run("SELECT VERSION(), @@SESSION.sql_mode, CURRENT_USER()")[0]
         names = ", ".join(["%s"] * len(VARIABLES))
         variables = dict(self._run(f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})", VARIABLES))
-        self._product = "MariaDB" if "mariadb" in f"{version} {variables.get('version_comment')}".lower() else "MySQL"
         strict = "STRICT" in str(mode)
         closed = [name for name in ("read_only", "super_read_only", "innodb_read_only") if variables.get(name) == "ON"]
         return [
@@ -404,6 +410,70 @@ class MySQLInspector(BaseInspector):
                 [_like(values.source_head), values.target_head],
             )
         )
+
+    def sample(self, facts: TableFacts, values: ValueMap) -> list[Row]:
+        """Select with LIKE under a binary collation, with no order: the server stops at the limit."""
+        _, old = self._texts(facts)
+        rows = self._scan(
+            f"{key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+            f" WHERE {old}{condition(facts, 'AND')} LIMIT {SAMPLE_ROWS}",
+            [_like(values.source_head)],
+        )
+        return [Row(tuple(row[:-1]), as_text(row[-1])) for row in rows]
+
+    def unable_to_hold(self, facts: TableFacts, text: str) -> str | None:
+        """Convert the text to the column's character set and back."""
+        ((charset,),) = self._run(
+            "SELECT character_set_name FROM information_schema.columns"
+            " WHERE table_schema = %s AND table_name = %s AND column_name = %s",
+            (self._schema, facts.table, facts.column),
+        )
+        ((holds,),) = self._run(
+            f"SELECT CAST(CONVERT(CONVERT(%s USING {charset}) USING utf8mb4) AS BINARY)"
+            " = CAST(CONVERT(%s USING utf8mb4) AS BINARY)",
+            (text, text),
+        )
+        return None if holds else str(charset)
+
+    def refused_by_checks(self, facts: TableFacts, values: ValueMap) -> list[RefusedByCheck]:
+        """Evaluate the clauses of information_schema.CHECK_CONSTRAINTS, which hides them from some users."""
+        checks = self._run(CHECKS[self._product], (self._schema, facts.table))
+        names = [
+            str(name)
+            for (name,) in self._run(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+                (self._schema, facts.table),
+            )
+        ]
+        _, old = self._texts(facts)
+        found = []
+        for name, clause in checks:
+            # MySQL shows the quotes of texts with a backslash
+            expression = str(clause).replace("\\'", "'") if self._product == "MySQL" else str(clause)
+            columns = columns_named(expression, names)
+            if facts.column in columns:
+                statement, parameters = refusals_of(facts, values, expression, columns, old)
+                row = self._scan(statement, [*parameters, _like(values.source_head)])[0]
+                found.append(RefusedByCheck(str(name), int(row[0]), int(row[1] or 0), as_text(row[2])))
+        return found
+
+    def irreversible(self, facts: TableFacts) -> str | None:
+        """Search for tables without transactions that a trigger names, or may name if its body is hidden."""
+        if not facts.triggers:
+            return None
+        bodies = self._run(
+            "SELECT trigger_name, action_statement FROM information_schema.triggers WHERE event_object_schema = %s"
+            " AND event_object_table = %s AND event_manipulation = 'UPDATE'",
+            (self._schema, facts.table),
+        )
+        lasting = [str(name) for (name,) in self._scan(WITHOUT_TRANSACTIONS, ())]
+        for trigger, body in bodies:
+            # a routine that the trigger calls may write anywhere
+            hidden = not body or re.search(r"\bCALL\b", str(body), re.IGNORECASE)
+            written = lasting if hidden else columns_named(str(body), lasting)
+            if written:
+                return f"the trigger {trigger} may write to {', '.join(written[:3])}, which has no transactions"
+        return None
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
         """Return the columns of information_schema.COLUMNS whose expression mentions the column.

@@ -171,8 +171,11 @@ class PostgreSQL(BaseDialect):
     def transaction(self) -> Iterator[None]:
         """Use psycopg's transaction block; its errors are translated, those of COMMIT included."""
         try:
-            with self._connection.transaction():
+            with self._connection.transaction(force_rollback=self._rolls_back):
                 yield
+                if self._rolls_back:
+                    # COMMIT checks deferred constraints, and runs their triggers; ROLLBACK does not
+                    self.run("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             raise translated(error) from error
 

@@ -10,12 +10,13 @@ from ....checks import Check, stop
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
 from ... import journal
-from ...dialect import Change, Key, TableFacts
+from ...dialect import Change, DatabaseError, Key, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
     Collision,
     ForeignKey,
+    RefusedByCheck,
     Rights,
     StatementPlan,
     Storage,
@@ -24,7 +25,8 @@ from ...inspector import (
 )
 from ...server_checks import check_durable, check_version, check_writable
 from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
-from .statements import COLUMNS, condition, identifier, quoted, quoted_table, table_identifier
+from .constraints import CHECKS, refusals_of
+from .statements import COLUMNS, condition, identifier, key_list, quoted, quoted_table, table_identifier
 
 OLDEST: Final = (13,)
 
@@ -58,6 +60,9 @@ WHERE leaf.relreplident <> 'f' AND NOT EXISTS (
 """The tables that hold the rows and whose updates are published, but that have no replica identity: the server refuses
 every UPDATE of them ("Publication", section 31.1 of PostgreSQL's manual). A partition is published with its parents,
 and needs an identity of its own."""
+
+UNTRANSLATABLE: Final = ("22P05", "22021")
+"""A character that the database's encoding lacks, or that is none in it."""
 
 ON_UPDATE: Final = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 """pg_constraint.confupdtype."""
@@ -231,11 +236,10 @@ class PostgreSQLInspector(BaseInspector):
             " WHERE c.oid = to_regclass(%s)",
             (facts.column, table_identifier(facts.table)),
         )[0]
-        types = {name: kind for name, kind, *_ in self._run(COLUMNS, (table_identifier(facts.table),) * 2)}
-        of_type, words = types[facts.column], str(collation)
+        of_type, words = self._base_type(facts), str(collation)
         words += "" if deterministic else ", not deterministic: other bytes may be equal"
         words += ", citext: case is ignored" if of_type == "citext" else ""
-        words += ", char(n): trailing spaces are ignored" if of_type == "bpchar" else ""
+        words += ", char(n): trailing spaces are ignored" if of_type in ("bpchar", "character") else ""
         engine = "partitioned table" if kind == "p" else "heap"
         size = f"{heap // 1024**2:,} MiB and {indexes // 1024**2:,} MiB of indexes"
         # -1: never analyzed
@@ -385,6 +389,40 @@ class PostgreSQLInspector(BaseInspector):
                 [values.source_head, values.target_head],
             )
         )
+
+    def sample(self, facts: TableFacts, values: ValueMap) -> list[Row]:
+        """Select under the collation "C", with no order: the server stops at the limit."""
+        column = f"t.{quoted(facts.column)}::text"
+        rows = self._scan(
+            f"SELECT {key_list(facts)}, {column} FROM {quoted_table(facts.table)} t"
+            f' WHERE starts_with({column} COLLATE "C", %s){condition(facts, "AND")} LIMIT {SAMPLE_ROWS}',
+            [values.source_head],
+        )
+        return [Row(tuple(row[:-1]), row[-1]) for row in rows]
+
+    def unable_to_hold(self, facts: TableFacts, text: str) -> str | None:
+        """Send the text: the server converts it to the database's encoding, the same for all columns."""
+        try:
+            self._run("SELECT %s::text", (text,))
+        except DatabaseError as error:
+            if error.code not in UNTRANSLATABLE:
+                raise
+            return str(self._run("SHOW server_encoding")[0][0])
+        return None
+
+    def refused_by_checks(self, facts: TableFacts, values: ValueMap) -> list[RefusedByCheck]:
+        """Evaluate the constraints of the table and of the column's domains, as the server prints them."""
+        sql_type = self._base_type(facts)
+        checks = self._run(CHECKS, (table_identifier(facts.table), facts.column))
+        return [
+            RefusedByCheck(name, *self._scan(*refusals_of(facts, values, expression, columns, sql_type))[0])
+            for name, expression, columns in checks
+        ]
+
+    def _base_type(self, facts: TableFacts) -> str:
+        """Return the SQL name of the column's type below its domains, without its length."""
+        columns = self._run(COLUMNS, (table_identifier(facts.table),) * 2)
+        return next(str(sql_type) for name, _, _, _, sql_type, _ in columns if name == facts.column)
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str]:
         """Follow pg_depend from the column to the generated ones: no expression is parsed."""

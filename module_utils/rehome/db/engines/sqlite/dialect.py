@@ -184,7 +184,7 @@ class SQLite(BaseDialect):
         marks = ", ".join(_placeholder(part) for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
         rows = self.run(
-            f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+            f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
             f" WHERE {behind}{condition(facts)} ORDER BY {names} LIMIT ?",
             [*(after or ()), limit],
         )
@@ -204,7 +204,7 @@ class SQLite(BaseDialect):
         self.run("BEGIN IMMEDIATE")
         try:
             yield
-            self.run("COMMIT")
+            self.run(self._end_of_transaction)
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.rollback()
@@ -215,7 +215,7 @@ class SQLite(BaseDialect):
         found: dict[Key, str | None] = {}
         for change in changes:
             for row in self.run(
-                f"SELECT {_key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+                f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
                 f" WHERE {_is(facts)}{condition(facts)}",
                 change.key,
             ):
@@ -354,7 +354,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _key_list(facts: TableFacts) -> str:
+def key_list(facts: TableFacts) -> str:
     """Return the select list of the key columns of `t`; NULL if a column for bytes holds something else."""
     return ", ".join(_transferable(part, f"t.{quoted(part.name)}") for part in facts.key)
 

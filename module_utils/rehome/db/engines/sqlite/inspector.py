@@ -12,11 +12,12 @@ from typing import Any, Final
 from ....checks import Check
 from ....config.settings import Database
 from ....mapping.value_map import ValueMap
-from ...dialect import Change, Dialect, Key, TableFacts
+from ...dialect import Change, Dialect, Key, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     Collision,
     ForeignKey,
+    RefusedByCheck,
     Rights,
     StatementPlan,
     Storage,
@@ -26,7 +27,8 @@ from ...inspector import (
 )
 from ...server_checks import check_version
 from ..base_inspector import BaseInspector, Senders, self_join
-from .dialect import condition, quoted
+from .constraints import refused_by_copy
+from .dialect import condition, key_list, quoted
 
 OLDEST: Final = (3, 33)
 """The first version in which the schema's table has the name `sqlite_schema`."""
@@ -178,6 +180,37 @@ class SQLiteInspector(BaseInspector):
                 (head, values.target_head),
             )
         )
+
+    def sample(self, facts: TableFacts, values: ValueMap) -> list[Row]:
+        """Select without an order: the search ends at the limit."""
+        rows = self._run(
+            f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
+            f" WHERE substr(t.{quoted(facts.column)}, 1, {len(values.source_head)}) COLLATE BINARY = ?"
+            f"{condition(facts)} LIMIT {SAMPLE_ROWS}",
+            (values.source_head,),
+        )
+        return [Row(tuple(row[:-1]), row[-1]) for row in rows if isinstance(row[-1], str)]
+
+    def unable_to_hold(self, facts: TableFacts, text: str) -> str | None:
+        """Return None: each encoding of SQLite is one of Unicode."""
+        return None
+
+    def refused_by_checks(self, facts: TableFacts, values: ValueMap) -> list[RefusedByCheck]:
+        """Rewrite the rows in a table of the same definition in memory: only CREATE TABLE has the constraints."""
+        names = [
+            str(name)
+            for (name,) in self._run("SELECT name FROM pragma_table_xinfo(?) WHERE NOT hidden", (facts.table,))
+        ]
+        head = values.source_head
+        rows = self._run(
+            f"SELECT {', '.join(f't.{quoted(name)}' for name in names)} FROM {quoted(facts.table)} t"
+            f" WHERE substr(t.{quoted(facts.column)}, 1, {len(head)}) COLLATE BINARY = ?{condition(facts)}"
+            f" LIMIT {SAMPLE_ROWS}",
+            (head,),
+        )
+        place = names.index(facts.column)
+        rows = [row for row in rows if isinstance(row[place], str)]
+        return refused_by_copy(self._sql(facts), quoted(facts.table), names, rows, place, values)
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str]:
         """Return all generated columns if an expression in CREATE TABLE mentions the column."""

@@ -1,0 +1,98 @@
+"""Try the rewrite on a few rows before the first copy, in transactions that are rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from ..checks import Check
+from ..db.dialect import Change, ConnectionLostError, DatabaseError, Dialect, RetryableError
+from ..db.inspector import Inspector, Unknown, or_unknown
+from ..db.journal import JournalTarget
+from ..db.work.chunk import ChunkOutcome, rewrite_chunk
+from ..db.work.reconnect import WorkContext
+from .column import Column
+
+NAME = "trial"
+TRIED_ROWS = 5
+COLLISIONS = "unique indexes"
+"""The check that finds values that are taken: those are about their rows, even if each row that was tried has one."""
+
+
+class _Refused(NamedTuple):
+    change: Change
+    said: str
+
+
+def not_tried(column: Column) -> Check:
+    """Return the check of a dry run, which tries nothing."""
+    return column.unknown(NAME, Unknown("only a run tries its statements on a few rows, and rolls them back"))
+
+
+def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target: JournalTarget) -> Check:
+    """Rewrite and journal up to TRIED_ROWS rows by the very code of a run, each in a transaction that is rolled back.
+
+    It stops the run if each of these rows is refused: all others would be, too. A row that is locked is waited for as
+    long as in a chunk, but once.
+    """
+    lasting = or_unknown(lambda: inspector.irreversible(column.facts))
+    if lasting is not None:
+        reason = lasting.why if isinstance(lasting, Unknown) else lasting
+        return column.unknown(NAME, Unknown(f"not tried, as ROLLBACK may not undo all of it: {reason}"))
+    changes = or_unknown(lambda: _changes(inspector, column))
+    if isinstance(changes, Unknown):
+        return column.unknown(NAME, changes)
+    outcome, refused = ChunkOutcome(), list[_Refused]()
+    with database.rolling_back():
+        for change in changes:
+            try:
+                _try(database, column, change, target, outcome)
+            except (RetryableError, ConnectionLostError) as error:
+                return column.unknown(NAME, Unknown(f"the row with the key {change.key} could not be tried: {error}"))
+            except DatabaseError as error:
+                refused.append(_Refused(change, str(error)))
+    refused += [_Refused(row.change, row.message) for row in outcome.refused]
+    return _judged(column, outcome.rewritten, refused)
+
+
+def _changes(inspector: Inspector, column: Column) -> Sequence[Change]:
+    """Return changes of a few rows from all over the sample, without those that the plan would not rewrite."""
+    values, facts = column.values, column.facts
+    changes = [
+        Change(row.key, row.value, new)
+        for row in inspector.sample(facts, values)
+        if row.value is not None and (new := values.to_target(row.value)) is not None
+        if new != row.value and not facts.overflows(new)
+    ]
+    step = max(1, len(changes) // TRIED_ROWS)
+    return changes[::step][:TRIED_ROWS]
+
+
+def _try(database: Dialect, column: Column, change: Change, target: JournalTarget, outcome: ChunkOutcome) -> None:
+    # a context of its own: what one row meets says nothing about the next
+    context = WorkContext(sleep=_never_again, stopping=lambda: True)
+    rewrite_chunk(database, column.facts, [change], target, outcome, context)
+
+
+def _never_again(_seconds: float) -> NoReturn:
+    """End the attempts on a row: the application waits, too, while a row is locked by several."""
+    raise RetryableError("the row is locked, or the server is busy")
+
+
+def _judged(column: Column, rewritten: int, refused: Sequence[_Refused]) -> Check:
+    tried = rewritten + len(refused)
+    if not tried:
+        return column.check(NAME, "pass", "no row to try")
+    if not refused:
+        return column.check(NAME, "pass", f"{tried} rows were rewritten and journalled, and rolled back")
+    first = refused[0]
+    words = f"{first.said}, such as for {first.change.new!r}"
+    if rewritten or COLLISIONS in column.troubles:
+        advice = "Such rows are not rewritten, and are listed in rows-refused.jsonl"
+        return column.check(NAME, "warn", f"{len(refused)} of {tried} tried rows is refused: {words}", advice)
+    return column.stop(
+        NAME,
+        f"each of {tried} tried rows is refused: {words}",
+        "Remove the reason that the server gives: a trigger, a constraint, or a right of what they call. Nothing was "
+        "copied or rewritten",
+    )
