@@ -66,11 +66,10 @@ from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, rows_to_r
 def work(stage: Stage) -> dict[str, object]:
     """Rewrite the planned rows, and report what was done even if the run fails or is stopped."""
     with stage.catalog() as catalog:
-        diff = sample_diffs(stage.settings, catalog)
+        diff, rows = sample_diffs(stage.settings, catalog), rows_to_rewrite(stage.settings, catalog)
         if stage.dry_run:
-            rows = rows_to_rewrite(stage.settings, catalog)
             return {"changed": rows > 0, "counts": {"rows_to_rewrite": rows}, "lists": {}, "diff": diff}
-        done = RewriteCounts()
+        done = RewriteCounts(planned=rows)
         try:
             with stage.locked_unless_dry(), stage.stoppable(catalog) as run:
                 rewrite_planned(run, done)

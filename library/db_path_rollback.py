@@ -64,7 +64,7 @@ from rehome.report.fields import SummaryFields
 from rehome.report.lists import ROLLBACK_LISTS
 from rehome.report.summary import UNFINISHED
 from rehome.stages.chunk_runner import sum_pauses
-from rehome.stages.rollback_rows import OBSTRUCTED, inspect_rows, plan_rollback, roll_back, warnings_if_empty
+from rehome.stages.rollback_rows import OBSTRUCTED, inspect_rows, nothing_selected, plan_rollback, roll_back
 from rehome.state.completion import withdraw_completion
 
 
@@ -87,11 +87,13 @@ def work(stage: Stage) -> dict[str, object]:
                 with stage.stoppable(catalog) as run:
                     diff = roll_back(run, counts)
             problems = counts.problems()
+            if settings.rollback.copies == "keep":  # copies may be removed though no row named them
+                problems += nothing_selected(counts, settings)
         finally:
             complete, pauses = not problems and not counts.to_restore, sum_pauses(counts.throttled_s)
-            outcome = SummaryFields(problems=problems, complete=complete, throttled_s=pauses)
+            outcome = SummaryFields(problems=problems, complete=complete, throttled_s=pauses, left=counts.left())
             lists = stage.report(catalog, ROLLBACK_LISTS, counts.counts(), **outcome)
-    changed, warnings = counts.to_restore + counts.restored > 0, warnings_if_empty(counts, settings)
+    changed, warnings = counts.to_restore + counts.restored > 0, nothing_selected(counts, settings)
     return {"changed": changed, "counts": counts.counts(), "lists": lists, "diff": diff, "warnings": warnings}
 
 

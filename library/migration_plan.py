@@ -101,7 +101,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.report.fields import SummaryFields
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
-from rehome.stages.passes import counts_of_all_passes, is_last_pass, plan_pass
+from rehome.stages.passes import counts_of_all_passes, is_last_pass, left_by, plan_pass
 from rehome.stages.verify import problems
 from rehome.state.completion import withdraw_completion
 
@@ -122,16 +122,18 @@ def work(stage: Stage) -> dict[str, object]:
             plan_sha256=plan.sha256 if number == 1 else before["plan_sha256"],
             # a real run does not end with its plan: it keeps the problem that it began with
             problems=refusals if refusals or stage.dry_run else before["problems"],
-            complete=not problems(plan, settings),
+            complete=not (refusals or problems(plan, settings)),
+            left=left_by(settings, plan, after_run=True),
+            failures={},
         )
         lists = stage.report(catalog, LISTS, counts, **outcome)
-    if not (stage.dry_run or refusals) and plan.moves_anything(settings.on_conflict, settings.on_dangling):
+    if not (stage.dry_run or refusals) and plan.moves_anything:
         withdraw_completion(settings, stage.run_id)
     return {
         "changed": False,
         "warnings": warnings,
         "counts": plan.counts(),
-        "objects_to_move": plan.objects_to_move(settings.on_conflict),
+        "objects_to_move": plan.objects_to_move,
         "pass_number": number,
         "last_pass": is_last_pass(settings, plan, number),
         "whole": settings.whole,

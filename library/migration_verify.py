@@ -116,7 +116,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.report.lists import VERIFY_LISTS
-from rehome.stages.passes import unmoved_of_slice
+from rehome.stages.passes import counts_of_all_passes, unmoved_of_slice
 from rehome.stages.verify import verify
 from rehome.state.completion import record_completion
 
@@ -128,17 +128,27 @@ def work(stage: Stage) -> dict[str, object]:
         before = stage.summary().fields
         problems = found.problems + unmoved_of_slice(stage.settings, before)
         # without a plan before it, it is also the only one to count what exists
-        counts = found.counts() if before["plan_sha256"] else found.plan.counts() | found.counts()
+        counts = (
+            found.counts() if before["plan_sha256"] else counts_of_all_passes(before, found.plan)[0] | found.counts()
+        )
         digest = before["plan_sha256"] or found.plan.sha256
         lists = stage.report(
-            catalog, VERIFY_LISTS, counts, plan_sha256=digest, complete=found.complete, problems=problems
+            catalog,
+            VERIFY_LISTS,
+            counts,
+            plan_sha256=digest,
+            complete=found.complete,
+            problems=problems,
+            left=found.left,
         )
-    if found.complete and stage.settings.only_keys is None:  # a slice proves nothing about other objects
+    # a slice proves nothing about other objects, nor does a source without any
+    if found.complete and stage.settings.only_keys is None and "source_empty" not in found.left:
         record_completion(stage.settings, stage.run_id)
     return {
         "changed": False,
         **found.counts(),
         "complete": found.complete,
+        "outcome": stage.summary().fields["outcome"],
         "problems": problems,
         "lists": lists,
     }

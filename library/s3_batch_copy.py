@@ -79,7 +79,7 @@ def work(stage: Stage) -> dict[str, object]:
         }
         if stage.dry_run:
             return {"changed": to_copy > 0, "counts": {"objects_to_copy": to_copy}, "lists": {}, "diff": diff}
-        done = CopyCounts()
+        done = CopyCounts(planned=to_copy)
         try:
             with stage.locked_unless_dry(), stage.stoppable(catalog) as run:
                 copy_planned(run, done)

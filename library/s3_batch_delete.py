@@ -67,8 +67,16 @@ from rehome.ansible_module.stage import Stage
 from rehome.catalog.catalog import Catalog
 from rehome.report.fields import KEPT_OBJECTS, SummaryFields
 from rehome.report.lists import RETIRE_LISTS, UNDELETE_LISTS
+from rehome.report.summary import UNFINISHED
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
+from rehome.stages.retire import (
+    inspect_source,
+    nothing_recorded,
+    plan_retirement,
+    retire,
+    undelete_retired,
+    warnings,
+)
 
 
 def work(stage: Stage) -> dict[str, object]:
@@ -82,12 +90,14 @@ def retired(stage: Stage) -> dict[str, object]:
     # from the first read on: a rollback elsewhere would roll rows back to what is being deleted
     with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
         counts = plan_retirement(stage.on(catalog), bucket)
+        unfinished = [UNFINISHED]
         try:
             if not stage.dry_run:
                 with stage.stoppable(catalog) as run:
                     retire(run, bucket, counts)
+            unfinished = []
         finally:
-            result = reported(stage, catalog, RETIRE_LISTS, counts)
+            result = reported(stage, catalog, RETIRE_LISTS, counts, unfinished)
     diff = counts.diff("objects to retire", stage.settings.source.bucket)
     return {**result, "changed": counts.changes(stage.dry_run), "warnings": warnings(bucket), "diff": diff}
 
@@ -96,20 +106,28 @@ def undeleted(stage: Stage) -> dict[str, object]:
     """Remove the delete markers that an earlier retirement recorded."""
     counts = DeleteCounts()
     with stage.locked_unless_dry(), stage.new_catalog("retire.duckdb") as catalog:
+        unfinished = [UNFINISHED]
         try:
             with stage.stoppable(catalog) as run:
                 undelete_retired(run, counts, stage.dry_run)
+            unfinished = nothing_recorded(catalog, stage.settings)
         finally:
-            result = reported(stage, catalog, UNDELETE_LISTS, counts)
+            result = reported(stage, catalog, UNDELETE_LISTS, counts, unfinished)
     diff = {"before": f"{counts.brought_back} delete markers\n", "after": "0 delete markers\n"}
     return {**result, "changed": counts.brought_back > 0, "diff": diff}
 
 
-def reported(stage: Stage, catalog: Catalog, queries: Mapping[str, str], counts: DeleteCounts) -> dict[str, object]:
-    """Write the lists and the summary, and return the counts and lists of the result."""
-    problems, restores = counts.problems(), stage.settings.retire.restore
+def reported(
+    stage: Stage, catalog: Catalog, queries: Mapping[str, str], counts: DeleteCounts, unfinished: list[str]
+) -> dict[str, object]:
+    """Write the lists and the summary, and return the counts and lists of the result.
+
+    unfinished: why the work is not done, beside what `counts` says
+    """
+    problems, restores = counts.problems() + unfinished, stage.settings.retire.restore
     complete = not (problems or stage.dry_run)
-    outcome = SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete)
+    left = counts.left("objects", KEPT_OBJECTS)
+    outcome = SummaryFields(dry_run=stage.dry_run, restores=restores, problems=problems, complete=complete, left=left)
     named = counts.named("objects", "retire", KEPT_OBJECTS)
     return {"counts": named, "lists": stage.report(catalog, queries, named, **outcome)}
 

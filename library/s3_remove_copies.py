@@ -89,7 +89,8 @@ def work(stage: Stage) -> dict[str, object]:
                 named = counts.named("copies", "remove", KEPT_COPIES)
                 problems = before["problems"] + counts.problems() + unfinished
                 complete = before["complete"] and not problems and not (stage.dry_run and counts.to_delete)
-                lists = stage.report(catalog, REMOVE_LISTS, named, problems=problems, complete=complete)
+                left = before["left"] | counts.left("copies", KEPT_COPIES)
+                lists = stage.report(catalog, REMOVE_LISTS, named, problems=problems, complete=complete, left=left)
     diff = counts.diff("copies to remove", settings.target.bucket)
     return {"changed": counts.changes(stage.dry_run), "counts": named, "lists": lists, "diff": diff}
 

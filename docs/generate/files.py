@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from docs.generate import argument_spec, doc_fragment, environment_names, role_defaults, role_vars, settings_page
+from docs.generate import (
+    argument_spec,
+    doc_fragment,
+    environment_names,
+    role_defaults,
+    role_vars,
+    settings_page,
+    summary_page,
+)
 from docs.generate.settings import ROOT
 
-RENDERERS = (argument_spec, environment_names, doc_fragment, role_defaults, role_vars, settings_page)
+RENDERERS = (argument_spec, environment_names, doc_fragment, role_defaults, role_vars, settings_page, summary_page)
 
 
 def generated_files() -> Mapping[Path, str]:

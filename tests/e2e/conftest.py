@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from rehome.report.identities import broken
 
 from sandbox.lifecycle import Sandbox
 from sandbox.seed.__main__ import main as seed
@@ -141,11 +142,19 @@ class World:
     def play(self, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any) -> Played:
         """Run a playbook to its end: in a fork, or as operators do if variables are exported or with -vvv."""
         if exported or "-vvv" in arguments:
-            return play_to_end(self.start(*arguments, exported=exported, **variables))
-        run = Forked(self.folder, self.arguments(*arguments, **variables))
-        output = run.wait(PLAY_TIMEOUT_S)
-        run.close()
-        return Played(run.code(), output)
+            played = play_to_end(self.start(*arguments, exported=exported, **variables))
+        else:
+            run = Forked(self.folder, self.arguments(*arguments, **variables))
+            output = run.wait(PLAY_TIMEOUT_S)
+            run.close()
+            played = Played(run.code(), output)
+        self.assert_figures_add_up()
+        return played
+
+    def assert_figures_add_up(self) -> None:
+        """Assert that every figure of the summaries in the state folder adds up, whatever became of their runs."""
+        for file in self.state.glob("summary*.json"):
+            assert broken(json.loads(file.read_text())) == [], file.name
 
     @property
     def summary(self) -> dict[str, Any]:

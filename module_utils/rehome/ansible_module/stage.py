@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..planning.earlier_passes import carry_over
 from ..progress import Progress
 from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
@@ -22,6 +23,7 @@ from ..state.outcomes import export_leftover_outcomes
 from ..state.sync import download_state, upload_state
 
 CATALOG_FILE = "catalog.duckdb"
+EARLIER_CATALOG_FILE = "catalog-earlier.duckdb"
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ class Stage:
         return Catalog.create(path, self._metadata)
 
     def catalog_of_pass(self) -> Catalog:
-        """Return a catalog for the plan of a pass, with the rows that the application changed in earlier passes."""
-        if not self.summary().fields["passes"]:
+        """Return a catalog for the plan of a pass, with what earlier passes of this run have moved and left."""
+        before = self.summary().fields
+        if not before["passes"]:
             return self.new_catalog()
-        with self.catalog() as earlier:
-            changed_rows = earlier.query("FROM changed_rows")
+        self.catalog().close()  # it is this run's
+        path = self.settings.state_dir / CATALOG_FILE
+        export_leftover_outcomes(path, self.settings.state_dir)
+        earlier = path.replace(path.with_name(EARLIER_CATALOG_FILE))
         catalog = self.new_catalog()
-        catalog.append("changed_rows", changed_rows)
+        rewritten, rewrite_dangling = before["rows_rewritten"] > 0, self.settings.on_dangling == "rewrite"
+        carry_over(catalog, earlier, rewritten=rewritten, rewrite_dangling=rewrite_dangling)
+        earlier.unlink()
         return catalog
 
     def catalog(self) -> Catalog:

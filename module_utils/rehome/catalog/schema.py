@@ -61,8 +61,8 @@ TARGET_OBJECTS = Table(
     "target_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
     filled_by="scan/scan",
-    read_by="planning/plan scan/lookups scan/scan stages/rewrite_rows stages/rollback_rows stages/verify_rows "
-    "state/outcomes",
+    read_by="planning/empty planning/plan scan/lookups scan/scan stages/rewrite_rows stages/rollback_rows "
+    "stages/verify_rows state/outcomes",
 )
 """The target's objects under the map."""
 
@@ -86,16 +86,29 @@ REFERENCE_ROWS = Table(
 """The rows under the map. overflows: the new value does not fit into the column."""
 
 OTHER_FORMS = Table(
-    "other_forms", "reference VARCHAR, form VARCHAR, rows BIGINT", filled_by="scan/rows", read_by="planning/plan"
+    "other_forms",
+    "reference VARCHAR, key VARCHAR, value VARCHAR, form VARCHAR",
+    filled_by="scan/rows",
+    read_by="planning/plan report/lists",
 )
-"""How many rows that are not under the map would be in another form."""
+"""Rows that are not under the map, and would be in another form. value: shortened. form: as settings write it, or in
+words if they cannot."""
+
+FOREIGN_SAMPLES = Table(
+    "foreign_samples",
+    "kind VARCHAR, text VARCHAR",
+    filled_by="scan/rows scan/scan",
+    read_by="planning/empty",
+)
+"""Some of what is not under the map: suffixes of source objects (kind `object`), and what a row's value begins with, up
+to its first slash (kind `row`)."""
 
 OUTCOMES = Table(
     "outcomes",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
     "attempts INTEGER, error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER",
     filled_by="state/outcomes",
-    read_by="report/lists stages/restore_archived stages/rewrite_rows state/outcomes",
+    read_by="planning/earlier_passes report/lists stages/restore_archived stages/rewrite_rows state/outcomes",
 )
 """What became of each copy. Rows with the same part go into the same file."""
 
@@ -121,8 +134,8 @@ UNRESTORED = Table(
 CHANGED_ROWS = Table(
     "changed_rows",
     "reference VARCHAR, key VARCHAR, expected VARCHAR",
-    filled_by="ansible_module/stage stages/rewrite_rows",
-    read_by="ansible_module/stage report/lists",
+    filled_by="planning/earlier_passes stages/rewrite_rows",
+    read_by="planning/earlier_passes report/lists",
 )
 """Rows not rewritten, as the application had changed them."""
 
@@ -130,9 +143,33 @@ REFUSED_ROWS = Table(
     "refused_rows",
     "reference VARCHAR, key VARCHAR, value VARCHAR, new_value VARCHAR, message VARCHAR",
     filled_by="stages/chunk_runner",
-    read_by="report/lists stages/rewrite_rows",
+    read_by="planning/earlier_passes report/lists stages/rewrite_rows",
 )
 """Rows whose new value the database server refused."""
+
+APPEARED_ROWS = Table(
+    "appeared_rows",
+    "reference VARCHAR, key VARCHAR",
+    filled_by="stages/rewrite_rows",
+    read_by="planning/earlier_passes",
+)
+"""Rows that no plan had, and that were found under the old form while others were rewritten."""
+
+MOVED_OBJECTS = Table(
+    "moved_objects",
+    "suffix VARCHAR",
+    filled_by="planning/earlier_passes",
+    read_by="planning/earlier_passes planning/plan",
+)
+"""Objects that earlier passes of the run copied."""
+
+MOVED_ROWS = Table(
+    "moved_rows",
+    "reference VARCHAR, key VARCHAR",
+    filled_by="planning/earlier_passes",
+    read_by="planning/earlier_passes planning/plan",
+)
+"""Rows that earlier passes of the run rewrote."""
 
 REWRITTEN_ROWS = Table(
     "rewritten_rows",
@@ -193,7 +230,7 @@ PLANNED_ROWS = Table(
     "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, object_class VARCHAR, "
     "class VARCHAR, is_old BOOLEAN",
     filled_by="planning/plan",
-    read_by="planning/plan report/lists stages/rewrite_rows",
+    read_by="planning/earlier_passes planning/plan report/lists stages/rewrite_rows",
 )
 """The plan: every row under the map, with its class and its object's."""
 
@@ -260,7 +297,7 @@ RECORDS = Table(
     "records",
     "ordinal BIGINT, event VARCHAR, key VARCHAR, etag VARCHAR, marker VARCHAR, noted_at VARCHAR",
     filled_by="state/delete_log",
-    read_by="state/delete_log",
+    read_by="stages/retire state/delete_log",
 )
 """The delete log: its lines, numbered. key: with its prefix."""
 
@@ -303,12 +340,16 @@ AT_START = (
     OWN_COPIES,
     REFERENCE_ROWS,
     OTHER_FORMS,
+    FOREIGN_SAMPLES,
     OUTCOMES,
     DIFFERING,
     RESTORES,
     UNRESTORED,
     CHANGED_ROWS,
     REFUSED_ROWS,
+    APPEARED_ROWS,
+    MOVED_OBJECTS,
+    MOVED_ROWS,
     REWRITTEN_ROWS,
     UNDONE_ROWS,
     ROWS_CHANGED_SINCE,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..errors import RefusedError
 from .keymap import KeyMap
+from .spellings import plain_part, spelling_detector
 from .value_map import Form, ValueMap
 
 NAMES = ("key", "/key", "s3://bucket/key", "virtual-host", "path-style")
@@ -142,7 +143,8 @@ _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]+/)([^/?#]+/)?")
 def form_detector(keymap: KeyMap, source: BucketAddress, target: BucketAddress) -> Callable[[str], str | None]:
     """Return a function that returns the form in which a value would be under the map, as settings write it, or None.
 
-    It is for values that are not under the map in their reference's own form.
+    It is for values that are not under the map in their reference's own form. What none of the forms has is told as
+    `spellings` words it.
     """
     named = {}
     for name in NAMES:
@@ -150,30 +152,29 @@ def form_detector(keymap: KeyMap, source: BucketAddress, target: BucketAddress) 
             named[name] = ValueMap(keymap, read_form("", name, source, target))
         except RefusedError:
             continue
-    hint = _hint(keymap.source_prefix)
+    hint = plain_part(keymap.source_prefix)
+    detect_spelling = spelling_detector(keymap)
 
     @lru_cache(maxsize=64)
     def literal(text: str) -> ValueMap:
         return ValueMap(keymap, Form(text, text, encoded=True, query=True))
 
     def detect_form(value: str) -> str | None:
-        if hint not in value:
-            return None
-        for name, values in named.items():
-            if values.suffix_if_old(value) is not None:
-                return name
-        for text in _urls(value):
-            if literal(text).suffix_if_old(value) is not None:
-                return f"{{prefix: {json.dumps(text)}, encoded: true, query: true}}"
-        return None
+        if hint in value:
+            for name, values in named.items():
+                if values.moves and values.suffix_if_old(value) is not None:
+                    return name
+            for text in _urls(value):
+                if literal(text).moves and literal(text).suffix_if_old(value) is not None:
+                    return f"{{prefix: {json.dumps(text)}, encoded: true, query: true}}"
+        return detect_spelling(value)
 
     return detect_form
 
 
-def _hint(prefix: str) -> str:
-    """Return a part of `prefix` that needs no encoding: values without it need no closer look."""
-    plain = re.findall(r"[A-Za-z0-9_.~-]+", prefix)
-    return max(plain, key=len, default="")
+def is_form(detected: str) -> bool:
+    """Return whether what a detector returned is a form that settings can name, and not a spelling in words."""
+    return detected in NAMES or detected.startswith("{")
 
 
 def _urls(value: str) -> Iterator[str]:

@@ -43,6 +43,10 @@ class KeyMap:
             return False
         return self._excluded is None or self._excluded.match(suffix) is None
 
+    def includes(self, suffix: str) -> bool:
+        """Return whether one of the globs to include matches, whatever the others say."""
+        return self._included is None or self._included.match(suffix) is not None
+
     def to_target(self, key: str) -> str | None:
         """Return the target key of a source key, or None if the key is not under the map."""
         suffix = key[len(self.source_prefix) :]

@@ -14,6 +14,7 @@ from ..catalog.catalog import Catalog
 from ..catalog.schema import OBJECTS, PLANNED_ROWS
 from ..config.settings import OnConflict, OnDangling, Settings
 from ..errors import Finding
+from ..mapping.forms import is_form
 
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 """Storage classes whose objects must be restored before they can be read (S3 user guide, "Archive retrieval")."""
@@ -32,6 +33,14 @@ OBJECT_CLASSES = ("to_copy", "outdated", "present", "conflict", "archived", "unr
 
 ROW_CLASSES = ("to_rewrite", "done", "dangling", "blocked", "overflowing", "deferred", "foreign")
 """`deferred`, of objects and rows: beyond the slice of `rehome_limit`."""
+
+VERIFIED = """(
+    r.class = 'to_rewrite' AND (
+        r.object_class IS NULL OR r.object_class = 'present'
+        OR EXISTS (SELECT 1 FROM {} o WHERE o.suffix = r.suffix AND o.result IN ('copied', 'present')))
+)"""
+"""The object of a planned row `r` is verified: the plan found it in the target with the source's content, or this pass
+has copied it so, by the outcomes in a table. If only the target has it, there is no older content to stand for."""
 
 _CLASSIFY_OBJECTS = f"""
 SELECT s.suffix, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
@@ -96,37 +105,90 @@ class Plan:
     """The counts of each class, and the plan's digest.
 
     objects, rows: class → count; `foreign` counts what is not under the map
+    to_overwrite: of the conflicts, those that a run overwrites
+    moved_before: of the present objects, those that earlier passes of the run copied
     orphans: objects under the map that no row names (they are moved, too)
     weak: present objects that only the size of our own copy proves
     rows_remaining: rows that hold an old value, of any class
-    bytes_to_copy: of the objects to copy, the outdated ones and, with `overwrite`, the conflicts
+    dangling_old: of the dangling rows, those that hold an old value
+    dangling_to_rewrite: of those, the ones that a run rewrites nevertheless
+    rewritten_before: of the rows that hold a new value, those that earlier passes of the run rewrote
+    dangling_rewritten: of those, the ones that dangle
+    rows_in_other_forms: of the foreign rows, those that name a key of the map in a form that no reference has
+    bytes_to_copy: of all objects that a run copies
     """
 
     objects: dict[str, int]
     rows: dict[str, int]
+    to_overwrite: int
+    moved_before: int
     orphans: int
     weak: int
     rows_remaining: int
+    dangling_old: int
+    dangling_to_rewrite: int
+    rewritten_before: int
+    dangling_rewritten: int
+    rows_in_other_forms: int
     bytes_to_copy: int
     sha256: str
 
-    def objects_to_move(self, on_conflict: OnConflict) -> int:
-        """Return how many objects a run would copy."""
-        overwritten = self.objects["conflict"] if on_conflict == "overwrite" else 0
-        return self.objects["to_copy"] + self.objects["outdated"] + overwritten
+    @property
+    def objects_seen(self) -> int:
+        """How many source objects are under the map."""
+        return sum(self.objects[name] for name in OBJECT_CLASSES)
 
-    def moves_anything(self, on_conflict: OnConflict, on_dangling: OnDangling) -> bool:
-        """Return whether a run would copy an object or rewrite a row."""
-        dangling = self.rows["dangling"] if on_dangling == "rewrite" else 0
-        return self.objects_to_move(on_conflict) + self.rows["to_rewrite"] + dangling > 0
+    @property
+    def rows_seen(self) -> int:
+        """How many rows are under the map."""
+        return sum(self.rows[name] for name in ROW_CLASSES if name != "foreign")
+
+    @property
+    def objects_to_move(self) -> int:
+        """How many objects a run would copy."""
+        return self.objects["to_copy"] + self.objects["outdated"] + self.to_overwrite
+
+    @property
+    def rows_to_move(self) -> int:
+        """How many rows a run would rewrite, once their objects are verified."""
+        return self.rows["to_rewrite"] + self.dangling_to_rewrite
+
+    @property
+    def moves_anything(self) -> bool:
+        """Whether a run would copy an object or rewrite a row."""
+        return self.objects_to_move + self.rows_to_move > 0
+
+    def left(self, *, after_run: bool) -> dict[str, int]:
+        """Return what is neither in the target nor rewritten: name → count, without those that are 0.
+
+        after_run: what would be left once a run has moved what it plans; False: what is left now
+        """
+        objects = {name: self.objects[name] for name in ("conflict", "archived", "unroutable", "deferred")}
+        if after_run:
+            objects["conflict"] -= self.to_overwrite
+        else:
+            objects |= {name: self.objects[name] for name in ("to_copy", "outdated")}
+        counts = {f"objects_{name}": count for name, count in objects.items()} | {
+            "rows_remaining": self.rows_remaining - after_run * self.rows_to_move,
+            "rows_without_object": self.rows["dangling"] - self.dangling_old + after_run * self.dangling_to_rewrite,
+            "rows_in_other_forms": self.rows_in_other_forms,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def counts(self) -> dict[str, int]:
         """Return the counts by their names in the summary."""
         return {
+            "objects_seen": self.objects_seen,
             **{f"objects_{name}": self.objects[name] for name in (*OBJECT_CLASSES, "foreign")},
+            "objects_to_copy": self.objects_to_move,
+            "objects_to_overwrite": self.to_overwrite,
             "objects_orphan": self.orphans,
             "objects_weak": self.weak,
+            "rows_seen": self.rows_seen,
             **{f"rows_{name}": self.rows[name] for name in ROW_CLASSES},
+            "rows_to_rewrite": self.rows_to_move,
+            "rows_dangling_to_rewrite": self.dangling_to_rewrite + self.dangling_rewritten,
+            "rows_in_other_forms": self.rows_in_other_forms,
             "rows_remaining": self.rows_remaining,
             "bytes_to_copy": self.bytes_to_copy,
         }
@@ -150,14 +212,38 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     objects["foreign"] = int(metadata.get("source_foreign", 0))
     rows["foreign"] = int(metadata.get("rows_foreign", 0))
     (orphans, weak) = catalog.one("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")
-    remaining = catalog.count("FROM planned_rows WHERE is_old")
+    (moved_before,) = catalog.one(
+        "SELECT count(*) FROM objects SEMI JOIN moved_objects USING (suffix) WHERE class = 'present'"
+    )
+    (remaining, dangling_old) = catalog.one(
+        "SELECT count(*) FILTER (is_old), count(*) FILTER (is_old AND class = 'dangling') FROM planned_rows"
+    )
+    (rewritten_before, dangling_rewritten) = catalog.one(
+        "SELECT count(*), count(*) FILTER (class = 'dangling') FROM planned_rows"
+        " SEMI JOIN moved_rows USING (reference, key) WHERE NOT is_old"
+    )
     moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
     (to_copy,) = catalog.one("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])
     digest = hashlib.sha256(settings.fingerprint.encode())
     digest.update(json.dumps(settings.policies, sort_keys=True).encode())
     for select in DECIDED.values():
         digest.update(repr(catalog.one(_DIGEST.format(select))).encode())
-    return Plan(objects, rows, orphans, weak, remaining, int(to_copy), digest.hexdigest())
+    return Plan(
+        objects=objects,
+        rows=rows,
+        to_overwrite=objects["conflict"] if overwrite else 0,
+        moved_before=moved_before,
+        orphans=orphans,
+        weak=weak,
+        rows_remaining=remaining,
+        dangling_old=dangling_old,
+        dangling_to_rewrite=dangling_old if rewrite_dangling else 0,
+        rewritten_before=rewritten_before,
+        dangling_rewritten=dangling_rewritten,
+        rows_in_other_forms=catalog.count("FROM other_forms"),
+        bytes_to_copy=int(to_copy),
+        sha256=digest.hexdigest(),
+    )
 
 
 def classify_objects(catalog: Catalog) -> None:
@@ -165,26 +251,21 @@ def classify_objects(catalog: Catalog) -> None:
     catalog.run(OBJECTS.create(_CLASSIFY_OBJECTS))
 
 
-def warnings_if_empty(plan: Plan, settings: Settings) -> list[str]:
-    """Return a warning if nothing is under the map: most often a prefix or a glob is misspelt."""
-    found = sum(plan.objects.values()) - plan.objects["foreign"] + sum(plan.rows.values()) - plan.rows["foreign"]
-    if found:
-        return []
-    return [
-        f"nothing is under the map: no object s3://{settings.source.bucket}/{settings.source.prefix}… matches "
-        f"rehome_include ({', '.join(settings.include)}), and no row names one"
-    ]
-
-
 def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
     """Return a warning for each form that rows have and their reference does not: such rows would not be rewritten."""
     positions = {reference.name: position for position, reference in enumerate(settings.references)}
-    found = catalog.query("SELECT reference, form, rows FROM other_forms ORDER BY rows DESC, reference, form")
+    found = catalog.query(
+        "SELECT reference, form, count(*) AS rows FROM other_forms GROUP BY ALL ORDER BY rows DESC, reference, form"
+    )
     return [
-        f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but"
-        f" would be with the form {form}; they name objects under the source prefix, and stay as they are"
+        f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but "
+        f"{_naming(form)}; they stay as they are (rows-in-other-forms.jsonl)"
         for reference, form, count in found
     ]
+
+
+def _naming(form: str) -> str:
+    return f"would be with the form {form}" if is_form(form) else f"name a key of it {form}"
 
 
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:

@@ -30,14 +30,24 @@ class PassFound(TypedDict):
 class RunCounts(TypedDict, total=False):
     """The counts that every summary has from its start, in the order of the file."""
 
+    objects_seen: int
+    """Source objects under the map, at the last plan. Each is in one class."""
     objects_to_copy: int
-    """Missing in the target; over all passes of the run."""
+    """To be copied: missing in the target, outdated, or to overwrite; over all passes of the run."""
     objects_copied: int
-    """Copied and verified by this run."""
+    """Copied and verified by this run. An object that is copied twice counts twice."""
+    objects_copied_unseen: int
+    """Of the copied, those that do not count any more: overwritten or deleted in the source by the last plan."""
+    objects_found_present: int
+    """To be copied, and by the time of the copy in the target with the same content."""
+    objects_not_reached: int
+    """To be copied (or retired), and without an outcome: the run ended before, or was a dry one."""
     objects_outdated: int
-    """Overwritten in the source since Rehome copied them; copied again."""
+    """Of those to copy: overwritten in the source since Rehome copied them."""
+    objects_to_overwrite: int
+    """Of the conflicts, those to copy, as `rehome_on_conflict` is `overwrite`."""
     objects_present: int
-    """In the target with the same content before the run."""
+    """In the target with the same content, and not by a copy of this run."""
     objects_conflict: int
     """In the target with other content."""
     objects_changed: int
@@ -70,14 +80,30 @@ class RunCounts(TypedDict, total=False):
     """Size of what was to be copied; over all passes of the run."""
     bytes_copied: int
     """Size of what this run copied."""
+    bytes_found_present: int
+    """Size of `objects_found_present`."""
+    rows_seen: int
+    """Rows under the map, at the last plan. Each is in one class."""
     rows_to_rewrite: int
     """Old values whose object is or will be in the target; over all passes of the run."""
     rows_rewritten: int
-    """Rewritten and journalled by this run."""
+    """Rewritten and journalled by this run. A row that is rewritten twice counts twice."""
+    rows_rewritten_unseen: int
+    """Of the rewritten, those that the last plan has not seen so: changed or deleted since, or written after it."""
+    rows_appeared: int
+    """Found under the old form while others were rewritten, beyond `rows_to_rewrite`."""
+    rows_found_done: int
+    """To be rewritten, and by then they held the new value."""
+    rows_waiting: int
+    """To be rewritten, but their object was not copied."""
+    rows_not_reached: int
+    """To be rewritten (or rolled back), and without an outcome: the run ended before, or was a dry one."""
     rows_done: int
-    """Held the new value before the run."""
+    """Hold the new value, and were not rewritten by this run."""
     rows_dangling: int
     """Name an object that is in neither bucket."""
+    rows_dangling_to_rewrite: int
+    """Of the dangling, those that this run rewrites, as `rehome_on_dangling` is `rewrite`."""
     rows_blocked: int
     """Name an object that cannot be copied."""
     rows_overflowing: int
@@ -85,17 +111,23 @@ class RunCounts(TypedDict, total=False):
     rows_deferred: int
     """Name an object beyond the slice of `rehome_limit`."""
     rows_foreign: int
-    """Not under the map."""
+    """Not under the map. Rollback: rewritten, and not among the keys of `rehome_only_keys`."""
+    rows_in_other_forms: int
+    """Of the foreign, those that name a key of the map in a form that no reference has; left as they are."""
     rows_changed_by_app: int
     """Changed by the application between the plan and the rewrite; left as they are."""
+    rows_changed_earlier: int
+    """Of those, the ones that passes before the last plan met."""
     rows_refused: int
     """Refused by the database server."""
     rows_remaining: int
-    """Still hold an old value, whatever their class."""
+    """Still hold an old value, whatever their class; at the verification, or at the last plan if there was none."""
+    rows_rewritten_ever: int
+    """Rollback: rewritten by a migration at any time, according to the journal."""
     rows_journalled: int
-    """Rollback: rewritten by a migration and not rolled back yet."""
+    """Rollback: of those, the ones that were not rolled back when this rollback began."""
     rows_to_restore: int
-    """Rollback: still hold what Rehome wrote, and are to be rolled back."""
+    """Dry rollback: still hold what Rehome wrote, and would be rolled back."""
     rows_restored: int
     """Rollback: rolled back by this run."""
     rows_restored_before: int
@@ -113,8 +145,12 @@ class VerifyCounts(TypedDict, total=False):
 
     objects_compared: int
     """Source objects under the map, each compared with the target."""
+    objects_verified: int
+    """Of those, the ones that are in the target with the same content."""
     rows_compared: int
     """Rows under the map, each compared with the buckets."""
+    rows_verified: int
+    """Of those, the ones that hold the new value, and whose object exists."""
     rows_checked: int
     """Rewritten rows that were compared with the journal."""
     ranges_checked: int
@@ -164,10 +200,14 @@ KEPT_COPIES = ("not_ours", "unverified", "referenced", "locked", "changed", "ref
 class RemovalCounts(TypedDict, total=False):
     """The counts that the removal of copies adds. A `kept` count is a reason not to delete."""
 
+    copies_seen: int
+    """Objects of the target under the map. Each is in one class."""
     copies_to_remove: int
     bytes_to_remove: int
     copies_removed: int
     bytes_removed: int
+    copies_not_reached: int
+    """To be removed, and without an outcome: the run ended before, or was a dry one."""
     copies_kept_not_ours: int
     """Not made by this migration, or changed since."""
     copies_kept_unverified: int
@@ -225,7 +265,14 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     """Digest of the run's first plan; empty: none was made."""
     lists: dict[str, ListFile]
     """Class → its list."""
+    left: dict[str, int]
+    """What the run leaves, by class → count; a dry run: what a run would leave. Classes of the counts above, and
+    `rows_without_object` (rewritten, and their object is nowhere), `rows_rewritten` (rollback: still as rewritten) and
+    `source_empty` (1: the source has no object under the map, and no end of this migration is on record)."""
     complete: bool
+    """Whether nothing is left to do, other than what a policy leaves on purpose."""
+    outcome: str
+    """`complete`, what is left, and whether the run was dry, in words: the line that the terminal shows."""
     problems: list[str]
     """What needs a human, as sentences without their full stops."""
 

@@ -6,29 +6,42 @@ from collections.abc import Mapping, Sequence
 
 from .fields import KEPT_COPIES, KEPT_OBJECTS, PassFound, SummaryFields, counts_in
 
-_PLANNED_OBJECTS = ("outdated", "archived", "unroutable", "deferred", "orphan", "weak", "foreign")
-_LATER_OBJECTS = ("found_archived", "restoring", "not_restored", "sampled", "differing")
-"""Classes that only the work after the plan finds."""
-_PLANNED_ROWS = ("dangling", "blocked", "overflowing", "deferred", "foreign")
+_OBJECTS = ("conflict", "archived", "unroutable", "deferred")
+"""Classes of the plan that a run does not copy (conflicts, unless it overwrites them)."""
+_COPIES = ("changed", "found_archived", "failed", "not_reached")
+"""What becomes of objects to copy that are not copied."""
+_OF_THE_OBJECTS = ("outdated", "to_overwrite", "orphan", "weak", "restoring", "not_restored", "sampled", "differing")
+"""Counts of objects that other classes have, too."""
+_ROWS = ("dangling", "blocked", "overflowing", "deferred")
+_REWRITES = ("changed_by_app", "refused", "waiting", "not_reached")
+_OF_THE_ROWS = ("dangling_to_rewrite", "remaining")
 
 
 def migration_lines(fields: SummaryFields) -> list[str]:
     """Return what a migration did, or would do."""
     counts, dry_run = counts_in(fields), fields["dry_run"]
-    would = "would be " if dry_run else ""
-    present = counts["objects_present"]
-    copied, size = ("objects_to_copy", "bytes_to_copy") if dry_run else ("objects_copied", "bytes_copied")
-    rewritten = "rows_to_rewrite" if dry_run else "rows_rewritten"
-    streamed = fields["copy_method"] == "stream" and counts[copied]
+    if dry_run:
+        lines = plan_lines(counts, would_be=True)
+    else:
+        copied, rewritten = counts["objects_copied"], counts["rows_rewritten"]
+        present = counts["objects_present"]
+        lines = [
+            _seen_line(counts),
+            f"objects  {copied:,} copied ({_size(counts['bytes_copied'])}), {present:,} present before",
+            *_others(counts, "objects", (*_COPIES, *_OBJECTS)),
+            *_unseen(counts["objects_copied_unseen"], "copied objects were overwritten or deleted in the source since"),
+            *_others(counts, "objects", _OF_THE_OBJECTS, _OF_THESE),
+            *(["method   stream: objects are read here and written there"] if _streams(fields, copied) else []),
+            *(f"failed   {count:,} by {code}" for code, count in fields["failures"].items()),
+            f"rows     {rewritten:,} rewritten, {counts['rows_done']:,} done before",
+            *_others(counts, "rows", (*_REWRITES, *_ROWS)),
+            *_unseen(counts["rows_rewritten_unseen"], "rewritten rows were changed, deleted or written since the plan"),
+            *_others(counts, "rows", _OF_THE_ROWS, _OF_THESE),
+        ]
     limit = fields["limit"]
     return [
         *([f"only     {limit:,} objects and their rows (rehome_limit)"] if limit is not None else []),
-        f"objects  {counts[copied]:,} {would}copied ({_size(counts[size])}), {present:,} present before",
-        *_others(counts, "objects", ("conflict", "changed", "failed", *_LATER_OBJECTS, *_PLANNED_OBJECTS)),
-        *(["method   stream: objects are read here and written there"] if streamed else []),
-        *(f"failed   {count:,} by {code}" for code, count in fields["failures"].items()),
-        f"rows     {counts[rewritten]:,} {would}rewritten, {counts['rows_done']:,} done before",
-        *_others(counts, "rows", (*_PLANNED_ROWS, "changed_by_app", "refused", *(() if dry_run else ("remaining",)))),
+        *lines,
         *_throttle_line(fields),
         *_later_passes(fields["passes"]),
         *_journal_line(counts),
@@ -39,19 +52,25 @@ def migration_lines(fields: SummaryFields) -> list[str]:
 def verification_lines(fields: SummaryFields) -> list[str]:
     """Return what a verification found."""
     counts = counts_in(fields)
-    return [*plan_lines(counts, ("sampled", "differing")), *_journal_line(counts), _plan_line(fields)]
+    return [*plan_lines(counts), *_journal_line(counts), _plan_line(fields)]
 
 
 def rollback_lines(fields: SummaryFields) -> list[str]:
-    """Return what a rollback did, or would do, and the removal of copies that followed it."""
+    """Return what a rollback did, or would do, and the removal of copies that followed it.
+
+    What it found when it began and what it left when it ended are two figures, each with its moment.
+    """
     counts, dry_run = counts_in(fields), fields["dry_run"]
     rolled_back = "rows_to_restore" if dry_run else "rows_restored"
     would = "would be " if dry_run else ""
     since = f" since {fields['since']}" if fields.get("since") else ""
+    still = sum(counts[f"rows_{name}"] for name in ("to_restore", "not_reached", "kept", "refused"))
     return [
-        f"journal  {counts['rows_journalled']:,} rows that were rewritten{since} and not rolled back yet",
+        f"before   {counts['rows_journalled']:,} rows were as the migration had rewritten them{since}",
         f"rows     {counts[rolled_back]:,} {would}restored, {counts['rows_restored_before']:,} restored before",
-        *_others(counts, "rows", ("changed_since", "gone", "kept", "refused", "foreign")),
+        *_others(counts, "rows", ("changed_since", "gone", "kept", "refused", "not_reached")),
+        *_named(counts, "         besides ", "rows_", ("foreign",)),
+        *([] if dry_run else [f"after    {still:,} rows are as the migration had rewritten them"]),
         *_throttle_line(fields),
         *(_removal_lines(counts, dry_run) if "copies_removed" in counts else []),
     ]
@@ -68,22 +87,41 @@ def retire_lines(fields: SummaryFields) -> list[str]:
     return [
         f"objects  {counts[retired]:,} {would}retired ({_size(counts[size])})",
         *_named(counts, "kept     ", "objects_kept_", KEPT_OBJECTS),
+        *([] if dry_run else _others(counts, "objects", ("not_reached",))),
         *([f"         {undeleted}, as rows name them"] if counts["objects_brought_back"] else []),
     ]
 
 
-def plan_lines(counts: Mapping[str, int], also: tuple[str, ...] = ()) -> list[str]:
+def plan_lines(counts: Mapping[str, int], *, would_be: bool = False) -> list[str]:
     """Return the counts of a plan, by the names of `fields.RunCounts`.
 
-    also: further classes of objects to include
+    would_be: as what a run would do
     """
     size = _size(counts["bytes_to_copy"])
+    to_copy, to_rewrite = ("would be copied", "would be rewritten") if would_be else ("to copy", "to rewrite")
+    before = " before" * would_be
     return [
-        f"objects  {counts['objects_to_copy']:,} to copy ({size}), {counts['objects_present']:,} present",
-        *_others(counts, "objects", ("conflict", *also, *_PLANNED_OBJECTS)),
-        f"rows     {counts['rows_to_rewrite']:,} to rewrite, {counts['rows_done']:,} done",
-        *_others(counts, "rows", _PLANNED_ROWS),
+        _seen_line(counts),
+        f"objects  {counts['objects_to_copy']:,} {to_copy} ({size}), {counts['objects_present']:,} present{before}",
+        *_others(counts, "objects", _OBJECTS),
+        *_others(counts, "objects", _OF_THE_OBJECTS, _OF_THESE),
+        f"rows     {counts['rows_to_rewrite']:,} {to_rewrite}, {counts['rows_done']:,} done{before}",
+        *_others(counts, "rows", _ROWS),
+        *_others(counts, "rows", ("dangling_to_rewrite",), _OF_THESE),
     ]
+
+
+def _seen_line(counts: Mapping[str, int]) -> str:
+    objects, rows = counts["objects_foreign"], counts["rows_foreign"]
+    others = f" ({counts['rows_in_other_forms']:,} in another form)" if counts.get("rows_in_other_forms") else ""
+    return (
+        f"seen     {counts['objects_seen']:,} objects and {counts['rows_seen']:,} rows under the map; "
+        f"{objects:,} objects and {rows:,} rows{others} are not"
+    )
+
+
+def _streams(fields: SummaryFields, copied: int) -> bool:
+    return fields["copy_method"] == "stream" and copied > 0
 
 
 def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
@@ -93,6 +131,7 @@ def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
     return [
         f"copies   {counts[removed]:,} {would}removed ({_size(counts[size])})",
         *_named(counts, "kept     ", "copies_kept_", KEPT_COPIES),
+        *([] if dry_run else _others(counts, "copies", ("not_reached",))),
         *([f"         {undeleted:,} brought back, as rows name them"] if undeleted else []),
     ]
 
@@ -127,13 +166,20 @@ def _throttle_line(fields: SummaryFields) -> list[str]:
     return [f"waited   {', '.join(waits)}"] if waits else []
 
 
-def _others(counts: Mapping[str, int], kind: str, classes: tuple[str, ...]) -> list[str]:
-    return _named(counts, "         ", f"{kind}_", classes)
+_OF_THESE = "         of these "
+
+
+def _unseen(count: int, text: str) -> list[str]:
+    return [f"         {count:,} {text}"] if count else []
+
+
+def _others(counts: Mapping[str, int], kind: str, classes: tuple[str, ...], subject: str = "         ") -> list[str]:
+    return _named(counts, subject, f"{kind}_", classes)
 
 
 def _named(counts: Mapping[str, int], subject: str, prefix: str, classes: tuple[str, ...]) -> list[str]:
     """Return one line of the counts that are not 0; no line if all are."""
-    found = [f"{count:,} {name.replace('_', ' ')}" for name in classes if (count := counts[prefix + name])]
+    found = [f"{count:,} {name.replace('_', ' ')}" for name in classes if (count := counts.get(prefix + name))]
     return [subject + ", ".join(found)] if found else []
 
 

@@ -51,6 +51,7 @@ PLAN_LISTS = {
     "rows-dangling": _ROW_LIST.format("dangling"),
     "rows-blocked": _ROW_LIST.format("blocked"),
     "rows-overflowing": _ROW_LIST.format("overflowing"),
+    "rows-in-other-forms": "SELECT reference, key, value, form FROM other_forms",
 }
 """After a plan: class → the query that lists it."""
 

@@ -12,6 +12,7 @@ from ..errors import RehomeError
 from ..files import read_json, write_json
 from .fields import RunCounts, SummaryFields, SummaryKind, counts_in
 from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
+from .outcome import outcome_of
 
 SUMMARY_FILE = "summary.json"
 VERB_SUMMARY_FILE = "summary-{}.json"
@@ -65,6 +66,7 @@ class Summary:
             throttled_s={},
             plan_sha256="",
             lists={},
+            left={},
             complete=False,
             problems=[UNFINISHED],
         )
@@ -95,6 +97,7 @@ class Summary:
         began = datetime.fromisoformat(self.fields["started_at"])
         elapsed = round((datetime.now(UTC) - began).total_seconds(), 3)
         self.fields.update(cast(SummaryFields, {**(counts or {}), **fields, "elapsed_s": elapsed}))
+        self.fields["outcome"] = outcome_of(self.fields)
         for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.fields["verb"])), self.path):
             write_json(path, self.fields)
 
@@ -124,13 +127,4 @@ class Summary:
         f = self.fields
         lines = [f"list     {file['count']:,} in {file['file']}" for file in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
-        return [*lines, f"outcome  {self._outcome()} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
-
-    def _outcome(self) -> str:
-        if self.fields["complete"]:
-            return "complete"
-        if self.fields["problems"]:
-            return "NOT COMPLETE"
-        if self.fields["dry_run"]:
-            return "a dry run: nothing was written"
-        return "the slice is done; run it without rehome_limit for the rest"
+        return [*lines, f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]

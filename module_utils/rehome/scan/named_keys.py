@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -11,16 +10,13 @@ from ..config.settings import Reference
 from ..db.dialect import Dialect
 from ..db.engines.open import connect
 from ..db.work.keyset import read_by_keyset
-from ..mapping.key_shapes import MAX_KEY_BYTES
 from ..mapping.row_key import key_to_json
+from ..mapping.spellings import suffix_starts, suffixes_from
 from ..mapping.value_map import ValueMap
 from ..run import Run
 
 _MAX_VALUE = 1_000
 """Characters of a value that a list shows."""
-
-_ENDS = re.compile(r"[?#\s\"'<>\\,;)\]}|&]")
-"""What may end a key inside a longer text: a URL's query, a quote in JSON or HTML, a list's separator."""
 
 
 def read_named_keys(run: Run) -> None:
@@ -69,20 +65,5 @@ def _texts_after_prefix(value: str, values: ValueMap) -> Iterator[str]:
     covers = values.keymap.covers
     # as it is, percent-decoded, and with the slashes that some JSON encoders escape
     for text in {value, unquote(value), value.replace("\\/", "/")}:
-        for start in _suffix_starts(text, values.keymap.source_prefix):
-            suffix = text[start : start + MAX_KEY_BYTES]
-            # all of the text that follows, and the part before each character that may end a key
-            for end in (*(match.start() for match in _ENDS.finditer(suffix)), len(suffix)):
-                if covers(suffix[:end]):
-                    yield suffix[:end]
-
-
-def _suffix_starts(text: str, prefix: str) -> Iterator[int]:
-    """Yield where a key's suffix may begin: after each occurrence of the prefix, or of a slash if there is none."""
-    if not prefix:
-        yield 0
-    step = prefix or "/"
-    at = text.find(step)
-    while at >= 0:
-        yield at + len(step)
-        at = text.find(step, at + 1)
+        for start in suffix_starts(text, values.keymap.source_prefix):
+            yield from filter(covers, suffixes_from(text, start))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import compress
 
+from ..catalog.catalog import Catalog
 from ..config.settings import Reference
-from ..db.dialect import Dialect, TableFacts
+from ..db.dialect import Dialect, Key, TableFacts
 from ..db.engines.open import connect
 from ..db.work.keyset import read_by_keyset
 from ..mapping.forms import form_detector
-from ..mapping.row_key import keys_to_json
+from ..mapping.row_key import key_to_json, keys_to_json
 from ..mapping.value_map import ValueMap
 from ..run import Run
 
 MAX_FORMS = 20
-"""Forms per column that are counted separately; all further ones count as one."""
-OTHER_FORMS = "yet other URLs"
+"""Forms per column that are told apart; all further ones count as one."""
+OTHER_FORMS = "in yet other URLs"
+SHOWN_VALUE = 1_000
+"""Characters of a value that a list or a message shows."""
 
 
 def read_rows(run: Run) -> int:
@@ -37,7 +39,7 @@ def _read(run: Run, database: Dialect, reference: Reference, detect_form: Callab
     value_map = run.settings.value_map(reference)
     run.progress.stage(f"read {reference.name}")
     read = kept = 0
-    others: Counter[str] = Counter()
+    others = _OtherForms(run.catalog, reference.name, detect_form)
     for batch in read_by_keyset(database, facts):
         is_old, suffixes = _match(batch.values, value_map)
         is_covered = [suffix is not None for suffix in suffixes]
@@ -55,10 +57,9 @@ def _read(run: Run, database: Dialect, reference: Reference, detect_form: Callab
             )
             run.catalog.append_columns("reference_rows", columns)
         if count < len(batch):
-            _count_forms(compress(batch.values, [not covered for covered in is_covered]), detect_form, others)
+            others.add(batch.keys, batch.values, is_covered)
         read, kept = read + len(batch), kept + count
         run.progress.at(read)
-    run.catalog.append("other_forms", [(reference.name, form, count) for form, count in others.items()])
     return read - kept
 
 
@@ -88,9 +89,32 @@ def _overflows(
     ]
 
 
-def _count_forms(values: Iterable[str | None], detect_form: Callable[[str], str | None], counts: Counter[str]) -> None:
-    """Count, by form, the values that would be under the map if the reference had another form."""
-    for value in values:
-        form = detect_form(value) if value else None
-        if form is not None:
-            counts[form if form in counts or len(counts) < MAX_FORMS else OTHER_FORMS] += 1
+class _OtherForms:
+    """Lists the rows of a reference that would be under the map if it had another form."""
+
+    def __init__(self, catalog: Catalog, reference: str, detect_form: Callable[[str], str | None]) -> None:
+        self._catalog = catalog
+        self._reference = reference
+        self._detect_form = detect_form
+        self._forms: set[str] = set()
+        self._sampled = False
+
+    def add(self, keys: Sequence[Key], values: Sequence[str | None], is_covered: Sequence[bool]) -> None:
+        """Look at those rows of a batch that are not under the map."""
+        found = []
+        for key, value, covered in zip(keys, values, is_covered, strict=True):
+            if covered or not value:
+                continue
+            if not self._sampled and "/" in value[:SHOWN_VALUE]:
+                # its folder only: what else a mistaken column holds is nobody's business
+                self._catalog.append("foreign_samples", [("row", value[: value.index("/") + 1])])
+                self._sampled = True
+            if form := self._detect_form(value):
+                found.append((self._reference, key_to_json(key), value[:SHOWN_VALUE], self._known(form)))
+        self._catalog.append("other_forms", found)
+
+    def _known(self, form: str) -> str:
+        if form not in self._forms and len(self._forms) >= MAX_FORMS:
+            return OTHER_FORMS
+        self._forms.add(form)
+        return form

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
-from itertools import compress
+from itertools import compress, islice
 
 import uvloop
 
@@ -31,6 +31,8 @@ from .lookups import find_named_objects, find_restores, run_on_rows
 from .rows import read_rows
 
 PARALLEL_LISTS = 16
+FOREIGN_SAMPLES = 100
+"""So many of the first source keys that are not under the map are kept, for a message if nothing else is there."""
 COMPARISONS_IN_FLIGHT = 8
 
 _INCONCLUSIVE = f"""
@@ -84,11 +86,13 @@ async def _scan_buckets(run: Run) -> None:
             from_source = await _source_pages(run, source, stack, parallel)
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
             run.progress.stage("list objects")
+            samples = _Samples()
             with catalog.bulk_appender("source_objects") as sources, catalog.bulk_appender("target_objects") as targets:
                 foreign, _ = await run_all(
-                    _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter),
+                    _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter, samples),
                     _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
                 )
+            catalog.append("foreign_samples", [("object", suffix) for suffix in samples.suffixes])
             return foreign
 
         try:
@@ -145,6 +149,19 @@ class _Counter:
         self._progress.at(self._listed)
 
 
+class _Samples:
+    """The first suffixes, in the order of text, of those that it is given."""
+
+    def __init__(self) -> None:
+        self.suffixes: list[str] = []
+
+    def add(self, suffixes: Iterable[str]) -> None:
+        """Take the suffixes of a page, whose keys are mostly in order."""
+        some = [suffix for suffix in islice(suffixes, FOREIGN_SAMPLES) if not suffix.startswith(SCRATCH_NAME)]
+        if some and (len(self.suffixes) < FOREIGN_SAMPLES or some[0] < self.suffixes[-1]):
+            self.suffixes = sorted([*self.suffixes, *some])[:FOREIGN_SAMPLES]
+
+
 async def _fill(
     pages: AsyncGenerator[Page, None],
     keymap: KeyMap,
@@ -152,8 +169,12 @@ async def _fill(
     appender: BulkAppender,
     columns: Callable[[Page, Sequence[str]], tuple[Sequence[object], ...]],
     counter: _Counter,
+    samples: _Samples | None = None,
 ) -> int:
-    """Add the objects under the map to the catalog. Returns how many objects are not under it."""
+    """Add the objects under the map to the catalog. Returns how many objects are not under it.
+
+    samples: takes the first of those
+    """
     foreign, skip = 0, len(prefix)
     async with aclosing(pages):
         async for page in pages:
@@ -162,6 +183,8 @@ async def _fill(
             is_covered = [keymap.covers(suffix) and not suffix.startswith(SCRATCH_NAME) for suffix in suffixes]
             covered = page
             if not all(is_covered):
+                if samples is not None:
+                    samples.add(suffix for suffix, covers in zip(suffixes, is_covered, strict=True) if not covers)
                 covered, suffixes = page.select(is_covered), list(compress(suffixes, is_covered))
             if suffixes:
                 appender.append(*columns(covered, suffixes))

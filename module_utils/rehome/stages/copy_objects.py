@@ -46,6 +46,7 @@ WHERE class IN ('to_copy', 'outdated') OR (class = 'conflict' AND ?)
 class CopyCounts:
     """The outcomes of the queue's objects.
 
+    planned: the length of the queue
     copied: copied and verified
     present: by the time of the copy, the target had the same content
     conflict: by the time of the copy, the target had other content
@@ -56,6 +57,7 @@ class CopyCounts:
     method: how they were copied; None if there was nothing to copy
     """
 
+    planned: int = 0
     copied: int = 0
     present: int = 0
     conflict: int = 0
@@ -64,6 +66,7 @@ class CopyCounts:
     failed: int = 0
     weak: int = 0
     bytes_copied: int = 0
+    bytes_present: int = 0
     method: CopyMethod | None = None
 
     @property
@@ -78,16 +81,20 @@ class CopyCounts:
             self.bytes_copied += outcome.job.size
             self.weak += outcome.evidence is Evidence.SIZE
         else:
+            self.bytes_present += outcome.job.size if outcome.result == "present" else 0
             setattr(self, outcome.result, getattr(self, outcome.result) + 1)
 
     def counts(self) -> dict[str, int]:
         """Return the counts by the names of the summary."""
         return {
             "objects_copied": self.copied,
+            "objects_found_present": self.present,
             "objects_changed": self.changed + self.conflict,
             "objects_found_archived": self.archived,
             "objects_failed": self.failed,
+            "objects_not_reached": self.planned - self.done,
             "bytes_copied": self.bytes_copied,
+            "bytes_found_present": self.bytes_present,
         }
 
 
@@ -105,7 +112,7 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
     Raises RehomeError if continuing is useless; the outcomes until then are kept.
     """
     settings, catalog, progress = run.settings, run.catalog, run.progress
-    total = objects_to_copy(catalog, settings)
+    counts.planned = total = objects_to_copy(catalog, settings)
     uploads_file = settings.state_dir / UPLOADS_FILE
     if not total and not uploads_file.exists():
         return

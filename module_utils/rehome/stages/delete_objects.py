@@ -85,6 +85,8 @@ class DeleteCounts:
         """
         kept = self.kept
         return {
+            f"{noun}_seen": sum(self.classes.values()),
+            f"{noun}_not_reached": self.to_delete - self.deleted - self.changed - self.refused,
             f"{noun}_to_{verb}": self.to_delete,
             f"bytes_to_{verb}": self.bytes_to_delete,
             f"{noun}_{verb}d": self.deleted,
@@ -93,6 +95,10 @@ class DeleteCounts:
             f"{noun}_brought_back": self.brought_back,
             f"{noun}_not_brought_back": self.not_brought_back,
         }
+
+    def left(self, noun: str, reasons: Sequence[str]) -> dict[str, int]:
+        """Return the objects that are kept: name in the summary → count, without those that are 0."""
+        return {f"{noun}_kept_{reason}": count for reason in reasons if (count := self.kept.get(reason, 0))}
 
     def diff(self, what: str, bucket: str) -> dict[str, str]:
         """Return the difference that --diff shows: how many objects `what` (say, "objects to retire") counts."""

@@ -7,16 +7,38 @@ from typing import NamedTuple
 
 from ..config.settings import Settings
 from ..planning.approval import objections, save_plan
-from ..planning.plan import Plan, make_plan, refusals, warnings_if_empty, warnings_of_other_forms
+from ..planning.empty import nothing_under_map
+from ..planning.plan import Plan, make_plan, refusals, warnings_of_other_forms
 from ..report.fields import PassFound, SummaryFields, counts_in
 from ..run import Run
 from ..scan.scan import scan
+from ..state.completion import completed_at
 
-_BEFORE_THE_RUN = ("objects_present", "rows_done")
-"""The counts that the first pass decides: a later one would count the run's own work."""
-
-_CUMULATIVE = ("objects_copied", "bytes_copied", "rows_rewritten", "rows_changed_by_app")
+_CUMULATIVE = (
+    "objects_copied",
+    "objects_found_present",
+    "bytes_copied",
+    "bytes_found_present",
+    "rows_rewritten",
+    "rows_appeared",
+    "rows_found_done",
+    "rows_changed_by_app",
+)
 """The counts that add up over the passes. The others are those of the last pass, which tries again what failed."""
+
+_OF_LAST_PASS = (
+    "objects_changed",
+    "objects_found_archived",
+    "objects_restoring",
+    "objects_not_restored",
+    "objects_failed",
+    "rows_refused",
+    "rows_waiting",
+)
+"""What the work after a plan finds; a new plan begins anew."""
+
+_SINCE_THE_PLAN = {"objects_found_present": "objects_present", "rows_appeared": "rows_rewritten_unseen"}
+"""What the work finds that its plan has not seen so → the count that takes it in, until the next plan."""
 
 _NOT_MOVED = {
     "objects_failed": "objects of the slice could not be copied",
@@ -42,40 +64,61 @@ def plan_pass(run: Run, dry_run: bool) -> PlannedPass:
     settings, catalog = run.settings, run.catalog
     scan(run)
     plan = make_plan(catalog, settings)
-    findings = refusals(plan, settings.on_conflict, settings.on_dangling) + objections(catalog, settings, plan)
+    findings = nothing_under_map(catalog, settings, plan) + refusals(plan, settings.on_conflict, settings.on_dangling)
+    findings += objections(catalog, settings, plan)
     if dry_run:
         save_plan(catalog, settings, plan)
-    warnings = warnings_if_empty(plan, settings) + warnings_of_other_forms(catalog, settings)
-    return PlannedPass(plan, [str(finding) for finding in findings], warnings)
+    return PlannedPass(plan, [str(finding) for finding in findings], warnings_of_other_forms(catalog, settings))
 
 
 def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, int], list[PassFound]]:
     """Return the counts of a pass's plan together with those of the passes before it, and what each pass found.
 
-    What was to be done is what was done so far plus what this plan finds, so that what failed does not count twice.
+    What was to be done is what was settled so far plus what this plan finds, so that what failed does not count twice.
+    `report.identities` holds how the counts add up.
 
     summary: before this pass
     """
-    counts = plan.counts()
-    waiting = summary["rows_to_rewrite"] - summary["rows_rewritten"]
+    s = counts_in(summary)
+    unsettled = s["rows_refused"] + s["rows_waiting"] + s["rows_not_reached"]
     found = PassFound(
-        objects_to_copy=counts["objects_to_copy"],
-        objects_outdated=counts["objects_outdated"],
-        rows_to_rewrite=max(0, counts["rows_to_rewrite"] - waiting),
+        objects_to_copy=plan.objects["to_copy"],
+        objects_outdated=plan.objects["outdated"],
+        rows_to_rewrite=max(0, plan.rows_to_move - unsettled),
     )
-    passes = [*summary["passes"], found]
-    if len(passes) > 1:
-        counts |= {name: counts_in(summary)[name] for name in _BEFORE_THE_RUN}
-        counts["objects_to_copy"] += summary["objects_copied"] + counts["objects_outdated"]
-        counts["bytes_to_copy"] += summary["bytes_copied"]
-        counts["rows_to_rewrite"] += summary["rows_rewritten"]
-    return counts, passes
+    rewritten = s["rows_rewritten"] + s["rows_found_done"]
+    counts = plan.counts() | {
+        "objects_to_copy": plan.objects_to_move + s["objects_copied"] + s["objects_found_present"],
+        "objects_copied_unseen": s["objects_copied"] - plan.moved_before,
+        "objects_present": plan.objects["present"] - plan.moved_before,
+        "objects_not_reached": plan.objects_to_move,
+        "bytes_to_copy": plan.bytes_to_copy + s["bytes_copied"] + s["bytes_found_present"],
+        "rows_to_rewrite": plan.rows_to_move + rewritten + s["rows_changed_by_app"] - s["rows_appeared"],
+        "rows_rewritten_unseen": rewritten - plan.rewritten_before,
+        "rows_done": plan.rows["done"] - (plan.rewritten_before - plan.dangling_rewritten),
+        "rows_changed_earlier": s["rows_changed_by_app"],
+        "rows_not_reached": plan.rows_to_move,
+        **dict.fromkeys(_OF_LAST_PASS, 0),
+    }
+    return counts, [*summary["passes"], found]
 
 
 def add_earlier_passes(summary: SummaryFields, counts: Mapping[str, int]) -> dict[str, int]:
     """Return the counts of this pass's work together with those of the passes before it, which are in `summary`."""
     before = counts_in(summary)
-    return {name: count + (before[name] if name in _CUMULATIVE else 0) for name, count in counts.items()}
+    moved = {name: before[name] + counts[one] for one, name in _SINCE_THE_PLAN.items() if one in counts}
+    return moved | {name: count + (before[name] if name in _CUMULATIVE else 0) for name, count in counts.items()}
+
+
+def left_by(settings: Settings, plan: Plan, *, after_run: bool) -> dict[str, int]:
+    """Return `Plan.left`, and `source_empty` if the source has no object under the map though nobody has moved them.
+
+    That may be right, but a misspelt prefix looks the same. Raises RehomeError if `completion.json` is damaged.
+    """
+    left = plan.left(after_run=after_run)
+    if plan.objects_seen == 0 and completed_at(settings) is None:
+        left["source_empty"] = 1
+    return left
 
 
 def unmoved_of_slice(settings: Settings, summary: SummaryFields) -> list[str]:
@@ -88,5 +131,4 @@ def unmoved_of_slice(settings: Settings, summary: SummaryFields) -> list[str]:
 
 def is_last_pass(settings: Settings, plan: Plan, number: int) -> bool:
     """Return whether the pass of `plan`, the run's `number`th from 1, is the last before the rows are rewritten."""
-    to_move = plan.objects_to_move(settings.on_conflict)
-    return not settings.whole or to_move <= settings.quiet_objects or number >= settings.max_passes
+    return not settings.whole or plan.objects_to_move <= settings.quiet_objects or number >= settings.max_passes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..catalog.catalog import Catalog
 from ..config.confirmation import unconfirmed
 from ..config.settings import NO_WAY_BACK, Settings
 from ..errors import Finding, RefusedError, RehomeError
@@ -87,6 +88,13 @@ def undelete_retired(run: Run, counts: DeleteCounts, dry_run: bool) -> None:
     """
     make_tables(run.catalog)
     undelete_recorded(run, DeleteSide.legacy_objects(run.settings), counts, RETIRED, dry_run)
+
+
+def nothing_recorded(catalog: Catalog, settings: Settings) -> list[str]:
+    """Return what is wrong if no delete is on record, so that there was nothing to undelete: mostly another folder."""
+    if catalog.count("FROM records"):
+        return []
+    return [f"{settings.state_dir / RETIRED} has no record of a delete, so that there is nothing to bring back"]
 
 
 def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:

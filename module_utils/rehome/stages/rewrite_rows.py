@@ -16,20 +16,14 @@ from ..db.work.chunk import ChunkOutcome
 from ..db.work.interleave import interleaved
 from ..db.work.keyset import read_by_keyset
 from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
+from ..planning.plan import VERIFIED
 from ..run import Run
 from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections, sample_of
 
-# An object is verified if the plan found it in the target with the source's content, or this run has copied it so.
-# If only the target has the object, there is no older content that the row could stand for.
-_VERIFIED = """(
-    r.class = 'to_rewrite' AND (
-        r.object_class IS NULL OR r.object_class = 'present'
-        OR EXISTS (SELECT 1 FROM outcomes o WHERE o.suffix = r.suffix AND o.result IN ('copied', 'present')))
-)"""
-
 _QUEUED = f"""
 SELECT r.key, r.value FROM planned_rows r
-WHERE r.reference = $reference AND r.is_old AND ({_VERIFIED} OR (r.class = 'dangling' AND $rewrite_dangling))
+WHERE r.reference = $reference AND r.is_old
+    AND ({VERIFIED.format("outcomes")} OR (r.class = 'dangling' AND $rewrite_dangling))
 """
 QUEUE = f"{_QUEUED} ORDER BY r.ordinal"
 
@@ -45,7 +39,7 @@ WHERE (
 ) AND NOT EXISTS (SELECT 1 FROM refused_rows f WHERE f.reference = $reference AND f.key = g.key)
 ORDER BY g.place
 """
-"""Which of the given rows name an object that is verified as in `_VERIFIED`."""
+"""Which of the given rows name an object that is verified as in `VERIFIED`."""
 
 PLANNED = """
 SELECT value FROM planned_rows
@@ -61,25 +55,39 @@ MAX_REREADS = 3
 class RewriteCounts:
     """The outcomes of the queue's rows, in the classes of `ChunkOutcome`.
 
+    planned: rows that the plan calls to rewrite
+    waiting: of those, the ones whose object is not verified
+    appeared: rows that the plan did not have, and that were found meanwhile
+    done: by the time of the rewrite, they held the new value
     throttled_s: reason → seconds that the throttle paused the work
     """
 
+    planned: int = 0
+    waiting: int = 0
+    appeared: int = 0
     rewritten: int = 0
+    done: int = 0
     changed_by_app: int = 0
     refused: int = 0
     throttled_s: dict[str, float] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Return the counts by the names of the summary."""
+        settled = self.rewritten + self.done + self.changed_by_app + self.refused + self.waiting
         return {
             "rows_rewritten": self.rewritten,
+            "rows_appeared": self.appeared,
+            "rows_found_done": self.done,
             "rows_changed_by_app": self.changed_by_app,
             "rows_refused": self.refused,
+            "rows_waiting": self.waiting,
+            "rows_not_reached": self.planned + self.appeared - settled,
         }
 
     def add(self, outcome: ChunkOutcome) -> None:
         """Count the outcome of one chunk."""
         self.rewritten += outcome.rewritten
+        self.done += outcome.done
         self.changed_by_app += len(outcome.changed_by_app)
         self.refused += len(outcome.refused)
 
@@ -92,6 +100,7 @@ def rewrite_planned(run: Run, counts: RewriteCounts) -> None:
     counts: grows with what is committed, so it is true also if this raises
     Raises DatabaseError if the server fails; the chunks until then are committed and journalled.
     """
+    counts.planned = rows_to_rewrite(run.settings, run.catalog)
     with open_connections(run) as connections:
         counts.throttled_s = connections.throttle.paused_s
         for reference in run.settings.references:
@@ -123,6 +132,7 @@ class _Rewrite:
     def run(self) -> None:
         """Rewrite the planned rows, then those that have appeared since."""
         total = self._catalog.count(QUEUE, self._params)
+        self._counts.waiting += self._catalog.count(PLANNED, self._params) - total
         self._progress.stage(f"rewrite {self._reference.name}", total)
         found = self._write(self._parts(total))
         while found and self._rereads and not self._stopping():
@@ -166,11 +176,16 @@ class _Rewrite:
             if not olds:
                 continue
             params = {"reference": self._reference.name, "keys": keys, "suffixes": suffixes}
+            appeared = []
             for (place,) in self._catalog.query(_KNOWN, params):
                 key, value = olds[place]
                 new = self._values.to_target(value or "")
                 if value is not None and new is not None and not self._facts.overflows(new):
-                    yield Change(key, value, new)
+                    appeared.append(Change(key, value, new))
+            self._counts.appeared += len(appeared)
+            names = [(self._reference.name, key_to_json(change.key)) for change in appeared]
+            self._catalog.append("appeared_rows", names)
+            yield from appeared
 
     def _note(self, chunk: Chunk, outcome: ChunkOutcome) -> None:
         self._counts.add(outcome)

@@ -56,7 +56,9 @@ ROWS_PER_READ = 1_000
 class RollbackCounts:
     """The outcomes of the rows that a migration has rewritten.
 
-    journalled: rewritten and not rolled back yet, among the selected keys
+    rewritten_ever: rewritten at any time, among the selected keys
+    journalled: of those, the ones that were not rolled back when this rollback began
+    not_reached: of those, the ones that nobody has looked at yet
     to_restore: of the inspected, those that still hold what Rehome wrote
     restored: rolled back by this run, and journalled
     restored_before: hold the old value already
@@ -68,7 +70,9 @@ class RollbackCounts:
     throttled_s: reason → seconds that the throttle paused the work
     """
 
+    rewritten_ever: int = 0
     journalled: int = 0
+    not_reached: int = 0
     to_restore: int = 0
     restored: int = 0
     restored_before: int = 0
@@ -82,6 +86,16 @@ class RollbackCounts:
     def counts(self) -> dict[str, int]:
         """Return the counts by the names of the summary."""
         return {f"rows_{name}": getattr(self, name) for name in self.__slots__ if name != "throttled_s"}
+
+    def left(self) -> dict[str, int]:
+        """Return what the rollback leaves: class → count, without those that are 0. Of a dry one, what it would."""
+        counts = {
+            "rows_rewritten": self.kept + self.refused + self.not_reached,
+            "rows_changed_since": self.changed_since,
+            "rows_gone": self.gone,
+            "rows_foreign": self.foreign,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def problems(self) -> list[str]:
         """Return what keeps the rollback from being complete, as sentences without their full stops."""
@@ -112,13 +126,22 @@ def plan_rollback(run: Run) -> RollbackCounts:
     rewritten = catalog.count(
         "SELECT DISTINCT reference, key FROM rewritten_rows WHERE selected AND suffix IS NOT NULL"
     )
-    return RollbackCounts(journalled=standing, foreign=foreign, restored_before=rewritten - standing)
+    return RollbackCounts(
+        rewritten_ever=rewritten,
+        journalled=standing,
+        not_reached=standing,
+        foreign=foreign,
+        restored_before=rewritten - standing,
+    )
 
 
-def warnings_if_empty(counts: RollbackCounts, settings: Settings) -> list[str]:
-    """Return a warning if there is nothing to roll back, which is mostly due to a wrong name or time."""
-    if counts.journalled or counts.restored_before or counts.foreign:
+def nothing_selected(counts: RollbackCounts, settings: Settings) -> list[str]:
+    """Return what is wrong if there is nothing to roll back: mostly a name, a time or a list of keys."""
+    if counts.rewritten_ever:
         return []
+    if counts.foreign:
+        keys = f"rehome_only_keys ({len(settings.only_keys or ()):,} keys)"
+        return [f"{keys} has none of the {counts.foreign:,} rows that {settings.name} has rewritten"]
     since = f" since {settings.rollback.since.isoformat()}" if settings.rollback.since else ""
     return [f"the journal in {settings.journal_schema} has no rows that {settings.name} has rewritten{since}"]
 
@@ -147,6 +170,7 @@ def inspect_rows(run: Run, counts: RollbackCounts, queue: str = QUEUE) -> list[d
                 counts.kept += len(ours)
                 _note_kept(run.catalog, rows, ours)
             done += len(rows.changes)
+            counts.not_reached -= len(rows.changes)
             run.progress.at(done, changed_since=counts.changed_since, gone=counts.gone)
     return samples.diffs()
 
@@ -210,6 +234,7 @@ class _Rollback:
         whole = outcome.rewritten == len(chunk.changes)
         self.samples.add(chunk.reference, outcome.rewritten, chunk.changes if whole else [])
         self._done += len(chunk.changes)
+        counts.not_reached -= len(chunk.changes)
         self._run.progress.at(self._done, changed_since=counts.changed_since, gone=counts.gone, refused=counts.refused)
 
 

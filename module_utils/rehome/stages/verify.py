@@ -5,28 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..config.settings import Settings
+from ..planning.empty import nothing_under_map
 from ..planning.plan import Plan, make_plan
 from ..run import Run
 from ..scan.scan import scan, without_inventory
+from .passes import left_by
 from .verify_rows import RowsCheck, compare_rows
 from .verify_sample import SampleCounts, compare_sample
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The present state, classed as a plan would, and what of it is left to do."""
+    """The present state, classed as a plan would, and what of it is left to do.
+
+    left: what is neither in the target nor rewritten, as `passes.left_by`
+    """
 
     plan: Plan
     sample: SampleCounts
     rows: RowsCheck
     problems: list[str]
     complete: bool
+    left: dict[str, int]
 
     def counts(self) -> dict[str, int]:
         """Return the counts by the names of the summary."""
         return {
-            "objects_compared": sum(self.plan.objects.values()) - self.plan.objects["foreign"],
-            "rows_compared": sum(self.plan.rows.values()) - self.plan.rows["foreign"],
+            "objects_compared": self.plan.objects_seen,
+            "objects_verified": self.plan.objects["present"],
+            "rows_compared": self.plan.rows_seen,
+            "rows_verified": self.plan.rows["done"],
+            "rows_foreign": self.plan.rows["foreign"],
+            "rows_in_other_forms": self.plan.rows_in_other_forms,
             "rows_remaining": self.plan.rows_remaining,
             "objects_weak": self.plan.weak,
             **self.sample.counts(),
@@ -44,11 +54,12 @@ def verify(run: Run) -> Verdict:
     plan = make_plan(catalog, replace(settings, limit=None))
     sample = compare_sample(run)
     rows = compare_rows(run)
-    found = problems(plan, settings) + rows.problems()
+    nothing = [str(finding).rstrip(".") for finding in nothing_under_map(catalog, settings, plan)]
+    found = nothing + problems(plan, settings) + rows.problems()
     if sample.differing:
         found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
     left = found or problems(plan, replace(settings, limit=None))
-    return Verdict(plan, sample, rows, found, complete=not left)
+    return Verdict(plan, sample, rows, found, complete=not left, left=left_by(settings, plan, after_run=False))
 
 
 def problems(plan: Plan, settings: Settings) -> list[str]:

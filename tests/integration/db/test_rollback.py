@@ -53,7 +53,7 @@ def test_every_row_holds_its_earlier_value_byte_for_byte(rows: Rows) -> None:
     assert rows.bench.values() != before
     counts, _ = rows.roll_back()
     assert rows.bench.values() == before
-    assert counts == RollbackCounts(journalled=len(OLD), restored=len(OLD))
+    assert counts == RollbackCounts(rewritten_ever=len(OLD), journalled=len(OLD), restored=len(OLD))
     assert rows.entries() == [("rewrite", 2), ("rewrite", 2), ("rewrite", 1), *[("rollback", n) for n in (1, 2, 2)]]
 
 
@@ -63,7 +63,7 @@ def test_again_it_changes_and_journals_nothing(rows: Rows) -> None:
     rows.roll_back()
     entries = rows.entries()
     counts, _ = rows.roll_back()
-    assert counts == RollbackCounts(restored_before=len(OLD))
+    assert counts == RollbackCounts(rewritten_ever=len(OLD), restored_before=len(OLD))
     assert rows.entries() == entries
 
 
@@ -75,7 +75,7 @@ def test_rows_that_the_application_changed_or_deleted_since_are_left_and_disting
     rows.set(4, "avatar/AVATAR-4.png")
     rows.set(5, "image/avatar-5.png")
     rows.bench.execute("DELETE FROM T WHERE id = 6")
-    expected = RollbackCounts(journalled=6, restored_before=1, changed_since=3, gone=1)
+    expected = RollbackCounts(rewritten_ever=5, journalled=6, restored_before=1, changed_since=3, gone=1)
     checked, diffs = rows.check()
     assert checked == replace_count(expected, to_restore=1)
     assert [(diff["before"], diff["after"]) for diff in diffs] == [("avatar/avatar-1.png\n", "image/avatar-1.png\n")]
@@ -99,7 +99,7 @@ def test_a_check_reads_only_and_says_what_a_run_then_does(rows: Rows) -> None:
     before, entries = rows.bench.values(), rows.entries()
     checked, diffs = rows.check(replace(rows.settings(), database=rows.bench.settings("reader")))
     assert (rows.bench.values(), rows.entries()) == (before, entries)
-    assert checked == RollbackCounts(journalled=len(OLD), to_restore=len(OLD))
+    assert checked == RollbackCounts(rewritten_ever=len(OLD), journalled=len(OLD), to_restore=len(OLD))
     (diff,) = diffs
     assert diff["before_header"] == f"{rows.bench.table}.path, 3 of {len(OLD)} rows"
     assert diff["after"] == "".join(f"{value}\n" for value in OLD[:3])
@@ -133,7 +133,7 @@ def test_a_row_that_the_application_gave_another_old_value_between_two_runs_gets
     rows.set(1, "image/avatar-2.png")
     rows.migrate()
     counts, _ = rows.roll_back()
-    assert counts == RollbackCounts(journalled=1, restored=1)
+    assert counts == RollbackCounts(rewritten_ever=1, journalled=1, restored=1)
     assert rows.bench.values() == ["image/avatar-2.png"]
 
 
@@ -145,7 +145,7 @@ def test_an_entry_that_is_undone_in_part_is_continued(rows: Rows) -> None:
     rows.set(1, "avatar/avatar-1.png")
     rows.set(3, "avatar/avatar-3.png")
     counts, _ = rows.roll_back()
-    assert counts == RollbackCounts(journalled=1, restored=1, restored_before=3)
+    assert counts == RollbackCounts(rewritten_ever=4, journalled=1, restored=1, restored_before=3)
     assert rows.bench.values() == [
         "avatar/avatar-1.png",
         *(f"image/avatar-{n}.png" for n in range(2, 5)),
@@ -194,7 +194,7 @@ def test_an_old_value_that_the_server_no_longer_accepts_is_reported_and_the_othe
     rows.migrate()
     bench.execute("INSERT INTO T (id, path) VALUES (4, ?)", "image/avatar-2.png")
     counts, catalog = rows.roll_back()
-    assert counts == RollbackCounts(journalled=3, restored=2, refused=1)
+    assert counts == RollbackCounts(rewritten_ever=3, journalled=3, restored=2, refused=1)
     assert counts.problems() == ["1 rows keep their new value, as the server refuses the old one (rows-refused.jsonl)"]
     assert numbers(catalog, "refused_rows") == [2]
     rows.close()
@@ -206,7 +206,7 @@ def test_only_the_keys_of_a_list_are_rolled_back_if_a_list_is_given(rows: Rows, 
     keys = tmp_path / "keys.jsonl"
     keys.write_text('{"key": "image/avatar-2.png"}\n')
     counts, _ = rows.roll_back(rows.settings(only_keys=str(keys)))
-    assert counts == RollbackCounts(journalled=1, restored=1, foreign=1)
+    assert counts == RollbackCounts(rewritten_ever=1, journalled=1, restored=1, foreign=1)
     assert rows.bench.values() == ["avatar/avatar-1.png", "image/avatar-2.png"]
 
 
@@ -268,8 +268,8 @@ def test_a_row_whose_object_is_not_in_the_source_as_it_was_is_kept_and_listed(
     with buckets(monkeypatch, source, dict.fromkeys(names[:4], "a")):
         checked, _ = rows.check(keeping)
         counts, catalog = rows.roll_back(keeping)
-    assert checked == RollbackCounts(journalled=6, to_restore=2, kept=3, changed_since=1)
-    assert counts == RollbackCounts(journalled=6, restored=2, kept=3, changed_since=1)
+    assert checked == RollbackCounts(rewritten_ever=6, journalled=6, to_restore=2, kept=3, changed_since=1)
+    assert counts == RollbackCounts(rewritten_ever=6, journalled=6, restored=2, kept=3, changed_since=1)
     assert "rehome_rollback_missing decides" in counts.problems()[0]
     assert rows.bench.values() == [
         "image/avatar-same.png",

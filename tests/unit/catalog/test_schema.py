@@ -31,7 +31,7 @@ STRANGERS = {"db", "s3", "grants"}
 FILLED = re.compile(
     r"\b(?:(?:INSERT(?: OR REPLACE)? INTO|DELETE FROM)\s+([a-z_]+)|UPDATE\s+([a-z_]+)\s+(?:\w+\s+)?SET)\b"
 )
-READ = re.compile(r"(?<!DELETE )(?<!DISTINCT )\b(?:FROM|JOIN|USING)\s+(?:rollback\.)?([a-z_]+)\b(?!\s*\()")
+READ = re.compile(r"(?<!DELETE )(?<!DISTINCT )\b(?:FROM|JOIN|USING)\s+(?:(?:rollback|earlier)\.)?([a-z_]+)\b(?!\s*\()")
 INLINE = re.compile(r"\bWITH ([a-z_]+) AS\b")
 
 STATEMENT = re.compile(r"\s*(SELECT|FROM|WITH|INSERT|UPDATE|DELETE|COPY)\s")
@@ -153,6 +153,9 @@ def catalog() -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(table.create())
         connection.execute("CREATE SCHEMA rollback")
         connection.execute(f"CREATE TABLE rollback.rollback_rows ({schema.ROLLBACK_ROWS.columns})")
+        connection.execute("CREATE SCHEMA earlier")
+        for table in BY_NAME.values():
+            connection.execute(f"CREATE TABLE earlier.{table.name} ({table.columns})")
         yield connection
 
 

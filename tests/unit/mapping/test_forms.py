@@ -91,7 +91,7 @@ def test_a_value_in_another_form_is_known_by_it() -> None:
         "s3://other/image/avatar-1.png": '{prefix: "s3://other/", encoded: true, query: true}',
         "image/readme.txt": None,
         "https://cdn.example/image/readme.txt": None,
-        "see image/avatar-1.png": None,
+        "see image/avatar-1.png": "within a longer text or URL",
         "": None,
     }
     assert {value: detect(value) for value in values} == values

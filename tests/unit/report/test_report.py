@@ -84,7 +84,7 @@ def test_a_summary_has_every_count_from_its_beginning_and_is_not_complete(tmp_pa
 def test_every_count_of_a_stage_is_a_field_of_the_summary(tmp_path: Path) -> None:
     catalog, settings = catalog_with_leftovers(tmp_path)
     plan = make_plan(catalog, settings)
-    verdict = Verdict(plan, SampleCounts(), RowsCheck(), [], complete=True)
+    verdict = Verdict(plan, SampleCounts(), RowsCheck(), [], complete=True, left={})
     counted = [plan, verdict, CopyCounts(), RestoreCounts(), RewriteCounts(), RollbackCounts()]
     names = {name for stage in counted for name in stage.counts()}
     names |= DeleteCounts().named("objects", "retire", KEPT_OBJECTS).keys()
@@ -112,8 +112,10 @@ def test_the_lines_name_what_is_there_and_leave_out_what_is_not(tmp_path: Path) 
     catalog, settings = catalog_with_leftovers(tmp_path)
     plan = make_plan(catalog, settings)
     assert plan_lines(plan.counts()) == [
+        "seen     2 objects and 1 rows under the map; 0 objects and 0 rows are not",
         "objects  0 to copy (0 bytes), 0 present",
-        "         1 conflict, 1 archived, 2 orphan",
+        "         1 conflict, 1 archived",
+        "         of these 2 orphan",
         "rows     0 to rewrite, 0 done",
         "         1 dangling",
     ]
@@ -140,25 +142,26 @@ def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_ch
     settings = read_settings(given(state_dir=str(tmp_path)))
     summary = Summary.start(settings, "run", "rollback", dry_run=False, kind="rollback")
     summary.add(rows_journalled=1003, rows_restored=1000, rows_changed_since=2, rows_kept=1, problems=["one is kept"])
-    assert summary.lines()[1:5] == [
-        "journal  1,003 rows that were rewritten and not rolled back yet",
+    assert summary.lines()[1:6] == [
+        "before   1,003 rows were as the migration had rewritten them",
         "rows     1,000 restored, 0 restored before",
         "         2 changed since, 1 kept",
+        "after    1 rows are as the migration had rewritten them",
         "problem  one is kept",
     ]
     dry = Summary.start(settings, "run", "rollback-check", dry_run=True, kind="rollback")
     dry.add(rows_to_restore=5, since="2026-01-31T14:30:00+00:00", problems=[])
     assert dry.lines()[1:4] == [
-        "journal  0 rows that were rewritten since 2026-01-31T14:30:00+00:00 and not rolled back yet",
+        "before   0 rows were as the migration had rewritten them since 2026-01-31T14:30:00+00:00",
         "rows     5 would be restored, 0 restored before",
         f"outcome  a dry run: nothing was written ({dry.fields['elapsed_s']:.1f} s)",
     ]
     verified = Summary.start(settings, "run", "verify", dry_run=True)
     assert not [line for line in verified.lines() if line.startswith("journal")]
     verified.add(objects_present=7, rows_done=9, objects_sampled=2)
-    assert verified.lines()[1:4] == [
+    assert verified.lines()[2:5] == [
         "objects  0 to copy (0 bytes), 7 present",
-        "         2 sampled",
+        "         of these 2 sampled",
         "rows     0 to rewrite, 9 done",
     ]
     verified.add(rows_checked=0, rows_wrong=0, rows_without_object=0)

@@ -7,21 +7,10 @@ import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import Plan, make_plan
-from rehome.stages.passes import add_earlier_passes, counts_of_all_passes, is_last_pass, unmoved_of_slice
+from rehome.stages.passes import is_last_pass, unmoved_of_slice
 from rehome.stages.verify import problems
 
 from tests.unit.config.test_settings import given
-
-SUMMARY: dict[str, Any] = {
-    "passes": [],
-    "objects_present": 0,
-    "rows_done": 0,
-    "objects_copied": 0,
-    "bytes_copied": 0,
-    "rows_to_rewrite": 0,
-    "rows_rewritten": 0,
-    "rows_changed_by_app": 0,
-}
 
 
 def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0, **changes: object) -> Plan:
@@ -37,12 +26,6 @@ def plan_of(folder: Path, to_copy: int = 0, outdated: int = 0, present: int = 0,
                 if kind == "old":
                     catalog.append("own_copies", [(suffix,)])
         return make_plan(catalog, read_settings(given(**changes)))
-
-
-def planned(summary: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """The summary after a pass has planned."""
-    counts, passes = counts_of_all_passes(summary, plan)
-    return {**summary, **counts, "passes": passes}
 
 
 def test_an_untouched_copy_of_ours_is_copied_again_where_the_source_was_overwritten(tmp_path: Path) -> None:
@@ -66,26 +49,6 @@ def test_a_slice_and_an_approved_plan_are_one_pass(tmp_path: Path, setting: dict
     settings = read_settings(given(**setting))
     assert is_last_pass(settings, plan_of(tmp_path, to_copy=3), 1)
     assert not settings.whole
-
-
-def test_over_all_passes_what_failed_does_not_count_twice(tmp_path: Path) -> None:
-    summary = planned(SUMMARY, plan_of(tmp_path, to_copy=3, present=1))
-    assert (summary["objects_to_copy"], summary["objects_present"], summary["rows_to_rewrite"]) == (3, 1, 4)
-    # one of three fails; meanwhile two appear and one is overwritten
-    summary |= add_earlier_passes(summary, {"objects_copied": 2, "bytes_copied": 10, "objects_failed": 1})
-    summary = planned(summary, plan_of(tmp_path, to_copy=3, outdated=1, present=2))
-    assert (summary["objects_to_copy"], summary["objects_present"], summary["objects_outdated"]) == (6, 1, 1)
-    assert summary["rows_to_rewrite"] == 6
-    summary |= add_earlier_passes(summary, {"objects_copied": 4, "bytes_copied": 20, "objects_failed": 0})
-    assert (summary["objects_copied"], summary["bytes_copied"], summary["objects_failed"]) == (6, 30, 0)
-    summary |= add_earlier_passes(summary, {"rows_rewritten": 6, "rows_changed_by_app": 1})
-    summary = planned(summary, plan_of(tmp_path, present=1))
-    assert (summary["rows_to_rewrite"], summary["rows_done"]) == (7, 0)
-    assert summary["passes"] == [
-        {"objects_to_copy": 3, "objects_outdated": 0, "rows_to_rewrite": 4},
-        {"objects_to_copy": 3, "objects_outdated": 1, "rows_to_rewrite": 2},
-        {"objects_to_copy": 0, "objects_outdated": 0, "rows_to_rewrite": 1},
-    ]
 
 
 def test_a_slice_takes_the_first_objects_and_their_rows_and_defers_the_rest(tmp_path: Path) -> None:
