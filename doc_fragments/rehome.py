@@ -687,7 +687,8 @@ options:
           is set.
         type: bool
       connections:
-        description: The maximum number of connections of the user at once.
+        description: The maximum number of connections of the user at once. A run needs four
+          more than C(rehome_connections).
         type: int
         default: 10
       expire_days:

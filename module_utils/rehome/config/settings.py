@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ..mapping.keymap import KeyMap
 from ..mapping.value_map import Form, ValueMap
@@ -160,6 +160,11 @@ class RollbackPolicy:
     copies: RollbackCopies = "keep"
 
 
+BESIDE_WRITERS: Final = 4
+"""Connections of a run beside those that rewrite rows: the lock, the reader, and two that watch the server (its load
+and its redo log, or its load and a VACUUM)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one migration, as complete and consistent as can be checked without a request.
@@ -207,6 +212,11 @@ class Settings:
     def keymap(self) -> KeyMap:
         """The key map of the migration."""
         return KeyMap(self.source.prefix, self.target.prefix, self.include, self.exclude, self.only_keys)
+
+    @property
+    def connections_at_once(self) -> int:
+        """How many connections to the database a run has: those that rewrite rows, and `BESIDE_WRITERS`."""
+        return self.connections + BESIDE_WRITERS
 
     @property
     def whole(self) -> bool:

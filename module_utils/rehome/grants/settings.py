@@ -122,7 +122,8 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
                 "or set rehome_grants_database to false",
             )
         )
-    at_least(1, "rehome_grants_connections", made.connections, findings)
+    if made.database:
+        at_least(settings.connections_at_once, "rehome_grants_connections", made.connections, findings)
     if made.expire_days is not None:
         at_least(1, "rehome_grants_expire_days", made.expire_days, findings)
     if findings:

@@ -6,14 +6,10 @@ from contextlib import ExitStack
 from typing import Final
 
 from ..checks import Check, stop, unknown
-from ..config.settings import Database, Settings
+from ..config.settings import BESIDE_WRITERS, Database, Settings
 from ..db.dialect import DatabaseError, Dialect
 from ..db.engines.open import connect
 from ..errors import Finding, RefusedError
-
-BESIDE_WRITERS: Final = 4
-"""Connections of a run beside those that rewrite rows: the lock, the reader, and two that watch the server (its load
-and its redo log, or its load and a VACUUM)."""
 
 TURNS: Final = "abbabaab"
 """Which of two connections asks for its session's number. Uneven, so that no pool that hands its sessions out by turns,
@@ -40,7 +36,7 @@ def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
     """
     if settings.database.engine == "sqlite":
         return []
-    needed = settings.connections + BESIDE_WRITERS
+    needed = settings.connections_at_once
     with ExitStack() as stack:
         for number in range(2, needed + 1):
             try:
@@ -78,7 +74,7 @@ def pooled_sessions(a: Dialect, b: Dialect, settings: Database) -> Finding | Non
 
 
 def _too_few(database: Dialect, settings: Settings, number: int, refusal: Finding) -> Finding:
-    needed, granted = settings.connections + BESIDE_WRITERS, number - 1
+    needed, granted = settings.connections_at_once, number - 1
     try:
         limits = database.connection_limits()
     except DatabaseError:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from rehome.checks import Check
 from rehome.config.read import read_settings
-from rehome.config.settings import Database, Tls
+from rehome.config.settings import BESIDE_WRITERS, Database, Tls
 from rehome.db.engines.mysql import connection
 from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
 from rehome.errors import RefusedError
-from rehome.preflight.sessions import BESIDE_WRITERS, check_sessions
+from rehome.preflight.sessions import check_sessions
 from rehome.state.database_lock import migration_lock
 
 from sandbox.postgresql import PostgreSQL
