@@ -18,7 +18,8 @@ options:
     suboptions:
       name:
         description: 'First migration: a short name for the migration. It names the state folder
-          and the entries in the journal.'
+          and the entries in the journal, so no other migration on the same database server may
+          have it, not even one of another database.'
         type: str
       source:
         description: 'First migration: the bucket and prefix that the objects are in now, and

@@ -27,6 +27,10 @@ from ansible.utils.display import Display
 FIRST_LINE_S = 3.0
 LINE_EVERY_S = 10.0
 CHECK_EVERY_S = 0.5
+# Python 3.9 has no dataclasses with slots, and 3.8 no `match`.
+_IMPORT_ERROR = re.compile(
+    r"(?:(?:ModuleNotFound|Import|Syntax)Error: |TypeError: (?=dataclass\(\) got an unexpected ))(.+?)(?:\\n|$)"
+)
 ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
 
 
@@ -99,7 +103,7 @@ def _refuse_to_run_in_part() -> None:
 
 def import_error(result: dict[str, Any]) -> str | None:
     """Return what the module's interpreter could not import; None if that is not why it failed."""
-    found = re.search(r"(?:ModuleNotFoundError|ImportError): (.+?)(?:\\n|$)", repr(result.get("exception", "")))
+    found = _IMPORT_ERROR.search(repr(result.get("exception", "")))
     return found[1].replace("\\'", "'") if found else None
 
 

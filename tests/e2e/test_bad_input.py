@@ -360,6 +360,11 @@ def test_several_mistakes_are_reported_together(seeded: World, tmp_path: Path) -
 def test_the_same_name_for_other_settings_is_refused_once_it_has_written(seeded: World) -> None:
     try:
         assert seeded.play().code == 0
-        refused(seeded, "rehome_name (avatars)", "Choose another rehome_name", rehome_include=["*.png"])
+        refused(
+            seeded,
+            *("rehome_name (avatars)", " UTC by ", "s3://legacy-s3/image/ to s3://production-s3/avatar/"),
+            *("include avatar-*.png", "include *.png", "Choose another rehome_name"),
+            rehome_include=["*.png"],
+        )
     finally:
         seeded.seed(5)

@@ -23,7 +23,7 @@ from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired
-from rehome.state.completion import completed_at, record_completion, withdraw_completion
+from rehome.state.completion import completed_at, other_end, record_completion, withdraw_completion
 from rehome.state.delete_log import RETIRED, DeleteLog
 
 from sandbox.seaweedfs import SeaweedFS
@@ -250,7 +250,10 @@ def test_the_end_is_known_from_the_first_verification_and_forgotten_when_somethi
     assert first is not None
     record_completion(settings, "later")
     assert completed_at(settings) == first
-    assert completed_at(replace(settings, name="other")) is None
+    other = replace(settings, name="other")
+    assert completed_at(other) is None
+    assert f"that of {settings.place}, at {first.isoformat()} (run " in (other_end(other) or "")
+    assert other_end(settings) is None
     withdraw_completion(settings, "later")
     assert completed_at(settings) is None
 

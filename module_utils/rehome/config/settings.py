@@ -241,6 +241,14 @@ class Settings:
         return ValueMap(self.keymap, reference.form)
 
     @property
+    def place(self) -> str:
+        """What is moved where, and in which database, in one line for people, who cannot read a fingerprint."""
+        source, target = (f"s3://{side.bucket}/{side.prefix}" for side in (self.source, self.target))
+        globs = [("include", self.include if self.include != ("*",) else ()), ("exclude", self.exclude)]
+        named = [f", {word} {' '.join(patterns)}" for word, patterns in globs if patterns]
+        return f"{self.database.name or self.database.path}: {source} to {target}{''.join(named)}"
+
+    @property
     def fingerprint(self) -> str:
         """Sha256 of what is moved where. Policies, credentials, folders and slices are not part of it."""
         identity = {

@@ -366,8 +366,8 @@ class Dialect(Protocol):
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
         """Write the entry of a chunk, inside the caller's transaction."""
 
-    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        """Return the distinct fingerprints of the settings under which `migration` has written entries."""
+    def newest_of_others(self, schema: str, migration: str, fingerprint: str) -> RecordedEntry | None:
+        """Return the newest entry that `migration` has written under settings of another fingerprint, if any."""
 
     def journal_row_count(self, schema: str, chunk: str) -> int | None:
         """Return how many rows the chunk changed; None if it was never committed."""

@@ -27,6 +27,7 @@ class JournalTarget(NamedTuple):
     """Where chunks are recorded, and under which name and settings.
 
     undoes: the id of the entry that a rollback undoes
+    place: what is moved where, in one line for people
     """
 
     schema: str
@@ -34,6 +35,7 @@ class JournalTarget(NamedTuple):
     fingerprint: str
     direction: Direction = "rewrite"
     undoes: int | None = None
+    place: str = ""
 
 
 def insert(table: str, mark: str) -> str:
@@ -41,9 +43,12 @@ def insert(table: str, mark: str) -> str:
     return f"INSERT INTO {table} ({_WRITTEN}) VALUES ({', '.join([mark] * len(JournalEntry._fields))})"
 
 
-def select_fingerprints(table: str, mark: str) -> str:
-    """Return the statement that reads a migration's fingerprints. Its parameter is the migration's name."""
-    return f"SELECT DISTINCT fingerprint FROM {table} WHERE migration = {mark}"
+def select_newest_of_others(table: str, mark: str) -> str:
+    """Return the statement that reads the newest entry under other settings.
+
+    Its parameters are the migration's name and the fingerprint of these settings.
+    """
+    return f"SELECT {_READ} FROM {table} WHERE migration = {mark} AND fingerprint <> {mark} ORDER BY id DESC LIMIT 1"
 
 
 def select_row_count(table: str, mark: str) -> str:
@@ -173,11 +178,43 @@ def entry(
         last_key=key_to_json(changes[-1].key),
         entries=packed,
         sha256=hashlib.sha256(packed).hexdigest(),
-        written_by=_author(),
+        written_by=_origin(target.place),
     )
+
+
+_PLACE_FOLLOWS = "; "
+
+
+def _origin(place: str) -> str:
+    """Return who writes, and of which migration: in ASCII, as the journal's column may take nothing else."""
+    return _PLACE_FOLLOWS.join(filter(None, (_author(), _plain(place))))[:255]
+
+
+def _plain(place: str) -> str:
+    return place.encode("ascii", "backslashreplace").decode()
 
 
 def _author() -> str:
     """Return user and host with the AWX job, or else with the process id."""
     job, user = os.environ.get("JOB_ID"), os.environ.get("AWX_USER_NAME") or os.environ.get("USER", "")
-    return f"{user}@{socket.gethostname()} {f'job {job}' if job else f'pid {os.getpid()}'}".strip()[:255]
+    return f"{user}@{socket.gethostname()} {f'job {job}' if job else f'pid {os.getpid()}'}".strip()
+
+
+def whose(recorded: RecordedEntry) -> str:
+    """Return when, by whom and of which migration an entry was written, for a message.
+
+    Entries of earlier versions do not say what was moved where: for those, a value before and after stands for it.
+    """
+    entry = recorded.entry
+    author, _, place = entry.written_by.partition(_PLACE_FOLLOWS)
+    if not place and hashlib.sha256(entry.entries).hexdigest() == entry.sha256:
+        first = unpack(entry.entries)[0]
+        place = f"such as {first.old} to {first.new}"
+    when = f"{recorded.written_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{when} by {author}, {entry.row_count:,} rows of {entry.reference} ({place or 'a damaged entry'})"
+
+
+def is_of_database(recorded: RecordedEntry, place: str) -> bool:
+    """Return whether an entry was written for the database that `place` names, as far as it says."""
+    _, _, other = recorded.entry.written_by.partition(_PLACE_FOLLOWS)
+    return not other or other.partition(": ")[0] == _plain(place).partition(": ")[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
@@ -24,7 +26,7 @@ def save_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
         copy = f"COPY ({select}) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 10240)"
         with replacing(folder / f"{kind}.parquet") as file:
             catalog.run(copy, {"file": str(file)})
-    write_json(folder / "plan.json", _identity(settings))
+    write_json(folder / "plan.json", {**_identity(settings), "place": settings.place})
     _delete_oldest(folder.parent)
 
 
@@ -46,11 +48,11 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
             f"dry run of the approved plan has left {folder}"
         )
         return [Finding("approved_plan", approved, refused, way_out)]
-    if kept != _identity(settings):
+    if differing := _differences(kept, settings):
         way_out = (
             "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"
         )
-        return [Finding("approved_plan", approved, f"{refused}: it was made with other settings", way_out)]
+        return [Finding("approved_plan", approved, f"{refused}: it was made with other settings: {differing}", way_out)]
     additions = [text for kind, select in DECIDED.items() if (text := _additions(catalog, folder, kind, select))]
     if not additions:
         return []
@@ -60,6 +62,21 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
 
 def _identity(settings: Settings) -> dict[str, object]:
     return {"fingerprint": settings.fingerprint, "policies": settings.policies, "limit": settings.limit}
+
+
+def _differences(kept: dict[str, Any], settings: Settings) -> str:
+    """Return what differs between the settings of an approved plan and these; empty if nothing does."""
+    mine = _identity(settings)
+    before = {"limit": kept.get("limit"), **kept.get("policies", {})}
+    now = {"limit": settings.limit, **json.loads(json.dumps(settings.policies))}
+    found = [
+        f"{name} was {before.get(name)}, and is {value}" for name, value in now.items() if before.get(name) != value
+    ]
+    if kept.get("fingerprint") != mine["fingerprint"]:
+        place = kept.get("place", "other buckets, prefixes, globs or references")
+        place = "other references" if place == settings.place else place
+        found.insert(0, f"it is of {place}, and these settings are for {settings.place}")
+    return "; ".join(found)
 
 
 def _way_out_if_damaged(folder: Path) -> str:

@@ -347,18 +347,27 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             return []
     except UnusableJournalError as error:
         return [_unusable_journal(settings, error)]
-    others = set(database.journal_fingerprints(settings.journal_schema, settings.name)) - {settings.fingerprint}
-    if not others:
-        return []
-    return [
-        Finding(
-            "rehome_name",
-            settings.name,
+    other = database.newest_of_others(settings.journal_schema, settings.name, settings.fingerprint)
+    if other:
+        problem = (
             "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
-            "references, and a rollback is only exact if one name means one migration",
-            "Choose another rehome_name for the changed settings",
+            f"references: {journal.whose(other)}. These settings are for {settings.place}. A rollback is only exact if "
+            "one name means one migration"
         )
-    ]
+        return [Finding("rehome_name", settings.name, problem, "Choose another rehome_name for the changed settings")]
+    newest = database.read_journal(settings.journal_schema, settings.name, None, 1)
+    # in PostgreSQL and SQLite each database has a journal of its own, whatever its name becomes
+    if (
+        settings.database.engine in ("mariadb", "mysql")
+        and newest
+        and not journal.is_of_database(newest[0], settings.place)
+    ):
+        problem = (
+            "the journal holds changes that were made under this name in another database of the server: "
+            f"{journal.whose(newest[0])}. These settings are for {settings.place}"
+        )
+        return [Finding("rehome_name", settings.name, problem, "Choose another rehome_name for this database")]
+    return []
 
 
 class _RollBackError(Exception):
@@ -367,7 +376,7 @@ class _RollBackError(Exception):
 
 def _try_journal(database: Dialect, inspector: Inspector, settings: Settings) -> list[Check]:
     """Write an entry and roll it back: a missing permission must be found before the first object is copied."""
-    target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
+    target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, place=settings.place)
     try:
         with database.transaction():
             database.append_journal(

@@ -86,7 +86,7 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
                 "rehome_name",
                 settings.name,
                 "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
-                "references",
+                f"references: {journal.whose(recorded)}. These settings are for {settings.place}",
                 "Put the settings back as they were, or name the migration that you want",
             )
         )

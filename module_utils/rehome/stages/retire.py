@@ -9,7 +9,7 @@ from ..errors import Finding, RefusedError, RehomeError
 from ..run import Run
 from ..s3.deletion.versions import Versioning
 from ..s3.errors import S3Error
-from ..state.completion import FILE, completed_at
+from ..state.completion import FILE, completed_at, other_end
 from ..state.delete_log import RETIRED
 from .delete_objects import DeleteCounts, delete_classified, inspect_bucket, not_inspected, undelete_recorded
 from .delete_side import BucketState, DeleteSide
@@ -27,11 +27,13 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
     """Check whether objects may be retired at all. Raises RefusedError with every finding."""
     findings = unconfirmed(settings, settings.source) if not dry_run else []
     if completed_at(settings) is None:
+        other = other_end(settings)
+        its = f", but {other}. These settings are for {settings.place}" if other else ""
         findings.append(
             Finding(
                 "rehome_retire_after",
                 None,
-                f"counts from the migration's end, and {settings.state_dir / FILE} has none under these settings",
+                f"counts from the migration's end, and {settings.state_dir / FILE} has none under these settings{its}",
                 "Run migrate.yml or playbooks/verify.yml, which record the end once nothing is left to do",
             )
         )

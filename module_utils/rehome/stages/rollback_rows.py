@@ -198,7 +198,9 @@ class _Rollback:
         self._counts = counts
         self._reader = connections.reader
         self._tables = _tables(self._reader, settings)
-        target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, "rollback")
+        target = JournalTarget(
+            settings.journal_schema, settings.name, settings.fingerprint, "rollback", place=settings.place
+        )
         self._runner = ChunkRunner(run, connections, self._tables, target, self._refusal_samples())
         self._done = 0
         self.samples = _Samples()

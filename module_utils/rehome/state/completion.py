@@ -35,6 +35,20 @@ def completed_at(settings: Settings) -> datetime | None:
     return read_json(settings.state_dir / FILE, parse, _WAY_OUT)
 
 
+def other_end(settings: Settings) -> str | None:
+    """Return which other migration's end `completion.json` has, and who recorded it; None if it has none.
+
+    Raises RehomeError if `completion.json` is damaged.
+    """
+
+    def parse(kept: Any) -> str | None:
+        if kept["fingerprint"] == settings.fingerprint or kept["completed_at"] is None:
+            return None
+        return f"that of {kept.get('place', 'other settings')}, at {kept['completed_at']} (run {kept['run']})"
+
+    return read_json(settings.state_dir / FILE, parse, _WAY_OUT)
+
+
 def record_completion(settings: Settings, run: str) -> None:
     """Record that a verification has just found nothing left to do. Keeps an earlier end, if there is one."""
     if completed_at(settings) is None:
@@ -49,5 +63,10 @@ def withdraw_completion(settings: Settings, run: str) -> None:
 
 
 def _write(settings: Settings, completed: str | None, run: str) -> None:
-    completion = {"fingerprint": settings.fingerprint, "completed_at": completed, "run": run}
+    completion = {
+        "fingerprint": settings.fingerprint,
+        "completed_at": completed,
+        "run": run,
+        "place": settings.place,
+    }
     write_json(settings.state_dir / FILE, completion)

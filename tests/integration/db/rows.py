@@ -66,7 +66,7 @@ class Rows:
             if row.value is not None and (new := values.to_target(row.value))
         ]
         outcome = ChunkOutcome()
-        target = JournalTarget(made.journal_schema, made.name, made.fingerprint)
+        target = JournalTarget(made.journal_schema, made.name, made.fingerprint, place=made.place)
         for start in range(0, len(changes), chunk_rows):
             rewrite_chunk(database, facts, changes[start : start + chunk_rows], target, outcome)
         return outcome.rewritten

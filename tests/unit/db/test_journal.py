@@ -49,6 +49,33 @@ def test_a_rollbacks_entry_says_what_it_undoes() -> None:
     assert (entry.direction, entry.undoes) == ("rollback", 7)
 
 
+def recorded(place: str, **changes: object) -> RecordedEntry:
+    entry = journal.entry("c", TARGET._replace(place=place), "avatars.path", [Change((1,), "image/a", "avatar/a")])
+    return RecordedEntry(1, datetime(2026, 11, 28, 22, 10, 5, tzinfo=UTC), entry._replace(**changes))  # type: ignore[arg-type]
+
+
+def test_an_entry_says_in_ascii_whose_it_is_and_is_cut_where_the_column_ends() -> None:
+    entry = recorded("app: s3://a/фото/ to s3://b/").entry
+    assert entry.written_by.endswith("; app: s3://a/\\u0444\\u043e\\u0442\\u043e/ to s3://b/")
+    assert len(recorded("app: " + "x" * 500).entry.written_by) == 255
+
+
+def test_whose_an_entry_is_is_told_even_if_it_is_old_or_damaged() -> None:
+    assert "2026-11-28 22:10:05 UTC by " in journal.whose(recorded("app: s3://a/ to s3://b/"))
+    assert "1 rows of avatars.path (app: s3://a/ to s3://b/)" in journal.whose(recorded("app: s3://a/ to s3://b/"))
+    old = recorded("", written_by="ann@ops1 job 5")
+    assert journal.whose(old).endswith("by ann@ops1 job 5, 1 rows of avatars.path (such as image/a to avatar/a)")
+    damaged = recorded("", sha256="0" * 64)
+    assert journal.whose(damaged).endswith("(a damaged entry)")
+
+
+def test_the_database_of_an_entry_is_compared_as_far_as_it_is_known() -> None:
+    mine = recorded("äpp: s3://a/ to s3://b/")
+    assert journal.is_of_database(mine, "äpp: s3://c/ to s3://d/")
+    assert not journal.is_of_database(mine, "app2: s3://a/ to s3://b/")
+    assert journal.is_of_database(recorded("", written_by="ann@ops1 pid 5"), "app2: s3://a/ to s3://b/")
+
+
 def test_a_table_with_other_columns_is_not_a_journal_and_the_message_says_what_it_lacks() -> None:
     with pytest.raises(UnusableJournalError, match=r"rehome\.journal .* lacks chunk, direction, undoes"):
         columns = {"id", "written_at", *journal.JournalEntry._fields} - {"chunk", "direction", "undoes"}

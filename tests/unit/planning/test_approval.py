@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,34 @@ def test_what_was_not_approved_is_refused_and_told(tmp_path: Path, change: str, 
     assert "playbooks/plan.yml" in text
 
 
-@pytest.mark.parametrize("other", [{"acl": "copy"}, {"storage_class": "GLACIER"}, {"limit": 2}, {"exclude": ["x*"]}])
-def test_a_plan_that_was_approved_under_other_settings_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("other", "differing"),
+    [
+        ({"acl": "copy"}, "acl was none, and is copy"),
+        ({"storage_class": "GLACIER"}, "storage_class was keep, and is GLACIER"),
+        ({"limit": 2}, "limit was None, and is 2"),
+        ({"exclude": ["x*"]}, ", exclude x*"),
+        ({"references": [{"table": "other", "column": "path"}]}, "it is of other references"),
+    ],
+)
+def test_a_plan_that_was_approved_under_other_settings_is_refused_with_what_differs(
+    tmp_path: Path, other: dict[str, Any], differing: str
+) -> None:
     digest = approved(tmp_path)
-    assert "it was made with other settings" in objection_texts(tmp_path, approved_plan=digest, **other)
+    told = objection_texts(tmp_path, approved_plan=digest, **other)
+    assert "it was made with other settings" in told
+    assert differing in told
+
+
+def test_an_approved_plan_of_an_earlier_version_is_compared_all_the_same(tmp_path: Path) -> None:
+    digest = approved(tmp_path)
+    file = tmp_path / FOLDER / digest / "plan.json"
+    kept = json.loads(file.read_text())
+    del kept["place"]
+    file.write_text(json.dumps(kept))
+    assert objection_texts(tmp_path, approved_plan=digest) == ""
+    told = objection_texts(tmp_path, approved_plan=digest, exclude=["x*"])
+    assert "it is of other buckets, prefixes, globs or references" in told
 
 
 def test_a_plan_of_which_nothing_is_left_here_is_refused(tmp_path: Path) -> None:

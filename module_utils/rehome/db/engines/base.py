@@ -126,10 +126,10 @@ class BaseDialect(Dialect):
         """Insert one row; the database assigns its id and time."""
         self.run(journal.insert(self.journal_table(schema), self.placeholder), entry)
 
-    def journal_fingerprints(self, schema: str, migration: str) -> list[str]:
-        """Return the distinct fingerprints, read with `journal.select_fingerprints`."""
-        statement = journal.select_fingerprints(self.journal_table(schema), self.placeholder)
-        return [fingerprint for (fingerprint,) in self.run(statement, (migration,))]
+    def newest_of_others(self, schema: str, migration: str, fingerprint: str) -> RecordedEntry | None:
+        """Return the entry that `journal.select_newest_of_others` finds."""
+        statement = journal.select_newest_of_others(self.journal_table(schema), self.placeholder)
+        return next((journal.recorded(row) for row in self.run(statement, (migration, fingerprint))), None)
 
     def journal_row_count(self, schema: str, chunk: str) -> int | None:
         """Return the row count, found by the unique id of the chunk."""
