@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rehome.checks import Check
@@ -12,6 +14,7 @@ from rehome.config.settings import BESIDE_WRITERS, Database, Tls
 from rehome.db.engines.mysql import connection
 from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
+from rehome.db.engines.postgresql import connection as postgresql_connection
 from rehome.errors import RefusedError
 from rehome.preflight.sessions import check_sessions
 from rehome.state.database_lock import migration_lock
@@ -217,3 +220,33 @@ def test_a_server_whose_crash_undoes_commits_is_warned_of(bench: Bench) -> None:
     (durability,) = [check for check in found if check.name == "durability"]
     assert durability.status == "warn"
     assert "innodb_flush_log_at_trx_commit = 2" in durability.found
+
+
+@only("postgresql")
+def test_a_pool_that_accepts_a_connection_and_lets_it_wait_is_not_told_as_a_server_that_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # libpq takes less than two seconds as two
+    monkeypatch.setattr(postgresql_connection, "CONNECT_TIMEOUT_S", 2)
+    with socket.create_server(("127.0.0.1", 0)) as pool:
+        text = refusal(bench.settings(port=pool.getsockname()[1]))
+    assert "the connection is accepted there, and then closed or left without an answer" in text
+
+
+def test_a_pool_of_too_few_sessions_is_told_and_not_waited_for(
+    postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_connection, "CONNECT_TIMEOUT_S", 2)
+    more = "default_pool_size = 3\nquery_wait_timeout = 0"
+    for pool in running(PgBouncer(tmp_path / "pool", postgresql, "session", more)):
+        (stop,) = [check for check in checks(Database(**pool.database("migrate"))) if check.status == "stop"]
+    assert "the server refuses number 4" in stop.found
+    assert "the connection is accepted there, and then closed or left without an answer" in stop.found
+
+
+def test_what_a_pooler_says_of_its_server_is_told_for_its_reason(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    for pool in running(PgBouncer(tmp_path / "pool", postgresql, "session")):
+        database = Database(**pool.database("migrate"))
+        assert "no such database" in refusal(replace(database, name="nothing"))
+        assert "refuses this user with this password" in refusal(replace(database, password="wrong"))
+        assert "refuses this user with this password" in refusal(replace(database, user="nobody"))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -20,7 +24,7 @@ from ...dialect import (
     StatementTimeoutError,
     TakenError,
 )
-from .refused_connection import connection_finding
+from .refused_connection import connection_finding, unanswered
 
 RETRYABLE: Final = (
     pg_errors.SerializationFailure,
@@ -46,6 +50,11 @@ SERVER_TROUBLE: Final = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "
 not."""
 
 
+PORT: Final = 5432
+CONNECT_TIMEOUT_S: Final = 10
+ACCEPT_TIMEOUT_S: Final = 2.0
+
+
 class UnsupportedError(DatabaseError):
     """The server does not support the statement for this table: an UPDATE within WITH, if the table has rules."""
 
@@ -67,11 +76,11 @@ def open_connection(settings: Database) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(
             host=settings.socket or settings.host,
-            port=settings.port or 5432,
+            port=settings.port or PORT,
             dbname=settings.name,
             user=settings.user,
             password=settings.password,
-            connect_timeout=10,
+            connect_timeout=CONNECT_TIMEOUT_S,
             application_name="rehome",
             client_encoding="UTF8",
             autocommit=True,
@@ -80,8 +89,42 @@ def open_connection(settings: Database) -> psycopg.Connection[Any]:
             sslcert=tls.cert,
             sslkey=tls.key,
         )
+    except pg_errors.ConnectionTimeout as error:
+        # libpq does not say whether the address was reached: a pool whose sessions are all taken accepts, and waits
+        finding = unanswered(settings, str(error)) if _is_accepted(settings) else connection_finding(settings, error)
+        raise RefusedError([finding]) from error
     except psycopg.Error as error:
         raise RefusedError([connection_finding(settings, error)]) from error
+
+
+@contextmanager
+def cut_after_timeout(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Cut the connection if the block takes longer than a connection may: a pool without a free session lets wait.
+
+    The block's statement then raises a lost connection.
+    """
+    timer = threading.Timer(CONNECT_TIMEOUT_S, _shut_down, (connection.fileno(),))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut_down(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _is_accepted(settings: Database) -> bool:
+    """Return whether something accepts connections at the server's address."""
+    if settings.socket:
+        return True  # a socket without a listener refuses at once
+    try:
+        socket.create_connection((settings.host or "localhost", settings.port or PORT), ACCEPT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def translated(error: psycopg.Error) -> DatabaseError:

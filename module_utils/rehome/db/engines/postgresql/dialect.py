@@ -15,6 +15,7 @@ from ....errors import RefusedError
 from ... import journal
 from ...dialect import (
     Change,
+    ConnectionLostError,
     DatabaseError,
     Expected,
     Key,
@@ -32,7 +33,8 @@ from ..base import BaseDialect, check_column, check_text, no_usable_key
 from ..session import prepare_session, unusable_session
 from . import session
 from . import statements as sql
-from .connection import UnsupportedError, open_connection, translated
+from .connection import UnsupportedError, cut_after_timeout, open_connection, translated
+from .refused_connection import lost_finding
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["int2", "int4", "int8"], "integer"),
@@ -66,8 +68,12 @@ class PostgreSQL(BaseDialect):
 
     def _prepare(self) -> None:
         try:
-            wanted = session.variables(self._parameters(session.NAMES))
-            prepare_session(self._settings, wanted, self._parameters, self._assign)
+            with cut_after_timeout(self._connection):
+                wanted = session.variables(self._parameters(session.NAMES))
+                prepare_session(self._settings, wanted, self._parameters, self._assign)
+        except ConnectionLostError as error:
+            # a pooler connects to the server only now
+            raise RefusedError([lost_finding(self._settings, str(error))]) from error
         except DatabaseError as error:
             raise RefusedError([unusable_session(self._settings, str(error))]) from error
 

@@ -76,10 +76,19 @@ _ADDRESS: Final = re.compile(r'connection to server (at|on socket) "[^"]*"( \([^
 _NAME: Final = re.compile(r'"[^"]*"')
 
 
+def unanswered(settings: Database, said: str) -> Finding:
+    """Return the finding for a connection that was accepted, and timed out."""
+    return refused.closed(refused.server_address(settings, 5432), said)
+
+
+def lost_finding(settings: Database, said: str) -> Finding:
+    """Return the finding for a connection that ended at its first statement, by what was said last."""
+    return _known(settings, said) or unanswered(settings, said)
+
+
 def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
     """Return the finding for a connection that failed, by the message of libpq, the server or a pooler."""
     said = " ".join(str(error).split())
-    server = refused.server_address(settings, 5432)
     if "CONNECT privilege" in said:
         return Finding(
             "rehome_database.user",
@@ -87,8 +96,10 @@ def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
             f"may not connect to database {settings.name} ({said})",
             f"Grant CONNECT on database {settings.name} to it",
         )
+    return _known(settings, said) or refused.answered(refused.server_address(settings, 5432), said)
+
+
+def _known(settings: Database, said: str) -> Finding | None:
     words = _NAME.sub('"…"', _ADDRESS.sub("", said))
-    for expression, kind in KINDS:
-        if re.search(expression, words, re.IGNORECASE):
-            return kind(settings, server, said)
-    return refused.answered(server, said)
+    kind = next((kind for expression, kind in KINDS if re.search(expression, words, re.IGNORECASE)), None)
+    return kind(settings, refused.server_address(settings, 5432), said) if kind else None
