@@ -83,6 +83,10 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_FORCE_COLOR ?= $(shell [ -t 1 ] && echo 1 || echo 0)
+# Ansible wants a locale with UTF-8, which cron and containers may not have.
+ifneq ($(filter C POSIX,$(LC_ALL)),)
+export LC_ALL := C.UTF-8
+endif
 # In a folder that others may write, Ansible reads ansible.cfg only if it is named.
 $(PLAYED) bench-packages: export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
 play = $(BIN)/ansible-playbook $(strip $1 $(if $(call on,CHECK),--check) $(if $(call on,DIFF),--diff) $(value ARGS))

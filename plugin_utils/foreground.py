@@ -27,6 +27,8 @@ from ansible.utils.display import Display
 FIRST_LINE_S = 3.0
 LINE_EVERY_S = 10.0
 CHECK_EVERY_S = 0.5
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""The shell's exit codes about a program that it cannot start."""
 # Python 3.9 has no dataclasses with slots, and 3.8 no `match`.
 _IMPORT_ERROR = re.compile(
     r"(?:(?:ModuleNotFound|Import|Syntax)Error: |TypeError: (?=dataclass\(\) got an unexpected ))(.+?)(?:\\n|$)"
@@ -60,13 +62,16 @@ class ActionModule(ActionBase):
         finally:
             over.set()
             watcher.join()
-        if lacking := import_error(result):
+        if lacking := lacking_of_interpreter(result):
             return {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
         return result
 
     def _of_interpreter(self, lacking: str, task_vars: dict[str, Any]) -> str:
         """Return the message about a Python that cannot run the modules. An inventory often sets one for all hosts."""
-        used = self._templar.template(task_vars.get("ansible_python_interpreter", "the Python that was found"))
+        used = str(self._templar.template(task_vars.get("ansible_python_interpreter", "auto")))
+        if used.startswith("auto"):
+            facts = task_vars.get("ansible_facts", {})
+            used = self._discovered_interpreter or facts.get("discovered_interpreter_python", used)
         return (
             f"ansible_python_interpreter ({used}): {lacking}. The modules need Python 3.11 or later, with the packages "
             f"of requirements.txt. Install them there ({used} -m pip install -r requirements.txt), or set "
@@ -101,8 +106,10 @@ def _refuse_to_run_in_part() -> None:
         )
 
 
-def import_error(result: dict[str, Any]) -> str | None:
-    """Return what the module's interpreter could not import; None if that is not why it failed."""
+def lacking_of_interpreter(result: dict[str, Any]) -> str | None:
+    """Return what the module's interpreter lacks, or why it cannot be started; None if that is not why it failed."""
+    if result.get("rc") in (NOT_EXECUTABLE, NOT_FOUND) and "module_stderr" in result:
+        return str(result["module_stderr"]).partition("\n")[0]
     found = _IMPORT_ERROR.search(repr(result.get("exception", "")))
     return found[1].replace("\\'", "'") if found else None
 

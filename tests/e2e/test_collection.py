@@ -103,3 +103,9 @@ def test_its_documentation_can_be_read(installed: Installed) -> None:
     assert f"{COLLECTION}.s3_batch_copy:" in module.output, module.output
     role = installed.run("ansible-doc", "-t", "role", f"{COLLECTION}.rehome")
     assert "{{ inventory_dir }}/.rehome/" in " ".join(role.output.split()), role.output
+
+
+def test_a_variable_that_would_be_ignored_is_refused_there_too(installed: Installed) -> None:
+    played = installed.play("plan", "-e", "rehome_limits=5")
+    assert played.code != 0
+    assert "rehome_limits: is no variable of Rehome and would be ignored; did you mean rehome_limit?" in played.message

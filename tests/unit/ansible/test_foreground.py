@@ -69,5 +69,17 @@ def test_a_run_that_may_leave_out_the_checks_is_refused(
 )
 def test_what_an_interpreter_lacks_is_told(trace: str, told: str | None, plugin: Any) -> None:
     failed = {"failed": True, "exception": f"Traceback (most recent call last):\n{trace}"}
-    assert plugin.import_error(failed) == told
-    assert plugin.import_error({"failed": True, "msg": trace}) is None
+    assert plugin.lacking_of_interpreter(failed) == told
+    assert plugin.lacking_of_interpreter({"failed": True, "msg": trace}) is None
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_an_interpreter_that_cannot_be_started_is_told(code: int, plugin: Any) -> None:
+    failed = {
+        "failed": True,
+        "rc": code,
+        "module_stderr": "/bin/sh: 1: /nope/python3: not found\n",
+        "module_stdout": "",
+    }
+    assert plugin.lacking_of_interpreter(failed) == "/bin/sh: 1: /nope/python3: not found"
+    assert plugin.lacking_of_interpreter(failed | {"rc": 1}) is None
