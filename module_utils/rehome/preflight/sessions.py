@@ -6,27 +6,14 @@ from contextlib import ExitStack
 from typing import Final
 
 from ..checks import Check, stop, unknown
-from ..config.settings import BESIDE_WRITERS, Database, Settings
+from ..config.settings import BESIDE_WRITERS, Settings
 from ..db.dialect import DatabaseError, Dialect
 from ..db.engines.open import connect
+from ..db.work.pooling import pooled_sessions
 from ..errors import Finding, RefusedError
-
-TURNS: Final = "abbabaab"
-"""Which of two connections asks for its session's number. Uneven, so that no pool that hands its sessions out by turns,
-or the last one first, gives both connections the same number each time."""
 
 MIN_PER_HOUR: Final = {"MAX_QUERIES_PER_HOUR": 50_000, "MAX_UPDATES_PER_HOUR": 1_000, "MAX_CONNECTIONS_PER_HOUR": 200}
 """What the smallest run takes: the load is read ten times a second, each stage has connections of its own."""
-
-_POOLED: Final = (
-    "the connections do not keep their sessions: a connection pooler in transaction or statement mode (PgBouncer's "
-    "pool_mode, for example) stands before the server. It would lose the time-outs of the session, and pass the lock "
-    "that keeps out a second run on to that run"
-)
-_WAY_TO_SESSIONS: Final = (
-    "Connect to the database server itself, or to a pool whose pool_mode is session (in PgBouncer, a second entry "
-    "under [databases] with pool_mode = session)"
-)
 
 
 def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
@@ -50,27 +37,6 @@ def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
         Check("database", "connections", "pass", f"the server takes the {needed} that a run needs at once"),
         *_hourly_limits(database),
     ]
-
-
-def pooled_sessions(a: Dialect, b: Dialect, settings: Database) -> Finding | None:
-    """Return the finding for two connections that share sessions, or change them from one transaction to the next.
-
-    What is not seen is no proof: the lock is checked while a run works, too.
-    """
-    seen: dict[str, set[int]] = {"a": set(), "b": set()}
-    why = ""
-    try:
-        for turn in TURNS:
-            database = a if turn == "a" else b
-            # in a transaction: outside one, a proxy that splits reads from writes may ask another server each time
-            with database.transaction():
-                seen[turn].add(database.session_id())
-    except DatabaseError as error:
-        why = f" ({error})"
-    if not why and all(len(numbers) == 1 for numbers in seen.values()) and not seen["a"] & seen["b"]:
-        return None
-    address = settings.socket or f"{settings.host}:{settings.port}" if settings.port else settings.host
-    return Finding("rehome_database.host", address, f"{_POOLED}{why}", _WAY_TO_SESSIONS)
 
 
 def _too_few(database: Dialect, settings: Settings, number: int, refusal: Finding) -> Finding:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ..config.settings import Database
 from ..db.dialect import ConnectionLostError, DatabaseError, Dialect, LockHolder
 from ..db.engines.open import connect
+from ..db.work.pooling import pooled_sessions
 from ..errors import RefusedError, RehomeError
 
 CHECK_EVERY_S = 0.5
@@ -84,6 +85,12 @@ def _lost(migration: str, holder: LockHolder) -> str:
     )
 
 
+def _require_sessions(database: Dialect, settings: Database) -> None:
+    with connect(settings) as other:
+        if pooled := pooled_sessions(database, other, settings):
+            raise RefusedError([pooled])
+
+
 @contextmanager
 def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]:
     """Lock `migration` in the database for the length of the block, by the server's advisory lock.
@@ -92,10 +99,12 @@ def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]
     doing the same work twice; safety depends on the conditions of every copy and every rewrite. Galera
     does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
 
-    Raises RefusedError if another run has locked it, and RehomeError at the end of the block if the lock was lost to
-    another run.
+    Raises RefusedError if another run has locked it or a connection pooler would pass the lock on, and RehomeError at
+    the end of the block if the lock was lost to another run.
     """
     with connect(settings) as database:
+        if settings.engine != "sqlite":
+            _require_sessions(database, settings)
         holder = database.try_advisory_lock(migration)
         if holder is not None:
             raise RefusedError.of(

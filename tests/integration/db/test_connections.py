@@ -203,7 +203,10 @@ def test_a_pool_of_transactions_is_refused_by_name_and_one_of_sessions_is_used(p
         return
     with pytest.raises(RefusedError) as refused:
         checks(database)
+    with pytest.raises(RefusedError) as not_locked, migration_lock(database, "avatars"):
+        pass
     text = str(refused.value)
+    assert str(not_locked.value) == text
     assert text.startswith("rehome_database.host (127.0.0.1:")
     assert "a connection pooler in transaction or statement mode (PgBouncer's pool_mode, for example)" in text
     assert "Connect to the database server itself, or to a pool whose pool_mode is session" in text
