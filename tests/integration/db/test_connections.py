@@ -253,3 +253,21 @@ def test_what_a_pooler_says_of_its_server_is_told_for_its_reason(postgresql: Pos
         assert "no such database" in refusal(replace(database, name="nothing"))
         assert "refuses this user with this password" in refusal(replace(database, password="wrong"))
         assert "refuses this user with this password" in refusal(replace(database, user="nobody"))
+
+
+@only("postgresql")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PGHOSTADDR", "127.0.0.9"), ("PGOPTIONS", "-c statement_timeout=1"), ("PGTARGETSESSIONATTRS", "read-only")],
+)
+def test_the_environment_leads_to_no_other_server_or_session(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert bench.rehome().run("SELECT current_setting('statement_timeout')") == [("1min",)]
+
+
+@only("postgresql")
+def test_what_the_driver_refuses_is_not_told_as_the_servers_word(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSERVICE", "nothing")
+    assert "the driver does not try to connect (" in refusal(bench.settings())

@@ -27,6 +27,16 @@ def no_server(server: str, said: str) -> Finding:
     )
 
 
+def not_tried(server: str, said: str) -> Finding:
+    """Return the finding for what the driver refuses by itself."""
+    return Finding(
+        "rehome_database",
+        server,
+        f"the driver does not try to connect ({said})",
+        "Correct what it names: a setting of rehome_database, or a variable of the environment (such as PGSERVICE)",
+    )
+
+
 def answered(server: str, said: str) -> Finding:
     """Return the finding for a refusal of a kind that is not known."""
     return Finding(

@@ -83,6 +83,10 @@ def open_connection(settings: Database) -> psycopg.Connection[Any]:
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="rehome",
             client_encoding="UTF8",
+            # PGHOSTADDR, PGOPTIONS and PGTARGETSESSIONATTRS would name another server, preset the session, or refuse it
+            hostaddr="",
+            options="",
+            target_session_attrs="any",
             autocommit=True,
             sslmode=mode if tls.enabled else "prefer",
             sslrootcert=(tls.ca or "system") if tls.enabled and tls.verify else tls.ca,

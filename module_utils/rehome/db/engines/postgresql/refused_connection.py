@@ -96,7 +96,10 @@ def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
             f"may not connect to database {settings.name} ({said})",
             f"Grant CONNECT on database {settings.name} to it",
         )
-    return _known(settings, said) or refused.answered(refused.server_address(settings, 5432), said)
+    if known := _known(settings, said):
+        return known
+    server = refused.server_address(settings, 5432)
+    return refused.answered(server, said) if "connection to server" in said else refused.not_tried(server, said)
 
 
 def _known(settings: Database, said: str) -> Finding | None:
