@@ -33,7 +33,7 @@ def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
             if number == 2 and (pooled := pooled_sessions(database, other, settings.database)):
                 raise RefusedError([pooled])
     return [
-        Check("database", "sessions", "pass", "every connection keeps its session"),
+        Check("database", "sessions", "pass", "every connection keeps its session, and what Rehome sets in it"),
         Check("database", "connections", "pass", f"the server takes the {needed} that a run needs at once"),
         *_hourly_limits(database),
     ]

@@ -89,18 +89,14 @@ class MySQLInspector(BaseInspector):
     # The server
 
     def server_checks(self, dry_run: bool) -> list[Check]:
-        """Check the global variables, the session's sql_mode, the replicas and Galera."""
-        version, mode, account = self._run("SELECT VERSION(), @@SESSION.sql_mode, CURRENT_USER()")[0]
+        """Check the global variables, the replicas and Galera."""
+        version, account = self._run("SELECT VERSION(), CURRENT_USER()")[0]
         names = ", ".join(["%s"] * len(VARIABLES))
         variables = dict(self._run(f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})", VARIABLES))
-        strict = "STRICT" in str(mode)
         closed = [name for name in ("read_only", "super_read_only", "innodb_read_only") if variables.get(name) == "ON"]
         return [
             check_version(self._product, str(version), OLDEST[self._product]),
             Check("database", "user", "pass", str(account)),
-            Check("database", "sql_mode", "pass", f"{mode}, set by Rehome for its own connections")
-            if strict
-            else stop("database", "sql_mode", _not_strict(str(mode))),
             check_writable(", ".join(closed), dry_run),
             check_durable({name: variables[name] for name, value in WEAK.items() if variables.get(name) in value}),
             self._binlog(variables, dry_run),
@@ -552,15 +548,6 @@ class MySQLInspector(BaseInspector):
 def _like(head: str) -> str:
     """Return the LIKE pattern for values that begin with `head`. `|` escapes, as the default depends on sql_mode."""
     return re.sub(r"([|%_])", r"|\1", head) + "%"
-
-
-def _not_strict(mode: str) -> Finding:
-    return Finding(
-        "rehome_database",
-        None,
-        f"the connection's sql_mode ({mode}) is not strict: an overlong value would be truncated without an error",
-        "Make sure that nothing between here and the server (a proxy, init_connect) sets another sql_mode",
-    )
 
 
 def _packet(size: int) -> Check:
