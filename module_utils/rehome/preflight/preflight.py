@@ -114,7 +114,7 @@ def _database(settings: Settings, dry_run: bool, lenient: bool, progress: Progre
     created = False
     try:
         with connect(settings.database) as database:
-            checks += check_sessions(database, settings)
+            checks += check_sessions(database, settings, lenient)
             inspector = open_inspector(database, settings.database)
             checks += _server(inspector, lenient)
             columns, refused = _columns(database, inspector, settings, lenient, troubles(checks))
@@ -250,7 +250,7 @@ def preflight_rollback(settings: Settings, dry_run: bool) -> None:
             checks += stops(f"{side.label} bucket", "access", check_bucket(side))
     try:
         with connect(settings.database) as database:
-            checks += check_sessions(database, settings)
+            checks += check_sessions(database, settings, dry_run)
             inspector = open_inspector(database, settings.database)
             for position, reference in enumerate(settings.references):
                 setting = f"rehome_references[{position}]"

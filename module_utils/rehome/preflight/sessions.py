@@ -16,9 +16,10 @@ MIN_PER_HOUR: Final = {"MAX_QUERIES_PER_HOUR": 50_000, "MAX_UPDATES_PER_HOUR": 1
 """What the smallest run takes: the load is read ten times a second, each stage has connections of its own."""
 
 
-def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
+def check_sessions(database: Dialect, settings: Settings, lenient: bool = False) -> list[Check]:
     """Open as many connections as a run does, beside `database`, and check that each keeps its session.
 
+    lenient: then too few connections, or statements an hour, are a warning: a dry run has another user, and needs less
     SQLite has neither. Reads only. Raises RefusedError if sessions are not kept: nothing else that is read is certain.
     """
     if settings.database.engine == "sqlite":
@@ -29,14 +30,21 @@ def check_sessions(database: Dialect, settings: Settings) -> list[Check]:
             try:
                 other = stack.enter_context(connect(settings.database))
             except RefusedError as refusal:
-                return [stop("database", "connections", _too_few(database, settings, number, refusal.findings[0]))]
+                too_few = _too_few(database, settings, number, refusal.findings[0])
+                return [_limited("connections", too_few, lenient)]
             if number == 2 and (pooled := pooled_sessions(database, other, settings.database)):
                 raise RefusedError([pooled])
     return [
         Check("database", "sessions", "pass", "every connection keeps its session, and what Rehome sets in it"),
         Check("database", "connections", "pass", f"the server takes the {needed} that a run needs at once"),
-        *_hourly_limits(database),
+        *_hourly_limits(database, lenient),
     ]
+
+
+def _limited(name: str, finding: Finding, lenient: bool) -> Check:
+    if lenient:
+        return Check("database", name, "warn", f"{finding.problem}; a run would stop", finding.way_out)
+    return stop("database", name, finding)
 
 
 def _too_few(database: Dialect, settings: Settings, number: int, refusal: Finding) -> Finding:
@@ -58,7 +66,7 @@ def _too_few(database: Dialect, settings: Settings, number: int, refusal: Findin
     )
 
 
-def _hourly_limits(database: Dialect) -> list[Check]:
+def _hourly_limits(database: Dialect, lenient: bool) -> list[Check]:
     try:
         limits = database.hourly_limits()
     except DatabaseError as error:
@@ -69,7 +77,7 @@ def _hourly_limits(database: Dialect) -> list[Check]:
         found = f"the account's {name} is {limit:,}, and the smallest run takes up to {least:,} an hour"
         advice = f"Set {name} to 0 (no limit) for the time of the migration"
         if limit < least:
-            checks.append(stop("database", "hourly limits", Finding("rehome_database.user", None, found, advice)))
+            checks.append(_limited("hourly limits", Finding("rehome_database.user", None, found, advice), lenient))
         else:
             checks.append(Check("database", "hourly limits", "warn", f"{found}; a large one takes more", advice))
     return checks

@@ -49,11 +49,11 @@ def account(bench: Bench) -> Iterator[Account]:
         bench.as_superuser(f"DROP ROLE IF EXISTS {ACCOUNT}")
 
 
-def checks(database: Database, connections: int = 2) -> list[Check]:
+def checks(database: Database, connections: int = 2, *, lenient: bool = False) -> list[Check]:
     """Return what the preflight of a run finds that rewrites rows on so many connections."""
     settings = replace(read_settings(given()), database=database, connections=connections)
     with connect(database) as opened:
-        return check_sessions(opened, settings)
+        return check_sessions(opened, settings, lenient)
 
 
 def refusal(database: Database) -> str:
@@ -82,6 +82,8 @@ def test_an_account_that_may_open_too_few_connections_is_told_before_the_copy(be
     assert "Set rehome_connections to 1, or raise the limit to at least 6" in text
     assert NAMES[bench.engine] in text
     assert all(check.status == "pass" for check in checks(database, connections=1))
+    (warning,) = [check for check in checks(database, lenient=True) if check.name == "connections"]
+    assert (warning.status, warning.found) == ("warn", f"{stop.found}; a run would stop")
 
 
 @only("mariadb", "postgresql")
