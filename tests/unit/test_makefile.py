@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -172,10 +171,9 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv" / ".installed").touch()
     for program in ("ansible-playbook", "python"):
         stub = folder / ".venv" / "bin" / program
-        code = (
-            f"import json, os, sys; print(json.dumps([os.environ.get('ANSIBLE_CONFIG'), '{program}', *sys.argv[1:]]))"
-        )
-        stub.write_text(f"#!{sys.executable}\n{code}\n")
+        facts = f"[os.environ.get('ANSIBLE_CONFIG'), '{program}', *sys.argv[1:]]"
+        # by its name: the path of this Python may have a space, which a shebang cannot
+        stub.write_text(f"#!/usr/bin/env python3\nimport json, os, sys\nprint(json.dumps({facts}))\n")
         stub.chmod(0o755)
     return folder
 
