@@ -23,6 +23,14 @@ def test_it_reports_every_problem_at_once_and_writes_nothing(world: World) -> No
         stopped = world.play()
     finally:
         world.query("DROP TABLE thumbs")
+    world.query(
+        "CREATE TRIGGER frozen BEFORE UPDATE ON avatars FOR EACH ROW"
+        " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'paths are frozen', MYSQL_ERRNO = 30001"
+    )
+    try:
+        tried = world.play()
+    finally:
+        world.query("DROP TRIGGER frozen")
     assert refused.code != 0 and refused.changed == 0
     assert refused.message.index("rehome_references[0]") < refused.message.index("preflight.json")
     assert "rehome_references[0] (avatars.path): thumbs.path refers to it" in refused.message
@@ -32,6 +40,8 @@ def test_it_reports_every_problem_at_once_and_writes_nothing(world: World) -> No
     assert {"this machine", "source bucket", "target bucket", "database", "avatars.path"} <= {
         check["subject"] for check in kept
     }
+    assert tried.code != 0 and "each of 3 tried rows is refused" in tried.message, tried.output
+    assert "paths are frozen" in tried.message and "GRANT" not in tried.message
     assert stopped.code != 0 and "thumbs.path refers to it" in stopped.message
     assert world.everything()["rows"] == before["rows"] and world.everything()["target"] == before["target"]
 
