@@ -202,7 +202,7 @@ class Inspector(Protocol):
         """Return the plans of the statements that a run sends; none if the table is empty."""
 
     def way_out(self, error: DatabaseError, place: str) -> str:
-        """Return what to do about a statement that the server refuses for another reason than a missing right.
+        """Return what to do about a statement that the server refuses though the rights on the column are in effect.
 
         place: the table or schema that the statement was about
         """

@@ -332,9 +332,12 @@ def _statement(inspector: Inspector, column: Column, plan: StatementPlan | Refus
 
 
 def _refused(inspector: Inspector, column: Column, name: str, error: DatabaseError) -> Check:
-    """Return the check of a statement that the server refuses, though no right is missing: for its own reason."""
+    """Return the check of a statement that the server refuses, though no right on the column is missing."""
     if isinstance(error, (RetryableError, ConnectionLostError)):
         return column.unknown(name, Unknown(str(error)), inspector.way_out(error, column.facts.table))
+    if isinstance(error, MissingRightError):
+        problem = f"the server denies the statements of a run: {error}"
+        return column.stop(name, problem, inspector.way_out(error, column.facts.table))
     judge = inspector.judged_by(error)
     if judge in column.troubles:
         return column.check(name, "info", f"refused for the reason under `{judge}`: {error}")
@@ -369,14 +372,13 @@ def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> l
     """
     rights = or_unknown(lambda: inspector.rights(column.facts))
     refusal = None if column.dry_run else database.update_refusal(column.facts)
-    others = []
-    if refusal is not None and not isinstance(refusal, MissingRightError):
-        others.append(_refused(inspector, column, "rewrite", refusal))
     if isinstance(rights, Unknown):
         missing, grant = tuple[str, ...](), f"Grant SELECT and UPDATE on {column.name}, and SELECT on its key"
     else:
         missing, grant = rights.missing, rights.grant
-    if not missing and not isinstance(refusal, MissingRightError):
+    denied = isinstance(refusal, MissingRightError) and (bool(missing) or isinstance(rights, Unknown))
+    others = [_refused(inspector, column, "rewrite", refusal)] if refusal is not None and not denied else []
+    if not missing and not denied:
         return [_no_right_missing(column, rights, proven=not column.dry_run and not others), *others]
     if column.facts.keep_columns:
         moving = ", ".join(column.facts.keep_columns)
@@ -384,8 +386,7 @@ def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> l
     lacking = ", ".join(missing) or "a right"
     if column.dry_run:
         return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
-    denied = refusal if isinstance(refusal, MissingRightError) else f"{lacking} is missing"
-    problem = f"may not rewrite {column.name}: {denied}"
+    problem = f"may not rewrite {column.name}: {refusal if denied else f'{lacking} is missing'}"
     return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant)), *others]
 
 

@@ -18,6 +18,8 @@ from ..db.dialect import (
     DatabaseError,
     Dialect,
     MissingRightError,
+    ReadOnlyError,
+    RetryableError,
     TableFacts,
     UnknownColumnError,
     UnknownTableError,
@@ -301,7 +303,9 @@ def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_ru
         rights = inspector.journal_rights(schema, seen)
     except DatabaseError as error:
         unread = stop("database", "journal", _no_journal(inspector, schema, "read", error))
-        return [unknown("database", "journal", str(error)) if lenient else unread]
+        # a server that takes no writes is judged by a check of its own
+        unknowable = lenient or isinstance(error, (ReadOnlyError, RetryableError))
+        return [unknown("database", "journal", str(error)) if unknowable else unread]
     if not rights.missing and not dry_run:
         return []  # `_try_journal` tests it, once nothing else stops the run
     if not rights.missing:

@@ -109,6 +109,20 @@ def test_a_publication_whose_filter_is_no_part_of_the_identity_stops_in_the_serv
     only(checks, "grants", "pass")
 
 
+@with_engines("postgresql")
+def test_a_denial_though_all_rights_on_the_column_are_held_advises_no_grant_of_them(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png")
+    bench.execute(f"ALTER TABLE {bench.table} ENABLE ROW LEVEL SECURITY")
+    database = bench.rehome()
+    database.run("SET row_security = off")
+    facts = database.describe(bench.table, "path")
+    checks = inspect_rights(database, inspector(database, bench.settings()), Column(facts, "r", IMAGES, False))
+    check = only(checks, "rewrite", "stop")
+    assert "row-level security" in check.found and "a policy" in check.advice
+    only(checks, "grants", "pass")
+
+
 @with_engines("mariadb")
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_read_only_server_is_no_missing_right(bench: Bench, dry_run: bool) -> None:
@@ -164,7 +178,7 @@ def test_a_file_that_cannot_be_written_is_a_missing_right_of_the_file_system(ben
     database.run("PRAGMA query_only = ON")
     assert isinstance(database.update_refusal(facts), MissingRightError)
     checks = inspect_rights(database, inspector(database, bench.settings()), Column(facts, "r", IMAGES, False))
-    assert "write access" in only(checks, "grants", "stop").advice
+    assert "write access" in only(checks, "rewrite", "stop").advice
 
 
 @with_engines("sqlite")

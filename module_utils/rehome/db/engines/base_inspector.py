@@ -6,7 +6,16 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from ..dialect import Change, ConnectionLostError, DatabaseError, Dialect, Key, RetryableError, TableFacts
+from ..dialect import (
+    Change,
+    ConnectionLostError,
+    DatabaseError,
+    Dialect,
+    Key,
+    MissingRightError,
+    RetryableError,
+    TableFacts,
+)
 from ..inspector import Inspector, RefusedStatement, StatementPlan
 
 Senders = Mapping[str, Callable[[], object]]
@@ -18,6 +27,7 @@ BATCH_ROWS = 1_000
 
 READ_ONLY: Final = "Connect to the primary, or wait until the server takes writes again"
 TRY_AGAIN: Final = "Run it again; the rows or the table may be locked, or the server may be starting"
+DENIED: Final = "Grant what the message names, or remove what asks for it: a policy, a view, a function"
 ANY_WAY_OUT: Final = "Remove the reason that the server gives. It names no missing right, so a GRANT would not help"
 
 
@@ -41,7 +51,8 @@ class BaseInspector(Inspector):
         """Look the error's code up in `ways_out`."""
         if isinstance(error, (RetryableError, ConnectionLostError)):
             return TRY_AGAIN
-        return self.ways_out.get(error.code, ANY_WAY_OUT).replace("{table}", place)
+        denied = isinstance(error, MissingRightError)
+        return self.ways_out.get(error.code, DENIED if denied else ANY_WAY_OUT).replace("{table}", place)
 
     def judged_by(self, error: DatabaseError) -> str | None:
         """Look the error's code up in `judges`."""

@@ -93,7 +93,12 @@ class MySQLInspector(BaseInspector):
         version, account = self._run("SELECT VERSION(), CURRENT_USER()")[0]
         names = ", ".join(["%s"] * len(VARIABLES))
         variables = dict(self._run(f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})", VARIABLES))
-        closed = [name for name in ("read_only", "super_read_only", "innodb_read_only") if variables.get(name) == "ON"]
+        closed = [
+            name
+            for name in ("read_only", "super_read_only", "innodb_read_only")
+            # newer servers know degrees of it, such as NO_LOCK
+            if variables.get(name, "OFF") != "OFF"
+        ]
         return [
             check_version(self._product, str(version), OLDEST[self._product]),
             Check("database", "user", "pass", str(account)),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ....checks import Check
 from ....config.settings import Database
 from ....mapping.value_map import ValueMap
-from ...dialect import Change, Dialect, Key, Row, TableFacts
+from ...dialect import Change, DatabaseError, Dialect, Key, MissingRightError, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     Collision,
@@ -59,6 +59,10 @@ class SQLiteInspector(BaseInspector):
     def rights(self, facts: TableFacts) -> Rights:
         """Ask the file system: SQLite has no users of its own."""
         return Rights(tuple(self._not_writable()), self._write_access())
+
+    def way_out(self, error: DatabaseError, place: str) -> str:
+        """Return that the file needs write access if that is denied."""
+        return self._write_access() if isinstance(error, MissingRightError) else super().way_out(error, place)
 
     def _not_writable(self) -> list[str]:
         path = Path(self._path)
