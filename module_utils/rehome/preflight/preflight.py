@@ -79,7 +79,13 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run:
     found, created = _database(settings, dry_run, lenient, progress)
     checks += found
     if dry_run:
-        checks.append(unknown("target bucket", "trial", "only a run tries what the service can do, on scratch objects"))
+        checks.append(
+            unknown(
+                "target bucket",
+                "trial",
+                "not tried in a dry run: a run tries what the service can do, on scratch objects",
+            )
+        )
     elif not refusals(checks):
         progress.stage("probe the services")
         unable, notes = probe_services(settings)

@@ -26,7 +26,9 @@ class _Refused(NamedTuple):
 
 def not_tried(column: Column) -> Check:
     """Return the check of a dry run, which tries nothing."""
-    return column.unknown(NAME, Unknown("only a run tries its statements on a few rows, and rolls them back"))
+    return column.unknown(
+        NAME, Unknown("not tried in a dry run: a run rewrites a few rows, in transactions that it rolls back")
+    )
 
 
 def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target: JournalTarget) -> Check:

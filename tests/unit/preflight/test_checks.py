@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from rehome.checks import Check, as_dicts, as_table, refusals, stop, unknown
+from rehome.checks import Check, as_dicts, as_table, refusals, stop, unknown, verdict
 from rehome.config.settings import Side
 from rehome.errors import Finding
 from rehome.preflight import machine
@@ -50,6 +50,20 @@ def test_only_stops_refuse_and_each_finding_once() -> None:
     checks = [stop("a", "b", FINDING), stop("c", "d", FINDING), Check("e", "f", "warn", "costs")]
     assert refusals(checks) == [FINDING]
     assert json.loads(json.dumps(as_dicts(checks)))[0]["status"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("stopping", "line"),
+    [
+        ([], "verdict: a migration may begin"),
+        ([FINDING], "verdict: a migration may not: 1 stop"),
+        ([FINDING, FINDING], "verdict: a migration may not: 1 stop"),
+        ([FINDING, Finding("rehome_y", None, "is wrong", "Put it right")], "verdict: a migration may not: 2 stops"),
+    ],
+)
+def test_the_verdict_counts_each_reason_to_stop_once(stopping: list[Finding], line: str) -> None:
+    checks = [Check("e", "f", "warn", "costs"), unknown("g", "h", "denied")]
+    assert verdict([*checks, *(stop("a", "b", finding) for finding in stopping)]) == line
 
 
 @pytest.mark.parametrize(("free", "status"), [(2 * SCARCE, "pass"), (SCARCE - 1, "warn"), (SPENT - 1, "stop")])
