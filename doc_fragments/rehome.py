@@ -670,9 +670,12 @@ options:
             elements: str
             default: []
       undelete:
-        description: Whether V(retire) may also remove its delete markers, which needs C(s3:DeleteObjectVersion).
+        description: 'Whether V(retire) may also remove its delete markers, which is its way
+          back and needs C(s3:DeleteObjectVersion) on the objects under the source prefix. S3
+          has no right for markers alone: it includes deleting a version for good. If V(false),
+          only an administrator can bring retired objects back.'
         type: bool
-        default: false
+        default: true
       database:
         description: Whether to create C(rehome_database.user) and grant its rights. SQLite has
           no users.

@@ -18,6 +18,12 @@ options:
       - Judge for a run in check mode, too. Then a right that only a run needs is missing, where a dry run does without.
     type: bool
     default: false
+  deletes:
+    description:
+      - Also check whether these credentials may bring back what is deleted from the source. That deletes a version
+        which does not exist, and so changes nothing.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - rehome
   - rehome.attributes
@@ -92,14 +98,14 @@ from rehome.ansible_module.stage import Stage
 from rehome.checks import as_dicts, as_table, refusals, verdict
 from rehome.preflight.preflight import preflight
 
-OPTIONS = {"for_run": {"type": "bool", "default": False}}
+OPTIONS = {"for_run": {"type": "bool", "default": False}, "deletes": {"type": "bool", "default": False}}
 
 
 def work(stage: Stage) -> dict[str, object]:
     """Run all checks, and begin the summary of a migration."""
     summary = stage.start_summary("migration")
-    for_run = stage.params["for_run"]
-    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run)
+    for_run, deletes = stage.params["for_run"], stage.params["deletes"]
+    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run, deletes=deletes)
     refused = [str(finding) for finding in refusals(found.checks)]
     summary.add(copy_method=found.copy_method, problems=refused or summary.fields["problems"])
     return {

@@ -92,7 +92,13 @@ def work(stage: Stage) -> dict[str, object]:
                 left = before["left"] | counts.left("copies", KEPT_COPIES)
                 lists = stage.report(catalog, REMOVE_LISTS, named, problems=problems, complete=complete, left=left)
     diff = counts.diff("copies to remove", settings.target.bucket)
-    return {"changed": counts.changes(stage.dry_run), "counts": named, "lists": lists, "diff": diff}
+    return {
+        "changed": counts.changes(stage.dry_run),
+        "counts": named,
+        "lists": lists,
+        "warnings": bucket.warnings,
+        "diff": diff,
+    }
 
 
 if __name__ == "__main__":

@@ -190,14 +190,23 @@ def test_retire_deletes_and_brings_back_with_exactly_the_rights_that_are_granted
     client = world.sandbox.store.client()
     client.put_bucket_versioning(Bucket="legacy-s3", VersioningConfiguration={"Status": "Enabled"})
     before = world.objects("legacy-s3")
-    granted = granting.play(PLAYBOOK, rehome_grants_undelete=True)
+    granted = granting.play(PLAYBOOK, rehome_grants_undelete=False)
+    assert granted.code == 0, granted.output
+    warned = granting.play(RETIRE, "--check", rehome_retire_after="0d")
+    assert warned.code == 0, warned.output
+    assert "rehome_grants_undelete: true" in " ".join(warned.output.split())
+    granted = granting.play(PLAYBOOK)
     assert granted.code == 0, granted.output
     retired = granting.play(RETIRE, confirm="legacy-s3", rehome_retire_after="0d")
     assert retired.code == 0, retired.output
+    assert "rehome_grants_undelete" not in retired.output
     assert (world.summary["objects_retired"], world.objects("legacy-s3")) == (6, {})
     back = granting.play(RETIRE, restore="true")
     assert back.code == 0, back.output
     assert world.objects("legacy-s3") == before
+    rolled_back = granting.play("playbooks/rollback.yml")
+    assert rolled_back.code == 0, rolled_back.output
+    assert world.summary["rows_restored"] == 6
 
 
 def test_secrets_are_handed_over_to_the_operators_own_tasks_and_rotated_on_request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,28 +11,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rehome.catalog.catalog import Catalog
 from rehome.config.settings import NO_WAY_BACK, Settings
 from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
+from rehome.grants.iam_principal import remove_principal
+from rehome.grants.managed_policy import set_policy
+from rehome.grants.policy import Needs, principals
 from rehome.report.lists import RETIRE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.client.client import Client
 from rehome.s3.deletion.delete import DeleteJob, DeleteMethod, DeleteOutcome
 from rehome.s3.errors import S3RequestError, S3StopError
+from rehome.services.way_back import check_way_back
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired
+from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
 from rehome.state.completion import completed_at, other_end, record_completion, withdraw_completion
 from rehome.state.delete_log import RETIRED, DeleteLog
 
 from sandbox.seaweedfs import SeaweedFS
+from sandbox.server import Login
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
 from tests.integration.s3.opening import S3Server, new_buckets
+from tests.integration.test_grants import grants_of, iam_of
 from tests.moto_server import Moto
+from tests.rejecting_proxy import RejectingProxy, Rejection, Request
+
+ROOT = Path(__file__).parents[2]
 
 
 class Retirement(Migration):
@@ -40,8 +51,13 @@ class Retirement(Migration):
     def __init__(self, store: S3Server, buckets: Buckets, database: SQLite, folder: Path, user: str) -> None:
         super().__init__(store, buckets, database, folder)
         self._user = user
+        self._keys: Login | None = None
         self._state = folder
         self.ahead = timedelta(seconds=2)
+
+    def become(self, keys: Login) -> None:
+        """Retire and bring back as another user."""
+        self._keys = keys
 
     def keep_versions(self, status: str = "Enabled") -> None:
         self.s3.put_bucket_versioning(Bucket=self.source, VersioningConfiguration={"Status": status})
@@ -49,7 +65,10 @@ class Retirement(Migration):
     def wanted(self, **changes: Any) -> Settings:
         """Return settings that retire immediately, with the credentials of a user who may."""
         settings = self.settings(**{"retire_after": "0d", "confirm": self.source} | changes)
-        return self.as_user(settings, self._user)
+        if self._keys is None:
+            return self.as_user(settings, self._user)
+        access = {"access_key": self._keys.name, "secret_key": self._keys.secret}
+        return replace(settings, source=replace(settings.source, **access), target=replace(settings.target, **access))
 
     def migrate(self, *names: str) -> None:
         """Store objects and rows, migrate them, and record the completion."""
@@ -119,8 +138,166 @@ def at_moto(moto: Moto, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
     made.close()
 
 
+@pytest.fixture
+def granted(versioned: Retirement, seaweedfs: SeaweedFS) -> Iterator[tuple[Retirement, Callable[[bool], None]]]:
+    """A retirement by a user of `grants`, and a function that grants its rights, with the way back or without."""
+    iam, name = iam_of(seaweedfs), f"rehome-{secrets.token_hex(4)}"
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    versioned.become(Login(key["AccessKeyId"], key["SecretAccessKey"]))
+
+    def grant(undelete: bool) -> None:
+        (principal,) = [
+            one for one in principals(versioned.settings(), Needs(undelete=undelete)) if one.verb == "retire"
+        ]
+        set_policy(iam, "user", name, principal.policy)
+
+    yield versioned, grant
+    remove_principal(grants_of(seaweedfs, versioned.settings()).admin_target, "user", name)
+
+
 NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
 KEYS = [f"image/{name}" for name in NAMES]
+
+
+def test_what_is_granted_by_default_includes_the_way_back(
+    granted: tuple[Retirement, Callable[[bool], None]],
+) -> None:
+    one, grant = granted
+    defaults = yaml.safe_load((ROOT / "roles" / "rehome" / "defaults" / "main.yml").read_text())
+    grant(defaults["rehome_grants_undelete"])
+    one.migrate(*NAMES)
+    assert one.retire().deleted == 3
+    assert warnings(one.bucket_state) == []
+    assert one.bring_back().brought_back == 3
+    assert one.source_keys() == KEYS
+
+
+def test_without_the_way_back_it_is_said_before_the_first_delete_and_what_to_grant(
+    granted: tuple[Retirement, Callable[[bool], None]], tmp_path: Path
+) -> None:
+    one, grant = granted
+    grant(False)
+    one.migrate(*NAMES)
+    before = one.versions()
+    counts = one.judge(one.wanted())
+    (warning,) = warnings(one.bucket_state)
+    assert "s3:DeleteObjectVersion" in warning
+    assert "rehome_grants_undelete" in warning
+    (check,) = check_way_back(one.wanted(), one.wanted().source)
+    assert (check.status, check.subject) == ("warn", "source bucket")
+    assert one.versions() == before
+    assert one.carry_out(one.wanted(), counts).deleted == 3
+    with pytest.raises(RehomeError) as stopped:
+        one.bring_back()
+    assert "none of 3 objects is brought back" in str(stopped.value)
+    assert "s3:DeleteObjectVersion" in str(stopped.value)
+    assert "rehome_grants_undelete" in str(stopped.value)
+
+    grant(True)
+    (check,) = check_way_back(one.wanted(), one.wanted().source)
+    assert check.status == "pass"
+    assert one.bring_back().brought_back == 3
+    assert one.source_keys() == KEYS
+
+
+def test_an_object_that_a_row_names_when_it_was_just_deleted_cannot_be_undeleted_without_the_right(
+    granted: tuple[Retirement, Callable[[bool], None]],
+) -> None:
+    one, grant = granted
+    grant(False)
+    one.migrate(*NAMES)
+    settings = one.wanted()
+    counts = one.judge(settings)
+    one.add_row(KEYS[0])
+    done = one.carry_out(settings, counts)
+    (problem,) = done.problems()
+    assert "1 delete markers could not be removed" in problem
+    assert "rehome_grants_undelete" in problem
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (Rejection(403, "AccessDenied", "Mfa Authentication must be used for this request"), "warn", "Mfa"),
+        (Rejection(501, "NotImplemented", "no versions by id"), "warn", "rejects the removal"),
+        (Rejection(400, "InvalidArgument", "Invalid version id specified"), "info", "unknown: whether"),
+        (Rejection(500, "InternalError", "later"), "info", "unknown: whether"),
+        (Rejection(404, "NoSuchVersion", "The specified version does not exist."), "pass", "may remove"),
+    ],
+)
+def test_what_the_service_says_about_the_way_back_is_told_as_it_is(
+    versioned: Retirement, seaweedfs: SeaweedFS, answer: Rejection, status: str, words: str
+) -> None:
+    def rule(request: Request) -> Rejection | None:
+        return answer if "versionid" in request.query and request.method == "DELETE" else None
+
+    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+        source = replace(versioned.wanted().source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        (check,) = check_way_back(versioned.wanted(), source)
+    assert check.status == status
+    assert words in check.found
+    assert not (status == "info" and "Grant" in check.advice)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Rejection(501, "NotImplemented", "POST ?delete is not implemented for objects."),
+        Rejection(400, "InvalidArgument", "Invalid argument."),
+        Rejection(405, "MethodNotAllowed", "not here"),
+    ],
+)
+def test_without_deletes_of_many_objects_in_one_request_each_is_deleted_and_brought_back_alone(
+    versioned: Retirement, seaweedfs: SeaweedFS, answer: Rejection
+) -> None:
+    """As at Google's XML API."""
+    one = versioned
+    one.migrate(*NAMES)
+    with RejectingProxy(
+        seaweedfs.state.ports["s3"], lambda request: answer if "delete" in request.query else None
+    ) as proxy:
+        settings = one.wanted()
+        source = replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        through = replace(settings, source=source)
+        assert one.carry_out(through, one.judge(through)).deleted == 3
+        assert one.source_keys() == []
+        counts = DeleteCounts()
+        undelete_retired(one.run_with(through), counts, dry_run=False)
+        assert (counts.brought_back, counts.not_brought_back) == (3, 0)
+    assert one.source_keys() == KEYS
+
+
+def test_a_service_that_does_not_know_versions_keeps_none(plain: Retirement, seaweedfs: SeaweedFS) -> None:
+    plain.migrate(*NAMES)
+
+    def rule(request: Request) -> Rejection | None:
+        asked = {"versioning", "object-lock"} & set(request.query)
+        return Rejection(501, "NotImplemented", "GetBucketVersioning not implemented") if asked else None
+
+    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+        settings = plain.wanted()
+        source = replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(RefusedError, match="keeps no versions") as refused:
+            inspect_source(replace(settings, source=source), dry_run=False)
+    assert "Grant" not in str(refused.value)
+
+
+def test_a_rejected_condition_on_deletes_is_told_as_that_and_nothing_is_deleted(
+    versioned: Retirement, seaweedfs: SeaweedFS
+) -> None:
+    versioned.migrate(*NAMES)
+
+    def rule(request: Request) -> Rejection | None:
+        rejects = "delete" in request.query or (request.method == "DELETE" and "if-match" in request.headers)
+        return Rejection(501, "NotImplemented", "no conditions") if rejects else None
+
+    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+        settings = versioned.wanted()
+        through = replace(settings, source=replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        with pytest.raises(RefusedError, match="ignores or rejects the condition on a delete"):
+            versioned.carry_out(through, versioned.judge(through))
+    assert versioned.source_keys() == KEYS
 
 
 def test_retires_by_markers_then_nothing_and_brings_back_exactly_those(versioned: Retirement) -> None:

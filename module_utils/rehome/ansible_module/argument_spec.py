@@ -200,7 +200,7 @@ GRANTS_SPEC: dict[str, Any] = {
             },
             "apply_defaults": True,
         },
-        "undelete": {"type": "bool", "default": False},
+        "undelete": {"type": "bool", "default": True},
         "database": {"type": "bool", "default": True},
         "database_host": {"type": "str", "default": "%"},
         "database_tls": {"type": "bool"},

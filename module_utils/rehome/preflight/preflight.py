@@ -40,6 +40,7 @@ from ..s3.probe.reachable import check_bucket
 from ..services.capabilities import method_of_run, probe_services
 from ..services.copy_method import is_same_service
 from ..services.storage_class import check_storage_class
+from ..services.way_back import check_way_back
 from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_machine
@@ -64,11 +65,14 @@ class Preflight(NamedTuple):
     copy_method: CopyMethod | None
 
 
-def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run: bool = False) -> Preflight:
+def preflight(
+    settings: Settings, dry_run: bool, progress: Progress, *, for_run: bool = False, deletes: bool = False
+) -> Preflight:
     """Check this machine, both buckets and the database. A check that stops the run does not stop the others.
 
     dry_run: then nothing is created
     for_run: judge for a run, also in a dry run. Otherwise, what only writing needs stops no dry run
+    deletes: also check that what is deleted from the source can be brought back
     """
     lenient = dry_run and not for_run
     progress.stage("check the buckets")
@@ -76,6 +80,8 @@ def preflight(settings: Settings, dry_run: bool, progress: Progress, *, for_run:
     checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)
+    if deletes and not refusals(checks):
+        checks += check_way_back(settings, settings.source)
     found, created = _database(settings, dry_run, lenient, progress)
     checks += found
     if dry_run:

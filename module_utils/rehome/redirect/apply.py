@@ -12,6 +12,7 @@ from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
 from ..files import read_json, write_json
 from ..s3.endpoint.botocore import botocore_client
+from ..s3.errors import DENIED_CODES
 from .website import Rule, Website, merged, routing_rules, without
 
 FILE = "redirect.json"
@@ -77,7 +78,12 @@ def apply_website(settings: Settings, dry_run: bool) -> Applied:
             "rehome_source.bucket",
             bucket,
             f"its website cannot be configured: {error}",
-            "Grant s3:GetBucketWebsite and s3:PutBucketWebsite, or set rehome_redirect.website to none",
+            (
+                "Grant s3:GetBucketWebsite and s3:PutBucketWebsite, or"
+                if _is_denied(error)
+                else "This is no missing right:"
+            )
+            + " set rehome_redirect.website to none, and use the files for nginx or CloudFront",
         )
         raise RefusedError([finding]) from error
     if wanted.present:
@@ -85,6 +91,10 @@ def apply_website(settings: Settings, dry_run: bool) -> Applied:
     else:
         (settings.state_dir / FILE).unlink(missing_ok=True)
     return Applied(before, after, note)
+
+
+def _is_denied(error: ClientError | BotoCoreError) -> bool:
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in DENIED_CODES
 
 
 def _wanted(settings: Settings, before: Website | None, ours: _Ours) -> tuple[Website | None, str | None]:

@@ -17,12 +17,13 @@ from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
 from ..s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
-from ..s3.errors import S3Error, S3RequestError, S3StopError
+from ..s3.errors import DENIED_CODES, S3Error, S3RequestError, S3StopError
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..scan.named_keys import read_named_keys
 from ..services.clients import open_client
+from ..services.way_back import grant_markers, way_back
 from ..state.delete_log import LIVE_MARKERS, DeleteLog
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import TO_DELETE
@@ -51,6 +52,7 @@ class DeleteCounts:
     deleted, changed, refused: of those to delete: deleted; changed since they were classified, and kept; refused by S3
     brought_back, not_brought_back: delete markers that were removed, and that S3 did not remove
     gone: of those deleted without versions, the ones that rows written meanwhile name
+    denied: why delete markers may not be removed, and the way out; "" if that is not what kept them
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class DeleteCounts:
     brought_back: int = 0
     not_brought_back: int = 0
     gone: int = 0
+    denied: str = ""
 
     @property
     def to_delete(self) -> int:
@@ -108,9 +111,10 @@ class DeleteCounts:
 
     def problems(self) -> list[str]:
         """Return what needs a human, as sentences without their full stops."""
+        why = f" ({self.denied})" if self.denied else ""
         texts = {
             "objects could not be deleted": self.refused,
-            "delete markers could not be removed": self.not_brought_back,
+            f"delete markers could not be removed{why}": self.not_brought_back,
             "objects that were deleted without a way back are named by rows that were written meanwhile": self.gone,
         }
         return [f"{count:,} {text}" for text, count in texts.items() if count]
@@ -127,7 +131,9 @@ def not_inspected(delete_from: Side, error: S3Error) -> Finding:
         f"{delete_from.setting}.bucket",
         delete_from.bucket,
         f"whether it keeps versions and locks objects cannot be read: {error}",
-        "Grant s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on it",
+        "Grant s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on it"
+        if error.code in DENIED_CODES
+        else "Correct what S3 names",
     )
 
 
@@ -158,7 +164,7 @@ def undelete_recorded(run: Run, side: DeleteSide, counts: DeleteCounts, folder: 
 
     counts: grows with each batch; a dry run only counts the markers
     folder: where the deletes were recorded, within the state folder
-    Raises S3Error and S3StopError.
+    Raises RehomeError if these credentials may remove none, S3Error and S3StopError.
     """
     with DeleteLog(run.settings.state_dir / folder, side.delete_from.bucket, run.catalog) as records:
         work = _Deletion(run, side, True, counts, records)
@@ -166,6 +172,11 @@ def undelete_recorded(run: Run, side: DeleteSide, counts: DeleteCounts, folder: 
             counts.brought_back = records.live_markers()
         else:
             uvloop.run(work.undelete_all())
+    if counts.denied and not counts.brought_back:
+        raise RehomeError(
+            f"{_place(side.delete_from)}: none of {counts.not_brought_back:,} objects is brought back: "
+            f"{counts.denied}, then run the same command again."
+        )
 
 
 class _Deletion:
@@ -320,7 +331,12 @@ class _Deletion:
             self._records.record(
                 "restored", [(one.key, None, one.version_id) for one, problem in removed if problem is None]
             )
-            self._catalog.append("brought_back", [(one.key, one.version_id, problem) for one, problem in removed])
+            self._catalog.append(
+                "brought_back", [(one.key, one.version_id, problem and str(problem)) for one, problem in removed]
+            )
+            denied = next((one for _, one in removed if one is not None and one.code in DENIED_CODES), None)
+            if denied is not None:
+                self._counts.denied = f"S3 denies it ({denied}). {grant_markers(self._side.delete_from)}"
             failed = sum(problem is not None for _, problem in removed)
             self._counts.brought_back += len(removed) - failed
             self._counts.not_brought_back += failed
@@ -333,8 +349,9 @@ async def _inspect_bucket(settings: Settings, delete_from: Side) -> BucketState:
         versioning = await versioning_of(source)
         locks = await has_object_lock(source)
         days = await noncurrent_days(source)
+        check = await way_back(source, delete_from) if versioning.state == "enabled" else None
     now = datetime.now(UTC)
-    return BucketState(versioning.state, locks, days, min(now, versioning.reported_at or now))
+    return BucketState(versioning.state, locks, days, min(now, versioning.reported_at or now), check)
 
 
 def _place(side: Side) -> str:
@@ -357,13 +374,15 @@ async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
             delete_from.setting,
             where,
             f"what this service does with a delete cannot be tried: {error}",
-            f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*",
+            f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*"
+            if error.code in DENIED_CODES
+            else "Correct what S3 names",
         ) from error
     if method is None:
         raise RefusedError.of(
             delete_from.setting,
             where,
-            "this service ignores the condition on a delete (If-Match), so that an object which the "
+            "this service ignores or rejects the condition on a delete (If-Match), so that an object which the "
             "application has just replaced would be deleted too",
             "Delete these objects by the service's own means, from the list of a --check",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ..checks import Check
 from ..config.settings import Settings, Side
 from ..s3.deletion.versions import Versioning
 
@@ -49,17 +50,27 @@ class BucketState:
     locks: whether it may have objects under retention or legal hold
     noncurrent_days: after how many days lifecycle rules remove old versions; None: never
     now: the earlier of the service's clock and ours
+    way_back: whether these credentials may remove delete markers; None if a delete leaves none
     """
 
     versioning: Versioning
     locks: bool
     noncurrent_days: int | None
     now: datetime
+    way_back: Check | None = None
 
     @property
     def keeps_versions(self) -> bool:
         """Whether a delete only adds a delete marker."""
         return self.versioning == "enabled"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is in the way of removing delete markers, or unknown."""
+        check = self.way_back
+        if check is None or check.status == "pass":
+            return []
+        return [f"{check.found}. {check.advice}" if check.advice else check.found]
 
 
 def _listed(side: Side) -> Side:

@@ -50,14 +50,15 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
 
 
 def warnings(bucket: BucketState) -> list[str]:
-    """Return how long retired objects can be undeleted, if that is limited."""
+    """Return whether and how long retired objects can be undeleted, if that is limited or unknown."""
     if not bucket.keeps_versions:
         return ["the source bucket keeps no versions: what is retired cannot be brought back"]
     if bucket.noncurrent_days is None:
-        return []
+        return bucket.warnings
     return [
+        *bucket.warnings,
         f"the source bucket's lifecycle rules remove what lies under a delete marker after {bucket.noncurrent_days} "
-        "days: until then it can be brought back"
+        "days: until then it can be brought back",
     ]
 
 

@@ -17,6 +17,7 @@ from ..documents import fields_of, local_name
 from ..errors import Meaning, S3RequestError, meaning_of, read_error
 from ..objects.compare import head
 from ..objects.etags import content_md5
+from ..support import Support, judge
 from .versions import NO_VERSION_ID, Version
 
 MAX_KEYS_PER_REQUEST = 1_000
@@ -82,19 +83,29 @@ async def delete_objects(
     return outcomes + list(await run_all(*(_delete_one(client, job) for job in singly)))
 
 
+class Refusal(NamedTuple):
+    """Why a delete marker remains: S3's code and message."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
 async def undelete(
     client: Client, markers: Sequence[Version], sleep: Sleep = asyncio.sleep
-) -> list[tuple[Version, str | None]]:
+) -> list[tuple[Version, Refusal | None]]:
     """Remove exactly these delete markers, up to `MAX_KEYS_PER_REQUEST`; return with each why it remains, or None.
 
     Each is removed by its version id, which removes nothing else: the version under a marker becomes current again.
-    Needs s3:DeleteObjectVersion. Raises S3StopError.
+    A service without DeleteObjects (Google's, for one) gets a request for each. Needs s3:DeleteObjectVersion. Raises
+    S3StopError.
     """
-    left = {(one.key, one.version_id): (one, _NOT_IN_REPLY) for one in markers if _PLAIN.fullmatch(one.key)}
+    unmentioned = Refusal("NotMentioned", _NOT_IN_REPLY)
+    left = {(one.key, one.version_id): (one, unmentioned) for one in markers if _PLAIN.fullmatch(one.key)}
     odd = [one for one in markers if not _PLAIN.fullmatch(one.key)]
-    done: list[tuple[Version, str | None]] = list(
-        zip(odd, await run_all(*(_remove_marker(client, one) for one in odd)), strict=True)
-    )
+    done = await _remove_singly(client, odd)
     for attempt in range(_ATTEMPTS):
         if not left:
             break
@@ -103,14 +114,16 @@ async def undelete(
         try:
             document, _ = await _post(client, [{"Key": key, "VersionId": version} for key, version in left])
         except S3RequestError as error:
-            return done + [(one, str(error)) for one, _ in left.values()]
+            if judge(error.status, error.code, error.message) is Support.REJECTS:
+                return done + await _remove_singly(client, [one for one, _ in left.values()])
+            return done + [(one, Refusal(error.code, error.message)) for one, _ in left.values()]
         for element in document:
             fields = fields_of(element)
             name = (fields.get("Key", ""), fields.get("VersionId", ""))
             if name not in left:
                 continue
             one, _ = left.pop(name)
-            problem = f"{fields.get('Code')}: {fields.get('Message')}"
+            problem = Refusal(fields.get("Code", ""), fields.get("Message", ""))
             if local_name(element) == "Deleted":
                 done.append((one, None))
             elif _is_temporary(fields):
@@ -120,11 +133,15 @@ async def undelete(
     return done + list(left.values())
 
 
-async def _remove_marker(client: Client, marker: Version) -> str | None:
+async def _remove_singly(client: Client, markers: Sequence[Version]) -> list[tuple[Version, Refusal | None]]:
+    return list(zip(markers, await run_all(*(_remove_marker(client, one) for one in markers)), strict=True))
+
+
+async def _remove_marker(client: Client, marker: Version) -> Refusal | None:
     try:
         await client.request("DELETE", marker.key, query=[("versionId", marker.version_id)])
     except S3RequestError as error:
-        return str(error)
+        return Refusal(error.code, error.message)
     return None
 
 

@@ -11,6 +11,7 @@ from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import fields_of, local_name, root_of, time_of
 from ..errors import S3RequestError, read_error
+from ..support import is_rejection
 
 Versioning = Literal["enabled", "suspended", "off"]
 """While versioning is suspended, a delete removes the version that was stored without an id ("Deleting objects from
@@ -19,7 +20,7 @@ versioning-suspended buckets", S3 user guide), so that it cannot be undone."""
 NO_VERSION_ID = "null"
 """S3's id of the version that was stored while the bucket kept no versions."""
 
-_NO_LOCK_CODES = frozenset({"ObjectLockConfigurationNotFoundError", "NotImplemented", "NoSuchObjectLockConfiguration"})
+_NO_LOCK_CODES = frozenset({"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration"})
 
 _WINDOW = timedelta(hours=1)
 """How far a marker's time may be from the moment that a delete was intended, by two clocks: no request lives longer."""
@@ -47,8 +48,16 @@ class VersioningState(NamedTuple):
 
 
 async def versioning_of(client: Client) -> VersioningState:
-    """Return whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError."""
-    reply = await client.request("GET", None, query=[("versioning", "")])
+    """Return whether the bucket keeps versions (GetBucketVersioning). Raises S3Error and S3StopError.
+
+    A service that does not know the request keeps none.
+    """
+    try:
+        reply = await client.request("GET", None, query=[("versioning", "")])
+    except S3RequestError as error:
+        if is_rejection(error.status, error.code, error.message):
+            return VersioningState("off", None)
+        raise
     document = root_of(reply.body)
     # Some services give the document another name.
     if reply.status != 200 or document is None or "Versioning" not in local_name(document):
@@ -68,7 +77,7 @@ async def has_object_lock(client: Client) -> bool:
     try:
         reply = await client.request("GET", None, query=[("object-lock", "")])
     except S3RequestError as error:
-        if error.code in _NO_LOCK_CODES or error.status == 501:
+        if error.code in _NO_LOCK_CODES or is_rejection(error.status, error.code, error.message):
             return False
         raise
     document = root_of(reply.body) if reply.status == 200 else None

@@ -28,6 +28,9 @@ from ..transport.tls import tls_of
 
 _RARE_CALLS = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
 
+_NO_EXTRAS = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
+"""botocore would send checksums with every upload, which some services reject (Backblaze B2, Google)."""
+
 _REFRESH_PAUSE = 10.0
 """Seconds between two attempts to refresh credentials that expire soon."""
 
@@ -60,7 +63,7 @@ def _create(side: Side, session: botocore.session.Session, service: str, config:
             region_name=side.region or session.get_config_variable("region") or DEFAULT_REGION,
             endpoint_url=side.endpoint_url,
             verify=side.ca_bundle if side.verify_tls else False,
-            config=config,
+            config=_NO_EXTRAS.merge(config),
         )
 
 

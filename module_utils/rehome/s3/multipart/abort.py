@@ -14,6 +14,7 @@ from ..client.client import Client
 from ..client.replies import document_of
 from ..documents import checksums_of, fields_of, local_name, time_of
 from ..errors import S3Error, S3RequestError
+from ..support import is_rejection
 from .record import Upload, Uploads
 
 _ABORT_ATTEMPTS = 6
@@ -145,7 +146,7 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
         try:
             reply = await target.request("GET", None, query=query)
         except S3Error as error:
-            if error.status == 501:
+            if is_rejection(error.status, error.code, error.message):
                 return
             raise
         document = document_of(reply, "ListMultipartUploadsResult", None, problem="open uploads cannot be listed")

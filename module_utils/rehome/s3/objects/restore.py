@@ -10,6 +10,7 @@ from ...config.settings import RestoreTier
 from ..client.client import Client
 from ..concurrency import run_all
 from ..errors import S3RequestError, S3StopError, read_error
+from ..support import is_rejection
 
 RestoreState = Literal["requested", "restored", "in_progress", "failed"]
 
@@ -89,6 +90,9 @@ async def _request(client: Client, item: ArchivedObject, days: int, tier: Restor
     except S3RequestError as error:
         if error.code == "RestoreAlreadyInProgress":
             return RestoreResult(item.key, "in_progress")
+        if is_rejection(error.status, error.code, error.message):
+            # every other object would get the same
+            raise S3StopError(error.status, error.code, error.message, item.key, verb="POST") from None
         return RestoreResult(item.key, "failed", error.code, error.message)
     if reply.status == 202:
         return RestoreResult(item.key, "requested")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..client.client import Client
 from ..deletion.delete import DeleteJob, DeleteMethod, delete_objects
+from ..errors import DENIED_CODES, S3RequestError
 from .scratch import Scratch, try_request
 
 _WRONG = "0" * 32
@@ -14,8 +15,8 @@ async def delete_method(source: Client, prefix: str) -> DeleteMethod | None:
 
     Amazon's S3 honours all ("How to perform conditional deletes", S3 user guide), and is not tried. Elsewhere scratch
     objects `<prefix>.rehome-probe-…` are stored in the bucket and removed again, because a service that ignores the
-    condition deletes the object that it is tried on. Raises S3Error, with status 403 if they cannot be stored, and
-    S3StopError.
+    condition deletes the object that it is tried on. Raises S3Error, with status 403 if they may not be stored or
+    deleted, and S3StopError.
     """
     if source.endpoint.is_aws:
         return "together"
@@ -46,6 +47,8 @@ async def _honours_condition(source: Client, scratch: Scratch, method: DeleteMet
     honoured = (await try_request(source, "HEAD", key)).ok
     if honoured:
         (right,) = await delete_objects(source, [DeleteJob(key, stored.etag().strip('"'))], method)
+        if right.error in DENIED_CODES:
+            raise S3RequestError(403, right.error or "", right.message or "", key, verb="DELETE")
         marker = right.marker
         honoured = right.result == "deleted" and not (await try_request(source, "HEAD", key)).ok
     if marker:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rehome.s3.deletion.delete import DeleteJob, DeleteOutcome, delete_objects, undelete
+from rehome.s3.deletion.delete import DeleteJob, DeleteOutcome, Refusal, delete_objects, undelete
 from rehome.s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
 from rehome.s3.errors import S3Error, S3StopError
 
@@ -139,7 +139,7 @@ async def test_markers_are_deleted_by_their_ids_and_refusals_are_reported() -> N
     entries.append("<Error><Key>d</Key><VersionId>v2</VersionId><Code>AccessDenied</Code><Message>no</Message></Error>")
     async with client_of(script([result(*entries)])) as (client, wire, _):
         problems = await undelete(client, [Version("a", "v1"), Version("d", "v2")])
-    assert problems == [(Version("a", "v1"), None), (Version("d", "v2"), "AccessDenied: no")]
+    assert problems == [(Version("a", "v1"), None), (Version("d", "v2"), Refusal("AccessDenied", "no"))]
     assert b"<Key>a</Key><VersionId>v1</VersionId>" in wire.requests[0]
     assert b"ETag" not in wire.requests[0]
 
