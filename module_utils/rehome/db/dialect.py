@@ -57,6 +57,18 @@ class RowBatch:
         return map(Row, self.keys, self.values)
 
 
+class Touched(NamedTuple):
+    """How many rows of a table a connection has inserted, changed and deleted, whoever asked for it.
+
+    rows: how many the table has, where rows may be deleted uncounted; else 0
+    """
+
+    inserted: int = 0
+    changed: int = 0
+    deleted: int = 0
+    rows: int = 0
+
+
 class Change(NamedTuple):
     """The rewrite of one row: the value that the plan saw, and the value that replaces it."""
 
@@ -296,6 +308,22 @@ class Dialect(Protocol):
 
         So the very statements of a run are tried, and nothing is written. Not undone are gaps in sequences, and what
         triggers do outside of transactions.
+        """
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """As `transaction`, and its reads see the table as it was at its beginning, apart from its own changes."""
+
+    def touched(self, facts: TableFacts) -> Touched | None:
+        """Return what this connection has done to the table's rows until now: its statements and what they set off.
+
+        None if nothing in the schema, such as a trigger or a foreign key, makes them change other rows of the table.
+        If in doubt, the figures are too high.
+        """
+
+    def others(self, facts: TableFacts, changes: Sequence[Change]) -> tuple[int, int]:
+        """Return number and checksum (of keys and values) of the table's rows without those of `changes`.
+
+        Reads the whole table, and locks nothing. Comparable within a `snapshot`.
         """
 
     def reconnect(self) -> None:

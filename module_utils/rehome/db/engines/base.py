@@ -123,8 +123,15 @@ class BaseDialect(Dialect):
         self.run(f"DROP TABLE {self.journal_table(schema)}")
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
-        """Insert one row; the database assigns its id and time."""
-        self.run(journal.insert(self.journal_table(schema), self.placeholder), entry)
+        """Insert one row; the database assigns its id and time. Raises DatabaseError if there is none after it."""
+        table = self.journal_table(schema)
+        # a trigger or a rule may skip it without an error
+        if self._changed(journal.insert(table, self.placeholder), entry) != 1:
+            raise DatabaseError(f"the journal {self._journal_name(schema)} does not take entries: a trigger or a rule?")
+
+    @abstractmethod
+    def _changed(self, statement: str, values: Sequence[Any]) -> int:
+        """Run one statement, and return how many rows it has inserted or changed."""
 
     def newest_of_others(self, schema: str, migration: str, fingerprint: str) -> RecordedEntry | None:
         """Return the entry that `journal.select_newest_of_others` finds."""

@@ -12,11 +12,13 @@ class CautionLevel(IntEnum):
     OPTIMISTIC: rewrite all rows, and roll back unless each of them was as planned
     LOCKED_FIRST: lock and read the rows, and rewrite those that are as planned
     BY_VALUE: as LOCKED_FIRST, but find each row by its old value as well, and read the new values back
+    WATCHED: as BY_VALUE, and compare all other rows of the table before and after
     """
 
     OPTIMISTIC = 0
     LOCKED_FIRST = 1
     BY_VALUE = 2
+    WATCHED = 3
 
 
 @dataclass
@@ -30,8 +32,8 @@ class Caution:
 
     def record(self, level: CautionLevel, *, as_planned: bool) -> None:
         """Record that a chunk was rewritten at `level`, and whether all its rows were as planned."""
-        if level is CautionLevel.BY_VALUE:
+        if max(level, self.level) >= CautionLevel.BY_VALUE:
             # Lower levels failed because of the table (a trigger, say), so they will fail for the next chunk too.
-            self.level = level
+            self.level = max(level, self.level)
         else:
             self.level = CautionLevel.OPTIMISTIC if as_planned else CautionLevel.LOCKED_FIRST

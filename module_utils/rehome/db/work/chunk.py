@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from ..dialect import (
     StatementTimeoutError,
     TableFacts,
     TakenError,
+    Touched,
 )
 from .caution import CautionLevel
 from .reconnect import MAX_LOST_CONNECTIONS, WorkContext, reconnect
@@ -110,10 +112,6 @@ class _NotAsPlannedError(Exception):
         self.needed = needed
 
 
-class _UndoneError(Exception):
-    """The attempt has shown what it should, and is rolled back."""
-
-
 @dataclass
 class _Chunk:
     """One chunk, in as many attempts as it needs.
@@ -162,7 +160,7 @@ class _Chunk:
                 return True
 
     def _attempt(self) -> None:
-        with self.database.transaction():
+        with self._transaction():
             # after BEGIN, which may wait on a busy machine but locks nothing
             began = self.context.clock()
             fit, others = self.changes, ChunkOutcome()
@@ -182,14 +180,27 @@ class _Chunk:
         if self.context.chunk_size:
             self.context.chunk_size.record(len(self.changes), self.context.clock() - began)
 
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self.database.snapshot() if self.level is CautionLevel.WATCHED else self.database.transaction()
+
     def _write(self, fit: Sequence[Change]) -> None:
-        self._rewrite_rows(fit)
+        if self.level is CautionLevel.WATCHED:
+            before = self.database.others(self.facts, fit)
+            self._rewrite_rows(fit)
+            if self.database.others(self.facts, fit) != before:
+                raise RowRefusedError(_others_changed(self.facts, fit))
+        else:
+            touched = self.database.touched(self.facts)
+            self._rewrite_rows(fit)
+            if touched and self.database.touched(self.facts) != _after(touched, len(fit)):
+                # or in doubt
+                raise _NotAsPlannedError(CautionLevel.WATCHED)
         packed = self.packed if len(fit) == len(self.changes) else None
         entry = journal.entry(self.id, self.target, self.facts.reference, fit, packed)
         self.database.append_journal(self.target.schema, entry)
 
     def _rewrite_rows(self, fit: Sequence[Change]) -> None:
-        if self.level is CautionLevel.BY_VALUE:
+        if self.level >= CautionLevel.BY_VALUE:
             # The rows are locked already, and the operator's condition may be about the value that changes.
             _update(self.database, replace(self.facts, where=None), fit)
         elif not self.database.rewrite_as_planned(self.facts, fit):
@@ -273,14 +284,11 @@ class _Chunk:
         trial.level = max(self.level, CautionLevel.LOCKED_FIRST)
         while True:
             try:
-                with self.database.transaction():
+                with self.database.rolling_back(), trial._transaction():
                     fit, _ = _lock_planned(self.database, self.facts, [change])
-                    if not fit:
-                        return False
-                    trial._write(fit)
-                    raise _UndoneError
-            except _UndoneError:
-                return True
+                    if fit:
+                        trial._write(fit)
+                return bool(fit)
             except _NotAsPlannedError as doubt:
                 trial.level = doubt.needed
 
@@ -322,6 +330,18 @@ def _update(database: Dialect, facts: TableFacts, changes: Sequence[Change]) -> 
         raise RowRefusedError(
             f"the server stored another value in {facts.reference} than it was sent; a trigger may do that"
         )
+
+
+def _after(touched: Touched, rewritten: int) -> Touched:
+    return touched._replace(changed=touched.changed + rewritten)
+
+
+def _others_changed(facts: TableFacts, changes: Sequence[Change]) -> str:
+    names = f" (its triggers: {', '.join(facts.triggers)})" if facts.triggers else ""
+    return (
+        f"rewriting {len(changes)} rows of {facts.reference} would also change, add or delete other rows of the table"
+        f"{names}; a trigger, a rule or a foreign key may do that"
+    )
 
 
 def _max_bytes(changes: Sequence[Change]) -> int:

@@ -21,3 +21,6 @@ def test_where_only_the_slowest_way_did_it_is_taken_at_once_from_then_on() -> No
     caution = Caution()
     caution.record(CautionLevel.BY_VALUE, as_planned=True)
     assert caution.level is CautionLevel.BY_VALUE
+    caution.record(CautionLevel.WATCHED, as_planned=True)
+    caution.record(CautionLevel.BY_VALUE, as_planned=True)
+    assert caution.level is CautionLevel.WATCHED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from ...dialect import (
     Row,
     RowBatch,
     TableFacts,
+    Touched,
     UnknownTableError,
     UnusableTableError,
     common_heads,
@@ -58,6 +59,7 @@ class MySQL(BaseDialect):
     def __init__(self, settings: Database, read_timeout_s: int = READ_TIMEOUT_S) -> None:
         super().__init__()
         self._settings = settings
+        self._following: dict[str, bool] = {}
         self._read_timeout_s = read_timeout_s
         self._max_chunk_bytes = 0
         self._connection = open_connection(settings, read_timeout_s)
@@ -245,10 +247,13 @@ class MySQL(BaseDialect):
         )
         return sql.unpack_batch(facts.key[0], *found[0])
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Send START TRANSACTION and COMMIT, as the connection is in autocommit mode otherwise."""
-        self.run("START TRANSACTION")
+        return self._transaction("START TRANSACTION")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        self.run(begin)
         try:
             yield
             self.run(self._end_of_transaction)
@@ -257,6 +262,45 @@ class MySQL(BaseDialect):
             with suppress(pymysql.Error):
                 self._connection.rollback()
             raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """REPEATABLE READ, for this transaction only."""
+        self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with self._transaction("START TRANSACTION WITH CONSISTENT SNAPSHOT"):
+            yield
+
+    def touched(self, facts: TableFacts) -> Touched | None:
+        """Read the handler's counters of this session, of all tables, if a trigger's work may come back to the table.
+
+        A trigger may not change the table that it fires for (error 1442), but another one whose rows a foreign key of
+        this one follows. The counters do not count what foreign keys do, but what the trigger did to that other table.
+        """
+        if not facts.triggers or not self._follows(facts):
+            return None
+        counts = {str(name).lower(): int(value) for name, value in self.run("SHOW SESSION STATUS LIKE 'Handler\\_%%'")}
+        return Touched(changed=counts["handler_update"], deleted=counts["handler_delete"])
+
+    def _follows(self, facts: TableFacts) -> bool:
+        if facts.table not in self._following:
+            ((count,),) = self.run(
+                "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = %s"
+                " AND table_name = %s AND (update_rule IN ('CASCADE', 'SET NULL') OR delete_rule IN"
+                " ('CASCADE', 'SET NULL'))",
+                (self._settings.name, facts.table),
+            )
+            self._following[facts.table] = bool(count)
+        return self._following[facts.table]
+
+    def others(self, facts: TableFacts, changes: Sequence[Change]) -> tuple[int, int]:
+        """Add up CRC-32 of each row."""
+        table = replace(facts, where=None)
+        rows, total = self.run(f"{sql.sums(table)} FROM {sql.quoted(facts.table)} t")[0]
+        for part in sql.statement_parts(table, changes):
+            own, where, values = sql.rows_of(table, part)
+            count, crc = self.run(f"{sql.sums(table)} FROM {own} {where}", values)[0]
+            rows, total = rows - count, total - crc
+        return int(rows), int(total)
 
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         found: dict[Key, str | None] = {}

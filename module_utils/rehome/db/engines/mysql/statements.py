@@ -53,6 +53,15 @@ def transferable(part: KeyColumn, term: str) -> str:
     return {"integer": "{}", "text": "CAST({} AS CHAR)", "binary": "HEX({})"}[part.family].format(term)
 
 
+def sums(facts: TableFacts) -> str:
+    """Return the select list of number and checksum of the rows of `t`."""
+    terms = ", ".join(
+        f"HEX({name})" for name in (*(f"t.{quoted(part.name)}" for part in facts.key), f"t.{quoted(facts.column)}")
+    )
+    # CONCAT_WS leaves NULLs out, so that they are told from empty texts
+    return f"SELECT COUNT(*), COALESCE(SUM(CRC32(CONCAT_WS(',', {terms}))), 0)"
+
+
 def unpack_batch(
     part: KeyColumn, count: int, filled: int, last: int | str | None, packed: str | None
 ) -> RowBatch | None:

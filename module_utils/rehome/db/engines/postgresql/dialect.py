@@ -24,6 +24,7 @@ from ...dialect import (
     LockHolder,
     RowBatch,
     TableFacts,
+    Touched,
     UnknownTableError,
     UnusableTableError,
     common_heads,
@@ -44,6 +45,8 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
     "enum": "text",
 }
 TEXT_TYPES: Final = {"text", "varchar", "bpchar", "citext"}
+FIRE_DEFERRED: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+"""Fires what would else fire at COMMIT, when nobody looks any more ("SET CONSTRAINTS" in PostgreSQL's manual)."""
 MAX_CHUNK_BYTES: Final = 64 * 1024**2
 """A message may have a gigabyte. Chunks of this size are large enough."""
 
@@ -56,6 +59,7 @@ class PostgreSQL(BaseDialect):
     def __init__(self, settings: Database) -> None:
         super().__init__()
         self._settings = settings
+        self._reaching: dict[str, bool] = {}
         self._locked_in: int | None = None
         self._connection = open_connection(settings)
         self._prepare()
@@ -181,9 +185,28 @@ class PostgreSQL(BaseDialect):
                 yield
                 if self._rolls_back:
                     # COMMIT checks deferred constraints, and runs their triggers; ROLLBACK does not
-                    self.run("SET CONSTRAINTS ALL IMMEDIATE")
+                    self.run(FIRE_DEFERRED)
         except psycopg.Error as error:
             raise translated(error) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """REPEATABLE READ: a row that another session changes meanwhile raises RetryableError."""
+        with self.transaction():
+            self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield
+
+    def touched(self, facts: TableFacts) -> Touched | None:
+        """Read the counters of this session, which no other session's work changes, if `MAY_REACH` finds a reason."""
+        table = sql.table_identifier(facts.table)
+        if table not in self._reaching:
+            ((self._reaching[table],),) = self.run(sql.MAY_REACH, (table,))
+        return Touched(*self.run(sql.TOUCHED, (table,))[0]) if self._reaching[table] else None
+
+    def others(self, facts: TableFacts, changes: Sequence[Change]) -> tuple[int, int]:
+        """Add up a hash of each row."""
+        ((rows, total),) = self.run(sql.others(replace(facts, where=None)), sql.key_arrays(facts, changes))
+        return int(rows), int(total)
 
     def _values(self, facts: TableFacts, changes: Sequence[Change], locking: str) -> Mapping[Key, str | None]:
         rows = self.run(
@@ -196,23 +219,30 @@ class PostgreSQL(BaseDialect):
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
         """Rewrite and compare in one UPDATE … RETURNING; read again only if `MAY_ALTER` finds a reason."""
         texts = [change.new for change in changes]
-        mark = separator(texts)
+        mark, table = separator(texts), sql.table_identifier(facts.table)
         if mark is None:
             return False
         heads = common_heads(changes)
         update, values = sql.swap_heads(facts, changes, heads) if heads else sql.update_values(facts, changes)
         try:
-            ((count, found, may_alter),) = self.run(
+            ((count, found, may_alter, may_reach),) = self.run(
                 # One statement, and no lock before it: a row that did not hold `old` does not become `new`, which the
                 # result shows and ROLLBACK undoes. RETURNING sees what BEFORE triggers have made of a row.
                 f"WITH rewritten AS ({update}"
                 f" RETURNING {sql.numbered_keys(facts)}, t.{sql.quoted(facts.column)}::text AS v)"
-                f" SELECT count(v), string_agg(v, %s ORDER BY {sql.key_numbers(facts)}), ({sql.MAY_ALTER})"
+                f" SELECT count(v), string_agg(v, %s ORDER BY {sql.key_numbers(facts)}),"
+                f" ({sql.MAY_ALTER}), ({sql.MAY_REACH})"
                 " FROM rewritten",
-                [*values, mark, *sql.may_alter_values(facts)],
+                [*values, mark, *sql.may_alter_values(facts), table],
             )
         except UnsupportedError:
             return False
+        if may_reach and not self._reaching.get(table):
+            # a trigger was created meanwhile, so that nobody has counted
+            self._reaching[table] = True
+            return False
+        if may_alter:
+            self.run(FIRE_DEFERRED)
         if count != len(texts) or found != mark.join(texts):
             return False
         # the operator's condition may be about the very value, and has been met by the rows that are locked
@@ -233,8 +263,10 @@ class PostgreSQL(BaseDialect):
         return bool(count == len(texts) and found == mark.join(texts))
 
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
-        """Update in one statement, with the changes as arrays."""
-        return self._changed(*sql.update_values(facts, changes))
+        """Update in one statement, with the changes as arrays, and let deferred triggers fire."""
+        count = self._changed(*sql.update_values(facts, changes))
+        self.run(FIRE_DEFERRED)
+        return count
 
     def may_alter(self, facts: TableFacts) -> bool:
         """Return whether the values of rewritten rows may still differ from those that the UPDATE returned.

@@ -8,12 +8,16 @@ from typing import Any, Final
 from ... import journal
 from ...dialect import Change, Heads, Key, KeyColumn, RowBatch, TableFacts
 
-MAY_ALTER: Final = """
+_FAMILY: Final = """
 WITH RECURSIVE family(oid, kind) AS (
     SELECT oid, relkind FROM pg_class WHERE oid = to_regclass(%s)
     UNION SELECT c.oid, c.relkind FROM family f JOIN pg_inherits i ON i.inhparent = f.oid
         JOIN pg_class c ON c.oid = i.inhrelid
 )
+"""
+"""The table with its partitions and those that inherit from it."""
+
+MAY_ALTER: Final = f"""{_FAMILY}
 SELECT NOT EXISTS (
     SELECT 1 FROM family f JOIN pg_attribute a ON a.attrelid = f.oid JOIN pg_type t ON t.oid = a.atttypid
     WHERE a.attname = %s AND coalesce(nullif(t.typbasetype, 0), t.oid) IN ('text'::regtype, 'varchar'::regtype)
@@ -51,6 +55,24 @@ JOIN pg_attribute a ON a.attrelid = %s::regclass AND a.attnum = d.attnum ORDER B
 generated.
 
 A domain counts as the type below it, however many domains lie between; only one of them can have a modifier."""
+
+MAY_REACH: Final = f"""{_FAMILY}
+SELECT EXISTS (SELECT 1 FROM family f JOIN pg_rewrite r ON r.ev_class = f.oid) OR EXISTS (
+    SELECT 1 FROM family f JOIN pg_trigger t ON t.tgrelid = f.oid JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgenabled <> 'D' AND (
+        NOT t.tgisinternal OR t.tgparentid <> 0 OR p.proname ~ '^RI_FKey_(cascade|setnull|setdefault)_upd$')
+)
+"""
+"""Whether rewriting a row may change other rows of the table: by a rule, a trigger of any kind, or a foreign key."""
+
+TOUCHED: Final = f"""{_FAMILY}
+SELECT coalesce(sum(pg_stat_get_xact_tuples_inserted(oid)), 0)::bigint,
+    coalesce(sum(pg_stat_get_xact_tuples_updated(oid)), 0)::bigint,
+    coalesce(sum(pg_stat_get_xact_tuples_deleted(oid)), 0)::bigint FROM family
+"""
+"""What this session has done to the table and its partitions. The counts grow from statement to statement, and may
+include those of earlier transactions. All are zero if `track_counts` is off; a row that moves to another partition is
+deleted and inserted ("The Cumulative Statistics System" in PostgreSQL's manual)."""
 
 
 def identifier(name: str) -> str:
@@ -95,6 +117,13 @@ def row_batch(rows: list[tuple[Any, ...]]) -> RowBatch:
 def condition(facts: TableFacts, before: str) -> str:
     """Return the operator's condition after the keyword `before`, for a statement that the driver formats."""
     return f" {before} ({facts.where.replace('%', '%%')})" if facts.where else ""
+
+
+def others(facts: TableFacts) -> str:
+    """Return the query for number and checksum of the table's rows without those of `key_arrays`."""
+    hashed = f"hashtextextended(ROW({key_list(facts)}, t.{quoted(facts.column)}::text)::text, 0)"
+    sums = f"SELECT count(*) AS n, coalesce(sum({hashed}), 0) AS h FROM {quoted_table(facts.table)} t"
+    return f"SELECT a.n - b.n, a.h - b.h FROM ({sums}) a, ({sums} WHERE {among(facts)}) b"
 
 
 def key_list(facts: TableFacts) -> str:

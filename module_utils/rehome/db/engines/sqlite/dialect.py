@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from ...dialect import (
     RowRefusedError,
     TableFacts,
     TakenError,
+    Touched,
     UnknownTableError,
     UnusableTableError,
 )
@@ -40,6 +42,11 @@ BUSY_TIMEOUT_S = 3.0
 """How long to wait for another writer to release the file."""
 MAX_CHUNK_BYTES = 64 * 1024**2
 """Rows are changed one by one, so that any size would do. Chunks of this size are large enough."""
+
+_ACTING = """
+SELECT max(type = 'trigger' OR sql LIKE '%REFERENCES%'), max(type = 'trigger' AND sql LIKE '%REPLACE%')
+FROM main.sqlite_schema
+"""
 
 
 def quoted(name: str) -> str:
@@ -89,6 +96,7 @@ class SQLite(BaseDialect):
             self._connection.text_factory = _decoded
             # built in from SQLite 3.41 only
             self._connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+            self._connection.create_function("rehome_crc", -1, _crc, deterministic=True)
             self._prepare()
         except (sqlite3.Error, DatabaseError) as error:
             finding = Finding(
@@ -222,12 +230,40 @@ class SQLite(BaseDialect):
                 found[tuple(row[:-1])] = _text(row[-1])
         return found
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A transaction locks the whole database, so that nobody else changes what it reads."""
+        return self.transaction()
+
+    def touched(self, facts: TableFacts) -> Touched | None:
+        """Let temporary triggers count, if the database has triggers or foreign keys."""
+        ((acting, replacing),) = self.run(_ACTING)
+        if not acting:
+            return None
+        counts_table, statements = counting(facts)
+        for statement in statements:
+            self.run(statement)
+        counts = self.run(f"SELECT * FROM temp.{counts_table}")[0]
+        # what a REPLACE of a trigger deletes fires no trigger
+        rows = self.run(f"SELECT count(*) FROM {quoted(facts.table)}")[0] if replacing else (0,)
+        return Touched(*counts, *rows)
+
+    def others(self, facts: TableFacts, changes: Sequence[Change]) -> tuple[int, int]:
+        """Add up CRC-32 of each row, and subtract those of the rows of `changes`."""
+        terms = ", ".join(quoted(name) for name in (facts.column, *(part.name for part in facts.key)))
+        select = f"SELECT count(*), coalesce(sum(rehome_crc({terms})), 0) FROM {quoted(facts.table)}"
+        ((rows, total),) = self.run(select)
+        own = [self.run(f"{select} WHERE {_is(facts)}", change.key)[0] for change in changes]
+        return rows - sum(count for count, _ in own), total - sum(crc for _, crc in own)
+
     def update(self, facts: TableFacts, changes: Sequence[Change]) -> int:
         """Update row by row, comparing the values as BLOBs."""
         column = quoted(facts.column)
+        # The table's own conflict clauses (REPLACE, IGNORE, …) must not decide. Where it has none, triggers keep
+        # theirs, which a clause of this statement would override ("The ON CONFLICT Clause" in SQLite's manual).
+        own = self.run("SELECT 1 FROM sqlite_schema WHERE name = ? AND sql LIKE '%CONFLICT%'", (facts.table,))
         with _translated_errors():
             cursor = self._connection.executemany(
-                f"UPDATE {quoted(facts.table)} SET {column} = ? WHERE {_is(facts)}"
+                f"UPDATE {'OR ABORT ' if own else ''}{quoted(facts.table)} SET {column} = ? WHERE {_is(facts)}"
                 f" AND CAST({column} AS BLOB) = CAST(? AS BLOB)",
                 [(change.new, *change.key, change.old) for change in changes],
             )
@@ -299,6 +335,10 @@ class SQLite(BaseDialect):
     def _journal_name(self, schema: str) -> str:
         return f"{schema}_{journal.TABLE}"
 
+    def _changed(self, statement: str, values: Sequence[Any]) -> int:
+        with _translated_errors():
+            return self._connection.execute(statement, values).rowcount
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with sqlite3's placeholders (?), or explain it within `explaining`."""
         explained = self._is_explained(statement)
@@ -334,12 +374,40 @@ def _code(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "")
 
 
+def counting(facts: TableFacts) -> tuple[str, Sequence[str]]:
+    """Return the statements that make the connection count the table's rows that it inserts, changes and deletes.
+
+    With the name of the temporary table whose one row has the counts of `Touched`; only this connection sees it.
+    A change of neither the key nor the value counts nothing: a trigger may keep the time of the last change, say.
+    """
+    columns = [quoted(name) for name in (facts.column, *(part.name for part in facts.key))]
+    changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in columns)
+    counts = f"rehome_touched_{hashlib.sha256(facts.reference.encode()).hexdigest()[:16]}"
+    when = {
+        "inserted": ("INSERT", ""),
+        "changed": (f"UPDATE OF {', '.join(columns)}", f"WHEN {changed}"),
+        "deleted": ("DELETE", ""),
+    }
+    return counts, [
+        f"CREATE TEMP TABLE IF NOT EXISTS {counts} AS SELECT 0 AS inserted, 0 AS changed, 0 AS deleted",
+        *(
+            f"CREATE TEMP TRIGGER IF NOT EXISTS {counts}_{name} AFTER {event} ON main.{quoted(facts.table)}"
+            f" {condition} BEGIN UPDATE {counts} SET {name} = {name} + 1; END"
+            for name, (event, condition) in when.items()
+        ),
+    ]
+
+
 def _family(declared: str) -> KeyFamily:
     """Return the family by SQLite's rules of affinity ("Datatypes in SQLite", section 3.1)."""
     upper = declared.upper()
     if "INT" in upper:
         return "integer"
     return "binary" if "BLOB" in upper or "BINARY" in upper or not upper else "text"
+
+
+def _crc(*values: object) -> int:
+    return zlib.crc32(repr(values).encode(errors="surrogatepass"))
 
 
 def _decoded(text: bytes) -> str | bytes:
