@@ -39,11 +39,12 @@ class BaseDialect(Dialect):
     @contextmanager
     def rolling_back(self) -> Iterator[None]:
         """Let `_end_of_transaction` be ROLLBACK."""
-        self._rolls_back = True
+        before, self._rolls_back = self._rolls_back, True
         try:
             yield
         finally:
-            self._rolls_back = False
+            # a block may lie in another
+            self._rolls_back = before
 
     @property
     def _end_of_transaction(self) -> str:
