@@ -261,6 +261,29 @@ def test_a_row_that_was_refused_is_not_tried_again_by_the_next_read(migration: M
     assert (counts.rewritten, counts.refused) == (1, 1)
 
 
+def test_a_row_whose_new_value_another_row_holds_is_refused_and_that_row_stays(migration: Migration) -> None:
+    migration.sql("DROP TABLE avatars")
+    migration.sql(
+        "CREATE TABLE avatars (id INTEGER PRIMARY KEY, user_id INTEGER, path TEXT UNIQUE ON CONFLICT REPLACE)"
+    )
+    settings = migration.settings()
+    for number in range(1, 4):
+        migration.put(f"avatar-{number}.png")
+    migration.add_row("avatar/avatar-3.png")
+    migration.s3.put_object(Bucket=migration.target, Key="avatar/avatar-3.png", Body=b"content")
+    migration.plan(settings)
+    migration.copy(settings)
+    counts = migration.rewrite(settings)
+    assert (counts.rewritten, counts.refused) == (2, 1)
+    assert migration.paths() == [
+        "avatar/avatar-1.png",
+        "avatar/avatar-2.png",
+        "image/avatar-3.png",
+        "avatar/avatar-3.png",
+    ]
+    assert migration.verify(settings).problems
+
+
 @pytest.mark.parametrize("touched", [False, True])
 def test_updated_at_moves_only_where_it_may(migration: Migration, touched: bool) -> None:
     facts = TableFacts("avatars", "path", (), keep_columns=("updated_at",))

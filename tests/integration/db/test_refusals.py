@@ -201,3 +201,57 @@ def test_in_a_rollback_too_a_row_that_fails_alone_is_refused_and_the_others_go_o
     assert key == "[2]"
     assert message
     rows.close()
+
+
+@only("mariadb", "postgresql")
+def test_a_row_whose_trigger_takes_too_long_is_refused_after_two_attempts(bench: Bench) -> None:
+    fill(bench)
+    sleep, limit = {
+        "mariadb": ("DO SLEEP(9)", "SET SESSION max_statement_time = 0.2"),
+        "postgresql": ("PERFORM pg_sleep(9)", "SET statement_timeout = '200ms'"),
+    }[bench.engine]
+    refuse(bench, sleep, "NEW.id = 2")
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    database.run(limit)
+    facts, target = database.describe(bench.table, "path"), JournalTarget(bench.schema, bench.table, "f" * 64)
+    outcome = ChunkOutcome()
+    rewrite_chunk(database, facts, changes_of(range(1, ROWS + 1)), target, outcome, fresh())
+    assert (outcome.rewritten, [refusal.change.key for refusal in outcome.refused]) == (ROWS - 1, [(2,)])
+
+
+@only("mariadb", "postgresql")  # SQLite locks the whole file
+def test_a_row_that_somebody_keeps_locked_is_refused_and_the_others_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(bench)
+    monkeypatch.setattr("rehome.db.work.chunk.MAX_CONFLICTS", 2)
+    database, other = bench.rehome(), bench.rehome()
+    database.create_journal(bench.schema)
+    database.run({"mariadb": "SET innodb_lock_wait_timeout = 1", "postgresql": "SET lock_timeout = 100"}[bench.engine])
+    facts, target = database.describe(bench.table, "path"), JournalTarget(bench.schema, bench.table, "f" * 64)
+    outcome = ChunkOutcome()
+    with other.transaction():
+        other.lock(facts, changes_of([2]))
+        rewrite_chunk(database, facts, changes_of(range(1, ROWS + 1)), target, outcome, fresh())
+    assert (outcome.rewritten, [refusal.change.key for refusal in outcome.refused]) == (ROWS - 1, [(2,)])
+
+
+@only("mariadb")
+def test_a_row_that_the_server_takes_in_no_packet_is_refused_and_the_others_go_on(bench: Bench) -> None:
+    """An oversized statement looks like a lost connection, and does so for its row every time."""
+    (before,) = bench.execute("SELECT @@global.max_allowed_packet")[0]
+    bench.create(column="path LONGTEXT")
+    long = "x" * 3_000_000
+    bench.fill(*(f"image/{number}.png" for number in range(1, ROWS + 1)))
+    bench.execute("SET GLOBAL max_allowed_packet = 1048576")
+    try:
+        database = bench.rehome()
+        database.create_journal(bench.schema)
+        changes = [*changes_of(range(1, ROWS)), Change((ROWS,), f"image/{ROWS}.png", long)]
+        facts, target = database.describe(bench.table, "path"), JournalTarget(bench.schema, bench.table, "f" * 64)
+        outcome = ChunkOutcome()
+        rewrite_chunk(database, facts, changes, target, outcome, fresh())
+    finally:
+        bench.execute("SET GLOBAL max_allowed_packet = ?", before)
+    assert (outcome.rewritten, [refusal.change.key for refusal in outcome.refused]) == (ROWS - 1, [(ROWS,)])
