@@ -177,13 +177,13 @@ class MySQLInspector(BaseInspector):
             ),
         ]
 
-    def _denied(self, statement: str) -> bool:
-        """Return whether the server denies a right to the statement. Raises DatabaseError for any other refusal."""
+    def _denied(self, statement: str) -> MissingRightError | None:
+        """Return how the server denies a right to the statement. Raises DatabaseError for any other refusal."""
         try:
             self._run(statement)
-        except MissingRightError:
-            return True
-        return False
+        except MissingRightError as denied:
+            return denied
+        return None
 
     def _through_role(self, has_all: Callable[[], bool]) -> str:
         """Return how to make use of a role that has what is missing, followed by "or"; empty if there is none."""
@@ -231,7 +231,8 @@ class MySQLInspector(BaseInspector):
             return Rights(tuple(f"{right} on {schema}.*" for right in rights if not self._holds(right, schema)), grant)
         table, name = journal_table(schema), f"{schema}.{journal.TABLE}"
         statements = {"SELECT": f"EXPLAIN SELECT 1 FROM {table}", "INSERT": f"EXPLAIN INSERT INTO {table} () VALUES ()"}
-        return Rights(tuple(f"{right} on {name}" for right, text in statements.items() if self._denied(text)), grant)
+        denials = {right: self._denied(text) for right, text in statements.items()}
+        return Rights(tuple(f"{right} on {name} ({denied})" for right, denied in denials.items() if denied), grant)
 
     def journal_grant(self, schema: str, exists: bool) -> str:
         """Return one GRANT, the same whether the table exists or not."""
