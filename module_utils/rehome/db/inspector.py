@@ -18,6 +18,10 @@ SAMPLE_ROWS = 1_000
 """The number of rows of a kind that are read at most; if there are more, messages say "or more"."""
 
 
+WHOLE_ROWS = 100
+"""The number of rows that are read as they are, with all their values, at most."""
+
+
 class Unknown(NamedTuple):
     """A result that this user may not see, or that takes too long to compute."""
 
@@ -181,7 +185,7 @@ class Inspector(Protocol):
         """Return whether some new value does not exist in the parent column of this column's foreign key."""
 
     def sample(self, facts: TableFacts, values: ValueMap) -> Sequence[Row]:
-        """Return up to SAMPLE_ROWS rows whose value begins with the old head, in any order."""
+        """Return up to WHOLE_ROWS rows whose value begins with the old head, in any order."""
 
     def unable_to_hold(self, facts: TableFacts, text: str) -> str | None:
         """Return the name of the character set of the column if it cannot hold `text`; None if it can."""

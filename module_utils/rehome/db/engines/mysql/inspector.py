@@ -17,6 +17,7 @@ from ...dialect import Change, DatabaseError, Key, MissingRightError, Row, Table
 from ...inspector import (
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
+    WHOLE_ROWS,
     Collision,
     ForeignKey,
     RefusedByCheck,
@@ -418,7 +419,7 @@ class MySQLInspector(BaseInspector):
         _, old = self._texts(facts)
         rows = self._scan(
             f"{key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
-            f" WHERE {old}{condition(facts, 'AND')} LIMIT {SAMPLE_ROWS}",
+            f" WHERE {old}{condition(facts, 'AND')} LIMIT {WHOLE_ROWS}",
             [_like(values.source_head)],
         )
         return [Row(tuple(row[:-1]), as_text(row[-1])) for row in rows]

@@ -14,6 +14,7 @@ from ...dialect import Change, DatabaseError, Key, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
+    WHOLE_ROWS,
     Collision,
     ForeignKey,
     RefusedByCheck,
@@ -395,7 +396,7 @@ class PostgreSQLInspector(BaseInspector):
         column = f"t.{quoted(facts.column)}::text"
         rows = self._scan(
             f"SELECT {key_list(facts)}, {column} FROM {quoted_table(facts.table)} t"
-            f' WHERE starts_with({column} COLLATE "C", %s){condition(facts, "AND")} LIMIT {SAMPLE_ROWS}',
+            f' WHERE starts_with({column} COLLATE "C", %s){condition(facts, "AND")} LIMIT {WHOLE_ROWS}',
             [values.source_head],
         )
         return [Row(tuple(row[:-1]), row[-1]) for row in rows]

@@ -15,6 +15,7 @@ from ....mapping.value_map import ValueMap
 from ...dialect import Change, DatabaseError, Dialect, Key, MissingRightError, Row, TableFacts
 from ...inspector import (
     SAMPLE_ROWS,
+    WHOLE_ROWS,
     Collision,
     ForeignKey,
     RefusedByCheck,
@@ -30,6 +31,8 @@ from ..base_inspector import BaseInspector, Senders, self_join
 from .constraints import refused_by_copy
 from .dialect import condition, key_list, quoted
 
+LONG_ROW: Final = 100_000
+"""Rows of more characters and bytes are not read as a whole."""
 OLDEST: Final = (3, 33)
 """The first version in which the schema's table has the name `sqlite_schema`."""
 
@@ -190,7 +193,7 @@ class SQLiteInspector(BaseInspector):
         rows = self._run(
             f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
             f" WHERE substr(t.{quoted(facts.column)}, 1, {len(values.source_head)}) COLLATE BINARY = ?"
-            f"{condition(facts)} LIMIT {SAMPLE_ROWS}",
+            f"{condition(facts)} LIMIT {WHOLE_ROWS}",
             (values.source_head,),
         )
         return [Row(tuple(row[:-1]), row[-1]) for row in rows if isinstance(row[-1], str)]
@@ -205,11 +208,13 @@ class SQLiteInspector(BaseInspector):
             str(name)
             for (name,) in self._run("SELECT name FROM pragma_table_xinfo(?) WHERE NOT hidden", (facts.table,))
         ]
-        head = values.source_head
+        head, columns = values.source_head, [f"t.{quoted(name)}" for name in names]
         rows = self._run(
-            f"SELECT {', '.join(f't.{quoted(name)}' for name in names)} FROM {quoted(facts.table)} t"
+            f"SELECT {', '.join(columns)} FROM {quoted(facts.table)} t"
             f" WHERE substr(t.{quoted(facts.column)}, 1, {len(head)}) COLLATE BINARY = ?{condition(facts)}"
-            f" LIMIT {SAMPLE_ROWS}",
+            # the values pass through this process
+            f" AND {' + '.join(f'ifnull(length({column}), 0)' for column in columns)} < {LONG_ROW}"
+            f" LIMIT {WHOLE_ROWS}",
             (head,),
         )
         place = names.index(facts.column)
