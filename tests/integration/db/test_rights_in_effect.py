@@ -62,6 +62,27 @@ def test_a_role_that_is_not_in_effect_is_named_and_is_enough_once_it_is(bench: B
         assert may_create_journal(bench, login)
 
 
+@with_engines("mariadb", "postgresql")
+def test_a_table_that_only_a_role_shows_is_told_with_the_role(bench: Bench, modest: Modest) -> None:
+    bench.create()
+    hidden = f"h_{bench.table}" if bench.engine == "mariadb" else "hidden.t"
+    schema = bench.engine == "postgresql"
+    if schema:
+        bench.execute("CREATE SCHEMA hidden")
+    bench.execute(f"CREATE TABLE {hidden} (id BIGINT PRIMARY KEY, path VARCHAR(99))")
+    settings = replace(bench.settings(), **modest("SELECT (id)"))
+    with role(bench, str(settings.user), "NOINHERIT") as name:
+        try:
+            if schema:
+                bench.execute(f"GRANT USAGE ON SCHEMA hidden TO {name}")
+            bench.execute(f"GRANT SELECT ON {hidden} TO {name}")
+            with connect(settings) as database:
+                told = inspector(database, settings).grant_to_see(hidden, "path")
+        finally:
+            bench.execute("DROP SCHEMA hidden CASCADE" if schema else f"DROP TABLE {hidden}")
+    assert name in told and "GRANT SELECT" in told
+
+
 @with_engines("postgresql")
 def test_inherited_roles_count_however_deep(bench: Bench, modest: Modest) -> None:
     bench.create()

@@ -121,7 +121,8 @@ def no_database(settings: Database, server: str, said: str) -> Finding:
         "rehome_database.name",
         settings.name,
         f"the server at {server} has no such database for user {settings.user} ({said})",
-        "Correct rehome_database.name (or DB_NAME), or grant the user access to it",
+        "Correct rehome_database.name (or DB_NAME), or grant the user access to it. If a role has it, the role must be "
+        "active at login (SET DEFAULT ROLE)",
     )
 
 

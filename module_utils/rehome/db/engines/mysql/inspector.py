@@ -153,8 +153,12 @@ class MySQLInspector(BaseInspector):
     # Rights
 
     def grant_to_see(self, table: str, column: str) -> str:
-        """Return a GRANT of SELECT on the key and the column: both are hidden without it."""
-        return f"Correct the name, or {self._grant(table, ['<its key>', column], [])}"
+        """Return a GRANT of SELECT on the key and the column: both are hidden without it, or without an active role."""
+        shown = (
+            "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s"
+        )
+        role = self._through_role(lambda: bool(self._run(shown, (self._schema, table, column))))
+        return f"Correct the name, or {role}{self._grant(table, ['<its key>', column], [])}"
 
     def rights(self, facts: TableFacts) -> Rights:
         """Try each column with EXPLAIN, which checks rights whatever granted them (an active role, for example)."""

@@ -131,10 +131,16 @@ class PostgreSQLInspector(BaseInspector):
 
     def grant_to_see(self, table: str, column: str) -> str:
         """Return GRANTs of USAGE on the schema, which hides its tables without it, and of SELECT on the columns."""
-        schema, dot, _ = table.rpartition(".")
+        schema, dot, name = table.rpartition(".")
+        may = (
+            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s"
+            " AND (n.nspname = %s OR %s = '') AND has_schema_privilege(%s, n.oid, 'USAGE')"
+            " AND has_any_column_privilege(%s, c.oid, 'SELECT')"
+        )
+        through = self._through_role(lambda role: bool(self._run(may, (name, schema, schema, role, role))))
         usage = f"GRANT USAGE ON SCHEMA {identifier(schema) if dot else '<its schema>'} TO {self._user()}; "
         grant = f"GRANT SELECT (<its key>, {identifier(column)}) ON {table_identifier(table)} TO {self._user()}"
-        return f"Correct the name, or {usage}{grant}"
+        return f"Correct the name, or {through}{usage}{grant}"
 
     def rights(self, facts: TableFacts) -> Rights:
         """Check with has_column_privilege and has_schema_privilege, which include rights through inherited roles."""
