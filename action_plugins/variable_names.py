@@ -39,8 +39,12 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _, params = self.validate_argument_spec({"roles": {"type": "path", "required": True}})
         known = specified(Path(params["roles"]))
-        given = {name: self._value(value) if name in known else None for name, value in (task_vars or {}).items()}
-        found = problems(given, set(load_extra_vars(self._loader)), known)
+        extra = set(load_extra_vars(self._loader))
+        # what the role of this task computes for itself
+        own = self._task._role.get_vars().keys() - extra if self._task._role else set()
+        seen = {name: value for name, value in (task_vars or {}).items() if name not in own}
+        given = {name: self._value(value) if name in known else None for name, value in seen.items()}
+        found = problems(given, extra, known)
         return {"failed": bool(found), "changed": False, **({"msg": "\n".join(found)} if found else {})}
 
     def _value(self, value: Any) -> Any:

@@ -98,3 +98,16 @@ def test_a_run_that_may_leave_out_a_check_writes_nothing(switch: tuple[str, ...]
     played = seeded.play(*switch)
     assert played.code != 0
     assert seeded.everything() == before
+
+
+def test_a_playbook_of_ones_own_that_names_the_roles_is_held_to_the_settings_too(seeded: World, tmp_path: Path) -> None:
+    playbook = tmp_path / "own.yml"
+    play = {"hosts": "sandbox", "connection": "local", "gather_facts": False, "roles": ["plan"]}
+    playbook.write_text(json.dumps([play | {"vars": {"rehome_exlude": ["x"]}}]))
+    folders = {"ROLES_PATH": "roles", "LIBRARY": "library", "ACTION_PLUGINS": "action_plugins"}
+    exported = {f"ANSIBLE_{name}": str(ROOT / folder) for name, folder in folders.items()}
+    played = elsewhere(tmp_path, "own.yml", "-i", str(seeded.folder / "inventory"), **exported)
+    assert played.code != 0
+    assert (
+        "rehome_exlude: is no variable of Rehome and would be ignored; did you mean rehome_exclude?" in played.message
+    )
