@@ -403,7 +403,7 @@ def _cost(inspector: Inspector, column: Column, counted: Values | Unknown) -> li
     words = or_unknown(lambda: inspector.cost(column.facts, counted.old))
     slow, fast = (_duration(counted.old / rate) for rate in ROWS_PER_SECOND)
     estimate = f"{fast} to {slow}" if fast != slow else slow
-    log = "" if isinstance(words, Unknown) else f"; {words}"
+    log = f"; what the server logs for it is unknown: {words.why}" if isinstance(words, Unknown) else f"; {words}"
     return [column.check("cost", "info", f"rewriting {counted.old:,} rows takes about {estimate}{log}")]
 
 

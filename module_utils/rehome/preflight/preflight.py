@@ -192,11 +192,7 @@ def _trials(
     if refusals(checks):
         return []
     target = journal.JournalTarget(settings.journal_schema, settings.name, settings.fingerprint)
-    known = [(column, troubles([check for check in checks if check.subject == column.name])) for column in columns]
-    return [
-        try_rewrite(database, inspector, replace(column, troubles=column.troubles | found), target)
-        for column, found in known
-    ]
+    return [try_rewrite(database, inspector, column, target) for column in columns]
 
 
 def _describe(database: Dialect, inspector: Inspector, reference: Reference, setting: str) -> TableFacts | Finding:

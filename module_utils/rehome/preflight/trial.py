@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 from ..checks import Check
-from ..db.dialect import Change, ConnectionLostError, DatabaseError, Dialect, RetryableError
+from ..db.dialect import (
+    Change,
+    ConnectionLostError,
+    DatabaseError,
+    Dialect,
+    RetryableError,
+    TableFacts,
+    TakenError,
+)
 from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.journal import JournalTarget
 from ..db.work.chunk import ChunkOutcome, rewrite_chunk
 from ..db.work.reconnect import WorkContext
+from ..db.work.refusals import Refusals
 from .column import Column
 
 NAME = "trial"
 TRIED_ROWS = 5
-COLLISIONS = "unique indexes"
-"""The check that finds values that are taken: those are about their rows, even if each row that was tried has one."""
 
 
 class _Refused(NamedTuple):
     change: Change
-    said: str
+    error: DatabaseError
+
+
+@dataclass
+class _Errors(Refusals):
+    """Keeps the error with which a row is refused, and lets it be about that row: the trial compares rows itself."""
+
+    errors: list[DatabaseError] = field(default_factory=list)
+
+    def is_about_row(self, facts: TableFacts, error: DatabaseError) -> bool:
+        """Keep the error. Return True, so that no other row is tried."""
+        self.errors.append(error)
+        return True
 
 
 def not_tried(column: Column) -> Check:
@@ -48,12 +68,12 @@ def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target:
     with database.rolling_back():
         for change in changes:
             try:
-                _try(database, column, change, target, outcome)
+                errors = _try(database, column, change, target, outcome)
             except (RetryableError, ConnectionLostError) as error:
                 return column.unknown(NAME, Unknown(f"the row with the key {change.key} could not be tried: {error}"))
             except DatabaseError as error:
-                refused.append(_Refused(change, str(error)))
-    refused += [_Refused(row.change, row.message) for row in outcome.refused]
+                errors = [error]
+            refused += [_Refused(change, error) for error in errors]
     return _judged(column, outcome.rewritten, refused)
 
 
@@ -70,10 +90,15 @@ def _changes(inspector: Inspector, column: Column) -> Sequence[Change]:
     return changes[::step][:TRIED_ROWS]
 
 
-def _try(database: Dialect, column: Column, change: Change, target: JournalTarget, outcome: ChunkOutcome) -> None:
+def _try(
+    database: Dialect, column: Column, change: Change, target: JournalTarget, outcome: ChunkOutcome
+) -> list[DatabaseError]:
+    """Add to `outcome` what would become of the row. Return the error with which it is refused, if it is."""
+    errors = _Errors()
     # a context of its own: what one row meets says nothing about the next
-    context = WorkContext(sleep=_never_again, stopping=lambda: True)
+    context = WorkContext(sleep=_never_again, stopping=lambda: True, refusals=errors)
     rewrite_chunk(database, column.facts, [change], target, outcome, context)
+    return errors.errors
 
 
 def _never_again(_seconds: float) -> NoReturn:
@@ -88,8 +113,9 @@ def _judged(column: Column, rewritten: int, refused: Sequence[_Refused]) -> Chec
     if not refused:
         return column.check(NAME, "pass", f"{tried} rows were rewritten and journalled, and rolled back")
     first = refused[0]
-    words = f"{first.said}, such as for {first.change.new!r}"
-    if rewritten or COLLISIONS in column.troubles:
+    words = f"{first.error}, such as for {first.change.new!r}"
+    # a value that is taken is about its row, even if each row that was tried has one
+    if rewritten or all(isinstance(row.error, TakenError) for row in refused):
         advice = "Such rows are not rewritten, and are listed in rows-refused.jsonl"
         return column.check(NAME, "warn", f"{len(refused)} of {tried} tried rows is refused: {words}", advice)
     return column.stop(
