@@ -32,7 +32,7 @@ def check_writable(reason: str, dry_run: bool) -> Check:
     if not reason:
         return Check("database", "read-only", "pass", "the server takes writes")
     problem = f"the server takes no writes ({reason}): it may be a replica, or under maintenance"
-    way_out = "Connect to the primary, or wait until it takes writes again; a variable that says so may be preset"
+    way_out = "Connect to the primary, wait until it takes writes again, or reset the variable if it is preset"
     if dry_run:
         return Check("database", "read-only", "warn", f"{problem}; a run would stop", way_out)
     return stop("database", "read-only", Finding("rehome_database", None, problem, way_out))
