@@ -44,7 +44,9 @@ def test_one_line_checks_and_migrates(world: World) -> None:
     }
     state = ("-e", f"rehome_state_dir={world.folder / 'one-liner'}")
     before = world.everything()
-    checked = one_liner("legacy-s3", "production-s3", url, "--check", *state, **exported)
+    site = world.folder / "site.cfg"
+    site.write_text("[defaults]\ninventory = /nowhere\n")
+    checked = one_liner("legacy-s3", "production-s3", url, "--check", *state, **exported, ANSIBLE_CONFIG=str(site))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert world.everything() == before
     done = one_liner("legacy-s3", "production-s3", url, *state, **exported)

@@ -210,6 +210,12 @@ def test_a_configuration_of_the_site_is_left_in_place(stubbed: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("given", "used"), [("C", "C.UTF-8"), ("POSIX", "C.UTF-8"), ("de_DE.UTF-8", "de_DE.UTF-8")])
+def test_ansible_is_given_a_locale_that_it_takes(given: str, used: str, stubbed: Path) -> None:
+    (call,) = called(stubbed, "plan", "ARGS=$LC_ALL", LC_ALL=given)
+    assert call[2:] == ["playbooks/plan.yml", used]
+
+
 def test_what_has_a_space_or_a_quote_arrives_as_it_was_given(stubbed: Path) -> None:
     path = """/srv/it's "$HOME" ; `id`"""
     (call,) = called(stubbed, "plan", f"INVENTORY={path}")

@@ -18,6 +18,8 @@ def collections() -> None:
     ("callback", "text"),
     [
         ("default", True),
+        ("yaml", True),
+        ("json", False),
         ("ansible.posix.debug", True),
         ("community.general.yaml", True),
         ("community.general.unixy", True),
