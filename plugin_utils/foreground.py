@@ -124,7 +124,9 @@ def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
             due = time.monotonic() + LINE_EVERY_S
             # a line that cannot be shown must not end the watch over the parent
             with contextlib.suppress(Exception):
-                _show(progress_line(json.loads((Path(state_dir) / "progress.json").read_text())))
+                progress = json.loads((Path(state_dir) / "progress.json").read_text())
+                if "ended" not in progress:
+                    _show(progress_line(progress))
 
 
 def _show(line: str) -> None:

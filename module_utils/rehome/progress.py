@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .files import write_whole
 
 FILE = "progress.json"
 WRITE_EVERY_S = 0.5
+FINISHED = "finished"
+"""The stage of a run that is over."""
 
 
 class Progress:
     """The counts of one stage, written whole to `<state_dir>/progress.json` at most twice a second.
 
-    Threads may share it.
+    The file is there from a run's first stage on and is never removed: between two stages it has the last one's counts
+    and `ended`, and after the last one the stage `finished`. Threads may share it.
 
     clock: returns seconds of a monotonic clock
+    run: what the file says of the run in addition, such as its verb
     """
 
-    def __init__(self, state_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, state_dir: Path, clock: Callable[[], float] = time.monotonic, run: Mapping[str, str] | None = None
+    ) -> None:
         self._path = state_dir / FILE
         self._clock = clock
+        self._run = dict(run or {})
         self._due = 0.0
         self._state: dict[str, object] = {}
         self._paused_s = 0.0
@@ -34,7 +41,8 @@ class Progress:
         """Begin a stage of `total` steps (None: unknown)."""
         with self._lock:
             self._paused_s = 0.0
-            self._state = {"stage": name, "done": 0, "total": total, "began": time.time(), "paused_s": 0.0}
+            began = {"stage": name, "done": 0, "total": total, "began": time.time(), "paused_s": 0.0}
+            self._state = {**self._run, **began}
             self._write()
 
     def at(self, done: int, **counts: int) -> None:
@@ -63,8 +71,17 @@ class Progress:
                 self._write()
 
     def end(self) -> None:
-        """Remove the file: no stage is running."""
-        self._path.unlink(missing_ok=True)
+        """Say that the stage is over, with its last counts. What follows it may not have begun yet."""
+        with self._lock:
+            if self._state and "ended" not in self._state:
+                self._state.pop("waiting", None)
+                self._state["ended"] = time.time()
+                self._write()
+
+    def finish(self) -> None:
+        """Say that the run is over."""
+        self.stage(FINISHED)
+        self.end()
 
     def _write_if_due(self) -> None:
         if self.is_due:

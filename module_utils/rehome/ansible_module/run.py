@@ -66,10 +66,11 @@ def _locked(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> d
     settings = read_settings(module.params["settings"])
     prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"])
-    progress = Progress(settings.state_dir)
     verb, dry_run = module.params["run_verb"], module.check_mode
+    progress = Progress(settings.state_dir, run={"verb": verb, "run": holder.identity})
     stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params)
     try:
+        progress.stage(f"start {module._name}")
         return work(stage)
     except Exception as error:  # of any kind: it is raised again, and only the lock must not outlive it
         _note_so_far(stage, error)
@@ -79,7 +80,8 @@ def _locked(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> d
             upload_state(settings)
         raise
     finally:
-        progress.end()
+        with suppress(OSError):  # a full disk has been reported by what met it first
+            progress.end()
 
 
 def _note_so_far(stage: Stage, error: Exception) -> None:

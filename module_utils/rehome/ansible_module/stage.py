@@ -152,4 +152,6 @@ class Stage:
 
     def release(self) -> None:
         """Release the lock on the state folder: the run is over."""
+        with suppress(OSError):  # a full disk must not keep the folder locked
+            self.progress.finish()
         release(self.settings.state_dir, self.run_pid)

@@ -260,7 +260,7 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     failures: dict[str, int]
     """S3 error code → objects that failed with it."""
     throttled_s: dict[str, float]
-    """Reason → seconds that the throttle paused the writers."""
+    """Reason → seconds that the throttle paused the writers; `reading_…`: for as long as it could not be read."""
     plan_sha256: str
     """Digest of the run's first plan; empty: none was made."""
     lists: dict[str, ListFile]

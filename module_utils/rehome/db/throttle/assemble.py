@@ -41,11 +41,11 @@ def throttle(settings: Settings, progress: Progress) -> Iterator[Throttle]:
             monitor = Monitor(lambda: _open_load(settings.database))
             signals += _lag(settings, load, monitor, stack)
             if _is_active(limits.max_running, load.running):
-                count = monitor.watch("what runs on the server (max_running)", lambda load: load.running())
+                count = monitor.watch("what runs on the server (max_running)", lambda load: load.running(), load)
                 signals.append(Running(count, limits.max_running))
             if limits.query:
                 query = limits.query
-                result = monitor.watch("the throttle's query", lambda load: load.number(query))
+                result = monitor.watch("the throttle's query", lambda load: load.number(query), load)
                 signals.append(OwnQuery(result, limits.query_limit))
             signals += _redo_log(settings, load, stack)
             signals += _dead_tuples(settings, load, monitor, stack)
@@ -134,15 +134,17 @@ def _lag(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack) -> 
     limits = settings.throttle
     lags: Callable[[], Mapping[str, float]]
     if limits.replicas and limits.max_lag_s != 0:
-        lags = _replica_lags(settings, monitor, stack)
+        lags = _replica_lags(settings, load, monitor, stack)
     elif _is_active(limits.max_lag_s, load.replicas):
-        lags = monitor.watch("how far replicas are behind (max_lag_s)", lambda load: load.replicas())
+        lags = monitor.watch("how far replicas are behind (max_lag_s)", lambda load: load.replicas(), load)
     else:
         return
     yield ReplicaLag(lags, DEFAULT_LAG_S if limits.max_lag_s is None else limits.max_lag_s)
 
 
-def _replica_lags(settings: Settings, monitor: Monitor, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
+def _replica_lags(
+    settings: Settings, load: Load, monitor: Monitor, stack: ExitStack
+) -> Callable[[], Mapping[str, float]]:
     """Use the journal as a heartbeat: a replica's lag is the age of the first entry that it does not have yet.
 
     The replica's own figure counts too, if the grants allow to read it, and the larger of both is used.
@@ -152,7 +154,7 @@ def _replica_lags(settings: Settings, monitor: Monitor, stack: ExitStack) -> Cal
     def record_newest(load: Load) -> None:
         journal.record(load.newest_entry(schema), time.monotonic())
 
-    written = monitor.watch("the journal, by which replicas are measured,", record_newest)
+    written = monitor.watch("the journal, by which replicas are measured,", record_newest, load)
 
     def lag(replica: Load) -> float:
         return _seconds_behind(replica, schema, journal)
@@ -192,7 +194,7 @@ def _redo_log(settings: Settings, load: Load, stack: ExitStack) -> Iterator[Sign
     if limit == 0 or (_problem(load.redo_filled) is None and load.redo_filled() is None):
         return
     monitor = Monitor(lambda: _open_load(settings.database), every_s=REDO_EVERY_S)
-    filled = monitor.watch("how full the redo log is (max_redo_ratio)", _redo_filled)
+    filled = monitor.watch("how full the redo log is (max_redo_ratio)", _redo_filled, load)
     stack.enter_context(monitor)
     yield RedoLog(filled, DEFAULT_REDO_RATIO if limit is None else limit)
 
@@ -218,7 +220,7 @@ def _dead_tuples(settings: Settings, load: Load, monitor: Monitor, stack: ExitSt
 
             vacuum = BackgroundVacuum(table, lambda: connect(settings.database), monitor.wake)
             stack.callback(vacuum.close)
-        heap = monitor.watch(f"how many dead tuples {table} has (max_dead_ratio)", _heap_reader(table))
+        heap = monitor.watch(f"how many dead tuples {table} has (max_dead_ratio)", _heap_reader(table), load)
         yield DeadTuples(table, heap, limits.max_dead_ratio or DEFAULT_DEAD_RATIO, vacuum)
 
 

@@ -70,10 +70,15 @@ class Monitor:
         self._ended = False
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def watch(self, what: str, read: Callable[[Load], T]) -> Reading[T]:
-        """Return a reading that the monitor keeps up to date; `what` names it in messages."""
+    def watch(self, what: str, read: Callable[[Load], T], load: Load | None = None) -> Reading[T]:
+        """Return a reading that the monitor keeps up to date; `what` names it in messages.
+
+        load: an open connection for the first value, so that nobody waits for the monitor to begin
+        """
         reading = Reading(what, read, self._clock)
         self._readings.append(reading)  # type: ignore[arg-type]  # it is only refreshed here
+        if load is not None:
+            _refresh(reading, load)
         return reading
 
     def wake(self) -> None:
@@ -105,19 +110,23 @@ class Monitor:
 
     def _refresh_all(self, load: Load) -> bool:
         """Refresh every reading once. Returns whether the connection can be used again."""
-        usable = True
-        for reading in self._readings:
-            try:
-                reading.refresh(load)
-            except Exception as error:  # as above
-                reading.fail(failure_of(error))
-                usable = usable and isinstance(error, UnreadableError)
-        return usable
+        usable = [_refresh(reading, load) for reading in self._readings]
+        return all(usable)
 
     def _pause(self) -> None:
         if not self._ended:
             self._woken.wait(self._every_s)
             self._woken.clear()
+
+
+def _refresh(reading: Reading[T], load: Load) -> bool:
+    """Refresh a reading, or record why it cannot be read. Returns whether the connection can be used again."""
+    try:
+        reading.refresh(load)
+    except Exception as error:  # whatever it is, the value cannot be read, and that must be reported
+        reading.fail(failure_of(error))
+        return isinstance(error, UnreadableError)
+    return True
 
 
 def failure_of(error: Exception) -> str:

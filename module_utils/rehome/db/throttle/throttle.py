@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from ...errors import RehomeError
 from ...progress import Progress
@@ -24,6 +25,13 @@ MIN_REPORTED_S = 1.0
 
 class PausedTooLongError(RehomeError):
     """A signal has paused the work for longer than `max_wait_s`."""
+
+
+class _Reason(NamedTuple):
+    """Why the work is paused, and by what name its seconds are counted."""
+
+    name: str
+    why: str
 
 
 class _IdleConnection:
@@ -62,7 +70,8 @@ class Throttle:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.paused_s: dict[str, float] = {}
-        """Seconds for which each signal has paused the work so far, by its name; `nice` is one of them."""
+        """Seconds for which each signal has paused the work so far, by its name; `nice` is one of them, and
+        `reading_<name>` one whose figure could not be read."""
         self._signals = signals
         self._progress = progress
         self._nice = nice
@@ -140,36 +149,38 @@ class Throttle:
             self._check_max_wait(reasons, since, now)
             idle.use_if_due()
             self._sleep(CHECK_EVERY_S)
-            first = next(iter(reasons)).name
+            first = next(iter(reasons.values())).name
             self.paused_s[first] = self.paused_s.get(first, 0.0) + self._clock() - now
         if since:
             self._progress.resume(self._clock() - began)
 
-    def _reasons(self, table: str | None) -> dict[Signal, str]:
-        found: dict[Signal, str] = {}
+    def _reasons(self, table: str | None) -> dict[Signal, _Reason]:
+        found: dict[Signal, _Reason] = {}
         for signal in self._signals:
             if signal.table is not None and signal.table != table:
                 continue
             try:
                 why = signal.pause_reason()
             except UnreadableError as error:
-                why = str(error)
-            if why is not None:
-                found[signal] = why
+                # what is waited for is the reading: the figure may be as it should
+                found[signal] = _Reason(f"reading_{signal.name}", str(error))
+            else:
+                if why is not None:
+                    found[signal] = _Reason(signal.name, why)
         return found
 
-    def _report(self, reasons: Mapping[Signal, str], since: Mapping[str, float], now: float) -> None:
+    def _report(self, reasons: Mapping[Signal, _Reason], since: Mapping[str, float], now: float) -> None:
         longest = now - min(since.values())
         if longest >= MIN_REPORTED_S:
-            self._progress.pause("; ".join(reasons.values()), longest)
+            self._progress.pause("; ".join(reason.why for reason in reasons.values()), longest)
 
-    def _check_max_wait(self, reasons: Mapping[Signal, str], since: Mapping[str, float], now: float) -> None:
+    def _check_max_wait(self, reasons: Mapping[Signal, _Reason], since: Mapping[str, float], now: float) -> None:
         if self._max_wait_s is None:
             return
-        for signal, why in reasons.items():
+        for signal, reason in reasons.items():
             waited = now - since[signal.name]
             if not signal.deliberate and waited > self._max_wait_s:
                 raise PausedTooLongError(
                     f"rehome_throttle.max_wait_s ({self._max_wait_s:g}): the rewrite was paused for {waited:.0f} s: "
-                    f"{why}. What was rewritten is committed and journalled; run it again to continue."
+                    f"{reason.why}. What was rewritten is committed and journalled; run it again to continue."
                 )

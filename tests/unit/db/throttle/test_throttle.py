@@ -114,6 +114,23 @@ def test_a_wait_ends_when_its_reason_does_and_is_counted_under_its_name(clock: C
     assert throttle.paused_s == {"switch": pytest.approx(30, abs=0.2)}
 
 
+class Unreadable(Switch):
+    """A signal whose figure cannot be read while there is a reason."""
+
+    def pause_reason(self) -> str | None:
+        if self.why is not None:
+            raise UnreadableError(self.why)
+        return None
+
+
+def test_waiting_for_a_figure_is_not_counted_as_waiting_for_what_it_would_say(clock: Clock, progress: Progress) -> None:
+    switch = Unreadable("it has not been read yet")
+    throttle = make(clock, progress, switch)
+    clock.after(3, lambda: switch.set(None))
+    throttle.wait()
+    assert throttle.paused_s == {"reading_switch": pytest.approx(3, abs=0.2)}
+
+
 def test_progress_says_why_and_since_when_and_forgets_it_afterwards(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,68 @@
+"""progress.json: there and whole at every look, from the first stage on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from rehome.progress import FILE, Progress
+
+
+def told(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / FILE).read_text())  # type: ignore[no-any-return]
+
+
+def test_between_stages_it_has_the_last_counts_and_that_they_are_final(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, run={"verb": "migrate", "run": "a:1:now"})
+    progress.stage("copy", 1000)
+    progress.at(1000, copied=998, failed=2)  # not due yet
+    assert "ended" not in told(tmp_path)
+    progress.end()
+    facts = told(tmp_path)
+    assert (facts["verb"], facts["run"], facts["stage"]) == ("migrate", "a:1:now", "copy")
+    assert (facts["done"], facts["total"], facts["counts"]) == (1000, 1000, {"copied": 998, "failed": 2})
+    assert facts["ended"] >= facts["began"]
+
+
+def test_a_run_that_is_over_says_so_and_stays(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    progress.stage("copy", 10)
+    progress.finish()
+    progress.end()
+    assert told(tmp_path)["stage"] == "finished"
+    Progress(tmp_path).end()
+    assert told(tmp_path)["stage"] == "finished", "another process that has begun nothing leaves it as it is"
+
+
+def test_whoever_looks_at_any_moment_finds_it_and_finds_it_whole(tmp_path: Path) -> None:
+    Progress(tmp_path).stage("start")
+    over, looks, bad = threading.Event(), [0], []
+
+    def look() -> None:
+        while not over.is_set():
+            looks[0] += 1
+            try:
+                assert {"stage", "done", "total", "began", "paused_s"} <= told(tmp_path).keys()
+            except Exception as error:
+                bad.append(error)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for number in range(100):
+            # each stage of a run is a process of its own
+            progress = Progress(tmp_path, clock=iter(range(10**6)).__next__)
+            progress.stage(f"stage {number}", 5)
+            for done in range(5):
+                progress.at(done, failed=0)
+            progress.pause("a replica is behind", 2.0)
+            progress.resume(2.0)
+            progress.end()
+        progress.finish()
+    finally:
+        over.set()
+        watcher.join()
+    assert looks[0] > 0
+    assert bad == []
