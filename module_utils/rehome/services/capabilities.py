@@ -79,7 +79,7 @@ def _no_copies(method: str) -> Finding:
     return Finding(
         "rehome_copy_method",
         method,
-        "the service rejects CopyObject, which is no missing right: it cannot copy by itself",
+        "the service has no CopyObject, which is no missing right: it cannot copy by itself",
         "Leave it at auto, or set it to stream, which copies objects through this machine",
     )
 

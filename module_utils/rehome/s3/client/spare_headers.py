@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from ..support import is_rejection
 
 _CHECKSUM = "x-amz-checksum-"
-_SPARE = frozenset({"x-amz-optional-object-attributes", "x-amz-mp-object-size"})
+_SPARE = frozenset({"content-md5", "x-amz-optional-object-attributes", "x-amz-mp-object-size"})
 _READS = frozenset({"GET", "HEAD"})
 _WITHOUT_DOCUMENT = frozenset({400, 405, 501})
 """Statuses with which a HEAD, whose reply says no more, may be refused because of a header."""

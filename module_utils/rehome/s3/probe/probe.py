@@ -279,6 +279,8 @@ class _Trials:
         if not copied.ok:
             if copied.support() is Support.REJECTS:
                 self._note("copy", Support.REJECTS)
+            elif copied.status == 200 and await self._is_empty("copy"):
+                self._note("copy", Support.IGNORES)  # it stored what the request holds: nothing
             else:
                 self._add_refusal(copied, "s3:GetObject and s3:PutObject", "copy objects inside the target")
             return False
@@ -295,6 +297,10 @@ class _Trials:
         for wrong in ({"if-none-match": "*"}, {"if-match": _WRONG_ETAG}):
             self._note("target_condition", (await self._copy("copy", wrong)).support(kept=False))
         return True
+
+    async def _is_empty(self, name: str) -> bool:
+        stored = await try_request(self.target, "GET", self.scratch.folder + name)
+        return stored.ok and not stored.body
 
     async def _find_rejected_conditions(self, condition: Mapping[str, str]) -> TrialResponse:
         """Find out which condition makes a copy fail; return the response to a copy without any."""

@@ -62,6 +62,8 @@ class Service:
 
     lacks: frozenset[str] = frozenset()
     denies: Callable[[Request], bool] = lambda request: False
+    rejects: Callable[[Request], bool] = lambda request: False
+    rejection: bytes = b""
     name_of: Callable[[str], str | None] = lambda key: key
     versioned: bool = False
     hangs: Callable[[Request], bool] = lambda request: False
@@ -101,6 +103,10 @@ class Service:
         return Request(method, key, dict(parse_qsl(address.query, keep_blank_values=True)), headers, body)
 
     def answer(self, request: Request) -> bytes:
+        if self.rejects(request):
+            return (
+                self.rejection if request.method != "HEAD" else self.rejection.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+            )
         if self.denies(request):
             return error(403, "AccessDenied") if request.method != "HEAD" else reply(403)
         return self.list(request.query["prefix"]) if not request.key else self.about_object(request)
@@ -131,7 +137,7 @@ class Service:
             return error(501, "NotImplemented")
         if self.target_conflicts(request, name, "target_condition" if copies else "put_condition"):
             return error(412, "PreconditionFailed")
-        if not copies:
+        if not copies or "copying" in self.lacks:
             return self.store(name, request.body, request.headers)
         source = self.objects.get(request.source or "")
         if source is None and "missing_source" not in self.lacks:
@@ -291,6 +297,12 @@ async def test_a_service_that_would_overwrite_more_than_the_plan_saw_is_found() 
 
 
 @on_uvloop
+async def test_a_service_that_stores_nothing_for_a_copy_ignores_copies() -> None:
+    result = await probed(Service(frozenset({"copying"})))
+    assert result == ProbeResult(replace(AMAZON, copy=Support.IGNORES))
+
+
+@on_uvloop
 async def test_if_the_content_is_streamed_nothing_is_copied() -> None:
     service = Service(frozenset({"missing_source", "target_condition", "put_condition"}))
     result = await probed(service, method="stream")
@@ -317,6 +329,50 @@ async def test_a_service_that_rejects_every_condition_gets_none() -> None:
     for method, names in (("server_side", ("target_condition", "put_condition")), ("stream", ("put_condition",))):
         result = await probed(Service(frozenset({"knowing_conditions"})), method=method)
         assert result == ProbeResult(replace(AMAZON, **dict.fromkeys(names, Support.REJECTS)))
+
+
+REJECTIONS = {
+    "501": error(501, "NotImplemented"),
+    "501 without a word": reply(501),
+    "405": error(405, "MethodNotAllowed"),
+    "400 in words": error(400, "InvalidArgument", "Unsupported header received for this API call."),
+    "400 without words": error(400, "InvalidRequest", "no"),
+    "403 by code": error(403, "UnsupportedOperation", "no"),
+}
+
+REJECTED: dict[str, Callable[[Request], bool]] = {
+    "copy": lambda one: one.source is not None and "partNumber" not in one.query,
+    "source_condition": lambda one: "x-amz-copy-source-if-match" in one.headers and "partNumber" not in one.query,
+    "target_condition": lambda one: one.source is not None and bool({"if-none-match", "if-match"} & set(one.headers)),
+    "put_condition": lambda one: one.source is None and one.method == "PUT" and "if-none-match" in one.headers,
+    "complete_condition": lambda one: one.method == "POST" and "if-none-match" in one.headers,
+    "uploads": lambda one: one.method == "POST" and "uploads" in one.query,
+    "part_copy": lambda one: one.source is not None and "partNumber" in one.query,
+    "part_condition": lambda one: "x-amz-copy-source-if-match" in one.headers and "partNumber" in one.query,
+    "tag_header": lambda one: "x-amz-tagging" in one.headers,
+    "tag_request": lambda one: one.method == "PUT" and "tagging" in one.query,
+    "source_tags": lambda one: one.method == "GET" and "tagging" in one.query and SCRATCH_NAME not in one.key,
+}
+
+
+@pytest.mark.parametrize("answer", list(REJECTIONS))
+@pytest.mark.parametrize("feature", list(REJECTED))
+def test_a_feature_that_is_rejected_is_found_whatever_the_words_and_no_right_is_missed(
+    feature: str, answer: str
+) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        service = Service(rejects=REJECTED[feature], rejection=REJECTIONS[answer])
+        result = await probed(service)
+        assert result.findings == ()
+        assert result.notes == ()
+        assert getattr(result.capabilities, feature) is Support.REJECTS
+        others = {name for name in REJECTED if not getattr(result.capabilities, name)} - {feature}
+        assert others <= {"tag_request"} if feature == "tag_header" else others == set()
+        assert list(service.objects) == ["image/a.png"]
+        assert not service.uploads
+
+    scenario()
 
 
 def refusing(*shapes: KeyShape) -> Callable[[str], str | None]:
