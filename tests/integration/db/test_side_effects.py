@@ -291,3 +291,32 @@ def test_a_journal_that_swallows_its_entry_rolls_the_rewrite_back(bench: Bench) 
     with pytest.raises(DatabaseError, match="does not take entries"):
         rewrite(bench)
     assert bench.values() == [f"image/{number}.png" for number in NUMBERS]
+
+
+@only("postgresql", "sqlite")
+def test_a_trigger_that_is_created_while_a_run_works_is_noticed(bench: Bench) -> None:
+    bench.create()
+    fill(bench, BYSTANDER)
+    database = bench.rehome()
+    database.create_journal(bench.schema)
+    facts, target = database.describe(bench.table, "path"), JournalTarget(bench.schema, bench.table, "f" * 64)
+    changes = [Change((number,), f"image/{number}.png", f"avatar/{number}.png") for number in NUMBERS]
+    outcome, context = ChunkOutcome(), WorkContext()
+    rewrite_chunk(database, facts, changes[:2], target, outcome, context)
+    after_update(bench, "DELETE FROM T WHERE id = 99", when="NEW.path = 'avatar/3.png'", timing="BEFORE")
+    rewrite_chunk(database, facts, changes[2:], target, outcome, context)
+    check_only_row_3_is_refused(bench, outcome, BYSTANDER)
+
+
+@only("postgresql", "sqlite")
+def test_in_a_rollback_a_row_whose_trigger_touches_others_is_refused_too(bench: Bench, tmp_path: Path) -> None:
+    bench.create()
+    bench.fill(*(f"image/avatar-{number}.png" for number in NUMBERS))
+    rows = Rows(bench, tmp_path)
+    assert rows.migrate() == len(NUMBERS)
+    bench.execute("INSERT INTO T (id, path) VALUES (99, 'own.png')")
+    after_update(bench, "DELETE FROM T WHERE id = 99", when="NEW.path = 'image/avatar-3.png'")
+    counts, _ = rows.roll_back()
+    assert (counts.restored, counts.refused) == (len(NUMBERS) - 1, 1)
+    assert bench.values()[-1] == "own.png"
+    rows.close()

@@ -223,6 +223,7 @@ class PostgreSQL(BaseDialect):
         if mark is None:
             return False
         heads = common_heads(changes)
+        counted = self._reaching.get(table, False)
         update, values = sql.swap_heads(facts, changes, heads) if heads else sql.update_values(facts, changes)
         try:
             ((count, found, may_alter, may_reach),) = self.run(
@@ -231,13 +232,13 @@ class PostgreSQL(BaseDialect):
                 f"WITH rewritten AS ({update}"
                 f" RETURNING {sql.numbered_keys(facts)}, t.{sql.quoted(facts.column)}::text AS v)"
                 f" SELECT count(v), string_agg(v, %s ORDER BY {sql.key_numbers(facts)}),"
-                f" ({sql.MAY_ALTER}), ({sql.MAY_REACH})"
+                f" ({sql.MAY_ALTER}), {'false' if counted else f'({sql.MAY_REACH})'}"
                 " FROM rewritten",
-                [*values, mark, *sql.may_alter_values(facts), table],
+                [*values, mark, *sql.may_alter_values(facts), *([] if counted else [table])],
             )
         except UnsupportedError:
             return False
-        if may_reach and not self._reaching.get(table):
+        if may_reach:
             # a trigger was created meanwhile, so that nobody has counted
             self._reaching[table] = True
             return False
