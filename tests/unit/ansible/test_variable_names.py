@@ -139,6 +139,8 @@ def test_a_variable_of_the_operators_own_is_left_alone(name: str) -> None:
         ("rehome_hooks", {"after_copys": "x.yml"}, "rehome_hooks.after_copys", "after_copy"),
         ("rehome_restore", {"day": 5}, "rehome_restore.day", "days"),
         ("rehome_redirect", {"sate": "absent"}, "rehome_redirect.sate", "state"),
+        ("rehome_credentials", {"migrat": {}}, "rehome_credentials.migrat", "migrate"),
+        ("rehome_credentials", {"retire": {"sorce": {}}}, "rehome_credentials.retire.sorce", "source"),
         ("rehome_admin_database", {"usr": "root"}, "rehome_admin_database.usr", "user"),
     ],
 )
