@@ -193,9 +193,11 @@ class MySQLInspector(BaseInspector):
     def _through_role(self, has_all: Callable[[], bool]) -> str:
         """Return how to make use of a role that has what is missing, followed by "or"; empty if there is none."""
         active = self._run("SELECT CURRENT_ROLE()")[0][0]
-        role = next((name for name in self._inactive_roles() if self._with_role(name, has_all)), None)
-        # MySQL prints roles as they are written in SQL
-        self._run(f"SET ROLE {active if self._product == 'MySQL' else identifier(active) if active else 'NONE'}")
+        try:
+            role = next((name for name in self._inactive_roles() if self._with_role(name, has_all)), None)
+        finally:
+            # MySQL prints roles as they are written in SQL
+            self._run(f"SET ROLE {active if self._product == 'MySQL' else identifier(active) if active else 'NONE'}")
         if role is None:
             return ""
         words = f"{self._account()} has the role {identifier(role)}, which has the rights, but is not active: "
