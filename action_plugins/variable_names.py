@@ -94,8 +94,10 @@ def _read_by_defaults(known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 def _is_ours(name: str, known: Mapping[str, Any]) -> bool:
     folded = name.casefold()
     prefix, _, rest = folded.partition("_")
-    if folded.startswith(OURS):
+    if folded.startswith(f"{OURS}_"):
         return True
+    if folded.startswith(OURS):
+        return bool(difflib.get_close_matches(folded, list(known), 1, cutoff=0.9))
     if _is_slip(prefix, OURS):
         return bool(_closest(f"{OURS}_{rest}", known))
     # the settings without our prefix: one is Ansible's own, and has many relatives

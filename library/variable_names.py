@@ -9,7 +9,7 @@ short_description: Refuse variables that Rehome does not know
 version_added: "0.2.0"
 description:
   - Ansible ignores a variable that nothing reads. A misspelled one would leave its setting at the default.
-  - Refuses every variable whose name begins with C(rehome) and that no role specifies, keys of such mappings that are
+  - Refuses every variable whose name begins with C(rehome_) and that no role specifies, keys of such mappings that are
     not specified, and the look-alikes of C(approved_plan), and on the command line of C(env), C(confirm) and
     C(restore).
   - Looks at all variables that the task sees, wherever they are set. Their values are not part of the message.

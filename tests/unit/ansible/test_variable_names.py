@@ -67,7 +67,7 @@ def test_a_slip_of_a_setting_is_refused_wherever_it_is_set(name: str, meant: str
         assert told == f"{name}: is no variable of Rehome and would be ignored; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["rehome_", "rehome_settings", "rehome_zzz", "rehome_hook", "rehome"])
+@pytest.mark.parametrize("name", ["rehome_", "rehome_settings", "rehome_zzz", "rehome_hook"])
 def test_a_name_with_our_prefix_is_refused_whatever_it_is(name: str) -> None:
     assert problems({name: 1}).startswith(f"{name}: is no variable of Rehome and would be ignored")
 
@@ -118,7 +118,17 @@ def test_a_missing_env_is_looked_for(name: str) -> None:
         ),
         *("store", "plan", "approved", "approval_plan_id", "home_limit", "remote_name", "rename_source", "awx_job_id"),
         *("name", "target", "source", "database", "ansible_python", "ansible_playbook_python", "ansible_check_mode"),
-        *("inventory_dir", "sandbox_login", "environment_file", "checks", "limits_file", "home", "recover"),
+        *(
+            "inventory_dir",
+            "sandbox_login",
+            "environment_file",
+            "checks",
+            "rehome",
+            "rehomed_by",
+            "limits_file",
+            "home",
+            "recover",
+        ),
     ],
 )
 def test_a_variable_of_the_operators_own_is_left_alone(name: str) -> None:
