@@ -48,7 +48,7 @@ def test_a_guarded_server_is_migrated_and_a_lock_that_another_run_has_taken_ends
             stopped = play_to_end(process)
         assert stopped.code == 2, stopped.output
         assert "another run of this migration has taken the lock" in stopped.message
-        assert 0 < world.summary["rows_rewritten"] < 1_000
+        assert world.summary["rows_rewritten"] > 0
         world.assert_no_row_dangles()
         answer(another, f"SELECT RELEASE_LOCK({lock})")
         finished = world.play()
