@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import re
+import select
 import signal
+import stat
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ansible import constants, context
@@ -35,6 +39,26 @@ _IMPORT_ERROR = re.compile(
 )
 ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
 
+GO_ON = "interrupted between two steps; what was done is recorded. Run the same command to go on."
+
+
+def _own(fd: int) -> int | None:
+    """Return a file descriptor of ansible-playbook's that its workers keep, or None in a worker.
+
+    Ansible loads this file in ansible-playbook before it starts the worker, whose own descriptors it closes. By the
+    time that a stopped module tells how far it came, ansible-playbook shows nothing any more.
+    """
+    return os.dup(fd) if multiprocessing.parent_process() is None else None
+
+
+def _terminal() -> int | None:
+    with contextlib.suppress(OSError):
+        return os.open("/dev/tty", os.O_WRONLY | os.O_NOCTTY)
+    return None
+
+
+OUT, ERRORS, TERMINAL = _own(1), _own(2), _terminal()
+
 
 class ActionModule(ActionBase):
     """Adds `run_pid` and `run_verb` to the module's options, runs it, and prints lines from its progress file."""
@@ -46,22 +70,23 @@ class ActionModule(ActionBase):
         """Return the module's result. Raises AnsibleError if the command line leaves out what every run needs."""
         super().run(tmp, task_vars)
         _refuse_to_run_in_part()
-        parent = os.getppid()
         settings = self._task.args.get("settings")
         state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
-        over = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(state_dir, parent, over), daemon=True)
-        watcher.start()
-        try:
-            arguments = {**self._task.args, "run_pid": parent, "run_verb": self._verb()}
+        with _Stop(os.getppid()) as stop:
+            watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)
+            watcher.start()
+            arguments = {**self._task.args, "run_pid": stop.parent, "run_verb": self._verb()}
             # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
             # and compiling it there took longer than most stages. The modules run on this machine in any case.
             path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
             self._task.environment = [*(self._task.environment or []), {"PYTHONPATH": path}]
-            result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=task_vars)
-        finally:
-            over.set()
+            result: dict[str, Any] = {}
+            if not stop.requested():
+                result = self._execute_module(module_args=arguments, task_vars=task_vars)
+            stop.over.set()
             watcher.join()
+            if stop.requested():
+                return stop.result(result)
         if lacking := lacking_of_interpreter(result):
             return {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
         return result
@@ -78,11 +103,98 @@ class ActionModule(ActionBase):
             "ansible_python_interpreter of this environment to a Python that has them; the one that runs Ansible is "
             f"{sys.executable}"
         )
-
     def _verb(self) -> str:
         """Return the playbook's name, with `-check` for a dry run: its summary must not replace the real run's."""
         playbook = Path(str(self._task.get_play().get_path()).rpartition(":")[0])
         return playbook.stem + ("-check" if context.CLIARGS.get("check") else "")
+
+
+class _Stop:
+    """Whether the run is to stop. Used as a context manager, around the module.
+
+    Ansible's worker would die of the signal that ansible-playbook passes on to it, and leave the module to itself. Here
+    it asks the module to stop and waits for it, and ansible-playbook waits for its worker.
+
+    parent: ansible-playbook
+    over: set when the module has ended
+    """
+
+    def __init__(self, parent: int) -> None:
+        self.parent = parent
+        self.over = threading.Event()
+        self._told = False
+
+    def __enter__(self) -> _Stop:
+        handlers = {signal.SIGINT: self._hear, signal.SIGTERM: self._hear, signal.SIGHUP: signal.SIG_IGN}
+        self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.over.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        self._told = True
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask the module to stop. SIGHUP: this process ignores it, and so does a module that is just being started."""
+        os.killpg(0, signal.SIGHUP)
+
+    def requested(self) -> bool:
+        """Return whether ansible-playbook was told to stop, is gone, or nobody reads its output any more."""
+        return self._is_ending() or _lost_an_interrupt(self.parent) or _is_unread(OUT)
+
+    def _is_ending(self) -> bool:
+        """Return whether ansible-playbook takes no result any more."""
+        return self._told or os.getppid() != self.parent
+
+    def result(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a stopped task. If ansible-playbook is ending, say how far it came and end this process.
+
+        result: of the module; empty if it was not started
+        """
+        # with rc, it is Ansible's report of a module that died
+        has_message = result.get("failed") and "rc" not in result
+        message = str(result["msg"]) if has_message else GO_ON
+        if self._is_ending():
+            _say(message)
+            os._exit(1)
+        if _is_unread(OUT):
+            _say(message)
+        so_far = {"so_far": result["so_far"]} if "so_far" in result else {}
+        return {"failed": True, "msg": message, **so_far}
+
+
+def _lost_an_interrupt(pid: int) -> bool:
+    """Return whether an interrupt of ansible-playbook, process `pid`, had no effect.
+
+    That happens while Python forks a worker: it ignores what a signal's handler raises there. Ansible's handler leaves
+    the next interrupt to the kernel, which tells that there was one.
+    """
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        caught = next(line for line in lines if line.startswith("SigCgt:"))
+        return not int(caught.split()[1], 16) & 1 << signal.SIGINT - 1
+    return False
+
+
+def _is_unread(fd: int | None) -> bool:
+    """Return whether this is a pipe or a terminal at whose other end nobody is: `tee` dies of the same Ctrl-C."""
+    if fd is None or not (stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)):
+        return False
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
+
+
+def _say(line: str) -> None:
+    """Write a line where ansible-playbook writes its errors, or to its terminal if nobody reads them."""
+    fd = TERMINAL if ERRORS is None or _is_unread(ERRORS) else ERRORS
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.write(fd, f"\n{line}\n".encode())
 
 
 def _refuse_to_run_in_part() -> None:
@@ -114,13 +226,13 @@ def lacking_of_interpreter(result: dict[str, Any]) -> str | None:
     return found[1].replace("\\'", "'") if found else None
 
 
-def _watch(state_dir: str | None, parent: int, over: threading.Event) -> None:
+def _watch(state_dir: str | None, stop: _Stop) -> None:
     due = time.monotonic() + FIRST_LINE_S
-    while not over.wait(CHECK_EVERY_S):
-        if os.getppid() != parent:
-            # ansible-playbook was killed by SIGKILL: this worker and its module would go on unseen
-            os.killpg(0, signal.SIGTERM)
-        if state_dir and time.monotonic() >= due:
+    while not stop.over.wait(CHECK_EVERY_S):
+        if stop.requested():
+            # again and again: the module may just be starting
+            stop.ask()
+        elif state_dir and time.monotonic() >= due:
             due = time.monotonic() + LINE_EVERY_S
             # a line that cannot be shown must not end the watch over the parent
             with contextlib.suppress(Exception):

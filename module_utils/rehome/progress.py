@@ -37,6 +37,10 @@ class Progress:
         self._paused_s = 0.0
         self._lock = threading.Lock()
 
+    def of_run(self, **run: str) -> None:
+        """Set what the file says of the run in addition, from the next stage on."""
+        self._run = run
+
     def stage(self, name: str, total: int | None = None) -> None:
         """Begin a stage of `total` steps (None: unknown)."""
         with self._lock:
@@ -55,6 +59,14 @@ class Progress:
     def is_due(self) -> bool:
         """Whether `at` would write now: frequent callers ask first and save the counting."""
         return self._clock() >= self._due
+
+    def reached(self) -> str:
+        """Return in which stage the run is, or was at its end, and how far."""
+        with self._lock:
+            stage, done, total = (self._state.get(name) for name in ("stage", "done", "total"))
+        if not stage:
+            return "before its first step"
+        return f"in '{stage}' at {done:,}" + (f" of {total:,}" if total else "")
 
     def pause(self, why: str, for_s: float) -> None:
         """Show that the stage has been waiting for `for_s` seconds, and why."""

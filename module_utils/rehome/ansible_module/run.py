@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -14,10 +16,12 @@ from ..config.read import read_settings
 from ..errors import RehomeError
 from ..progress import Progress
 from ..state.folder import prepare_state_dir
+from ..state.interruption import forget_interruption, interruption, note_interruption
 from ..state.lock import acquire
 from ..state.sync import upload_state
 from .argument_spec import ARGUMENT_SPEC
 from .stage import Stage
+from .stopping import Stopping, StopRequestedError
 
 
 def _hide_passwords_in_urls(module: AnsibleModule) -> None:
@@ -34,8 +38,8 @@ def run_module(
 ) -> None:
     """Run `work` as an Ansible module, under the lock on the state folder, and exit with what it returns.
 
-    Every expected failure ends as one message and never as a traceback. With a failure, `so_far` has the lines of the
-    summary if the run has written anything.
+    Every expected failure ends as one message and never as a traceback, and so does a stop. With a failure, `so_far`
+    has the lines of the summary if the run has written anything.
 
     module_class: AnsibleModule. The module imports it itself: by that import Ansible knows that it takes JSON options
     work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff
@@ -44,47 +48,80 @@ def run_module(
     module = module_class({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
     _hide_passwords_in_urls(module)
+    state_dir = Path(module.params["settings"]["state_dir"])
+    progress = Progress(state_dir)
+    stopping = Stopping(_works_for(module.params["run_pid"]), lambda: _end_now(module, progress))
+    failure: dict[str, Any]
     try:
-        result = _locked(module, work)
+        result = _locked(module, work, progress, stopping)
     except RehomeError as error:
         failure = {"msg": str(error), **_so_far(error)}
     except (OSError, duckdb.Error) as error:
         # the other expected failures: a full disk, a folder of another owner, a damaged catalog
-        failure = {"msg": f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}", **_so_far(error)}
+        failure = {"msg": f"rehome_state_dir ({state_dir}): {error}", **_so_far(error)}
+    except StopRequestedError as stop:
+        line = str(stop) or interruption(module.params["run_verb"], progress, in_time=True)
+        failure = {"msg": line, **_so_far(stop)}
     else:
+        stopping.ignore()
         for text in result.pop("warnings", ()):
             module.warn(text)
         if not module._diff:
             result.pop("diff", None)
         module.exit_json(**result)
+    stopping.ignore()
+    if stopping.requested:
+        failure["interrupted"] = True
+        note_interruption(state_dir, str(failure["msg"]))
     # not inside the handlers: Ansible would add the exception to the message again
     module.fail_json(**failure)
 
 
-def _locked(module: AnsibleModule, work: Callable[[Stage], dict[str, Any]]) -> dict[str, Any]:
+def _works_for(run_pid: int) -> set[int]:
+    """Return the processes that this module works for: ansible-playbook, and the worker that leads our session."""
+    return {run_pid, os.getsid(0)} - {os.getpid()}
+
+
+def _end_now(module: AnsibleModule, progress: Progress) -> None:
+    """End this process in the middle of its work, which was asked to stop and does not."""
+    message = interruption(module.params["run_verb"], progress, in_time=False)
+    note_interruption(Path(module.params["settings"]["state_dir"]), message)
+    failure = {"failed": True, "changed": True, "msg": message, "interrupted": True}
+    with suppress(OSError):
+        os.write(1, json.dumps(failure).encode())
+    os._exit(1)
+
+
+def _locked(
+    module: AnsibleModule, work: Callable[[Stage], dict[str, Any]], progress: Progress, stopping: Stopping
+) -> dict[str, Any]:
     """Run `work` while this run has locked the state folder. A stage that fails ends the run, and so its lock."""
     settings = read_settings(module.params["settings"])
     prepare_state_dir(settings.state_dir)
-    holder = acquire(settings.state_dir, module.params["run_pid"])
     verb, dry_run = module.params["run_verb"], module.check_mode
-    progress = Progress(settings.state_dir, run={"verb": verb, "run": holder.identity})
-    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params)
+    holder = acquire(settings.state_dir, module.params["run_pid"], verb)
+    forget_interruption(settings.state_dir)
+    progress.of_run(verb=verb, run=holder.identity)
+    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping)
     try:
         progress.stage(f"start {module._name}")
         return work(stage)
-    except Exception as error:  # of any kind: it is raised again, and only the lock must not outlive it
-        _note_so_far(stage, error)
+    except (Exception, StopRequestedError) as error:  # of any kind: it is raised again
+        # a library may turn what a signal's handler raises into an error of its own
+        line = interruption(verb, progress, in_time=True)
+        ended = StopRequestedError(line) if stopping.requested else error
+        _note_so_far(stage, ended)
         stage.release()
         # Report the original error. A failed upload of the state surfaces in the next run.
         with suppress(RehomeError):
             upload_state(settings)
-        raise
+        raise ended from error.__cause__
     finally:
         with suppress(OSError):  # a full disk has been reported by what met it first
             progress.end()
 
 
-def _note_so_far(stage: Stage, error: Exception) -> None:
+def _note_so_far(stage: Stage, error: BaseException) -> None:
     """Add the summary's lines to the error if the run has written anything: a failed run does not print its summary."""
     with suppress(RehomeError, OSError):
         summary = stage.summary()
@@ -93,6 +130,6 @@ def _note_so_far(stage: Stage, error: Exception) -> None:
                 error.add_note(line)
 
 
-def _so_far(error: Exception) -> dict[str, list[str]]:
+def _so_far(error: BaseException) -> dict[str, list[str]]:
     lines = getattr(error, "__notes__", [])
     return {"so_far": lines} if lines else {}

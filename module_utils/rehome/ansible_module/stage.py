@@ -1,8 +1,7 @@
-"""What a module's work is given: the settings, the catalog, the summary, the locks, and the signals to stop."""
+"""What a module's work is given: the settings, the catalog, the summary, the locks, and whether to stop."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ..state.database_lock import DatabaseLock, migration_lock
 from ..state.lock import release
 from ..state.outcomes import export_leftover_outcomes
 from ..state.sync import download_state, upload_state
+from .stopping import Stopping
 
 CATALOG_FILE = "catalog.duckdb"
 EARLIER_CATALOG_FILE = "catalog-earlier.duckdb"
@@ -34,6 +34,7 @@ class Stage:
     run_pid: the process of the run (ansible-playbook)
     verb: the playbook's name, with `-check` for a dry run
     params: the module's options, as Ansible passes them
+    stopping: whether the run is to stop
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Stage:
     verb: str
     dry_run: bool
     params: Mapping[str, Any]
+    stopping: Stopping
     _locks: list[DatabaseLock] = field(default_factory=list, init=False)
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
@@ -93,14 +95,15 @@ class Stage:
 
         The state is saved under `rehome_state_uri` too: the next stage may be killed, and its machine be thrown away.
         """
-        written = write_lists(catalog, self.settings, queries)
-        summary = self.summary()
-        others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
-        fields["lists"] = others | written
-        summary.add(counts, **fields)
-        # if the state cannot be saved, the end of the run reports it
-        with suppress(RehomeError):
-            upload_state(self.settings)
+        with self.stopping.finishing():
+            written = write_lists(catalog, self.settings, queries)
+            summary = self.summary()
+            others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
+            fields["lists"] = others | written
+            summary.add(counts, **fields)
+            # if the state cannot be saved, the end of the run reports it
+            with suppress(RehomeError):
+                upload_state(self.settings)
         return written
 
     def start_summary(self, kind: SummaryKind) -> Summary:
@@ -130,23 +133,14 @@ class Stage:
 
     @contextmanager
     def stoppable(self, catalog: Catalog) -> Iterator[Run]:
-        """Yield a run over `catalog` that SIGTERM and SIGINT ask to stop, for the length of the block.
+        """Yield a run over `catalog` that ends by itself when it is to stop, for the length of the block.
 
         A lock that is lost to another run stops it, too.
-        Raises RehomeError at the end of the block if one came, so that the work does not count as finished.
+        Raises StopRequestedError at the end of the block if it is to stop, or RehomeError for a lost lock, so that the
+        work does not count as finished.
         """
-        received: list[int] = []
-        before = {
-            number: signal.signal(number, lambda number, _: received.append(number))
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
-            yield self.on(catalog, lambda: bool(received) or any(lock.lost for lock in self._locks))
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if received:
-            raise RehomeError("interrupted; what was in flight is finished and recorded. Run it again to continue.")
+        with self.stopping.finishing():
+            yield self.on(catalog, lambda: self.stopping.requested or any(lock.lost for lock in self._locks))
         for lock in self._locks:
             lock.require()
 

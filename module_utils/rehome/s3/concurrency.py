@@ -8,6 +8,10 @@ from typing import Any, TypeVar, overload
 
 from .errors import S3StopError
 
+LOOK_EVERY_S = 0.1
+PATIENCE_S = 3.0
+"""How long requests that are in flight at a stop may take: a server-side copy seldom takes longer, a part may."""
+
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 
@@ -44,3 +48,24 @@ async def run_each(
             return await function(*row)
 
     return await run_all(*(run(row) for row in rows))
+
+
+async def end_in_time(
+    work: Coroutine[Any, Any, object], stopping: Callable[[], bool], on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Run `work` to its end, which comes soon once `stopping` returns True: after PATIENCE_S it is cancelled.
+
+    on_stop: called once, when it is to stop
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not stopping() and not task.done():
+            await asyncio.wait((task,), timeout=LOOK_EVERY_S)
+        if not task.done():
+            on_stop()
+            await asyncio.wait((task,), timeout=PATIENCE_S)
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

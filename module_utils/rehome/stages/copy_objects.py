@@ -144,6 +144,7 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
             "again: it goes on from here."
         ) from error
     finally:
+        progress.at(counts.done)
         outcomes.close()
 
 
@@ -161,7 +162,7 @@ async def _copy(
         stack.callback(gc.unfreeze)
         stack.callback(gc.set_threshold, *gc.get_threshold())
         gc.set_threshold(20_000)
-        await copy_objects(source, target, jobs, on_outcome, options, uploads)
+        await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping)
         if not run.stopping():
             # the whole queue was read: an upload that is open now belongs to no object any more
             await abort_unfinished(target, uploads)

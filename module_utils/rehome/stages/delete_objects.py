@@ -14,7 +14,7 @@ from ..config.settings import Settings, Side
 from ..errors import Finding, RefusedError, RehomeError
 from ..run import Run
 from ..s3.client.client import Client
-from ..s3.concurrency import run_all
+from ..s3.concurrency import end_in_time, run_all
 from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
 from ..s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
 from ..s3.errors import DENIED_CODES, S3Error, S3RequestError, S3StopError
@@ -206,7 +206,8 @@ class _Deletion:
             method = await _tried(self._side, self._catalog)
             self._progress.stage(f"delete from the {self._side.delete_from.label}", total)
             batches = self._batches()
-            await run_all(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
+            work = run_all(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
+            await end_in_time(work, self._run.stopping)
             if self._stop is not None:
                 raise self._stop
 
@@ -311,6 +312,8 @@ class _Deletion:
             return
         self._progress.stage("settle what an earlier run left", len(unresolved))
         for number, (key, etag, intended_at) in enumerate(unresolved, 1):
+            if self._run.stopping():
+                return
             unsure = DeleteOutcome(DeleteJob(key, etag), "failed", unsure=True)
             settled = await self._settled(source, unsure, intended_at)
             self._records.record("deleted" if settled.result == "deleted" else "kept", [(key, etag, settled.marker)])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import uvloop
 
-from ..catalog.catalog import Catalog
 from ..config.settings import Restore
 from ..errors import RehomeError
 from ..run import Run
+from ..s3.concurrency import end_in_time
 from ..s3.errors import S3StopError
 from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 from ..services.clients import open_client
@@ -53,7 +53,7 @@ def restore_archived(run: Run) -> RestoreCounts:
     counts = RestoreCounts(in_progress=run.catalog.count(_IN_PROGRESS))
     total = run.catalog.count(_ARCHIVED)
     restore = run.settings.restore
-    if restore is not None and total:
+    if restore is not None and total and not run.stopping():
         run.progress.stage("request restores", total)
         try:
             uvloop.run(_request(run, restore, counts))
@@ -76,10 +76,13 @@ async def _request(run: Run, restore: Restore, counts: RestoreCounts) -> None:
         run.progress.at(done, failed=counts.failed)
 
     async with open_client(settings, settings.source) as source:
-        await request_restores(source, _archived(run.catalog, prefix), restore.days, restore.tier, note)
+        work = request_restores(source, _archived(run, prefix), restore.days, restore.tier, note)
+        await end_in_time(work, run.stopping)
 
 
-def _archived(catalog: Catalog, prefix: str) -> Iterator[ArchivedObject]:
-    for batch in catalog.stream(_ARCHIVED):
+def _archived(run: Run, prefix: str) -> Iterator[ArchivedObject]:
+    for batch in run.catalog.stream(_ARCHIVED):
         for suffix, storage_class in batch:
+            if run.stopping():
+                return
             yield ArchivedObject(prefix + suffix, storage_class)

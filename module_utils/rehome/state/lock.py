@@ -1,23 +1,32 @@
-"""One run at a time per state folder. The ansible-playbook process holds the lock, so a dead run locks nothing."""
+"""One run at a time per state folder: a run holds it from its first module to its last, and each module until it ends.
+
+`run.json` names the run (ansible-playbook's process) and the module that works for it. The kernel's lock on
+`run.json.guard` is the module's own: a module that outlives its playbook keeps other runs out until it has ended, and a
+dead run locks nothing.
+"""
 
 from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import RehomeError
 from ..files import read_json, write_whole
 
 FILE = "run.json"
 GUARD_TIMEOUT_S = 10
+"""How long to wait for a module that is just ending."""
+_held: list[BaseFileLock] = []
+"""The kernel's locks of this process, until it ends."""
 
 
 class LockedError(RehomeError):
@@ -25,64 +34,113 @@ class LockedError(RehomeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """The process that holds a lock, described so that another process with the same number is not mistaken for it.
+class Worker:
+    """A process, described so that another process with the same number is not mistaken for it.
 
     started: seconds from the machine's boot to the process's start, which setting the clock does not change
-    since: when it acquired the lock
     """
 
-    host: str
-    user: str
     pid: int
     started: float
-    since: str
 
     @classmethod
-    def of(cls, pid: int) -> Holder:
-        """Return the process `pid` of this machine, as the holder of a lock that it acquires now."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(socket.gethostname(), getpass.getuser(), pid, _started(pid), now)
-
-    @property
-    def identity(self) -> str:
-        """The run's id: the same whenever one run acquires the lock, different for any two runs."""
-        return f"{self.host}:{self.pid}:{self.since}"
+    def of(cls, pid: int) -> Worker:
+        """Return the process `pid` of this machine. Raises psutil.NoSuchProcess."""
+        return cls(pid, psutil.Process(pid).create_time() - psutil.boot_time())
 
     def is_same_process(self, started: float) -> bool:
         """Return whether a process of this number that started then is this one. Boot times are exact to a second."""
         return abs(started - self.started) < 2
 
     def is_alive(self) -> bool:
-        """Return whether the process runs. That cannot be seen from another host, so it counts as yes there."""
-        if self.host != socket.gethostname():
-            return True
+        """Return whether the process runs."""
         try:
             zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
-            return self.is_same_process(_started(self.pid)) and not zombie
+            return self.is_same_process(Worker.of(self.pid).started) and not zombie
         except psutil.NoSuchProcess:
             return False
 
 
-def acquire(state_dir: Path, pid: int) -> Holder:
-    """Lock `state_dir` for the run whose process is `pid`, and return its holder. A run may acquire its lock again.
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The run that holds a lock, and who works for it.
 
+    run: ansible-playbook
+    worker: the module that holds the lock just now, or was the last to hold it
+    verb: the playbook's name
+    since: when the run acquired the lock
+    """
+
+    host: str
+    user: str
+    run: Worker
+    worker: Worker
+    verb: str
+    since: str
+
+    @classmethod
+    def of(cls, pid: int, verb: str) -> Holder:
+        """Return the run of the process `pid` of this machine, as the holder of a lock that we acquire for it now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(socket.gethostname(), getpass.getuser(), Worker.of(pid), Worker.of(os.getpid()), verb, now)
+
+    @property
+    def pid(self) -> int:
+        """The run's process."""
+        return self.run.pid
+
+    @property
+    def identity(self) -> str:
+        """The run's id: the same whenever one run acquires the lock, different for any two runs."""
+        return f"{self.host}:{self.pid}:{self.since}"
+
+    def is_run_of(self, other: Holder) -> bool:
+        """Return whether both are the same run."""
+        same = (self.host, self.pid) == (other.host, other.pid)
+        return same and self.run.is_same_process(other.run.started)
+
+    def is_alive(self) -> bool:
+        """Return whether the run or its module is at work. From another host that cannot be seen: it counts as yes."""
+        if self.host != socket.gethostname() or self.run.is_alive():
+            return True
+        return self.worker.pid != os.getpid() and self.worker.is_alive()
+
+
+def acquire(state_dir: Path, pid: int, verb: str = "") -> Holder:
+    """Lock `state_dir` for the run whose process is `pid`, and return its holder.
+
+    A run may acquire its lock again. This process keeps it until it ends, whatever happens to the run.
+
+    verb: the playbook's name, for the message to others
     Raises LockedError while another run has locked it.
     """
-    me = Holder.of(pid)
     path = state_dir / FILE
+    me = Holder.of(pid, verb)
+    # before the kernel's lock, which the module of a run that is at work may hold for hours
+    _refuse_if_held(me, path)
+    lock = FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_TIMEOUT_S, mode=0o600, is_singleton=True)
     try:
-        with FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_TIMEOUT_S, mode=0o600):
-            holder = _read(path)
-            mine = holder and (holder.host, holder.pid) == (me.host, me.pid)
-            if holder and mine and holder.is_same_process(me.started):
-                return holder
-            if holder and holder.is_alive():
-                raise LockedError(_locked(holder, path))
-            write_whole(path, json.dumps(asdict(me)))
+        lock.acquire()
     except Timeout as error:
+        _refuse_if_held(me, path)
         raise LockedError(f"another run is locking {state_dir} right now; try again") from error
+    try:
+        _refuse_if_held(me, path)
+        earlier = _read(path)
+        if earlier and earlier.is_run_of(me):
+            me = replace(me, since=earlier.since)
+        write_whole(path, _written(me))
+    except BaseException:
+        lock.release()
+        raise
+    _held.append(lock)
     return me
+
+
+def _refuse_if_held(me: Holder, path: Path) -> None:
+    holder = _read(path)
+    if holder and not holder.is_run_of(me) and holder.is_alive():
+        raise LockedError(_locked(holder, path))
 
 
 def release(state_dir: Path, pid: int) -> None:
@@ -93,22 +151,32 @@ def release(state_dir: Path, pid: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _started(pid: int) -> float:
-    return psutil.Process(pid).create_time() - psutil.boot_time()
-
-
 def _read(path: Path) -> Holder | None:
     def parse(kept: Any) -> Holder:
-        return Holder(
-            str(kept["host"]), str(kept["user"]), int(kept["pid"]), float(kept["started"]), str(kept["since"])
-        )
+        run = _worker(kept)
+        # version 0.1.0 did not say who works for it
+        worker = _worker(kept["worker"]) if "worker" in kept else run
+        return Holder(str(kept["host"]), str(kept["user"]), run, worker, str(kept.get("verb", "")), str(kept["since"]))
 
     return read_json(path, parse, "It says which run has locked the state folder. If no run is in flight, delete it")
 
 
+def _worker(kept: Any) -> Worker:
+    return Worker(int(kept["pid"]), float(kept["started"]))
+
+
+def _written(holder: Holder) -> str:
+    fields = asdict(holder)
+    return json.dumps(fields.pop("run") | fields)
+
+
 def _locked(holder: Holder, path: Path) -> str:
-    elsewhere = "" if holder.host == socket.gethostname() else f" If that run is dead, delete {path}."
+    here = holder.host == socket.gethostname()
+    orphan = here and not holder.run.is_alive()
+    who = holder.worker.pid if orphan else holder.pid
+    note = ", whose playbook has ended: it finishes what is in flight" if orphan else ""
+    elsewhere = "" if here else f" If that run is dead, delete {path}."
     return (
-        f"rehome_state_dir ({path.parent}): another run has locked it: process {holder.pid} of {holder.user} on "
-        f"{holder.host}, since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
+        f"rehome_state_dir ({path.parent}): another run has locked it: process {who} of {holder.user} on "
+        f"{holder.host} ({holder.verb}{note}), since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
     )

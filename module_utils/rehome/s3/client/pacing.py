@@ -16,6 +16,9 @@ from ...backoff import jittered_pause
 _LATE_TIMER = 0.02
 """Seconds by which a timer may be late; a delay up to this is made up for."""
 
+_LOOK_EVERY_S = 0.2
+"""How often a wait for the rate looks whether the work is to stop."""
+
 _TOLERATED = 0.02
 """Share of throttled replies up to which the limit stays."""
 
@@ -263,11 +266,13 @@ class RateLimiter:
         self._sleep = sleep
         self._next = -inf
 
-    async def wait(self) -> None:
-        """Wait until this object may start."""
+    async def wait(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until this object may start. Returns whether it may: False as soon as `stopping` returns True."""
         now = self._clock()
         # Timers fire some milliseconds late, which must not add up.
         moment = max(self._next, now - _LATE_TIMER)
         self._next = moment + self._interval
-        if moment > now:
-            await self._sleep(moment - now)
+        while moment > now and not stopping():
+            await self._sleep(min(moment - now, _LOOK_EVERY_S))
+            now = self._clock()
+        return not stopping()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..client.client import Client
 from ..client.pacing import RateLimiter
-from ..concurrency import run_all
+from ..concurrency import end_in_time, run_all
 from ..errors import ARCHIVED_CODES, S3Error, S3StopError
 from ..multipart.record import Uploads
 from ..multipart.upload import CopyContext, Gate
@@ -33,6 +33,9 @@ _REJECTIONS_TO_STOP = 5
 
 _DEFAULTS = CopyOptions()
 
+_STOPPED = S3StopError(0, "", "the run is to stop", None)
+"""What a part that may not begin any more is told."""
+
 
 async def copy_objects(
     source: Client,
@@ -41,13 +44,16 @@ async def copy_objects(
     on_outcome: Callable[[CopyOutcome], None],
     options: CopyOptions = _DEFAULTS,
     uploads: Uploads | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Copy what `jobs` yields, and call `on_outcome` exactly once for every job that was taken.
+    """Copy what `jobs` yields, and call `on_outcome` exactly once for every job that was taken, unless it is to stop.
 
     The target's credentials send server-side copies, so they must be able to read the source bucket as well.
     Jobs are taken one by one, when a worker is free. Returns when `jobs` ends and all outcomes are reported.
 
     uploads: where multipart uploads are recorded; None: nowhere, so that a killed run leaves them open
+    stopping: once it returns True, no job is taken and no part is sent any more, jobs that wait for the rate are
+        dropped, and what is in flight has `PATIENCE_S` to finish. What is dropped has no outcome: see what became of it
 
     Raises S3StopError if no further copy can succeed: no job is taken any more, and those in flight are finished and
     reported first, except that multipart uploads send no further part and can be resumed. Errors of `jobs` and
@@ -55,15 +61,16 @@ async def copy_objects(
     """
     if uploads is None:
         with Uploads(None) as unrecorded:
-            await copy_objects(source, target, jobs, on_outcome, options, unrecorded)
+            await copy_objects(source, target, jobs, on_outcome, options, unrecorded, stopping)
         return
     # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
     gate = Gate(max(1, target.max_connections // 2))
     headers = TargetHeaders(source, target, options)
-    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome)
+    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping)
     batching = asyncio.create_task(run.batch_replies())
     try:
-        await run_all(*(run.work() for _ in range(target.max_connections)))
+        work = run_all(*(run.work() for _ in range(target.max_connections)))
+        await end_in_time(work, stopping, lambda: gate.close(_STOPPED))
     finally:
         batching.cancel()
     if run.stop is not None:
@@ -74,12 +81,17 @@ class _Run:
     """What the workers of one `copy_objects` share."""
 
     def __init__(
-        self, context: CopyContext, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None]
+        self,
+        context: CopyContext,
+        jobs: Iterator[CopyJob],
+        on_outcome: Callable[[CopyOutcome], None],
+        stopping: Callable[[], bool],
     ) -> None:
         options = context.options
         self._context = context
         self._jobs = jobs
         self._on_outcome = on_outcome
+        self._stopping = stopping
         self._server_side = ServerSide(context.source, context.target, options, context.headers)
         self._copies_parts = bool(options.capabilities.uploads and options.capabilities.part_copy)
         # What need not be copied in parts is copied in one request where the service has no parts.
@@ -98,8 +110,8 @@ class _Run:
 
     async def work(self) -> None:
         while self.stop is None and (job := next(self._jobs, None)) is not None:
-            if self._rate is not None:
-                await self._rate.wait()
+            if self._rate is not None and not await self._rate.wait(self._stopping):
+                return
             began = time.monotonic()
             rejects = False
             try:
@@ -108,6 +120,8 @@ class _Run:
                 message = "the source object is gone, or not the one that was listed"
                 outcome = CopyOutcome(job, "changed", error=changed.code, message=message)
             except S3Error as error:
+                if error is _STOPPED:
+                    return
                 result: CopyResult = "archived" if error.code in ARCHIVED_CODES else "failed"
                 outcome = CopyOutcome(job, result, attempts=error.attempts, error=error.code, message=error.message)
                 rejects = is_rejection(error.status, error.code, error.message)
