@@ -103,6 +103,7 @@ class ActionModule(ActionBase):
             "ansible_python_interpreter of this environment to a Python that has them; the one that runs Ansible is "
             f"{sys.executable}"
         )
+
     def _verb(self) -> str:
         """Return the playbook's name, with `-check` for a dry run: its summary must not replace the real run's."""
         playbook = Path(str(self._task.get_play().get_path()).rpartition(":")[0])
