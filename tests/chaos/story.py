@@ -41,8 +41,8 @@ from tests.chaos.application import (
 )
 from tests.chaos.proxies import DatabaseProxy, Fault, Schedule, StoreProxy
 from tests.chaos.runs import FORKS, BrokenPromiseError, ForkedRun, Run, StartedRun, promise
-from tests.chaos.scenario import Scenario, Step
-from tests.e2e.conftest import Played, World
+from tests.chaos.scenario import KILLS, Scenario, Step
+from tests.e2e.conftest import ROOT, Played, World
 
 SCRATCH_NAME = ".rehome-probe-"
 ORDER_PATIENCE_S = 90
@@ -55,8 +55,12 @@ IGNORED_INTERRUPT = re.compile(
     r" .*/ansible/executor/task_queue_manager\.py\", line \d+, in _signal_handler\n(?: .*\n)+\w+: ?.*\n"
 )
 """Python's message if an interrupt arrives while Ansible forks a worker. Python ignores exceptions in functions that it
-calls around a fork, including those that Ansible's signal handler raises. It is not caused by Rehome, and the run
-continues or ends as it would otherwise."""
+calls around a fork, including those that Ansible's signal handler raises. It is not caused by Rehome, whose next step
+notices the interrupt and ends the run."""
+INTERRUPTED_START = re.compile(
+    rf"Traceback \(most recent call last\):\n(?:(?!.*{re.escape(str(ROOT))}/(?!\.venv/)) .*\n)+KeyboardInterrupt.*\n?"
+)
+"""Python's message if an interrupt arrives before it has come to a line of Rehome: it starts, or imports Ansible."""
 
 
 class ApplicationProcess:
@@ -109,12 +113,13 @@ class ApplicationProcess:
 
 
 class Story:
-    """A scenario in flight. `injected` counts the faults by name."""
+    """A scenario in flight. `injected` counts the faults by name, `outcomes` the runs with faults by verb and end."""
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self.world = world
         self.scenario = scenario
         self.injected: Counter[str] = Counter()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self._log = world.folder / "application.log"
         self._reading = RetryingClient(world.sandbox.folder, world.db)
         self._fixed_rows: dict[int, str] = {}
@@ -199,10 +204,11 @@ class Story:
         writes = self._store_proxy.source_writes
         promise(not writes, f"P3: a run has written to the source: {writes[:3]}")
         killed = any(name.startswith("kill the ") for name in schedule.injected)
+        self.outcomes[step.verb, _outcome(schedule.injected, played)] += 1
         if not killed:
             output = played.output
             if schedule.injected["interrupt the run"]:
-                output = IGNORED_INTERRUPT.sub("", output)
+                output = INTERRUPTED_START.sub("", IGNORED_INTERRUPT.sub("", output))
             for words in UNEXPECTED_OUTPUT:
                 at = output.find(words)
                 promise(at < 0, f"a failure is reported as {words!r}:\n{output[max(at - 1000, 0) : at + 3000]}")
@@ -256,6 +262,8 @@ class Story:
         played = self._undisturbed_run("migrate")
         promise(played.code == 0, f"P4: a run after the faults completes no migration:\n{played.output[-4000:]}")
         promise(self.world.summary["complete"], "P4: the summary does not say that it is complete")
+        if self.outcomes.total() > self.outcomes["migrate", "finished"] + self.outcomes["check", "finished"]:
+            self.outcomes["migrate", "went on after faults, and finished"] += 1
         self._check_rows("after the end")
         self._compare_rows(self._rows_after_migration())
         self._compare_objects()
@@ -469,6 +477,14 @@ class Story:
                 run.end()
             run.close()
         self.injected.update("Ansible stuck" for run in self._runs if run.stuck)
+
+
+def _outcome(injected: Counter[str], played: Played) -> str:
+    """Return how a run with these faults ended."""
+    if played.code == 0:
+        return "finished"
+    stopped = {"interrupted": {"interrupt the run"}, "killed": {one for one in KILLS if one.startswith("kill")}}
+    return next((how for how, names in stopped.items() if names & injected.keys()), "failed")
 
 
 def _restart(server: SeaweedFS | DatabaseServer, how: str) -> None:

@@ -18,12 +18,13 @@ import threading
 import time
 import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.scenario import Database, Scenario, draw
+from tests.chaos.scenario import KILLS, Database, Scenario, draw
 from tests.chaos.story import BrokenPromiseError, Story
 from tests.e2e.conftest import ROOT, World
 
@@ -55,6 +56,7 @@ class Lane:
         self._stories = stories
         self.failures: list[str] = []
         self.injected: Counter[str] = Counter()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self.acts = self.done = 0
         self.over = threading.Event()
 
@@ -69,12 +71,12 @@ class Lane:
 
     def _play(self, scenario: Scenario) -> None:
         began = time.monotonic()
-        # an earlier scenario may have failed while a server was down
-        self._world.sandbox.up(self._world.db)
         story = Story(self._world, scenario)
         again = f"Again: make chaos SCENARIO='{scenario.to_json()}'"
         found = ""
         try:
+            # an earlier scenario may have failed while a server was down
+            self._world.sandbox.up(self._world.db)
             story.play()
         except BrokenPromiseError as broken:
             found = f"{broken}\n{again}"
@@ -84,11 +86,24 @@ class Lane:
         if found:
             self.failures.append(found)
         self.done += 1
-        self.acts += story.acts()
+        # a scenario that failed at its very beginning has no application yet
+        with suppress(OSError):
+            self.acts += story.acts()
         self.injected += story.injected
+        self.outcomes += story.outcomes
         summary = ", ".join(f"{count} {name}" for name, count in sorted(story.injected.items())) or "nothing"
         took = time.monotonic() - began
         report(f"  {self._world.db} {self.done}/{len(self._stories)}  {took:.1f} s  {summary}  {found}")
+
+    def figures(self) -> str:
+        """Return how many scenarios were played, and how their runs with faults ended."""
+        ends = ", ".join(f"{verb} {end} {count}" for (verb, end), count in sorted(self.outcomes.items()))
+        kills = sum(count for name, count in self.injected.items() if name in KILLS and name.startswith("kill"))
+        interrupts = self.injected["interrupt the run"]
+        return (
+            f"  {self._world.db}: {self.done} scenarios, {len(self.failures)} failed; {kills} kills of a run's "
+            f"processes, {interrupts} interrupts; runs with faults: {ends}"
+        )
 
 
 def report(line: str) -> None:
@@ -111,8 +126,11 @@ def test_the_promises_hold_whatever_breaks(
     with capsys.disabled(), ThreadPoolExecutor(len(lanes)) as threads:
         report(f"\nchaos: {len(drawn)} scenarios, SEED={SEED}")
         try:
-            for played in [threads.submit(lane.play) for lane in lanes]:
-                played.result()
+            # each lane is played to its end, also if another cannot go on
+            played = [threads.submit(lane.play) for lane in lanes]
+            wait(played)
+            for one in played:
+                one.result()
         finally:
             # on an interrupt each lane finishes its scenario and stops its servers
             for lane in lanes:
@@ -121,6 +139,8 @@ def test_the_promises_hold_whatever_breaks(
         failures = [failure for lane in lanes for failure in lane.failures]
         acts = sum(lane.acts for lane in lanes)
         summary = ", ".join(f"{count} {name}" for name, count in injected.most_common())
+        for lane in lanes:
+            report(lane.figures())
         report(f"chaos: {len(drawn)} scenarios in {time.monotonic() - began:.0f} s, {len(failures)} failures")
         report(f"chaos: {acts} acts of the application, {injected.total()} faults injected: {summary}")
     assert not failures, "\n\n".join(failures)
