@@ -19,7 +19,6 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,13 +70,17 @@ class Lane:
 
     def _play(self, scenario: Scenario) -> None:
         began = time.monotonic()
-        story = Story(self._world, scenario)
         again = f"Again: make chaos SCENARIO='{scenario.to_json()}'"
-        found = ""
+        found, summary = "", "nothing"
         try:
             # an earlier scenario may have failed while a server was down
             self._world.sandbox.up(self._world.db)
-            story.play()
+            story = Story(self._world, scenario)
+            try:
+                story.play()
+            finally:
+                self._count(story)
+                summary = ", ".join(f"{count} {name}" for name, count in sorted(story.injected.items())) or summary
         except BrokenPromiseError as broken:
             found = f"{broken}\n{again}"
         except Exception:
@@ -86,14 +89,13 @@ class Lane:
         if found:
             self.failures.append(found)
         self.done += 1
-        # a scenario that failed at its very beginning has no application yet
-        with suppress(OSError):
-            self.acts += story.acts()
-        self.injected += story.injected
-        self.outcomes += story.outcomes
-        summary = ", ".join(f"{count} {name}" for name, count in sorted(story.injected.items())) or "nothing"
         took = time.monotonic() - began
         report(f"  {self._world.db} {self.done}/{len(self._stories)}  {took:.1f} s  {summary}  {found}")
+
+    def _count(self, story: Story) -> None:
+        self.acts += story.acts()
+        self.injected += story.injected
+        self.outcomes += story.outcomes
 
     def figures(self) -> str:
         """Return how many scenarios were played, and how their runs with faults ended."""
