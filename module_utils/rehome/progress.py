@@ -23,15 +23,12 @@ class Progress:
     and `ended`, and after the last one the stage `finished`. Threads may share it.
 
     clock: returns seconds of a monotonic clock
-    run: what the file says of the run in addition, such as its verb
     """
 
-    def __init__(
-        self, state_dir: Path, clock: Callable[[], float] = time.monotonic, run: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, state_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = state_dir / FILE
         self._clock = clock
-        self._run = dict(run or {})
+        self._run: Mapping[str, str] = {}
         self._due = 0.0
         self._state: dict[str, object] = {}
         self._paused_s = 0.0

@@ -15,7 +15,8 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 def test_between_stages_it_has_the_last_counts_and_that_they_are_final(tmp_path: Path) -> None:
-    progress = Progress(tmp_path, run={"verb": "migrate", "run": "a:1:now"})
+    progress = Progress(tmp_path)
+    progress.of_run(verb="migrate", run="a:1:now")
     progress.stage("copy", 1000)
     progress.at(1000, copied=998, failed=2)  # not due yet
     assert "ended" not in told(tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rehome.ansible_module.stage import Stage
+from rehome.ansible_module.stopping import Stopping
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.config.settings import Database
@@ -115,7 +116,8 @@ def test_a_stage_stops_before_its_next_work_when_its_lock_is_lost(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(read_settings(given(name="avatars", state_dir=str(tmp_path))), database=bench.settings())
-    stage = Stage(settings, Progress(tmp_path), "run", 1, "migrate", dry_run=False, params={})
+    stopping = Stopping(set(), lambda: None)
+    stage = Stage(settings, Progress(tmp_path), "run", 1, "migrate", dry_run=False, params={}, stopping=stopping)
     other = bench.rehome()
     # the other run takes the lock in the moment in which this one connects again
     with (
