@@ -95,7 +95,9 @@ def policy(statements: Iterable[Statement]) -> Document:
 def migrate_source(settings: Settings, needs: Needs) -> list[Statement]:
     """Return what reading the source needs: its listing, objects and tags."""
     side = settings.source
-    reading = ["s3:GetObject", "s3:GetObjectTagging"]
+    reading = ["s3:GetObject"]
+    if settings.copy.tags == "copy":
+        reading.append("s3:GetObjectTagging")
     if settings.copy.acl == "copy":
         reading.append("s3:GetObjectAcl")
     if settings.restore:
@@ -123,7 +125,7 @@ def migrate_target(settings: Settings, needs: Needs) -> list[Statement]:
     writing = [
         "s3:GetObject",
         "s3:PutObject",
-        "s3:PutObjectTagging",
+        *(["s3:PutObjectTagging"] if settings.copy.tags == "copy" else []),
         "s3:AbortMultipartUpload",
         "s3:ListMultipartUploadParts",
     ]

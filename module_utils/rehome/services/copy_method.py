@@ -35,7 +35,7 @@ async def choose_method(settings: Settings, source: Client, target: Client, able
         return "stream"
     if source.endpoint.credentials().access_key == target.endpoint.credentials().access_key:
         return "server_side"
-    reading = await check_reading(source, settings.source.prefix, target)
+    reading = await check_reading(source, settings.source.prefix, target, tags=settings.copy.tags == "copy")
     return "stream" if reading.findings else "server_side"
 
 

@@ -103,6 +103,15 @@ def test_nothing_but_scratch_objects_may_be_deleted_by_migrate() -> None:
             assert one["Resource"] == ["arn:aws:s3:::production/avatar/.rehome-probe-*"]
 
 
+def test_without_tags_no_right_on_tags_is_granted_but_on_scratch_objects() -> None:
+    plain = allowed(migrate(settings_with()))
+    without = migrate(settings_with(tags="none"))
+    assert plain - allowed(without) == {"s3:PutObjectTagging"}
+    for one in without["Statement"]:
+        if "s3:GetObjectTagging" in one["Action"]:
+            assert one["Resource"] == ["arn:aws:s3:::production/avatar/.rehome-probe-*"]
+
+
 def test_nothing_is_written_by_retire_and_versions_are_deleted_only_where_that_is_wanted() -> None:
     (retire,) = [one.policy for one in principals(settings_with(), Needs()) if one.verb == "retire"]
     assert allowed(retire) == {
