@@ -19,7 +19,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
+
+from rehome.report.fields import SummaryFields
+from rehome.report.identities import broken
 
 from sandbox.database import DatabaseServer
 from sandbox.errors import SandboxError
@@ -262,6 +265,8 @@ class Story:
         played = self._undisturbed_run("migrate")
         promise(played.code == 0, f"P4: a run after the faults completes no migration:\n{played.output[-4000:]}")
         promise(self.world.summary["complete"], "P4: the summary does not say that it is complete")
+        wrong = broken(cast("SummaryFields", self.world.summary))
+        promise(not wrong, f"the figures of the summary do not add up: {wrong}")
         if self.outcomes.total() > self.outcomes["migrate", "finished"] + self.outcomes["check", "finished"]:
             self.outcomes["migrate", "went on after faults, and finished"] += 1
         self._check_rows("after the end")
