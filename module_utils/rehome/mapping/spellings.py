@@ -22,6 +22,8 @@ _IN_WORD = re.compile(r"[\w-]")
 
 _EMPTY_SEGMENTS = re.compile(r"/(?:\.?/)+")
 
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+
 
 def suffix_starts(text: str, prefix: str) -> Iterator[int]:
     """Yield where a key's suffix may begin: after each occurrence of the prefix, or of a slash if there is none."""
@@ -67,7 +69,9 @@ def spelling_detector(keymap: KeyMap) -> Callable[[str], str | None]:
         if hint not in (unquote(unquote(text)) if "%" in text else text):
             return WITHOUT_PREFIX if narrow and "/" not in value and keymap.covers(value) else None
         text = value
-        for words, respell, spelt in spellings:
+        plain = _PLAIN.fullmatch(value) and not _EMPTY_SEGMENTS.search(value)
+        # most values have nothing to respell but their case
+        for words, respell, spelt in (spellings[0], spellings[-1]) if plain else spellings:
             text = respell(text)
             if _names_key(text, spelt):
                 return words
