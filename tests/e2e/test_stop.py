@@ -8,7 +8,6 @@ import pty
 import select
 import shlex
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,10 +19,10 @@ import pytest
 
 from tests.e2e.conftest import BIN, ROOT, World, world_of
 
-OBJECTS = 600
+OBJECTS = 400
 SLOWLY = {"rehome_objects_per_second": 10}
-"""A minute's work, of which `rehome_max_requests` are in the queue at once."""
-FAR_FROM_ALL = 300
+"""Most of a minute's work, of which `rehome_max_requests` are in the queue at once."""
+FAR_FROM_ALL = 200
 GO_ON = "Run the same command to go on."
 PATIENCE_S = 60
 PROMPT = "prompt> "
@@ -94,7 +93,7 @@ def family_of(pid: int) -> list[psutil.Process]:
 
 
 def assert_it_has_stopped(world: World, family: list[psutil.Process]) -> None:
-    """Assert that nothing of a run is at work any more, that it did not copy its queue, and that it can go on."""
+    """Assert that nothing of a run is at work any more, that it did not copy its queue, and that it says how far."""
     _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     assert copied(world) < FAR_FROM_ALL
@@ -102,17 +101,13 @@ def assert_it_has_stopped(world: World, family: list[psutil.Process]) -> None:
     assert line.startswith("interrupted: migrate was stopped in 'copy' at ")
     assert line.endswith(f"{GO_ON}\n")
     assert int(line.partition(" at ")[2].partition(" of ")[0]) <= copied(world)
-    finished = world.play()
-    assert finished.code == 0, finished.output
-    assert world.summary["complete"]
-    assert not (world.state / "interrupted.txt").exists()
 
 
 def command(world: World, **variables: Any) -> str:
     return f"cd {shlex.quote(str(ROOT))}; {shlex.join(['ansible-playbook', *world.arguments(**variables)])}"
 
 
-@pytest.mark.parametrize("keys", ["\x03", "\x03\x03", "\x1c"], ids=["ctrl-c", "ctrl-c twice", "ctrl-backslash"])
+@pytest.mark.parametrize("keys", ["\x03", "\x03\x03"], ids=["ctrl-c", "ctrl-c twice"])
 def test_a_key_stops_a_run_whose_output_goes_through_tee(world: World, terminal: Terminal, keys: str) -> None:
     terminal.type(f"{command(world, **SLOWLY)} 2>&1 | tee {world.folder}/log\n")
     until_it_copies(world)
@@ -120,6 +115,10 @@ def test_a_key_stops_a_run_whose_output_goes_through_tee(world: World, terminal:
     terminal.type(keys)
     terminal.wait_for(GO_ON)
     assert_it_has_stopped(world, family)
+    finished = world.play()
+    assert finished.code == 0, finished.output
+    assert world.summary["complete"]
+    assert not (world.state / "interrupted.txt").exists()
 
 
 def test_without_a_terminal_any_more_a_run_stops(world: World, terminal: Terminal) -> None:
@@ -140,12 +139,11 @@ def test_without_a_reader_of_its_output_a_run_stops(world: World) -> None:
     assert_it_has_stopped(world, family)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_ansible_playbook_stops_the_run(world: World, number: int) -> None:
+def test_a_signal_to_ansible_playbook_stops_the_run(world: World) -> None:
     run = world.start(**SLOWLY)
     until_it_copies(world)
     family = family_of(run.pid)
-    run.send_signal(number)
+    run.terminate()
     output, _ = run.communicate(timeout=PATIENCE_S)
     assert GO_ON in output
     assert "Traceback" not in output
