@@ -237,6 +237,26 @@ def test_a_function_or_a_temporary_table_of_the_same_name_does_not_replace_ours(
     assert path == "pg_catalog, public, pg_catalog, pg_temp"
 
 
+@only("postgresql")
+def test_a_trigger_that_creates_a_table_creates_it_where_the_applications_would(
+    bench: Bench, preset: Callable[[Mapping[str, object]], None]
+) -> None:
+    table = bench.table
+    bench.create()
+    bench.fill("image/a.png")
+    bench.execute(
+        f"CREATE FUNCTION log_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+        f" CREATE TABLE log_{table} AS SELECT current_schema() AS schema; RETURN NEW; END $$"
+    )
+    bench.execute(f"CREATE TRIGGER log BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION log_{table}()")
+    preset({"search_path": "public"})
+    database = bench.rehome()
+    with database.transaction():
+        database.run(f"UPDATE {table} SET path = 'avatar/a.png'")
+    assert bench.execute(f"SELECT schema FROM public.log_{table}") == [("public",)]
+    assert database.run("SHOW search_path") == [("public, pg_temp",)]
+
+
 def test_every_variable_that_the_server_knows_has_the_value_that_we_need(bench: Bench) -> None:
     database = bench.rehome()
     found = values_in(database, bench.engine)

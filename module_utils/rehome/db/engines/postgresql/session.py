@@ -58,13 +58,17 @@ def variables(found: Mapping[str, str]) -> Mapping[str, Variable]:
     """Return the variables that are wanted in a session whose values are `found`: two depend on what is there.
 
     search_path: whoever may create objects in one of its schemas must not replace a function or an operator that a
-        statement uses, nor may a temporary table replace the table
+        statement uses, nor may a temporary table replace the table. pg_catalog comes first where the path does not
+        name it; to name it would change `current_schema`, and where a trigger creates its tables
     synchronous_commit: a commit that waits for standbys keeps doing so
     """
     wanted = dict(VARIABLES)
     path = found.get("search_path", "")
-    if not path.startswith("pg_catalog, ") or not path.endswith(", pg_temp"):
-        path = ", ".join(filter(None, ["pg_catalog", path, "pg_temp"]))
+    schemas = [name.strip(' "').lower() for name in path.split(",")]
+    if "pg_catalog" in schemas and schemas[0] != "pg_catalog":
+        path = f"pg_catalog, {path}"
+    if schemas[-1] != "pg_temp":
+        path = ", ".join(filter(None, [path, "pg_temp"]))
     wanted["search_path"] = Variable(path, "another object of a statement's name takes its place")
     if found.get("synchronous_commit") in ("off", "local"):
         wanted["synchronous_commit"] = _SAFE_COMMIT
