@@ -13,6 +13,7 @@ from ..db.dialect import (
     DatabaseError,
     Dialect,
     RetryableError,
+    StatementTimeoutError,
     TableFacts,
     TakenError,
 )
@@ -55,7 +56,7 @@ def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target:
     """Rewrite and journal up to TRIED_ROWS rows by the very code of a run, each in a transaction that is rolled back.
 
     It stops the run if each of these rows is refused: all others would be, too. A row that is locked is waited for as
-    long as in a chunk, but once.
+    long as in a chunk, but once, and the others are tried without it.
     """
     lasting = or_unknown(lambda: inspector.irreversible(column.facts))
     if lasting is not None:
@@ -64,17 +65,26 @@ def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target:
     changes = or_unknown(lambda: _changes(inspector, column))
     if isinstance(changes, Unknown):
         return column.unknown(NAME, changes)
-    outcome, refused = ChunkOutcome(), list[_Refused]()
+    outcome, refused, busy = ChunkOutcome(), list[_Refused](), list[_Refused]()
     with database.rolling_back():
         for change in changes:
             try:
                 errors = _try(database, column, change, target, outcome)
-            except (RetryableError, ConnectionLostError) as error:
-                return column.unknown(NAME, Unknown(f"the row with the key {change.key} could not be tried: {error}"))
+            except (StatementTimeoutError, ConnectionLostError) as error:
+                return _unknown(column, _Refused(change, error))
+            except RetryableError as error:
+                busy.append(_Refused(change, error))
+                continue
             except DatabaseError as error:
                 errors = [error]
             refused += [_Refused(change, error) for error in errors]
+    if busy and not outcome.rewritten and not refused:
+        return _unknown(column, busy[0])
     return _judged(column, outcome.rewritten, refused)
+
+
+def _unknown(column: Column, row: _Refused) -> Check:
+    return column.unknown(NAME, Unknown(f"the row with the key {row.change.key} could not be tried: {row.error}"))
 
 
 def _changes(inspector: Inspector, column: Column) -> Sequence[Change]:
@@ -97,7 +107,13 @@ def _try(
     errors = _Errors()
     # a context of its own: what one row meets says nothing about the next
     context = WorkContext(sleep=_never_again, stopping=lambda: True, refusals=errors)
-    rewrite_chunk(database, column.facts, [change], target, outcome, context)
+    try:
+        rewrite_chunk(database, column.facts, [change], target, outcome, context)
+    except RetryableError as given_up:
+        # what the server said, before `_never_again`
+        if isinstance(given_up.__context__, RetryableError):
+            raise given_up.__context__ from None
+        raise
     return errors.errors
 
 
