@@ -21,11 +21,13 @@ from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.journal import JournalTarget
 from ..db.work.chunk import ChunkOutcome, rewrite_chunk
 from ..db.work.reconnect import WorkContext
-from ..db.work.refusals import Refusals
+from ..db.work.refusals import MAX_TRIALS, Refusals
 from .column import Column
 
 NAME = "trial"
 TRIED_ROWS = 5
+MAX_TRIED_ROWS = 1 + MAX_TRIALS
+"""Tried if each of the first TRIED_ROWS is refused: as many as a run tries before it blames the table."""
 
 
 class _Refused(NamedTuple):
@@ -55,8 +57,8 @@ def not_tried(column: Column) -> Check:
 def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target: JournalTarget) -> Check:
     """Rewrite and journal up to TRIED_ROWS rows by the very code of a run, each in a transaction that is rolled back.
 
-    It stops the run if each of these rows is refused: all others would be, too. A row that is locked is waited for as
-    long as in a chunk, but once, and the others are tried without it.
+    It stops the run if each of these rows is refused, and each of up to MAX_TRIED_ROWS. A row that is locked is waited
+    for as long as in a chunk, but once, and the others are tried without it.
     """
     lasting = or_unknown(lambda: inspector.irreversible(column.facts))
     if lasting is not None:
@@ -67,7 +69,9 @@ def try_rewrite(database: Dialect, inspector: Inspector, column: Column, target:
         return column.unknown(NAME, changes)
     outcome, refused, busy = ChunkOutcome(), list[_Refused](), list[_Refused]()
     with database.rolling_back():
-        for change in changes:
+        for number, change in enumerate(changes):
+            if number >= TRIED_ROWS and (outcome.rewritten or busy):
+                break
             try:
                 errors = _try(database, column, change, target, outcome)
             except (StatementTimeoutError, ConnectionLostError) as error:
@@ -88,7 +92,11 @@ def _unknown(column: Column, row: _Refused) -> Check:
 
 
 def _changes(inspector: Inspector, column: Column) -> Sequence[Change]:
-    """Return changes of a few rows from all over the sample, without those that the plan would not rewrite."""
+    """Return up to MAX_TRIED_ROWS changes, without those that the plan would not rewrite.
+
+    The first TRIED_ROWS are from all over the sample, the others from beside each other: what each second row meets is
+    not taken for what all meet.
+    """
     values, facts = column.values, column.facts
     changes = [
         Change(row.key, row.value, new)
@@ -97,7 +105,8 @@ def _changes(inspector: Inspector, column: Column) -> Sequence[Change]:
         if new != row.value and not facts.overflows(new)
     ]
     step = max(1, len(changes) // TRIED_ROWS)
-    return changes[::step][:TRIED_ROWS]
+    first = changes[::step][:TRIED_ROWS]
+    return [*first, *(change for change in changes if change not in first)][:MAX_TRIED_ROWS]
 
 
 def _try(

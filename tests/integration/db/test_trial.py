@@ -95,6 +95,16 @@ def test_what_one_row_of_several_meets_is_a_warning(bench: Bench) -> None:
     assert "avatar/3.png" in check.found
 
 
+@with_engines("sqlite")
+def test_what_each_second_row_meets_is_not_taken_for_what_all_meet(bench: Bench) -> None:
+    bench.create()
+    bench.fill(*(f"image/{number}.png" for number in range(11)))
+    refusing(bench, "NEW.id % 2 = 1")
+    commit(bench)
+    check = trial(bench)
+    assert check.status == "warn" and check.found.startswith("5 of 6 tried rows is refused"), check
+
+
 def test_a_table_in_which_every_new_value_is_taken_is_no_reason_to_stop(bench: Bench) -> None:
     bench.create(column="path VARCHAR(99) UNIQUE")
     bench.fill("image/a.png", "avatar/a.png")

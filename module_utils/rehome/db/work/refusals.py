@@ -79,6 +79,6 @@ def of_all_rows(facts: TableFacts, error: DatabaseError, tried: int) -> Database
     triggers = f" The table's triggers: {', '.join(facts.triggers)}." if facts.triggers else ""
     return type(error)(
         f"{error}. All {tried} rows of {facts.reference} that were tried fail: the cause is in the table or in the "
-        f"server, not in a row.{triggers} Remove it and run again; what was committed is journalled",
+        f"server, not in a row.{triggers} Remove the cause and run again; what was committed is journalled",
         error.code,
     )
