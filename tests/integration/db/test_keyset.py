@@ -204,6 +204,13 @@ def test_a_key_whose_order_or_spelling_is_not_exact_is_refused(bench: Bench, dec
 
 
 @only("sqlite")
+def test_a_unique_index_over_a_generated_column_is_no_key(bench: Bench) -> None:
+    bench.execute("CREATE TABLE T (id TEXT NOT NULL UNIQUE, path TEXT, large TEXT AS (upper(path)) VIRTUAL)")
+    bench.execute("CREATE UNIQUE INDEX above ON T (large)")
+    assert [part.name for part in bench.rehome().describe(bench.table, "path").key] == ["id"]
+
+
+@only("sqlite")
 def test_a_table_without_row_ids_is_read_by_its_key(bench: Bench) -> None:
     bench.execute("CREATE TABLE T (a TEXT, b INTEGER, path TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID")
     for a, b in (("b", 1), ("a", 2), ("a", 1)):

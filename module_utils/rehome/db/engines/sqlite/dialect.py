@@ -164,7 +164,8 @@ class SQLite(BaseDialect):
             'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial ORDER BY name', (table,)
         ):
             names = [row[0] for row in self.run("SELECT name FROM pragma_index_info(?) ORDER BY seqno", index)]
-            if all(name is not None and columns[name][3] for name in names):
+            # pragma_table_info lacks generated columns, and an expression has no name
+            if all(name in columns and columns[name][3] for name in names):
                 candidates.append(names)
         for names in candidates:
             parts = [KeyColumn(name, _family(columns[name][2]), "") for name in names]
