@@ -57,19 +57,23 @@ $(if $(UNKNOWN),$(error $(UNKNOWN): unknown. The variables are $(KNOWN)$(call di
 without_effect = $(if $(filter $(TAKE_$1),$(GOALS)),,$1 has no effect on $(GOALS), but on $(TAKE_$1))
 $(foreach name,$(filter $(KNOWN),$(GIVEN)),$(if $(call without_effect,$(name)),$(error $(call without_effect,$(name)))))
 
+# What the environment holds for other programs (DIFF=vimdiff, ENV=$$HOME/.kshrc, DB=<a URL>) is not looked at, unless a
+# target takes it. A dry run is meant for every target.
+is_taken = $(filter $(TAKE_$1) $(if $(filter CHECK,$1),$(GOALS)),$(GOALS))
+
 # A switch is on or off, and never on because it is not empty.
 ON := 1 yes true
 OFF := 0 no false
 is_switch = $(if $(filter 0 1,$(words $1)),$(if $(filter-out $(ON) $(OFF),$1),,yes))
-$(foreach name,CHECK DIFF QUICK RESTORE SEED_ODDITIES,$(if $(call is_switch,$(value $(name))),,\
-  $(error $(name) ($(value $(name))): is neither on ($(ON)) nor off ($(OFF), or unset))))
+$(foreach name,CHECK DIFF QUICK RESTORE SEED_ODDITIES,$(if $(call is_taken,$(name)),$(if $(call is_switch,$(value $(name))),,\
+  $(error $(name) ($(value $(name))): is neither on ($(ON)) nor off ($(OFF), or unset)))))
 on = $(filter $(ON),$(value $1))
-$(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK),$(GOALS)),\
-  $(error CHECK: $(filter-out $(TAKE_CHECK),$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
+$(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
+  $(error CHECK: $(filter-out $(TAKE_CHECK) help,$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
 
 # Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
-$(foreach name,CONFIRM DB ENV,$(if $(call is_special,$(value $(name))),\
-  $(error $(name) ($(value $(name))): is not a name)))
+$(foreach name,CONFIRM DB ENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
+  $(error $(name) ($(value $(name))): is not a name))))
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed

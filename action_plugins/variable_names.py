@@ -23,8 +23,8 @@ ENVIRONMENT = "env"
 """The only variable that the playbooks read, and no role."""
 NARROWING = ("limit", "include", "exclude")
 """Settings that people name on the command line as other tools do. Without its prefix, such a word has no effect."""
-DRY_RUNS = ("check", "check_mode", "dry_run", "dryrun")
-"""What people set when they mean --check."""
+DRY_RUNS = ("check", "checkmode", "dryrun", "noop")
+"""What people set when they mean --check; also with `_` or `-` between the words."""
 
 
 class ActionModule(ActionBase):
@@ -118,7 +118,7 @@ def _meant_on_command_line(name: str, short: Iterable[str], given: Mapping[str, 
         return ENVIRONMENT
     if ENVIRONMENT not in given and (_is_slip(folded, ENVIRONMENT) or folded.startswith("envi")):
         return ENVIRONMENT
-    if folded in DRY_RUNS:
+    if re.sub("[_-]", "", folded) in DRY_RUNS:
         return "--check"
     if f"{OURS}_{folded}" in known and ("_" in folded or folded in NARROWING):
         return f"{OURS}_{folded}"

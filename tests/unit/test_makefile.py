@@ -90,6 +90,27 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused(name: str, value: str) -
     assert f"{name} ({value}): is neither on" in refused("retire", **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "value"),
+    [
+        ("setup", "DIFF", "vimdiff"),
+        ("unit", "ENV", "$HOME/.kshrc"),
+        ("migrate", "DB", "postgres://app:secret@db/app?sslmode=require&x=1"),
+        ("migrate", "CONFIRM", "no such; name"),
+        ("verify", "QUICK", "maybe"),
+        ("help", "CHECK", "1"),
+    ],
+)
+def test_what_the_environment_holds_for_others_stops_no_target(target: str, name: str, value: str) -> None:
+    made = make(target, **{name: value})
+    assert made.returncode == 0, made.stderr
+    assert value not in made.stdout.split()
+
+
+def test_a_dry_run_that_is_not_understood_is_refused_by_every_target() -> None:
+    assert "CHECK (maybe): is neither on" in refused("seed", CHECK="maybe")
+
+
 def test_the_second_key_is_passed_on() -> None:
     confirmed = "-e env=prod -e confirm=bucket"
     assert playbook_run("retire", "ENV=prod", "CONFIRM=bucket").endswith(confirmed)
