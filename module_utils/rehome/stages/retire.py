@@ -97,7 +97,10 @@ def nothing_recorded(catalog: Catalog, settings: Settings) -> list[str]:
     """Return what is wrong if no delete is on record, so that there was nothing to undelete: mostly another folder."""
     if catalog.count("FROM records"):
         return []
-    return [f"{settings.state_dir / RETIRED} has no record of a delete, so that there is nothing to bring back"]
+    return [
+        f"{settings.state_dir / RETIRED} has no record of a delete, so that there is nothing to bring back; "
+        "set rehome_name and rehome_state_dir to those of the run that deleted"
+    ]
 
 
 def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:
