@@ -495,6 +495,21 @@ def test_an_unknown_table_and_an_unknown_column_are_distinguished(bench: Bench) 
         bench.rehome().describe(bench.table, "pfad")
 
 
+@only("postgresql")
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_table_in_a_schema_that_is_not_searched_is_named_with_its_schema(bench: Bench, usable: bool) -> None:
+    bench.execute("CREATE SCHEMA attic")
+    try:
+        bench.execute("CREATE TABLE attic.stored (id INTEGER PRIMARY KEY, path TEXT)")
+        if usable:
+            bench.execute("GRANT USAGE ON SCHEMA attic TO migrate")
+        with pytest.raises(UnknownTableError, match="there is one in the schema attic") as refusal:
+            bench.rehome().describe("stored", "path")
+        assert ("lacks USAGE" in str(refusal.value)) is not usable
+    finally:
+        bench.execute("DROP SCHEMA attic CASCADE")
+
+
 @only("mariadb", "postgresql")  # any SQLite column holds text
 def test_a_column_that_holds_no_text_is_refused(bench: Bench) -> None:
     bench.create(more=", size INTEGER")

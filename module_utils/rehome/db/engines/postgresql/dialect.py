@@ -125,7 +125,8 @@ class PostgreSQL(BaseDialect):
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", (sql.table_identifier(table),)
         )
         if not found:
-            raise UnknownTableError(f"the database has no table {table} in this user's search path")
+            elsewhere = "".join(f"; {words}" for (words,) in self.run(sql.ELSEWHERE, (table,)))
+            raise UnknownTableError(f"the database has no table {table} in this user's search path{elsewhere}")
         oid, kind = found[0]
         if kind not in ("r", "p"):
             raise UnusableTableError(f"{table} is not a table, and only tables can be rewritten")

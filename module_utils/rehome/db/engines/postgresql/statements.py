@@ -39,6 +39,15 @@ None of them can appear between the UPDATE and the COMMIT: CREATE TRIGGER waits 
 has that lock, under READ COMMITTED only."""
 
 
+ELSEWHERE: Final = """
+SELECT format('there is one in the schema %%I', n.nspname)
+    || CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN '' ELSE ', on which this user lacks USAGE' END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s AND c.relkind IN ('r', 'p')
+ORDER BY n.nspname
+"""
+"""Takes a table's name; returns, as clauses, in which other schemas a table of this name is."""
+
+
 COLUMNS: Final = """
 WITH RECURSIVE typed(attnum, oid, modifier, filled) AS (
     SELECT attnum, atttypid, atttypmod, attnotnull FROM pg_attribute
