@@ -6,6 +6,7 @@ A module cannot print while it works; the action plugin's Display reaches the te
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -16,6 +17,7 @@ import select
 import signal
 import stat
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.errors import AnsibleError
+from ansible.executor.process.worker import WorkerProcess
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import callback_loader
 from ansible.utils.display import Display
@@ -39,7 +42,12 @@ _IMPORT_ERROR = re.compile(
 )
 ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
 
-GO_ON = "interrupted between two steps; what was done is recorded. Run the same command to go on."
+GO_ON = "what was done is recorded. Run the same command to go on."
+BETWEEN = f"interrupted between two steps; {GO_ON}"
+
+
+def _is_worker() -> bool:
+    return isinstance(multiprocessing.current_process(), WorkerProcess)
 
 
 def _own(fd: int) -> int | None:
@@ -48,7 +56,7 @@ def _own(fd: int) -> int | None:
     Ansible loads this file in ansible-playbook before it starts the worker, whose own descriptors it closes. By the
     time that a stopped module tells how far it came, ansible-playbook shows nothing any more.
     """
-    return os.dup(fd) if multiprocessing.parent_process() is None else None
+    return None if _is_worker() else os.dup(fd)
 
 
 def _terminal() -> int | None:
@@ -58,6 +66,64 @@ def _terminal() -> int | None:
 
 
 OUT, ERRORS, TERMINAL = _own(1), _own(2), _terminal()
+
+
+class _LastStep:
+    """The last line of an ansible-playbook that is interrupted between two modules, when only Ansible's own would come.
+
+    The workers record in a file without a name which module was the last. All links to this file share it.
+    """
+
+    VARIABLE = "REHOME_LAST_STEP"
+    """Holds the process of ansible-playbook, and its descriptor of the file."""
+
+    def __init__(self) -> None:
+        playbook, _, fd = os.environ.get(self.VARIABLE, "").partition(":")
+        pid = os.getpid()
+        if not _is_worker() and playbook != str(pid):
+            with tempfile.TemporaryFile() as file:
+                fd = str(os.dup(file.fileno()))
+            os.environ[self.VARIABLE] = f"{pid}:{fd}"
+            atexit.register(self._at_exit, pid)
+        self._fd = int(fd)
+
+    def record(self, **fields: Any) -> None:
+        """Replace these fields. state_dir, verb: of the module; said: whether it has said itself how far it came"""
+        text = json.dumps(self._read() | fields).encode()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, text, 0)
+
+    def _read(self) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads(os.pread(self._fd, 65536, 0) or b"{}")
+        return kept
+
+    def _at_exit(self, pid: int) -> None:
+        # a forked process inherits what is registered here; the last line of a module is the better one
+        step = self._read()
+        if os.getpid() != pid or not _lost_an_interrupt(pid) or not step.get("verb") or step["said"]:
+            return
+        progress: dict[str, Any] = {}
+        folder = Path(step["state_dir"] or os.devnull)
+        with contextlib.suppress(OSError, ValueError):
+            progress = json.loads((folder / "progress.json").read_text())
+        if f":{pid}:" not in progress.get("run", ""):  # of an earlier run
+            progress = {}
+        if progress.get("stage") == "finished":
+            return
+        line = f"interrupted: {step['verb']} was stopped {_reached(progress)}; {GO_ON}"
+        _say(line)
+        with contextlib.suppress(OSError):
+            (folder / "interrupted.txt").write_text(f"{line}\n")
+
+
+LAST_STEP = _LastStep()
+
+
+def _reached(progress: dict[str, Any]) -> str:
+    if not progress.get("stage"):
+        return "before its first step"
+    of = f" of {progress['total']:,}" if progress.get("total") else ""
+    return f"after '{progress['stage']}' at {progress['done']:,}{of}"
 
 
 class ActionModule(ActionBase):
@@ -72,6 +138,7 @@ class ActionModule(ActionBase):
         _refuse_to_run_in_part()
         settings = self._task.args.get("settings")
         state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
+        LAST_STEP.record(state_dir=state_dir, verb=self._verb(), said=False)
         with _Stop(os.getppid()) as stop:
             watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)
             watcher.start()
@@ -158,9 +225,11 @@ class _Stop:
         """
         # with rc, it is Ansible's report of a module that died
         has_message = result.get("failed") and "rc" not in result
-        message = str(result["msg"]) if has_message else GO_ON
+        message = str(result["msg"]) if has_message else BETWEEN
         if self._is_ending():
-            _say(message)
+            LAST_STEP.record(said=has_message)
+            if has_message:
+                _say(message)
             os._exit(1)
         if _is_unread(OUT):
             _say(message)

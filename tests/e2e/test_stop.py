@@ -150,6 +150,21 @@ def test_a_signal_to_ansible_playbook_stops_the_run(world: World) -> None:
     assert_it_has_stopped(world, family)
 
 
+def test_between_two_modules_the_last_line_says_how_far_it_came_too(world: World, terminal: Terminal) -> None:
+    hook = world.folder / "hook.yml"
+    hook.write_text("- {name: Take long, ansible.builtin.command: sleep 60, changed_when: false}\n")
+    typed = command(world, rehome_hooks={"before_copy": str(hook)})
+    terminal.type(f"{typed} 2>&1 | tee {world.folder}/log\n")
+    terminal.wait_for("Take long")
+    family = family_of(terminal.pid)
+    terminal.type("\x03")
+    terminal.wait_for(GO_ON)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+    assert terminal.screen.count("interrupted: migrate was stopped after '") == 1
+    assert (world.state / "interrupted.txt").read_text().endswith(f"{GO_ON}\n")
+
+
 def test_a_killed_worker_leaves_no_module_at_work(world: World) -> None:
     run = world.start(**SLOWLY)
     until_it_copies(world)
