@@ -363,7 +363,7 @@ def test_the_same_name_for_other_settings_is_refused_once_it_has_written(seeded:
         refused(
             seeded,
             *("rehome_name (avatars)", " UTC by ", "s3://legacy-s3/image/ to s3://production-s3/avatar/"),
-            *("include avatar-*.png", "include *.png", "Choose another rehome_name"),
+            *("include avatar-*.png", "include *.png", "put it back", "choose another rehome_name"),
             rehome_include=["*.png"],
         )
     finally:

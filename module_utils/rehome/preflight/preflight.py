@@ -366,7 +366,8 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             f"references: {journal.whose(other)}. These settings are for {settings.place}. A rollback is only exact if "
             "one name means one migration"
         )
-        return [Finding("rehome_name", settings.name, problem, "Choose another rehome_name for the changed settings")]
+        way_out = "If a setting was changed by mistake, put it back; otherwise choose another rehome_name"
+        return [Finding("rehome_name", settings.name, problem, way_out)]
     newest = database.read_journal(settings.journal_schema, settings.name, None, 1)
     # in PostgreSQL and SQLite each database has a journal of its own, whatever its name becomes
     if (
