@@ -8,6 +8,7 @@ import pty
 import select
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,16 @@ GO_ON = "Run the same command to go on."
 PATIENCE_S = 60
 PROMPT = "prompt> "
 BASH = shutil.which("bash") or "bash"
+
+
+@pytest.fixture(autouse=True)
+def signals_of_a_shell() -> Iterator[None]:
+    """Let what a test starts hear the signals that it sends, also if the tests run under nohup or in the background."""
+    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import runpy
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from rehome.ansible_module.stage import Stage
+from rehome.ansible_module.stopping import SIGNALS, Stopping
 from rehome.catalog.catalog import Catalog
 from rehome.config.settings import NO_WAY_BACK
 from rehome.db.engines.open import connect
@@ -41,6 +43,15 @@ WORKS: dict[str, Callable[[Stage], dict[str, Any]]] = {
 NAMES = [f"avatar-{number}.png" for number in range(9)]
 
 
+@pytest.fixture
+def stopping() -> Iterator[Stopping]:
+    """What a module hears signals with. This process gets its own handlers back."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield Stopping(set(), lambda: None)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class StoppedStage(Stage):
     """A stage that is asked to stop after a while, as by SIGTERM."""
 
@@ -55,19 +66,20 @@ class StoppedStage(Stage):
 class Runs:
     """Runs of the modules' work, one by one, while the application does something in between."""
 
-    def __init__(self, migration: Migration, dice: random.Random, **settings: Any) -> None:
+    def __init__(self, migration: Migration, dice: random.Random, stopping: Stopping, **settings: Any) -> None:
         self.migration = migration
         self.dice = dice
         self.settings = migration.as_user(migration.settings(**settings), "admin")
         self.numbers = itertools.count()
         self.stage: Stage
+        self.stopping = stopping
         with connect(self.settings.database) as database:
             database.create_journal(self.settings.journal_schema)
 
     def begin(self, verb: str, kind: SummaryKind, *, dry: bool = False, stops: bool = False) -> None:
         stage = StoppedStage if stops else Stage
         run, progress = f"run-{next(self.numbers)}", Progress(self.settings.state_dir)
-        self.stage = stage(self.settings, progress, run, 1, verb + "-check" * dry, dry, {})
+        self.stage = stage(self.settings, progress, run, 1, verb + "-check" * dry, dry, {}, self.stopping)
         self.stage.start_summary(kind)
         self.check()
 
@@ -122,13 +134,14 @@ class Runs:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_figures_of_every_verb_add_up_whatever_happens_in_between(
-    seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path, seed: int
+    seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path, stopping: Stopping, seed: int
 ) -> None:
     dice = random.Random(seed)
     migration = Migration(seaweedfs, buckets, sqlite, tmp_path)
     runs = Runs(
         migration,
         dice,
+        stopping,
         on_conflict=dice.choice(["skip", "overwrite"]),
         on_dangling=dice.choice(["keep", "rewrite"]),
         retire_after="0d",

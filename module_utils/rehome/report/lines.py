@@ -21,7 +21,7 @@ def migration_lines(fields: SummaryFields) -> list[str]:
     """Return what a migration did, or would do."""
     counts, dry_run = counts_in(fields), fields["dry_run"]
     if dry_run:
-        lines = plan_lines(counts, would_be=True)
+        lines = [*plan_lines(counts, would_be=True), *_method_line(fields, counts["objects_to_copy"])]
     else:
         copied, rewritten = counts["objects_copied"], counts["rows_rewritten"]
         present = counts["objects_present"]
@@ -31,7 +31,7 @@ def migration_lines(fields: SummaryFields) -> list[str]:
             *_others(counts, "objects", (*_COPIES, *_OBJECTS)),
             *_unseen(counts["objects_copied_unseen"], "copied objects were overwritten or deleted in the source since"),
             *_others(counts, "objects", _OF_THE_OBJECTS, _OF_THESE),
-            *(["method   stream: objects are read here and written there"] if _streams(fields, copied) else []),
+            *_method_line(fields, copied),
             *(f"failed   {count:,} by {code}" for code, count in fields["failures"].items()),
             f"rows     {rewritten:,} rewritten, {counts['rows_done']:,} done before",
             *_others(counts, "rows", (*_REWRITES, *_ROWS)),
@@ -120,8 +120,9 @@ def _seen_line(counts: Mapping[str, int]) -> str:
     )
 
 
-def _streams(fields: SummaryFields, copied: int) -> bool:
-    return fields["copy_method"] == "stream" and copied > 0
+def _method_line(fields: SummaryFields, copied: int) -> list[str]:
+    streams = fields["copy_method"] == "stream" and copied
+    return ["method   stream: objects are read here and written there"] if streams else []
 
 
 def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
