@@ -227,8 +227,10 @@ class _Stop:
         has_message = result.get("failed") and "rc" not in result
         message = str(result["msg"]) if has_message else BETWEEN
         if self._is_ending():
-            LAST_STEP.record(said=has_message)
-            if has_message:
+            # without more to say than ansible-playbook itself, which says it only if it was interrupted
+            says_it = bool(has_message) or not _lost_an_interrupt(self.parent)
+            LAST_STEP.record(said=says_it)
+            if says_it:
                 _say(message)
             os._exit(1)
         if _is_unread(OUT):

@@ -103,6 +103,13 @@ def family_of(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def runs(pid: int, program: str) -> bool:
+    """Return whether a process that `pid` has started runs this program."""
+    with suppress(psutil.NoSuchProcess):  # some end while they are looked at
+        return any(one.name() == program for one in family_of(pid))
+    return False
+
+
 def assert_it_has_stopped(world: World, family: list[psutil.Process]) -> None:
     """Assert that nothing of a run is at work any more, that it did not copy its queue, and that it says how far."""
     _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
@@ -167,6 +174,11 @@ def test_between_two_modules_the_last_line_says_how_far_it_came_too(world: World
     typed = command(world, rehome_hooks={"before_copy": str(hook)})
     terminal.type(f"{typed} 2>&1 | tee {world.folder}/log\n")
     terminal.wait_for("Take long")
+    until = time.monotonic() + PATIENCE_S
+    # an interrupt during the fork of its worker would be noticed by the next module only
+    while not runs(terminal.pid, "sleep"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
     family = family_of(terminal.pid)
     terminal.type("\x03")
     terminal.wait_for(GO_ON)
