@@ -75,7 +75,7 @@ def unpack(name: str, suite: str, packages: Sequence[str]) -> Tree:
     Raises SandboxError if the archive cannot be reached or does not have them.
     """
     root = MATRIX / name
-    with _alone(name):
+    with alone(name):
         asked = {"suite": suite, "packages": list(packages)}
         stamp = root / "unpacked.json"
         if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == asked:
@@ -93,8 +93,8 @@ def unpack(name: str, suite: str, packages: Sequence[str]) -> Tree:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Hold a lock: several test processes ask for the same tree."""
+def alone(name: str) -> Iterator[None]:
+    """Hold the lock of this name: several test processes ask for the same tree."""
     MATRIX.mkdir(parents=True, exist_ok=True)
     with (MATRIX / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -103,7 +103,7 @@ def _alone(name: str) -> Iterator[None]:
 
 def _download(suite: str, packages: Sequence[str], cache: Path) -> list[Path]:
     apt = MATRIX / "apt" / suite
-    with _alone(f"apt-{suite}"):
+    with alone(f"apt-{suite}"):
         for folder in (apt / "lists" / "partial", apt / "state", cache / "archives" / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
         (apt / "status").touch()

@@ -72,6 +72,7 @@ class MariaDB(DatabaseServer):
             [
                 self.program("mariadb-install-db"),
                 "--no-defaults",
+                *self.install_options(),
                 *_run_as(),
                 # The script splits a path at its spaces.
                 "--datadir=.",
@@ -83,6 +84,10 @@ class MariaDB(DatabaseServer):
             data,
         )
         (self.folder / "accounts.sql").unlink()
+
+    def install_options(self) -> Sequence[str]:
+        """Return further options of the script that installs the data folder."""
+        return ()
 
     def command(self) -> Sequence[str]:
         """Return mariadbd with its options."""

