@@ -28,10 +28,20 @@ DATABASES = ("mariadb", "postgresql", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """Which server each of the sandbox's names stands for: `mariadb` may be another version, or MySQL."""
+
+    mariadb: type[MariaDB] = MariaDB
+    postgresql: type[PostgreSQL] = PostgreSQL
+    store: type[SeaweedFS] = SeaweedFS
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
     """Everything that `make sandbox-up` makes, in one folder."""
 
     folder: Path
+    servers: Servers = Servers()
 
     @property
     def record(self) -> Path:
@@ -41,14 +51,14 @@ class Sandbox:
     @property
     def store(self) -> SeaweedFS:
         """The object store, running or not."""
-        return SeaweedFS(self.folder / "seaweedfs")
+        return self.servers.store(self.folder / "seaweedfs")
 
     def database(self, db: str) -> DatabaseServer | SQLite:
         """Return the database server of this name, running or not."""
         if db == "mariadb":
-            return MariaDB(self.folder / "mariadb")
+            return self.servers.mariadb(self.folder / "mariadb")
         if db == "postgresql":
-            return PostgreSQL(self.folder / "postgresql")
+            return self.servers.postgresql(self.folder / "postgresql")
         return SQLite(self.folder / "app.db")
 
     def missing(self, db: str) -> dict[str, str]:
@@ -72,7 +82,7 @@ class Sandbox:
                 if not server.processes:
                     self.record.unlink(missing_ok=True)
                 changed |= server.up()
-            now = describe(store, database)
+            now = describe(db, store, database)
             if read_json(self.record) != now:
                 write_json(self.record, now)
                 changed = True

@@ -12,10 +12,10 @@ from .sqlite import SQLite
 FILE = "sandbox.json"
 
 
-def describe(store: SeaweedFS, database: DatabaseServer | SQLite) -> dict[str, Any]:
+def describe(db: str, store: SeaweedFS, database: DatabaseServer | SQLite) -> dict[str, Any]:
     """Return the record of a sandbox whose servers run."""
     return {
-        "db": database.engine,
+        "db": db,
         "s3": {
             "endpoint_url": store.endpoint_url,
             "region": store.region,

@@ -12,11 +12,13 @@ from typing import TypeVar
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.lifecycle import Servers
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
 from sandbox.seaweedfs import SeaweedFS
 from sandbox.server import Server
 from sandbox.sqlite import SQLite
+from tests import chosen
 from tests.moto_server import Moto
 
 AnyServer = TypeVar("AnyServer", bound=Server)
@@ -37,6 +39,16 @@ ACTIONS = {
 """The rights of the sandbox's users, which also hold for the bucket pairs that tests create."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the command line name the servers."""
+    chosen.add_options(parser)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run on a named database only what tests a database."""
+    chosen.select(config, items)
+
+
 def pytest_configure() -> None:
     """Make SIGTERM end a session as Ctrl-C does, so that the fixtures still stop their servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -55,15 +67,27 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    """A private MariaDB: `.database("admin"|"migrate"|"reader")` is a `rehome_database`, `.connect(name)`."""
-    yield from running(MariaDB(tmp_path_factory.mktemp("servers") / "mariadb"))
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """Which class of server each name of the sandbox stands for in this session."""
+    return chosen.servers(pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def chosen_engine(pytestconfig: pytest.Config) -> str | None:
+    """Which of "mariadb", "postgresql" and "sqlite" the option --database stands for, or None without it."""
+    return chosen.engine(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[MariaDB]:
+    """A private MariaDB: `.database("admin"|"migrate"|"reader")` is a `rehome_database`, `.connect(name)`."""
+    yield from running(servers.mariadb(tmp_path_factory.mktemp("servers") / "mariadb"))
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[PostgreSQL]:
     """A private PostgreSQL, with the interface of `mariadb`."""
-    yield from running(PostgreSQL(tmp_path_factory.mktemp("servers") / "postgresql"))
+    yield from running(servers.postgresql(tmp_path_factory.mktemp("servers") / "postgresql"))
 
 
 @pytest.fixture

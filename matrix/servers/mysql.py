@@ -95,5 +95,3 @@ class MySQL(MariaDB):
             f"GRANT SELECT ON {JOURNAL}.* TO 'reader'@'%'",
         ]
         return "".join(f"{statement};\n" for statement in statements)
-
-

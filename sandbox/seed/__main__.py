@@ -29,7 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     started = time.monotonic()
     try:
-        made = _seed(options)
+        made = fill(
+            Sandbox(options.folder.absolute()),
+            objects=options.objects,
+            with_oddities=options.oddities,
+            reset=options.reset,
+        )
     except (SandboxError, RehomeError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -43,18 +48,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _seed(options: argparse.Namespace) -> Planted:
-    sandbox = Sandbox(options.folder.absolute())
+def fill(sandbox: Sandbox, *, objects: int, with_oddities: bool, reset: bool) -> Planted:
+    """Fill a running sandbox, with a progress bar. Return what was made.
+
+    objects: how many avatars
+    with_oddities: add what real data has beside the regular
+    reset: empty both buckets and the table first
+
+    Raises SandboxError if no sandbox runs.
+    """
     if (record := read_json(sandbox.record)) is None:
         raise SandboxError("no sandbox is running; start it with: make sandbox-up")
-    with _bar(options.objects) as bar:
+    with _bar(objects) as bar:
         return uvloop.run(
             plant(
                 sandbox.store,
                 sandbox.database(record["db"]),
-                objects=options.objects,
-                with_oddities=options.oddities,
-                reset=options.reset,
+                objects=objects,
+                with_oddities=with_oddities,
+                reset=reset,
                 progress=bar.update,
             )
         )

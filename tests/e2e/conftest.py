@@ -20,8 +20,8 @@ import psutil
 import pytest
 from rehome.report.identities import broken
 
-from sandbox.lifecycle import Sandbox
-from sandbox.seed.__main__ import main as seed
+from sandbox.lifecycle import Sandbox, Servers
+from sandbox.seed.__main__ import fill
 from tests.e2e.forked import Forked
 from tests.statements import execute_as
 
@@ -104,10 +104,10 @@ def play_to_end(process: subprocess.Popen[str]) -> Played:
 class World:
     """A sandbox, its inventory, and the playbooks that run against both."""
 
-    def __init__(self, folder: Path, db: str) -> None:
+    def __init__(self, folder: Path, db: str, servers: Servers) -> None:
         self.folder = folder
         self.db = db
-        self.sandbox = Sandbox(folder / ".sandbox")
+        self.sandbox = Sandbox(folder / ".sandbox", servers)
         self.state = folder / ".sandbox" / "state"
 
     @property
@@ -117,8 +117,7 @@ class World:
     def seed(self, objects: int, oddities: bool = False) -> None:
         """Reset buckets, table and state folder, and store this many avatars."""
         shutil.rmtree(self.state, ignore_errors=True)
-        arguments = ["--folder", str(self.sandbox.folder), "--objects", str(objects), "--reset"]
-        assert seed([*arguments, *(["--oddities"] if oddities else [])]) == 0
+        fill(self.sandbox, objects=objects, with_oddities=oddities, reset=True)
 
     def start(
         self,
@@ -231,23 +230,34 @@ def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> N
         process.wait()
 
 
+class Worlds:
+    """The worlds of a session by database; each is started when a test asks for it."""
+
+    def __init__(self, folders: pytest.TempPathFactory, servers: Servers) -> None:
+        self._folders = folders
+        self._servers = servers
+        self._made: dict[str, World] = {}
+
+    def of(self, db: str) -> World:
+        """Return the running world with this database."""
+        if db not in self._made:
+            folder = self._folders.mktemp(db)
+            shutil.copytree(ROOT / "inventory", folder / "inventory")
+            self._made[db] = World(folder, db, self._servers)
+            self._made[db].sandbox.up(db)
+        return self._made[db]
+
+    def down(self) -> None:
+        """Remove them all."""
+        for world in self._made.values():
+            world.sandbox.down()
+
+
 @pytest.fixture(scope="session")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
-    """The worlds of this session by database; `world_of` adds them on demand."""
-    made: dict[str, World] = {}
+def worlds(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Worlds]:
+    made = Worlds(tmp_path_factory, servers)
     yield made
-    for world in made.values():
-        world.sandbox.down()
-
-
-def world_of(db: str, worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Return the running world with this database."""
-    if db not in worlds:
-        folder = tmp_path_factory.mktemp(db)
-        shutil.copytree(ROOT / "inventory", folder / "inventory")
-        worlds[db] = World(folder, db)
-        worlds[db].sandbox.up(db)
-    return worlds[db]
+    made.down()
 
 
 def own_settings(world: World) -> dict[str, Any]:
@@ -266,14 +276,12 @@ def own_settings(world: World) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world with MariaDB."""
-    return world_of("mariadb", worlds, tmp_path_factory)
+def world(worlds: Worlds, chosen_engine: str | None) -> World:
+    """A world with MariaDB, or with the database that --database names."""
+    return worlds.of(chosen_engine or "mariadb")
 
 
 @pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
-def any_world(
-    request: pytest.FixtureRequest, worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory
-) -> World:
+def any_world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
     """A world with each of the databases."""
-    return world_of(request.param, worlds, tmp_path_factory)
+    return worlds.of(request.param)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Played, World, own_settings, world_of
+from tests.e2e.conftest import Played, World, Worlds, own_settings
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def seeded(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = world_of("mariadb", worlds, tmp_path_factory)
+def seeded(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = worlds.of("mariadb")
     world.seed(5)
     return world
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from collection.build import COLLECTION, build
-from tests.e2e.conftest import Played, World, own_settings, play_to_end, start_program, world_of
+from tests.e2e.conftest import Played, World, Worlds, own_settings, play_to_end, start_program
 
 pytestmark = pytest.mark.e2e
 
@@ -44,8 +44,8 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    installed = Installed(tmp_path_factory.mktemp("empty"), world_of("sqlite", worlds, tmp_path_factory))
+def installed(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    installed = Installed(tmp_path_factory.mktemp("empty"), worlds.of("sqlite"))
     tarball = build(tmp_path_factory.mktemp("build"))
     done = installed.run("ansible-galaxy", "collection", "install", str(tarball), "-p", "collections", "--no-deps")
     assert done.code == 0, done.output

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.conftest import BIN, Played, World, play_to_end, world_of
+from tests.e2e.conftest import BIN, Played, World, Worlds, play_to_end
 from tests.moto_server import Moto
 
 PLAYBOOK = "playbooks/grants.yml"
@@ -94,11 +94,10 @@ def granting(world: World, tmp_path: Path) -> Iterator[Granting]:
 @pytest.fixture(params=["mariadb", "postgresql"])
 def any_granting(
     request: pytest.FixtureRequest,
-    worlds: dict[str, World],
-    tmp_path_factory: pytest.TempPathFactory,
+    worlds: Worlds,
     tmp_path: Path,
 ) -> Iterator[Granting]:
-    yield from _granting(world_of(request.param, worlds, tmp_path_factory), tmp_path)
+    yield from _granting(worlds.of(request.param), tmp_path)
 
 
 def _granting(world: World, folder: Path) -> Iterator[Granting]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Played, World, own_settings, play_to_end, start_program, world_of
+from tests.e2e.conftest import ROOT, Played, World, Worlds, own_settings, play_to_end, start_program
 
 pytestmark = pytest.mark.e2e
 
@@ -39,8 +39,8 @@ class Ops:
 
 
 @pytest.fixture
-def sqlite_world(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = world_of("sqlite", worlds, tmp_path_factory)
+def sqlite_world(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = worlds.of("sqlite")
     world.seed(10)
     return world
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import BIN, ROOT, World, world_of
+from tests.e2e.conftest import BIN, ROOT, World, Worlds
 
 OBJECTS = 400
 SLOWLY = {"rehome_objects_per_second": 10}
@@ -41,9 +41,9 @@ def signals_of_a_shell() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world with SQLite: how a run stops is not the database's doing."""
-    seeded = world_of("sqlite", worlds, tmp_path_factory)
+    seeded = worlds.of("sqlite")
     seeded.seed(OBJECTS)
     return seeded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, ROOT, Played, World, play_to_end, start_program, world_of
+from tests.e2e.conftest import BIN, PLAY_TIMEOUT_S, ROOT, Played, World, Worlds, play_to_end, start_program
 
 pytestmark = pytest.mark.e2e
 
@@ -18,8 +18,8 @@ VERBS = ["grants", "migrate", "plan", "preflight", "redirect", "retire", "rollba
 
 
 @pytest.fixture(scope="module")
-def seeded(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = world_of("sqlite", worlds, tmp_path_factory)
+def seeded(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = worlds.of("sqlite")
     world.seed(5)
     return world
 

@@ -25,7 +25,10 @@ def only(*engines: str) -> pytest.MarkDecorator:
 
 
 class Bench:
-    """One engine with an administrator's connection, and Rehome's connections on demand."""
+    """One database with an administrator's connection, and Rehome's connections on demand.
+
+    `engine` is "mariadb", "postgresql" or "sqlite", and "mariadb" on MySQL, too; `product` is "mysql" there.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Bench:
         connect_as: Callable[[str], Any],
     ) -> None:
         self.engine = engine
+        self.product = str(database("migrate")["engine"])
         self.schema = "rehome"
         self.table = f"t_{secrets.token_hex(4)}"
         self._admin = admin

@@ -19,10 +19,10 @@ from rehome.errors import RefusedError
 from rehome.preflight.sessions import check_sessions
 from rehome.state.database_lock import migration_lock
 
+from matrix.servers.pgbouncer import PgBouncer
 from sandbox.postgresql import PostgreSQL
 from tests.conftest import running
 from tests.integration.db.conftest import Bench, only
-from tests.pgbouncer import PgBouncer
 from tests.unit.config.test_settings import given
 
 ACCOUNT = "limited"

@@ -15,7 +15,7 @@ from sandbox.files import write_private
 from sandbox.postgresql import PostgreSQL
 from sandbox.server import Login, Server
 
-UNPACKED = Path(__file__).parents[1] / ".venv" / "pgbouncer"
+UNPACKED = Path(__file__).parents[2] / ".venv" / "pgbouncer"
 """Where the Makefile unpacks its packages: nothing is installed, so no system service starts."""
 
 CONFIG = """\
@@ -49,6 +49,7 @@ class PgBouncer(Server):
         return self._server.database(user) | {"port": self.state.ports["sql"]}
 
     def new_logins(self) -> dict[str, Login]:
+        """Return the logins of the server."""
         return dict(self._server.state.logins)
 
     def prepare(self) -> None:
@@ -65,19 +66,23 @@ class PgBouncer(Server):
                 os.chown(path, owner.st_uid, owner.st_gid)
 
     def launcher(self) -> Sequence[str]:
+        """Return the program that changes to the user of the server."""
         return self._server.launcher()
 
     def command(self) -> Sequence[str]:
+        """Return pgbouncer with its configuration. Raises SandboxError if it is not unpacked."""
         program = UNPACKED / "usr" / "sbin" / "pgbouncer"
         if not program.exists():
             raise SandboxError(f"{program} is missing; `make packages` gets it")
         return [str(program), str(self.folder / "pgbouncer.ini")]
 
     def environment(self) -> dict[str, str]:
+        """Return the environment, with the folder of the libraries that came with it."""
         libraries = (UNPACKED / "usr" / "lib").glob("*-linux-gnu*")
         return super().environment() | {"LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))}
 
     def check_health(self) -> None:
+        """Log in through it."""
         login = self.state.logins["migrate"]
         psycopg.connect(
             host="127.0.0.1",
