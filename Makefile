@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERBS := grants migrate preflight plan verify rollback redirect retire
 PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
-TARGETS := $(PLAYED) help setup seed lint test unit integration e2e molecule chaos bench bench-packages collection docs lock
+TARGETS := $(PLAYED) help setup seed lint test unit integration e2e molecule chaos matrix bench bench-packages collection docs lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
 .NOTPARALLEL:
@@ -31,6 +31,7 @@ TAKE_SCENARIO := chaos
 TAKE_SCENARIOS := chaos
 TAKE_SEED := chaos
 TAKE_SEED_ODDITIES := demo seed
+TAKE_SERVERS := matrix
 TAKE_VAULT := $(VERBS)
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
 
@@ -180,6 +181,10 @@ molecule: packages ## the migrate roles under molecule: converge, idempotence, v
 chaos: packages ## the promises, while everything breaks: random scenarios (SCENARIOS=200, SEED=…, or one: SCENARIO='{…}')
 	@CHAOS_SCENARIOS=$(or $(call quoted,SCENARIOS),200) CHAOS_SEED=$(call quoted,SEED) CHAOS_SCENARIO=$(call quoted,SCENARIO) \
 	  $(BIN)/pytest tests/chaos
+
+matrix: packages ## the tests on servers of other kinds and versions, into docs/servers.md (SERVERS="mysql-9.7 ceph": only these)
+	@command -v npm >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends npm; }
+	@$(BIN)/python -m matrix.all $(foreach server,$(value SERVERS),$(call as_word,$(server)))
 
 # The same ten scenarios each time: what fails then, the change at hand has broken.
 test: lint packages ## everything: lint, unit, integration, end to end, ten scenarios of the chaos, molecule

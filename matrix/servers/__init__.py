@@ -1,16 +1,29 @@
-"""The servers of the matrix. `DATABASES` and `STORES` have each by the name that pytest's options take."""
+"""The servers of the matrix. `DATABASES` and `STORES` have each by the name that pytest's options take.
+
+Each class has `full_version()`, which unpacks the server's packages if need be.
+"""
 
 from __future__ import annotations
 
-from sandbox.database import DatabaseServer
-from sandbox.sqlite import SQLite
+from sandbox.s3_server import S3Server
 
-from .mariadb import MariaDB118, MariaDB1011
+from .mariadb import MariaDB118, MariaDB1011, UnpackedMariaDB
 from .mysql import MySQL
 from .pooled import PooledPostgreSQL
-from .postgresql import PostgreSQL13, PostgreSQL14, PostgreSQL15, PostgreSQL16, PostgreSQL17, PostgreSQL18
+from .postgresql import (
+    PostgreSQL13,
+    PostgreSQL14,
+    PostgreSQL15,
+    PostgreSQL16,
+    PostgreSQL17,
+    PostgreSQL18,
+    PostgreSQLOf,
+)
+from .sqlite import BuiltInSQLite
 
-DATABASES: dict[str, type[DatabaseServer] | type[SQLite]] = {
+Database = type[MySQL] | type[UnpackedMariaDB] | type[PostgreSQLOf] | type[BuiltInSQLite]
+
+DATABASES: dict[str, Database] = {
     "mysql-9.7": MySQL,
     "mariadb-10.11": MariaDB1011,
     "mariadb-11.8": MariaDB118,
@@ -21,5 +34,12 @@ DATABASES: dict[str, type[DatabaseServer] | type[SQLite]] = {
     "postgresql-17": PostgreSQL17,
     "postgresql-18": PostgreSQL18,
     "postgresql-18-pgbouncer": PooledPostgreSQL,
-    "sqlite": SQLite,
+    "sqlite": BuiltInSQLite,
 }
+
+STORES: dict[str, type[S3Server]] = {}
+
+
+def full_version(name: str) -> str:
+    """Return the version of the server of this name. Raises SandboxError if its packages cannot be had."""
+    return DATABASES[name].full_version()

@@ -20,6 +20,7 @@ RESET = {
         f"DROP TABLE IF EXISTS {JOURNAL}_journal",
     ),
 }
+RESET["mysql"] = RESET["mariadb"]
 """Statements that empty the table, restart its numbering at 1, and drop Rehome's journal."""
 
 

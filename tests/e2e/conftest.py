@@ -212,6 +212,14 @@ class World:
         missing = [path for _, path in self.rows() if path not in existing]
         assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
 
+    def assert_no_more_rows_dangle(self, before: list[tuple[Any, ...]]) -> None:
+        """Assert P1 in a table of whose rows some dangled before: the object of every changed row exists."""
+        existing = {*self.objects("legacy-s3"), *self.objects("production-s3")}
+        old = {row[0]: row[2] for row in before}
+        changed = [path for number, _, path, *_ in self.query("SELECT * FROM avatars") if path != old[number]]
+        missing = [path for path in changed if path not in existing]
+        assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
+
 
 def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> None:
     """Start a migration, and kill -9 all its processes as soon as `happened` returns true."""

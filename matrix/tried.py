@@ -1,0 +1,66 @@
+"""Which tests run on which server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .servers import DATABASES, STORES
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Some of the tests, by the name that the page gives them."""
+
+    name: str
+    paths: tuple[str, ...]
+
+
+DATABASE_TESTS = Suite("database tests", ("tests/integration/db", "tests/integration/test_grants.py"))
+STORE_TESTS = Suite(
+    "object store tests",
+    (
+        "tests/integration/s3",
+        "tests/integration/test_copy_variants.py",
+        "tests/integration/test_lacking_services.py",
+        "tests/integration/test_migration.py",
+        "tests/integration/test_remove_copies.py",
+        "tests/integration/test_retire.py",
+        "tests/integration/test_state_store.py",
+    ),
+)
+STORY = Suite("the whole story", ("tests/matrix",))
+GRANTS = Suite(
+    "grants",
+    (
+        "tests/e2e/test_grants.py::test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_again",
+        "tests/e2e/test_grants.py::test_a_dry_run_shows_what_would_be_granted_and_grants_nothing",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A server, the options by which pytest takes it, and what runs on it."""
+
+    name: str
+    options: tuple[str, ...]
+    suites: tuple[Suite, ...]
+
+
+def all_tried() -> dict[str, Tried]:
+    """Return every server of the matrix by its name, in the order in which they are run."""
+    databases = [
+        Tried(
+            name,
+            ("--database", name),
+            (DATABASE_TESTS, STORY) if name in WITHOUT_USERS else (DATABASE_TESTS, STORY, GRANTS),
+        )
+        for name in DATABASES
+    ]
+    # The story needs some database: SQLite is the quickest.
+    stores = [Tried(name, ("--store", name), (STORE_TESTS, STORY)) for name in STORES]
+    return {one.name: one for one in (*databases, *stores)}
+
+
+WITHOUT_USERS = frozenset({"sqlite"})
+"""A file has no users to whom rights could be granted."""
