@@ -84,8 +84,7 @@ class UniqueIndex(NamedTuple):
 
     words: its columns, for messages
     others: its other columns
-    characters: the length of the value's prefix in the index; None: all of it
-    expression: SQL of what is indexed, if it is not a plain column
+    expression: SQL of what is indexed, if it is not plain columns
     where: SQL of the index's predicate, if it is partial
     collation: SQL of the index's own collation, if it has one
     """
@@ -93,7 +92,6 @@ class UniqueIndex(NamedTuple):
     name: str
     words: str
     others: tuple[str, ...] = ()
-    characters: int | None = None
     expression: str | None = None
     where: str | None = None
     collation: str | None = None

@@ -354,7 +354,7 @@ def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
         "Refresh the table's statistics (ANALYZE), and see that the key's index is usable",
     )
     if plan.by_key is None:
-        return column.unknown(name, Unknown(f"the server's plan names no scan of the table ({plan.words})"))
+        return column.unknown(name, Unknown(f"the server's plan does not tell how it finds the rows ({plan.words})"))
     if plan.by_key:
         return column.check(name, "pass", plan.words)
     if rows is not None and rows < FEW_ROWS:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rehome.config.settings import Database, Reference
-from rehome.db.dialect import Change
+from rehome.db.dialect import Change, UnusableTableError
 from rehome.db.engines.open import connect
 from rehome.db.engines.open_inspector import inspector
 from rehome.db.server_checks import is_older
@@ -246,6 +246,64 @@ def test_generated_columns_are_reported(bench: Bench) -> None:
     )
     found = only(column_checks(bench), "generated columns", "warn").found
     assert found.startswith("g: " if bench.engine != "sqlite" else "g, h: ")
+
+
+MYSQL_EXTRAS = [
+    "path VARCHAR(255) DEFAULT (concat('image/', 'none.png'))",
+    "path VARCHAR(255) INVISIBLE",
+    "path VARCHAR(255) NOT NULL DEFAULT (lower('IMAGE/none.png')) INVISIBLE",
+]
+
+
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("column", MYSQL_EXTRAS)
+def test_a_column_with_a_computed_default_or_an_invisible_one_is_no_generated_one(bench: Bench, column: str) -> None:
+    bench.create(column=column)
+    bench.fill("image/a.png")
+    assert troubles(column_checks(bench)) == []
+
+
+@pytest.mark.parametrize("kind", ["VIRTUAL", "STORED", "VIRTUAL INVISIBLE"])
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_generated_column_cannot_be_rewritten(bench: Bench, kind: str) -> None:
+    bench.create(column=f"name VARCHAR(99), path VARCHAR(255) AS (concat('image/', name)) {kind}")
+    with pytest.raises(UnusableTableError, match="is generated from others"):
+        bench.rehome().describe(bench.table, "path")
+
+
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_key_that_is_computed_from_the_column_is_none(bench: Bench) -> None:
+    computed = "a VARCHAR(32) AS (left(path, 9)) STORED NOT NULL UNIQUE, b VARCHAR(40) AS (upper(a)) STORED NOT NULL UNIQUE"
+    if bench.engine == "mariadb":
+        computed = computed.replace(" NOT NULL", "")
+    bench.create(key=computed, column="path VARCHAR(255) NOT NULL")
+    with pytest.raises(UnusableTableError, match="no usable unique key"):
+        bench.rehome().describe(bench.table, "path")
+    bench.execute("ALTER TABLE T ADD COLUMN z BIGINT NOT NULL UNIQUE")
+    assert [part.name for part in bench.rehome().describe(bench.table, "path").key] == ["z"]
+
+
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_unique_index_over_what_is_computed_from_the_column_is_computed_for_the_new_values(bench: Bench) -> None:
+    bench.create(
+        more=", low VARCHAR(99) AS (lower(path)) STORED, cut VARCHAR(99) COLLATE utf8mb4_bin AS (left(low, 9)) STORED"
+        ", owner INT, UNIQUE u (cut, owner)"
+    )
+    rows = [("image/aBC.png", 1), ("AVATAR/ab", 1), ("image/xyz.png", 2), ("avatar/xy", 3)]
+    for number, (path, owner) in enumerate(rows, 1):
+        bench.execute("INSERT INTO T (id, path, owner) VALUES (?, ?, ?)", number, path, owner)
+    found = only(column_checks(bench), "unique indexes", "warn").found
+    assert found.startswith("u (cut, owner): 1 rows would get a value that is taken, such as 'image/aBC.png'")
+    bench.execute("DELETE FROM T WHERE id = 1")
+    bench.execute("INSERT INTO T (id, path) VALUES (5, 'avatar/xy'), (6, 'image/xyz.png')")
+    only(column_checks(bench), "unique indexes", "pass")
+
+
+@pytest.mark.parametrize("bench", ["mariadb"], indirect=True)
+def test_a_check_over_what_is_computed_from_the_column_is_computed_for_the_new_values(bench: Bench) -> None:
+    bench.create(more=r", head VARCHAR(99) AS (left(path, 7)) STORED, CHECK (head NOT IN ('avatar/', 'it''s\\'))")
+    bench.fill("image/a.png")
+    assert "refuses 1 of 1" in only(column_checks(bench), "check constraints", "stop").found
 
 
 # What only some databases have

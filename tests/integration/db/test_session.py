@@ -51,6 +51,7 @@ MARIADB: Mapping[str, object] = {
     "character_set_results": "latin1",
     "in_predicate_conversion_threshold": 2,
     "optimizer_max_sel_arg_weight": 1,
+    "sql_quote_show_create": 0,
 }
 """Global values, which new sessions take over."""
 

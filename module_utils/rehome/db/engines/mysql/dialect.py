@@ -37,6 +37,7 @@ from ..session import prepare_session, unusable_session
 from . import session
 from . import statements as sql
 from .connection import open_connection, translated
+from .expressions import computed_from
 from .refused_connection import server_finding
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
@@ -46,6 +47,8 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
 }
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 READ_TIMEOUT_S: Final = 300
+EXPLAIN: Final[Mapping[session.Product, str]] = {"MySQL": "EXPLAIN FORMAT=TRADITIONAL", "MariaDB": "EXPLAIN"}
+"""MySQL's own format is what its administrator chose; MariaDB has one, without a name."""
 
 
 class MySQL(BaseDialect):
@@ -62,6 +65,7 @@ class MySQL(BaseDialect):
         self._following: dict[str, bool] = {}
         self._read_timeout_s = read_timeout_s
         self._max_chunk_bytes = 0
+        self._product: session.Product = "MySQL"
         self._connection = open_connection(settings, read_timeout_s)
         self._prepare()
 
@@ -74,7 +78,8 @@ class MySQL(BaseDialect):
     def _prepare(self) -> None:
         try:
             self.run(session.FIRST)
-            known = self._variables([*session.VARIABLES, "max_allowed_packet"])
+            known = self._variables(session.READ)
+            self._product = session.product(known)
             prepare_session(self._settings, session.variables(known), self._variables, self._assign)
             # an oversized statement looks like a lost connection; escaping may double the text
             self._max_chunk_bytes = int(known["max_allowed_packet"]) // 4
@@ -91,6 +96,11 @@ class MySQL(BaseDialect):
         given = {name: int(value) if value.isdigit() else value for name, value in values.items() if value != "DEFAULT"}
         assignments = ", ".join(f"{name} = {'%s' if name in given else 'DEFAULT'}" for name in values)
         self.run(f"SET SESSION {assignments}", list(given.values()))
+
+    @property
+    def product(self) -> session.Product:
+        """Whose server it is."""
+        return self._product
 
     @property
     def max_chunk_bytes(self) -> int:
@@ -145,7 +155,8 @@ class MySQL(BaseDialect):
             row[0]: row[1:]
             for row in self.run(
                 "SELECT column_name, data_type, character_maximum_length, column_type, collation_name, extra,"
-                " is_nullable FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+                " is_nullable, generation_expression FROM information_schema.columns"
+                " WHERE table_schema = %s AND table_name = %s",
                 (self._settings.name, table),
             )
         }
@@ -158,8 +169,9 @@ class MySQL(BaseDialect):
                 f"table {table} uses the engine {engine}, which has no transactions: a crash could leave it half "
                 "rewritten and unrecorded"
             )
-        kind, length, _, _, extra, _ = columns[column]
-        check_text(table, column, kind, TEXT_TYPES, "GENERATED" in str(extra).upper())
+        kind, length, *_, expression = columns[column]
+        # not by EXTRA: a default that is an expression is DEFAULT_GENERATED there
+        check_text(table, column, kind, TEXT_TYPES, bool(expression))
         return TableFacts(
             table=table,
             column=column,
@@ -175,6 +187,8 @@ class MySQL(BaseDialect):
 
     def _key(self, table: str, column: str, columns: Mapping[str, Sequence[Any]]) -> tuple[KeyColumn, ...]:
         indexes: dict[str, list[tuple[str, bool]]] = {}
+        # what is computed from the column changes with it
+        changing = {column, *computed_from(column, {name: details[6] for name, details in columns.items()})}
         for index, name, part in self.run(
             "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
             " WHERE table_schema = %s AND table_name = %s AND non_unique = 0"
@@ -183,7 +197,7 @@ class MySQL(BaseDialect):
         ):
             usable = (
                 name in columns
-                and name != column
+                and name not in changing
                 and part is None
                 and columns[name][0] in FAMILIES
                 and columns[name][5] == "NO"
@@ -445,7 +459,7 @@ class MySQL(BaseDialect):
     def _execute(self, cursor: pymysql.cursors.Cursor, statement: str, values: Sequence[object]) -> None:
         explained = self._is_explained(statement)
         try:
-            cursor.execute(f"EXPLAIN {statement}" if explained else statement, tuple(values))
+            cursor.execute(f"{EXPLAIN[self._product]} {statement}" if explained else statement, tuple(values))
             if explained:
                 self._keep_plan(cursor)
         except pymysql.Error as error:

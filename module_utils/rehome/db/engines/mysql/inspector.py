@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import groupby
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from ....checks import Check, Status, stop, unknown
 from ....config.settings import Database
@@ -33,7 +32,9 @@ from ...server_checks import check_durable, check_version, check_writable
 from ..base_inspector import READ_ONLY, BaseInspector, Senders, megabytes, self_join
 from .constraints import CHECKS, WITHOUT_TRANSACTIONS, refusals_of
 from .dialect import MySQL
+from .expressions import as_sql, computed_from, in_collation, in_place, mentions
 from .grants import holds_on_schema
+from .session import Product
 from .statements import as_text, condition, identifier, journal_table, key_list, quoted
 
 OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
@@ -58,6 +59,27 @@ WEAK: Final = {"innodb_flush_log_at_trx_commit": ("0", "2"), "innodb_doublewrite
 """Values with which a crash may undo what was committed."""
 BY_KEY: Final = ("system", "const", "eq_ref", "ref", "range")
 """Access types in EXPLAIN that use an index ("EXPLAIN output format", MySQL manual)."""
+NOT_BY_KEY: Final = (
+    *("ALL", "index", "index_merge", "ref_or_null", "fulltext", "unique_subquery", "index_subquery"),
+    *("hash", "hash_ALL", "hash_index", "hash_range", "hash_index_merge"),
+)
+"""Those that read more than the rows of a key. The hashes are MariaDB's. Any other word is no access type."""
+SHOWN_PLAN: Final = 100
+"""How many characters are shown of a plan that cannot be interpreted."""
+
+
+class _IndexPart(NamedTuple):
+    """A part of an index.
+
+    column: its column; empty if it is an expression
+    sql: of what is indexed
+    changes: whether it is the column, or computed from it
+    """
+
+    column: str
+    words: str
+    sql: str
+    changes: bool
 
 
 class MySQLInspector(BaseInspector):
@@ -82,10 +104,9 @@ class MySQLInspector(BaseInspector):
         super().__init__(database)
         self._schema = settings.name or ""
 
-    @cached_property
-    def _product(self) -> str:
-        version, comment = self._run("SELECT VERSION(), @@version_comment")[0]
-        return "MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL"
+    @property
+    def _product(self) -> Product:
+        return self._database.product
 
     # The server
 
@@ -309,39 +330,62 @@ class MySQLInspector(BaseInspector):
         return text, f"{text} COLLATE utf8mb4_bin LIKE %s ESCAPE '|'"
 
     def unique_indexes(self, facts: TableFacts) -> list[UniqueIndex]:
-        """Return the unique indexes from information_schema.STATISTICS, with the lengths of their prefixes."""
+        """Return those of information_schema.STATISTICS: over the column, or over what is computed from it."""
+        # MySQL alone has indexes over expressions
+        expression = "expression" if self._product == "MySQL" else "NULL"
         rows = self._run(
-            "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
+            f"SELECT index_name, column_name, sub_part, {expression} FROM information_schema.statistics"
             " WHERE table_schema = %s AND table_name = %s AND non_unique = 0 ORDER BY index_name, seq_in_index",
             (self._schema, facts.table),
         )
+        made = self._generated_from(facts)
         found = []
         for name, parts in groupby(rows, key=lambda row: row[0]):
-            columns = {column: part for _, column, part in parts}
-            if facts.column not in columns:
+            columns = [self._part(facts, made, *part) for _, *part in parts]
+            if not any(part.changes for part in columns):
                 continue
-            words = ", ".join(f"{column}({part})" if part else str(column) for column, part in columns.items())
-            others = tuple(column for column in columns if column != facts.column)
-            part = columns[facts.column]
-            found.append(UniqueIndex(name, words, others, None if part is None else int(part)))
+            computed = any(part.sql != identifier(part.column) for part in columns)
+            found.append(
+                UniqueIndex(
+                    name,
+                    ", ".join(part.words for part in columns),
+                    tuple(part.column for part in columns if part.column and part.column != facts.column),
+                    expression=", ".join(part.sql for part in columns) if computed else None,
+                )
+            )
         return found
 
+    def _part(
+        self, facts: TableFacts, made: Mapping[str, str], column: str | None, length: int | None, expression: str | None
+    ) -> _IndexPart:
+        """Return a part of an index. made: the expressions of the columns that are computed from the column"""
+        if column is None:
+            sql = in_place(made, as_sql(str(expression), self._product))
+            return _IndexPart("", sql, f"({sql})", mentions(sql, facts.column))
+        whole = made.get(column, identifier(column))
+        words = column if length is None else f"{column}({length})"
+        sql = whole if length is None else f"LEFT({whole}, {length})"
+        return _IndexPart(column, words, sql, column == facts.column or column in made)
+
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:
-        """Join the table with itself; for an index on a prefix, group by what the index would contain."""
+        """Join the table with itself; for an index on a prefix or an expression, group by what it would contain."""
         column, table = quoted(facts.column), quoted(facts.table)
         text, old = self._texts(facts)
         pattern = _like(values.source_head)
         new = f"CONCAT(%s, SUBSTRING(t.{column}, {len(values.source_head) + 1}))"
-        if index.characters is not None:
-            # group by what the table would hold: a group with more than one row, one of them rewritten, is a collision
-            others = "".join(f", t.{quoted(name)}" for name in index.others)
+        if index.expression is not None:
+            # group what the table would hold: a group with more than one row, one of them rewritten, is a collision
+            named = columns_named(index.expression, self._column_names(facts))
+            kept = "".join(f", t.{quoted(name)}" for name in named if name != facts.column)
             old = f"({old}{condition(facts, 'AND')})"
-            some = f"MIN(IF({old}, {text}, NULL))"
+            expression = index.expression.replace("%", "%%")
             rows = self._scan(
-                f"{some} FROM {table} t WHERE t.{column} IS NOT NULL"
-                f" GROUP BY LEFT(IF({old}, {new}, t.{column}), {index.characters}){others}"
-                f" HAVING COUNT(*) > 1 AND {some} IS NOT NULL LIMIT {SAMPLE_ROWS}",
-                [pattern, pattern, values.target_head, pattern],
+                f"MIN(x.was) FROM (SELECT IF({old}, {text}, NULL) AS was,"
+                f" IF({old}, {new}, t.{column}) AS {column}{kept} FROM {table} t) AS x"
+                # CONCAT is NULL if any of them is, and then there is no collision
+                f" WHERE CONCAT({expression}) IS NOT NULL GROUP BY {expression}"
+                f" HAVING COUNT(*) > 1 AND COUNT(x.was) > 0 LIMIT {SAMPLE_ROWS}",
+                [pattern, pattern, values.target_head],
             )
             return [Collision(value, None) for (value,) in rows]
         source, same, itself = self_join(facts, index.others, quoted, table, condition(facts, "WHERE"))
@@ -447,24 +491,43 @@ class MySQLInspector(BaseInspector):
     def refused_by_checks(self, facts: TableFacts, values: ValueMap) -> list[RefusedByCheck]:
         """Evaluate the clauses of information_schema.CHECK_CONSTRAINTS, which hides them from some users."""
         checks = self._run(CHECKS[self._product], (self._schema, facts.table))
-        names = [
-            str(name)
-            for (name,) in self._run(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
-                (self._schema, facts.table),
-            )
-        ]
+        names, made = self._column_names(facts), self._generated_from(facts)
         _, old = self._texts(facts)
         found = []
         for name, clause in checks:
-            # MySQL shows the quotes of texts with a backslash
-            expression = str(clause).replace("\\'", "'") if self._product == "MySQL" else str(clause)
+            expression = in_place(made, as_sql(str(clause), self._product))
             columns = columns_named(expression, names)
             if facts.column in columns:
                 statement, parameters = refusals_of(facts, values, expression, columns, old)
                 row = self._scan(statement, [*parameters, _like(values.source_head)])[0]
                 found.append(RefusedByCheck(str(name), int(row[0]), int(row[1] or 0), as_text(row[2])))
         return found
+
+    def _column_names(self, facts: TableFacts) -> list[str]:
+        return [name for name, *_ in self._columns(facts)]
+
+    def _columns(self, facts: TableFacts) -> list[tuple[str, str | None, str | None]]:
+        """Return name, collation and expression of the columns of the table that this user sees, in their order."""
+        return [
+            (str(name), collation, made)
+            for name, collation, made in self._run(
+                "SELECT column_name, collation_name, generation_expression FROM information_schema.columns"
+                " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+                (self._schema, facts.table),
+            )
+        ]
+
+    def _generated_from(self, facts: TableFacts) -> Mapping[str, str]:
+        """Return the SQL of the columns that are computed from the column."""
+        columns = self._columns(facts)
+        made = dict[str, str]()
+        changing = computed_from(facts.column, {name: text for name, _, text in columns})
+        for name, collation, text in columns:
+            if name in changing:
+                # one may be computed from another before it
+                sql = in_place(made, as_sql(str(text), self._product))
+                made[name] = in_collation(f"({sql})", collation)
+        return made
 
     def irreversible(self, facts: TableFacts) -> str | None:
         """Search for tables without transactions that a trigger names, or may name if its body is hidden."""
@@ -485,17 +548,11 @@ class MySQLInspector(BaseInspector):
         return None
 
     def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
-        """Return the columns of information_schema.COLUMNS whose expression mentions the column.
+        """Return the columns of information_schema.COLUMNS whose expression mentions the column, or another of them.
 
         Unknown if none is found and this user may not SELECT the whole table: its other columns are hidden.
         """
-        columns = self._run(
-            "SELECT column_name, generation_expression, privileges FROM information_schema.columns"
-            " WHERE table_schema = %s AND table_name = %s",
-            (self._schema, facts.table),
-        )
-        mention = re.compile(rf"(?<![\w$]){re.escape(facts.column)}(?![\w$])", re.IGNORECASE)
-        found = [name for name, made, _ in columns if made and mention.search(made)]
+        found = list(self._generated_from(facts))
         if not found and not self._sees_table(facts):
             return Unknown("columns that this user may not read are hidden from it")
         return found
@@ -538,12 +595,15 @@ class MySQLInspector(BaseInspector):
 
     def _plan(self, name: str, facts: TableFacts, steps: Sequence[Mapping[str, Any]]) -> StatementPlan:
         on_table = [step for step in steps if step.get("table") in ("t", facts.table)]
-        if not on_table:
-            # "Impossible WHERE", or "no matching row", in place of the table
-            return StatementPlan(name, "; ".join(str(step.get("Extra")) for step in steps), None)
-        words = "; ".join(f"{step['type']} by {step['key'] or 'no index'}" for step in on_table)
+        # MariaDB adds a filter by another index: `range|filter`
+        access = [str(step.get("type")).partition("|")[0] for step in on_table]
+        if not access or not set(access) <= {*BY_KEY, *NOT_BY_KEY}:
+            # "Impossible WHERE", or "no matching row", in place of the table; or a plan in another form
+            said = (str(step.get("Extra") or next(iter(step.values()), None)) for step in steps)
+            return StatementPlan(name, "; ".join(" ".join(words.split())[:SHOWN_PLAN] for words in said), None)
+        words = "; ".join(f"{step['type']} by {step.get('key') or 'no index'}" for step in on_table)
         sorts = any("filesort" in str(step.get("Extra")) for step in steps)
-        by_key = all(step["type"] in BY_KEY for step in on_table) and not (name == "read" and sorts)
+        by_key = set(access) <= set(BY_KEY) and not (name == "read" and sorts)
         return StatementPlan(name, words + (", sorted" if sorts else ""), by_key)
 
     def cost(self, facts: TableFacts, rows: int) -> str:

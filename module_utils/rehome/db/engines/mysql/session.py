@@ -8,9 +8,11 @@ rights and change nothing here. Each server knows only a part of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from ..session import Variable
+
+Product = Literal["MariaDB", "MySQL"]
 
 UNLIMITED: Final = "18446744073709551615"
 
@@ -71,13 +73,35 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "in_predicate_conversion_threshold": Variable("0", "a list of keys becomes a subquery, which locks every row"),
     "range_optimizer_max_mem_size": Variable("0", "a list of keys makes the server lock the whole table"),
     "optimizer_max_sel_arg_weight": Variable("32000", "a list of keys makes the server lock the whole table"),
+    # the form of what is read and interpreted
+    "explain_format": Variable("TRADITIONAL", "the server's plans cannot be read"),
+    "sql_quote_show_create": Variable("ON", "names cannot be told from words in SHOW GRANTS"),
+    "information_schema_stats_expiry": Variable("0", "the figures of a table are up to a day old"),
 }
+
+SWITCHES: Final = "optimizer_switch"
+NEWER_OPTIMIZER: Final = "hypergraph_optimizer=on"
+
+READ: Final = (*VARIABLES, SWITCHES, "version", "version_comment", "max_allowed_packet")
+"""The variables that a connection reads first."""
 
 
 def variables(known: Mapping[str, str]) -> Mapping[str, Variable]:
-    """Return the variables for a server that knows those of `known`, with the time-out of an idle connection.
+    """Return the variables for a server that knows those of `known`, with those whose value depends on these.
 
-    MySQL has no time-out for idle transactions, so the one for idle connections must end them.
+    MySQL has no time-out for idle transactions, so the one for idle connections must end them. Its newer optimizer
+    explains no statement as a table (error 3999).
     """
     idle = "28800" if "idle_transaction_timeout" in known else "120"
-    return {**VARIABLES, "wait_timeout": Variable(idle, "idle connections are cut, or dead ones keep their locks")}
+    wanted = {**VARIABLES, "wait_timeout": Variable(idle, "idle connections are cut, or dead ones keep their locks")}
+    switches = known.get(SWITCHES, "")
+    if NEWER_OPTIMIZER in switches:
+        older = switches.replace(NEWER_OPTIMIZER, "hypergraph_optimizer=off")
+        wanted[SWITCHES] = Variable(older, "the server's plans cannot be read")
+    return wanted
+
+
+def product(known: Mapping[str, str]) -> Product:
+    """Return whose server it is, by `version` and `version_comment`: forks of MySQL count as MySQL."""
+    named = f"{known.get('version')} {known.get('version_comment')}".lower()
+    return "MariaDB" if "mariadb" in named else "MySQL"

@@ -300,7 +300,7 @@ class PostgreSQLInspector(BaseInspector):
             others = tuple(column for column in columns if column is not None and column != facts.column)
             words = ", ".join(definitions) + (f" WHERE {where}" if partial else "")
             plain = not partial and not computed
-            found.append(UniqueIndex(name, words, others, None, None if plain else ", ".join(definitions), where))
+            found.append(UniqueIndex(name, words, others, None if plain else ", ".join(definitions), where))
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision]:

@@ -143,7 +143,7 @@ class SQLiteInspector(BaseInspector):
             words = ", ".join(str(column) for column in names if column is not None)
             words = text.partition("(")[2].rpartition(")")[0] if computed else words
             special = text if computed or partial else None
-            found.append(UniqueIndex(name, words, others, None, special, None, collation))
+            found.append(UniqueIndex(name, words, others, special, None, collation))
         return found
 
     def collisions(self, facts: TableFacts, values: ValueMap, index: UniqueIndex) -> list[Collision] | Unknown:
