@@ -1,15 +1,18 @@
-# `make` alone lists the targets. Everything is installed into .venv; nothing of the system's Python is touched.
+# `make` alone lists the targets. Everything is installed into VENV; nothing of the system's Python is touched.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 VERBS := grants migrate preflight plan verify rollback redirect retire
 PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
-TARGETS := $(PLAYED) help setup seed lint test unit integration e2e molecule chaos matrix bench bench-packages collection docs lock
+TARGETS := $(PLAYED) help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
+  bench-packages collection docs lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
 .NOTPARALLEL:
 
 PYTHON ?= python3
+# The environment's VENV is another program's, and is left alone.
+VENV := .venv
 DB ?= mariadb
 OBJECTS ?= 1000
 SEED_ODDITIES ?=
@@ -33,6 +36,7 @@ TAKE_SEED := chaos
 TAKE_SEED_ODDITIES := demo seed
 TAKE_SERVERS := matrix
 TAKE_VAULT := $(VERBS)
+TAKE_VENV := $(TARGETS)
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
 
 # Text as one word of the shell. make does not expand what is in it, nor does the shell.
@@ -44,7 +48,7 @@ quoted = $(call as_word,$(value $1))
 
 # What make does not know it would ignore, or find out after the first target: CEHCK=1 and a bare CHECK would migrate.
 GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
-NO_TARGET := $(filter-out $(TARGETS) .venv/.installed,$(GOALS))
+NO_TARGET := $(filter-out $(TARGETS) $(VENV)/.installed,$(GOALS))
 $(if $(NO_TARGET),$(error $(NO_TARGET): no such target. \
   A variable is set by NAME=value ($(KNOWN)); the bare make lists the targets))
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
@@ -73,20 +77,26 @@ $(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
   $(error CHECK: $(filter-out $(TAKE_CHECK) help,$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
 
 # Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
-$(foreach name,CONFIRM DB ENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
+$(foreach name,CONFIRM DB ENV VENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
   $(error $(name) ($(value $(name))): is not a name))))
 
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# The newest Ansible beside the oldest: in an environment of its own, with the Python of the next Debian.
+NEWEST := .venv/newest
+OF_NEWEST := VENV=$(NEWEST) PYTHON=.venv/matrix/python/usr/bin/python3.13
 PEERS := .venv/peers
 # Whole playbooks leave much of two cores idle: three thirds of the tests share them, each with servers of its own.
 THIRDS := -n 3 --dist worksteal
+# What one Ansible or one Python does otherwise than another.
+SHORT := $(addprefix tests/e2e/test_,collection.py grants.py migrate.py outcome.py stop.py where_it_runs.py) \
+  $(addprefix tests/integration/,db/test_connections.py s3/test_seaweedfs.py s3/test_stream.py)
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
 PGBOUNCER := .venv/pgbouncer
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The tools that Ansible starts by name are found where it is installed.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(if $(filter /%,$(BIN)),,$(CURDIR)/)$(BIN):$(PATH)
 export ANSIBLE_FORCE_COLOR ?= $(shell [ -t 1 ] && echo 1 || echo 0)
 # Ansible wants a locale with UTF-8, which cron and containers may not have.
 ifneq ($(filter C POSIX,$(LC_ALL)),)
@@ -99,15 +109,15 @@ play = $(BIN)/ansible-playbook $(strip $1 $(if $(call on,CHECK),--check) $(if $(
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## install everything into .venv; quick when nothing changed
+setup: $(INSTALLED) ## install everything into VENV (.venv); quick when nothing changed
 
 $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt constraints.txt
 	@$(call quoted,PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rehome needs Python 3.11 or later; $$($(call quoted,PYTHON) --version) is what PYTHON=$(call quoted,PYTHON) names." >&2; exit 1; }
 	@$(call quoted,PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq python3-venv; }
-	@echo "Installing into .venv (a minute or so the first time) ..."
-	@[ -x $(BIN)/python ] || $(call quoted,PYTHON) -m venv .venv
+	@echo "Installing into $(VENV) (a minute or so the first time) ..."
+	@[ -x $(BIN)/python ] || $(call quoted,PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
 	@touch $@
@@ -140,7 +150,7 @@ ifeq ($(call on,CHECK),)
 	@$(call play,$(DEMO))
 	@echo; echo "=== 3 of 3: the same again has nothing left to do ==="
 	@$(call play,$(DEMO))
-	@echo; echo "Look around with .venv/bin/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
+	@echo; echo "Look around with $(BIN)/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
 endif
 
 grants: ## give migrate and retire their rights (needs an administrator; VAULT=<password file>)
@@ -192,6 +202,13 @@ test: lint packages ## everything: lint, unit, integration, end to end, ten scen
 	CHAOS_SEED=21 $(BIN)/pytest tests/chaos
 	$(BIN)/molecule test
 
+test-short: lint unit packages ## lint, unit, and those tests on real servers that tell one Ansible or Python from another
+	$(BIN)/pytest $(THIRDS) $(SHORT)
+
+test-newest: setup ## test-short with the newest Ansible, on a Python of the next Debian that is only unpacked
+	$(BIN)/python -m matrix.python
+	$(MAKE) test-short $(OF_NEWEST)
+
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
 	@$(BIN)/python -m bench.all $(if $(call on,QUICK),--quick)
 
@@ -228,5 +245,12 @@ collection: setup ## build the Ansible collection rehome.rehome into build/
 docs: setup ## write anew all that is generated from roles/rehome/meta/argument_specs.yml
 	@$(BIN)/python -m docs.generate
 
-lock: setup ## write constraints.txt anew from what is installed
-	$(BIN)/pip freeze --disable-pip-version-check --exclude ansible > constraints.txt
+# Python 3.12 is where ansible-core's releases part; what both have alike has no marker.
+lock: setup ## write constraints.txt anew from what is installed, for both: .venv and test-newest's environment
+	$(BIN)/python -m matrix.python
+	$(MAKE) setup $(OF_NEWEST)
+	for venv in $(VENV) $(NEWEST); do \
+	  $$venv/bin/pip freeze --disable-pip-version-check --exclude ansible | LC_ALL=C sort > $$venv/frozen.txt; done
+	old=$(VENV)/frozen.txt new=$(NEWEST)/frozen.txt; export LC_ALL=C; \
+	  { comm -12 $$old $$new; comm -23 $$old $$new | sed 's/$$/ ; python_version < "3.12"/'; \
+	    comm -13 $$old $$new | sed 's/$$/ ; python_version >= "3.12"/'; } | sort -f -t= -k1,1 > constraints.txt

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 # read when Ansible is imported
@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT / "module_utils"))
 import psycopg  # noqa: E402, F401 - imported for the forks, as those below
 import pymysql  # noqa: E402, F401
 from ansible.cli.playbook import main as ansible_playbook  # noqa: E402
+from ansible.executor.module_common import _BuiltModule  # noqa: E402
 from ansible.module_utils import basic  # noqa: E402
 from ansible.module_utils.common.json import Direction, get_module_encoder  # noqa: E402
 from ansible.plugins.action import ActionBase  # noqa: E402
@@ -44,15 +45,6 @@ resolve(Side("source", "b", "", endpoint_url="http://127.0.0.1:1", region="r", a
 
 PROFILE = "legacy"
 """ansible-core's serialization profile for modules in a project's library/."""
-
-
-class _Built(NamedTuple):
-    """A module as ansible-core passes it to the interpreter (`_BuiltModule`)."""
-
-    b_module_data: bytes
-    module_style: str
-    shebang: str
-    serialization_profile: str
 
 
 def play(arguments: Sequence[str], output: Path) -> None:
@@ -78,7 +70,13 @@ def _start_modules_as_forks() -> None:
             return configure(self, module_name, module_args, task_vars)
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder).encode()
-        return _Built(f"{file}\n".encode() + arguments, "new", f"#!{sys.executable}", PROFILE), str(file)
+        built = _BuiltModule(
+            b_module_data=f"{file}\n".encode() + arguments,
+            module_style="new",
+            shebang=f"#!{sys.executable}",
+            serialization_profile=PROFILE,
+        )
+        return built, str(file)
 
     def _low_level_execute_command(
         self: Any, cmd: str, sudoable: bool = True, in_data: bytes | None = None, **more: Any

@@ -99,12 +99,21 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused(name: str, value: str) -
         ("migrate", "CONFIRM", "no such; name"),
         ("verify", "QUICK", "maybe"),
         ("help", "CHECK", "1"),
+        ("setup", "VENV", "/home/me/virtualenvs"),
     ],
 )
 def test_what_the_environment_holds_for_others_stops_no_target(target: str, name: str, value: str) -> None:
     made = make(target, **{name: value})
     assert made.returncode == 0, made.stderr
     assert value not in made.stdout.split()
+
+
+def test_an_environment_of_another_python_is_made_where_it_is_asked_for() -> None:
+    made = make("unit", "VENV=/srv/rehome-3.13", "PYTHON=python3.13")
+    assert "python3.13 -m venv /srv/rehome-3.13\n" in made.stdout
+    assert "\n/srv/rehome-3.13/bin/pytest tests/unit\n" in made.stdout
+    assert ".venv/" not in made.stdout
+    assert "VENV (a b): is not a name" in refused("setup", "VENV=a b")
 
 
 def test_a_dry_run_that_is_not_understood_is_refused_by_every_target() -> None:

@@ -53,10 +53,10 @@ def test_an_error_of_work_that_was_asked_to_stop_is_its_own() -> None:
 def test_the_end_of_a_process_that_it_works_for_is_a_stop() -> None:
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     Stopping({other.pid, os.getpid()}, lambda: None)
-    other.kill()
-    other.wait()
     with pytest.raises(StopRequestedError):
+        other.kill()
         time.sleep(30)  # ended by the signal
+    other.wait()
 
 
 def test_work_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
