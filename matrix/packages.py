@@ -47,7 +47,11 @@ class Tree:
         """Return the command of a program: the tree's own loader with its own libraries. Raises SandboxError."""
         if (path := self.find(program)) is None:
             raise SandboxError(f"{program} is not in {self.root}; `make matrix` unpacks it")
-        return [str(self.loader), "--library-path", self.library_path, str(path)]
+        return self.by_loader(path)
+
+    def by_loader(self, program: Path) -> list[str]:
+        """Return the command of a program, wherever in the tree it lies."""
+        return [str(self.loader), "--library-path", self.library_path, str(program)]
 
     @property
     def loader(self) -> Path:

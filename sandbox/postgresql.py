@@ -72,6 +72,11 @@ class PostgreSQL(DatabaseServer):
         path = [*map(str, newest_first), os.environ.get("PATH", os.defpath)]
         return shutil.which(name, path=os.pathsep.join(path))
 
+    @classmethod
+    def tool(cls, name: str) -> list[str]:
+        """Return the command of a program that lies beside the server's."""
+        return [str(Path(cls.program("postgres")).with_name(name))]
+
     def connect(self, user: str) -> Any:
         """Return a psycopg connection of this user."""
         return self._connect(user, NAME)

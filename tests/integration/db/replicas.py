@@ -19,6 +19,7 @@ class Standby(PostgreSQL):
     def __init__(self, folder: Path, primary: PostgreSQL) -> None:
         super().__init__(folder)
         self._primary = primary
+        self.program = primary.program  # of the same version
 
     def new_logins(self) -> dict[str, Login]:
         return dict(self._primary.state.logins)
@@ -37,7 +38,7 @@ class Standby(PostgreSQL):
         where = f"host=127.0.0.1 port={port} user={login.name} passfile={passwords}"
         self.run_tool(
             [
-                self._tool(),
+                *self._primary.tool("pg_basebackup"),
                 "--wal-method=stream",
                 "--checkpoint=fast",
                 "--no-sync",
@@ -47,9 +48,6 @@ class Standby(PostgreSQL):
             ],
             self.folder,
         )
-
-    def _tool(self) -> str:
-        return str(Path(self.program("postgres")).with_name("pg_basebackup"))
 
     def populate(self) -> None:
         """All comes from the primary."""
