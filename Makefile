@@ -90,7 +90,7 @@ PEERS := .venv/peers
 THIRDS := -n 3 --dist worksteal
 # What one Ansible or one Python does otherwise than another.
 SHORT := $(addprefix tests/e2e/test_,collection.py grants.py migrate.py outcome.py stop.py where_it_runs.py) \
-  $(addprefix tests/integration/,db/test_connections.py s3/test_seaweedfs.py s3/test_stream.py)
+  $(addprefix tests/integration/,db/test_connections.py s3/test_object_store.py s3/test_stream.py)
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter
 PGBOUNCER := .venv/pgbouncer

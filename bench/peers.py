@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.s3_server import SOURCE_BUCKET, TARGET_BUCKET
 from sandbox.seed import avatars
 
 from .cost import ROOT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.s3_server import SOURCE_BUCKET, TARGET_BUCKET
 from sandbox.seed import avatars
 
 from . import peers

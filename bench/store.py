@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from sandbox.s3_server import S3User
-from sandbox.seaweedfs import TARGET_BUCKET, SeaweedFS
+from sandbox.s3_server import TARGET_BUCKET, S3User
+from sandbox.seaweedfs import SeaweedFS
 from sandbox.seed.objects import open_objects
 
 from .suite import BenchError

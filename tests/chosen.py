@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from matrix.servers import DATABASES
+from matrix.servers import DATABASES, STORES
 from sandbox.lifecycle import Servers
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
+from sandbox.s3_server import S3Server
+from sandbox.seaweedfs import SeaweedFS
 
 ENGINES = ("mariadb", "postgresql", "sqlite")
 """The names of the database fixtures. `mariadb` stands for MySQL, too: both speak one protocol."""
@@ -19,6 +21,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Add the options to pytest."""
     group = parser.getgroup("servers")
     group.addoption("--database", choices=sorted(DATABASES), help="run the tests of a database on this one alone")
+    group.addoption("--store", choices=sorted(STORES), help="run the tests of an object store on this one alone")
 
 
 def engine(config: pytest.Config) -> str | None:
@@ -34,11 +37,12 @@ def servers(config: pytest.Config) -> Servers:
     """Return the servers of the session."""
     name = config.getoption("--database")
     kind = DATABASES[name] if name else None
+    store = STORES[config.getoption("--store") or SeaweedFS.name]
     if kind is not None and issubclass(kind, MariaDB):
-        return Servers(mariadb=kind)
+        return Servers(mariadb=kind, store=store)
     if kind is not None and issubclass(kind, PostgreSQL):
-        return Servers(postgresql=kind)
-    return Servers()
+        return Servers(postgresql=kind, store=store)
+    return Servers(store=store)
 
 
 def product(config: pytest.Config, engine: str) -> str:
@@ -47,12 +51,36 @@ def product(config: pytest.Config, engine: str) -> str:
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave only the tests of the chosen database, and none of another product."""
+    """Leave only the tests of the chosen database and store, and none of another product.
+
+    Tests of what the store lacks are skipped, with the reason.
+    """
     chosen = engine(config)
-    kept = [item for item in items if (chosen is None or chosen in _engines(item)) and _is_of_product(config, item)]
+    kept = [
+        item
+        for item in items
+        if (chosen is None or chosen in _engines(item))
+        and _is_of_product(config, item)
+        and (config.getoption("--store") is None or _uses_store(item))
+    ]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+    store = servers(config).store
+    for item in kept:
+        for reason in _lacking(item, store):
+            item.add_marker(pytest.mark.skip(reason=f"{store.name}: {reason}"))
+
+
+def _uses_store(item: pytest.Item) -> bool:
+    """Return whether a test runs on the chosen store, and not only on servers of its own."""
+    return bool({"object_store", "worlds"} & set(getattr(item, "fixturenames", ())))
+
+
+def _lacking(item: pytest.Item, store: type[S3Server]) -> list[str]:
+    """Return why the store cannot do what a test needs by its marks; empty if it can."""
+    needed = [feature for mark in item.iter_markers("needs") for feature in mark.args] if _uses_store(item) else []
+    return [store.lacks[feature] for feature in needed if feature in store.lacks]
 
 
 def _engines(item: pytest.Item) -> Iterable[str]:

@@ -11,15 +11,15 @@ from typing import TypeVar
 
 import pytest
 
+from matrix.servers.moto import Moto
 from sandbox.errors import SandboxError
 from sandbox.lifecycle import Servers
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.server import Server
 from sandbox.sqlite import SQLite
 from tests import chosen
-from tests.moto_server import Moto
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
@@ -55,9 +55,12 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """A private object store: `.endpoint_url`, `.region`, `.users[name].access_key`, `.client(name)`."""
-    yield from running(SeaweedFS(tmp_path_factory.mktemp("servers") / "seaweedfs", ACTIONS))
+def object_store(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[S3Server]:
+    """A private SeaweedFS, or the server that --store names.
+
+    `.endpoint_url`, `.region`, `.users[name].access_key`, `.client(name)`, `.iam()`.
+    """
+    yield from running(servers.store(tmp_path_factory.mktemp("servers") / "store", ACTIONS))
 
 
 @pytest.fixture(scope="session")
@@ -107,17 +110,17 @@ class Buckets:
 
 
 @pytest.fixture
-def buckets(seaweedfs: SeaweedFS) -> Iterator[Buckets]:
+def buckets(object_store: S3Server) -> Iterator[Buckets]:
     """Two new buckets, in which `migrate` and `reader` have the same rights as in the sandbox's."""
     label = secrets.token_hex(4)
     pair = Buckets(f"legacy-s3-{label}", f"production-s3-{label}")
-    client = seaweedfs.client()
+    client = object_store.client()
     for bucket in (pair.source, pair.target):
         client.create_bucket(Bucket=bucket)
     yield pair
     for bucket in (pair.source, pair.target):
-        # frees the bucket's volumes, of which the server has only as many as fit on the disk
-        client.delete_bucket(Bucket=bucket)
+        # frees the bucket's volumes, of which SeaweedFS has only as many as fit on the disk
+        object_store.remove_bucket(bucket)
 
 
 def running(server: AnyServer) -> Iterator[AnyServer]:

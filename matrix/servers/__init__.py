@@ -6,8 +6,11 @@ Each class has `full_version()`, which unpacks the server's packages if need be.
 from __future__ import annotations
 
 from sandbox.s3_server import S3Server
+from sandbox.seaweedfs import SeaweedFS
 
+from .ceph import Ceph
 from .mariadb import MariaDB118, MariaDB1011, UnpackedMariaDB
+from .moto import Moto
 from .mysql import MySQL
 from .pooled import PooledPostgreSQL
 from .postgresql import (
@@ -37,9 +40,9 @@ DATABASES: dict[str, Database] = {
     "sqlite": BuiltInSQLite,
 }
 
-STORES: dict[str, type[S3Server]] = {}
+STORES: dict[str, type[S3Server]] = {kind.name: kind for kind in (SeaweedFS, Ceph, Moto)}
 
 
 def full_version(name: str) -> str:
     """Return the version of the server of this name. Raises SandboxError if its packages cannot be had."""
-    return DATABASES[name].full_version()
+    return (DATABASES[name] if name in DATABASES else STORES[name]).full_version()

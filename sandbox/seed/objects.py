@@ -13,7 +13,7 @@ from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 
 from ..errors import SandboxError
-from ..seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
+from ..s3_server import SOURCE_BUCKET, TARGET_BUCKET, S3Server
 from . import avatars, oddities
 from .oddities import Content, OddObject
 
@@ -32,7 +32,7 @@ class Upload:
 class Objects:
     """The two buckets, accessed by their owner."""
 
-    def __init__(self, store: SeaweedFS, source: Client, target: Client) -> None:
+    def __init__(self, store: S3Server, source: Client, target: Client) -> None:
         self._store = store
         self._source = source
         self._target = target
@@ -56,7 +56,7 @@ class Objects:
 
 
 @asynccontextmanager
-async def open_objects(store: SeaweedFS) -> AsyncIterator[Objects]:
+async def open_objects(store: S3Server) -> AsyncIterator[Objects]:
     """Yield the store's buckets; the connections close at the end of the block."""
     keys = store.users["admin"]
     source = Side(
@@ -76,15 +76,11 @@ async def open_objects(store: SeaweedFS) -> AsyncIterator[Objects]:
         yield Objects(store, source_client, target_client)
 
 
-def empty_buckets(store: SeaweedFS) -> None:
-    """Replace both buckets by new ones.
-
-    SeaweedFS deletes a bucket with its contents in one step; deleting object by object takes half as long as the
-    upload.
-    """
+def empty_buckets(store: S3Server) -> None:
+    """Replace both buckets by new ones."""
     client = store.client()
     for bucket in (SOURCE_BUCKET, TARGET_BUCKET):
-        client.delete_bucket(Bucket=bucket)
+        store.remove_bucket(bucket)
         client.create_bucket(Bucket=bucket)
 
 

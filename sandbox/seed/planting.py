@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ..database import DatabaseServer
-from ..seaweedfs import SeaweedFS
+from ..s3_server import S3Server
 from ..sqlite import SQLite
 from . import avatars, oddities
 from .objects import empty_buckets, open_objects
@@ -25,7 +25,7 @@ class Planted:
 
 
 async def plant(
-    store: SeaweedFS,
+    store: S3Server,
     database: DatabaseServer | SQLite,
     *,
     objects: int,

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.lifecycle import Sandbox
-from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.s3_server import SOURCE_BUCKET, TARGET_BUCKET
 from tests.statements import execute
 
 OLD, NEW = "image/", "avatar/"

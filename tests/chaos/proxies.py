@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.seaweedfs import SOURCE_BUCKET
+from sandbox.s3_server import SOURCE_BUCKET
 from tests.cutting_proxy import CuttingProxy, Moment
 
 SQL_WORDS = ("COMMIT", "INSERT", "UPDATE", "SELECT")

@@ -26,7 +26,8 @@ from rehome.report.identities import broken
 
 from sandbox.database import DatabaseServer
 from sandbox.errors import SandboxError
-from sandbox.seaweedfs import SOURCE_BUCKET, TARGET_BUCKET, SeaweedFS
+from sandbox.s3_server import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.seaweedfs import SeaweedFS
 from sandbox.seed.rows import Rows
 from sandbox.sqlite import SQLite
 from tests.chaos import application

@@ -16,8 +16,8 @@ import psutil
 import pytest
 import yaml
 
+from matrix.servers.moto import Moto
 from tests.e2e.conftest import BIN, Played, World, Worlds, play_to_end
-from tests.moto_server import Moto
 
 PLAYBOOK = "playbooks/grants.yml"
 RETIRE = "playbooks/retire.yml"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from matrix.servers.moto import Moto
 from tests.e2e.conftest import World
-from tests.moto_server import Moto
 
 pytestmark = pytest.mark.e2e
 

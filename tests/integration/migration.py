@@ -19,9 +19,10 @@ from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned
 from rehome.stages.verify import Verdict, verify
 
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.s3.opening import S3Server, access_of, witness
+from tests.integration.s3.opening import access_of, witness
 
 
 class Migration:

@@ -29,27 +29,27 @@ from rehome.stages import verify_sample as sampling
 from rehome.stages.restore_archived import restore_archived
 from rehome.stages.verify_sample import compare_sample
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
-from tests.moto_server import Moto
 
 
 @pytest.fixture
-def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
-    made = Migration(seaweedfs, buckets, sqlite, tmp_path)
+def migration(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(object_store, buckets, sqlite, tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
 def from_moto(
-    moto: Moto, seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path
+    moto: Moto, object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path
 ) -> Iterator[Migration]:
     """A migration from moto to SeaweedFS."""
     moto.client().create_bucket(Bucket=buckets.source)
-    made = Migration(moto, buckets, sqlite, tmp_path, target_store=seaweedfs)
+    made = Migration(moto, buckets, sqlite, tmp_path, target_store=object_store)
     yield made
     made.close()
 

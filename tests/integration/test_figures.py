@@ -23,7 +23,7 @@ from rehome.report.fields import SummaryKind
 from rehome.report.identities import broken
 from rehome.run import Run
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
@@ -134,10 +134,10 @@ class Runs:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_figures_of_every_verb_add_up_whatever_happens_in_between(
-    seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path, stopping: Stopping, seed: int
+    object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path, stopping: Stopping, seed: int
 ) -> None:
     dice = random.Random(seed)
-    migration = Migration(seaweedfs, buckets, sqlite, tmp_path)
+    migration = Migration(object_store, buckets, sqlite, tmp_path)
     runs = Runs(
         migration,
         dice,

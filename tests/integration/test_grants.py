@@ -29,8 +29,7 @@ from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
 
 from sandbox.database import DatabaseServer
-from sandbox.s3_server import s3_client
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server, s3_client
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.statements import execute_as
@@ -40,7 +39,7 @@ from tests.statements import execute_as
 class Place:
     """The servers and settings of a migration, and the principal whose rights are tested."""
 
-    store: SeaweedFS
+    store: S3Server
     settings: Settings
     iam: Any
     name: str
@@ -57,7 +56,7 @@ class Place:
         return s3_client(self.store.endpoint_url, side.access_key or "", side.secret_key or "")
 
 
-def iam_of(store: SeaweedFS) -> Any:
+def iam_of(store: S3Server) -> Any:
     admin = store.users["admin"]
     return botocore.session.Session().create_client(
         "iam",
@@ -68,7 +67,7 @@ def iam_of(store: SeaweedFS) -> Any:
     )
 
 
-def settings_of(store: SeaweedFS, buckets: Buckets, database: dict[str, Any], folder: Path, key: Any) -> Settings:
+def settings_of(store: S3Server, buckets: Buckets, database: dict[str, Any], folder: Path, key: Any) -> Settings:
     access = {
         "endpoint_url": store.endpoint_url,
         "region": store.region,
@@ -92,7 +91,7 @@ def settings_of(store: SeaweedFS, buckets: Buckets, database: dict[str, Any], fo
     )
 
 
-def grants_of(store: SeaweedFS, settings: Settings, admin_database: dict[str, Any] | None = None) -> GrantSettings:
+def grants_of(store: S3Server, settings: Settings, admin_database: dict[str, Any] | None = None) -> GrantSettings:
     keys = store.users["admin"]
     admin = {"access_key": keys.access_key, "secret_key": keys.secret_key}
     return read_grant_settings(
@@ -112,18 +111,18 @@ def grants_of(store: SeaweedFS, settings: Settings, admin_database: dict[str, An
 
 
 @pytest.fixture
-def place(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Place]:
-    iam, name = iam_of(seaweedfs), f"rehome-{secrets.token_hex(4)}"
+def place(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Place]:
+    iam, name = iam_of(object_store), f"rehome-{secrets.token_hex(4)}"
     iam.create_user(UserName=name)
     key = iam.create_access_key(UserName=name)["AccessKey"]
-    settings = settings_of(seaweedfs, buckets, sqlite.database(), tmp_path, key)
-    admin = seaweedfs.client()
+    settings = settings_of(object_store, buckets, sqlite.database(), tmp_path, key)
+    admin = object_store.client()
     admin.put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a", Tagging="a=b")
     admin.put_object(Bucket=buckets.source, Key="other/a.png", Body=b"a")
-    place = Place(seaweedfs, settings, iam, name)
+    place = Place(object_store, settings, iam, name)
     place.allow(place.policy)
     yield place
-    remove_principal(grants_of(seaweedfs, settings).admin_target, "user", name)
+    remove_principal(grants_of(object_store, settings).admin_target, "user", name)
 
 
 IMPLIED_BY_PUT_OBJECT = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
@@ -265,16 +264,16 @@ class Accounts:
 
 @pytest.fixture(params=["mariadb", "postgresql"])
 def accounts(
-    request: pytest.FixtureRequest, seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path
+    request: pytest.FixtureRequest, object_store: S3Server, buckets: Buckets, tmp_path: Path
 ) -> Iterator[Accounts]:
     server: DatabaseServer = request.getfixturevalue(request.param)
     admin = server.database("admin")
-    seaweedfs.client().put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
-    keys = seaweedfs.users["migrate"]
+    object_store.client().put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
+    keys = object_store.users["migrate"]
     database = {**admin, "user": f"rehome_{secrets.token_hex(4)}", "password": secrets.token_hex(16)}
     key = {"AccessKeyId": keys.access_key, "SecretAccessKey": keys.secret_key}
-    settings = settings_of(seaweedfs, buckets, database, tmp_path, key)
-    accounts = Accounts(server, settings, grants_of(seaweedfs, settings, admin))
+    settings = settings_of(object_store, buckets, database, tmp_path, key)
+    accounts = Accounts(server, settings, grants_of(object_store, settings, admin))
     everybody = ["CONNECT ON DATABASE app", "USAGE ON SCHEMA public"] if accounts.is_postgresql else []
     # as on a hardened server; rights that PUBLIC has cannot be missing
     accounts.execute(*[f"REVOKE {right} FROM PUBLIC" for right in everybody])

@@ -15,11 +15,10 @@ from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
 from rehome.stages import copy_objects as stage
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
-from tests.integration.s3.opening import S3Server
 from tests.rejecting_proxy import RejectingProxy, Rejection, Request, Rule
 
 WORDS = (
@@ -57,15 +56,15 @@ class Lacking:
 class Front:
     """An object store as it is reached through a proxy; the witness of a test goes past it."""
 
-    def __init__(self, store: SeaweedFS, port: int) -> None:
+    def __init__(self, store: S3Server, port: int) -> None:
         self.users, self.region, self.client = store.users, store.region, store.client
         self.endpoint_url = f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
-def lacking(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Lacking]:
-    with RejectingProxy(seaweedfs.state.ports["s3"]) as proxy:
-        front = Front(seaweedfs, proxy.port)
+def lacking(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Lacking]:
+    with RejectingProxy(object_store.state.ports["s3"]) as proxy:
+        front = Front(object_store, proxy.port)
         migration = Migration(cast(S3Server, front), buckets, sqlite, tmp_path)
         yield Lacking(migration, proxy, tmp_path)
         migration.close()

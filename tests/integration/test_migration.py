@@ -21,15 +21,15 @@ from rehome.stages.chunk_runner import sum_pauses
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.stages.rewrite_rows import RewriteCounts, rewrite_planned, sample_diffs
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
 
 
 @pytest.fixture
-def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
-    made = Migration(seaweedfs, buckets, sqlite, tmp_path)
+def migration(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(object_store, buckets, sqlite, tmp_path)
     yield made
     made.close()
 

@@ -23,7 +23,7 @@ from rehome.stages.delete_objects import DeleteCounts
 from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
 from rehome.stages.rollback_rows import RollbackCounts, inspect_rows, plan_rollback, roll_back
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
@@ -79,8 +79,8 @@ class Removal(Migration):
 
 
 @pytest.fixture
-def one(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Removal]:
-    made = Removal(seaweedfs, buckets, sqlite, tmp_path)
+def one(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Removal]:
+    made = Removal(object_store, buckets, sqlite, tmp_path)
     yield made
     made.close()
 

@@ -32,14 +32,14 @@ from rehome.stages.retire import inspect_source, plan_retirement, retire, undele
 from rehome.state.completion import completed_at, other_end, record_completion, withdraw_completion
 from rehome.state.delete_log import RETIRED, DeleteLog
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from sandbox.server import Login
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
-from tests.integration.s3.opening import S3Server, new_buckets
+from tests.integration.s3.opening import new_buckets
 from tests.integration.test_grants import grants_of, iam_of
-from tests.moto_server import Moto
 from tests.rejecting_proxy import RejectingProxy, Rejection, Request
 
 ROOT = Path(__file__).parents[2]
@@ -115,9 +115,9 @@ class Retirement(Migration):
 
 
 @pytest.fixture
-def plain(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
+def plain(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
     """A retirement from an unversioned bucket."""
-    made = Retirement(seaweedfs, buckets, sqlite, tmp_path, "retire")
+    made = Retirement(object_store, buckets, sqlite, tmp_path, "retire")
     yield made
     made.close()
 
@@ -139,9 +139,9 @@ def at_moto(moto: Moto, sqlite: SQLite, tmp_path: Path) -> Iterator[Retirement]:
 
 
 @pytest.fixture
-def granted(versioned: Retirement, seaweedfs: SeaweedFS) -> Iterator[tuple[Retirement, Callable[[bool], None]]]:
+def granted(versioned: Retirement, object_store: S3Server) -> Iterator[tuple[Retirement, Callable[[bool], None]]]:
     """A retirement by a user of `grants`, and a function that grants its rights, with the way back or without."""
-    iam, name = iam_of(seaweedfs), f"rehome-{secrets.token_hex(4)}"
+    iam, name = iam_of(object_store), f"rehome-{secrets.token_hex(4)}"
     iam.create_user(UserName=name)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     versioned.become(Login(key["AccessKeyId"], key["SecretAccessKey"]))
@@ -153,7 +153,7 @@ def granted(versioned: Retirement, seaweedfs: SeaweedFS) -> Iterator[tuple[Retir
         set_policy(iam, "user", name, principal.policy)
 
     yield versioned, grant
-    remove_principal(grants_of(seaweedfs, versioned.settings()).admin_target, "user", name)
+    remove_principal(grants_of(object_store, versioned.settings()).admin_target, "user", name)
 
 
 NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
@@ -227,12 +227,12 @@ def test_an_object_that_a_row_names_when_it_was_just_deleted_cannot_be_undeleted
     ],
 )
 def test_what_the_service_says_about_the_way_back_is_told_as_it_is(
-    versioned: Retirement, seaweedfs: SeaweedFS, answer: Rejection, status: str, words: str
+    versioned: Retirement, object_store: S3Server, answer: Rejection, status: str, words: str
 ) -> None:
     def rule(request: Request) -> Rejection | None:
         return answer if "versionid" in request.query and request.method == "DELETE" else None
 
-    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+    with RejectingProxy(object_store.state.ports["s3"], rule) as proxy:
         source = replace(versioned.wanted().source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
         (check,) = check_way_back(versioned.wanted(), source)
     assert check.status == status
@@ -249,13 +249,13 @@ def test_what_the_service_says_about_the_way_back_is_told_as_it_is(
     ],
 )
 def test_without_deletes_of_many_objects_in_one_request_each_is_deleted_and_brought_back_alone(
-    versioned: Retirement, seaweedfs: SeaweedFS, answer: Rejection
+    versioned: Retirement, object_store: S3Server, answer: Rejection
 ) -> None:
     """As at Google's XML API."""
     one = versioned
     one.migrate(*NAMES)
     with RejectingProxy(
-        seaweedfs.state.ports["s3"], lambda request: answer if "delete" in request.query else None
+        object_store.state.ports["s3"], lambda request: answer if "delete" in request.query else None
     ) as proxy:
         settings = one.wanted()
         source = replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
@@ -268,14 +268,14 @@ def test_without_deletes_of_many_objects_in_one_request_each_is_deleted_and_brou
     assert one.source_keys() == KEYS
 
 
-def test_a_service_that_does_not_know_versions_keeps_none(plain: Retirement, seaweedfs: SeaweedFS) -> None:
+def test_a_service_that_does_not_know_versions_keeps_none(plain: Retirement, object_store: S3Server) -> None:
     plain.migrate(*NAMES)
 
     def rule(request: Request) -> Rejection | None:
         asked = {"versioning", "object-lock"} & set(request.query)
         return Rejection(501, "NotImplemented", "GetBucketVersioning not implemented") if asked else None
 
-    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+    with RejectingProxy(object_store.state.ports["s3"], rule) as proxy:
         settings = plain.wanted()
         source = replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}")
         with pytest.raises(RefusedError, match="keeps no versions") as refused:
@@ -284,7 +284,7 @@ def test_a_service_that_does_not_know_versions_keeps_none(plain: Retirement, sea
 
 
 def test_a_rejected_condition_on_deletes_is_told_as_that_and_nothing_is_deleted(
-    versioned: Retirement, seaweedfs: SeaweedFS
+    versioned: Retirement, object_store: S3Server
 ) -> None:
     versioned.migrate(*NAMES)
 
@@ -292,7 +292,7 @@ def test_a_rejected_condition_on_deletes_is_told_as_that_and_nothing_is_deleted(
         rejects = "delete" in request.query or (request.method == "DELETE" and "if-match" in request.headers)
         return Rejection(501, "NotImplemented", "no conditions") if rejects else None
 
-    with RejectingProxy(seaweedfs.state.ports["s3"], rule) as proxy:
+    with RejectingProxy(object_store.state.ports["s3"], rule) as proxy:
         settings = versioned.wanted()
         through = replace(settings, source=replace(settings.source, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         with pytest.raises(RefusedError, match="ignores or rejects the condition on a delete"):

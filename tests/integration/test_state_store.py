@@ -11,15 +11,15 @@ from rehome.errors import RehomeError
 from rehome.report.summary import Summary
 from rehome.state.sync import download_state, upload_state
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.integration.migration import Migration
 
 
 @pytest.fixture
-def migration(seaweedfs: SeaweedFS, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
-    made = Migration(seaweedfs, buckets, sqlite, tmp_path / "state")
+def migration(object_store: S3Server, buckets: Buckets, sqlite: SQLite, tmp_path: Path) -> Iterator[Migration]:
+    made = Migration(object_store, buckets, sqlite, tmp_path / "state")
     (tmp_path / "state").mkdir()
     yield made
     made.close()

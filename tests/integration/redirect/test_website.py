@@ -11,11 +11,11 @@ from rehome.config.settings import Settings
 from rehome.errors import RefusedError, RehomeError
 from rehome.redirect.apply import apply_website
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 from tests.integration.redirect.servers import settings_of
 from tests.integration.s3.opening import witness
-from tests.moto_server import Moto
 
 THEIRS = {"Condition": {"KeyPrefixEquals": "docs/"}, "Redirect": {"ReplaceKeyPrefixWith": "documents/"}}
 BROAD = {"Condition": {"KeyPrefixEquals": "image/"}, "Redirect": {"HostName": "elsewhere.example"}}
@@ -134,13 +134,13 @@ def test_unconditional_rules_need_globs_that_are_prefixes(site: Site) -> None:
         apply_website(site.wanted(error_codes=[]), dry_run=False)
 
 
-def test_a_service_without_websites_is_refused(seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path) -> None:
-    keys = seaweedfs.users["admin"]
+def test_a_service_without_websites_is_refused(object_store: S3Server, buckets: Buckets, tmp_path: Path) -> None:
+    keys = object_store.users["admin"]
     side = {
         "bucket": buckets.source,
         "prefix": "image/",
-        "endpoint_url": seaweedfs.endpoint_url,
-        "region": seaweedfs.region,
+        "endpoint_url": object_store.endpoint_url,
+        "region": object_store.region,
         "access_key": keys.access_key,
         "secret_key": keys.secret_key,
     }

@@ -15,11 +15,8 @@ from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.probe.scratch import RETRY
 from rehome.s3.transport.endpoint import Endpoint
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
-from tests.moto_server import Moto
-
-S3Server = SeaweedFS | Moto
 
 
 class Pair(NamedTuple):

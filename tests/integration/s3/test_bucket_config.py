@@ -11,10 +11,10 @@ from rehome.checks import Check
 from rehome.config.settings import SideLabel
 from rehome.s3.probe.bucket_config import inspect_bucket
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 from tests.integration.s3.opening import side_of
-from tests.moto_server import Moto
 
 
 class Bucket:
@@ -214,8 +214,10 @@ def test_listeners_of_the_copies_warn(bucket: Bucket, prefix: str, event: str, s
     only(bucket.checks(), "notifications", status)
 
 
-def test_what_the_credentials_may_not_read_is_unknown_and_stops_nothing(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    checks = inspect_bucket(side_of(seaweedfs, buckets.target, label="target", prefix="avatar/"), "none")
+def test_what_the_credentials_may_not_read_is_unknown_and_stops_nothing(
+    object_store: S3Server, buckets: Buckets
+) -> None:
+    checks = inspect_bucket(side_of(object_store, buckets.target, label="target", prefix="avatar/"), "none")
     assert troubles(checks) == []
     encryption = only(checks, "encryption", "info")
     assert encryption.found == "unknown: these credentials may not read it"

@@ -20,10 +20,10 @@ from rehome.s3.listing.page import Listed
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.probe.probe import probe
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
-from tests.integration.s3.opening import S3Server, new_buckets, opened, witness
-from tests.moto_server import Moto
+from tests.integration.s3.opening import new_buckets, opened, witness
 
 ANY = st.characters(exclude_categories=["Cs"])
 AWKWARD = st.sampled_from(
@@ -163,10 +163,10 @@ def test_any_key_is_moved_as_it_is_if_the_service_takes_all_keys(moto: Moto, nam
 
 @given(names=MANY_NAMES)
 @FEW
-def test_any_key_that_the_object_store_takes_is_moved_as_it_is(seaweedfs: SeaweedFS, names: list[str]) -> None:
+def test_any_key_that_the_object_store_takes_is_moved_as_it_is(object_store: S3Server, names: list[str]) -> None:
     # It keeps objects as files, so that a key cannot be a folder of another one.
     files = [name for name in names if not any(other.startswith(f"{name}/") for other in names)]
-    check(seaweedfs, apart(), files)
+    check(object_store, apart(), files)
 
 
 def test_keys_at_the_limit_are_moved_and_longer_ones_unroutable(moto: Moto) -> None:
@@ -184,7 +184,7 @@ def test_a_leading_slash_is_part_of_the_key(moto: Moto) -> None:
     assert round_.arrived.keys() == {"//a", "///a", "////a", "///", "//./a"}
 
 
-def test_line_breaks_are_moved_if_the_object_store_takes_them(seaweedfs: SeaweedFS) -> None:
-    assert KeyShape.LINE_BREAK not in capabilities(seaweedfs).refused_keys
-    round_ = check(seaweedfs, apart(), ["a\nb", "a\r\nb", "a\rb", "a%0Ab", "a\x01b"])
+def test_line_breaks_are_moved_if_the_object_store_takes_them(object_store: S3Server) -> None:
+    assert KeyShape.LINE_BREAK not in capabilities(object_store).refused_keys
+    round_ = check(object_store, apart(), ["a\nb", "a\r\nb", "a\rb", "a%0Ab", "a\x01b"])
     assert len(round_.arrived) == 5

@@ -14,7 +14,7 @@ from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.listing.inventory import open_inventory, read_inventory
 from rehome.s3.listing.listing import list_objects
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 from tests.integration.s3.opening import side_of
 from tests.unit.s3.listing.test_inventory import FOLDER, csv_report, row
@@ -22,8 +22,8 @@ from tests.unit.s3.wire import on_uvloop
 
 
 @asynccontextmanager
-async def client_for(seaweedfs: SeaweedFS, bucket: str) -> AsyncIterator[Client]:
-    async with Client(resolve(side_of(seaweedfs, bucket, "admin")), 32) as client:
+async def client_for(object_store: S3Server, bucket: str) -> AsyncIterator[Client]:
+    async with Client(resolve(side_of(object_store, bucket, "admin")), 32) as client:
         yield client
 
 
@@ -65,9 +65,9 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 @on_uvloop
 async def test_a_listing_by_ranges_is_whole(
-    seaweedfs: SeaweedFS, buckets: Buckets, monkeypatch: pytest.MonkeyPatch, name: str
+    object_store: S3Server, buckets: Buckets, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    async with client_for(seaweedfs, buckets.source) as client:
+    async with client_for(object_store, buckets.source) as client:
         await store(client, NAMES[name])
         counting = Counting(client, monkeypatch)
         found = [key async for page in list_objects(client, "", 50) for key in page.keys]
@@ -76,8 +76,8 @@ async def test_a_listing_by_ranges_is_whole(
 
 
 @on_uvloop
-async def test_the_store_ignores_the_question_for_restored_objects(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with client_for(seaweedfs, buckets.source) as client:
+async def test_the_store_ignores_the_question_for_restored_objects(object_store: S3Server, buckets: Buckets) -> None:
+    async with client_for(object_store, buckets.source) as client:
         await store(client, ["a"])
         headers = {"x-amz-optional-object-attributes": "RestoreStatus"}
         reply = await client.request("GET", None, query=[("list-type", "2")], headers=headers)
@@ -85,9 +85,9 @@ async def test_the_store_ignores_the_question_for_restored_objects(seaweedfs: Se
 
 
 @on_uvloop
-async def test_an_inventory_is_read_from_the_store(seaweedfs: SeaweedFS, buckets: Buckets, tmp_path: Path) -> None:
+async def test_an_inventory_is_read_from_the_store(object_store: S3Server, buckets: Buckets, tmp_path: Path) -> None:
     rows = [row(f"image/{number} +.png", Size=number) for number in range(5000)]
-    async with client_for(seaweedfs, buckets.target) as client:
+    async with client_for(object_store, buckets.target) as client:
         for key, body in csv_report(rows).items():
             await client.put_object(key, body)
         url = f"s3://{buckets.target}/{FOLDER}/manifest.json"

@@ -24,7 +24,7 @@ from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.transport.connection import Response
 from rehome.s3.transport.endpoint import Credentials, Endpoint
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 
 MIB = 1024**2
@@ -45,7 +45,7 @@ Hook = Callable[[str], Awaitable[None]]
 class Store:
     """A pair of buckets, and botocore's client to check them."""
 
-    seaweedfs: SeaweedFS
+    server: S3Server
     buckets: Buckets
     witness: Any
     body: bytes
@@ -109,15 +109,15 @@ class Store:
 
     def _endpoint(self, bucket: str) -> Endpoint:
         """Return what `resolve` would, which takes longer than most of these tests."""
-        address = urlsplit(self.seaweedfs.endpoint_url)
-        keys = self.seaweedfs.users["migrate"]
+        address = urlsplit(self.server.endpoint_url)
+        keys = self.server.users["migrate"]
         return Endpoint(
             scheme="http",
             host=str(address.hostname),
             port=int(address.port or 80),
             base_path=f"/{bucket}",
             bucket=bucket,
-            region=self.seaweedfs.region,
+            region=self.server.region,
             tls=None,
             credentials=lambda: Credentials(keys.access_key, keys.secret_key),
         )
@@ -144,13 +144,13 @@ def _report_requests(client: Client, hook: Hook) -> None:
 
 
 @pytest.fixture(scope="module")
-def witness(seaweedfs: SeaweedFS) -> Any:
-    return seaweedfs.client()
+def witness(object_store: S3Server) -> Any:
+    return object_store.client()
 
 
 @pytest.fixture
-def store(seaweedfs: SeaweedFS, buckets: Buckets, witness: Any) -> Store:
-    return Store(seaweedfs, buckets, witness, os.urandom(SIZE))
+def store(object_store: S3Server, buckets: Buckets, witness: Any) -> Store:
+    return Store(object_store, buckets, witness, os.urandom(SIZE))
 
 
 def test_a_large_object_is_copied_with_all_that_belongs_to_it(store: Store) -> None:

@@ -13,10 +13,10 @@ from rehome.s3.probe.probe import ProbeResult, probe
 from rehome.s3.probe.scratch import SCRATCH_NAME
 from rehome.s3.support import Support
 
-from sandbox.seaweedfs import SeaweedFS
+from matrix.servers.moto import Moto
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
-from tests.integration.s3.opening import S3Server, new_buckets, opened, witness
-from tests.moto_server import Moto
+from tests.integration.s3.opening import new_buckets, opened, witness
 from tests.unit.s3.wire import on_uvloop
 
 SEAWEEDFS = replace(
@@ -66,13 +66,13 @@ def left_in(server: S3Server, buckets: Buckets) -> list[str]:
 
 @pytest.mark.parametrize("versioned", [False, True])
 @on_uvloop
-async def test_the_object_store_lacks_only_keys(seaweedfs: SeaweedFS, versioned: bool) -> None:
-    buckets = new_buckets(seaweedfs)
-    client = witness(seaweedfs)
+async def test_the_object_store_lacks_only_keys(object_store: S3Server, versioned: bool) -> None:
+    buckets = new_buckets(object_store)
+    client = witness(object_store)
     client.put_object(Bucket=buckets.source, Key="image/a.png", Body=b"png", Tagging="a=b")
     if versioned:
         client.put_bucket_versioning(Bucket=buckets.target, VersioningConfiguration={"Status": "Enabled"})
-    result = await probed(seaweedfs, buckets)
+    result = await probed(object_store, buckets)
     # How long a segment may be differs: in a versioned bucket an object is not kept as a file of its name.
     assert result.findings == ()
     assert replace(result.capabilities, refused_keys=SEAWEEDFS.refused_keys) == SEAWEEDFS
@@ -80,7 +80,7 @@ async def test_the_object_store_lacks_only_keys(seaweedfs: SeaweedFS, versioned:
         KeyShape.LONG_SEGMENT
     }
     assert versioned or KeyShape.LONG_SEGMENT in result.capabilities.refused_keys
-    assert left_in(seaweedfs, buckets) == []
+    assert left_in(object_store, buckets) == []
 
 
 @pytest.mark.parametrize("versioned", [False, True])
@@ -94,22 +94,22 @@ async def test_moto_lacks_the_conditions_on_copies(moto: Moto, versioned: bool) 
 
 
 @on_uvloop
-async def test_credentials_that_may_not_write_are_reported(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    (finding,) = (await probed(seaweedfs, buckets, "reader")).findings
+async def test_credentials_that_may_not_write_are_reported(object_store: S3Server, buckets: Buckets) -> None:
+    (finding,) = (await probed(object_store, buckets, "reader")).findings
     assert finding.setting == "rehome_target"
     assert "s3:PutObject" in finding.way_out
-    assert left_in(seaweedfs, buckets) == []
+    assert left_in(object_store, buckets) == []
 
 
 @on_uvloop
-async def test_a_source_that_the_targets_credentials_cannot_read_is_reported(seaweedfs: SeaweedFS) -> None:
+async def test_a_source_that_the_targets_credentials_cannot_read_is_reported(object_store: S3Server) -> None:
     """The admin lists a bucket in which `migrate` has no rights at all."""
-    client = witness(seaweedfs)
-    buckets = new_buckets(seaweedfs)
+    client = witness(object_store)
+    buckets = new_buckets(object_store)
     hidden = Buckets(f"hidden-{buckets.source}", buckets.target)
     client.create_bucket(Bucket=hidden.source)
     client.put_object(Bucket=hidden.source, Key="image/a.png", Body=b"png")
-    async with opened(seaweedfs, hidden, "admin") as (source, _), opened(seaweedfs, hidden) as (_, target):
+    async with opened(object_store, hidden, "admin") as (source, _), opened(object_store, hidden) as (_, target):
         (finding,) = (await probe(source, target, "avatar/", source_prefix="image/")).findings
         assert finding.setting == "rehome_target"
         assert f"s3:GetObject on arn:aws:s3:::{hidden.source}/image/*" in finding.way_out
@@ -118,15 +118,15 @@ async def test_a_source_that_the_targets_credentials_cannot_read_is_reported(sea
 
 
 @on_uvloop
-async def test_a_cancelled_probe_leaves_nothing(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as (source, target):
+async def test_a_cancelled_probe_leaves_nothing(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as (source, target):
         for steps in (5, 20, 40, 80):
             running = asyncio.create_task(probe(source, target, "avatar/"))
             for _ in range(steps):
                 await asyncio.sleep(0)
             running.cancel()
             await asyncio.wait([running])
-        assert left_in(seaweedfs, buckets) == []
+        assert left_in(object_store, buckets) == []
 
 
 @on_uvloop
@@ -139,8 +139,8 @@ async def test_probes_at_the_same_time_do_not_disturb_each_other(moto: Moto) -> 
 
 
 @on_uvloop
-async def test_a_missing_bucket_ends_the_probe(seaweedfs: SeaweedFS) -> None:
+async def test_a_missing_bucket_ends_the_probe(object_store: S3Server) -> None:
     nowhere = Buckets("legacy-s3-nowhere", "production-s3-nowhere")
-    async with opened(seaweedfs, nowhere) as (source, target):
+    async with opened(object_store, nowhere) as (source, target):
         with pytest.raises(S3Error, match="NoSuchBucket"):
             await probe(source, target, "avatar/")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rehome.s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 
+from matrix.servers.moto import Moto
 from tests.integration.s3.opening import new_buckets, opened, witness
-from tests.moto_server import Moto
 from tests.unit.s3.wire import on_uvloop
 
 

@@ -21,6 +21,7 @@ from rehome.s3.listing.listing import list_objects
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 
+from sandbox.s3_server import S3Server
 from sandbox.seaweedfs import SeaweedFS
 from tests.conftest import ACTIONS, Buckets, running
 from tests.integration.s3.opening import side_of
@@ -82,9 +83,9 @@ async def opened(source_store: SeaweedFS, target_store: SeaweedFS, buckets: Buck
 
 @on_uvloop
 async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_present(
-    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
+    object_store: S3Server, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, other_store, buckets) as stores:
+    async with opened(object_store, other_store, buckets) as stores:
         metadata = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
         bodies = {name: os.urandom(size) for name, size in SIZES.items()}
         for name, body in bodies.items():
@@ -107,9 +108,9 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
 
 @on_uvloop
 async def test_an_object_that_was_uploaded_in_parts_keeps_its_etag(
-    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
+    object_store: S3Server, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, other_store, buckets) as stores:
+    async with opened(object_store, other_store, buckets) as stores:
         body = os.urandom(12 * MEBIBYTE + 5)
         params = {"Bucket": stores.source.endpoint.bucket, "Key": "big"}
         upload = {**params, "UploadId": stores.source_admin.create_multipart_upload(**params)["UploadId"]}
@@ -129,9 +130,9 @@ async def test_an_object_that_was_uploaded_in_parts_keeps_its_etag(
 
 @on_uvloop
 async def test_a_taken_target_key_is_never_overwritten(
-    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
+    object_store: S3Server, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, other_store, buckets) as stores:
+    async with opened(object_store, other_store, buckets) as stores:
         bodies = {"small": b"new", "parts": b"new" * (6 * MEBIBYTE)}
         for name, body in bodies.items():
             stores.put(name, body)
@@ -148,9 +149,9 @@ async def test_a_taken_target_key_is_never_overwritten(
 
 @on_uvloop
 async def test_a_source_that_changed_or_went_is_not_copied(
-    seaweedfs: SeaweedFS, other_store: SeaweedFS, buckets: Buckets
+    object_store: S3Server, other_store: SeaweedFS, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, other_store, buckets) as stores:
+    async with opened(object_store, other_store, buckets) as stores:
         for name in ("small", "parts"):
             stores.put(name, b"listed")
         sizes = {"small": 600, "parts": 17 * MEBIBYTE}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import botocore.exceptions
 import pytest
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 
 
-def test_users_have_the_rights_of_a_migration_and_no_more(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    seaweedfs.client("admin").put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
-    migrate, reader = seaweedfs.client("migrate"), seaweedfs.client("reader")
+def test_users_have_the_rights_of_a_migration_and_no_more(object_store: S3Server, buckets: Buckets) -> None:
+    object_store.client("admin").put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
+    migrate, reader = object_store.client("migrate"), object_store.client("reader")
     copy = {
         "Bucket": buckets.target,
         "Key": "avatar/a.png",

@@ -19,7 +19,7 @@ from rehome.s3.objects.compare import Evidence, compare
 from rehome.s3.objects.job import CopyJob, CopyOutcome
 from rehome.s3.probe.reachable import check_bucket
 
-from sandbox.seaweedfs import SeaweedFS
+from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 from tests.integration.s3.opening import side_of
 from tests.unit.s3.wire import on_uvloop
@@ -71,16 +71,16 @@ class Store:
 
 
 @asynccontextmanager
-async def opened(seaweedfs: SeaweedFS, buckets: Buckets, user: str = "migrate") -> AsyncIterator[Store]:
-    source = resolve(side_of(seaweedfs, buckets.source, user))
-    target = resolve(side_of(seaweedfs, buckets.target, user))
+async def opened(object_store: S3Server, buckets: Buckets, user: str = "migrate") -> AsyncIterator[Store]:
+    source = resolve(side_of(object_store, buckets.source, user))
+    target = resolve(side_of(object_store, buckets.target, user))
     async with Client(source, 16) as source_client, Client(target, 16) as target_client:
-        yield Store(source_client, target_client, seaweedfs.client())
+        yield Store(source_client, target_client, object_store.client())
 
 
 @on_uvloop
-async def test_odd_keys_are_listed_and_copied_as_they_are(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_odd_keys_are_listed_and_copied_as_they_are(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         bodies = {f"image/{name}": name.encode() for name in ODD_NAMES}
         for key, body in bodies.items():
             store.put(store.source, key, body)
@@ -94,16 +94,16 @@ async def test_odd_keys_are_listed_and_copied_as_they_are(seaweedfs: SeaweedFS, 
 
 
 @on_uvloop
-async def test_odd_keys_written_by_this_client_are_read_by_botocore(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_odd_keys_written_by_this_client_are_read_by_botocore(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         for name in ODD_NAMES:
             await store.target.put_object(f"x/{name}", name.encode(), {"content-type": "text/plain"})
             assert store.content(store.target, f"x/{name}") == name.encode()
 
 
 @on_uvloop
-async def test_metadata_tags_and_headers_are_carried(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_metadata_tags_and_headers_are_carried(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         metadata = {"ContentType": "image/png", "CacheControl": "max-age=60", "Metadata": {"owner": "ann"}}
         store.put(store.source, "image/a.png", b"png", Tagging="team=web&x=1", **metadata)
         assert (await store.move("image/a.png", "avatar/a.png")).result == "copied"
@@ -116,9 +116,9 @@ async def test_metadata_tags_and_headers_are_carried(seaweedfs: SeaweedFS, bucke
 
 @on_uvloop
 async def test_a_taken_target_key_is_present_or_a_conflict_and_never_overwritten(
-    seaweedfs: SeaweedFS, buckets: Buckets
+    object_store: S3Server, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, buckets) as store:
+    async with opened(object_store, buckets) as store:
         for key in ("image/same", "image/other", "image/longer"):
             store.put(store.source, key, b"content")
         store.put(store.target, "avatar/same", b"content")
@@ -131,8 +131,8 @@ async def test_a_taken_target_key_is_present_or_a_conflict_and_never_overwritten
 
 
 @on_uvloop
-async def test_exactly_the_named_target_object_is_replaced(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_exactly_the_named_target_object_is_replaced(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         store.put(store.source, "image/a", b"new")
         old = store.put(store.target, "avatar/a", b"old")
         wrong = await store.move("image/a", "avatar/a", replace_etag="0" * 32)
@@ -143,9 +143,9 @@ async def test_exactly_the_named_target_object_is_replaced(seaweedfs: SeaweedFS,
 
 @on_uvloop
 async def test_a_source_that_changed_or_went_after_the_listing_is_not_copied(
-    seaweedfs: SeaweedFS, buckets: Buckets
+    object_store: S3Server, buckets: Buckets
 ) -> None:
-    async with opened(seaweedfs, buckets) as store:
+    async with opened(object_store, buckets) as store:
         etag = store.put(store.source, "image/a", b"listed")
         store.put(store.source, "image/a", b"changed")
         jobs = [CopyJob("image/a", etag, 6, "avatar/a"), CopyJob("image/gone", etag, 6, "avatar/gone")]
@@ -158,8 +158,8 @@ async def test_a_source_that_changed_or_went_after_the_listing_is_not_copied(
 
 
 @on_uvloop
-async def test_a_multipart_object_is_copied_and_proven(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_a_multipart_object_is_copied_and_proven(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         body = os.urandom(12 * 1024 * 1024)
         multipart_upload(store.witness, buckets.source, "image/big", body)
         (listed,) = await store.listed(store.source)
@@ -170,8 +170,8 @@ async def test_a_multipart_object_is_copied_and_proven(seaweedfs: SeaweedFS, buc
 
 
 @on_uvloop
-async def test_content_is_compared_by_its_bytes_if_the_etags_differ(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets) as store:
+async def test_content_is_compared_by_its_bytes_if_the_etags_differ(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets) as store:
         body = os.urandom(12 * 1024 * 1024)
         multipart_upload(store.witness, buckets.source, "image/big", body)
         whole = store.put(store.target, "avatar/same", body)
@@ -200,8 +200,8 @@ def multipart_upload(witness: Any, bucket: str, key: str, body: bytes) -> None:
 
 
 @on_uvloop
-async def test_a_listing_of_several_pages_is_whole_and_in_order(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets, "admin") as store:
+async def test_a_listing_of_several_pages_is_whole_and_in_order(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets, "admin") as store:
         keys = [f"image/{number:05d} +.png" for number in range(2345)]
         async with asyncio.TaskGroup() as group:
             for key in keys:
@@ -213,8 +213,8 @@ async def test_a_listing_of_several_pages_is_whole_and_in_order(seaweedfs: Seawe
 
 
 @on_uvloop
-async def test_credentials_that_may_not_write_copy_nothing_and_stop(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    async with opened(seaweedfs, buckets, "reader") as store:
+async def test_credentials_that_may_not_write_copy_nothing_and_stop(object_store: S3Server, buckets: Buckets) -> None:
+    async with opened(object_store, buckets, "reader") as store:
         for number in range(60):
             store.put(store.source, f"image/{number}", b"x")
         listed = await store.listed(store.source)
@@ -224,9 +224,9 @@ async def test_credentials_that_may_not_write_copy_nothing_and_stop(seaweedfs: S
         assert await store.listed(store.target) == []
 
 
-def test_a_bucket_that_can_be_listed_has_no_finding(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
+def test_a_bucket_that_can_be_listed_has_no_finding(object_store: S3Server, buckets: Buckets) -> None:
     for user in ("admin", "migrate", "reader"):
-        assert check_bucket(side_of(seaweedfs, buckets.source, user)) == []
+        assert check_bucket(side_of(object_store, buckets.source, user)) == []
 
 
 @pytest.mark.parametrize(
@@ -239,19 +239,19 @@ def test_a_bucket_that_can_be_listed_has_no_finding(seaweedfs: SeaweedFS, bucket
     ],
 )
 def test_what_the_store_refuses_is_reported(
-    seaweedfs: SeaweedFS, changes: dict[str, str], setting: str, words: str
+    object_store: S3Server, changes: dict[str, str], setting: str, words: str
 ) -> None:
     if changes.get("bucket") == "foreign":
-        seaweedfs.client().create_bucket(Bucket="foreign")
+        object_store.client().create_bucket(Bucket="foreign")
     user = "migrate" if changes.get("bucket") == "foreign" else "admin"
     more = dict(changes)
     bucket = more.pop("bucket", "legacy-s3")
-    (finding,) = check_bucket(side_of(seaweedfs, bucket, user, **more))
+    (finding,) = check_bucket(side_of(object_store, bucket, user, **more))
     assert finding.setting == f"rehome_source.{setting}"
     assert words in str(finding)
 
 
-def test_https_at_the_stores_plain_port_is_reported(seaweedfs: SeaweedFS, buckets: Buckets) -> None:
-    url = seaweedfs.endpoint_url.replace("http:", "https:")
-    (finding,) = check_bucket(side_of(seaweedfs, buckets.source, endpoint_url=url))
+def test_https_at_the_stores_plain_port_is_reported(object_store: S3Server, buckets: Buckets) -> None:
+    url = object_store.endpoint_url.replace("http:", "https:")
+    (finding,) = check_bucket(side_of(object_store, buckets.source, endpoint_url=url))
     assert "does not speak TLS" in finding.problem
