@@ -26,7 +26,7 @@ attributes:
     support: full
 seealso:
   - module: rehome.rehome.iam_principal
-  - module: rehome.rehome.db_journal
+  - module: rehome.rehome.db_account
   - module: rehome.rehome.vault_file
     description: Stores the secrets.
 """
@@ -56,7 +56,7 @@ bucket_policy:
   type: dict
   sample: {bucket: legacy-s3, changes: false}
 account:
-  description: The database user, its privileges, and the statements that are missing.
+  description: The database user, and the statements that make it as it should be, without its password.
   returned: success
   type: dict
   sample: {engine: mariadb, user: rehome-avatars, host: "%", exists: true, new_password: false, statements: []}

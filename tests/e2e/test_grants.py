@@ -257,6 +257,38 @@ def test_a_user_that_has_other_rights_too_is_left_alone(granting: Granting) -> N
     assert granting.everything() == before
 
 
+def test_what_the_database_would_refuse_is_found_before_a_principal_is_made(granting: Granting) -> None:
+    before = granting.everything()
+    granting.world.query("CREATE USER half@'%%' IDENTIFIED BY 'of no great use'")
+    granting.world.query("GRANT SELECT ON *.* TO half@'%%'")
+    admin = {"rehome_admin_database": {"user": "half", "password": "of no great use"}}
+    try:
+        checked = granting.play(PLAYBOOK, "--check", **admin)
+        assert "The administrator may lack CREATE USER" in " ".join(checked.output.split())
+        refused = granting.play(PLAYBOOK, **admin)
+    finally:
+        granting.world.query("DROP USER half@'%%'")
+    assert refused.code != 0
+    assert "rehome_admin_database.user (half): cannot create or change the user rehome" in refused.message
+    assert granting.everything() == before
+
+
+def test_a_break_in_the_middle_says_what_stands_and_how_to_take_it_away(granting: Granting, tmp_path: Path) -> None:
+    tasks = tmp_path / "safe.yml"
+    tasks.write_text("- name: Open the safe\n  ansible.builtin.fail:\n    msg: it is closed\n")
+    before = granting.everything()
+    broken = granting.play(PLAYBOOK, rehome_grants_hand_over=str(tasks))
+    assert broken.code != 0
+    assert granting.principals() == {"rehome-avatars-migrate"}
+    words = " ".join(broken.output.split())
+    assert "Open the safe: " in words
+    assert "Now stand: IAM user rehome-avatars-migrate with its policy, 1 access key." in words
+    assert "-e rehome_grants_state=absent" in words
+    gone = granting.play(PLAYBOOK, rehome_grants_state="absent")
+    assert gone.code == 0, gone.output
+    assert granting.everything() == before
+
+
 def test_without_a_vault_password_nothing_is_made(granting: Granting) -> None:
     before = granting.everything()
     refused = play_to_end(granting.world.start(playbook=PLAYBOOK, sandbox_user="rehome"))

@@ -13,15 +13,18 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from rehome.config.read import read_settings
-from rehome.config.settings import Settings
+from rehome.config.settings import Database, Settings
 from rehome.db.dialect import DatabaseError
 from rehome.db.engines.mysql import account as mysql
+from rehome.db.engines.mysql.dialect import MySQL
 from rehome.db.engines.open import connect
 from rehome.db.engines.postgresql import account as postgresql
+from rehome.db.engines.postgresql.dialect import PostgreSQL
 from rehome.db.rights import Right, mysql_privileges, postgresql_changes
+from rehome.errors import RefusedError, RehomeError
 from rehome.grants.account import plan_account
+from rehome.grants.database_user import try_user, update_user
 from rehome.grants.iam_principal import remove_principal
-from rehome.grants.journal_table import ensure_journal_state
 from rehome.grants.managed_policy import set_policy
 from rehome.grants.policy import Document, Needs, actions, principals
 from rehome.grants.settings import GrantSettings, read_grant_settings
@@ -237,21 +240,18 @@ class Accounts:
         return self.server.engine == "postgresql"
 
     @property
+    def table(self) -> tuple[str, str]:
+        return "public" if self.is_postgresql else "app", "avatars"
+
+    @property
     def user(self) -> str:
         return self.settings.database.user or ""
 
     def make(self) -> None:
-        (diff,) = plan_account(self.settings, self.grants).diffs
-        ensure_journal_state(self.settings, self.grants, dry_run=False)
-        password = self.settings.database.password
-        secret = f"ALTER ROLE {self.user} PASSWORD" if self.is_postgresql else f"ALTER USER {self.user} IDENTIFIED BY"
-        self.execute(*diff["after"].split(";\n")[:-1], f"{secret} '{password}'")
+        assert update_user(self.settings, self.grants, None, dry_run=False).changed
 
     def remove(self) -> None:
-        if self.is_postgresql:
-            self.execute(*postgresql_changes("REVOKE", rights_of(self), self.user, "app"))
-        self.execute(f"DROP {'ROLE' if self.is_postgresql else 'USER'} {self.user}")
-        ensure_journal_state(self.settings, replace(self.grants, state="absent"), dry_run=False)
+        update_user(self.settings, replace(self.grants, state="absent"), None, dry_run=False)
 
     def change(self, action: str, right: Right) -> None:
         """GRANT or REVOKE one right."""
@@ -283,6 +283,96 @@ def accounts(
     finally:
         accounts.remove()
         accounts.execute(*[f"GRANT {right} TO PUBLIC" for right in everybody])
+
+
+def everything(accounts: Accounts) -> object:
+    """Return users, rights and journal, as far as the plan sees them, and the names of all users."""
+    users = "SELECT rolname FROM pg_roles" if accounts.is_postgresql else "SELECT user FROM mysql.user"
+    absent = replace(accounts.grants, state="absent")
+    return (
+        sorted(accounts.execute(f"{users} ORDER BY 1")),
+        plan_account(accounts.settings, absent).diffs,
+        update_user(accounts.settings, absent, None, dry_run=True),
+    )
+
+
+def test_a_second_run_changes_nothing_and_a_trial_leaves_nothing(accounts: Accounts) -> None:
+    before = everything(accounts)
+    assert not update_user(accounts.settings, accounts.grants, None, dry_run=False).changed
+    assert "nothing to change" in try_user(accounts.settings, accounts.grants, dry_run=False)
+    accounts.remove()
+    try:
+        removed = everything(accounts)
+        tried = try_user(accounts.settings, accounts.grants, dry_run=False)
+        assert ("rolled back" if accounts.is_postgresql else "dropped again") in tried
+        assert everything(accounts) == removed != before
+        assert update_user(accounts.settings, accounts.grants, None, dry_run=True).changed
+        assert everything(accounts) == removed
+    finally:
+        accounts.make()
+    assert everything(accounts) == before
+
+
+def test_the_user_logs_in_with_its_password_and_its_present_one_is_not_replaced_by_another(accounts: Accounts) -> None:
+    with connect(accounts.settings.database) as database:
+        assert database.run("SELECT 1") == [(1,)]
+    other = replace(accounts.settings, database=replace(accounts.settings.database, password="of somebody else"))
+    with pytest.raises(RefusedError, match=r"rehome_database.password: is not the password of database user"):
+        update_user(other, accounts.grants, None, dry_run=False)
+    with pytest.raises(RehomeError, match="needs a new password"):
+        update_user(other, replace(accounts.grants, rotate=True), None, dry_run=False)
+    rotated = update_user(other, replace(accounts.grants, rotate=True), "of somebody else", dry_run=False)
+    assert rotated.changed
+    with connect(other.database) as database:
+        assert database.run("SELECT 1") == [(1,)]
+    assert not update_user(other, accounts.grants, None, dry_run=False).changed
+
+
+def test_what_differs_is_changed_and_nothing_else(accounts: Accounts) -> None:
+    wanted = replace(accounts.grants, connections=11, expire_days=30)
+    made = plan_account(accounts.settings, wanted)
+    assert len(made.account.statements) == 1
+    assert update_user(accounts.settings, wanted, None, dry_run=False).changed
+    assert not update_user(accounts.settings, wanted, None, dry_run=False).changed
+    accounts.change("GRANT", Right("SELECT", *accounts.table, "created_at"))
+    assert update_user(accounts.settings, wanted, None, dry_run=False).changed
+    assert Right("SELECT", *accounts.table, "created_at") not in rights_of(accounts)
+
+
+def test_an_administrator_without_the_rights_is_told_before_the_first_write(accounts: Accounts) -> None:
+    accounts.remove()
+    before = everything(accounts)
+    if accounts.is_postgresql:
+        execute_as(accounts.server, "postgres", "ALTER ROLE admin NOCREATEROLE")
+        weak = accounts.grants
+    else:
+        weak = replace(accounts.grants, admin_database=Database(**accounts.server.database("migrate")))
+    try:
+        for dry_run in (True, False) if accounts.is_postgresql else (False,):
+            with pytest.raises(RefusedError, match=r"rehome_admin_database.user \(\w+\): cannot (read|create)"):
+                try_user(accounts.settings, weak, dry_run)
+    finally:
+        if accounts.is_postgresql:
+            execute_as(accounts.server, "postgres", "ALTER ROLE admin CREATEROLE")
+    assert everything(accounts) == before
+    accounts.make()
+
+
+def test_no_statement_holds_the_password(accounts: Accounts) -> None:
+    accounts.remove()
+    seen: list[str] = []
+    original = MySQL.run if not accounts.is_postgresql else PostgreSQL.run
+    kind = MySQL if not accounts.is_postgresql else PostgreSQL
+
+    def run(self: Any, statement: str, values: Any = ()) -> Any:
+        seen.append(f"{statement} {values}")
+        return original(self, statement, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "run", run)
+        accounts.make()
+    assert any("CREATE" in line for line in seen)
+    assert not [line for line in seen if str(accounts.settings.database.password) in line]
 
 
 def test_without_any_one_of_the_database_rights_the_preflight_names_it(accounts: Accounts) -> None:

@@ -35,6 +35,7 @@ class Account:
     connections: how many it may have at once
     expire_days: the lifetime of its password (MariaDB and MySQL)
     valid_until: the day on which its password expires (PostgreSQL)
+    may_log_in: whether it is a user and not a mere role (PostgreSQL)
     rights: those that were granted to it by name
     other_rights: what else it may do, in words: rights that `grants` neither grants nor revokes
     """
@@ -45,6 +46,7 @@ class Account:
     connections: int
     expire_days: int | None
     valid_until: str | None = None
+    may_log_in: bool = True
     rights: frozenset[Right] = frozenset()
     other_rights: tuple[str, ...] = ()
 
@@ -85,16 +87,40 @@ def is_managed(right: Right, journal_schema: str) -> bool:
 
 def mysql_statements(account: Account) -> list[str]:
     """Return the statements that would create this account in MariaDB and MySQL, without its password."""
-    who = f"{_mysql_name(account.user)}@{_mysql_name(account.host or '%')}"
-    created = f"CREATE USER {who}{' REQUIRE SSL' if account.tls else ''}"
-    created += f" WITH MAX_USER_CONNECTIONS {account.connections}"
+    return [*mysql_changes(None, account), *_other_rights(account)]
+
+
+def mysql_changes(current: Account | None, wanted: Account, identified: str = "") -> list[str]:
+    """Return the statements that make the account as it should be, in MariaDB and MySQL.
+
+    current: the account as it is; None if there is none
+    identified: the clause that sets its password, with a space before it; empty if the password stays
+    """
+    who = mysql_account(wanted)
+    statements = []
+    if current is None or identified or _mysql_options(current) != _mysql_options(wanted):
+        statements.append(f"{'ALTER' if current else 'CREATE'} USER {who}{identified}{_mysql_options(wanted, current)}")
+    held = current.rights if current else frozenset[Right]()
+    for verb, preposition, rights in (("REVOKE", "FROM", held - wanted.rights), ("GRANT", "TO", wanted.rights - held)):
+        statements += [
+            f"{verb} {words} ON {_mysql_name(schema)}.{_mysql_name(table)} {preposition} {who}"
+            for (schema, table), words in mysql_privileges(rights).items()
+        ]
+    return statements
+
+
+def mysql_account(account: Account) -> str:
+    """Return the account's name and hosts in SQL."""
+    return f"{_mysql_name(account.user)}@{_mysql_name(account.host or '%')}"
+
+
+def _mysql_options(account: Account, current: Account | None = None) -> str:
+    """Return the options of CREATE USER, or of ALTER USER if `current` has some that are to go."""
+    words = " REQUIRE SSL" if account.tls else " REQUIRE NONE" if current and current.tls else ""
+    words += f" WITH MAX_USER_CONNECTIONS {account.connections}"
     if account.expire_days:
-        created += f" PASSWORD EXPIRE INTERVAL {account.expire_days} DAY"
-    grants = [
-        f"GRANT {words} ON {_mysql_name(schema)}.{_mysql_name(table)} TO {who}"
-        for (schema, table), words in mysql_privileges(account.rights).items()
-    ]
-    return [created, *grants, *_other_rights(account)]
+        return f"{words} PASSWORD EXPIRE INTERVAL {account.expire_days} DAY"
+    return f"{words} PASSWORD EXPIRE DEFAULT" if current and current.expire_days else words
 
 
 def mysql_privileges(rights: Iterable[Right]) -> dict[tuple[str, str], str]:
@@ -114,11 +140,26 @@ def mysql_privileges(rights: Iterable[Right]) -> dict[tuple[str, str], str]:
 
 def postgresql_statements(account: Account, database: str) -> list[str]:
     """Return the statements that would create this account in PostgreSQL, without its password."""
-    created = f"CREATE ROLE {_postgresql_name(account.user)} LOGIN CONNECTION LIMIT {account.connections}"
-    if account.valid_until:
-        created += f" VALID UNTIL '{account.valid_until}'"
+    role = postgresql_role(None, account)
     grants = postgresql_changes("GRANT", account.rights, account.user, database)
-    return [created, *grants, *_other_rights(account)]
+    return [*role, *grants, *_other_rights(account)]
+
+
+def postgresql_role(current: Account | None, wanted: Account, identified: str = "") -> list[str]:
+    """Return the statement that makes the role as it should be, apart from its rights; none if it is.
+
+    current, identified: as for `mysql_changes`
+    """
+    if current and not identified and _postgresql_options(current) == _postgresql_options(wanted):
+        return []
+    ends = current and current.valid_until and not wanted.valid_until
+    options = _postgresql_options(wanted) + (" VALID UNTIL 'infinity'" if ends else "")
+    return [f"{'ALTER' if current else 'CREATE'} ROLE {postgresql_name(wanted.user)}{options}{identified}"]
+
+
+def _postgresql_options(account: Account) -> str:
+    words = f" {'LOGIN' if account.may_log_in else 'NOLOGIN'} CONNECTION LIMIT {account.connections}"
+    return f"{words} VALID UNTIL '{account.valid_until}'" if account.valid_until else words
 
 
 def _other_rights(account: Account) -> list[str]:
@@ -136,31 +177,26 @@ def postgresql_changes(
     statements = []
     for (schema, table), privileges in sorted(groups.items()):
         words = ", ".join(
-            f"{privilege} ({', '.join(_postgresql_name(name) for name in columns)})" if any(columns) else privilege
+            f"{privilege} ({', '.join(postgresql_name(name) for name in columns)})" if any(columns) else privilege
             for privilege, columns in privileges.items()
         )
-        place, name = _postgresql_object(schema, table, database), _postgresql_name(user)
+        place, name = _postgresql_object(schema, table, database), postgresql_name(user)
         statements.append(f"{verb} {words} ON {place} {preposition} {name}")
     return statements
 
 
 def _postgresql_object(schema: str, table: str, database: str) -> str:
     if table:
-        return f"TABLE {_postgresql_name(schema)}.{_postgresql_name(table)}"
-    return f"SCHEMA {_postgresql_name(schema)}" if schema else f"DATABASE {_postgresql_name(database)}"
-
-
-def unsupported_names(rights: Iterable[Right]) -> list[str]:
-    """Return the names that community.mysql.mysql_user cannot take, as it splits them at characters in them."""
-    names = {name for right in rights for name in (right.schema, right.table, right.column)}
-    return sorted(name for name in names if set(name) & set("/:.,()`*% "))
+        return f"TABLE {postgresql_name(schema)}.{postgresql_name(table)}"
+    return f"SCHEMA {postgresql_name(schema)}" if schema else f"DATABASE {postgresql_name(database)}"
 
 
 def _mysql_name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _postgresql_name(name: str) -> str:
+def postgresql_name(name: str) -> str:
+    """Return `name` as a SQL identifier of PostgreSQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

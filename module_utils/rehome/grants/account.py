@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..config.settings import Database, Settings
 from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTableError, UnusableTableError
@@ -19,13 +19,15 @@ from ..db.rights import (
     Right,
     as_script,
     columns_named,
-    mysql_privileges,
+    mysql_account,
+    mysql_changes,
     mysql_statements,
     postgresql_changes,
+    postgresql_name,
+    postgresql_role,
     postgresql_statements,
     rights_on_journal,
     rights_on_table,
-    unsupported_names,
 )
 from ..errors import Finding, RefusedError
 from .diff import Diff, diff_of
@@ -36,49 +38,59 @@ from .settings import GrantSettings
 class PlannedAccount:
     """A user of the database, and what to change about it.
 
-    server: how to reach it, from the settings, the URL and the environment: host, port, socket, name, tls
-    valid_until: the day on which the password expires, in ISO 8601 (PostgreSQL)
     new_password: whether a password must be generated
-    privileges: table → privileges, for community.mysql.mysql_user
-    statements: the missing GRANT and REVOKE statements, for community.postgresql.postgresql_query
+    statements: what makes it as it should be, without the password
     hints: lines for the server's pg_hba.conf
     """
 
     engine: str
-    server: Mapping[str, Any]
     user: str
     host: str | None
     exists: bool
-    tls: bool
-    connections: int
-    expire_days: int | None
-    valid_until: str | None
     new_password: bool
-    privileges: Mapping[str, str] = field(default_factory=dict)
     statements: Sequence[str] = ()
     hints: Sequence[str] = ()
 
 
 class PlannedUser(NamedTuple):
-    """The database user, and its changes."""
+    """The database user, and its changes.
+
+    current, wanted: the account as it is, if it exists, and as it should be, if it should exist
+    """
 
     account: PlannedAccount
     diffs: list[Diff]
+    current: Account | None
+    wanted: Account | None
+
+    def changes(self, settings: Settings, identified: str = "") -> list[str]:
+        """Return the statements that make the account as it should be.
+
+        identified: the clause that sets its password; empty if that stays
+        """
+        user, name = settings.database.user or "", settings.database.name or ""
+        is_postgresql = settings.database.engine == "postgresql"
+        if self.wanted is None:
+            if self.current is None:
+                return []
+            if not is_postgresql:
+                return [f"DROP USER {mysql_account(self.current)}"]
+            revoked = postgresql_changes("REVOKE", self.current.rights, user, name)
+            return [*revoked, f"DROP ROLE {postgresql_name(user)}"]
+        if not is_postgresql:
+            return mysql_changes(self.current, self.wanted, identified)
+        held = self.current.rights if self.current else frozenset[Right]()
+        return [
+            *postgresql_role(self.current, self.wanted, identified),
+            *postgresql_changes("REVOKE", held - self.wanted.rights, user, name),
+            *postgresql_changes("GRANT", self.wanted.rights - held, user, name),
+        ]
 
 
 def plan_account(settings: Settings, grants: GrantSettings) -> PlannedUser:
     """Compare the user with what is needed. Writes nothing. Raises RefusedError with every finding."""
-    try:
-        with connect_as_admin(grants) as database:
-            return _plan_account(database, settings, grants)
-    except DatabaseError as error:
-        finding = Finding(
-            "rehome_admin_database.user",
-            grants.admin_database.user,
-            f"cannot read the users and their rights: {error}",
-            "Use an administrator who may create users and grant rights on these tables",
-        )
-        raise RefusedError([finding]) from error
+    with connect_as_admin(grants) as database:
+        return plan_on(database, settings, grants)
 
 
 @contextmanager
@@ -105,20 +117,41 @@ def _as_admin(finding: Finding) -> Finding:
     )
 
 
+def refused_to_admin(grants: GrantSettings, what: str, error: DatabaseError) -> RefusedError:
+    """Return the error for something that the server refuses to the administrator. what: in words"""
+    return RefusedError.of(
+        "rehome_admin_database.user",
+        grants.admin_database.user,
+        f"cannot {what}: {error}",
+        "Use an administrator who may create users and grant rights on these tables",
+    )
+
+
+def plan_on(database: Dialect, settings: Settings, grants: GrantSettings) -> PlannedUser:
+    """Do what `plan_account` does over a connection that is open."""
+    try:
+        return _plan_account(database, settings, grants)
+    except DatabaseError as error:
+        raise refused_to_admin(grants, "read the users and their rights", error) from error
+
+
 def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) -> PlannedUser:
     findings: list[Finding] = []
     user, is_postgresql = settings.database.user or "", settings.database.engine == "postgresql"
-    if is_postgresql:
-        current = postgresql.read_account(database, user, settings.journal_schema)
-    else:
-        current = mysql.read_account(database, user, grants.host, settings.journal_schema)
+    current = read_user(database, settings, grants)
     if current and current.other_rights:
         findings.append(_extra_rights(user, current.other_rights, grants))
     if user == grants.admin_database.user:
         findings.append(_extra_rights(user, ["everything that rehome_admin_database.user needs"], grants))
-    needed = _needed_rights(database, settings, findings) if grants.state == "present" else set[Right]()
+    needed = frozenset(_needed_rights(database, settings, findings) if grants.state == "present" else ())
     if current and grants.state == "present":
-        findings += _unknown_password(settings, grants)
+        findings += _unknown_password(database, settings, grants)
+    if findings:
+        raise RefusedError(findings)
+    if is_postgresql and needed:
+        # what PUBLIC has need not be granted
+        held = current.rights if current else frozenset[Right]()
+        needed = (held & needed) | postgresql.not_held(database, user, needed)
     wanted = Account(
         user=user,
         host=None if is_postgresql else grants.host,
@@ -126,57 +159,40 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
         connections=grants.connections,
         expire_days=None if is_postgresql else grants.expire_days,
         valid_until=_valid_until(grants, current) if is_postgresql else None,
-        rights=frozenset(needed),
+        rights=needed,
     )
     planned = PlannedAccount(
         engine=settings.database.engine,
-        server=_server(grants.admin_database),
         user=user,
         host=wanted.host,
         exists=current is not None,
-        tls=grants.tls,
-        connections=grants.connections,
-        expire_days=wanted.expire_days,
-        valid_until=wanted.valid_until,
         # an existing user's password is known, was handed over, or is refused above
         new_password=grants.state == "present" and (grants.rotate or not (current or settings.database.password)),
+        hints=_pg_hba(settings.database, grants) if is_postgresql else (),
     )
-    name = settings.database.name or ""
-    if is_postgresql:
-        held = current.rights if current else frozenset[Right]()
-        missing = postgresql.not_held(database, user, needed)
-        wanted = replace(wanted, rights=frozenset((held & needed) | missing))
-        before = postgresql_statements(current, name) if current else []
-        after = postgresql_statements(wanted, name)
-        statements = [
-            *postgresql_changes("REVOKE", held - needed, user, name),
-            *postgresql_changes("GRANT", missing, user, name),
-        ]
-        planned = replace(planned, statements=statements, hints=_pg_hba(settings.database, grants))
-    else:
-        findings += _unsupported_names(needed)
-        before = mysql_statements(current) if current else []
-        after = mysql_statements(wanted)
-        privileges = mysql_privileges(needed).items()
-        planned = replace(planned, privileges={f"{schema}.{table}": text for (schema, table), text in privileges})
-    if grants.state == "absent":
-        after = []
-    if findings:
-        raise RefusedError(findings)
+    made = PlannedUser(planned, [], current, wanted if grants.state == "present" else None)
+    planned = replace(planned, statements=made.changes(settings))
+    before, after = (_script(account, settings) for account in (made.current, made.wanted))
     changed = before != after or (planned.new_password and grants.rotate)
-    diffs = [diff_of(f"database user {user}", as_script(before), as_script(after))] if changed else []
-    return PlannedUser(planned, diffs)
+    diffs = [diff_of(f"database user {user}", before, after)] if changed else []
+    return made._replace(account=planned, diffs=diffs)
 
 
-def _server(admin: Database) -> dict[str, Any]:
-    tls = admin.tls
-    return {
-        "host": admin.host or "localhost",
-        "port": admin.port,
-        "socket": admin.socket,
-        "name": admin.name,
-        "tls": {"verify": tls.verify, "ca": tls.ca, "cert": tls.cert, "key": tls.key} if tls.enabled else None,
-    }
+def read_user(database: Dialect, settings: Settings, grants: GrantSettings) -> Account | None:
+    """Return the user as it is; None if it does not exist."""
+    user = settings.database.user or ""
+    if settings.database.engine == "postgresql":
+        return postgresql.read_account(database, user, settings.journal_schema)
+    return mysql.read_account(database, user, grants.host, settings.journal_schema)
+
+
+def _script(account: Account | None, settings: Settings) -> str:
+    """Return the statements that would create the account; none if there is none."""
+    if account is None:
+        return ""
+    if settings.database.engine == "postgresql":
+        return as_script(postgresql_statements(account, settings.database.name or ""))
+    return as_script(mysql_statements(account))
 
 
 def _needed_rights(database: Dialect, settings: Settings, findings: list[Finding]) -> set[Right]:
@@ -215,29 +231,26 @@ def _extra_rights(user: str, beyond: Iterable[str], grants: GrantSettings) -> Fi
     )
 
 
-def _unknown_password(settings: Settings, grants: GrantSettings) -> list[Finding]:
-    if settings.database.password or grants.rotate or grants.hand_over:
+def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettings) -> list[Finding]:
+    """Refuse to replace the password of an existing user, unless requested: it may be in use elsewhere."""
+    if grants.rotate:
         return []
-    return [
-        Finding(
-            "rehome_grants_secrets_file",
-            grants.secrets_file,
-            f"does not hold the password of database user {settings.database.user}, who exists",
-            "Bring that file back, or run with -e rehome_grants_rotate=true, which sets a new password",
-        )
-    ]
-
-
-def _unsupported_names(rights: Iterable[Right]) -> list[Finding]:
-    return [
-        Finding(
-            "rehome_grants_database",
-            "true",
-            f"the name {name} has characters that community.mysql.mysql_user misreads",
-            "Grant these rights by hand, as --check --diff shows them, and set it to false",
-        )
-        for name in unsupported_names(rights)
-    ]
+    user, password = settings.database.user or "", settings.database.password
+    if not password:
+        if grants.hand_over:
+            return []
+        problem, setting = f"does not hold the password of database user {user}, who exists", "secrets_file"
+        way_out = "Bring that file back, or run with -e rehome_grants_rotate=true, which sets a new password"
+        return [Finding(f"rehome_grants_{setting}", grants.secrets_file, problem, way_out)]
+    if settings.database.engine == "postgresql":
+        fits = postgresql.password_fits(database, settings.database)
+    else:
+        fits = mysql.password_fits(database, user, grants.host, password)
+    if fits is False:
+        problem = f"is not the password of database user {user}, who exists"
+        way_out = "Correct it (or DB_PASSWD), or run with -e rehome_grants_rotate=true, which sets a new password"
+        return [Finding("rehome_database.password", None, problem, way_out)]
+    return []
 
 
 def _valid_until(grants: GrantSettings, current: Account | None) -> str | None:

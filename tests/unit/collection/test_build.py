@@ -38,7 +38,7 @@ def test_no_module_is_named_without_its_collection(folder: Path) -> None:
             return {name for item in value for name in used(item)}
         if not isinstance(value, dict):
             return set()
-        return set(value) | used(value.get("block", []))
+        return set(value) | used(value.get("block", [])) | used(value.get("rescue", []))
 
     found = {name for path in folder.glob("roles/*/tasks/*.yml") for name in used(loaded(path))}
     assert {f"{COLLECTION}.{name}" for name in modules} <= found

@@ -8,13 +8,14 @@ from rehome.db.rights import (
     Right,
     columns_named,
     is_managed,
+    mysql_changes,
     mysql_privileges,
     mysql_statements,
     postgresql_changes,
+    postgresql_role,
     postgresql_statements,
     rights_on_journal,
     rights_on_table,
-    unsupported_names,
 )
 
 FACTS = TableFacts("avatars", "path", (KeyColumn("id", "integer", "BIGINT"),), keep_columns=("updated_at",))
@@ -75,5 +76,23 @@ def test_rights_of_any_kind_can_be_shown() -> None:
     assert mysql_privileges(rights) == {("a", "b"): "REFERENCES (`c`)", ("rehome", "journal"): "SELECT, CREATE"}
 
 
-def test_names_that_the_module_would_take_apart_are_found() -> None:
-    assert unsupported_names([Right("SELECT", "app", "a/b", "c:d"), *RIGHTS]) == ["a/b", "c:d"]
+def test_only_what_differs_is_changed() -> None:
+    current = Account("rehome", "%", True, 5, 30, rights=frozenset({Right("SELECT", "app", "t", "a"), *RIGHTS}))
+    assert mysql_changes(current, current) == []
+    wanted = Account("rehome", "%", False, 10, None, rights=RIGHTS)
+    assert mysql_changes(current, wanted) == [
+        "ALTER USER `rehome`@`%` REQUIRE NONE WITH MAX_USER_CONNECTIONS 10 PASSWORD EXPIRE DEFAULT",
+        "REVOKE SELECT (`a`) ON `app`.`t` FROM `rehome`@`%`",
+    ]
+    assert mysql_changes(current, current, " IDENTIFIED …") == [
+        "ALTER USER `rehome`@`%` IDENTIFIED … REQUIRE SSL WITH MAX_USER_CONNECTIONS 5 PASSWORD EXPIRE INTERVAL 30 DAY"
+    ]
+
+
+def test_a_role_of_postgresql_is_changed_where_it_differs() -> None:
+    current = Account("rehome", None, None, 5, None, valid_until="2027-01-01", may_log_in=False)
+    assert postgresql_role(current, current) == []
+    wanted = Account("rehome", None, None, 5, None)
+    assert postgresql_role(current, wanted, " PASSWORD '…'") == [
+        "ALTER ROLE \"rehome\" LOGIN CONNECTION LIMIT 5 VALID UNTIL 'infinity' PASSWORD '…'"
+    ]

@@ -11,6 +11,9 @@ from ...errors import Finding
 
 TLS_OFF = "If the server wants TLS, set rehome_database.tls"
 
+NOT_LET_IN = "refuses this user with this password"
+"""What all findings about a wrong user or password say."""
+
 
 def server_address(settings: Database, default_port: int) -> str:
     """Return where the server is, for messages: the socket, or host and port."""
@@ -89,7 +92,7 @@ def user_refused(settings: Database, server: str, said: str) -> Finding:
     return Finding(
         "rehome_database.user",
         settings.user,
-        f"the server at {server} refuses this user with this password ({said})",
+        f"the server at {server} {NOT_LET_IN} ({said})",
         way_out,
     )
 

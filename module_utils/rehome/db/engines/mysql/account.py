@@ -1,9 +1,14 @@
-"""Read the rights of a user of MariaDB or MySQL, as an administrator."""
+"""Read the rights of a user of MariaDB or MySQL, and prepare changes to it, as an administrator."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from ...dialect import Dialect
 from ...rights import Account, Right, is_managed
+from .grants import holds_on_schema
+from .passwords import CACHING_SHA2, NATIVE, is_stored_form_of, stored_form
 
 
 def read_account(database: Dialect, user: str, host: str, journal_schema: str) -> Account | None:
@@ -65,6 +70,40 @@ def _expire_days(database: Dialect, user: str, host: str) -> int | None:
         lifetime = f"SELECT password_lifetime FROM mysql.user {where}"
     days = int(database.run(lifetime, (user, host))[0][0] or 0)
     return days if days > 0 else None
+
+
+def password_fits(database: Dialect, user: str, host: str, password: str) -> bool | None:
+    """Return whether the password is the user's, by what the server keeps of it; None if that cannot be told."""
+    found = database.run(
+        "SELECT plugin, authentication_string FROM mysql.user WHERE user = %s AND host = %s", (user, host)
+    )
+    return is_stored_form_of(str(found[0][0]), str(found[0][1] or ""), password) if found else None
+
+
+def identified(database: Dialect, password: str) -> str:
+    """Return the clause of CREATE and ALTER USER that sets the password, in the form that the server keeps."""
+    if _is_mariadb(database):
+        return f" IDENTIFIED VIA {NATIVE} USING '{stored_form(NATIVE, password)}'"
+    return f" IDENTIFIED WITH {CACHING_SHA2} AS '{stored_form(CACHING_SHA2, password)}'"
+
+
+GRANT_OPTION: Final = "the right to grant them (WITH GRANT OPTION)"
+
+
+def lacks_as_administrator(database: Dialect, schemas: Iterable[str]) -> list[str]:
+    """Return what SHOW GRANTS does not list for this user and that creating a user and granting it rights needs.
+
+    Rights of roles, and on tables, are not looked for: what is returned may be there in another way.
+    """
+    lines = [str(line) for (line,) in database.run("SHOW GRANTS")]
+    granting = [line for line in lines if line.endswith("WITH GRANT OPTION")]
+    lacks = [] if holds_on_schema(lines, "CREATE USER", "mysql") else ["CREATE USER"]
+    return lacks + [
+        f"{right} on {schema}.*, with {GRANT_OPTION}"
+        for schema in schemas
+        for right in ("SELECT", "UPDATE")
+        if not holds_on_schema(granting, right, schema)
+    ]
 
 
 def _is_mariadb(database: Dialect) -> bool:

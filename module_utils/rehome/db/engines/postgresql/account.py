@@ -1,12 +1,17 @@
-"""Read the rights of a role of PostgreSQL in this database, as an administrator."""
+"""Read the rights of a role of PostgreSQL in this database, and prepare changes to it, as an administrator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ...dialect import Dialect
+from ....config.settings import Database
+from ....errors import RefusedError
+from ...dialect import Dialect, MissingRightError
 from ...rights import Account, Right, is_managed
+from ..refused_connection import NOT_LET_IN
+from .dialect import PostgreSQL
+from .passwords import is_stored_form_of
 from .statements import table_identifier
 
 GRANTED: Final = """
@@ -32,13 +37,13 @@ ATTRIBUTES: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication
 def read_account(database: Dialect, user: str, journal_schema: str) -> Account | None:
     """Return the role; None if it does not exist. Rights in other databases cannot be seen from here."""
     found = database.run(
-        f"SELECT oid, rolconnlimit, rolvaliduntil::date::text, {', '.join(ATTRIBUTES)} FROM pg_roles"
+        f"SELECT oid, rolconnlimit, rolvaliduntil::date::text, rolcanlogin, {', '.join(ATTRIBUTES)} FROM pg_roles"
         " WHERE rolname = %s",
         (user,),
     )
     if not found:
         return None
-    oid, connections, until, *attributes = found[0]
+    oid, connections, until, may_log_in, *attributes = found[0]
     beyond = [name.removeprefix("rol").upper() for name, has in zip(ATTRIBUTES, attributes, strict=True) if has]
     beyond += [f"the role {role}" for (role,) in database.run(_ROLES, (oid,))]
     beyond += [f"is the owner of {thing}" for (thing,) in database.run(_OWNED, (oid, oid, oid))]
@@ -56,6 +61,7 @@ def read_account(database: Dialect, user: str, journal_schema: str) -> Account |
         connections=int(connections),
         expire_days=None,
         valid_until=until,
+        may_log_in=may_log_in,
         rights=frozenset(rights),
         other_rights=tuple(sorted(beyond)),
     )
@@ -92,6 +98,34 @@ def _holds(database: Dialect, user: str, right: Right) -> bool:
         test, values = "has_database_privilege(%s, current_database(), %s)", ()
     # NULL if the object does not exist yet
     return database.run(f"SELECT {test}", (user, *values, right.privilege))[0][0] is True
+
+
+def password_fits(database: Dialect, settings: Database) -> bool | None:
+    """Return whether the settings' password is that of their user; None if that cannot be told.
+
+    By what the server keeps of it, which only a superuser may read, or else by a login.
+    """
+    user, password = settings.user or "", settings.password or ""
+    try:
+        ((stored,),) = database.run("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (user,))
+    except MissingRightError:
+        return _logs_in(settings)
+    return is_stored_form_of(stored, user, password) if stored else False
+
+
+def _logs_in(settings: Database) -> bool | None:
+    try:
+        PostgreSQL(settings).close()
+    except RefusedError as refusal:
+        return False if any(NOT_LET_IN in finding.problem for finding in refusal.findings) else None
+    return True
+
+
+def identified(database: Dialect, user: str, password: str) -> str:
+    """Return the clause of CREATE and ALTER ROLE that sets the password, in the form that the server keeps."""
+    if not isinstance(database, PostgreSQL):
+        raise TypeError(database)
+    return f" PASSWORD '{database.stored_form(user, password)}'"
 
 
 def place_of(database: Dialect, table: str) -> tuple[str, str]:

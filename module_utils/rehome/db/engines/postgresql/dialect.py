@@ -353,6 +353,10 @@ class PostgreSQL(BaseDialect):
         """Return the table's name, qualified with `schema`."""
         return sql.journal_table(schema)
 
+    def stored_form(self, user: str, password: str) -> str:
+        """Return the SCRAM-SHA-256 verifier of a password, which the server keeps in its place. Nothing is sent."""
+        return self._connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+
     def _changed(self, statement: str, values: Sequence[object]) -> int:
         with self._cursor() as cursor:
             self._execute(cursor, statement, values)
