@@ -76,8 +76,12 @@ class S3Server(Server):
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-            if objects:
-                client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for one in objects:
+                if not one["Key"].isprintable():  # which a document cannot hold
+                    client.delete_object(Bucket=bucket, **one)
+            printable = [one for one in objects if one["Key"].isprintable()]
+            if printable:
+                client.delete_objects(Bucket=bucket, Delete={"Objects": printable, "Quiet": True})
         for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
             for one in page.get("Uploads", []):
                 client.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])

@@ -92,7 +92,7 @@ FEATURES: dict[str, tuple[Callable[[Request], bool], str]] = {
     "tags": (lambda one: has_header(*IS_TAGGING)(one) or "tagging" in one.query, ""),
     "tags in headers": (has_header(*IS_TAGGING), ""),
     "copies": (is_copy, "CopyObject"),
-    "conditions on the target of copies": (has_header("if-none-match", when=is_copy), "If-None-Match or If-Match on"),
+    "conditions on the target of copies": (has_header("if-none-match", when=is_copy), "If-None-Match on copies"),
     "conditions on the source of copies": (has_header("x-amz-copy-source-if-match"), "condition on the source's ETag"),
     "conditions on stored objects": (
         has_header("if-none-match", when=lambda one: one.method == "PUT" and not is_copy(one)),

@@ -20,10 +20,10 @@ class Capabilities:
     missing_source: a copy of an object that does not exist is refused (404)
     source_condition: `x-amz-copy-source-if-match` with another ETag is refused (412); if the content is streamed,
         `If-Match` on GetObject of the source
-    target_condition: `If-None-Match: *` on a copy is refused if the target object exists (412), and so is `If-Match`
-        with another ETag
-    put_condition: the same on PutObject
-    complete_condition: the same on CompleteMultipartUpload
+    target_condition, target_match: `If-None-Match: *` on a copy is refused if the target object exists (412), and
+        `If-Match` if it has another ETag
+    put_condition, put_match: the same on PutObject
+    complete_condition, complete_match: the same on CompleteMultipartUpload
     uploads: CreateMultipartUpload
     part_copy: UploadPartCopy
     part_condition: `x-amz-copy-source-if-match` with another ETag is refused by UploadPartCopy
@@ -41,8 +41,11 @@ class Capabilities:
     missing_source: Support = _HAS
     source_condition: Support = _HAS
     target_condition: Support = _HAS
+    target_match: Support = _HAS
     put_condition: Support = _HAS
+    put_match: Support = _HAS
     complete_condition: Support = _HAS
+    complete_match: Support = _HAS
     uploads: Support = _HAS
     part_copy: Support = _HAS
     part_condition: Support = _HAS
@@ -94,20 +97,6 @@ _WORKAROUNDS = {
         "each source object is looked at first, which is slower, and one that changes at that moment is found only "
         "after its copy is stored",
     ),
-    "target_condition": (
-        "If-None-Match or If-Match on copies",
-        "each target key is read by HEAD first, which is slower and leaves a short race with other writers",
-    ),
-    "put_condition": (
-        "If-None-Match on PutObject",
-        "each target key is read by HEAD before it is written, which is slower and leaves a short race with other "
-        "writers",
-    ),
-    "complete_condition": (
-        "If-None-Match on CompleteMultipartUpload",
-        "the target key of each object that is copied in parts is read by HEAD first, which leaves a short race with "
-        "other writers",
-    ),
     "uploads": (
         "multipart uploads",
         "an object is copied in one request, and one that is too large for that (5 GiB, or 64 MiB if it is streamed) "
@@ -119,7 +108,8 @@ _WORKAROUNDS = {
     ),
     "part_condition": (
         "the condition on the source's ETag in UploadPartCopy",
-        "the source object is read by HEAD before each part, which is slower",
+        "the source object is read by HEAD before each part and before the copy is completed, which is slower: if it "
+        "has changed, no copy comes into existence",
     ),
     "etag": ("the ETag in the reply to a copy", "each target object is read by HEAD afterwards, which is slower"),
     "metadata": (
@@ -128,6 +118,24 @@ _WORKAROUNDS = {
     ),
 }
 """By capability: what the service lacks, and what is done instead."""
+
+_TARGET_WORKAROUNDS = {
+    "target": (
+        "copies",
+        "each target key is read by HEAD first, which is slower and leaves a short race with other writers",
+    ),
+    "put": (
+        "PutObject",
+        "each target key is read by HEAD before it is written, which is slower and leaves a short race with other "
+        "writers",
+    ),
+    "complete": (
+        "CompleteMultipartUpload",
+        "the target key of each object that is copied in parts is read by HEAD first, which leaves a short race with "
+        "other writers",
+    ),
+}
+"""By request: its name, and what is done instead of a condition on the target object."""
 
 _VERBS = {
     Support.IGNORES: "the service ignores",
@@ -144,6 +152,8 @@ def describe(capabilities: Capabilities) -> list[str]:
         for name, (what, instead) in _WORKAROUNDS.items()
         if not (support := getattr(capabilities, name))
     ]
+    for request in _TARGET_WORKAROUNDS:
+        lines += _about_target(capabilities, request)
     if tags := _about_tags(capabilities):
         lines.append(tags)
     shapes = ", ".join(shape.words for shape in KeyShape if shape in capabilities.refused_keys)
@@ -158,6 +168,17 @@ def describe(capabilities: Capabilities) -> list[str]:
             "not delete what the trial would leave behind: objects with such a target key count as unroutable"
         )
     return lines
+
+
+def _about_target(able: Capabilities, request: str) -> list[str]:
+    what, instead = _TARGET_WORKAROUNDS[request]
+    absent: Support = getattr(able, f"{request}_condition")
+    match: Support = getattr(able, f"{request}_match")
+    if absent is match:
+        named = [("If-None-Match and If-Match", absent)]
+    else:
+        named = [("If-None-Match", absent), ("If-Match", match)]
+    return [f"{_VERBS[support]} {condition} on {what}: {instead}" for condition, support in named if not support]
 
 
 def _about_tags(able: Capabilities) -> str:

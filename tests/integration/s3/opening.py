@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
+import uvloop
 from rehome.config.settings import Side, SideLabel
+from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
+from rehome.s3.probe.probe import probe
 from rehome.s3.probe.scratch import RETRY
 from rehome.s3.transport.endpoint import Endpoint
 
@@ -39,6 +43,19 @@ def new_buckets(server: S3Server) -> Buckets:
     for bucket in (pair.source, pair.target):
         witness(server).create_bucket(Bucket=bucket)
     return pair
+
+
+@cache
+def capabilities(server: S3Server) -> Capabilities:
+    """Return what the preflight of a run finds out about the server, once. Works within a running loop, too."""
+
+    async def find() -> Capabilities:
+        buckets = new_buckets(server)
+        async with opened(server, buckets) as (source, target):
+            return (await probe(source, target, "avatar/")).capabilities
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(uvloop.run, find()).result()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.endpoint.resolve import resolve
@@ -16,12 +17,12 @@ from rehome.s3.errors import S3StopError
 from rehome.s3.listing.listing import list_objects
 from rehome.s3.listing.page import Listed
 from rehome.s3.objects.compare import Evidence, compare
-from rehome.s3.objects.job import CopyJob, CopyOutcome
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
 from rehome.s3.probe.reachable import check_bucket
 
 from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
-from tests.integration.s3.opening import side_of
+from tests.integration.s3.opening import capabilities, side_of
 from tests.unit.s3.wire import on_uvloop
 
 ODD_NAMES = [
@@ -44,7 +45,8 @@ ODD_NAMES = [
 class Store:
     """A client for each of two buckets, and botocore's client to check their results."""
 
-    def __init__(self, source: Client, target: Client, witness: Any) -> None:
+    def __init__(self, source: Client, target: Client, witness: Any, able: Capabilities) -> None:
+        self.options = CopyOptions(capabilities=able)
         self.source = source
         self.target = target
         self.witness = witness
@@ -54,7 +56,7 @@ class Store:
 
     async def copy(self, jobs: Iterator[CopyJob]) -> list[CopyOutcome]:
         outcomes: list[CopyOutcome] = []
-        await copy_objects(self.source, self.target, jobs, outcomes.append)
+        await copy_objects(self.source, self.target, jobs, outcomes.append, self.options)
         return outcomes
 
     async def move(self, key: str, target_key: str, replace_etag: str | None = None) -> CopyOutcome:
@@ -75,7 +77,7 @@ async def opened(object_store: S3Server, buckets: Buckets, user: str = "migrate"
     source = resolve(side_of(object_store, buckets.source, user))
     target = resolve(side_of(object_store, buckets.target, user))
     async with Client(source, 16) as source_client, Client(target, 16) as target_client:
-        yield Store(source_client, target_client, object_store.client())
+        yield Store(source_client, target_client, object_store.client(), capabilities(object_store))
 
 
 @on_uvloop

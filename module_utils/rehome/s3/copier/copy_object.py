@@ -48,14 +48,18 @@ class ServerSide:
         self._target_headers = target_headers
         self._copies_acl = options.acl == "copy"
         self._keeps_class = options.storage_class == "keep"
-        self._checks_first = not (able.missing_source and able.source_condition and able.target_condition)
         self._rejected: set[str] = set()
         if not able.source_condition.may_be_sent:
             self._rejected.add("x-amz-copy-source-if-match")
         if not able.target_condition.may_be_sent:
-            self._rejected |= {"if-none-match", "if-match"}
+            self._rejected.add("if-none-match")
+        if not able.target_match.may_be_sent:
+            self._rejected.add("if-match")
         self._sends_tags = options.tags and not able.tags
-        self._is_plain = not (self._copies_acl or self._checks_first or self._sends_tags or not able.metadata)
+        is_plain = bool(able.metadata and able.missing_source and able.source_condition)
+        is_plain = is_plain and not (self._copies_acl or self._sends_tags)
+        self._is_plain = is_plain and bool(able.target_condition)
+        self._is_plain_replacing = is_plain and bool(able.target_match)
         # Made once: for each copy it would take a tenth of the whole.
         self._copy_source = quote(f"{source.endpoint.bucket}/", safe="/~")
         self._constant = {**source_headers(source), **target_headers.constant}
@@ -76,11 +80,13 @@ class ServerSide:
         # As `target_condition` and `storage_class`, without their calls: this runs for each of millions.
         if job.replace_etag is None:
             headers["if-none-match"] = "*"
+            is_plain = self._is_plain
         else:
             headers["if-match"] = f'"{job.replace_etag}"'
+            is_plain = self._is_plain_replacing
         if job.storage_class != "STANDARD" and self._keeps_class and job.storage_class:
             headers["x-amz-storage-class"] = job.storage_class
-        if self._is_plain:
+        if is_plain:
             return await self._send(job, headers)
         return await self._copy_in_steps(job, headers)
 
@@ -101,10 +107,9 @@ class ServerSide:
         """Do with separate requests what this service does not do in one, or S3 never does."""
         if self._rejected:
             headers = {name: value for name, value in headers.items() if name not in self._rejected}
-        if self._checks_first:
-            refusal = await self._check_conditions(job)
-            if refusal is not None:
-                return refusal
+        refusal = await self._check_conditions(job)
+        if refusal is not None:
+            return refusal
         if self._copies_acl:
             headers |= await self._target_headers.acl_headers(job)
         tags = ""
@@ -124,7 +129,8 @@ class ServerSide:
         able = self._capabilities
         if not (able.missing_source and able.source_condition) and not await is_unchanged(self._source, job):
             raise SourceChanged("PreconditionFailed")
-        if not able.target_condition and target_conflicts(await head(self._target, job.target_key), job):
+        condition = job.condition(able.target_condition, able.target_match)
+        if not condition and target_conflicts(await head(self._target, job.target_key), job):
             return await explain_refusal(self._source, self._target, job, "PreconditionFailed", attempts=0)
         return None
 

@@ -57,7 +57,9 @@ async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget
     parts = await _parts(source, job, options, memory)
     if parts:
         return await stream_in_parts(context, job, memory, parts)
-    if not options.capabilities.put_condition and target_conflicts(await head(target, job.target_key), job):
+    able = options.capabilities
+    condition = job.condition(able.put_condition, able.put_match)
+    if not condition and target_conflicts(await head(target, job.target_key), job):
         # Between this check and the PUT somebody else may store the object, and lose it: that is the price of a
         # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
@@ -130,7 +132,8 @@ async def _read(source: Client, job: CopyJob) -> _Content:
 
 def _put_headers(job: CopyJob, content: _Content, properties: Properties, able: Capabilities) -> dict[str, str]:
     digest = b64encode(content.md5).decode()
-    headers = {**properties.headers, "content-md5": digest, **job.target_condition(able.put_condition)}
+    condition = job.condition(able.put_condition, able.put_match)
+    headers = {**properties.headers, "content-md5": digest, **job.target_condition(condition)}
     if content.evidence is not Evidence.BYTES:
         # The target refuses content with another checksum, even of an algorithm that we cannot compute; S3 takes no
         # more than one ("Checking object integrity", S3 user guide).

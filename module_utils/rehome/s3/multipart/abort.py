@@ -157,8 +157,9 @@ async def _open_uploads(target: Client, prefix: str) -> AsyncGenerator[tuple[str
             if local_name(element) == "Upload":
                 upload = fields_of(element)
                 key = upload.get("Key", "")
+                # Ceph 20.2 encodes keys without stating it; every key begins with the prefix.
                 yield (
-                    unquote_plus(key) if encoded else key,
+                    unquote_plus(key) if encoded or not key.startswith(prefix) else key,
                     upload.get("UploadId", ""),
                     _timestamp(upload.get("Initiated")),
                 )

@@ -114,6 +114,9 @@ class MultipartUpload:
     headers: for CreateMultipartUpload (metadata, tags, class, encryption, access, checksum)
     parts: all of them, in order
     complete_headers: for CompleteMultipartUpload, such as the checksum that the object must have
+    source_state: what tells the source object from others with its ETag; an upload that began with another is not
+        resumed
+    before_complete: called when the target has all parts; may raise what `send` raises
     """
 
     context: CopyContext
@@ -122,12 +125,16 @@ class MultipartUpload:
     parts: Sequence[Part]
     send: SendPart
     complete_headers: Mapping[str, str] = field(default_factory=dict)
+    source_state: str = ""
+    before_complete: Callable[[], Awaitable[None]] | None = None
     _id: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         self._target = self.context.target
         self._uploads = self.context.uploads
         self._bucket = self._target.endpoint.bucket
+        able = self.context.options.capabilities
+        self._condition = self.job.condition(able.complete_condition, able.complete_match)
 
     async def run(self) -> UploadResult:
         """Send the parts that no earlier run has sent, and complete the upload.
@@ -154,7 +161,8 @@ class MultipartUpload:
     async def _open(self, began: float) -> Mapping[int, StoredPart]:
         """Resume the recorded upload or create one, and return the parts that it has."""
         job = self.job
-        settings = hashlib.sha256(repr(sorted(self.headers.items())).encode()).hexdigest()
+        began_with = repr(sorted(self.headers.items())) + self.source_state
+        settings = hashlib.sha256(began_with.encode()).hexdigest()
         wanted = Upload(self._bucket, job.target_key, None, job.etag, job.size, self.parts[0].size, settings, began)
         known = self._uploads.find(self._bucket, job.target_key)
         if known is not None and known._replace(upload_id=None, began=began) == wanted and known.upload_id:
@@ -213,7 +221,9 @@ class MultipartUpload:
         """Complete the upload if the target key still is as the job expects it."""
         ours = composite_etag([part.etag for part in sent])
         attempts = sum(part.attempts for part in sent)
-        if not self.context.options.capabilities.complete_condition and await self._conflicts():
+        if self.before_complete is not None:
+            await self.before_complete()
+        if not self._condition and await self._conflicts():
             # Between this check and the completion somebody else may store the object, and lose it: that is the
             # price of a service that ignores the condition.
             await self._discard()
@@ -240,8 +250,11 @@ class MultipartUpload:
     async def _complete(self, sent: Sequence[SentPart]) -> Response:
         """Send CompleteMultipartUpload; again if a reply of status 200 is an error or is cut short."""
         job = self.job
-        condition = job.target_condition(self.context.options.capabilities.complete_condition)
-        headers = {**condition, "x-amz-mp-object-size": str(job.size), **self.complete_headers}
+        headers = {
+            **job.target_condition(self._condition),
+            "x-amz-mp-object-size": str(job.size),
+            **self.complete_headers,
+        }
         body = _complete_document(sent, self.headers.get("x-amz-checksum-algorithm", "").lower())
         code, message = "", ""
         for attempt in range(1, _COMPLETE_ATTEMPTS + 1):

@@ -36,10 +36,17 @@ class CopyJob(NamedTuple):
     replace_etag: str | None = None
     storage_class: str = "STANDARD"
 
+    def condition(self, absent: Support, match: Support) -> Support:
+        """Return whether the service honours the condition of this job on its target object.
+
+        absent, match: of `If-None-Match: *` and of `If-Match` by the request
+        """
+        return absent if self.replace_etag is None else match
+
     def target_condition(self, support: Support) -> dict[str, str]:
         """Return the headers that let S3 refuse to write over another target object than `replace_etag`'s.
 
-        support: of this condition by the request; none is sent where it is rejected
+        support: what `condition` returned; none is sent where it is rejected
         """
         if not support.may_be_sent:
             return {}

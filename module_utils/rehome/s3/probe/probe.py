@@ -294,8 +294,8 @@ class _Trials:
             self._add_finding(
                 "the content of a copy is not its source's", "Report this to the service; no copy can be proven"
             )
-        for wrong in ({"if-none-match": "*"}, {"if-match": _WRONG_ETAG}):
-            self._note("target_condition", (await self._copy("copy", wrong)).support(kept=False))
+        for name, wrong in (("target_condition", {"if-none-match": "*"}), ("target_match", {"if-match": _WRONG_ETAG})):
+            self._note(name, (await self._copy("copy", wrong)).support(kept=False))
         return True
 
     async def _is_empty(self, name: str) -> bool:
@@ -370,8 +370,8 @@ class _Trials:
         return Support.HAS if _TAG.search(tags.body) else Support.IGNORES
 
     async def _try_put(self) -> None:
-        again = await self.scratch.put("taken", {**_METADATA, "if-none-match": "*"})
-        self._note("put_condition", again.support(kept=False))
+        for name, wrong in (("put_condition", {"if-none-match": "*"}), ("put_match", {"if-match": _WRONG_ETAG})):
+            self._note(name, (await self.scratch.put("taken", {**_METADATA, **wrong})).support(kept=False))
 
     async def _try_uploads(self) -> None:
         await self._try_upload()
@@ -402,34 +402,53 @@ class _Trials:
                 self.findings.append(Finding("rehome_storage_class", given, problem, way_out))
 
     async def _try_upload(self) -> None:
-        """Try a multipart upload of one tiny part to a key that is taken."""
-        created = await self.scratch.create_upload("taken", _METADATA)
-        if created.denied:
-            self._add_refusal(created, "s3:PutObject", "begin multipart uploads")
-            return
-        upload = self.scratch.uploads.get("taken")
-        if not created.ok or upload is None:
-            self._note("uploads", created.support(kept=False))
+        """Try multipart uploads of one tiny part to a key that is taken."""
+        upload = await self._begin_upload()
+        if upload is None:
             return
         if self.needs.method == "server_side":
             await self._try_part_copy(upload)
-        part = await self.scratch.write("PUT", "taken", query=[("partNumber", "1"), ("uploadId", upload)], headers={})
-        parts = f"<Part><PartNumber>1</PartNumber><ETag>{part.etag()}</ETag></Part>"
-        completed = await self.scratch.write(
-            "POST",
-            "taken",
-            query=[("uploadId", upload)],
-            headers={"if-none-match": "*"},
-            body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode(),
-        )
-        self._note("complete_condition", completed.support(kept=False))
-        await self._try_listing_uploads("taken", upload)
+        await self._try_completion("complete_match", {"if-match": _WRONG_ETAG})
+        await self._try_completion("complete_condition", {"if-none-match": "*"})
+        await self._try_listing_uploads("taken", self.scratch.uploads["taken"])
         # If it was completed there is nothing left to abort, but a missing right shows nevertheless.
         await self._try_abort("taken")
 
+    async def _begin_upload(self) -> str | None:
+        """Begin an upload and return its id; None if there is none, which is noted."""
+        created = await self.scratch.create_upload("taken", _METADATA)
+        if created.denied:
+            self._add_refusal(created, "s3:PutObject", "begin multipart uploads")
+            return None
+        upload = self.scratch.uploads.get("taken")
+        if not created.ok or upload is None:
+            self._note("uploads", created.support(kept=False))
+            return None
+        return upload
+
+    async def _try_completion(self, name: str, condition: Mapping[str, str]) -> None:
+        """Try whether a condition that does not hold keeps the upload from being completed."""
+        completed = await self._complete(condition)
+        support = completed.support(kept=False)
+        if support is Support.REJECTS:
+            # if the service does not complete it without the condition either, the answer is about something else
+            completed = await self._complete({})
+            if not completed.ok:
+                support = Support.UNKNOWN
+        self._note(name, support)
+        if completed.ok:
+            await self._begin_upload()
+
+    async def _complete(self, condition: Mapping[str, str]) -> TrialResponse:
+        query = [("uploadId", self.scratch.uploads["taken"])]
+        part = await self.scratch.write("PUT", "taken", query=[("partNumber", "1"), *query], headers={})
+        parts = f"<Part><PartNumber>1</PartNumber><ETag>{part.etag()}</ETag></Part>"
+        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        return await self.scratch.write("POST", "taken", query=query, headers=condition, body=body)
+
     async def _try_part_copy(self, upload: str) -> None:
-        """Try a part that is copied, which the upload will not be completed with."""
-        query = [("partNumber", "2"), ("uploadId", upload)]
+        """Try a part that is copied. Another replaces it: some services complete an upload only with all its parts."""
+        query = [("partNumber", "1"), ("uploadId", upload)]
         source = {"x-amz-copy-source": self._copy_source("plain")["x-amz-copy-source"]}
 
         async def copied(condition: Mapping[str, str]) -> TrialResponse:

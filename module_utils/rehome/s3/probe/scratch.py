@@ -38,6 +38,8 @@ _DEAD_AFTER = timedelta(hours=1)
 _MOST_STALE = 100
 """Removed by one probe at most: whatever made more of them has to be found, not hidden."""
 _UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
+_MOST_VERSIONS = 20
+"""Of one scratch object; a probe writes none more often."""
 _WRITE_WAIT_S = 10.0
 """How long to wait for a write that was interrupted before its object is removed."""
 
@@ -130,6 +132,7 @@ class Scratch:
         self._label = secrets.token_hex(16)
         self._written: dict[str, set[str]] = {}
         self._unsure: set[str] = set()
+        self._keeps_versions = False
         self.uploads: dict[str, str] = {}
         self._in_flight: set[asyncio.Future[TrialResponse]] = set()
         self._server_time = datetime.now(UTC)
@@ -224,6 +227,7 @@ class Scratch:
             self._unsure.discard(key)
         if version := response.headers.get(b"x-amz-version-id"):
             versions.add(version.decode())
+            self._keeps_versions = True
         if upload := _UPLOAD_ID.search(response.body):
             self.uploads[name] = unescape(upload[1].decode())
         if is_new and 400 <= response.status < 500:
@@ -242,10 +246,17 @@ class Scratch:
             with suppress(S3Error):
                 await self.abort_upload(name)
         if self.may_delete:
-            sure = [(key, versions) for key, versions in self._written.items() if versions or key not in self._unsure]
+            sure = [
+                (key, versions)
+                for key, versions in self._written.items()
+                if versions or not (self._keeps_versions or key in self._unsure)
+            ]
             await run_all(*(self._delete(key, versions) for key, versions in sure))
             # The service changed their keys, or it is not known whether they exist.
             others = {*self._unsure, *(one.key for one in await self._listed(self.folder))}
+            if self._keeps_versions:
+                # Ceph does not say which version a copy or a completed upload is
+                others.update(self._written)
             await run_all(*(self._remove(key) for key in others))
 
     async def clean_stale(self) -> None:
@@ -259,14 +270,18 @@ class Scratch:
         await run_all(*(self._remove(key, label) for key, label in found[:_MOST_STALE]))
 
     async def _remove(self, key: str, label: str | None = None) -> None:
-        """Remove the current version of an object; if a label is given, only if the object's marker is that."""
-        try:
-            head = await try_request(self._client, "HEAD", key)
-        except S3Error:
-            return
-        if head.ok and (label is None or head.headers.get(_MARKER.encode()) == label.encode()):
+        """Remove an object, version after version; if a label is given, those whose marker is that."""
+        for _ in range(_MOST_VERSIONS):
+            try:
+                head = await try_request(self._client, "HEAD", key)
+            except S3Error:
+                return
+            if not head.ok or (label is not None and head.headers.get(_MARKER.encode()) != label.encode()):
+                return
             version = head.headers.get(b"x-amz-version-id")
             await self._delete(key, {version.decode()} if version else set())
+            if not version:
+                return
 
     async def _listed(self, prefix: str) -> list[Listed]:
         try:

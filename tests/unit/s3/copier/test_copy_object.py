@@ -620,8 +620,18 @@ async def test_if_the_target_is_not_checked_by_the_service_it_is_checked_first()
     assert (await outcome_of(taken, capabilities=able)).result == "conflict"
     free: Script = {"HEAD new/a b": [reply(404)], "PUT new/a b": [copied("e1")]}
     assert (await outcome_of(free, capabilities=able)).result == "copied"
+
+
+@on_uvloop
+async def test_if_the_target_to_replace_is_not_checked_by_the_service_it_is_checked_first() -> None:
+    able = Capabilities(target_match=Support.IGNORES)
+    job = JOB._replace(replace_etag="t0")
+    other = {"HEAD new/a b": [found("t1", 6), found("t1", 6)], "HEAD old/a b": [found("e1")]}
+    assert (await outcome_of(other, job, capabilities=able)).result == "conflict"
     replaced: Script = {"HEAD new/a b": [found("t0")], "PUT new/a b": [copied("e1")]}
-    assert (await outcome_of(replaced, JOB._replace(replace_etag="t0"), capabilities=able)).result == "copied"
+    assert (await outcome_of(replaced, job, capabilities=able)).result == "copied"
+    unlooked: Script = {"PUT new/a b": [copied("e1")]}
+    assert (await outcome_of(unlooked, capabilities=able)).result == "copied"
 
 
 @on_uvloop

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, quote_plus, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import pytest
 from rehome.errors import RehomeError
@@ -53,6 +53,7 @@ class Store:
 
     ill: what goes wrong, by kind of request, in turn: another reply, or none (`lose reply`: after acting), or
         200 with half a document, after acting
+    then: what changes once a kind of request was answered, by its kind: the store's fields
     log: the kinds of the requests that came
     """
 
@@ -63,12 +64,13 @@ class Store:
     acl: str = ""
     first_part: int = 0
     ill: dict[str, list[Ill]] = field(default_factory=dict)
+    then: dict[str, dict[str, Any]] = field(default_factory=dict)
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
     uploads: dict[str, dict[str, Any]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     created: list[dict[str, str]] = field(default_factory=list)
     completed: list[tuple[dict[str, str], str]] = field(default_factory=list)
-    encodes: bool = True
+    encodes: bool | Literal["silently"] = True
     late_parts: int = 0
     part_delay: float = 0.0
     parts_at_once: int = 0
@@ -95,6 +97,8 @@ class Store:
             writer.close()
         else:
             answer = await self._answer(kind, key, params, headers, body.decode())
+            for name, value in self.then.get(kind, {}).items():
+                setattr(self, name, value)
             if ill is None:
                 writer.write(answer)
             elif ill == "half a reply":
@@ -205,13 +209,16 @@ class Store:
     def _list_uploads(self, params: dict[str, str]) -> bytes:
         """One upload a page, encoded as requested unless this service ignores that."""
 
-        def text(value: str) -> str:
+        def text(value: str, *, is_key: bool = False) -> str:
+            """Encode as Amazon's S3 does, not at all, or as Ceph does: keys only."""
+            if self.encodes == "silently":
+                return quote(value) if is_key else value
             return quote_plus(value, safe="/") if self.encodes else value
 
         uploads = sorted((upload["key"], name) for name, upload in self.uploads.items())
         left = [one for one in uploads if one > (params.get("key-marker", ""), params.get("upload-id-marker", ""))]
         entries = "".join(
-            f"<Upload><Key>{text(key)}</Key><UploadId>{name}</UploadId>"
+            f"<Upload><Key>{text(key, is_key=True)}</Key><UploadId>{name}</UploadId>"
             f"<Initiated>{self.uploads[name]['initiated']}</Initiated></Upload>"
             for key, name in left[:1]
         )
@@ -221,7 +228,8 @@ class Store:
                 f"<NextKeyMarker>{text(key)}</NextKeyMarker><NextUploadIdMarker>{name}</NextUploadIdMarker>"
                 "<IsTruncated>true</IsTruncated>"
             )
-        said = f"<EncodingType>url</EncodingType><Prefix>{text(params['prefix'])}</Prefix>"
+        stated = "" if self.encodes == "silently" else "<EncodingType>url</EncodingType>"
+        said = f"{stated}<Prefix>{text(params['prefix'])}</Prefix>"
         return reply(200, f"<ListMultipartUploadsResult>{said}{entries}</ListMultipartUploadsResult>".encode())
 
     def _head(self, etag: str, size: int, **headers: str) -> bytes:
@@ -537,6 +545,60 @@ def test_a_source_that_changes_between_two_parts_is_changed_and_the_upload_is_ab
     scenario()
 
 
+UNCONDITIONAL = CopyOptions(
+    multipart_threshold=MIB, part_size=5 * MIB, capabilities=Capabilities(part_condition=Support.IGNORES)
+)
+"""For a service that copies a part whatever ETag it is asked for."""
+
+
+@pytest.mark.parametrize("moment", ["create", "part 1", "part 2", "part 3"])
+@pytest.mark.parametrize("change", [{"etag": "e2"}, {"source_headers": {"last-modified": LATER}}])
+def test_where_parts_are_copied_without_condition_a_source_that_changes_is_never_mixed(
+    moment: str, change: dict[str, Any]
+) -> None:
+    """The second change is one that was undone again: the object has its ETag, and is younger."""
+
+    @on_uvloop
+    async def scenario() -> None:
+        store = Store(then={moment: change}, source_headers={"last-modified": EARLIER})
+        uploads = Uploads(None)
+        outcome = await outcome_of(store, uploads, UNCONDITIONAL)
+        assert (outcome.result, store.objects, store.uploads) == ("changed", {}, {})
+        assert "complete" not in store.log
+        assert uploads.recorded("bucket") == []
+
+    scenario()
+
+
+@on_uvloop
+async def test_where_parts_are_copied_without_condition_the_source_is_looked_at_until_the_end() -> None:
+    store = Store()
+    assert (await outcome_of(store, options=UNCONDITIONAL)).result == "copied"
+    looks = [number for number, kind in enumerate(store.log) if kind == "head source"]
+    parts = [number for number, kind in enumerate(store.log) if kind.startswith("part ")]
+    assert looks[0] < parts[0]
+    assert any(parts[-1] < look < store.log.index("complete") for look in looks)
+
+
+@pytest.mark.parametrize(("modified", "created"), [(EARLIER, 1), (LATER, 2)])
+def test_where_parts_are_copied_without_condition_those_of_a_source_that_was_replaced_are_not_resumed(
+    modified: str, created: int
+) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        store = Store(source_headers={"last-modified": EARLIER}, ill={"part 3": [error(400, "ExpiredToken")] * 9})
+        uploads = Uploads(None)
+        with pytest.raises(S3StopError, match="ExpiredToken"):
+            await outcome_of(store, uploads, UNCONDITIONAL)
+        assert len(store.uploads) == 1
+        store.ill.clear()
+        store.source_headers = {"last-modified": modified}
+        assert (await outcome_of(store, uploads, UNCONDITIONAL)).result == "copied"
+        assert (len(store.created), store.uploads) == (created, {})
+
+    scenario()
+
+
 @on_uvloop
 async def test_a_source_that_is_not_the_listed_one_begins_no_upload() -> None:
     store = Store(ill={"head source": [reply(412)]})
@@ -632,7 +694,7 @@ async def test_an_upload_that_cannot_be_aborted_stays_recorded_and_the_first_fai
     assert [upload.upload_id for upload in uploads.recorded("bucket")] == ["u1"]
 
 
-@pytest.mark.parametrize("encodes", [True, False])
+@pytest.mark.parametrize("encodes", [True, False, "silently"])
 def test_a_lost_reply_to_the_creation_leaves_no_second_upload(encodes: bool) -> None:
     @on_uvloop
     async def scenario() -> None:

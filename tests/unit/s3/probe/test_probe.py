@@ -71,6 +71,7 @@ class Service:
     finds_renamed: bool = True
     objects: dict[str, Stored] = field(default_factory=dict)
     versions: set[tuple[str, str]] = field(default_factory=set)
+    past: dict[str, Stored] = field(default_factory=dict)
     markers: list[str] = field(default_factory=list)
     uploads: dict[str, str] = field(default_factory=dict)
     seen: list[Request] = field(default_factory=list)
@@ -125,17 +126,17 @@ class Service:
             return self.delete(request, name)
         return self.get(request, name)
 
-    def target_conflicts(self, request: Request, name: str, ignored: str) -> bool:
+    def target_conflicts(self, request: Request, name: str, call: str) -> bool:
         there = self.objects.get(name)
-        if "if-match" in request.headers and not self.lacks & {ignored, "overwrite_condition"}:
-            return there is None or there.etag != request.headers["if-match"]
-        return "if-none-match" in request.headers and there is not None and ignored not in self.lacks
+        if "if-match" in request.headers and f"{call}_match" not in self.lacks:
+            return there is None or f'"{there.etag}"' != request.headers["if-match"]
+        return "if-none-match" in request.headers and there is not None and f"{call}_condition" not in self.lacks
 
     def put(self, request: Request, name: str) -> bytes:
         copies = request.source is not None
-        if "if-none-match" in request.headers and "knowing_conditions" in self.lacks:
+        if {"if-none-match", "if-match"} & set(request.headers) and "knowing_conditions" in self.lacks:
             return error(501, "NotImplemented")
-        if self.target_conflicts(request, name, "target_condition" if copies else "put_condition"):
+        if self.target_conflicts(request, name, "target" if copies else "put"):
             return error(412, "PreconditionFailed")
         if not copies or "copying" in self.lacks:
             return self.store(name, request.body, request.headers)
@@ -155,7 +156,7 @@ class Service:
             kept["x-amz-tagging"] = request.headers["x-amz-tagging"]
         stored = self.store(name, b"other" if "content" in self.lacks else source.body, kept)
         etag = "" if "etag" in self.lacks else f"<ETag>&quot;{source.etag}&quot;</ETag>"
-        version = re.search(rb"x-amz-version-id: (\S+)", stored)
+        version = None if "copy_version" in self.lacks else re.search(rb"x-amz-version-id: (\S+)", stored)
         more = {"x_amz_version_id": version[1].decode()} if version else {}
         return reply(200, f"<CopyObjectResult>{etag}</CopyObjectResult>".encode(), **more)
 
@@ -164,6 +165,7 @@ class Service:
         more = {}
         if self.versioned:
             self.versions.add((name, stored.version))
+            self.past[stored.version] = stored
             more = {"x_amz_version_id": stored.version}
         return reply(200, etag=f'"{stored.etag}"', **more)
 
@@ -176,6 +178,9 @@ class Service:
             self.markers.append(name)
         if name in self.objects and version in (None, self.objects[name].version):
             del self.objects[name]
+            left = [one for key, one in self.versions if version and key == name]
+            if left:
+                self.objects[name] = self.past[max(left, key=lambda one: int(one[1:]))]
         return reply(204)
 
     def get(self, request: Request, name: str) -> bytes:
@@ -207,15 +212,20 @@ class Service:
             if wanted not in (None, f'"{source.etag}"') and "part_condition" not in self.lacks:
                 return error(412, "PreconditionFailed")
             return reply(200, b"<CopyPartResult><ETag>&quot;part&quot;</ETag></CopyPartResult>")
+        label = request.query["uploadId"]
+        if label not in self.uploads:
+            return error(404, "NoSuchUpload")
         if request.method == "PUT":
             return reply(200, etag='"part"')
-        label = request.query["uploadId"]
         if request.method == "GET":
             return reply(200, b"<ListPartsResult></ListPartsResult>")
         if request.method == "DELETE":
-            return reply(204) if self.uploads.pop(label, None) else error(404, "NoSuchUpload")
-        if "if-none-match" in request.headers and name in self.objects and "complete_condition" not in self.lacks:
+            del self.uploads[label]
+            return reply(204)
+        if self.target_conflicts(request, name, "complete"):
             return error(412, "PreconditionFailed")
+        if "completion" in self.lacks:
+            return error(400, "InvalidPart")
         del self.uploads[label]
         self.store(name, b"part", {})
         return reply(200, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
@@ -272,8 +282,11 @@ async def test_a_service_without_a_lack_gets_few_requests() -> None:
         "missing_source",
         "source_condition",
         "target_condition",
+        "target_match",
         "put_condition",
+        "put_match",
         "complete_condition",
+        "complete_match",
         "part_condition",
         "etag",
         "metadata",
@@ -291,9 +304,21 @@ async def test_what_a_service_does_not_do_is_found_and_reported(lack: str) -> No
 
 
 @on_uvloop
-async def test_a_service_that_would_overwrite_more_than_the_plan_saw_is_found() -> None:
-    result = await probed(Service(frozenset({"overwrite_condition"})))
-    assert result == ProbeResult(replace(AMAZON, target_condition=Support.IGNORES))
+async def test_a_request_that_ignores_both_conditions_on_its_target_is_told_once() -> None:
+    """As copies are on Ceph."""
+    result = await probed(Service(frozenset({"target_condition", "target_match"})))
+    able = replace(AMAZON, target_condition=Support.IGNORES, target_match=Support.IGNORES)
+    assert result == ProbeResult(able)
+    (line,) = describe(able)
+    assert line.startswith("the service ignores If-None-Match and If-Match on copies: ")
+
+
+@on_uvloop
+async def test_an_upload_that_cannot_be_completed_at_all_says_nothing_about_conditions() -> None:
+    """As Ceph refuses to complete an upload with some of its parts."""
+    lacking = {"completion", "complete_condition", "complete_match"}
+    found = (await probed(Service(frozenset(lacking)))).capabilities
+    assert (found.complete_condition, found.complete_match) == (Support.UNKNOWN, Support.UNKNOWN)
 
 
 @on_uvloop
@@ -326,7 +351,8 @@ async def test_a_service_whose_copies_differ_from_their_source_is_refused() -> N
 @on_uvloop
 async def test_a_service_that_rejects_every_condition_gets_none() -> None:
     """As where they are ignored, the target is looked at first; and no key counts as refused for it."""
-    for method, names in (("server_side", ("target_condition", "put_condition")), ("stream", ("put_condition",))):
+    put, target = ("put_condition", "put_match"), ("target_condition", "target_match")
+    for method, names in (("server_side", (*target, *put)), ("stream", put)):
         result = await probed(Service(frozenset({"knowing_conditions"})), method=method)
         assert result == ProbeResult(replace(AMAZON, **dict.fromkeys(names, Support.REJECTS)))
 
@@ -343,7 +369,10 @@ REJECTIONS = {
 REJECTED: dict[str, Callable[[Request], bool]] = {
     "copy": lambda one: one.source is not None and "partNumber" not in one.query,
     "source_condition": lambda one: "x-amz-copy-source-if-match" in one.headers and "partNumber" not in one.query,
-    "target_condition": lambda one: one.source is not None and bool({"if-none-match", "if-match"} & set(one.headers)),
+    "target_condition": lambda one: one.source is not None and "if-none-match" in one.headers,
+    "target_match": lambda one: one.source is not None and "if-match" in one.headers,
+    "put_match": lambda one: one.source is None and one.method == "PUT" and "if-match" in one.headers,
+    "complete_match": lambda one: one.method == "POST" and "if-match" in one.headers,
     "put_condition": lambda one: one.source is None and one.method == "PUT" and "if-none-match" in one.headers,
     "complete_condition": lambda one: one.method == "POST" and "if-none-match" in one.headers,
     "uploads": lambda one: one.method == "POST" and "uploads" in one.query,
@@ -568,6 +597,14 @@ async def test_every_version_is_removed_and_no_delete_marker_left() -> None:
 
 
 @on_uvloop
+async def test_every_version_is_removed_from_a_service_that_does_not_say_which_one_a_copy_is() -> None:
+    """As Ceph, which also makes a version of each copy that should have been refused."""
+    service = Service(frozenset({"target_condition", "target_match", "copy_version"}), versioned=True)
+    await probed(service)
+    assert (service.versions, service.markers, scratch(service)) == (set(), [], [])
+
+
+@on_uvloop
 async def test_a_key_that_the_service_stumbles_over_gets_no_delete_marker() -> None:
     service = Service(versioned=True)
     plain = service.put
@@ -670,7 +707,7 @@ async def test_headers_that_copies_store_with_are_tried_too() -> None:
 
 CAPABILITIES = st.builds(
     Capabilities,
-    *[st.sampled_from(Support)] * 15,
+    *[st.sampled_from(Support)] * 18,
     refused_keys=st.frozensets(st.sampled_from(KeyShape)),
     keys_tried=st.booleans(),
 )
