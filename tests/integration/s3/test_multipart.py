@@ -245,6 +245,25 @@ def test_a_source_that_changes_midway_is_changed_and_leaves_nothing(store: Store
     assert "Contents" not in store.witness.list_objects_v2(Bucket=store.buckets.target)
 
 
+@pytest.mark.parametrize("moment", ["before part 1", "before part 2", "before part 3", "after part 3"])
+def test_a_source_that_changes_between_two_parts_is_never_mixed(store: Store, moment: str) -> None:
+    """Before a part is after the look at its source: whatever a service copies then, it must not be completed."""
+    job = store.put()
+
+    async def overwrite(now: str) -> None:
+        if now == moment:
+            await asyncio.to_thread(
+                store.witness.put_object, Bucket=store.buckets.source, Key=KEY, Body=store.body[::-1]
+            )
+
+    (outcome,) = store.copy([job], None, overwrite, connections=1)
+    assert outcome.result == "changed"
+    assert store.open_uploads() == []
+    stored = store.witness.list_objects_v2(Bucket=store.buckets.target).get("Contents", [])
+    where = {"Bucket": store.buckets.target, "Key": TARGET_KEY}
+    assert [store.witness.get_object(**where)["Body"].read() == store.body for _ in stored] in ([], [True])
+
+
 def test_a_target_that_is_stored_midway_by_somebody_else_is_not_overwritten(store: Store) -> None:
     job = store.put()
     where = {"Bucket": store.buckets.target, "Key": TARGET_KEY}
