@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -12,8 +13,10 @@ from sandbox.errors import SandboxError
 from .packages import MATRIX, alone
 
 
-def unpack(name: str, package: str, version: str) -> Path:
-    """Unpack one exact version of a package into `.venv/matrix/<name>`, once. Return the folder.
+def unpack(name: str, package: str, version: str, finish: Callable[[Path], None]) -> Path:
+    """Unpack one exact version of a package into `.venv/matrix/<name>`, once. Return the package's folder.
+
+    finish: what the package's own script would do in that folder
 
     Raises SandboxError if npm is missing or the registry does not have it.
     """
@@ -21,7 +24,7 @@ def unpack(name: str, package: str, version: str) -> Path:
     with alone(name):
         stamp = root / "version"
         if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
-            return root
+            return root / "package"
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         if (npm := shutil.which("npm")) is None:
@@ -34,5 +37,6 @@ def unpack(name: str, package: str, version: str) -> Path:
         with tarfile.open(archive) as tar:
             tar.extractall(root, filter="data")
         archive.unlink()
+        finish(root / "package")
         stamp.write_text(version, encoding="utf-8")
-    return root
+    return root / "package"

