@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
+from pymysql.constants import CLIENT
+
 BUFFER = 65_536
 Moment = Literal["before", "after"]
 
@@ -95,6 +97,7 @@ class _Pair:
         self._server = server
         self._replied = threading.Event()
         self._swallow = False
+        self._greeted = False
         threading.Thread(target=self._replies, daemon=True).start()
 
     def requests(self) -> None:
@@ -119,12 +122,27 @@ class _Pair:
                     break
                 if self._proxy.delay_s:
                     time.sleep(self._proxy.delay_s)
-                self._client.sendall(piece)
+                self._client.sendall(piece if self._greeted else without_tls(piece))
+                self._greeted = True
         self._end()
 
     def _end(self) -> None:
         _end(self._client)
         _end(self._server)
+
+
+def without_tls(greeting: bytes) -> bytes:
+    """Return a server's first bytes without the offer of TLS, in which the proxy would recognise no words.
+
+    Only MySQL and MariaDB speak first: "Protocol::HandshakeV10" in MySQL's source documentation.
+    """
+    end_of_version = greeting.find(b"\0", 5)
+    if greeting[3:5] != b"\0\x0a" or end_of_version < 0:
+        return greeting
+    # behind the session's number, the first part of the salt, and a filler
+    at = end_of_version + 14
+    flags = int.from_bytes(greeting[at : at + 2], "little") & ~CLIENT.SSL
+    return greeting[:at] + flags.to_bytes(2, "little") + greeting[at + 2 :]
 
 
 def _end(open_socket: socket.socket) -> None:

@@ -70,7 +70,6 @@ class MySQL(MariaDB):
             f"--tmpdir={self.folder}",
             # The defaults wait for the disk at each commit; the tests' servers die with their folder.
             "--sync-binlog=0",
-            "--innodb-flush-log-at-trx-commit=2",
             "--secure-file-priv=NULL",
         ]
 

@@ -126,15 +126,24 @@ def test_a_read_that_is_left_halfway_leaves_a_connection_that_works(bench: Bench
     assert len(read_all(database, facts, 2)) == 3
 
 
+OF_PRODUCT: dict[str, dict[str, tuple[str, list[Any]]]] = {
+    "mariadb": {
+        "inet6": ("INET6", ["::1", "2001:db8::1", "::ffff:1.2.3.4"]),
+        "nopad bin": ("VARCHAR(5) COLLATE utf8mb4_nopad_bin", ["a", "a ", "A", "é", "\x1f", "\x1d"]),
+    },
+    "mysql": {
+        "0900 bin": ("VARCHAR(5) COLLATE utf8mb4_0900_bin", ["a", "a ", "A", "é", "\x1f", "\x1d"]),
+        "0900 as_cs": ("VARCHAR(5) COLLATE utf8mb4_0900_as_cs", ["a", "a ", "A", "é", "b", "B"]),
+        "0900 ai_ci": ("VARCHAR(5) COLLATE utf8mb4_0900_ai_ci", ["a", "a ", "É", "b", "_"]),
+    },
+}
 KEYS: dict[str, dict[str, tuple[str, list[Any]]]] = {
     "mariadb": {
         "bigint unsigned": ("BIGINT UNSIGNED", [2**64 - 1, 0, 2**63, 7]),
         "decimal": ("DECIMAL(30,2)", ["12345678901234567890123456.78", "12345678901234567890123456.79", "-1", "0.5"]),
-        "inet6": ("INET6", ["::1", "2001:db8::1", "::ffff:1.2.3.4"]),
         "date": ("DATE", ["2020-01-02", "1999-12-31", "2020-01-01"]),
         "char": ("CHAR(5) COLLATE utf8mb4_unicode_ci", ["a b", "B", "c", "é", "z"]),
         "latin1": ("VARCHAR(5) CHARACTER SET latin1", ["é", "a", "ü", "Z"]),
-        "nopad bin": ("VARCHAR(5) COLLATE utf8mb4_nopad_bin", ["a", "a ", "A", "é", "\x1f", "\x1d"]),
         "varbinary": ("VARBINARY(8)", [b"", b"\xff\x00", b"a", b"a ", b"\x1e"]),
     },
     "postgresql": {
@@ -173,10 +182,19 @@ def types(bench: Bench) -> Bench:
 
 
 @pytest.mark.parametrize(
-    ("bench", "kind"), [(engine, kind) for engine in KEYS for kind in KEYS[engine]], indirect=["bench"]
+    ("bench", "kind"),
+    [
+        *((engine, kind) for engine in KEYS for kind in KEYS[engine]),
+        *(
+            pytest.param("mariadb", kind, marks=pytest.mark.product(product))
+            for product, kinds in OF_PRODUCT.items()
+            for kind in kinds
+        ),
+    ],
+    indirect=["bench"],
 )
 def test_each_type_of_key_is_read_in_the_servers_order_and_rewritten(types: Bench, kind: str) -> None:
-    declared, keys = KEYS[types.engine][kind]
+    declared, keys = {**KEYS[types.engine], **OF_PRODUCT.get(types.product, {})}[kind]
     types.create(key=f"id {declared} NOT NULL PRIMARY KEY")
     for number, key in enumerate(keys):
         types.execute("INSERT INTO T (id, path) VALUES (?, ?)", key, f"image/{number}.png")

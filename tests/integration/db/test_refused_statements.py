@@ -155,7 +155,7 @@ def test_a_table_that_another_session_locks_is_unknown(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png")
     if bench.engine == "mariadb":
-        patience, lock, code = "lock_wait_timeout = 0, innodb_lock_wait_timeout = 0", "LOCK TABLES {} WRITE", "1205"
+        patience, lock, code = "lock_wait_timeout = 1, innodb_lock_wait_timeout = 1", "LOCK TABLES {} WRITE", "1205"
     else:
         patience, lock, code = "lock_timeout = 10", "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "55P03"
     database = bench.rehome()

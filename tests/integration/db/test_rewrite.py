@@ -244,7 +244,7 @@ def test_binary_keys_are_read_and_rewritten(bench: Bench) -> None:
 
 
 def test_uuid_keys_are_read_and_rewritten(bench: Bench) -> None:
-    kind = {"mariadb": "UUID", "postgresql": "UUID", "sqlite": "TEXT"}[bench.engine]
+    kind = {"mariadb": "UUID", "mysql": "CHAR(36)", "postgresql": "UUID", "sqlite": "TEXT"}[bench.product]
     bench.create(key=f"id {kind} NOT NULL PRIMARY KEY")
     for number in range(7):
         bench.execute("INSERT INTO T (id, path) VALUES (?, ?)", str(uuid.uuid4()), f"image/{number}.png")
@@ -266,7 +266,7 @@ KEY_TYPES = {
     "text": {"mariadb": "VARCHAR(40) COLLATE utf8mb4_unicode_ci", "postgresql": "VARCHAR(40)", "sqlite": "TEXT"},
     "latin": {"mariadb": "VARCHAR(40) CHARACTER SET latin1", "postgresql": "TEXT", "sqlite": "TEXT"},
     "binary": {"mariadb": "VARBINARY(20)", "postgresql": "BYTEA", "sqlite": "BLOB"},
-    "uuid": {"mariadb": "UUID", "postgresql": "UUID", "sqlite": "TEXT"},
+    "uuid": {"mariadb": "UUID", "mysql": "CHAR(36) CHARACTER SET ascii", "postgresql": "UUID", "sqlite": "TEXT"},
     "date": {"mariadb": "DATE", "postgresql": "DATE", "sqlite": "TEXT"},
     "moment": {"mariadb": "DATETIME(3)", "postgresql": "TIMESTAMPTZ", "sqlite": "TEXT"},
 }
@@ -287,7 +287,8 @@ KEY_VALUES: dict[str, list[Any]] = {
 def test_a_chunk_of_any_key_is_rewritten_in_one_transaction_and_nothing_beside_it(
     bench: Bench, kind: str, composite: bool, mapped: str
 ) -> None:
-    declared = f"id {KEY_TYPES[kind][bench.engine]} NOT NULL"
+    types = KEY_TYPES[kind]
+    declared = f"id {types.get(bench.product, types[bench.engine])} NOT NULL"
     if composite:
         bench.create(key=f"tenant INTEGER NOT NULL, {declared}", more=", PRIMARY KEY (tenant, id)")
     else:
@@ -307,7 +308,11 @@ def test_a_chunk_of_any_key_is_rewritten_in_one_transaction_and_nothing_beside_i
     assert paths == sorted([left.old, *(change.new for change in selected)])
 
 
-COLLATIONS = ["general_ci", "unicode_ci", "bin", "nopad_bin", "general_nopad_ci"]
+COLLATIONS = [
+    *("general_ci", "unicode_ci", "bin"),
+    *(pytest.param(name, marks=pytest.mark.product("mariadb")) for name in ("nopad_bin", "general_nopad_ci")),
+    *(pytest.param(f"0900_{name}", marks=pytest.mark.product("mysql")) for name in ("ai_ci", "as_ci", "as_cs", "bin")),
+]
 
 
 @only("mariadb")  # the others' default collations distinguish all of these

@@ -98,6 +98,7 @@ def test_inherited_roles_count_however_deep(bench: Bench, modest: Modest) -> Non
             bench.execute(f"DROP ROLE below_{name}")
 
 
+@pytest.mark.product("mariadb")  # MySQL has no PUBLIC
 @with_engines("mariadb", "postgresql")
 def test_rights_of_everybody_count(bench: Bench, modest: Modest) -> None:
     bench.create()

@@ -55,6 +55,35 @@ MARIADB: Mapping[str, object] = {
 }
 """Global values, which new sessions take over."""
 
+MYSQL: Mapping[str, object] = {
+    **{
+        name: value
+        for name, value in MARIADB.items()
+        if name
+        not in {
+            "check_constraint_checks",
+            "system_versioning_asof",
+            "tx_isolation",
+            "tx_read_only",
+            "max_statement_time",
+            "idle_transaction_timeout",
+            "idle_write_transaction_timeout",
+            "idle_readonly_transaction_timeout",
+            "in_predicate_conversion_threshold",
+            "optimizer_max_sel_arg_weight",
+        }
+    },
+    "sql_mode": "ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,HIGH_NOT_PRECEDENCE",
+    "transaction_isolation": "SERIALIZABLE",
+    "transaction_read_only": 1,
+    "max_execution_time": 1,
+    "range_optimizer_max_mem_size": 1,
+    "show_gipk_in_create_table_and_information_schema": 0,
+    "explain_format": "JSON",
+    "information_schema_stats_expiry": 86400,
+    "optimizer_switch": "hypergraph_optimizer=on",
+}
+
 POSTGRESQL: Mapping[str, str] = {
     "search_path": "evil, public, pg_catalog",
     "session_replication_role": "replica",
@@ -124,7 +153,9 @@ def preset(bench: Bench) -> Iterator[Callable[[Mapping[str, object]], None]]:
 
 def presets(engine: str) -> Mapping[str, object]:
     """Return what a user may set for itself; the superuser's parameter has a test of its own."""
-    return MARIADB if engine == "mariadb" else {name: value for name, value in POSTGRESQL.items() if name != ORIGIN}
+    if engine in ("mariadb", "mysql"):
+        return MARIADB if engine == "mariadb" else MYSQL
+    return {name: value for name, value in POSTGRESQL.items() if name != ORIGIN}
 
 
 def values_in(database: Dialect, engine: str) -> dict[str, str]:
@@ -184,7 +215,7 @@ def test_each_preset_variable_has_our_value_in_our_session(
     bench: Bench, preset: Callable[[Mapping[str, object]], None]
 ) -> None:
     expected = values_in(bench.rehome(), bench.engine)
-    for name, value in presets(bench.engine).items():
+    for name, value in presets(bench.product).items():
         preset({name: value})
         assert values_in(bench.rehome(), bench.engine) == expected, name
 
@@ -197,7 +228,7 @@ def test_all_at_once_and_after_a_reconnect_the_session_is_ours(
     bench.rehome().create_journal(bench.schema)
     if bench.engine == "postgresql":
         bench.as_superuser(EVIL)
-    preset(presets(bench.engine))
+    preset(presets(bench.product))
     database = bench.rehome()
     database.reconnect()
     moved(bench, database)

@@ -198,7 +198,7 @@ def test_a_trigger_that_calls_what_this_user_may_not_call_is_told_with_its_name(
 @pytest.mark.parametrize("body", ["INSERT INTO lasting VALUES (NEW.path)", "DO 1"])
 def test_a_trigger_that_rollback_may_not_undo_is_not_tried(bench: Bench, body: str) -> None:
     bench.create()
-    bench.execute("CREATE TABLE lasting (path VARCHAR(99)) ENGINE = Aria")
+    bench.execute("CREATE TABLE lasting (path VARCHAR(99)) ENGINE = MyISAM")
     try:
         bench.execute(f"CREATE TRIGGER log_{bench.table} AFTER UPDATE ON {bench.table} FOR EACH ROW {body}")
         bench.fill("image/a.png")
@@ -207,8 +207,11 @@ def test_a_trigger_that_rollback_may_not_undo_is_not_tried(bench: Bench, body: s
     finally:
         bench.execute("DROP TABLE lasting")
     # the body of a trigger is hidden from users who may not create any
-    assert seen["migrate"].status == "info" and "lasting, which has no transactions" in seen["migrate"].found
-    assert seen["admin"].status == ("pass" if body == "DO 1" else "info"), seen["admin"]
+    expected = "pass" if body == "DO 1" else "info"
+    assert seen["admin"].status == expected, seen["admin"]
+    # on MySQL the user of the tests may, as it would see no trigger otherwise
+    assert seen["migrate"].status == (expected if bench.product == "mysql" else "info"), seen["migrate"]
+    assert seen["migrate"].status == "pass" or "lasting, which has no transactions" in seen["migrate"].found
 
 
 # What the database's catalog tells a dry run
@@ -278,12 +281,12 @@ CHECKS = [
 @pytest.mark.parametrize(("constraint", "status"), CHECKS)
 def test_check_constraints_are_computed_for_the_new_values(bench: Bench, constraint: str, status: str) -> None:
     quoted = constraint if bench.engine == "sqlite" else constraint.replace("%", "%%")
-    bench.create(more=f", CONSTRAINT narrow {quoted}")
+    bench.create(more=f", CONSTRAINT n_{bench.table} {quoted}")
     bench.fill("image/a.png", *([] if status == "stop" else ["image/b.png", "other.png"]))
     commit(bench)
     found = column_checks(bench, dry_run=True)
     assert [check.status for check in named(found, "check constraints")] == [status], named(found, "check constraints")
-    assert status == "pass" or "narrow" in named(found, "check constraints")[0].found
+    assert status == "pass" or f"n_{bench.table}" in named(found, "check constraints")[0].found
 
 
 @with_engines("postgresql")
@@ -303,6 +306,7 @@ def test_the_constraints_of_domains_are_computed_however_deep(bench: Bench, dept
             bench.execute(f"DROP DOMAIN {name}")
 
 
+@pytest.mark.product("mariadb")  # where it is a text with a constraint
 @with_engines("mariadb")
 def test_a_json_column_refuses_what_is_no_json(bench: Bench) -> None:
     bench.create(column="path JSON")
