@@ -96,7 +96,7 @@ def _run_suite(suite: Suite, options: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="rehome-matrix-") as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", f"--junitxml={report}"]
-        status = _wait([*command, *options, *suite.paths])
+        status = _wait([*command, *options, *suite.options, *suite.paths])
         seconds = round(time.monotonic() - started)
         if not report.exists():
             return Outcome(0, seconds=seconds, broke=f"pytest ended with status {status} and without a report")
