@@ -9,7 +9,7 @@ from ..checks import Check, stop, unknown
 from ..config.settings import BESIDE_WRITERS, Settings
 from ..db.dialect import DatabaseError, Dialect
 from ..db.engines.open import connect
-from ..db.work.pooling import pooled_sessions
+from ..db.work.pooling import pooled_sessions, shared_reads
 from ..errors import Finding, RefusedError
 
 MIN_PER_HOUR: Final = {"MAX_QUERIES_PER_HOUR": 50_000, "MAX_UPDATES_PER_HOUR": 1_000, "MAX_CONNECTIONS_PER_HOUR": 200}
@@ -20,7 +20,8 @@ def check_sessions(database: Dialect, settings: Settings, lenient: bool = False)
     """Open as many connections as a run does, beside `database`, and check that each keeps its session.
 
     lenient: then too few connections, or statements an hour, are a warning: a dry run has another user, and needs less
-    SQLite has neither. Reads only. Raises RefusedError if sessions are not kept: nothing else that is read is certain.
+    SQLite has neither. Reads only. Raises RefusedError if sessions are not kept, or lead to several servers: nothing
+    else that is read is certain.
     """
     if settings.database.engine == "sqlite":
         return []
@@ -34,6 +35,8 @@ def check_sessions(database: Dialect, settings: Settings, lenient: bool = False)
                 return [_limited("connections", too_few, lenient)]
             if number == 2 and (pooled := pooled_sessions(database, other, settings.database)):
                 raise RefusedError([pooled])
+            if shared := shared_reads(database, other, settings.database):
+                raise RefusedError([shared])
     return [
         Check("database", "sessions", "pass", "every connection keeps its session, and what Rehome sets in it"),
         Check("database", "connections", "pass", f"the server takes the {needed} that a run needs at once"),

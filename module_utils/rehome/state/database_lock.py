@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ..config.settings import Database
 from ..db.dialect import ConnectionLostError, DatabaseError, Dialect, LockHolder
 from ..db.engines.open import connect
-from ..db.work.pooling import pooled_sessions
+from ..db.work.pooling import pooled_sessions, shared_out
 from ..errors import RefusedError, RehomeError
 
 CHECK_EVERY_S = 0.5
@@ -91,6 +91,14 @@ def _require_sessions(database: Dialect, settings: Database) -> None:
             raise RefusedError([pooled])
 
 
+def _is_held(database: Dialect, migration: str) -> bool:
+    """Return whether the lock that was just taken is where this connection's next statement goes."""
+    try:
+        return database.holds_advisory_lock(migration)
+    except DatabaseError:
+        return True  # the watch over the lock tells a lost connection
+
+
 @contextmanager
 def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]:
     """Lock `migration` in the database for the length of the block, by the server's advisory lock.
@@ -99,7 +107,7 @@ def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]
     doing the same work twice; safety depends on the conditions of every copy and every rewrite. Galera
     does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
 
-    Raises RefusedError if another run has locked it or a connection pooler would pass the lock on, and RehomeError at
+    Raises RefusedError if another run has locked it or a pooler or proxy would not keep it, and RehomeError at
     the end of the block if the lock was lost to another run.
     """
     with connect(settings) as database:
@@ -113,6 +121,8 @@ def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]
                 f"another run of this migration is at work in the database: {holder.words}",
                 "Wait for it to end, or stop it; then run it again to do what is left",
             )
+        if not _is_held(database, migration):
+            raise RefusedError([shared_out(settings)])
         lock = DatabaseLock(database, migration)
         lock.start()
         try:

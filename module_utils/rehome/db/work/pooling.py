@@ -1,4 +1,4 @@
-"""Whether connections keep their sessions, or a connection pooler gives each transaction another one."""
+"""Whether connections keep their sessions, and all lead to one server, whatever pooler or proxy stands before it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ _WAY_TO_SESSIONS: Final = (
     "Connect to the database server itself, or to a pool whose pool_mode is session (in PgBouncer, a second entry "
     "under [databases] with pool_mode = session)"
 )
+_SHARED: Final = (
+    "statements are shared out among several servers: a proxy that balances the load (Pgpool-II's load_balance_mode, "
+    "for example) stands before them. A replica may be behind, so that rows that the application has just written "
+    "would be taken for missing"
+)
+_WAY_TO_PRIMARY: Final = (
+    "Connect to the primary itself, or to a port of the proxy that leads to nothing else (in Pgpool-II, "
+    "load_balance_mode = off, or a database_redirect_preference_list that names this database with primary)"
+)
 
 
 def pooled_sessions(a: Dialect, b: Dialect, settings: Database) -> Finding | None:
@@ -40,7 +49,22 @@ def pooled_sessions(a: Dialect, b: Dialect, settings: Database) -> Finding | Non
         why = f" ({error})"
     if not why and all(len(numbers) == 1 for numbers in seen.values()) and not seen["a"] & seen["b"]:
         return None
+    return _of_the_host(settings, f"{_POOLED}{why}", _WAY_TO_SESSIONS)
+
+
+def shared_reads(a: Dialect, b: Dialect, settings: Database) -> Finding | None:
+    """Return the finding for two connections of which one alone leads to a server that takes writes.
+
+    What is not seen is no proof: a proxy may by chance send both to the same server.
+    """
+    return shared_out(settings) if a.is_read_only() != b.is_read_only() else None
+
+
+def shared_out(settings: Database) -> Finding:
+    """Return the finding for a proxy that does not send all of a connection's statements to the primary."""
+    return _of_the_host(settings, _SHARED, _WAY_TO_PRIMARY)
+
+
+def _of_the_host(settings: Database, problem: str, way_out: str) -> Finding:
     port = f":{settings.port}" if settings.port else ""
-    return Finding(
-        "rehome_database.host", settings.socket or f"{settings.host}{port}", f"{_POOLED}{why}", _WAY_TO_SESSIONS
-    )
+    return Finding("rehome_database.host", settings.socket or f"{settings.host}{port}", problem, way_out)

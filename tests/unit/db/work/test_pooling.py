@@ -9,7 +9,9 @@ from typing import cast
 import pytest
 from rehome.config.settings import Database
 from rehome.db.dialect import DatabaseError, Dialect
-from rehome.db.work.pooling import pooled_sessions
+from rehome.db.work.pooling import pooled_sessions, shared_reads
+from rehome.errors import RefusedError
+from rehome.state import database_lock
 
 SETTINGS = Database(engine="postgresql", host="pool.example.com", port=6432, name="app", user="migrate")
 
@@ -17,8 +19,19 @@ SETTINGS = Database(engine="postgresql", host="pool.example.com", port=6432, nam
 class Client:
     """A connection whose transactions run in the sessions that `session` hands out."""
 
-    def __init__(self, session: Callable[[], int]) -> None:
+    def __init__(self, session: Callable[[], int], *, standby: bool = False) -> None:
         self._session = session
+        self._standby = standby
+
+    def is_read_only(self) -> bool:
+        return self._standby
+
+    def try_advisory_lock(self, _name: str) -> None:
+        """Take it, on the primary."""
+
+    def holds_advisory_lock(self, _name: str) -> bool:
+        """Look for it, on a standby."""
+        return False
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -60,3 +73,29 @@ def test_a_pool_of_statements_refuses_the_transaction_and_is_quoted() -> None:
         raise DatabaseError("transaction blocks not allowed in statement pooling mode")
 
     assert "that run (transaction blocks not allowed in statement pooling mode)" in (pooled(refuse, lambda: 2) or "")
+
+
+@pytest.mark.parametrize(("a", "b"), [(False, True), (True, False)])
+def test_a_proxy_that_leads_one_connection_to_a_standby_is_seen(a: bool, b: bool) -> None:
+    clients = [cast(Dialect, Client(lambda: 1, standby=standby)) for standby in (a, b)]
+    text = str(shared_reads(clients[0], clients[1], SETTINGS))
+    assert text.startswith("rehome_database.host (pool.example.com:6432): statements are shared out among several")
+    assert "Connect to the primary itself" in text
+    assert shared_reads(clients[0], clients[0], SETTINGS) is None
+    assert shared_reads(clients[1], clients[1], SETTINGS) is None
+
+
+def test_a_lock_that_is_taken_on_another_server_than_the_next_statement_reaches_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Pgpool-II does: pg_try_advisory_lock() goes to the primary, pg_backend_pid() to a standby."""
+
+    @contextmanager
+    def shared(_settings: Database) -> Iterator[Client]:
+        number = next(numbers)
+        yield Client(lambda: number)
+
+    numbers = itertools.count()
+    monkeypatch.setattr(database_lock, "connect", shared)
+    with pytest.raises(RefusedError, match="shared out among several servers"):
+        database_lock.migration_lock(SETTINGS, "avatars").__enter__()
