@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from ..checks import Check, stop
 from ..errors import Finding
@@ -23,7 +24,12 @@ def check_version(product: str, version: str, oldest: Sequence[int]) -> Check:
     return stop("database", "version", Finding("rehome_database", None, problem, "Upgrade the server"))
 
 
-def check_writable(reason: str, dry_run: bool) -> Check:
+READ_ONLY_WAY_OUT: Final = (
+    "Connect to the primary, wait until it takes writes again, or reset the variable if it is preset"
+)
+
+
+def check_writable(reason: str, dry_run: bool, way_out: str = READ_ONLY_WAY_OUT) -> Check:
     """Check that the server takes writes.
 
     reason: why it does not, in the server's words; empty if it does
@@ -32,7 +38,6 @@ def check_writable(reason: str, dry_run: bool) -> Check:
     if not reason:
         return Check("database", "read-only", "pass", "the server takes writes")
     problem = f"the server takes no writes ({reason}): it may be a replica, or under maintenance"
-    way_out = "Connect to the primary, wait until it takes writes again, or reset the variable if it is preset"
     if dry_run:
         return Check("database", "read-only", "warn", f"{problem}; a run would stop", way_out)
     return stop("database", "read-only", Finding("rehome_database", None, problem, way_out))

@@ -6,6 +6,10 @@ finding quotes the server, or what stands before it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Final
+
 from ...config.settings import Database
 from ...errors import Finding
 
@@ -129,14 +133,48 @@ def no_database(settings: Database, server: str, said: str) -> Finding:
     )
 
 
+_UNVERIFIED: Final = "rehome_database.tls.verify: false takes any certificate, and does not prove who answers"
+_INSECURE: Final[Sequence[tuple[str, str, str, str]]] = (
+    (
+        "mismatch|does not match host name|not valid for",
+        "rehome_database.host",
+        ": the server's certificate is for another host",
+        f"Set rehome_database.host to a name in the server's certificate, or let the server have one for it; "
+        f"{_UNVERIFIED}",
+    ),
+    (
+        "expired|not yet valid",
+        "rehome_database.tls",
+        ": the server's certificate is not valid now",
+        "Let the server have a certificate of this time, and see that this machine's clock is right",
+    ),
+    (
+        "verify failed|self.signed|unable to get|unknown ca|root certificate|signature failure",
+        "rehome_database.tls.ca",
+        ": this machine does not trust the server's certificate",
+        "Set rehome_database.tls.ca to the file with the certificate of the authority that signed the server's (a "
+        f"provider offers it; MySQL's own is ca.pem in its data folder), and see that none has expired; {_UNVERIFIED}",
+    ),
+    (
+        "support (SSL|it)|doesn.t support|does not support SSL",
+        "rehome_database.tls",
+        ": the server offers no TLS",
+        "Switch TLS on at the server, or set rehome_database.tls to {enabled: false}",
+    ),
+)
+"""What is searched for in the message, the setting, the problem and the way out. The first that is found decides."""
+
+
 def not_secured(server: str, said: str) -> Finding:
     """Return the finding for TLS that one side wants and the other does not have, and for certificates."""
+    for expression, setting, problem, way_out in _INSECURE:
+        if re.search(expression, said, re.IGNORECASE):
+            return Finding(setting, server, f"the connection could not be secured{problem} ({said})", way_out)
     return Finding(
         "rehome_database.tls",
         server,
         f"the connection could not be secured ({said})",
-        "Correct rehome_database.tls (enabled, ca, cert, key; host must be the name in the server's certificate), or "
-        "the server's certificate",
+        "Correct rehome_database.tls (enabled, ca, cert, key), or the server's certificate",
     )
 
 
@@ -156,8 +194,8 @@ def method_unknown(settings: Database, server: str, said: str) -> Finding:
         "rehome_database.user",
         settings.user,
         f"the server at {server} wants to authenticate this user in a way that the driver does not have here ({said})",
-        "Give the user a password of a common kind (mysql_native_password, caching_sha2_password, SCRAM), set "
-        "rehome_database.tls, or install the package that the message names",
+        "Set rehome_database.tls, install the package that the message names, or give the user a password of a common "
+        "kind (MySQL: caching_sha2_password; MariaDB: mysql_native_password; PostgreSQL: SCRAM)",
     )
 
 

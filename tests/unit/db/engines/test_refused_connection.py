@@ -118,10 +118,10 @@ AT = 'connection to server at "10.1.2.3", port 5432 failed: '
         ("FATAL:  SSL connection is required", "rehome_database.tls", "secured connections only"),
         ("server does not support SSL, but SSL was required", "rehome_database.tls", "could not be secured"),
         ("FATAL:  connection requires a valid client certificate", "rehome_database.tls", "could not be secured"),
-        ("SSL error: certificate verify failed", "rehome_database.tls", "could not be secured"),
+        ("SSL error: certificate verify failed", "rehome_database.tls.ca", "could not be secured"),
         (
             'server certificate for "db.example.com" does not match host name "10.1.2.3"',
-            "rehome_database.tls",
+            "rehome_database.host",
             "could not be secured",
         ),
         ('FATAL:  database "app" does not exist', "rehome_database.name", "no such database"),

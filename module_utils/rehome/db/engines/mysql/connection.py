@@ -34,11 +34,14 @@ STATEMENT_TIMEOUT: Final = {1969, 3024}
 CONNECTION_LOST: Final = {0, 1053, 1927, 2006, 2013, 2014, 2055, 4031}
 """0 is PyMySQL's own, for a closed connection; 1053: shutting down; 1927: killed; 4031: idle for too long."""
 
-READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100}
-"""1047: a Galera node that is not ready."""
+READ_ONLY: Final = {1047, 1290, 1792, 1836, 3100, 3989}
+"""1047: a Galera node that is not ready; 3989: a database that was made read-only."""
 
 OPTION_PREVENTS: Final = 1290
 """An option of the server prevents the statement; its name, which no language changes, is in the message."""
+
+CANNOT_LOCK: Final = 1015
+"""InnoDB cannot lock the table; with its error 165, because it is read-only."""
 
 TAKEN: Final = {1062, 1169, 1586, 1761, 1762}
 """Duplicate keys; 1761 and 1762: of a child that a foreign key would change as well."""
@@ -142,4 +145,6 @@ def translated(error: pymysql.Error) -> DatabaseError:
     kind = next((kind for numbers, kind in _ERRORS if number in numbers), DatabaseError)
     if number == OPTION_PREVENTS and not re.search("read.only", said):
         kind = DatabaseError
+    if number == CANNOT_LOCK and "165" in said:
+        kind = ReadOnlyError
     return kind.quoting(f"{said} (error {number})", str(number))

@@ -108,12 +108,23 @@ class MySQL(BaseDialect):
         return self._max_chunk_bytes
 
     def is_read_only(self) -> bool:
-        """Return whether the global variable read_only or innodb_read_only is on."""
+        """Return whether the global variable read_only or innodb_read_only is on, or the database is read-only."""
         # needs no right; a name or proxy may have led the connection to a replica (Aurora's have the second alone)
-        return any(
-            str(value) not in ("0", "OFF")
-            for value in self.run("SELECT @@global.read_only, @@global.innodb_read_only")[0]
-        )
+        closed = self.run("SELECT @@global.read_only, @@global.innodb_read_only")[0]
+        return any(str(value) not in ("0", "OFF") for value in closed) or self.has_read_only_schema()
+
+    def has_read_only_schema(self) -> bool:
+        """Return whether somebody has made the connection's own database read-only (MySQL from 8.0.22 on)."""
+        if self._product == "MariaDB":
+            return False
+        try:
+            options = self.run(
+                "SELECT options FROM information_schema.schemata_extensions WHERE schema_name = %s",
+                (self._settings.name,),
+            )
+        except DatabaseError:
+            return False  # an older server has no such table
+        return any("READ ONLY=1" in str(option) for (option,) in options)
 
     def session_id(self) -> int:
         """Return CONNECTION_ID(), under a name: a proxy may answer the bare question itself."""

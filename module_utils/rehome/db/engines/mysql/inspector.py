@@ -64,6 +64,7 @@ NOT_BY_KEY: Final = (
     *("hash", "hash_ALL", "hash_index", "hash_range", "hash_index_merge"),
 )
 """Those that read more than the rows of a key. The hashes are MariaDB's. Any other word is no access type."""
+WRITABLE_SCHEMA: Final = "Let an administrator ALTER SCHEMA {table} READ ONLY = 0 for the time of the migration"
 SHOWN_PLAN: Final = 100
 """How many characters are shown of a plan that cannot be interpreted."""
 
@@ -87,7 +88,8 @@ class MySQLInspector(BaseInspector):
 
     hides_columns = True
     ways_out: ClassVar = {
-        **dict.fromkeys(("1290", "1792", "1836"), READ_ONLY),
+        **dict.fromkeys(("1015", "1290", "1792", "1836"), READ_ONLY),
+        "3989": WRITABLE_SCHEMA,
         **dict.fromkeys(("1033", "1034", "1035", "1194", "1195"), "CHECK TABLE {table}, and repair or restore it"),
         **dict.fromkeys(("1099", "1100"), "End the LOCK TABLES of the session: a proxy or init_connect has sent it"),
         **dict.fromkeys(("1814", "1932"), "Bring the table's tablespace back (ALTER TABLE {table} IMPORT TABLESPACE)"),
@@ -97,7 +99,10 @@ class MySQLInspector(BaseInspector):
         "1175": "Switch sql_safe_updates off for this user's sessions",
         "1665": "Set binlog_format to ROW or MIXED on the server",
     }
-    judges: ClassVar = {**dict.fromkeys(("1290", "1792", "1836"), "read-only"), "1665": "binary log"}
+    judges: ClassVar = {
+        **dict.fromkeys(("1015", "1290", "1792", "1836", "3989"), "read-only"),
+        "1665": "binary log",
+    }
     _database: MySQL
 
     def __init__(self, database: MySQL, settings: Database) -> None:
@@ -124,13 +129,20 @@ class MySQLInspector(BaseInspector):
         return [
             check_version(self._product, str(version), OLDEST[self._product]),
             Check("database", "user", "pass", str(account)),
-            check_writable(", ".join(closed), dry_run),
+            self._writable(closed, dry_run),
             check_durable({name: variables[name] for name, value in WEAK.items() if variables.get(name) in value}),
             self._binlog(variables, dry_run),
             _packet(int(variables["max_allowed_packet"])),
             *self._replication(),
             _galera(variables.get("wsrep_on") == "ON"),
         ]
+
+    def _writable(self, closed: Sequence[str], dry_run: bool) -> Check:
+        """closed: the variables that say that the server takes no writes"""
+        if closed or not self._database.has_read_only_schema():
+            return check_writable(", ".join(closed), dry_run)
+        way_out = WRITABLE_SCHEMA.replace("{table}", identifier(self._schema))
+        return check_writable(f"the schema {self._schema} is READ ONLY", dry_run, way_out)
 
     def _binlog(self, variables: Mapping[str, str], dry_run: bool) -> Check:
         if variables.get("log_bin") != "ON":
