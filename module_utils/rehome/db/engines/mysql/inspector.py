@@ -108,6 +108,7 @@ class MySQLInspector(BaseInspector):
     def __init__(self, database: MySQL, settings: Database) -> None:
         super().__init__(database)
         self._schema = settings.name or ""
+        self._named = settings.engine
 
     @property
     def _product(self) -> Product:
@@ -128,6 +129,7 @@ class MySQLInspector(BaseInspector):
         ]
         return [
             check_version(self._product, str(version), OLDEST[self._product]),
+            *self._engine(str(version)),
             Check("database", "user", "pass", str(account)),
             self._writable(closed, dry_run),
             check_durable({name: variables[name] for name, value in WEAK.items() if variables.get(name) in value}),
@@ -136,6 +138,14 @@ class MySQLInspector(BaseInspector):
             *self._replication(),
             _galera(variables.get("wsrep_on") == "ON"),
         ]
+
+    def _engine(self, version: str) -> list[Check]:
+        """Tell a server of the other product: Rehome goes by the server, and the setting is easily put right."""
+        if self._named.lower() == self._product.lower():
+            return []
+        found = f"the server is {self._product} {version}, and rehome_database.engine says {self._named}"
+        advice = f"Rehome goes by the server; set rehome_database.engine to {self._product.lower()} to have it right"
+        return [Check("database", "engine", "info", found, advice)]
 
     def _writable(self, closed: Sequence[str], dry_run: bool) -> Check:
         """closed: the variables that say that the server takes no writes"""
