@@ -47,6 +47,7 @@ FAMILIES: Final[Mapping[str, KeyFamily]] = {
 }
 TEXT_TYPES: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 READ_TIMEOUT_S: Final = 300
+UNKNOWN_STATEMENT: Final = "1064"
 EXPLAIN: Final[Mapping[session.Product, str]] = {"MySQL": "EXPLAIN FORMAT=TRADITIONAL", "MariaDB": "EXPLAIN"}
 """MySQL's own format is what its administrator chose; MariaDB has one, without a name."""
 
@@ -145,11 +146,37 @@ class MySQL(BaseDialect):
         if self._connection.open:
             self._connection.close()
 
-    def named_rows(self, statement: str) -> list[dict[str, Any]]:
-        """Run one statement and return its rows as mappings from column name to value."""
+    def named_rows(self, *statements: str) -> list[dict[str, Any]]:
+        """Run the first statement that this server knows; return its rows as mappings from column name to value."""
+        for statement in statements[:-1]:
+            try:
+                return self._named_rows(statement)
+            except DatabaseError as error:
+                if error.code != UNKNOWN_STATEMENT:
+                    raise
+        return self._named_rows(statements[-1])
+
+    def _named_rows(self, statement: str) -> list[dict[str, Any]]:
         with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
             self._execute(cursor, statement, ())
             return list(cursor.fetchall())
+
+    def count_replicas(self) -> int:
+        """Return how many replicas are connected to this server.
+
+        MariaDB tells everyone. MySQL needs REPLICATION SLAVE for it, and raises MissingRightError without, unless it
+        writes no binary log, which no replica can follow.
+        """
+        if self._product == "MariaDB":
+            found = self.run("SHOW GLOBAL STATUS WHERE Variable_name = 'Slaves_connected'")
+            return int(found[0][1]) if found else 0
+        if not self.run("SELECT @@global.log_bin")[0][0]:
+            return 0
+        return len(self.named_rows("SHOW REPLICAS", "SHOW SLAVE HOSTS"))
+
+    def replica_status(self) -> list[dict[str, Any]]:
+        """Return the state of each channel by which this server is a replica; none if it is none."""
+        return self.named_rows("SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
 
     def describe(self, table: str, column: str) -> TableFacts:
         """Read the facts from information_schema. Only InnoDB tables of the connection's own database are usable."""

@@ -172,26 +172,34 @@ class MySQLInspector(BaseInspector):
         return stop("database", "binary log", finding)
 
     def _replication(self) -> list[Check]:
+        watch = "Name them in rehome_throttle.replicas, so that the rewrite pauses while one lags"
         try:
-            # MariaDB shows these to everyone; MySQL's statements need REPLICATION CLIENT and REPLICATION SLAVE
-            status = dict(self._run("SHOW GLOBAL STATUS WHERE variable_name IN ('Slaves_connected', 'Slave_running')"))
-            if "Slaves_connected" not in status:
-                status = {
-                    "Slaves_connected": str(len(self._run("SHOW REPLICAS"))),
-                    "Slave_running": "ON" if self._run("SHOW REPLICA STATUS") else "OFF",
-                }
+            count = self._database.count_replicas()
         except DatabaseError as error:
-            return [unknown("database", "replicas", str(error), "See rehome_throttle for how to pause while they lag")]
-        count = int(status["Slaves_connected"])
-        checks = [
-            Check("database", "replicas", "info", f"{count} connected: they follow every chunk", "Watch their lag")
-            if count
-            else Check("database", "replicas", "pass", "none is connected")
-        ]
-        if status.get("Slave_running") == "ON":
-            found = "this server is a replica of another: what is written here is not written there"
-            checks.append(Check("database", "primary", "warn", found, "Connect to the primary"))
-        return checks
+            # MySQL alone needs a right to tell
+            advice = f"GRANT REPLICATION SLAVE ON *.* TO {self._account()} shows whether there are any. {watch}"
+            checks = [unknown("database", "replicas", str(error), advice)]
+        else:
+            checks = [
+                Check("database", "replicas", "info", f"{count} connected: they follow every chunk", watch)
+                if count
+                else Check("database", "replicas", "pass", "none is connected")
+            ]
+        return checks + self._primary()
+
+    def _primary(self) -> list[Check]:
+        """Tell a server that is a replica itself."""
+        # MariaDB shows this to everyone; MySQL's statement needs REPLICATION CLIENT
+        status = dict(self._run("SHOW GLOBAL STATUS WHERE variable_name = 'Slave_running'"))
+        try:
+            running = status["Slave_running"] == "ON" if status else bool(self._database.replica_status())
+        except DatabaseError as error:
+            advice = f"GRANT REPLICATION CLIENT ON *.* TO {self._account()} shows it; or see that it is the primary"
+            return [unknown("database", "primary", f"whether this server is a replica: {error}", advice)]
+        if not running:
+            return []
+        found = "this server is a replica of another: what is written here is not written there"
+        return [Check("database", "primary", "warn", found, "Connect to the primary")]
 
     # Rights
 

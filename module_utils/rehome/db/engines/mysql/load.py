@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ...dialect import DatabaseError
+from ...dialect import DatabaseError, MissingRightError
 from ...server_load import UnreadableError
 from ..base_load import BaseLoad
 from .dialect import MySQL
@@ -13,7 +13,6 @@ from .dialect import MySQL
 STATEMENT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 10
 """How long to wait for a server that does not honor the statement's timeout."""
-REFUSED = ("(error 1227)", "(error 1142)", "(error 1044)", "(error 1045)")
 
 REDO = (
     "Innodb_checkpoint_age",
@@ -60,8 +59,14 @@ class MySQLLoad(BaseLoad):
 
     def replicas(self) -> Mapping[str, float]:
         """Return nothing if no replica is connected. Raises UnreadableError otherwise: their lag is unknown here."""
-        # MariaDB counts the connected replicas; MySQL shows them to administrators only
-        if count := self._status("Slaves_connected"):
+        try:
+            count = self._database.count_replicas()
+        except MissingRightError as denied:
+            raise UnreadableError(
+                f"whether replicas are connected shows to REPLICATION SLAVE alone ({denied}); name them in "
+                "rehome_throttle.replicas"
+            ) from denied
+        if count:
             raise UnreadableError(
                 f"{count} replicas are connected, and this server does not know how far they are behind; "
                 "name them in rehome_throttle.replicas"
@@ -70,13 +75,7 @@ class MySQLLoad(BaseLoad):
 
     def seconds_behind(self) -> float:
         """Return the largest Seconds_Behind_Source (or …_Master) of all channels."""
-        try:
-            found = self._database.named_rows("SHOW REPLICA STATUS")
-        except DatabaseError as error:
-            if any(number in str(error) for number in REFUSED):
-                raise
-            # MySQL before 8.0.22 has only the old statement
-            found = self._database.named_rows("SHOW SLAVE STATUS")
+        found = self._database.replica_status()
         if not found:
             raise UnreadableError("it is not a replica")
         behind = [
