@@ -8,7 +8,8 @@ module: iam_principal
 short_description: Keep the policy of an IAM user or role and delete its old access keys, or delete the principal
 version_added: "0.1.0"
 description:
-  - The policy is a managed one. Different content makes a new policy, which replaces the previous one.
+  - The policy is a managed one, or an inline one where the service has no managed policies. Different content makes a
+    new policy, which replaces the previous one.
   - Covers what the modules of amazon.aws can do on AWS only, because other services implement a part of IAM.
 extends_documentation_fragment:
   - rehome
@@ -65,12 +66,16 @@ def work(stage: Stage) -> dict[str, object]:
     principal, keys = stage.params["principal"], stage.params["without_keys"]
     admin, kind, name = grants.admin_of(principal["admin"]), grants.kind, principal["name"]
     changed = principal["policy_changes"] or bool(keys) or (grants.state == "absent" and principal["exists"])
+    warnings = []
     if changed and not stage.dry_run:
         if grants.state == "absent":
             remove_principal(admin, kind, name)
-        else:
-            update_principal(admin, kind, name, principal["policy"], keys)
-    return {"changed": changed, "name": name}
+        elif unknown := update_principal(admin, kind, name, principal["policy"], keys):
+            warnings.append(
+                f"the service does not know {', '.join(unknown)}, which {name} has no right to now; what they would "
+                "show of a bucket, the preflight reports as unknown"
+            )
+    return {"changed": changed, "name": name, "warnings": warnings}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import join
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.errors import SandboxError, last_lines
 from sandbox.files import write_private
@@ -123,6 +123,7 @@ class Ceph(S3Server):
 
     name = "ceph"
     port_names = ("s3", "mon")
+    lacks: ClassVar[Mapping[str, str]] = {"managed policies": "its accounts have inline policies alone"}
 
     @classmethod
     def full_version(cls) -> str:

@@ -64,7 +64,11 @@ class Granting:
         return {user["UserName"] for user in self.iam().list_users()["Users"]} - of_the_sandbox
 
     def policies(self) -> set[str]:
-        return {policy["PolicyName"] for policy in self.iam().list_policies(Scope="Local")["Policies"]}
+        """Return the names of the principals' policies: managed ones, or inline ones where the store has no others."""
+        iam = self.iam()
+        if "managed policies" not in self.world.sandbox.store.lacks:
+            return {policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]}
+        return {name for user in self.principals() for name in iam.list_user_policies(UserName=user)["PolicyNames"]}
 
     def everything(self) -> dict[str, Any]:
         return {

@@ -17,8 +17,8 @@ from rehome.config.settings import NO_WAY_BACK, Settings
 from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
 from rehome.grants.iam_principal import remove_principal
-from rehome.grants.managed_policy import set_policy
 from rehome.grants.policy import Needs, principals
+from rehome.grants.principal_policy import set_policy
 from rehome.report.lists import RETIRE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.client.client import Client

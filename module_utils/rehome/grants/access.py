@@ -103,7 +103,10 @@ def _principal_diffs(grants: GrantSettings, planned: PlannedPrincipal, current: 
             after += "# and a new access key\n"
     if before == after and not planned.policy_changes and planned.exists == (grants.state == "present"):
         return []
-    return [diff_of(f"IAM {grants.principals} {planned.name}", before, after)]
+    title = f"IAM {grants.principals} {planned.name}"
+    if current.how == "inline":
+        title += ", an inline policy, as the service has no managed ones"
+    return [diff_of(title, before, after)]
 
 
 def _admin(principal: Principal) -> Literal["source", "target"]:

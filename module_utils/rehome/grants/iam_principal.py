@@ -8,20 +8,25 @@ from typing import Any
 
 from ..config.settings import Side
 from ..s3.endpoint.botocore import account_client
-from .managed_policy import Kind, delete_policies, set_policy
+from .managed_policy import Kind
 from .policy import Document
+from .principal_policy import delete_policies, set_policy
 from .service_errors import refuse_service_errors
 
 _WAY_OUT = "Give it credentials that may manage IAM's principals"
 
 
-def update_principal(admin: Side, kind: Kind, name: str, policy: Document, without_keys: Sequence[str]) -> None:
-    """Set the principal's policy, and delete the access keys `without_keys`. Raises RefusedError."""
+def update_principal(admin: Side, kind: Kind, name: str, policy: Document, without_keys: Sequence[str]) -> list[str]:
+    """Set the principal's policy, and delete the access keys `without_keys`.
+
+    Returns the actions that the service does not know, and that the policy is without. Raises RefusedError.
+    """
     with refuse_service_errors(admin, _WAY_OUT):
         iam = account_client(admin, "iam")
-        set_policy(iam, kind, name, policy)
+        unknown = set_policy(iam, kind, name, policy)
         for key in without_keys:
             _delete_key(iam, name, key)
+    return unknown
 
 
 def remove_principal(admin: Side, kind: Kind, name: str) -> None:

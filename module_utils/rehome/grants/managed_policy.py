@@ -24,17 +24,23 @@ Kind = Literal["user", "role"]
 
 def policy_name(principal: str, document: Document) -> str:
     """Return the name of the policy with this content."""
-    return f"{principal}-{hashlib.sha256(_json(document).encode()).hexdigest()[:8]}"
+    return f"{principal}-{hashlib.sha256(json_of(document).encode()).hexdigest()[:8]}"
+
+
+def is_own_name(principal: str, name: str) -> bool:
+    """Return whether `policy_name` may have returned this name."""
+    return re.fullmatch(re.escape(principal) + "-[0-9a-f]{8}", name) is not None
 
 
 def own_policies(iam: Any, principal: str) -> dict[str, str]:
     """Return the account's policies that were created for the principal: name → ARN."""
-    own_name = re.compile(re.escape(principal) + "-[0-9a-f]{8}")
     found: dict[str, str] = {}
     marker: dict[str, str] = {}
     while True:
         page = iam.list_policies(Scope="Local", **marker)
-        found |= {one["PolicyName"]: one["Arn"] for one in page["Policies"] if own_name.fullmatch(one["PolicyName"])}
+        found |= {
+            one["PolicyName"]: one["Arn"] for one in page["Policies"] if is_own_name(principal, one["PolicyName"])
+        }
         if not page.get("IsTruncated"):
             return found
         marker = {"Marker": page["Marker"]}
@@ -54,17 +60,17 @@ def attached_policies(iam: Any, kind: Kind, principal: str) -> set[str]:
     return {policy["PolicyArn"] for policy in reply.get("AttachedPolicies", [])}
 
 
-def set_policy(iam: Any, kind: Kind, principal: str, document: Document) -> None:
+def set_managed_policy(iam: Any, kind: Kind, principal: str, document: Document) -> None:
     """Create and attach the policy `document`, and delete the principal's previous ones."""
     name, own = policy_name(principal, document), own_policies(iam, principal)
-    arn = own.pop(name, None) or iam.create_policy(PolicyName=name, PolicyDocument=_json(document))["Policy"]["Arn"]
+    arn = own.pop(name, None) or iam.create_policy(PolicyName=name, PolicyDocument=json_of(document))["Policy"]["Arn"]
     if arn not in attached_policies(iam, kind, principal):
         getattr(iam, f"attach_{kind}_policy")(**name_params(kind, principal), PolicyArn=arn)
     for previous in own.values():
         _delete(iam, kind, principal, previous)
 
 
-def delete_policies(iam: Any, kind: Kind, principal: str) -> None:
+def delete_managed_policies(iam: Any, kind: Kind, principal: str) -> None:
     """Detach and delete the policies that were created for the principal. The principal need not exist."""
     for arn in own_policies(iam, principal).values():
         _delete(iam, kind, principal, arn)
@@ -85,5 +91,6 @@ def _delete(iam: Any, kind: Kind, principal: str, arn: str) -> None:
     iam.delete_policy(PolicyArn=arn)
 
 
-def _json(document: Document) -> str:
+def json_of(document: Document) -> str:
+    """Return the policy without white space, which counts."""
     return json.dumps(document, separators=(",", ":"))

@@ -18,6 +18,9 @@ VERBS: tuple[Verb, ...] = ("migrate", "retire")
 Place = Literal["both", "source", "target"]
 Document = dict[str, Any]
 
+OPTIONAL_STATEMENTS = frozenset({"RehomeSeeSource", "RehomeSeeTarget"})
+"""Statements that show the preflight how a bucket is set up. A migration works without them."""
+
 VERSION = "2012-10-17"
 """The version of the policy language in which `${*}` means a star."""
 
