@@ -1,4 +1,4 @@
-"""Real replicas for the tests: a PostgreSQL standby and a MariaDB replica, private and short-lived."""
+"""Real replicas for the tests: a PostgreSQL standby, a MariaDB and a MySQL replica, private and short-lived."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matrix.servers.mysql import MySQL
 from sandbox.files import write_private
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL, _service_account
@@ -85,6 +86,41 @@ class Replica(MariaDB):
             f" MASTER_PASSWORD='{login.secret}', MASTER_USE_GTID=slave_pos"
         )
         self.ask("START SLAVE")
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connect("admin") as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+class MySQLReplica(MySQL):
+    """A MySQL that follows another from its beginning, accounts included."""
+
+    options = ("--server-id=2",)
+
+    def __init__(self, folder: Path, primary: MySQL) -> None:
+        super().__init__(folder)
+        self._primary = primary
+
+    def new_logins(self) -> dict[str, Login]:
+        return dict(self._primary.state.logins)
+
+    def populate(self) -> None:
+        port, login = self._primary.state.ports["sql"], self._primary.state.logins["admin"]
+        # its accounts are its own
+        with self._primary.connect("admin") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT @@GLOBAL.gtid_executed")
+            ((executed,),) = cursor.fetchall()
+        self.ask("RESET BINARY LOGS AND GTIDS")
+        super().populate()
+        self.ask("RESET BINARY LOGS AND GTIDS")
+        self.ask(f"SET GLOBAL gtid_purged = '{executed}'")
+        self.ask(
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port},"
+            f" SOURCE_USER = '{login.name}', SOURCE_PASSWORD = '{login.secret}', SOURCE_AUTO_POSITION = 1,"
+            " GET_SOURCE_PUBLIC_KEY = 1"
+        )
+        self.ask("START REPLICA")
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connect("admin") as connection, connection.cursor() as cursor:
