@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime
+import io
 import json
 import multiprocessing
 import os
@@ -66,6 +67,15 @@ def _terminal() -> int | None:
 
 
 OUT, ERRORS, TERMINAL = _own(1), _own(2), _terminal()
+
+
+def _print_each_line_at_once() -> None:
+    """Print lines when they come, also into a file or `tee`: for these Python collects thousands of bytes first."""
+    if not _is_worker() and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+_print_each_line_at_once()
 
 
 class _LastStep:

@@ -77,7 +77,8 @@ def start_program(program: str, *arguments: str, folder: Path, environment: Mapp
         [BIN / program, *arguments],
         cwd=folder,
         env={
-            **environment,
+            # operators do not set it, and would see a line late without it
+            **{name: value for name, value in environment.items() if name != "PYTHONUNBUFFERED"},
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
             "PATH": f"{BIN}:{os.environ['PATH']}",
