@@ -55,8 +55,8 @@ VARIABLES: Final = (
     "innodb_flush_log_at_trx_commit",
     "innodb_doublewrite",
 )
-WEAK: Final = {"innodb_flush_log_at_trx_commit": ("0", "2"), "innodb_doublewrite": ("OFF", "0")}
-"""Values with which a crash may undo what was committed."""
+WEAK: Final = {"innodb_flush_log_at_trx_commit": ("0", "2"), "innodb_doublewrite": ("OFF", "0", "DETECT_ONLY")}
+"""Values with which a crash may undo what was committed. DETECT_ONLY notices a torn page and cannot repair it."""
 BY_KEY: Final = ("system", "const", "eq_ref", "ref", "range")
 """Access types in EXPLAIN that use an index ("EXPLAIN output format", MySQL manual)."""
 NOT_BY_KEY: Final = (
