@@ -472,7 +472,7 @@ def test_an_object_that_is_replaced_after_it_was_judged_is_kept(versioned: Retir
     before = one.versions()
     one.carry_out(settings, counts)
     assert (counts.deleted, counts.changed, counts.problems()) == (1, 2, [])
-    assert [line["key"] for line in one.listed(settings, "objects-kept-changed")] == KEYS[1:]
+    assert sorted(line["key"] for line in one.listed(settings, "objects-kept-changed")) == KEYS[1:]
     assert one.source_keys() == ["image/avatar-2.png"]
     one.bring_back()
     assert one.versions() == before, "what the application deleted stays deleted"

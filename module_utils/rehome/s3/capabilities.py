@@ -82,6 +82,19 @@ class Capabilities:
 AMAZON = Capabilities()
 """Amazon's S3, by its documentation."""
 
+UNTRIED = Capabilities(
+    missing_source=Support.IGNORES,
+    source_condition=Support.IGNORES,
+    target_condition=Support.IGNORES,
+    target_match=Support.IGNORES,
+    put_condition=Support.IGNORES,
+    put_match=Support.IGNORES,
+    complete_condition=Support.IGNORES,
+    complete_match=Support.IGNORES,
+    part_condition=Support.IGNORES,
+)
+"""What is assumed of another service that nobody has tried: conditions are sent, and nothing relies on them."""
+
 _WORKAROUNDS = {
     "copy": (
         "CopyObject",

@@ -10,7 +10,7 @@ import uvloop
 from ..config.settings import CopyMethod, Settings
 from ..errors import Finding
 from ..files import read_json, write_json
-from ..s3.capabilities import AMAZON, Capabilities, describe
+from ..s3.capabilities import AMAZON, UNTRIED, Capabilities, describe
 from ..s3.client.client import Client
 from ..s3.errors import S3Error
 from ..s3.objects.target_headers import TargetHeaders
@@ -99,7 +99,8 @@ async def _method_of_run(settings: Settings) -> CopyMethod:
 
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:
-    """Return what the last probe found about these services, or what Amazon's S3 can do if there was none.
+    """Return what the last probe found about these services. If there was none: Amazon's S3 does what it documents, and
+    of any other service no condition is relied upon.
 
     Raises RehomeError if `capabilities.json` is damaged.
     """
@@ -113,7 +114,8 @@ def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -
             return None
 
     path = settings.state_dir / CAPABILITIES_FILE
-    return read_json(path, parse, "Delete it; the preflight of the next run tries the services again") or AMAZON
+    found = read_json(path, parse, "Delete it; the preflight of the next run tries the services again")
+    return found or (AMAZON if source.is_aws and target.is_aws else UNTRIED)
 
 
 def _keep(settings: Settings, source: Endpoint, target: Endpoint, found: Capabilities) -> None:
