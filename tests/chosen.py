@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from matrix.servers import DATABASES, STORES
+from matrix.servers.pooled import PooledPostgreSQL
 from sandbox.lifecycle import Servers
 from sandbox.mariadb import MariaDB
 from sandbox.postgresql import PostgreSQL
@@ -61,6 +62,7 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
         for item in items
         if (chosen is None or chosen in _engines(item))
         and _is_of_product(config, item)
+        and not (_is_pooled(config) and item.get_closest_marker("direct"))
         and (config.getoption("--store") is None or _uses_store(item))
     ]
     if len(kept) < len(items):
@@ -70,6 +72,11 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in kept:
         for reason in _lacking(item, store):
             item.add_marker(pytest.mark.skip(reason=f"{store.name}: {reason}"))
+
+
+def _is_pooled(config: pytest.Config) -> bool:
+    """Return whether the chosen database is behind a pooler."""
+    return issubclass(servers(config).postgresql, PooledPostgreSQL)
 
 
 def _uses_store(item: pytest.Item) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from matrix.packages import Tree, unpack
 
 from .pgbouncer import PgBouncer
 from .postgresql import PostgreSQL18
@@ -11,15 +14,44 @@ LOGINS = """\
 auth_user = postgres
 auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 default_pool_size = 40
+server_lifetime = 0
+server_login_retry = 0.1
 ignore_startup_parameters = extra_float_digits
 """
-"""PgBouncer knows the users of the tests by asking the server, as the server's superuser."""
+"""PgBouncer knows the users of the tests by asking the server, as the server's superuser.
+
+Tests change settings of roles and databases, which only a new session has: the pooler uses each for one client. That it
+may use one for several is what tests/integration/db/test_connections.py is for, with its defaults.
+"""
+
+
+class CurrentPgBouncer(PgBouncer):
+    """PgBouncer of Debian 13, which forwards what the server said of a login that failed."""
+
+    @classmethod
+    def tree(cls) -> Tree:
+        """Return its unpacked packages."""
+        return unpack("pgbouncer-trixie", "trixie", ["pgbouncer"])
+
+    def command(self) -> Sequence[str]:
+        """Return pgbouncer with its configuration, and with the tree's own loader."""
+        return [*self.tree().command("pgbouncer"), str(self.folder / "pgbouncer.ini")]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment without the libraries of another release."""
+        return {name: value for name, value in super().environment().items() if name != "LD_LIBRARY_PATH"}
 
 
 class PooledPostgreSQL(PostgreSQL18):
     """Rehome reaches the server through the pooler; the tests' own connections go past it."""
 
     name = "postgresql"
+
+    @classmethod
+    def full_version(cls) -> str:
+        """Return the versions of both."""
+        pooler = CurrentPgBouncer.tree().version("pgbouncer")
+        return f"{super().full_version()}, PgBouncer {pooler}"
 
     def database(self, user: str) -> dict[str, Any]:
         """Return the setting `rehome_database` by which this user reaches the server through the pooler."""
@@ -42,6 +74,6 @@ class PooledPostgreSQL(PostgreSQL18):
         ended = self._pooler().destroy()
         return super().destroy() or ended
 
-    def _pooler(self) -> PgBouncer:
+    def _pooler(self) -> CurrentPgBouncer:
         folder = self.folder.with_name(f"{self.folder.name}-pgbouncer")
-        return PgBouncer(folder, PostgreSQL18(self.folder), "session", LOGINS)
+        return CurrentPgBouncer(folder, PostgreSQL18(self.folder), "session", LOGINS)

@@ -86,6 +86,7 @@ def test_an_account_that_may_open_too_few_connections_is_told_before_the_copy(be
     assert (warning.status, warning.found) == ("warn", f"{stop.found}; a run would stop")
 
 
+@pytest.mark.direct
 @only("mariadb", "postgresql")
 def test_a_limit_that_no_setting_can_meet_must_be_raised(bench: Bench, account: Account) -> None:
     (stop,) = [check for check in checks(account(LIMITS[bench.engine].format(2))) if check.status == "stop"]
@@ -93,6 +94,7 @@ def test_a_limit_that_no_setting_can_meet_must_be_raised(bench: Bench, account: 
     assert "the server refuses number 3" in stop.found
 
 
+@pytest.mark.direct
 @only("postgresql")
 def test_the_limit_of_a_database_is_told_as_well(bench: Bench) -> None:
     bench.as_superuser("ALTER DATABASE app CONNECTION LIMIT 4")
@@ -121,6 +123,7 @@ def test_a_limit_per_hour_is_told_by_name(account: Account, options: str, status
     assert f"Set {name} to 0" in found.advice
 
 
+@pytest.mark.direct
 @only("mariadb", "postgresql")
 def test_a_limit_that_is_used_up_is_not_told_as_a_server_that_is_away(bench: Bench, account: Account) -> None:
     database = account(LIMITS[bench.engine].format(1))
@@ -160,6 +163,7 @@ def test_an_expired_password_is_told_whether_the_server_lets_it_in_or_not(
         bench.execute("SET GLOBAL disconnect_on_expired_password = ?", before)
 
 
+@pytest.mark.direct
 @only("postgresql")
 @pytest.mark.parametrize(
     ("options", "expected"),

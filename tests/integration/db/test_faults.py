@@ -185,6 +185,7 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(own_server: Dat
         assert sum(entry.entry.row_count for entry in entries) == 100
 
 
+@pytest.mark.direct
 @only("mariadb", "postgresql")
 def test_a_read_only_server_is_waited_for_and_the_run_says_so(bench: Bench) -> None:
     filled(bench)

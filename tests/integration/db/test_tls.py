@@ -106,11 +106,13 @@ def is_secured(database: Database) -> bool:
         return bool(opened.run("SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1])
 
 
+@pytest.mark.direct
 def test_a_certificate_that_is_right_secures_the_connection(secured: Secured) -> None:
     secured.present()
     assert is_secured(secured.settings(ca=str(secured.authority.file)))
 
 
+@pytest.mark.direct
 def test_a_certificate_for_another_host_is_told_with_the_setting_of_the_host(secured: Secured) -> None:
     secured.present(host="db.example.com")
     said = eventually(
@@ -121,6 +123,7 @@ def test_a_certificate_for_another_host_is_told_with_the_setting_of_the_host(sec
     assert is_secured(secured.settings(verify=False))
 
 
+@pytest.mark.direct
 def test_a_certificate_that_has_expired_is_told_with_the_setting_of_tls(secured: Secured) -> None:
     # MySQL loads none that has expired already
     secured.present(seconds=2)
@@ -129,6 +132,7 @@ def test_a_certificate_that_has_expired_is_told_with_the_setting_of_tls(secured:
     assert "no database server answers" not in said
 
 
+@pytest.mark.direct
 @pytest.mark.parametrize("named", [True, False])
 def test_a_certificate_of_an_unknown_authority_is_told_with_the_setting_of_the_authority(
     secured: Secured, tmp_path: Path, named: bool

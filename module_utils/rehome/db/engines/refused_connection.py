@@ -86,6 +86,17 @@ def not_ready(server: str, said: str) -> Finding:
     )
 
 
+def pooler_not_let_in(server: str, said: str) -> Finding:
+    """Return the finding for a pooler that cannot log in to the server for this user, and does not say why."""
+    return Finding(
+        "rehome_database.host",
+        server,
+        f"a connection pooler answers there, and cannot log in to the database for this user ({said})",
+        "See the pooler's log for the reason. The database may be away, or refuse the user: its password, its right to"
+        " connect, its limits",
+    )
+
+
 def user_refused(settings: Database, server: str, said: str) -> Finding:
     """Return the finding for a wrong user or password; servers also say so where an account requires TLS."""
     way_out = "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)"

@@ -100,7 +100,29 @@ AT = 'connection to server at "10.1.2.3", port 5432 failed: '
             "rehome_database.host",
             "no clients at the moment",
         ),
-        ("FATAL:  server login has been failing, try again later", "rehome_database.host", "no clients at the moment"),
+        (
+            "FATAL:  server login has been failing, try again later (server_login_retry)",
+            "rehome_database.host",
+            "cannot log in to the database for this user",
+        ),
+        (
+            'FATAL:  server login has been failing, cached error: permission denied for database "app" '
+            "(server_login_retry)",
+            "rehome_database.user",
+            "may not connect to database app",
+        ),
+        (
+            'FATAL:  server login has been failing, cached error: role "migrate" is not permitted to log in '
+            "(server_login_retry)",
+            "rehome_database.user",
+            "does not let it in",
+        ),
+        (
+            "FATAL:  server login has been failing, cached error: the database system is starting up "
+            "(server_login_retry)",
+            "rehome_database.host",
+            "no clients at the moment",
+        ),
         ('FATAL:  password authentication failed for user "migrate"', "rehome_database.user", "with this password"),
         ("FATAL:  SASL authentication failed", "rehome_database.user", "with this password"),
         ("FATAL:  no such user: migrate", "rehome_database.user", "with this password"),

@@ -35,7 +35,7 @@ from ..session import prepare_session, unusable_session
 from . import session
 from . import statements as sql
 from .connection import UnsupportedError, cut_after_timeout, open_connection, translated
-from .refused_connection import lost_finding
+from .refused_connection import lost_finding, refused_finding
 
 FAMILIES: Final[Mapping[str, KeyFamily]] = {
     **dict.fromkeys(["int2", "int4", "int8"], "integer"),
@@ -79,7 +79,8 @@ class PostgreSQL(BaseDialect):
             # a pooler connects to the server only now
             raise RefusedError([lost_finding(self._settings, str(error))]) from error
         except DatabaseError as error:
-            raise RefusedError([unusable_session(self._settings, str(error))]) from error
+            known = refused_finding(self._settings, str(error))
+            raise RefusedError([known or unusable_session(self._settings, str(error))]) from error
 
     def _parameters(self, names: Collection[str]) -> Mapping[str, str]:
         return {name.lower(): value for name, value in self.run(session.READ, (list(names),))}

@@ -23,7 +23,19 @@ def _without_settings(kind: Callable[[str, str], Finding]) -> _Kind:
     return lambda _settings, server, said: kind(server, said)
 
 
+def _may_not_connect(settings: Database, _server: str, said: str) -> Finding:
+    return Finding(
+        "rehome_database.user",
+        settings.user,
+        f"may not connect to database {settings.name} ({said})",
+        f"Grant CONNECT on database {settings.name} to it",
+    )
+
+
+_NO_CONNECT: Final = "CONNECT privilege|permission denied for database"
+
 KINDS: Final[Sequence[tuple[str, _Kind]]] = (
+    (_NO_CONNECT, _may_not_connect),
     # PgBouncer and its like; "Troubleshooting" and the sources of PgBouncer, Odyssey, pgcat, Supavisor
     (
         "unsupported startup parameter|unsupported protocol option|bouncer config error|pooler|pool_mode"
@@ -37,10 +49,11 @@ KINDS: Final[Sequence[tuple[str, _Kind]]] = (
     ),
     (
         "starting up|shutting down|in recovery mode|not (yet )?accepting connections|Hot standby mode"
-        "|server login (has been )?fail|server_login_retry|client_login_timeout|cannot connect to server"
+        "|client_login_timeout|cannot connect to server"
         "|server conn crashed|no working server|server_connect_timeout|pgbouncer is paus|backend is unavailable",
         _without_settings(refused.not_ready),
     ),
+    ("server login (has been )?fail|server_login_retry", _without_settings(refused.pooler_not_let_in)),
     (
         "received invalid response to (SSL|GSSAPI) negotiation|received unencrypted data"
         "|wrong version number|expected authentication request from server"
@@ -73,6 +86,8 @@ KINDS: Final[Sequence[tuple[str, _Kind]]] = (
 """Expressions that are searched for in the message without its names; the first that is found decides."""
 
 _ADDRESS: Final = re.compile(r'connection to server (at|on socket) "[^"]*"( \([^)]*\))?(, port \d+)? failed:')
+_CACHED: Final = re.compile(r"cached error: (.+) \(server_login_retry\)")
+"""What the server said to PgBouncer's last login, which it repeats to its clients for server_login_retry seconds."""
 _NAME: Final = re.compile(r'"[^"]*"')
 
 
@@ -86,16 +101,16 @@ def lost_finding(settings: Database, said: str) -> Finding:
     return _known(settings, said) or unanswered(settings, said)
 
 
+def refused_finding(settings: Database, said: str) -> Finding | None:
+    """Return the finding for a first statement that was refused for want of CONNECT: poolers log in only then."""
+    if not re.search(_NO_CONNECT, said):
+        return None
+    return _may_not_connect(settings, refused.server_address(settings, 5432), said)
+
+
 def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
     """Return the finding for a connection that failed, by the message of libpq, the server or a pooler."""
     said = " ".join(str(error).split())
-    if "CONNECT privilege" in said:
-        return Finding(
-            "rehome_database.user",
-            settings.user,
-            f"may not connect to database {settings.name} ({said})",
-            f"Grant CONNECT on database {settings.name} to it",
-        )
     if known := _known(settings, said):
         return known
     server = refused.server_address(settings, 5432)
@@ -103,6 +118,7 @@ def connection_finding(settings: Database, error: psycopg.Error) -> Finding:
 
 
 def _known(settings: Database, said: str) -> Finding | None:
-    words = _NAME.sub('"…"', _ADDRESS.sub("", said))
+    cached = _CACHED.search(said)
+    words = _NAME.sub('"…"', cached[1] if cached else _ADDRESS.sub("", said))
     kind = next((kind for expression, kind in KINDS if re.search(expression, words, re.IGNORECASE)), None)
     return kind(settings, refused.server_address(settings, 5432), said) if kind else None
