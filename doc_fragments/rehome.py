@@ -690,6 +690,13 @@ options:
         description: Whether the user must connect with TLS. If unset, it must if C(rehome_database.tls)
           is set.
         type: bool
+      definitions:
+        description: Whether the user of MariaDB and MySQL may see all definitions of the database
+          (C(REFERENCES) on it) and, where nothing else shows them, the triggers of the tables
+          (C(TRIGGER) on them). If V(false), V(preflight) says C(unknown) of what is hidden.
+          PostgreSQL hides nothing of that.
+        type: bool
+        default: true
       connections:
         description: The maximum number of connections of the user at once. A run needs four
           more than C(rehome_connections).

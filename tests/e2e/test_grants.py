@@ -122,9 +122,8 @@ def test_a_dry_run_shows_what_would_be_granted_and_grants_nothing(granting: Gran
     assert checked.changed > 0
     assert granting.everything() == before
     assert '+        "arn:aws:s3:::production-s3/avatar/*"' in checked.output
-    assert "+GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars`" in (
-        checked.output
-    )
+    assert "+GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`)" in checked.output
+    assert "+GRANT REFERENCES ON `app`.* TO `rehome`@`%`" in checked.output
 
 
 THEIRS = {

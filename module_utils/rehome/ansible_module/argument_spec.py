@@ -204,6 +204,7 @@ GRANTS_SPEC: dict[str, Any] = {
         "database": {"type": "bool", "default": True},
         "database_host": {"type": "str", "default": "%"},
         "database_tls": {"type": "bool"},
+        "definitions": {"type": "bool", "default": True},
         "connections": {"type": "int", "default": 10},
         "expire_days": {"type": "int"},
         "secrets_file": {"type": "path", "no_log": False},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..checks import Check
 from ..mapping.value_map import ValueMap
@@ -64,11 +64,14 @@ class Values(NamedTuple):
     longest: int
 
 
+HIDDEN_RULE: Final = "hidden from this user"
+
+
 class ForeignKey(NamedTuple):
     """A foreign key on the column.
 
     parent, child: `table.column`; one of them is the column itself
-    on_update: CASCADE, SET NULL, SET DEFAULT, RESTRICT or NO ACTION
+    on_update: CASCADE, SET NULL, SET DEFAULT, RESTRICT or NO ACTION, or HIDDEN_RULE
     columns: the number of its columns
     """
 
@@ -149,6 +152,17 @@ class Rights(NamedTuple):
     grant: str
 
 
+class Hidden(NamedTuple):
+    """What the server may hide from this user, so that a check cannot say "none".
+
+    what: in words
+    advice: the statement that shows it, or who can look
+    """
+
+    what: str
+    advice: str
+
+
 class Inspector(Protocol):
     """Reads what preflight checks. Methods may raise DatabaseError, which makes their result unknown."""
 
@@ -160,6 +174,9 @@ class Inspector(Protocol):
 
     def grant_to_see(self, table: str, column: str) -> str:
         """Return what to do if `table`, its column or its key is not visible: the GRANT that shows it to this user."""
+
+    def hidden(self, facts: TableFacts) -> Mapping[str, Hidden]:
+        """Return what may be hidden from this user, by the name of the check that asks for it."""
 
     def storage(self, facts: TableFacts) -> Storage:
         """Read how the table is stored."""

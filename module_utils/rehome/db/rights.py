@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from . import journal
 from .dialect import TableFacts
 
-_PRIVILEGE_ORDER = "SELECT INSERT UPDATE CREATE"
+_PRIVILEGE_ORDER = "SELECT INSERT UPDATE CREATE REFERENCES TRIGGER"
 
 
 class Right(NamedTuple):
@@ -103,7 +103,7 @@ def mysql_changes(current: Account | None, wanted: Account, identified: str = ""
     held = current.rights if current else frozenset[Right]()
     for verb, preposition, rights in (("REVOKE", "FROM", held - wanted.rights), ("GRANT", "TO", wanted.rights - held)):
         statements += [
-            f"{verb} {words} ON {_mysql_name(schema)}.{_mysql_name(table)} {preposition} {who}"
+            f"{verb} {words} ON {_mysql_name(schema)}.{_mysql_name(table) if table else '*'} {preposition} {who}"
             for (schema, table), words in mysql_privileges(rights).items()
         ]
     return statements

@@ -143,7 +143,7 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
         findings.append(_extra_rights(user, current.other_rights, grants))
     if user == grants.admin_database.user:
         findings.append(_extra_rights(user, ["everything that rehome_admin_database.user needs"], grants))
-    needed = frozenset(_needed_rights(database, settings, findings) if grants.state == "present" else ())
+    needed = frozenset(_needed_rights(database, settings, grants, findings) if grants.state == "present" else ())
     if current and grants.state == "present":
         findings += _unknown_password(database, settings, grants)
     if findings:
@@ -195,7 +195,7 @@ def _script(account: Account | None, settings: Settings) -> str:
     return as_script(mysql_statements(account))
 
 
-def _needed_rights(database: Dialect, settings: Settings, findings: list[Finding]) -> set[Right]:
+def _needed_rights(database: Dialect, settings: Settings, grants: GrantSettings, findings: list[Finding]) -> set[Right]:
     needed = rights_on_journal(settings.journal_schema)
     is_postgresql = settings.database.engine == "postgresql"
     if is_postgresql:
@@ -218,6 +218,8 @@ def _needed_rights(database: Dialect, settings: Settings, findings: list[Finding
         )
         in_condition = columns_named(reference.where, [str(name) for (name,) in columns])
         needed |= rights_on_table(schema, table, facts, in_condition)
+        if grants.definitions and not is_postgresql:
+            needed |= mysql.rights_to_see(database, schema, facts)
     return needed
 
 

@@ -28,6 +28,7 @@ class GrantSettings:
     database: whether to create a database user
     host: the hosts that it may connect from (MariaDB and MySQL; PostgreSQL: for pg_hba.conf)
     tls: whether it must connect with TLS
+    definitions: whether it may see all definitions of the database (MariaDB and MySQL)
     connections: how many connections it may have at once
     expire_days: the age at which its password expires; None: the server's default
     known_keys: IDs of the access keys whose secrets are known
@@ -43,6 +44,7 @@ class GrantSettings:
     database: bool
     host: str
     tls: bool
+    definitions: bool
     connections: int
     expire_days: int | None
     secrets_file: str | None
@@ -100,6 +102,7 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
         database=bool(given["database"]) and settings.database.engine != "sqlite",
         host=given.get("database_host") or "%",
         tls=settings.database.tls.enabled if tls is None else tls,
+        definitions=bool(given.get("definitions", True)),
         connections=given["connections"],
         expire_days=given.get("expire_days"),
         secrets_file=given.get("secrets_file") or None,

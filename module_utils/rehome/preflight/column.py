@@ -17,6 +17,7 @@ from ..db.dialect import (
     TableFacts,
 )
 from ..db.inspector import (
+    HIDDEN_RULE,
     SAMPLE_ROWS,
     Collision,
     ForeignKey,
@@ -118,6 +119,7 @@ def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> l
         ),
         *_judged(column, "table", lambda: inspector.other_checks(facts), list),
     ]
+    checks = _as_far_as_seen(inspector, column, checks)
     column = replace(column, troubles=column.troubles | troubles(checks))
     return [
         *checks,
@@ -129,6 +131,19 @@ def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> l
         ),
         *inspect_rights(database, inspector, column),
         *_cost(inspector, column, counted),
+    ]
+
+
+def _as_far_as_seen(inspector: Inspector, column: Column, checks: Sequence[Check]) -> list[Check]:
+    """Return the checks, those that pass only because something may be hidden from this user as unknown."""
+    found = or_unknown(lambda: inspector.hidden(column.facts))
+    if isinstance(found, Unknown):
+        return [*checks, column.unknown("visibility", found)]
+    return [
+        unknown(check.subject, check.name, f"{hidden.what} (seen: {check.found})", hidden.advice)
+        if check.status == "pass" and (hidden := found.get(check.name))
+        else check
+        for check in checks
     ]
 
 
@@ -255,7 +270,7 @@ def _characters(column: Column, held: _Held) -> Check:
 def _check_constraints(column: Column, found: Sequence[RefusedByCheck]) -> list[Check]:
     refusing = [check for check in found if check.refused]
     if not refusing:
-        return [column.check("check constraints", "pass", "none that this user sees refuses a new value")]
+        return [column.check("check constraints", "pass", "none refuses a new value")]
     return [_check_constraint(column, check) for check in refusing]
 
 
@@ -272,7 +287,7 @@ def _check_constraint(column: Column, check: RefusedByCheck) -> Check:
 
 def _triggers(column: Column) -> list[Check]:
     if not column.facts.triggers:
-        return [column.check("triggers", "pass", "this user sees none that fires on UPDATE")]
+        return [column.check("triggers", "pass", "none that fires on UPDATE")]
     return [
         column.check(
             "triggers",
@@ -291,11 +306,11 @@ def _foreign_keys(inspector: Inspector, column: Column, keys: Sequence[ForeignKe
 
 
 def _incoming(column: Column, key: ForeignKey) -> Check:
-    effect = (
-        "change that column too, which the journal does not record and a rollback does not undo"
-        if key.on_update in CASCADES
-        else "refuse every row that is referred to"
-    )
+    changes = "change that column too, which the journal does not record and a rollback does not undo"
+    refuses = "refuse every row that is referred to"
+    effect = changes if key.on_update in CASCADES else refuses
+    if key.on_update == HIDDEN_RULE:
+        effect = f"{changes}, or {refuses}"
     refers = f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update})"
     return column.stop("foreign keys", f"{refers}: the server would {effect}", _drop(key, key.child))
 

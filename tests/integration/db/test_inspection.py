@@ -233,7 +233,9 @@ def test_a_foreign_key_of_the_column_stops_while_the_parent_lacks_the_new_values
     try:
         assert "lacks the new values" in only(column_checks(bench), "foreign keys", "stop").found
         bench.execute(f"INSERT INTO {parent} VALUES ('avatar/a.png')")
-        only(column_checks(bench), "foreign keys", "pass")
+        # this user of MariaDB and MySQL does not see the foreign keys of other databases' tables
+        status = "info" if bench.engine == "mariadb" else "pass"
+        assert "has every new value" in only(column_checks(bench), "foreign keys", status).found
     finally:
         bench.execute(f"DROP TABLE {bench.table}")
         bench.execute(f"DROP TABLE {parent}")
@@ -434,7 +436,9 @@ def test_a_column_without_an_index_has_no_foreign_key_for_any_user(
     bench: Bench, modest: Callable[..., dict[str, str]]
 ) -> None:
     bench.create()
-    only(column_checks(bench, login=modest("SELECT (id, path)", "UPDATE (path)")), "foreign keys", "pass")
+    # REFERENCES shows all indexes; the names of those over other columns are hidden without it
+    login = modest("SELECT (id, path)", "UPDATE (path)", "REFERENCES")
+    only(column_checks(bench, login=login), "foreign keys", "pass")
 
 
 @pytest.mark.parametrize("bench", sorted(SERVERS), indirect=True)

@@ -16,7 +16,7 @@ from ..dialect import (
     RetryableError,
     TableFacts,
 )
-from ..inspector import Inspector, RefusedStatement, StatementPlan
+from ..inspector import Hidden, Inspector, RefusedStatement, StatementPlan
 
 Senders = Mapping[str, Callable[[], object]]
 """By name, the functions that send the statements of a run."""
@@ -74,6 +74,10 @@ class BaseInspector(Inspector):
             else:
                 plans.append(self._plan(name, facts, steps))
         return plans
+
+    def hidden(self, facts: TableFacts) -> Mapping[str, Hidden]:
+        """Return nothing: everyone may read the engine's catalog."""
+        return {}
 
     def irreversible(self, facts: TableFacts) -> str | None:
         """Return None: all tables of the engine have transactions."""

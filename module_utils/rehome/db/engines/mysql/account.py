@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
-from ...dialect import Dialect
+from ...dialect import Dialect, TableFacts
 from ...rights import Account, Right, is_managed
 from .grants import holds_on_schema
 from .passwords import CACHING_SHA2, NATIVE, is_stored_form_of, stored_form
@@ -21,7 +22,7 @@ def read_account(database: Dialect, user: str, host: str, journal_schema: str) -
     ssl_type, connections = found[0]
     ours, beyond = set[Right](), list[str]()
     for right in _rights(database, user, host):
-        if is_managed(right, journal_schema):
+        if is_managed(right, journal_schema) or _shows(right):
             ours.add(right)
         else:
             beyond.append(_words(right))
@@ -34,6 +35,26 @@ def read_account(database: Dialect, user: str, host: str, journal_schema: str) -
         rights=frozenset(ours),
         other_rights=tuple(sorted([*beyond, *_roles(database, user, host)])),
     )
+
+
+def _shows(right: Right) -> bool:
+    """Return whether it is a right of the kind that `rights_to_see` gives."""
+    on_schema = bool(right.schema) and not right.table
+    return (right.privilege == "REFERENCES" and on_schema) or (right.privilege == "TRIGGER" and bool(right.table))
+
+
+def rights_to_see(database: Dialect, schema: str, facts: TableFacts) -> set[Right]:
+    """Return the rights that show the user all definitions of the database, and the triggers of the table.
+
+    MariaDB shows the names of triggers to everyone who may update the table, so that TRIGGER is needed for their bodies
+    only. facts: as the administrator sees the table
+    """
+    # `_` is a wildcard in the name of a database, unless MySQL's partial revokes switch that off
+    revokes = dict(database.run("SHOW GLOBAL VARIABLES LIKE 'partial_revokes'")).get("partial_revokes") == "ON"
+    needed = {Right("REFERENCES", schema if revokes else re.sub(r"([_%\\])", r"\\\1", schema))}
+    if facts.triggers or not _is_mariadb(database):
+        needed.add(Right("TRIGGER", schema, facts.table))
+    return needed
 
 
 def _rights(database: Dialect, user: str, host: str) -> list[Right]:

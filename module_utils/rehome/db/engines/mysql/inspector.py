@@ -14,17 +14,18 @@ from ....mapping.value_map import ValueMap
 from ... import journal
 from ...dialect import Change, DatabaseError, Key, MissingRightError, Row, TableFacts
 from ...inspector import (
+    HIDDEN_RULE,
     SAMPLE_ROWS,
     SCAN_TIMEOUT_S,
     WHOLE_ROWS,
     Collision,
     ForeignKey,
+    Hidden,
     RefusedByCheck,
     Rights,
     StatementPlan,
     Storage,
     UniqueIndex,
-    Unknown,
     Values,
 )
 from ...rights import columns_named
@@ -36,6 +37,7 @@ from .expressions import as_sql, computed_from, in_collation, in_place, mentions
 from .grants import holds_on_schema
 from .session import Product
 from .statements import as_text, condition, identifier, journal_table, key_list, quoted
+from .visibility import Visibility
 
 OLDEST: Final[Mapping[str, tuple[int, ...]]] = {"MariaDB": (10, 5), "MySQL": (8, 0)}
 """The dialect's statements need nothing newer (no JSON_TABLE, no VALUES ROW)."""
@@ -209,7 +211,9 @@ class MySQLInspector(BaseInspector):
             "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s"
         )
         role = self._through_role(lambda: bool(self._run(shown, (self._schema, table, column))))
-        return f"Correct the name, or {role}{self._grant(table, ['<its key>', column], [])}"
+        seen = self._visibility(table)
+        definitions = "" if seen.sees_columns else f"; {seen.grant_definitions} shows all keys and columns"
+        return f"Correct the name, or {role}{self._grant(table, ['<its key>', column], [])}{definitions}"
 
     def rights(self, facts: TableFacts) -> Rights:
         """Try each column with EXPLAIN, which checks rights whatever granted them (an active role, for example)."""
@@ -426,34 +430,37 @@ class MySQLInspector(BaseInspector):
         )
         return [Collision(*row) for row in rows]
 
-    def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
-        """Read information_schema.KEY_COLUMN_USAGE, which hides tables that this user may not read.
+    def hidden(self, facts: TableFacts) -> Mapping[str, Hidden]:
+        """Return what `Visibility` finds, by rights and by what the server shows."""
+        return self._visibility(facts.table).hidden(self._indexed(facts))
 
-        Raises DatabaseError if foreign keys may be hidden.
+    def _visibility(self, table: str) -> Visibility:
+        return Visibility(self._run, self._product, (self._schema, table), self._account())
+
+    def foreign_keys(self, facts: TableFacts) -> list[ForeignKey]:
+        """Read information_schema.KEY_COLUMN_USAGE, which hides tables that this user may not read: see `hidden`.
+
+        REFERENTIAL_CONSTRAINTS hides more: of a key that it does not show, `on_update` is HIDDEN.
         """
         where = (self._schema, facts.table, facts.column)
         found = self._run(
-            "SELECT k.constraint_name, k.referenced_table_name, k.referenced_column_name, k.table_name, k.column_name,"
-            " r.update_rule, (SELECT COUNT(*) FROM information_schema.key_column_usage o"
+            "SELECT k.constraint_name, IF(k.referenced_table_schema = %s, k.referenced_table_name,"
+            "  CONCAT(k.referenced_table_schema, '.', k.referenced_table_name)), k.referenced_column_name,"
+            " IF(k.table_schema = %s, k.table_name, CONCAT(k.table_schema, '.', k.table_name)), k.column_name,"
+            f" IFNULL(r.update_rule, '{HIDDEN_RULE}'), (SELECT COUNT(*) FROM information_schema.key_column_usage o"
             "  WHERE o.constraint_schema = k.constraint_schema AND o.constraint_name = k.constraint_name"
             "  AND o.table_name = k.table_name)"
-            " FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r"
+            " FROM information_schema.key_column_usage k LEFT JOIN information_schema.referential_constraints r"
             "  ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name"
             "  AND r.table_name = k.table_name"
             " WHERE (k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name) = (%s, %s, %s)"
             "  OR (k.table_schema, k.table_name, k.column_name) = (%s, %s, %s) AND k.referenced_table_name IS NOT NULL",
-            (*where, *where),
+            (self._schema, self._schema, *where, *where),
         )
-        keys = [
+        return [
             ForeignKey(name, f"{parent}.{parent_column}", f"{child}.{child_column}", rule, int(columns))
             for name, parent, parent_column, child, child_column, rule, columns in found
         ]
-        if not keys and self._indexed(facts) and not self._holds("SELECT", self._schema):
-            raise DatabaseError(
-                "foreign keys of tables that this user may not read are hidden from it; the column has an index, which "
-                f"they need. {self._referential(facts)}"
-            )
-        return keys
 
     def _indexed(self, facts: TableFacts) -> bool:
         """Return whether the column has an index: InnoDB needs one for a foreign key ("FOREIGN KEY constraints")."""
@@ -468,16 +475,6 @@ class MySQLInspector(BaseInspector):
     def _holds(self, right: str, schema: str) -> bool:
         """Return whether this user, or a role that is active, has a right in the whole schema."""
         return holds_on_schema([str(line) for (line,) in self._run("SHOW GRANTS")], right, schema)
-
-    def _referential(self, facts: TableFacts) -> str:
-        """Describe the constraints that may concern the column: they are visible even if their columns are not."""
-        found = self._run(
-            "SELECT constraint_name, table_name, referenced_table_name FROM information_schema.referential_constraints"
-            " WHERE constraint_schema = %s AND %s IN (table_name, referenced_table_name)",
-            (self._schema, facts.table),
-        )
-        names = ", ".join(f"{name} ({child} to {parent})" for name, child, parent in found)
-        return f"These may be about it: {names}" if names else "An administrator can see them"
 
     def lacks_parent(self, facts: TableFacts, values: ValueMap, key: ForeignKey) -> bool:
         """Search for one old value without a parent, for SCAN_TIMEOUT_S at most."""
@@ -560,9 +557,13 @@ class MySQLInspector(BaseInspector):
         return made
 
     def irreversible(self, facts: TableFacts) -> str | None:
-        """Search for tables without transactions that a trigger names, or may name if its body is hidden."""
-        if not facts.triggers:
+        """Search for tables without transactions that a trigger names, or may name if it or its body is hidden."""
+        visible = self._visibility(facts.table)
+        if not facts.triggers and visible.sees_triggers:
             return None
+        if not visible.sees_bodies and not visible.sees_schema:
+            what = "the bodies of the triggers are" if visible.sees_triggers else "triggers are"
+            return f"{what} hidden from this user, and so are tables that they may write to ({visible.grant_triggers})"
         bodies = self._run(
             "SELECT trigger_name, action_statement FROM information_schema.triggers WHERE event_object_schema = %s"
             " AND event_object_table = %s AND event_manipulation = 'UPDATE'",
@@ -575,21 +576,14 @@ class MySQLInspector(BaseInspector):
             written = lasting if hidden else columns_named(str(body), lasting)
             if written:
                 return f"the trigger {trigger} may write to {', '.join(written[:3])}, which has no transactions"
+        if lasting and not visible.sees_triggers:
+            shows = visible.grant_triggers
+            return f"a trigger that is hidden from this user may write to {', '.join(lasting[:3])} ({shows})"
         return None
 
-    def generated_columns(self, facts: TableFacts) -> Sequence[str] | Unknown:
-        """Return the columns of information_schema.COLUMNS whose expression mentions the column, or another of them.
-
-        Unknown if none is found and this user may not SELECT the whole table: its other columns are hidden.
-        """
-        found = list(self._generated_from(facts))
-        if not found and not self._sees_table(facts):
-            return Unknown("columns that this user may not read are hidden from it")
-        return found
-
-    def _sees_table(self, facts: TableFacts) -> bool:
-        """Return whether this user may SELECT the whole table: only then are all its columns visible."""
-        return not self._denied(f"EXPLAIN SELECT * FROM {quoted(facts.table)}")
+    def generated_columns(self, facts: TableFacts) -> Sequence[str]:
+        """Return the columns of information_schema.COLUMNS whose expression mentions the column, or another of them."""
+        return list(self._generated_from(facts))
 
     def other_checks(self, facts: TableFacts) -> list[Check]:
         """Check for system versioning (MariaDB) and partitions."""
