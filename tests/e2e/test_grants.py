@@ -19,6 +19,8 @@ import yaml
 from matrix.servers.moto import Moto
 from tests.e2e.conftest import BIN, Played, World, Worlds, play_to_end
 
+pytestmark = pytest.mark.needs("rights")
+
 PLAYBOOK = "playbooks/grants.yml"
 RETIRE = "playbooks/retire.yml"
 

@@ -37,6 +37,8 @@ from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
 from tests.statements import execute_as
 
+pytestmark = pytest.mark.needs("rights")
+
 
 @dataclass
 class Place:

@@ -160,6 +160,7 @@ NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
 KEYS = [f"image/{name}" for name in NAMES]
 
 
+@pytest.mark.needs("rights")
 def test_what_is_granted_by_default_includes_the_way_back(
     granted: tuple[Retirement, Callable[[bool], None]],
 ) -> None:
@@ -173,6 +174,7 @@ def test_what_is_granted_by_default_includes_the_way_back(
     assert one.source_keys() == KEYS
 
 
+@pytest.mark.needs("rights")
 def test_without_the_way_back_it_is_said_before_the_first_delete_and_what_to_grant(
     granted: tuple[Retirement, Callable[[bool], None]], tmp_path: Path
 ) -> None:
@@ -201,6 +203,7 @@ def test_without_the_way_back_it_is_said_before_the_first_delete_and_what_to_gra
     assert one.source_keys() == KEYS
 
 
+@pytest.mark.needs("rights")
 def test_an_object_that_a_row_names_when_it_was_just_deleted_cannot_be_undeleted_without_the_right(
     granted: tuple[Retirement, Callable[[bool], None]],
 ) -> None:

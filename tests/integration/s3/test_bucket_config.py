@@ -214,6 +214,7 @@ def test_listeners_of_the_copies_warn(bucket: Bucket, prefix: str, event: str, s
     only(bucket.checks(), "notifications", status)
 
 
+@pytest.mark.needs("rights")
 def test_what_the_credentials_may_not_read_is_unknown_and_stops_nothing(
     object_store: S3Server, buckets: Buckets
 ) -> None:

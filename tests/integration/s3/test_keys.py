@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable
 from functools import cache
 
+import pytest
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -175,6 +176,7 @@ def test_a_leading_slash_is_part_of_the_key(moto: Moto) -> None:
     assert round_.arrived.keys() == {"//a", "///a", "////a", "///", "//./a"}
 
 
+@pytest.mark.needs("line breaks")
 def test_line_breaks_are_moved_if_the_object_store_takes_them(object_store: S3Server) -> None:
     assert KeyShape.LINE_BREAK not in capabilities(object_store).refused_keys
     round_ = check(object_store, apart(), ["a\nb", "a\r\nb", "a\rb", "a%0Ab", "a\x01b"])

@@ -107,6 +107,7 @@ async def test_moto_lacks_the_conditions_on_copies(moto: Moto, versioned: bool) 
     assert left_in(moto, buckets) == []
 
 
+@pytest.mark.needs("rights")
 @on_uvloop
 async def test_credentials_that_may_not_write_are_reported(object_store: S3Server, buckets: Buckets) -> None:
     (finding,) = (await probed(object_store, buckets, "reader")).findings
@@ -115,6 +116,7 @@ async def test_credentials_that_may_not_write_are_reported(object_store: S3Serve
     assert left_in(object_store, buckets) == []
 
 
+@pytest.mark.needs("rights")
 @on_uvloop
 async def test_a_source_that_the_targets_credentials_cannot_read_is_reported(object_store: S3Server) -> None:
     """The admin lists a bucket in which `migrate` has no rights at all."""

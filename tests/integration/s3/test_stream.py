@@ -106,6 +106,7 @@ async def test_objects_of_all_sizes_arrive_whole_and_a_second_run_finds_them_pre
         assert stores.open_uploads() == []
 
 
+@pytest.mark.needs("parts of objects")
 @on_uvloop
 async def test_an_object_that_was_uploaded_in_parts_keeps_its_etag(
     object_store: S3Server, other_store: SeaweedFS, buckets: Buckets

@@ -9,6 +9,7 @@ from sandbox.s3_server import S3Server
 from tests.conftest import Buckets
 
 
+@pytest.mark.needs("rights")
 def test_users_have_the_rights_of_a_migration_and_no_more(object_store: S3Server, buckets: Buckets) -> None:
     object_store.client("admin").put_object(Bucket=buckets.source, Key="image/a.png", Body=b"a")
     migrate, reader = object_store.client("migrate"), object_store.client("reader")

@@ -127,8 +127,10 @@ class ServerSide:
         target object, which is then overwritten: that is the price of a service without conditions.
         """
         able = self._capabilities
-        if not (able.missing_source and able.source_condition) and not await is_unchanged(self._source, job):
-            raise SourceChanged("PreconditionFailed")
+        if not (able.missing_source and able.source_condition):
+            found = await head(self._source, job.source_key, job.etag)
+            if found.status != 200:
+                raise SourceChanged(read_error(found.status, found.body)[0])
         condition = job.condition(able.target_condition, able.target_match)
         if not condition and target_conflicts(await head(self._target, job.target_key), job):
             return await explain_refusal(self._source, self._target, job, "PreconditionFailed", attempts=0)

@@ -21,6 +21,7 @@ from ..objects.compare import head
 from ..objects.etags import composite_etag
 from ..objects.job import CopyJob, CopyOptions, SourceChanged, target_conflicts
 from ..objects.target_headers import TargetHeaders
+from ..support import is_rejection
 from ..transport.connection import Response
 from .abort import StoredPart, abort, abort_recorded, abort_unidentified, stored_parts
 from .parts import Part, SentPart
@@ -192,13 +193,14 @@ class MultipartUpload:
         return {}
 
     async def _stored(self, upload_id: str) -> Mapping[int, StoredPart] | None:
-        """Return the parts that the upload has; None without it, or without the right to list them."""
+        """Return the parts that the upload has; None without it, or if they cannot be listed, now or ever."""
         try:
             return await stored_parts(self._target, self.job.target_key, upload_id)
         except S3RequestError as error:
-            if error.status != 403:
-                raise
-            return None
+            unreadable = error.status == 200 and error.code not in TEMPORARY_CODES
+            if error.status == 403 or unreadable or is_rejection(error.status, error.code, error.message):
+                return None
+            raise
 
     async def _send_missing(self, stored: Mapping[int, StoredPart]) -> list[SentPart]:
         """Send the parts that are missing, and return all. The first error cancels the parts in flight."""

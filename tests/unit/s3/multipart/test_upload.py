@@ -22,7 +22,7 @@ from rehome.s3.multipart.abort import abort_unfinished
 from rehome.s3.multipart.parts import MAX_OBJECT_BYTES, Part, even_parts, layout
 from rehome.s3.multipart.record import Upload, Uploads
 from rehome.s3.objects.compare import Evidence
-from rehome.s3.objects.job import MAX_COPY_BYTES, MAX_PARTS, CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.objects.job import MAX_COPY_BYTES, MAX_PARTS, CopyJob, CopyOptions, CopyOutcome, SourceChanged
 from rehome.s3.support import Support
 
 from tests.unit.s3.wire import client_of, copied, error, on_uvloop, reply
@@ -303,6 +303,24 @@ def test_parts_follow_those_of_the_source_if_they_are_of_one_size(
             assert [part.size for part in parts] == [first, SIZE - first]
         else:
             assert [part.size // MIB for part in parts] == wanted
+
+    scenario()
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_refused_part_says_nothing_about_the_source_it_is_looked_at_as_a_whole(is_changed: bool) -> None:
+    """moto compares If-Match with the ETag of the part."""
+
+    @on_uvloop
+    async def scenario() -> None:
+        job = job_of(Store(etag=f"{'0' * 32}-3"))
+        store = Store(etag=f"{'1' * 32}-3" if is_changed else job.etag, ill={"head part": [reply(412)]})
+        async with client_of(store) as (client, _, _):
+            if is_changed:
+                with pytest.raises(SourceChanged):
+                    await layout(client, job, 6 * MIB)
+            else:
+                assert await layout(client, job, 6 * MIB) == even_parts(SIZE, 6 * MIB)
 
     scenario()
 
@@ -804,14 +822,25 @@ async def test_an_upload_that_is_gone_meanwhile_is_begun_anew() -> None:
     assert len(store.created) == 2
 
 
-@on_uvloop
-async def test_who_may_not_list_the_parts_aborts_the_upload_and_begins_anew() -> None:
-    store = Store(part_delay=0.02)
-    uploads = Uploads(None)
-    await interrupted(store, uploads, "part 2")
-    store.ill["list parts"] = [error(403, "AccessDenied")] * 2
-    assert (await outcome_of(store, uploads)).result == "copied"
-    assert (store.uploads, len(store.created)) == ({}, 2)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(403, "AccessDenied"),
+        error(501, "NotImplemented"),
+        reply(200, b"<ListPartsResponse></ListPartsResponse>"),  # as moto 5.2 calls it
+    ],
+)
+def test_an_upload_whose_parts_cannot_be_listed_is_aborted_and_begun_anew(answer: bytes) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        store = Store(part_delay=0.02)
+        uploads = Uploads(None)
+        await interrupted(store, uploads, "part 2")
+        store.ill["list parts"] = [answer]
+        assert (await outcome_of(store, uploads)).result == "copied"
+        assert (store.uploads, len(store.created)) == ({}, 2)
+
+    scenario()
 
 
 @on_uvloop
