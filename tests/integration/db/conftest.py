@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,17 @@ ENGINES = ("mariadb", "postgresql", "sqlite")
 def only(*engines: str) -> pytest.MarkDecorator:
     """Run a test with these engines only."""
     return pytest.mark.parametrize("bench", engines, indirect=True)
+
+
+def named_on(products: Mapping[str, Collection[str]]) -> pytest.MarkDecorator:
+    """Run a test with each name, on the products that it is for."""
+    cases = []
+    for name, where in products.items():
+        if of_mariadb := [product for product in ("mariadb", "mysql") if product in where]:
+            cases.append(pytest.param("mariadb", name, marks=pytest.mark.product(*of_mariadb)))
+        if "postgresql" in where:
+            cases.append(pytest.param("postgresql", name))
+    return pytest.mark.parametrize(("bench", "name"), cases, indirect=["bench"])
 
 
 class Bench:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.db.dialect import Change
@@ -22,8 +21,7 @@ from rehome.db.work.keyset import read_by_keyset
 from rehome.grants.database_user import update_user
 from rehome.grants.settings import GrantSettings, read_grant_settings
 
-from tests.integration.db.conftest import Bench
-from tests.integration.db.conftest import only as with_engines
+from tests.integration.db.conftest import Bench, named_on
 from tests.integration.db.inspecting import column_checks
 from tests.unit.config.test_settings import given as given_settings
 
@@ -203,12 +201,9 @@ def _named(bench: Bench, statement: str) -> str:
     return re.sub(r"\bT(_\w+)?\b", lambda found: f"{bench.table}{found[1] or ''}", statement)
 
 
-@with_engines("mariadb", "postgresql")
-@pytest.mark.parametrize("name", KINDS)
+@named_on({name: kind.products for name, kind in KINDS.items()})
 def test_with_exactly_the_granted_rights_all_is_seen_and_rewritten(bench: Bench, tmp_path: Path, name: str) -> None:
     kind = KINDS[name]
-    if bench.product not in kind.products:
-        pytest.skip(f"{bench.product} has no such table")
     create(bench, kind)
     try:
         with limited(bench, tmp_path) as user, connect(user.settings.database) as database:

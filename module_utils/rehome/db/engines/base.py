@@ -165,9 +165,13 @@ def check_text(table: str, column: str, kind: str, text_types: Collection[str], 
         raise UnusableTableError(f"column {table}.{column} is generated from others; name those instead")
 
 
-def no_usable_key(table: str, column: str, families: str = "") -> UnusableTableError:
-    """Return the error for a table without a usable key. families: what its columns may hold, in words"""
+def no_usable_key(table: str, column: str, families: str = "", seen: str = "") -> UnusableTableError:
+    """Return the error for a table without a usable key.
+
+    families: what its columns may hold, in words
+    seen: what restricts the statement where the server hides keys, in words
+    """
     return UnusableTableError(
-        f"table {table} has no usable unique key: a primary key or a unique index without {column} itself, over "
+        f"table {table} has no usable unique key{seen}: a primary key or a unique index without {column} itself, over "
         f"columns that are NOT NULL{families}"
     )

@@ -245,7 +245,17 @@ class MySQL(BaseDialect):
             if all(usable for _, usable in parts):
                 return tuple(self._key_column(name, columns[name]) for name, _ in parts)
         families = " and hold integers, decimals, texts, UUIDs, dates, addresses or binary ids"
-        raise no_usable_key(table, column, families)
+        raise no_usable_key(table, column, families, f" that this user sees{self._hidden_keys(table, indexes)}")
+
+    def _hidden_keys(self, table: str, seen: Collection[str]) -> str:
+        """Return in words the keys whose names this user sees, and whose columns MariaDB hides from it."""
+        named = self.run(
+            "SELECT constraint_name FROM information_schema.table_constraints WHERE table_schema = %s"
+            " AND table_name = %s AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')",
+            (self._settings.name, table),
+        )
+        names = ", ".join(sorted(str(name) for (name,) in named if name not in seen))
+        return f" (hidden from it: {names})" if names else ""
 
     @staticmethod
     def _key_column(name: str, details: Sequence[Any]) -> KeyColumn:
