@@ -117,7 +117,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt
 	@$(call quoted,PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq python3-venv; }
 	@echo "Installing into $(VENV) (a minute or so the first time) ..."
-	@[ -x $(BIN)/python ] || $(call quoted,PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(call quoted,PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
 	@touch $@
@@ -202,8 +202,9 @@ test: lint packages ## everything: lint, unit, integration, end to end, ten scen
 	CHAOS_SEED=21 $(BIN)/pytest tests/chaos
 	$(BIN)/molecule test
 
-test-short: lint unit packages ## lint, unit, and those tests on real servers that tell one Ansible or Python from another
+test-short: lint unit packages ## lint, unit, molecule, and those tests on real servers that tell one Ansible or Python from another
 	$(BIN)/pytest $(THIRDS) $(SHORT)
+	$(BIN)/molecule test
 
 test-newest: setup ## test-short with the newest Ansible, on a Python of the next Debian that is only unpacked
 	$(BIN)/python -m matrix.python

@@ -178,10 +178,7 @@ def test_playbooks_are_tables_of_contents() -> None:
 def test_the_wheel_has_the_collections_that_requirements_yml_names() -> None:
     wanted = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
     package = importlib.metadata.distribution("ansible").locate_file("ansible_collections")
-    newest = importlib.metadata.version("ansible") >= "14"
     for collection in wanted:
-        if newest and collection["name"] == "awx.awx":
-            continue  # removed from the wheel
         manifest = Path(str(package), *collection["name"].split("."), "MANIFEST.json")
         version = json.loads(manifest.read_text())["collection_info"]["version"]
         assert version in SpecifierSet(collection["version"]), collection["name"]
