@@ -31,24 +31,29 @@ class Standby(PostgreSQL):
         passwords = self.folder / "pgpass"
         login = self._primary.state.logins[self.superuser]
         write_private(passwords, f"*:*:*:{login.name}:{login.secret}\n")
-        if os.geteuid() == 0:
-            account = _service_account()
-            for path in (data, passwords):
-                os.chown(path, account.pw_uid, account.pw_gid)
-        port = self._primary.state.ports["sql"]
-        where = f"host=127.0.0.1 port={port} user={login.name} passfile={passwords}"
+        _give_to_the_server(data, passwords)
         self.run_tool(
             [
                 *self._primary.tool("pg_basebackup"),
                 "--wal-method=stream",
                 "--checkpoint=fast",
                 "--no-sync",
-                "--write-recovery-conf",
                 f"--pgdata={data}",
-                f"--dbname={where}",
+                f"--dbname={self._where()}",
             ],
             self.folder,
         )
+        # Not by --write-recovery-conf: a newer pg_basebackup writes options that an older server does not know.
+        signal = data / "standby.signal"
+        signal.touch()
+        _give_to_the_server(signal)
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "-c", f"primary_conninfo={self._where()}"]
+
+    def _where(self) -> str:
+        port, login = self._primary.state.ports["sql"], self._primary.state.logins[self.superuser]
+        return f"host=127.0.0.1 port={port} user={login.name} passfile={self.folder / 'pgpass'}"
 
     def populate(self) -> None:
         """All comes from the primary."""
@@ -57,6 +62,14 @@ class Standby(PostgreSQL):
         with self._connect(self.superuser, "app", autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+
+def _give_to_the_server(*paths: Path) -> None:
+    """Give files to the user whom the server runs as, if root starts it."""
+    if os.geteuid() == 0:
+        account = _service_account()
+        for path in paths:
+            os.chown(path, account.pw_uid, account.pw_gid)
 
 
 class Primary(MariaDB):

@@ -100,6 +100,8 @@ def test_a_partition_needs_an_identity_of_its_own(bench: Bench, through_root: st
 
 @with_engines("postgresql")
 def test_a_publication_whose_filter_is_no_part_of_the_identity_stops_in_the_servers_words(bench: Bench) -> None:
+    if bench.execute("SELECT current_setting('server_version_num')::int < 150000") == [(True,)]:
+        pytest.skip("publications have filters from PostgreSQL 15 on")
     bench.create()
     bench.fill("image/a.png")
     with published(bench, options=" WHERE (path <> '')"):
