@@ -100,6 +100,7 @@ def test_preflight_tries_the_services_and_leaves_nothing(
     assert migration.target_keys() == []
 
 
+@pytest.mark.needs("refused keys")
 def test_keys_that_the_target_does_not_take_are_unroutable_before_the_first_copy(
     from_moto: Migration, object_store: S3Server, tmp_path: Path
 ) -> None:

@@ -251,6 +251,7 @@ def test_without_outcomes_no_copy_is_known_and_all_are_kept(one: Removal, tmp_pa
     assert (done.deleted, done.kept["not_ours"], one.target_keys()) == (0, 3, NEW)
 
 
+@pytest.mark.needs("rights")
 def test_who_migrates_may_not_remove(one: Removal) -> None:
     one.migrate(*NAMES)
     one.roll_back()

@@ -710,6 +710,7 @@ def test_one_place_under_two_names_is_refused_before_the_only_copy_is_gone(plain
     assert one.source_keys() == KEYS
 
 
+@pytest.mark.needs("rights")
 def test_the_user_who_migrates_may_not_retire(versioned: Retirement) -> None:
     one = versioned
     one.migrate(*NAMES)

@@ -273,7 +273,7 @@ async def test_a_service_that_does_all_that_amazons_does_lacks_nothing() -> None
 async def test_a_service_without_a_lack_gets_few_requests() -> None:
     service = Service()
     await probed(service)
-    assert len(service.seen) < 60
+    assert len(service.seen) <= 60
 
 
 @pytest.mark.parametrize(
