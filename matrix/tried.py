@@ -36,6 +36,7 @@ GRANTS = Suite(
     "grants",
     ("tests/e2e/test_grants.py::test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_again",),
 )
+GRANTS_OF_A_STORE = replace(GRANTS, paths=("tests/integration/test_grants.py", *GRANTS.paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,16 @@ def all_tried() -> dict[str, Tried]:
         )
         for name in DATABASES
     ]
-    stores = [Tried(name, ("--store", name), (STORE_TESTS, STORY_OF_A_STORE)) for name in STORES]
+    stores = [
+        Tried(
+            name,
+            ("--store", name),
+            (STORE_TESTS, STORY_OF_A_STORE)
+            if "rights" in kind.lacks
+            else (STORE_TESTS, STORY_OF_A_STORE, GRANTS_OF_A_STORE),
+        )
+        for name, kind in STORES.items()
+    ]
     return {one.name: one for one in (*databases, *stores)}
 
 
