@@ -170,8 +170,7 @@ def test_a_signal_to_ansible_playbook_stops_the_run(world: World) -> None:
 
 def test_between_two_modules_the_last_line_says_how_far_it_came_too(world: World, terminal: Terminal) -> None:
     hook = world.folder / "hook.yml"
-    # shorter than the patience: a module of Ansible's own does not always hear of the interrupt
-    hook.write_text("- {name: Take long, ansible.builtin.command: sleep 30, changed_when: false}\n")
+    hook.write_text("- {name: Take long, ansible.builtin.command: sleep 60, changed_when: false}\n")
     typed = command(world, rehome_hooks={"before_copy": str(hook)})
     terminal.type(f"{typed} 2>&1 | tee {world.folder}/log\n")
     terminal.wait_for("Take long")
