@@ -192,8 +192,9 @@ def test_a_killed_worker_leaves_no_module_at_work(world: World) -> None:
     run = world.start(**SLOWLY)
     until_it_copies(world)
     family = family_of(run.pid)
-    next(one for one in family if one.ppid() == run.pid).kill()
-    _, alive = psutil.wait_procs([one for one in family if one.ppid() != run.pid], timeout=PATIENCE_S)
+    workers = psutil.Process(run.pid).children()
+    workers[0].kill()
+    _, alive = psutil.wait_procs([one for one in family if one not in workers], timeout=PATIENCE_S)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     run.kill()
     run.communicate()
