@@ -96,7 +96,9 @@ def settings_of(store: S3Server, buckets: Buckets, database: dict[str, Any], fol
     )
 
 
-def grants_of(store: S3Server, settings: Settings, admin_database: dict[str, Any] | None = None) -> GrantSettings:
+def grants_of(
+    store: S3Server, settings: Settings, admin_database: dict[str, Any] | None = None, **further: Any
+) -> GrantSettings:
     keys = store.users["admin"]
     admin = {"access_key": keys.access_key, "secret_key": keys.secret_key}
     return read_grant_settings(
@@ -110,6 +112,7 @@ def grants_of(store: S3Server, settings: Settings, admin_database: dict[str, Any
             "admin_source": admin,
             "admin_target": admin,
             "admin_database": admin_database or {},
+            **further,
         },
         settings,
     )
@@ -278,6 +281,11 @@ class Accounts:
             )
 
 
+def named_of(accounts: Accounts, user: str) -> Settings:
+    """Return the settings with a user of another name."""
+    return replace(accounts.settings, database=replace(accounts.settings.database, user=user))
+
+
 @pytest.fixture(params=["mariadb", "postgresql"])
 def accounts(
     request: pytest.FixtureRequest, object_store: S3Server, buckets: Buckets, tmp_path: Path
@@ -372,6 +380,48 @@ def test_an_administrator_without_the_rights_is_told_before_the_first_write(acco
             execute_as(accounts.server, "postgres", "ALTER ROLE admin CREATEROLE")
     assert everything(accounts) == before
     accounts.make()
+
+
+def test_a_name_that_is_too_long_for_the_server_is_told_before_the_first_write(accounts: Accounts) -> None:
+    before = everything(accounts)
+    settings = named_of(accounts, "ü" * 129)
+    with pytest.raises(RefusedError) as refused:
+        try_user(settings, accounts.grants, dry_run=False)
+    assert "Use an administrator" not in str(refused.value)
+    assert everything(accounts) == before
+
+
+def test_a_server_that_takes_no_writes_stops_a_run_with_its_way_out_and_no_dry_run(accounts: Accounts) -> None:
+    accounts.remove()
+    before = everything(accounts)
+    admin = accounts.server.superuser if accounts.is_postgresql else "admin"
+    on, off = (
+        (
+            "ALTER ROLE admin IN DATABASE app SET default_transaction_read_only = on",
+            "ALTER ROLE admin IN DATABASE app RESET ALL",
+        )
+        if accounts.is_postgresql
+        else ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0")
+    )
+    execute_as(accounts.server, admin, on)
+    try:
+        assert "A run would stop" in try_user(accounts.settings, accounts.grants, dry_run=True)
+        with pytest.raises(RefusedError, match=r"takes no writes now.*Connect to the primary"):
+            try_user(accounts.settings, accounts.grants, dry_run=False)
+    finally:
+        execute_as(accounts.server, admin, off)
+    assert everything(accounts) == before
+    accounts.make()
+
+
+def test_a_host_in_capitals_is_found_again_and_its_user_dropped(accounts: Accounts, object_store: S3Server) -> None:
+    admin = accounts.server.database("admin")
+    settings = named_of(accounts, f"{accounts.user}_h")
+    for state, changes in (("present", (True, False)), ("absent", (True, False))):
+        grants = replace(grants_of(object_store, settings, admin, database_host="App.Example.COM"), state=state)
+        for changed in changes:
+            assert update_user(settings, grants, None, dry_run=False).changed is changed
+    assert f"{accounts.user}_h" not in str(everything(accounts))
 
 
 def test_no_statement_holds_the_password(accounts: Accounts) -> None:

@@ -9,7 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ..config.settings import Database, Settings
-from ..db.dialect import DatabaseError, Dialect, UnknownColumnError, UnknownTableError, UnusableTableError
+from ..db.dialect import (
+    DatabaseError,
+    Dialect,
+    MissingRightError,
+    ReadOnlyError,
+    UnknownColumnError,
+    UnknownTableError,
+    UnusableTableError,
+)
 from ..db.engines.mysql import account as mysql
 from ..db.engines.open import connect
 from ..db.engines.postgresql import account as postgresql
@@ -119,11 +127,17 @@ def _as_admin(finding: Finding) -> Finding:
 
 def refused_to_admin(grants: GrantSettings, what: str, error: DatabaseError) -> RefusedError:
     """Return the error for something that the server refuses to the administrator. what: in words"""
+    if isinstance(error, ReadOnlyError):
+        way_out = "Connect to the primary (rehome_admin_database.host), or wait until it takes writes again"
+    elif isinstance(error, MissingRightError):
+        way_out = "Use an administrator who may create users and grant rights on these tables"
+    else:
+        way_out = "Correct what the server names, and see that this administrator may create users and grant rights"
     return RefusedError.of(
         "rehome_admin_database.user",
         grants.admin_database.user,
         f"cannot {what}: {error}",
-        "Use an administrator who may create users and grant rights on these tables",
+        way_out,
     )
 
 
@@ -141,6 +155,8 @@ def _plan_account(database: Dialect, settings: Settings, grants: GrantSettings) 
     current = read_user(database, settings, grants)
     if current and current.other_rights:
         findings.append(_extra_rights(user, current.other_rights, grants))
+    if is_postgresql and grants.state == "present":
+        findings += _too_long(database, user)
     if user == grants.admin_database.user:
         findings.append(_extra_rights(user, ["everything that rehome_admin_database.user needs"], grants))
     needed = frozenset(_needed_rights(database, settings, grants, findings) if grants.state == "present" else ())
@@ -231,6 +247,15 @@ def _extra_rights(user: str, beyond: Iterable[str], grants: GrantSettings) -> Fi
         f"exists and has more than a migration needs, which grants would {action}: {', '.join(beyond)}",
         "Name a user that only Rehome uses, or revoke that yourself",
     )
+
+
+def _too_long(database: Dialect, user: str) -> list[Finding]:
+    """Refuse a name that PostgreSQL would cut without an error, which makes a user of another name."""
+    limit = int(database.run("SHOW max_identifier_length")[0][0])
+    if len(user.encode()) <= limit:
+        return []
+    problem = f"is longer than the {limit} bytes that the server keeps of a name"
+    return [Finding("rehome_database.user", user, problem, "Choose a shorter name")]
 
 
 def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettings) -> list[Finding]:

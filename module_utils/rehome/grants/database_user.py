@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..config.settings import Settings
-from ..db.dialect import DatabaseError, Dialect
+from ..db.dialect import DatabaseError, Dialect, ReadOnlyError
 from ..db.engines.mysql import account as mysql
 from ..db.engines.postgresql import account as postgresql
 from ..db.rights import Account, mysql_account, mysql_changes
@@ -29,6 +29,9 @@ class UserChange(NamedTuple):
     changed: bool
     entries: int = 0
     diffs: tuple[Diff, ...] = ()
+
+
+_READ_ONLY: Final = "the database takes no writes now: it may be a replica, or under maintenance"
 
 
 class _TriedError(Exception):
@@ -75,6 +78,11 @@ def try_user(settings: Settings, grants: GrantSettings, dry_run: bool) -> str:
             statements = _changes(database, planned, settings, None)
             if not statements and not journal_changes and not planned.account.new_password:
                 return f"nothing to change about the user {user}"
+            # asked, as MariaDB and MySQL let administrators write to replicas, too
+            if database.is_read_only():
+                if dry_run:
+                    return f"nothing, as {_READ_ONLY}. A run would stop"
+                raise ReadOnlyError(_READ_ONLY)
             if settings.database.engine == "postgresql":
                 with suppress(_TriedError), _transaction(database, settings):
                     _apply(database, settings, statements, journal_changes, grants)
@@ -132,6 +140,7 @@ def _try_another_user(database: Dialect, settings: Settings, grants: GrantSettin
     """Create a user with the same rights, and drop it. So is the journal's table, if there was none."""
     schema = settings.journal_schema
     name = f"rehome-trial-{hashlib.sha256(wanted.user.encode()).hexdigest()[:8]}"
+    name = name.ljust(len(wanted.user), "x")  # a name that is too long for the server is found out, too
     other = replace(wanted, user=name)
     drop = f"DROP USER IF EXISTS {mysql_account(other)}"
     has_schema = bool(database.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)))

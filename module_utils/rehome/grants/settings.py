@@ -100,7 +100,8 @@ def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys
             undelete=bool(given.get("undelete")),
         ),
         database=bool(given["database"]) and settings.database.engine != "sqlite",
-        host=given.get("database_host") or "%",
+        # as both servers keep it, and show it when its account is looked for
+        host=(given.get("database_host") or "%").lower(),
         tls=settings.database.tls.enabled if tls is None else tls,
         definitions=bool(given.get("definitions", True)),
         connections=given["connections"],
