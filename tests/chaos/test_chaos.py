@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.lifecycle import Servers
 from tests.chaos.scenario import KILLS, Database, Scenario, draw
 from tests.chaos.story import BrokenPromiseError, Story
 from tests.e2e.conftest import ROOT, World
@@ -51,7 +52,7 @@ class Lane:
 
     def __init__(self, database: Database, stories: list[Scenario], folder: Path) -> None:
         shutil.copytree(ROOT / "inventory", folder / "inventory")
-        self._world = World(folder, database)
+        self._world = World(folder, database, Servers())
         self._stories = stories
         self.failures: list[str] = []
         self.injected: Counter[str] = Counter()
