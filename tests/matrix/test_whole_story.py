@@ -9,7 +9,7 @@ from tests.e2e.conftest import World, kill_when
 
 pytestmark = pytest.mark.e2e
 
-OBJECTS = 1500
+OBJECTS = 3000
 MOVED = "SELECT count(*) FROM avatars WHERE path LIKE 'avatar/avatar-%'"
 
 
