@@ -337,6 +337,17 @@ def test_a_second_run_changes_nothing_and_a_trial_leaves_nothing(accounts: Accou
     assert everything(accounts) == before
 
 
+@pytest.mark.product("mysql")
+@pytest.mark.parametrize("accounts", ["mariadb"], indirect=True)
+def test_a_password_that_another_plugin_keeps_is_tried_by_a_login(accounts: Accounts) -> None:
+    login = accounts.settings.database
+    accounts.execute(f"ALTER USER '{login.user}'@'%' IDENTIFIED WITH sha256_password BY '{login.password}'")
+    assert not update_user(accounts.settings, accounts.grants, None, dry_run=False).changed
+    other = replace(accounts.settings, database=replace(login, password="of somebody else"))
+    with pytest.raises(RefusedError, match=r"rehome_database.password: is not the password of database user"):
+        update_user(other, accounts.grants, None, dry_run=False)
+
+
 def test_the_user_logs_in_with_its_password_and_its_present_one_is_not_replaced_by_another(accounts: Accounts) -> None:
     with connect(accounts.settings.database) as database:
         assert database.run("SELECT 1") == [(1,)]

@@ -272,7 +272,7 @@ def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettin
     if settings.database.engine == "postgresql":
         fits = postgresql.password_fits(database, settings.database)
     else:
-        fits = mysql.password_fits(database, user, grants.host, password)
+        fits = mysql.password_fits(database, settings.database, grants.host)
     if fits is False:
         problem = f"is not the password of database user {user}, who exists"
         way_out = "Correct it (or DB_PASSWD), or run with -e rehome_grants_rotate=true, which sets a new password"

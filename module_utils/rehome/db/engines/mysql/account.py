@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from ....config.settings import Database
+from ....errors import RefusedError
 from ...dialect import Dialect, TableFacts
 from ...rights import Account, Right, is_managed
+from ..refused_connection import NOT_LET_IN
+from .dialect import MySQL
 from .grants import holds_on_schema
 from .passwords import CACHING_SHA2, NATIVE, is_stored_form_of, stored_form
 
@@ -93,12 +97,30 @@ def _expire_days(database: Dialect, user: str, host: str) -> int | None:
     return days if days > 0 else None
 
 
-def password_fits(database: Dialect, user: str, host: str, password: str) -> bool | None:
-    """Return whether the password is the user's, by what the server keeps of it; None if that cannot be told."""
+def password_fits(database: Dialect, settings: Database, host: str) -> bool | None:
+    """Return whether the settings' password is that of their user; None if that cannot be told.
+
+    By what the server keeps of it, or by a login where the account's plugin keeps it in another form.
+    host: the hosts that the account is for
+    """
+    user, password = settings.user or "", settings.password or ""
     found = database.run(
         "SELECT plugin, authentication_string FROM mysql.user WHERE user = %s AND host = %s", (user, host)
     )
-    return is_stored_form_of(str(found[0][0]), str(found[0][1] or ""), password) if found else None
+    if not found:
+        return None
+    fits = is_stored_form_of(str(found[0][0]), str(found[0][1] or ""), password)
+    return _logs_in(settings, host) if fits is None else fits
+
+
+def _logs_in(settings: Database, host: str) -> bool | None:
+    try:
+        MySQL(settings).close()
+    except RefusedError as refusal:
+        refused = any(NOT_LET_IN in finding.problem for finding in refusal.findings)
+        # an account for some hosts may not be for this one
+        return False if refused and host == "%" else None
+    return True
 
 
 def identified(database: Dialect, password: str) -> str:
