@@ -22,6 +22,11 @@ _WITHOUT_IAM = (
     "Set rehome_grants_principals to document, and grant what the files say by the service's own means; or to none"
 )
 
+_OTHERS_OWN = (
+    "It still has policies, groups, keys or profiles that Rehome did not make. Take those away if nobody needs them, and "
+    "run the same command again"
+)
+
 
 def error_code(error: ClientError) -> str:
     """Return the service's error code; empty if the reply has none."""
@@ -56,6 +61,8 @@ def refuse_service_errors(admin: Side, way_out: str) -> Iterator[None]:
         if is_unsupported(error):
             problem = f"the service has no {error.operation_name}, which is no missing right ({_status(error)} {why})"
             way_out = _WITHOUT_IAM
+        elif error_code(error) == "DeleteConflict":
+            way_out = _OTHERS_OWN
         elif not is_denied(error):
             way_out = "Correct what the service names"
         raise RefusedError.of(admin.setting, admin.endpoint_url, problem, way_out) from error

@@ -195,6 +195,7 @@ ADMIN = Side("target", "bucket", "", endpoint_url="http://ceph.example")
         (NoCredentialsError(), "the credentials", "Unable to locate credentials"),
         (refusal("GetUser", METHOD_NOT_ALLOWED), "principals to document", "has no GetUser, which is no missing right"),
         (refusal("PutUserPolicy", (400, "LimitExceeded", "too long")), "Correct what", "too long"),
+        (refusal("DeleteUser", (409, "DeleteConflict", "")), "that Rehome did not make", "(409 DeleteConflict)"),
         (EndpointConnectionError(endpoint_url="x"), "Correct the endpoint", "cannot be reached"),
     ],
 )
