@@ -23,8 +23,8 @@ _WITHOUT_IAM = (
 )
 
 _OTHERS_OWN = (
-    "It still has policies, groups, keys or profiles that Rehome did not make. Take those away if nobody needs them, and "
-    "run the same command again"
+    "It still has policies, groups, keys or profiles that Rehome did not make. Take those away if nobody needs them,"
+    " and run the same command again"
 )
 
 
