@@ -71,6 +71,7 @@ LIMITS = {"mariadb": "WITH MAX_USER_CONNECTIONS {}", "postgresql": "LOGIN CONNEC
 NAMES = {"mariadb": "max_user_connections is 5", "postgresql": "CONNECTION LIMIT of the role is 5"}
 
 
+@pytest.mark.direct
 @only("mariadb", "postgresql")
 def test_an_account_that_may_open_too_few_connections_is_told_before_the_copy(bench: Bench, account: Account) -> None:
     database = account(LIMITS[bench.engine].format(5))
