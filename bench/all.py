@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from sandbox.processes import run_to_end
 
 from .cost import ROOT
 from .machine import machine
@@ -48,7 +49,8 @@ def main() -> int:
         for name in options.only:
             path = Path(folder) / f"{name}.json"
             sys.stderr.write(f"bench.{name} ...\n")
-            if _run(name, "--json", str(path), *(["--quick"] if options.quick else [])) == 0:
+            command = [sys.executable, "-m", f"bench.{name}", "--json", str(path)]
+            if run_to_end([*command, *(["--quick"] if options.quick else [])], ROOT) == 0:
                 found[name] = read_json(path)
             else:
                 failed.append(name)
@@ -56,17 +58,6 @@ def main() -> int:
     out.write_text(page(found, failed, machine(), quick=options.quick))
     sys.stderr.write(f"{out}\n")
     return 1 if failed else 0
-
-
-def _run(name: str, *arguments: str) -> int:
-    """Run one suite and return its exit status. After an interrupt the suite gets the time to stop its servers."""
-    process = subprocess.Popen([sys.executable, "-m", f"bench.{name}", *arguments], cwd=ROOT)
-    try:
-        return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
 
 
 def page(found: Mapping[str, Section], failed: Sequence[str], where: str, *, quick: bool) -> str:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.processes import run_to_end
+
 from .tried import Suite, Tried
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +98,7 @@ def _run_suite(suite: Suite, options: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="rehome-matrix-") as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", f"--junitxml={report}"]
-        status = _wait([*command, *options, *suite.options, *suite.paths])
+        status = run_to_end([*command, *options, *suite.options, *suite.paths], ROOT)
         seconds = round(time.monotonic() - started)
         if not report.exists():
             return Outcome(0, seconds=seconds, broke=f"pytest ended with status {status} and without a report")
@@ -104,17 +106,6 @@ def _run_suite(suite: Suite, options: Sequence[str]) -> Outcome:
         if status not in (0, 1):
             return Outcome(**asdict(outcome) | {"broke": f"pytest ended with status {status}"})
         return outcome
-
-
-def _wait(command: Sequence[str]) -> int:
-    """Run a command to its end. After an interrupt it gets the time to stop its servers."""
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own pytest
-    try:
-        return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
 
 
 def read_report(text: str, seconds: int) -> Outcome:

@@ -122,6 +122,17 @@ def start(
     return child
 
 
+def run_to_end(command: Sequence[str], folder: Path) -> int:
+    """Run a command to its end. Return its exit status. After an interrupt it gets the time to stop its servers."""
+    process = subprocess.Popen(command, cwd=folder)  # noqa: S603 - our own suites
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
 def forget_the_ended() -> None:
     """Collect children that have ended: the next PostgreSQL would take one of them for a running server."""
     for child in list(_children):

@@ -6,6 +6,7 @@ copies needs, `reader` what a dry run needs.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,9 +61,9 @@ class S3Server(Server):
         self.actions = actions
 
     @classmethod
+    @abstractmethod
     def full_version(cls) -> str:
         """Return the server's version, as whoever packaged it names it."""
-        raise NotImplementedError
 
     def populate(self) -> None:
         """Create the two buckets."""
