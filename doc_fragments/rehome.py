@@ -600,6 +600,25 @@ options:
     description: The verb that is run. The action plugin of the same name fills it in.
     type: str
     required: true
+  run_job:
+    description: The job of AWX that the run is. The action plugin of the same name fills it in.
+    type: dict
+    suboptions:
+      id:
+        description: C(awx_job_id), or C(tower_job_id).
+        type: str
+      user:
+        description: C(awx_user_name).
+        type: str
+      project_revision:
+        description: C(awx_project_revision).
+        type: str
+      template:
+        description: C(awx_job_template_name).
+        type: str
+      workflow_id:
+        description: C(awx_workflow_job_id).
+        type: str
 requirements:
   - python >= 3.11
   - botocore, httptools and uvloop

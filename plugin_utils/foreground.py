@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +43,15 @@ _IMPORT_ERROR = re.compile(
     r"(?:(?:ModuleNotFound|Import|Syntax)Error: |TypeError: (?=dataclass\(\) got an unexpected ))(.+?)(?:\\n|$)"
 )
 ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
+
+JOB_FACTS = {
+    "id": "job_id",
+    "user": "user_name",
+    "project_revision": "project_revision",
+    "template": "job_template_name",
+    "workflow_id": "workflow_job_id",
+}
+"""What the engine calls it (`rehome.job`) → the end of AWX's variable."""
 
 GO_ON = "what was done is recorded. Run the same command to go on."
 BETWEEN = f"interrupted between two steps; {GO_ON}"
@@ -137,7 +147,7 @@ def _reached(progress: dict[str, Any]) -> str:
 
 
 class ActionModule(ActionBase):
-    """Adds `run_pid` and `run_verb` to the module's options, runs it, and prints lines from its progress file."""
+    """Adds `run_pid`, `run_verb` and `run_job` to the options, runs the module, and prints lines about its progress."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -152,7 +162,8 @@ class ActionModule(ActionBase):
         with _Stop(os.getppid()) as stop:
             watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)
             watcher.start()
-            arguments = {**self._task.args, "run_pid": stop.parent, "run_verb": self._verb()}
+            run = {"run_pid": stop.parent, "run_verb": self._verb(), "run_job": job_of(task_vars or {})}
+            arguments = {**self._task.args, **run}
             # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
             # and compiling it there took longer than most stages. The modules run on this machine in any case.
             path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
@@ -298,6 +309,19 @@ def _refuse_to_run_in_part() -> None:
             "--step: a check whose task is answered with no would be left out, and the run would still look like a "
             "success. Run it without; --check shows what it would do."
         )
+
+
+def job_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return what AWX tells of the job that this run is, as text. Without a job it tells nothing.
+
+    It gives each fact as two variables. Tower and the older AWX know the second name only.
+    """
+    told: dict[str, str] = {}
+    for fact, name in JOB_FACTS.items():
+        for prefix in ("tower", "awx"):
+            if variables.get(f"{prefix}_{name}") not in (None, ""):
+                told[fact] = str(variables[f"{prefix}_{name}"])
+    return told
 
 
 def lacking_of_interpreter(result: dict[str, Any]) -> str | None:

@@ -168,8 +168,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "run_pid": {"type": "int", "required": True},
     "run_verb": {"type": "str", "required": True},
+    "run_job": {
+        "type": "dict",
+        "options": {
+            "id": {"type": "str"},
+            "user": {"type": "str"},
+            "project_revision": {"type": "str"},
+            "template": {"type": "str"},
+            "workflow_id": {"type": "str"},
+        },
+    },
 }
-"""What every module takes. The action plugin of the same name fills in `run_pid` and `run_verb`."""
+"""What every module takes. The action plugin of the same name fills in `run_pid`, `run_verb` and `run_job`."""
 
 ADMIN: dict[str, Any] = {
     "endpoint_url": {"type": "str"},

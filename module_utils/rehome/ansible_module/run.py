@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .. import duckdb_engine as duckdb
 from ..config.read import read_settings
 from ..errors import RehomeError
+from ..job import read_job
 from ..progress import Progress
 from ..state.folder import prepare_state_dir
 from ..state.interruption import forget_interruption, interruption, note_interruption
@@ -99,7 +100,7 @@ def _locked(
     settings = read_settings(module.params["settings"])
     prepare_state_dir(settings.state_dir)
     verb, dry_run = module.params["run_verb"], module.check_mode
-    holder = acquire(settings.state_dir, module.params["run_pid"], verb)
+    holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
     progress.of_run(verb=verb, run=holder.identity)
     stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping)

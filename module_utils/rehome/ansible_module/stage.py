@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..job import Job, read_job
 from ..planning.earlier_passes import carry_over
 from ..progress import Progress
 from ..report.fields import ListFile, SummaryFields, SummaryKind
@@ -46,6 +47,11 @@ class Stage:
     params: Mapping[str, Any]
     stopping: Stopping
     _locks: list[DatabaseLock] = field(default_factory=list, init=False)
+
+    @property
+    def job(self) -> Job | None:
+        """The job of AWX that the run is; None outside of AWX."""
+        return read_job(self.params["run_job"])
 
     def new_catalog(self, file: str = CATALOG_FILE) -> Catalog:
         """Return an empty catalog of this run. Replaces the file of an earlier one."""
@@ -86,7 +92,7 @@ class Stage:
 
     def on(self, catalog: Catalog, stopping: Callable[[], bool] = never) -> Run:
         """Return what the stages of this run share, to work on `catalog`."""
-        return Run(self.settings, catalog, self.progress, stopping)
+        return Run(self.settings, catalog, self.progress, stopping, self.job)
 
     def report(
         self, catalog: Catalog, queries: Mapping[str, str], counts: Mapping[str, int], **fields: Unpack[SummaryFields]
@@ -109,7 +115,7 @@ class Stage:
     def start_summary(self, kind: SummaryKind) -> Summary:
         """Fetch the state that runs elsewhere have left, and start the summary of this run."""
         download_state(self.settings)
-        return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind)
+        return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind, self.job)
 
     def summary(self) -> Summary:
         """Return the summary of this run. Raises RehomeError if the file is of another run."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ..job import SEPARATOR, Job
 from ..mapping.row_key import key_to_json
 from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntry, UnusableJournalError, common_head
 
@@ -28,6 +29,7 @@ class JournalTarget(NamedTuple):
 
     undoes: the id of the entry that a rollback undoes
     place: what is moved where, in one line for people
+    job: whose job this run is; None outside of AWX
     """
 
     schema: str
@@ -36,6 +38,7 @@ class JournalTarget(NamedTuple):
     direction: Direction = "rewrite"
     undoes: int | None = None
     place: str = ""
+    job: Job | None = None
 
 
 def insert(table: str, mark: str) -> str:
@@ -178,26 +181,29 @@ def entry(
         last_key=key_to_json(changes[-1].key),
         entries=packed,
         sha256=hashlib.sha256(packed).hexdigest(),
-        written_by=_origin(target.place),
+        written_by=_origin(target),
     )
 
 
-_PLACE_FOLLOWS = "; "
+_PLACE_FOLLOWS = f"{SEPARATOR} "
+_USER_LENGTH = 40
+"""Characters of a job's user in an entry, whose place must find room beside it."""
 
 
-def _origin(place: str) -> str:
+def _origin(target: JournalTarget) -> str:
     """Return who writes, and of which migration: in ASCII, as the journal's column may take nothing else."""
-    return _PLACE_FOLLOWS.join(filter(None, (_author(), _plain(place))))[:255]
+    return _PLACE_FOLLOWS.join(filter(None, (_author(target.job), _plain(target.place))))[:255]
 
 
 def _plain(place: str) -> str:
     return place.encode("ascii", "backslashreplace").decode()
 
 
-def _author() -> str:
-    """Return user and host with the AWX job, or else with the process id."""
-    job, user = os.environ.get("JOB_ID"), os.environ.get("AWX_USER_NAME") or os.environ.get("USER", "")
-    return f"{user}@{socket.gethostname()} {f'job {job}' if job else f'pid {os.getpid()}'}".strip()
+def _author(job: Job | None) -> str:
+    """Return user and host with the job, or else with the process id."""
+    user = (job["user"] if job else None) or os.environ.get("USER", "")
+    process = f"job {job['id'][:_USER_LENGTH]}" if job else f"pid {os.getpid()}"
+    return f"{user[:_USER_LENGTH]}@{socket.gethostname()} {process}"
 
 
 def whose(recorded: RecordedEntry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
 
 from ..config.settings import CopyMethod
+from ..job import Job
 
 SummaryKind = Literal["migration", "rollback"]
 """What the run did. A retirement and a verification count as a migration."""
@@ -240,6 +241,9 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     """As s3://bucket/prefix."""
     run: str
     """Id of the run: the identity of its lock on the state folder."""
+    job: Job | None
+    """The job of AWX that the run is: `id`, `user` (None: a schedule's), `project_revision`, `template`, `workflow_id`;
+    None: outside of AWX."""
     dry_run: bool
     only_keys: int | None
     """How many keys `rehome_only_keys` lists; None: not set."""

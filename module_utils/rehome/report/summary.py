@@ -10,6 +10,7 @@ from typing import Any, Unpack, cast
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json, write_json
+from ..job import Job
 from .fields import RunCounts, SummaryFields, SummaryKind, counts_in
 from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
 from .outcome import outcome_of
@@ -42,7 +43,15 @@ class Summary:
         self.fields = fields
 
     @classmethod
-    def start(cls, settings: Settings, run: str, verb: str, dry_run: bool, kind: SummaryKind = "migration") -> Summary:
+    def start(
+        cls,
+        settings: Settings,
+        run: str,
+        verb: str,
+        dry_run: bool,
+        kind: SummaryKind = "migration",
+        job: Job | None = None,
+    ) -> Summary:
         """Save and return the summary of a run that begins: every count is 0, and it is not complete."""
         fields: SummaryFields = {
             "name": settings.name,
@@ -51,6 +60,7 @@ class Summary:
             "source": f"s3://{settings.source.bucket}/{settings.source.prefix}",
             "target": f"s3://{settings.target.bucket}/{settings.target.prefix}",
             "run": run,
+            "job": job,
             "dry_run": dry_run,
             "only_keys": None if settings.only_keys is None else len(settings.only_keys),
             "limit": settings.limit,

@@ -123,7 +123,8 @@ class _Rewrite:
         self._throttle = connections.throttle
         facts = replace(self._reader.describe(reference.table, reference.column), where=reference.where)
         self._facts = facts_for_rewrite(facts, settings)
-        target = JournalTarget(settings.journal_schema, settings.name, settings.fingerprint, place=settings.place)
+        schema, name = settings.journal_schema, settings.name
+        target = JournalTarget(schema, name, settings.fingerprint, place=settings.place, job=run.job)
         samples = {self._facts.reference: self._changes(self._catalog.query(sample_of(_QUEUED), self._params))}
         self._runner = ChunkRunner(run, connections, {reference.name: self._facts}, target, samples)
         self._counts = counts

@@ -198,9 +198,8 @@ class _Rollback:
         self._counts = counts
         self._reader = connections.reader
         self._tables = _tables(self._reader, settings)
-        target = JournalTarget(
-            settings.journal_schema, settings.name, settings.fingerprint, "rollback", place=settings.place
-        )
+        schema, name = settings.journal_schema, settings.name
+        target = JournalTarget(schema, name, settings.fingerprint, "rollback", place=settings.place, job=run.job)
         self._runner = ChunkRunner(run, connections, self._tables, target, self._refusal_samples())
         self._done = 0
         self.samples = _Samples()

@@ -21,6 +21,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import RehomeError
 from ..files import read_json, write_whole
+from ..job import Job, job_words
 
 FILE = "run.json"
 GUARD_TIMEOUT_S = 10
@@ -69,6 +70,7 @@ class Holder:
     worker: the module that holds the lock just now, or was the last to hold it
     verb: the playbook's name
     since: when the run acquired the lock
+    job: which job of AWX the run is, in words; empty outside of AWX
     """
 
     host: str
@@ -77,12 +79,14 @@ class Holder:
     worker: Worker
     verb: str
     since: str
+    job: str = ""
 
     @classmethod
-    def of(cls, pid: int, verb: str) -> Holder:
+    def of(cls, pid: int, verb: str, job: Job | None = None) -> Holder:
         """Return the run of the process `pid` of this machine, as the holder of a lock that we acquire for it now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(socket.gethostname(), getpass.getuser(), Worker.of(pid), Worker.of(os.getpid()), verb, now)
+        host, user, words = socket.gethostname(), getpass.getuser(), job_words(job)
+        return cls(host, user, Worker.of(pid), Worker.of(os.getpid()), verb, now, words)
 
     @property
     def pid(self) -> int:
@@ -106,16 +110,16 @@ class Holder:
         return self.worker.pid != os.getpid() and self.worker.is_alive()
 
 
-def acquire(state_dir: Path, pid: int, verb: str = "") -> Holder:
+def acquire(state_dir: Path, pid: int, verb: str = "", job: Job | None = None) -> Holder:
     """Lock `state_dir` for the run whose process is `pid`, and return its holder.
 
     A run may acquire its lock again. This process keeps it until it ends, whatever happens to the run.
 
-    verb: the playbook's name, for the message to others
+    verb: the playbook's name, for the message to others, as is the job
     Raises LockedError while another run has locked it.
     """
     path = state_dir / FILE
-    me = Holder.of(pid, verb)
+    me = Holder.of(pid, verb, job)
     # before the kernel's lock, which the module of a run that is at work may hold for hours
     _refuse_if_held(me, path)
     lock = FileLock(state_dir / f"{FILE}.guard", timeout=GUARD_TIMEOUT_S, mode=0o600, is_singleton=True)
@@ -156,7 +160,8 @@ def _read(path: Path) -> Holder | None:
         run = _worker(kept)
         # version 0.1.0 did not say who works for it
         worker = _worker(kept["worker"]) if "worker" in kept else run
-        return Holder(str(kept["host"]), str(kept["user"]), run, worker, str(kept.get("verb", "")), str(kept["since"]))
+        verb, job = str(kept.get("verb", "")), str(kept.get("job", ""))
+        return Holder(str(kept["host"]), str(kept["user"]), run, worker, verb, str(kept["since"]), job)
 
     return read_json(path, parse, "It says which run has locked the state folder. If no run is in flight, delete it")
 
@@ -175,8 +180,10 @@ def _locked(holder: Holder, path: Path) -> str:
     orphan = here and not holder.run.is_alive()
     who = holder.worker.pid if orphan else holder.pid
     note = ", whose playbook has ended: it finishes what is in flight" if orphan else ""
-    elsewhere = "" if here else f" If that run is dead, delete {path}."
+    gone = f"{holder.job.partition(' of ')[0]} has ended, or is gone from AWX" if holder.job else "that run is dead"
+    elsewhere = "" if here else f" If {gone}, delete {path}."
+    verb = f"{holder.verb}, {holder.job}" if holder.job else holder.verb
     return (
         f"rehome_state_dir ({path.parent}): another run has locked it: process {who} of {holder.user} on "
-        f"{holder.host} ({holder.verb}{note}), since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
+        f"{holder.host} ({verb}{note}), since {holder.since}. Wait for it to end, or stop it.{elsewhere}"
     )

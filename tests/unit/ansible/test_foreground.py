@@ -8,6 +8,8 @@ from ansible import constants
 from ansible.cli.playbook import PlaybookCLI
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import callback_loader, init_plugin_loader
+from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
+from rehome.job import Job
 
 REMOVED = pytest.mark.skipif(sys.version_info >= (3, 12), reason="removed from community.general 12")
 """What only the older Ansible has, which Python 3.11 has."""
@@ -89,3 +91,17 @@ def test_an_interpreter_that_cannot_be_started_is_told(code: int, plugin: Any) -
     }
     assert plugin.lacking_of_interpreter(failed) == "/bin/sh: 1: /nope/python3: not found"
     assert plugin.lacking_of_interpreter(failed | {"rc": 1}) is None
+
+
+def test_a_job_is_told_by_the_variables_of_awx_and_by_those_of_tower_where_it_gives_no_others(plugin: Any) -> None:
+    older = {"tower_job_id": 41, "tower_user_name": "bob", "tower_project_revision": "1a"}
+    assert plugin.job_of({**older, "awx_job_id": 42, "awx_user_name": ""}) == {
+        "id": "42",
+        "user": "bob",
+        "project_revision": "1a",
+    }
+    assert plugin.job_of({"env": "prod", "awx_user_email": "a@b", "awx_job_id": None}) == {}
+
+
+def test_every_fact_of_a_job_has_its_variable(plugin: Any) -> None:
+    assert plugin.JOB_FACTS.keys() == Job.__annotations__.keys() == ARGUMENT_SPEC["run_job"]["options"].keys()

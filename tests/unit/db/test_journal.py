@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rehome.db import journal
 from rehome.db.dialect import Change, Dialect, RecordedEntry, UnusableJournalError
+from rehome.job import read_job
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 integers = st.integers(-(2**63), 2**64)
@@ -58,6 +60,17 @@ def test_an_entry_says_in_ascii_whose_it_is_and_is_cut_where_the_column_ends() -
     entry = recorded("app: s3://a/фото/ to s3://b/").entry
     assert entry.written_by.endswith("; app: s3://a/\\u0444\\u043e\\u0442\\u043e/ to s3://b/")
     assert len(recorded("app: " + "x" * 500).entry.written_by) == 255
+
+
+def test_an_entry_of_a_job_says_which_and_who_has_launched_it_and_its_place_stays_readable() -> None:
+    place = "app: s3://a/ to s3://b/"
+
+    def author(**facts: str) -> str:
+        target = TARGET._replace(place=place, job=read_job(facts))
+        return journal.entry("c", target, "avatars.path", [Change((1,), "image/a", "avatar/a")]).written_by
+
+    assert author(id="42", user="alice") == f"alice@{socket.gethostname()} job 42; {place}"
+    assert author(id="9" * 500, user="mallory; other: s3://x/" * 20).endswith(f"; {place}")
 
 
 def test_whose_an_entry_is_is_told_even_if_it_is_old_or_damaged() -> None:

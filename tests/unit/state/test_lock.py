@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rehome.job import read_job
 from rehome.state.lock import FILE, LockedError, acquire, release
 
 
@@ -59,3 +60,17 @@ def test_only_the_holder_can_release(tmp_path: Path, other: subprocess.Popen[byt
         acquire(tmp_path, os.getpid())
     release(tmp_path, other.pid)
     acquire(tmp_path, os.getpid())
+
+
+def test_a_run_that_is_a_job_is_named_by_job_and_user(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    acquire(tmp_path, other.pid, "migrate", read_job({"id": "42", "user": "alice"}))
+    with pytest.raises(LockedError, match=r"\(migrate, job 42 of alice\), since 20.*stop it\.$"):
+        acquire(tmp_path, os.getpid())
+
+
+def test_a_job_whose_machine_is_another_may_be_gone_and_the_message_says_where_to_look(tmp_path: Path) -> None:
+    acquire(tmp_path, os.getpid(), "migrate", read_job({"id": "42", "user": "alice"}))
+    kept = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(kept | {"host": "awx-job-42-x7"}))
+    with pytest.raises(LockedError, match=r"If job 42 has ended, or is gone from AWX, delete .*run\.json"):
+        acquire(tmp_path, os.getpid())
