@@ -27,11 +27,30 @@ options:
         type: dict
         suboptions:
           bucket:
-            description: 'First migration: the bucket. Falls back to E(S3_LEGACY_BUCKET_NAME).'
+            description: 'First migration: the bucket. Falls back to E(S3_LEGACY_BUCKET_NAME),
+              E(OLD_BUCKET), E(SOURCE_S3_BUCKET).'
             type: str
           prefix:
             description: 'First migration: the prefix of the keys. The target''s prefix replaces
-              the source''s. Falls back to E(OLD_PREFIX).'
+              the source''s. Falls back to E(OLD_PREFIX), E(LEGACY_S3_OBJECT_PREFIX).'
+            type: str
+          endpoint_url:
+            description: 'First migration: the service''s URL, unless it is AWS. Falls back to
+              E(S3_SOURCE_ENDPOINT_URL), E(S3_ENDPOINT_URL), E(URL_ENDPOINT).'
+            type: str
+          region:
+            description: The region. If unset, botocore determines it (E(AWS_REGION), profile).
+              Falls back to E(S3_SOURCE_REGION).
+            type: str
+          access_key:
+            description: The access key. If unset, botocore's credential chain provides it (E(AWS_ACCESS_KEY_ID),
+              profiles, web identity, SSO, instance roles). Falls back to E(S3_SOURCE_ACCESS_KEY).
+            type: str
+          secret_key:
+            description: The secret of the access key. Keep it in a vault. Falls back to E(S3_SOURCE_SECRET_KEY).
+            type: str
+          session_token:
+            description: The session token of temporary credentials. Falls back to E(S3_SOURCE_SESSION_TOKEN).
             type: str
           inventory:
             description: The C(manifest.json) of an S3 Inventory report (C(s3://bucket/path/date/manifest.json),
@@ -42,23 +61,6 @@ options:
             description: Set V(true) to move the whole bucket, with an empty prefix.
             type: bool
             default: false
-          endpoint_url:
-            description: 'First migration: the service''s URL, unless it is AWS. Falls back to
-              E(S3_ENDPOINT_URL).'
-            type: str
-          region:
-            description: The region. If unset, botocore determines it (E(AWS_REGION), profile).
-            type: str
-          access_key:
-            description: The access key. If unset, botocore's credential chain provides it (E(AWS_ACCESS_KEY_ID),
-              profiles, web identity, SSO, instance roles).
-            type: str
-          secret_key:
-            description: The secret of the access key. Keep it in a vault.
-            type: str
-          session_token:
-            description: The session token of temporary credentials.
-            type: str
           profile:
             description: A profile of the AWS configuration files.
             type: str
@@ -101,33 +103,35 @@ options:
         type: dict
         suboptions:
           bucket:
-            description: 'First migration: the bucket. Falls back to E(S3_PROD_BUCKET_NAME).'
+            description: 'First migration: the bucket. Falls back to E(S3_PROD_BUCKET_NAME),
+              E(NEW_BUCKET), E(TARGET_S3_BUCKET).'
             type: str
           prefix:
             description: 'First migration: the prefix of the keys. The target''s prefix replaces
-              the source''s. Falls back to E(NEW_PREFIX).'
+              the source''s. Falls back to E(NEW_PREFIX), E(TARGET_OBJECT_PREFIX).'
+            type: str
+          endpoint_url:
+            description: 'First migration: the service''s URL, unless it is AWS. Falls back to
+              E(S3_TARGET_ENDPOINT_URL), E(S3_ENDPOINT_URL), E(URL_ENDPOINT).'
+            type: str
+          region:
+            description: The region. If unset, botocore determines it (E(AWS_REGION), profile).
+              Falls back to E(S3_TARGET_REGION).
+            type: str
+          access_key:
+            description: The access key. If unset, botocore's credential chain provides it (E(AWS_ACCESS_KEY_ID),
+              profiles, web identity, SSO, instance roles). Falls back to E(S3_TARGET_ACCESS_KEY).
+            type: str
+          secret_key:
+            description: The secret of the access key. Keep it in a vault. Falls back to E(S3_TARGET_SECRET_KEY).
+            type: str
+          session_token:
+            description: The session token of temporary credentials. Falls back to E(S3_TARGET_SESSION_TOKEN).
             type: str
           whole_bucket:
             description: Set V(true) to move the whole bucket, with an empty prefix.
             type: bool
             default: false
-          endpoint_url:
-            description: 'First migration: the service''s URL, unless it is AWS. Falls back to
-              E(S3_ENDPOINT_URL).'
-            type: str
-          region:
-            description: The region. If unset, botocore determines it (E(AWS_REGION), profile).
-            type: str
-          access_key:
-            description: The access key. If unset, botocore's credential chain provides it (E(AWS_ACCESS_KEY_ID),
-              profiles, web identity, SSO, instance roles).
-            type: str
-          secret_key:
-            description: The secret of the access key. Keep it in a vault.
-            type: str
-          session_token:
-            description: The session token of temporary credentials.
-            type: str
           profile:
             description: A profile of the AWS configuration files.
             type: str
@@ -186,10 +190,10 @@ options:
           table:
             description: 'First migration: the table. In PostgreSQL also V(schema.table). In
               MariaDB and MySQL it must be in the database C(rehome_database.name); tables of
-              another database need a migration of their own.'
+              another database need a migration of their own. Falls back to E(DATABASE_TABLE_TO_UPDATE).'
             type: str
           column:
-            description: 'First migration: the column.'
+            description: 'First migration: the column. Falls back to E(TABLE_COLUMN_NAME_TO_UPDATE).'
             type: str
           form:
             description: 'First migration: how the value wraps the key: V(key), V(/key), V(s3://bucket/key),
@@ -213,10 +217,11 @@ options:
             description: The whole connection in one URL, such as C(mysql://user@host:3306/name?ssl-mode=VERIFY_IDENTITY)
               or C(postgresql://user@host/name?sslmode=verify-full). Where it does not state
               C(user), C(password) or TLS, the options C(user), C(password) and C(tls) apply;
-              the other options are ignored. Keep it in a vault if it contains a password.
+              the other options are ignored. Keep it in a vault if it contains a password. Falls
+              back to E(DB_URL), E(DB_CONN_STRING), E(MYSQL_URL).
             type: str
           engine:
-            description: 'First migration: the kind of database.'
+            description: 'First migration: the kind of database. Falls back to E(DB_ENGINE).'
             type: str
             choices:
             - mariadb
@@ -224,23 +229,24 @@ options:
             - postgresql
             - sqlite
           host:
-            description: 'First migration: the server. Falls back to E(DB_HOST).'
+            description: 'First migration: the server. Falls back to E(DB_HOST), E(DATABASE_HOST).'
             type: str
           port:
-            description: The port, unless it is the engine's default port.
+            description: The port, unless it is the engine's default port. Falls back to E(DB_PORT).
             type: int
           socket:
             description: A Unix socket to use instead of a host. For PostgreSQL, the folder that
               contains it.
             type: path
           name:
-            description: 'First migration: the database. Falls back to E(DB_NAME).'
+            description: 'First migration: the database. Falls back to E(DB_NAME), E(DATABASE_NAME).'
             type: str
           user:
             description: 'First migration: the user. Falls back to E(DB_USER).'
             type: str
           password:
-            description: 'First migration: the password. Keep it in a vault. Falls back to E(DB_PASSWD).'
+            description: 'First migration: the password. Keep it in a vault. Falls back to E(DB_PASSWD),
+              E(DB_PASSWORD).'
             type: str
           path:
             description: The database file, for SQLite, which needs nothing else.
@@ -258,7 +264,8 @@ options:
                 type: bool
                 default: true
               ca:
-                description: A file of CA certificates to trust instead of the system's.
+                description: A file of CA certificates to trust instead of the system's. Falls
+                  back to E(DB_CA).
                 type: path
               cert:
                 description: The client's certificate, if the server requires one.
@@ -486,7 +493,7 @@ options:
           the state folder, for runners that are discarded after a job. Proofs of copies, plans
           and capabilities are downloaded from it; summaries, lists and outcomes are uploaded
           at the end of each stage that writes. It is reached like C(rehome_target), and must
-          be outside both prefixes.
+          be outside both prefixes. Falls back to E(REHOME_STATE_URI).
         type: str
       journal_schema:
         description: The database schema of the journal. It is created on first use if the user

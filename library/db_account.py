@@ -74,7 +74,7 @@ OPTIONS = {
 
 def work(stage: Stage) -> dict[str, object]:
     """Make the user and the journal as they should be, or only try it."""
-    grants = read_grant_settings(stage.params["grants"], stage.settings)
+    grants = read_grant_settings(stage.params["grants"], stage.settings, variables=stage.variables)
     if stage.params["trial"]:
         return {"changed": False, "tried": try_user(stage.settings, grants, stage.dry_run)}
     change = update_user(stage.settings, grants, stage.params["password"] or None, stage.dry_run)

@@ -53,7 +53,7 @@ OPTIONS = {"grants": GRANTS_SPEC, "principals": {"type": "list", "elements": "di
 
 def work(stage: Stage) -> dict[str, object]:
     """Read what exists."""
-    grants = read_grant_settings(stage.params["grants"], stage.settings)
+    grants = read_grant_settings(stage.params["grants"], stage.settings, variables=stage.variables)
     return {"changed": False, "standing": what_stands(stage.settings, grants, stage.params["principals"])}
 
 

@@ -62,7 +62,7 @@ OPTIONS = {
 
 def work(stage: Stage) -> dict[str, object]:
     """Update the principal's policy and delete its old keys, or delete the principal."""
-    grants = read_grant_settings(stage.params["grants"], stage.settings)
+    grants = read_grant_settings(stage.params["grants"], stage.settings, variables=stage.variables)
     principal, keys = stage.params["principal"], stage.params["without_keys"]
     admin, kind, name = grants.admin_of(principal["admin"]), grants.kind, principal["name"]
     changed = principal["policy_changes"] or bool(keys) or (grants.state == "absent" and principal["exists"])

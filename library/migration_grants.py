@@ -60,6 +60,13 @@ account:
   returned: success
   type: dict
   sample: {engine: mariadb, user: rehome-avatars, host: "%", exists: true, new_password: false, statements: []}
+places:
+  description: Where the administrators' requests go, for the source's account and for the target's.
+  returned: success
+  type: dict
+  sample:
+    source: {endpoint_url: null, region: eu-central-1}
+    target: {endpoint_url: null, region: eu-central-1}
 """
 
 import json
@@ -80,7 +87,7 @@ OPTIONS = {
 
 def work(stage: Stage) -> dict[str, object]:
     """Return the plan of rights. Raises RefusedError if a secret is part of its text."""
-    grants = read_grant_settings(stage.params["grants"], stage.settings, stage.params["known_keys"])
+    grants = read_grant_settings(stage.params["grants"], stage.settings, stage.params["known_keys"], stage.variables)
     plan = make_plan(stage.settings, grants)
     text = json.dumps(plan)
     for setting, secret in grants.secrets(stage.settings):

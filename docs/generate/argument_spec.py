@@ -1,4 +1,8 @@
-"""The modules' argument spec: Ansible's option checks, as plain Python data."""
+"""The modules' argument spec: Ansible's option checks, as plain Python data.
+
+The environment's variables are not part of it. Ansible's `fallback` sees each option by itself, takes a variable that
+is empty and none for an option that is null, and shows with -vvv what it took.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,11 @@ import re
 from typing import Any
 
 from docs.generate.rendering import render_python
-from docs.generate.settings import Option, environment_name, module_options
+from docs.generate.settings import Option, module_options
 
 PATH = "module_utils/rehome/ansible_module/argument_spec.py"
 
 _COPIED = ("type", "elements", "choices", "required", "no_log")
-
-
-class _EnvFallback:
-    def __repr__(self) -> str:
-        return "env_fallback"
-
-
-_ENV_FALLBACK = _EnvFallback()
 
 
 def render() -> str:
@@ -56,6 +52,4 @@ def _spec(option: Option) -> dict[str, Any]:
         spec["apply_defaults"] = True
     elif default is not None and default != {}:
         spec["default"] = default
-    if name := environment_name(option):
-        spec["fallback"] = (_ENV_FALLBACK, [name])
     return spec

@@ -9,6 +9,7 @@ from docs.generate import (
     argument_spec,
     doc_fragment,
     environment_names,
+    environment_page,
     role_defaults,
     role_vars,
     settings_page,
@@ -16,7 +17,16 @@ from docs.generate import (
 )
 from docs.generate.settings import ROOT
 
-RENDERERS = (argument_spec, environment_names, doc_fragment, role_defaults, role_vars, settings_page, summary_page)
+RENDERERS = (
+    argument_spec,
+    environment_names,
+    doc_fragment,
+    role_defaults,
+    role_vars,
+    settings_page,
+    environment_page,
+    summary_page,
+)
 
 
 def generated_files() -> Mapping[Path, str]:

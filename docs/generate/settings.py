@@ -32,6 +32,9 @@ _MODULE_OVERRIDES: Mapping[str, Option] = {
 
 _FIRST = "First migration: "
 
+FALLBACK = re.compile(r"\s*Falls back to (E\(\w+\)(,\s+)?)+\.")
+"""The sentence of a description that names environment variables."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -78,6 +81,22 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _first_setting(lines: list[str]) -> int:
     return next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
+
+
+def all_options() -> Iterator[tuple[str, Option]]:
+    """Yield every setting and every option inside of one, as `rehome_source.bucket` and `rehome_references[].table`."""
+    return _options("", read_settings())
+
+
+def _options(outer: str, options: Mapping[str, Option]) -> Iterator[tuple[str, Option]]:
+    for name, option in options.items():
+        yield f"{outer}{name}", option
+        yield from _options(inside(outer, name, option), option.get("options", {}))
+
+
+def inside(outer: str, name: str, option: Option) -> str:
+    """Return what begins the names of the options inside of a setting."""
+    return f"{outer}{name}[]." if option["type"] == "list" else f"{outer}{name}."
 
 
 def option_names() -> tuple[dict[str, str], dict[str, str]]:
@@ -127,7 +146,7 @@ def is_for_first_migration(option: Option) -> bool:
     return str(option["description"]).startswith(_FIRST)
 
 
-def environment_name(option: Option) -> str | None:
-    """Return the name of the environment variable that is used while the setting is unset."""
-    found = re.search(r"Falls back to E\((\w+)\)", str(option["description"]))
-    return found[1] if found else None
+def environment_names(option: Option) -> tuple[str, ...]:
+    """Return the environment variables that are used while the setting is unset, in their order."""
+    found = FALLBACK.search(str(option["description"]))
+    return tuple(re.findall(r"E\((\w+)\)", found[0])) if found else ()

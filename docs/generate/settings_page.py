@@ -10,10 +10,12 @@ from typing import Any
 
 from docs.generate.rendering import render_template
 from docs.generate.settings import (
+    FALLBACK,
     Option,
     Section,
     description,
-    environment_name,
+    environment_names,
+    inside,
     is_for_first_migration,
     read_sections,
     read_settings,
@@ -53,7 +55,7 @@ def _first(outer: str, settings: Settings) -> Iterator[tuple[str, Option]]:
     """Yield what a first migration needs: of a mapping, only its marked options."""
     for name, option in settings.items():
         if is_for_first_migration(option):
-            inner = list(_first(_inside(outer, name, option), option.get("options", {})))
+            inner = list(_first(inside(outer, name, option), option.get("options", {})))
             yield from inner or [(f"{outer}{name}", option)]
 
 
@@ -92,11 +94,7 @@ def _options(names: Sequence[str], settings: Settings) -> Iterator[tuple[str, Op
 def _flat(outer: str, options: Settings) -> Iterator[tuple[str, Option]]:
     for name, option in options.items():
         yield f"{outer}{name}", option
-        yield from _flat(_inside(outer, name, option), option.get("options", {}))
-
-
-def _inside(outer: str, name: str, option: Option) -> str:
-    return f"{outer}{name}[]." if option["type"] == "list" else f"{outer}{name}."
+        yield from _flat(inside(outer, name, option), option.get("options", {}))
 
 
 def _merged(settings: Iterable[tuple[str, Option]]) -> list[Row]:
@@ -118,8 +116,8 @@ def _row(names: Iterable[str], options: Sequence[Option]) -> Row:
 
 
 def _default(option: Option) -> str:
-    if name := environment_name(option):
-        return f"`${name}`"
+    if names := environment_names(option):
+        return f"`${names[0]}`"
     value = option.get("default")
     if value is None or value == {}:
         return ""
@@ -131,7 +129,7 @@ def _as_text(value: Any) -> str:
 
 
 def _meaning(option: Option) -> str:
-    text = re.sub(r" ?Falls back to E\(\w+\)\.", "", description(option))
+    text = FALLBACK.sub("", description(option))
     choices = [f"`{choice}`" for choice in option.get("choices", ())]
     text = _as_markdown(text)
     if any(choice not in text for choice in choices):

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.basic import env_fallback
-
 BUCKET: dict[str, Any] = {
-    "whole_bucket": {"type": "bool", "default": False},
-    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["S3_ENDPOINT_URL"])},
+    "bucket": {"type": "str"},
+    "prefix": {"type": "str"},
+    "endpoint_url": {"type": "str"},
     "region": {"type": "str"},
     "access_key": {"type": "str", "no_log": False},
     "secret_key": {"type": "str", "no_log": True},
     "session_token": {"type": "str", "no_log": True},
+    "whole_bucket": {"type": "bool", "default": False},
     "profile": {"type": "str"},
     "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
     "ca_bundle": {"type": "path"},
@@ -33,25 +33,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "required": True,
         "options": {
             "name": {"type": "str"},
-            "source": {
-                "type": "dict",
-                "options": {
-                    "bucket": {"type": "str", "fallback": (env_fallback, ["S3_LEGACY_BUCKET_NAME"])},
-                    "prefix": {"type": "str", "fallback": (env_fallback, ["OLD_PREFIX"])},
-                    "inventory": {"type": "str"},
-                    **BUCKET,
-                },
-                "apply_defaults": True,
-            },
-            "target": {
-                "type": "dict",
-                "options": {
-                    "bucket": {"type": "str", "fallback": (env_fallback, ["S3_PROD_BUCKET_NAME"])},
-                    "prefix": {"type": "str", "fallback": (env_fallback, ["NEW_PREFIX"])},
-                    **BUCKET,
-                },
-                "apply_defaults": True,
-            },
+            "source": {"type": "dict", "options": {"inventory": {"type": "str"}, **BUCKET}, "apply_defaults": True},
+            "target": {"type": "dict", "options": {**BUCKET}, "apply_defaults": True},
             "include": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude": {"type": "list", "elements": "str", "default": []},
             "references": {
@@ -70,12 +53,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
                 "options": {
                     "url": {"type": "str", "no_log": True},
                     "engine": {"type": "str", "choices": ["mariadb", "mysql", "postgresql", "sqlite"]},
-                    "host": {"type": "str", "fallback": (env_fallback, ["DB_HOST"])},
+                    "host": {"type": "str"},
                     "port": {"type": "int"},
                     "socket": {"type": "path"},
-                    "name": {"type": "str", "fallback": (env_fallback, ["DB_NAME"])},
-                    "user": {"type": "str", "fallback": (env_fallback, ["DB_USER"])},
-                    "password": {"type": "str", "no_log": True, "fallback": (env_fallback, ["DB_PASSWD"])},
+                    "name": {"type": "str"},
+                    "user": {"type": "str"},
+                    "password": {"type": "str", "no_log": True},
                     "path": {"type": "path"},
                     "tls": {
                         "type": "dict",
@@ -226,8 +209,8 @@ GRANTS_SPEC: dict[str, Any] = {
         "admin_database": {
             "type": "dict",
             "options": {
-                "user": {"type": "str", "fallback": (env_fallback, ["DB_ADMIN_USER"])},
-                "password": {"type": "str", "no_log": True, "fallback": (env_fallback, ["DB_ADMIN_PASSWD"])},
+                "user": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
                 "host": {"type": "str"},
                 "port": {"type": "int"},
                 "socket": {"type": "path"},

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .. import duckdb_engine as duckdb
+from ..config.environment import Exported
 from ..config.read import read_settings
 from ..errors import RehomeError
 from ..job import read_job
@@ -25,8 +26,15 @@ from .stage import Stage
 from .stopping import Stopping, StopRequestedError
 
 
-def _hide_passwords_in_urls(module: AnsibleModule) -> None:
-    """Hide them from Ansible's output: such a URL is refused, but Ansible shows the options of a refused task too."""
+def _hide_secrets(module: AnsibleModule) -> None:
+    """Hide from Ansible's output what its argument spec does not know: the environment's secrets, passwords in URLs.
+
+    A URL with a password is refused, but Ansible shows the options of a refused task, too.
+    """
+    exported = Exported(os.environ)
+    exported.add_to(module.params["settings"])
+    exported.add_to_grants(module.params.get("grants") or {})
+    module.no_log_values.update(exported.secrets())
     for label in ("source", "target"):
         url = (module.params["settings"][label] or {}).get("endpoint_url") or ""
         secret = url.rpartition("@")[0].rpartition(":")[2]
@@ -48,7 +56,7 @@ def run_module(
     """
     module = module_class({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
-    _hide_passwords_in_urls(module)
+    _hide_secrets(module)
     state_dir = Path(module.params["settings"]["state_dir"])
     progress = Progress(state_dir)
     stopping = Stopping(_works_for(module.params["run_pid"]), lambda: _end_now(module, progress))
@@ -97,13 +105,13 @@ def _locked(
     module: AnsibleModule, work: Callable[[Stage], dict[str, Any]], progress: Progress, stopping: Stopping
 ) -> dict[str, Any]:
     """Run `work` while this run has locked the state folder. A stage that fails ends the run, and so its lock."""
-    settings = read_settings(module.params["settings"])
+    settings = read_settings(module.params["settings"], os.environ)
     prepare_state_dir(settings.state_dir)
     verb, dry_run = module.params["run_verb"], module.check_mode
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
     progress.of_run(verb=verb, run=holder.identity)
-    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping)
+    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping, os.environ)
     try:
         progress.stage(f"start {module._name}")
         return work(stage)

@@ -36,6 +36,7 @@ class Stage:
     verb: the playbook's name, with `-check` for a dry run
     params: the module's options, as Ansible passes them
     stopping: whether the run is to stop
+    variables: the environment's, which settings fall back to
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class Stage:
     dry_run: bool
     params: Mapping[str, Any]
     stopping: Stopping
+    variables: Mapping[str, str] = field(default_factory=dict)
     _locks: list[DatabaseLock] = field(default_factory=list, init=False)
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 ENGINES = {
@@ -28,9 +30,26 @@ _TLS_FILES = {
     **dict.fromkeys(["sslcert", "ssl-cert", "ssl_cert"], "cert"),
     **dict.fromkeys(["sslkey", "ssl-key", "ssl_key"], "key"),
 }
+_is_plain = re.compile(r"[A-Za-z_-]+").fullmatch
 _SOCKETS = ("unix_socket", "socket", "host")
 _IMMATERIAL = ("charset", "collation", "application_name", "connect_timeout")
 """Options that Rehome sets itself for its connections."""
+
+
+def with_url(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `rehome_database` that has a `url`: its parts, and what the others say that it leaves open.
+
+    Raises ValueError, as `parse_database_url`.
+    """
+    named: dict[str, Any] = {
+        name: value for name, value in parse_database_url(given["url"]).items() if value is not None
+    }
+    # not the host and the name: those may be another database's
+    others = {name: given.get(name) for name in ("user", "password", "tls")}
+    if tls := named.get("tls"):
+        files = {name: value for name, value in (given.get("tls") or {}).items() if name in _TLS_FILES.values()}
+        named["tls"] = {**files, **tls}
+    return {**others, **named}
 
 
 def parse_database_url(url: str) -> dict[str, object]:
@@ -70,7 +89,9 @@ def parse_database_url(url: str) -> dict[str, object]:
         elif name in _TLS_FILES:
             tls[_TLS_FILES[name]] = value
         elif name not in _IMMATERIAL:
-            raise ValueError(f"has the option {name}, which Rehome does not know with this value")
+            # what looks like no option is a part of a password with a ? in it
+            named = f"the option {name}" if _is_plain(name) else "an option"
+            raise ValueError(f"has {named}, which Rehome does not know with this value")
     if tls:
         found["tls"] = {"enabled": True} | tls
     return found

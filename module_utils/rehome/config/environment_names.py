@@ -7,18 +7,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ENVIRONMENT_NAMES: Mapping[str, str] = {
-    "rehome_source.bucket": "S3_LEGACY_BUCKET_NAME",
-    "rehome_source.prefix": "OLD_PREFIX",
-    "rehome_source.endpoint_url": "S3_ENDPOINT_URL",
-    "rehome_target.bucket": "S3_PROD_BUCKET_NAME",
-    "rehome_target.prefix": "NEW_PREFIX",
-    "rehome_target.endpoint_url": "S3_ENDPOINT_URL",
-    "rehome_database.host": "DB_HOST",
-    "rehome_database.name": "DB_NAME",
-    "rehome_database.user": "DB_USER",
-    "rehome_database.password": "DB_PASSWD",
-    "rehome_admin_database.user": "DB_ADMIN_USER",
-    "rehome_admin_database.password": "DB_ADMIN_PASSWD",
+ENVIRONMENT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "rehome_source.bucket": ("S3_LEGACY_BUCKET_NAME", "OLD_BUCKET", "SOURCE_S3_BUCKET"),
+    "rehome_source.prefix": ("OLD_PREFIX", "LEGACY_S3_OBJECT_PREFIX"),
+    "rehome_source.endpoint_url": ("S3_SOURCE_ENDPOINT_URL", "S3_ENDPOINT_URL", "URL_ENDPOINT"),
+    "rehome_source.region": ("S3_SOURCE_REGION",),
+    "rehome_source.access_key": ("S3_SOURCE_ACCESS_KEY",),
+    "rehome_source.secret_key": ("S3_SOURCE_SECRET_KEY",),
+    "rehome_source.session_token": ("S3_SOURCE_SESSION_TOKEN",),
+    "rehome_target.bucket": ("S3_PROD_BUCKET_NAME", "NEW_BUCKET", "TARGET_S3_BUCKET"),
+    "rehome_target.prefix": ("NEW_PREFIX", "TARGET_OBJECT_PREFIX"),
+    "rehome_target.endpoint_url": ("S3_TARGET_ENDPOINT_URL", "S3_ENDPOINT_URL", "URL_ENDPOINT"),
+    "rehome_target.region": ("S3_TARGET_REGION",),
+    "rehome_target.access_key": ("S3_TARGET_ACCESS_KEY",),
+    "rehome_target.secret_key": ("S3_TARGET_SECRET_KEY",),
+    "rehome_target.session_token": ("S3_TARGET_SESSION_TOKEN",),
+    "rehome_references[].table": ("DATABASE_TABLE_TO_UPDATE",),
+    "rehome_references[].column": ("TABLE_COLUMN_NAME_TO_UPDATE",),
+    "rehome_database.url": ("DB_URL", "DB_CONN_STRING", "MYSQL_URL"),
+    "rehome_database.engine": ("DB_ENGINE",),
+    "rehome_database.host": ("DB_HOST", "DATABASE_HOST"),
+    "rehome_database.port": ("DB_PORT",),
+    "rehome_database.name": ("DB_NAME", "DATABASE_NAME"),
+    "rehome_database.user": ("DB_USER",),
+    "rehome_database.password": ("DB_PASSWD", "DB_PASSWORD"),
+    "rehome_database.tls.ca": ("DB_CA",),
+    "rehome_state_uri": ("REHOME_STATE_URI",),
+    "rehome_admin_database.user": ("DB_ADMIN_USER",),
+    "rehome_admin_database.password": ("DB_ADMIN_PASSWD",),
 }
-"""The environment variable that is used while a setting is unset."""
+"""The environment variables that are used while a setting is unset, the first that is set; see environment.py."""
+
+SECRET_SETTINGS = frozenset(
+    [
+        "rehome_source.secret_key",
+        "rehome_source.session_token",
+        "rehome_target.secret_key",
+        "rehome_target.session_token",
+        "rehome_database.url",
+        "rehome_database.password",
+        "rehome_admin_database.password",
+    ]
+)
+"""Those of them whose value is never shown."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Finding, RefusedError
+from .environment import NO_VARIABLES, Exported
 from .read_buckets import (
     overlap_in_one_bucket,
     read_copy_policy,
@@ -25,13 +26,16 @@ from .settings import NO_WAY_BACK, Retire, RollbackPolicy, Settings
 from .throttle import read_throttle
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VARIABLES) -> Settings:
     """Turn a module's `settings` option into `Settings`.
 
     given: the option as Ansible passes it, with types and choices checked
+    variables: the environment's, for what is unset
     Raises RefusedError with every finding.
     """
-    findings: list[Finding] = []
+    exported = Exported(variables)
+    given = exported.add_to(given)
+    findings = exported.findings
     source = read_side("source", given["source"] or {}, findings)
     target = read_side("target", given["target"] or {}, findings)
     database = read_database(given["database"] or {}, findings)
@@ -74,7 +78,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         findings.append(Finding("rehome_include", "[]", "selects no object", 'Use ["*"] for all of them'))
     findings = findings or _overlaps(settings) or _reserved_in_prefix(settings) or _rewritten_again(settings)
     if findings:
-        raise RefusedError(findings)
+        raise RefusedError([exported.named(finding) for finding in findings])
     return settings
 
 

@@ -31,7 +31,9 @@ def read_side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding
     findings += _check_prefix(setting, prefix, bool(given.get("whole_bucket")))
     if bool(given.get("access_key")) != bool(given.get("secret_key")):
         problem = f"goes together with {setting}.secret_key, and only one of them is set"
-        way_out = "Set both, or neither to use the AWS credential chain"
+        way_out = (
+            "Set both, as a pair comes from one place, or neither to use the environment's or the AWS credential chain"
+        )
         findings.append(Finding(f"{setting}.access_key", None, problem, way_out))
     if owner and not endpoint_url and not re.fullmatch(r"\d{12}", owner):
         way_out = "Write its 12 digits in quotes: YAML reads some numbers that begin with 0 as octal ones"
@@ -64,7 +66,7 @@ def read_side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding
 def _check_prefix(setting: str, prefix: str, whole_bucket: bool) -> list[Finding]:
     if not prefix and not whole_bucket:
         way_out = (
-            f"Set a prefix (or export {ENVIRONMENT_NAMES[setting + '.prefix']}), "
+            f"Set a prefix (or export {ENVIRONMENT_NAMES[setting + '.prefix'][0]}), "
             f"or say {setting}.whole_bucket: true if the whole bucket is to be moved"
         )
         return [Finding(f"{setting}.prefix", None, "is empty, which would mean the whole bucket", way_out)]

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import Finding, RefusedError
 from ..mapping.forms import read_form
 from ..mapping.value_map import Form
-from .database_url import parse_database_url
+from .database_url import with_url
 from .read_values import unset
 from .settings import Database, EngineName, Reference, Side, Tls
 from .where_clause import objection
@@ -51,14 +51,11 @@ def read_database(given: Mapping[str, Any], findings: list[Finding]) -> Database
 def _from_url(given: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """Return the parts of the URL, with those of the other settings that it leaves open."""
     try:
-        named = parse_database_url(given["url"])
+        return with_url(given)
     except ValueError as error:
         way_out = "Write it as engine://user:password@host:port/name, or set host, name, user and password one by one"
         findings.append(Finding("rehome_database.url", None, str(error), way_out))
-        named = {"engine": "sqlite", "path": "unknown"}
-    # not the host and the name: those of the environment may be another database's
-    others = {name: given.get(name) for name in ("user", "password", "tls")}
-    return {**others, **{name: value for name, value in named.items() if value is not None}}
+        return {"engine": "sqlite", "path": "unknown"}
 
 
 def read_references(

@@ -16,7 +16,7 @@ def unset(setting: str, example: str | None = None) -> Finding:
     """Return the finding that a required setting is missing."""
     ways = [f"Set it in group_vars/<env>.yml{f' to {example}' if example else ''}"]
     if setting in ENVIRONMENT_NAMES:
-        ways.append(f"or export {ENVIRONMENT_NAMES[setting]}")
+        ways.append(f"or export {ENVIRONMENT_NAMES[setting][0]}")
     return Finding(setting, None, "is not set", " ".join(ways))
 
 

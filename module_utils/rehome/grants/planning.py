@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..config.settings import Settings
+from ..config.settings import Settings, Side
 from ..errors import Finding, RefusedError
 from .access import PlannedAccess, plan_access
 from .account import plan_account
@@ -38,5 +38,11 @@ def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
         "principals": [asdict(principal) for principal in access.principals],
         "bucket_policy": asdict(access.bucket_policy) if access.bucket_policy else None,
         "account": asdict(account.account) if account else None,
+        "places": {"source": _place(grants.admin_source), "target": _place(grants.admin_target)},
         "diff": diffs,
     }
+
+
+def _place(admin: Side) -> dict[str, str | None]:
+    """Return where the administrator's requests go, which may be what the environment says."""
+    return {"endpoint_url": admin.endpoint_url, "region": admin.region}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config.environment import NO_VARIABLES, Exported
 from ..config.read_values import at_least
 from ..config.settings import Database, Settings, Side, SideLabel
 from ..errors import Finding, RefusedError
@@ -78,11 +79,18 @@ class GrantSettings:
                 yield f"{setting}.password", database.password
 
 
-def read_grant_settings(given: Mapping[str, Any], settings: Settings, known_keys: Iterable[str] = ()) -> GrantSettings:
+def read_grant_settings(
+    given: Mapping[str, Any],
+    settings: Settings,
+    known_keys: Iterable[str] = (),
+    variables: Mapping[str, str] = NO_VARIABLES,
+) -> GrantSettings:
     """Read a module's option `grants`. Raises RefusedError with every finding.
 
     given: the option as Ansible passes it, types and choices already checked
+    variables: the environment's, for what is unset
     """
+    given = Exported(variables).add_to_grants(given)
     findings: list[Finding] = []
     keys = given.get("kms_keys") or {}
     tls = given.get("database_tls")

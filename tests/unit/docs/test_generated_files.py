@@ -12,7 +12,7 @@ from docs.generate.rendering import HEADER
 from docs.generate.settings import (
     ROOT,
     description,
-    environment_name,
+    environment_names,
     is_for_first_migration,
     read_sections,
     read_settings,
@@ -48,17 +48,17 @@ def test_the_environment_names_of_the_contract_are_fallbacks() -> None:
         "rehome_admin_database.user": "DB_ADMIN_USER",
         "rehome_admin_database.password": "DB_ADMIN_PASSWD",
     }
-    assert contract.items() <= ENVIRONMENT_NAMES.items()
+    assert {setting: name for setting, name in contract.items() if name not in ENVIRONMENT_NAMES[setting]} == {}
 
 
 def test_markers_in_a_description_are_read() -> None:
-    option = {"type": "str", "description": "First migration: the server. Falls back to E(DB_HOST)."}
+    option = {"type": "str", "description": "First migration: the server. Falls back to E(DB_HOST),\n E(HOST)."}
     assert is_for_first_migration(option)
-    assert description(option) == "The server. Falls back to E(DB_HOST)."
-    assert environment_name(option) == "DB_HOST"
+    assert description(option) == "The server. Falls back to E(DB_HOST),\n E(HOST)."
+    assert environment_names(option) == ("DB_HOST", "HOST")
     other = {"type": "str", "description": "The region. If unset, botocore decides (E(AWS_REGION))."}
     assert not is_for_first_migration(other)
-    assert environment_name(other) is None
+    assert environment_names(other) == ()
 
 
 def test_a_first_migration_needs_few_settings() -> None:
