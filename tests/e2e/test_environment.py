@@ -48,7 +48,7 @@ def test_a_job_migrates_with_nothing_but_its_environment_and_shows_no_secret_of_
     assert played.code == 0, played.output
     assert (world.summary["objects_copied"], world.summary["rows_rewritten"]) == (5, 5)
     assert any(key.startswith("states/") for key in world.objects("production-s3"))
-    assert '"module_args"' in played.output  # what -vvv adds
+    assert "module_args" in played.output  # what -vvv adds
     password = world.record["database"]["users"]["migrate"]["password"]
     secrets = [exported["S3_SOURCE_SECRET_KEY"], exported["S3_TARGET_SECRET_KEY"], exported["MYSQL_URL"], password]
     kept = b"".join(path.read_bytes() for path in world.state.rglob("*") if path.is_file())
