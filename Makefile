@@ -109,9 +109,14 @@ play = $(BIN)/ansible-playbook $(strip $1 $(if $(call on,CHECK),--check) $(if $(
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Unpacks nothing else: the rest of that wheel belongs to an older Ansible.
+AWX_COLLECTION := import sys, sysconfig, zipfile; wheel = zipfile.ZipFile(sys.argv[1]); \
+  wheel.extractall(sysconfig.get_path("purelib"), \
+  [name for name in wheel.namelist() if name.startswith("ansible_collections/awx/")])
+
 setup: $(INSTALLED) ## install everything into VENV (.venv); quick when nothing changed
 
-$(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt constraints.txt
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt requirements-awx.txt constraints.txt
 	@$(call quoted,PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rehome needs Python 3.11 or later; $$($(call quoted,PYTHON) --version) is what PYTHON=$(call quoted,PYTHON) names." >&2; exit 1; }
 	@$(call quoted,PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -120,6 +125,9 @@ $(INSTALLED): requirements.txt requirements-dev.txt requirements-collections.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(call quoted,PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-compile -r requirements-collections.txt
+	@grep -q '^ansible_collections/awx/' $(VENV)/lib/python*/site-packages/ansible-*.dist-info/RECORD || { \
+	  $(BIN)/python -m pip download -q --disable-pip-version-check --no-deps -r requirements-awx.txt -d $(VENV)/wheel && \
+	  $(BIN)/python -c $(call as_word,$(AWX_COLLECTION)) $(VENV)/wheel/*.whl && rm -r $(VENV)/wheel; }
 	@touch $@
 
 packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.installed) ## install the servers that the tests start (OS packages), where they are missing

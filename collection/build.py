@@ -31,8 +31,8 @@ PLUGINS = {
 }
 """The project's folder → the folder in the collection's `plugins/`."""
 
-LEFT_OUT = ("sandbox", "sandbox.yml")
-"""The role and the playbook of the sandbox, which needs the checkout."""
+LEFT_OUT = ("sandbox", "sandbox.yml", "awx", "awx.yml")
+"""The roles and the playbooks of the sandbox and of AWX, which need the checkout."""
 
 LINKS = ("roles", "library", "action_plugins")
 """The links beside the playbooks, by which Ansible finds the project's roles and modules without ansible.cfg."""

@@ -48,7 +48,7 @@ def refused(*arguments: str, **exported: str) -> str:
 
 
 def test_the_verbs_are_the_playbooks() -> None:
-    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {"environment", "sandbox"}
+    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {"awx", "environment", "sandbox"}
     assert playbooks == set(VERBS)
 
 
@@ -196,7 +196,8 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ü x") / "re home"
     (folder / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-collections.txt", "constraints.txt"):
+    requirements = [f"requirements{which}.txt" for which in ("", "-dev", "-collections", "-awx")]
+    for name in (*requirements, "constraints.txt"):
         (folder / name).touch()
     (folder / ".venv" / ".installed").touch()
     for program in ("ansible-playbook", "python"):
