@@ -463,8 +463,9 @@ options:
         type: str
       limit:
         description: 'Migrate a slice of this many objects, with their rows, and leave the others
-          for later: a trial on production. Objects that rows name come first.'
-        type: int
+          for later: a trial on production. Objects that rows name come first. Empty, as a survey''s
+          answer may be, is none.'
+        type: str
       only_keys:
         description: 'A file with one C({"key": …}) per line, such as C(lists/objects-failed.jsonl).
           Only these objects and their rows are migrated.'

@@ -118,7 +118,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
                 "apply_defaults": True,
             },
             "approved_plan": {"type": "str"},
-            "limit": {"type": "int"},
+            "limit": {"type": "str"},
             "only_keys": {"type": "path", "no_log": False},
             "quiet_objects": {"type": "int", "default": 0},
             "max_passes": {"type": "int", "no_log": False, "default": 5},

@@ -20,7 +20,7 @@ from .read_buckets import (
     read_state_uri,
 )
 from .read_database import read_chunk_ms, read_connections, read_database, read_references
-from .read_values import at_least, read_approved_plan, read_name, read_period, read_time
+from .read_values import at_least, read_approved_plan, read_limit, read_name, read_period, read_time
 from .redirect import read_redirect
 from .settings import NO_WAY_BACK, Retire, RollbackPolicy, Settings
 from .throttle import read_throttle
@@ -39,7 +39,6 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
     source = read_side("source", given["source"] or {}, findings)
     target = read_side("target", given["target"] or {}, findings)
     database = read_database(given["database"] or {}, findings)
-    limit = given.get("limit")
     settings = Settings(
         name=read_name(given["name"], findings),
         source=source,
@@ -60,7 +59,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         verify_sample=at_least(0, "rehome_verify_sample", given.get("verify_sample") or 0, findings),
         only_keys=read_key_list(given.get("only_keys"), source.prefix, findings),
         throttle=read_throttle(given.get("throttle") or {}, Path(given["state_dir"]), findings),
-        limit=None if limit is None else at_least(1, "rehome_limit", limit, findings),
+        limit=read_limit(given.get("limit"), findings),
         approved_plan=read_approved_plan(given.get("approved_plan"), findings),
         quiet_objects=at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
         state_uri=read_state_uri(given.get("state_uri"), source, target, findings),

@@ -46,6 +46,18 @@ def read_approved_plan(digest: str | None, findings: list[Finding]) -> str | Non
     return digest or None
 
 
+def read_limit(text: str | None, findings: list[Finding]) -> int | None:
+    """Read `rehome_limit`: a number of objects, or None for all of them."""
+    digits = "" if text is None else str(text).strip()
+    if not digits:
+        return None
+    if not re.fullmatch(r"[0-9]{1,15}", digits):
+        way_out = "Choose 1 or more, or leave it unset for all"
+        findings.append(Finding("rehome_limit", text, "is no number of objects", way_out))
+        return None
+    return at_least(1, "rehome_limit", int(digits), findings)
+
+
 def read_period(setting: str, text: str, findings: list[Finding]) -> timedelta:
     """Read a number of days, hours or minutes, such as `7d`."""
     period = _PERIOD.fullmatch(text)

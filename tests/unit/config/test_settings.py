@@ -57,6 +57,13 @@ def test_the_default_length_of_transactions_depends_on_the_server(engine: str, m
     assert read_settings(given(database=database, chunk_ms=40)).chunk_ms == 40
 
 
+@pytest.mark.parametrize("empty", ["", None])
+def test_the_answers_of_a_survey_that_are_left_empty_are_no_settings(empty: str | None) -> None:
+    settings = read_settings(given(limit=empty, approved_plan=empty, confirm=empty, state_uri=empty))
+    assert (settings.limit, settings.approved_plan, settings.confirm, settings.state_uri) == (None, None, None, None)
+    assert read_settings(given(limit="5")).limit == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "named", "way_out"),
     [
@@ -70,6 +77,9 @@ def test_the_default_length_of_transactions_depends_on_the_server(engine: str, m
         ({"source__access_key": "AK"}, "rehome_source.access_key", "credential chain"),
         ({"source__endpoint_url": "http://me:hush-hush@host"}, "rehome_source.endpoint_url", "access_key"),
         ({"database": {}}, "rehome_database.engine", "mariadb"),
+        ({"limit": "0"}, "rehome_limit (0): is too small", "1 or more"),
+        ({"limit": "all"}, "rehome_limit (all)", "leave it unset for all"),
+        ({"limit": "-1"}, "rehome_limit (-1)", "1 or more"),
         ({"rollback_since": "yesterday"}, "rehome_rollback_since", "2026-01-31T14:30:00Z"),
         ({"rollback_since": "2026-01-31 14:30"}, "rehome_rollback_since", "2026-01-31T15:30:00+01:00"),
         ({"database__host": None}, "rehome_database.host", "DB_HOST"),
