@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,52 @@ def test_all_playbooks_find_their_roles_and_modules_from_any_folder(tmp_path: Pa
     playbooks = [str(ROOT / "playbooks" / f"{verb}.yml") for verb in [*VERBS, "sandbox"]]
     played = elsewhere(tmp_path, *playbooks, "--syntax-check", "-e", "env=all")
     assert played.code == 0, played.output
+
+
+WITHOUT_PRIVILEGES = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []
+"""What makes a file's mode hold for root, too."""
+
+
+@pytest.fixture
+def read_only_project(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the project that cannot be written, as a container's image or a mounted volume may hold it."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT, project, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "tests"))
+    folders = [project, *(path for path in project.rglob("*") if path.is_dir() and not path.is_symlink())]
+    for path in project.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o444)
+    for folder in folders:
+        folder.chmod(0o555)
+    yield project
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_neither_the_project_nor_the_home_has_to_be_writable(
+    seeded: World, read_only_project: Path, tmp_path: Path
+) -> None:
+    seeded.seed(5)
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    before = sorted(read_only_project.rglob("*"))
+    played = subprocess.run(
+        [*WITHOUT_PRIVILEGES, BIN / "ansible-playbook", *seeded.arguments()],
+        cwd=read_only_project,
+        # as the image exports it: Ansible itself cannot do without
+        env={"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "ANSIBLE_HOME": str(tmp_path / "ansible")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PLAY_TIMEOUT_S,
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert seeded.summary["rows_rewritten"] == 5
+    assert sorted(read_only_project.rglob("*")) == before
+    assert list(home.iterdir()) == []
+    probe = [*WITHOUT_PRIVILEGES, "touch", str(read_only_project / "probe"), str(home / "probe")]
+    assert subprocess.run(probe, capture_output=True, check=False).returncode != 0, "it could be written after all"
+    assert not (read_only_project / "probe").exists() and not (home / "probe").exists()
 
 
 def test_where_there_is_no_inventory_the_message_says_how_to_name_one(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ class Catalog:
             "memory_limit": f"{MEMORY_MB}MB",
             "temp_directory": str(path.with_suffix(".spill")),
             "threads": 2,
+            "autoinstall_known_extensions": False,  # nothing is downloaded at run time, nor kept in a home
         }
         return cls(_waiting_for_lock(lambda: duckdb.connect(str(path), config=config)))
 

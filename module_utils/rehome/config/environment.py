@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -207,7 +207,7 @@ class Exported:
         if (tls or {}).get("ca") or (tls or {}).get("enabled") is False or not (tls or by_network):
             return given
         ca = self._take("rehome_database.tls.ca") or ""
-        return {**given, "tls": {"enabled": True, **(tls or {}), "ca": str(Path(ca).expanduser())}}
+        return {**given, "tls": {"enabled": True, **(tls or {}), "ca": os.path.expanduser(ca)}}  # noqa: PTH111 - Path raises where there is no home
 
 
 def _same(part: str, one: object, other: object) -> bool:

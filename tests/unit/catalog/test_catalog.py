@@ -42,6 +42,13 @@ def test_rows_are_in_the_table_as_they_were_appended(
         assert things(catalog) == rows * 2
 
 
+def test_nothing_is_downloaded_for_it(catalog: Catalog) -> None:
+    assert catalog.query("SELECT current_setting('autoinstall_known_extensions')") == [(False,)]
+    # what Rehome uses is part of the package
+    used = "SELECT extension_name, install_mode FROM duckdb_extensions() WHERE extension_name IN ('json', 'parquet')"
+    assert sorted(catalog.query(used)) == [("json", "STATICALLY_LINKED"), ("parquet", "STATICALLY_LINKED")]
+
+
 @pytest.mark.parametrize("values", [[None, None], ["a", "a"], ["", ""], ["\x1f", "\x1e\x00"], [None, "a"]])
 def test_columns_of_one_value_and_of_none_are_kept(catalog: Catalog, values: list[str | None]) -> None:
     catalog.run("TRUNCATE things")

@@ -31,6 +31,17 @@ def test_a_second_live_run_is_refused_and_the_holder_named(tmp_path: Path, other
         acquire(tmp_path, os.getpid())
 
 
+@pytest.mark.parametrize("error", [KeyError, OSError], ids=["before Python 3.13", "since"])
+def test_a_user_without_a_name_may_lock_and_is_known_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def no_name() -> str:
+        raise error("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", no_name)
+    assert acquire(tmp_path, os.getpid()).user == f"user {os.getuid()}"
+
+
 def test_a_dead_run_locks_nothing(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     acquire(tmp_path, other.pid)
     other.kill()
