@@ -21,6 +21,8 @@ OURS = "rehome"
 """The beginning of our variables' names. Another name is the operator's own, unless it is a slip of one of ours."""
 ENVIRONMENT = "env"
 """The only variable that the playbooks read, and no role."""
+HANDED_ON = "rehome_artifacts"
+"""What AWX gives a job from the one before it in a workflow. Nothing reads it."""
 NARROWING = ("limit", "include", "exclude")
 """Settings that people name on the command line as other tools do. Without its prefix, such a word has no effect."""
 DRY_RUNS = ("check", "checkmode", "dryrun", "noop")
@@ -74,7 +76,7 @@ def problems(given: Mapping[str, Any], extra: set[str], known: Mapping[str, Mapp
     known: name → option, as argument_specs.yml has it
     """
     short = {ENVIRONMENT, *_read_by_defaults(known)}
-    unknown = sorted(given.keys() - known.keys() - short)
+    unknown = sorted(given.keys() - known.keys() - short - {HANDED_ON})
     found = [_unknown(name, _meant(name, known)) for name in unknown if _is_ours(name, known)]
     for name in unknown:
         if name in extra and not _is_ours(name, known) and (meant := _meant_on_command_line(name, short, given, known)):

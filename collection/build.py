@@ -71,8 +71,8 @@ def qualified(text: str, in_playbooks: bool = False) -> str:
     """Return `text` with modules, roles, playbooks and doc fragments by their full names, and with the inventory's
     paths in place of the project's.
 
-    Modules are qualified where they begin a task, roles where they are listed, included or depended on; the roles of a
-    playbook may be bare list items.
+    Modules are qualified where they begin a task, roles where they are listed, included, imported or depended on; the
+    roles of a playbook may be bare list items.
     """
     modules = "|".join(path.stem for path in (ROOT / "library").glob("*.py"))
     roles = "|".join(path.name for path in (ROOT / "roles").iterdir())
@@ -81,6 +81,7 @@ def qualified(text: str, in_playbooks: bool = False) -> str:
         (rf"^( +(?:- )?)({modules}):$", rf"\1{COLLECTION}.\2:"),
         (rf"^( +{item})({roles})$", rf"\1{COLLECTION}.\2"),
         (rf"(include_role:\n +name: )({roles})$", rf"\1{COLLECTION}.\2"),
+        (rf"(import_role: {{name: )({roles})(?=}})", rf"\1{COLLECTION}.\2"),
         (r"^(  - )(rehome(?:\.[a-z]+)?)$", rf"\1{COLLECTION}.\2"),
         (r"playbooks/([a-z]+)\.yml", rf"{COLLECTION}.\1"),
         (r"(?<![\w/.-])migrate\.yml", f"{COLLECTION}.migrate"),

@@ -55,6 +55,11 @@ bucket_policy:
   returned: success
   type: dict
   sample: {bucket: legacy-s3, changes: false}
+counts:
+  description: The number of principals, and of policies and accounts that change.
+  returned: success
+  type: dict
+  sample: {principals: 2, changes: 0}
 account:
   description: The database user, and the statements that make it as it should be, without its password.
   returned: success

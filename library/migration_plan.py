@@ -74,6 +74,11 @@ refusals:
   type: list
   elements: str
   sample: []
+kept_in:
+  description: The place of the folder C(lists), with a slash at its end.
+  returned: success
+  type: str
+  sample: /srv/ops/.rehome/rehome-prod/avatars/
 lines:
   description: The plan as lines for a terminal.
   returned: success
@@ -139,6 +144,7 @@ def work(stage: Stage) -> dict[str, object]:
         "whole": settings.whole,
         "plan_sha256": plan.sha256,
         "refusals": refusals,
+        "kept_in": before["kept_in"],
         "lists": lists,
         "lines": plan_lines(plan.counts()),
     }

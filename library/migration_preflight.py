@@ -79,11 +79,21 @@ refusals:
   type: list
   elements: str
   sample: []
+kept_in:
+  description: The place of C(preflight.json), with a slash at its end.
+  returned: success
+  type: str
+  sample: /srv/ops/.rehome/rehome-prod/avatars/
 verdict:
   description: Whether a migration may begin, in one line.
   returned: if O(for_run)
   type: str
   sample: "verdict: a migration may begin"
+counts:
+  description: The number of checks by their status.
+  returned: success
+  type: dict
+  sample: {checks_pass: 40, checks_info: 4, checks_warn: 1, checks_stop: 0}
 table:
   description: The checks as lines for a terminal.
   returned: success
@@ -95,7 +105,7 @@ table:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.checks import as_dicts, as_table, refusals, verdict
+from rehome.checks import as_dicts, as_table, counts, refusals, verdict
 from rehome.preflight.preflight import preflight
 
 OPTIONS = {"for_run": {"type": "bool", "default": False}, "deletes": {"type": "bool", "default": False}}
@@ -107,11 +117,17 @@ def work(stage: Stage) -> dict[str, object]:
     for_run, deletes = stage.params["for_run"], stage.params["deletes"]
     found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run, deletes=deletes)
     refused = [str(finding) for finding in refusals(found.checks)]
-    summary.add(copy_method=found.copy_method, problems=refused or summary.fields["problems"])
+    # the preflight alone has come to its end, and any other run has not
+    problems = refused if for_run else refused or summary.fields["problems"]
+    summary.add(copy_method=found.copy_method, problems=problems)
+    if refused or for_run:
+        stage.upload()  # no other stage follows, and the message names the table
     return {
         "changed": found.journal_created,
         "checks": as_dicts(found.checks),
         "refusals": refused,
+        "kept_in": summary.fields["kept_in"],
+        "counts": counts(found.checks),
         "table": as_table(found.checks),
         **({"verdict": verdict(found.checks)} if for_run else {}),
     }

@@ -38,6 +38,11 @@ routes:
     name: avatars
     code: 301
     location: https://cdn.example.com/avatar/
+counts:
+  description: The number of routing rules that the website has, of anybody's.
+  returned: success
+  type: dict
+  sample: {routing_rules: 2}
 directory:
   description: The folder for the files.
   returned: success
@@ -68,6 +73,7 @@ def work(stage: Stage) -> dict[str, object]:
         "changed": website.changed,
         "warnings": [*([website.note] if website.note else []), *(notes(found) if found else [])],
         "routes": found,
+        "counts": {"routing_rules": len((website.after or {}).get("RoutingRules", []))},
         "directory": redirect.directory or str(settings.state_dir / "redirect"),
         "diff": {"before": website.before or {}, "after": website.after or {}},
     }

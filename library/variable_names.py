@@ -12,6 +12,7 @@ description:
   - Refuses every variable whose name begins with C(rehome_) and that no role specifies, keys of such mappings that are
     not specified, and the look-alikes of C(approved_plan), and on the command line of C(env), C(confirm) and
     C(restore).
+  - What AWX hands on from one job to the next, C(rehome_artifacts), is known and not read.
   - Looks at all variables that the task sees, wherever they are set. Their values are not part of the message.
 options:
   roles:

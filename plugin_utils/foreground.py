@@ -36,6 +36,8 @@ from ansible.utils.display import Display
 FIRST_LINE_S = 3.0
 LINE_EVERY_S = 10.0
 CHECK_EVERY_S = 0.5
+LONGEST_FAILURE = 8000
+"""Characters that are kept of a failure's message."""
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The shell's exit codes about a program that it cannot start."""
 # Python 3.9 has no dataclasses with slots, and 3.8 no `match`.
@@ -108,7 +110,11 @@ class _LastStep:
         self._fd = int(fd)
 
     def record(self, **fields: Any) -> None:
-        """Replace these fields. state_dir, verb: of the module; said: whether it has said itself how far it came"""
+        """Replace these fields.
+
+        state_dir, verb: of the module; said: whether it has said itself how far it came; failure: the message of the
+        last one that failed, for the action plugin `run_facts`
+        """
         text = json.dumps(self._read() | fields).encode()
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text, 0)
@@ -176,7 +182,9 @@ class ActionModule(ActionBase):
             if stop.requested():
                 return stop.result(result)
         if lacking := lacking_of_interpreter(result):
-            return {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
+            result = {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
+        if result.get("failed"):
+            LAST_STEP.record(failure=str(result.get("msg", ""))[:LONGEST_FAILURE])
         return result
 
     def _of_interpreter(self, lacking: str, task_vars: dict[str, Any]) -> str:

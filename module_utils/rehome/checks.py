@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tabulate import tabulate
 
@@ -73,6 +73,11 @@ def verdict(checks: Sequence[Check]) -> str:
     """Return in one line whether a migration may begin, by checks that were made for one."""
     count = len(refusals(checks))
     return f"verdict: a migration may not: {count} stop{'s' * (count > 1)}" if count else VERDICT_MAY
+
+
+def counts(checks: Sequence[Check]) -> dict[str, int]:
+    """Return the number of checks of each status, by names such as `checks_warn`."""
+    return {f"checks_{status}": sum(check.status == status for check in checks) for status in get_args(Status)}
 
 
 def as_dicts(checks: Sequence[Check]) -> list[dict[str, str | None]]:

@@ -109,10 +109,13 @@ class Stage:
             others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
             fields["lists"] = others | written
             summary.add(counts, **fields)
-            # if the state cannot be saved, the end of the run reports it
-            with suppress(RehomeError):
-                upload_state(self.settings)
+            self.upload()
         return written
+
+    def upload(self) -> None:
+        """Save the state under `rehome_state_uri`. If that fails, the end of the run reports it."""
+        with suppress(RehomeError):
+            upload_state(self.settings)
 
     def start_summary(self, kind: SummaryKind) -> Summary:
         """Fetch the state that runs elsewhere have left, and start the summary of this run."""

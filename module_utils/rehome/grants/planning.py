@@ -39,6 +39,7 @@ def make_plan(settings: Settings, grants: GrantSettings) -> dict[str, Any]:
         "bucket_policy": asdict(access.bucket_policy) if access.bucket_policy else None,
         "account": asdict(account.account) if account else None,
         "places": {"source": _place(grants.admin_source), "target": _place(grants.admin_target)},
+        "counts": {"principals": len(access.principals), "changes": len(diffs)},
         "diff": diffs,
     }
 

@@ -258,6 +258,9 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     started_at: str
     """ISO 8601, UTC, to the millisecond."""
     elapsed_s: float
+    kept_in: str
+    """The place of this summary, of the report and of `lists/`, with a slash at its end: the state folder, or the run's
+    folder under `rehome_state_uri`, where they are uploaded."""
     passes: list[PassFound]
     copy_method: CopyMethod | None
     """None: nothing to copy."""

@@ -14,6 +14,7 @@ from ..job import Job
 from .fields import RunCounts, SummaryFields, SummaryKind, counts_in
 from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
 from .outcome import outcome_of
+from .places import place_of, run_folder
 
 SUMMARY_FILE = "summary.json"
 VERB_SUMMARY_FILE = "summary-{}.json"
@@ -65,7 +66,8 @@ class Summary:
             "only_keys": None if settings.only_keys is None else len(settings.only_keys),
             "limit": settings.limit,
             "approved_plan": settings.approved_plan,
-            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "started_at": (began := datetime.now(UTC).isoformat(timespec="milliseconds")),
+            "kept_in": run_folder(settings, began),
         }
         summary = cls(settings.state_dir, fields)
         summary.add(
@@ -111,6 +113,10 @@ class Summary:
         for path in (self.path.with_name(VERB_SUMMARY_FILE.format(self.fields["verb"])), self.path):
             write_json(path, self.fields)
 
+    def place_of(self, path: Path) -> str:
+        """Return where people find a report of this run, a file in the state folder: see `kept_in`."""
+        return place_of(self.fields["kept_in"], self.path.parent, path)
+
     @property
     def has_written(self) -> bool:
         """Whether the run has changed anything in the buckets or the database, as far as it has counted."""
@@ -135,6 +141,6 @@ class Summary:
 
     def _ending(self) -> list[str]:
         f = self.fields
-        lines = [f"list     {file['count']:,} in {file['file']}" for file in f["lists"].values()]
+        lines = [f"list     {file['count']:,} in {self.place_of(Path(file['file']))}" for file in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
-        return [*lines, f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)", f"summary  {self.path}"]
+        return [*lines, f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)", f"summary  {self.place_of(self.path)}"]

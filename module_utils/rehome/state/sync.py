@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import RehomeError
+from ..report.places import REPORTS, run_prefix
 from ..report.summary import Summary
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ LASTING = (
     "completion.json",
     "redirect.json",
 )
-REPORTS = ("summary.json", "preflight.json", "lists/*.jsonl")
-RUNS = "runs"
 
 
 def download_state(settings: Settings) -> None:
@@ -66,7 +65,7 @@ def upload_state(settings: Settings) -> None:
         return  # the run failed before its first stage, and has no reports
     for pattern in REPORTS:
         for path in sorted(settings.state_dir.glob(pattern)):
-            store.put(f"{RUNS}/{began}/{path.relative_to(settings.state_dir).as_posix()}", path)
+            store.put(f"{run_prefix(began)}{path.relative_to(settings.state_dir).as_posix()}", path)
 
 
 def _is_lasting(name: str) -> bool:

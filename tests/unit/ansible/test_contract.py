@@ -94,6 +94,12 @@ def spec_of(module: str) -> dict[str, Any]:
 
 PLUGIN_SPECS = {
     "variable_names": {"roles": {"type": "path", "required": True}},
+    "run_facts": {
+        "state_dir": {"type": "str"},
+        "failed": {"type": "bool", "required": True},
+        "counts": {"type": "dict", "default": {}},
+        "outcome": {"type": "str"},
+    },
     "vault_file": {"path": {"type": "path", "required": True}, "content": {"type": "dict", "default": {}}},
 }
 

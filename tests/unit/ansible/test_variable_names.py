@@ -67,6 +67,11 @@ def test_a_slip_of_a_setting_is_refused_wherever_it_is_set(name: str, meant: str
         assert told == f"{name}: is no variable of Rehome and would be ignored; did you mean {meant}?"
 
 
+def test_what_awx_hands_on_from_the_job_before_is_no_setting_and_no_slip_of_one() -> None:
+    assert not problems(rehome_artifacts={"verb": "plan"}, approved_plan="b827db92")
+    assert problems(rehome_artifact={})
+
+
 @pytest.mark.parametrize("name", ["rehome_", "rehome_settings", "rehome_zzz", "rehome_hook"])
 def test_a_name_with_our_prefix_is_refused_whatever_it_is(name: str) -> None:
     assert problems({name: 1}).startswith(f"{name}: is no variable of Rehome and would be ignored")
