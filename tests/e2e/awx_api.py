@@ -7,6 +7,7 @@ that are nodes' and have no links of their own, and who may write. It runs no jo
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import threading
@@ -21,10 +22,9 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 ENCRYPTED = "$encrypted$"
+Json = dict[str, Any]
 MAX_PAGE = 10
 """AWX lists up to 200 at once. Fewer show who forgets to turn the page."""
-
-Json = dict[str, Any]
 
 
 class HttpError(Exception):
@@ -202,6 +202,18 @@ UNIFIED = ("projects", "inventory_sources", "job_templates", "workflow_job_templ
 """What a node or a schedule can run. Approvals are unified job templates, too, but are in no list."""
 SECRET = {"email": ("password",), "slack": ("token",), "webhook": ("password",), "pagerduty": ("token",)}
 """A type of notification → the fields of its configuration that are not shown."""
+CONFIGURATION: Mapping[str, Json] = {
+    "email": {
+        **dict.fromkeys(("host", "port", "username", "password", "use_tls", "use_ssl", "sender", "recipients")),
+        "timeout": 30,
+    },
+    "webhook": {
+        **dict.fromkeys(("url", "headers")),
+        **{"disable_ssl_verification": False, "username": "", "password": "", "http_method": "POST"},
+    },
+    "slack": {**dict.fromkeys(("token", "channels")), "hex_color": ""},
+}
+"""A type of notification → its fields; None: has to be given."""
 
 
 @dataclass
@@ -245,11 +257,47 @@ class Awx:
     def names(self, endpoint: str) -> set[str]:
         return {item[KINDS[endpoint].key] for item in self.items[endpoint].values()}
 
-    def related(self, endpoint: str, name: str, association: str) -> set[str]:
-        """The names of what is associated with the item of this name."""
+    def related(self, endpoint: str, number: int, association: str) -> set[str]:
+        """The names of what is associated with an item."""
         there = KINDS[endpoint].related[association]
-        numbers = self.associated.get((endpoint, self.named(endpoint, name)["id"], association), [])
-        return {self.items[there][number][KINDS[there].key] for number in numbers}
+        numbers = self.associated.get((endpoint, number, association), [])
+        return {self.items[there][one][KINDS[there].key] for one in numbers}
+
+    def associations(self, endpoint: str) -> list[str]:
+        return list(KINDS[endpoint].related)
+
+    def name_of(self, endpoint: str, key: str, number: int | None) -> str | None:
+        """The name of the item that this field names by its number."""
+        there = KINDS[endpoint].foreign.get(key, "")
+        endpoints = (*UNIFIED, "workflow_approval_templates") if there == "unified_job_templates" else (there,)
+        names = [self.items[one][number]["name"] for one in endpoints if number in self.items.get(one, {})]
+        return names[0] if names and number is not None else None
+
+    def nodes(self, workflow: str) -> list[Json]:
+        number = self.named("workflow_job_templates", workflow)["id"]
+        nodes = self.items["workflow_job_template_nodes"].values()
+        return [node for node in nodes if node["workflow_job_template"] == number]
+
+    def path(self, workflow: str) -> list[str]:
+        """The identifiers of the nodes in the order in which they run while all succeed. Each has one that follows."""
+        following = {
+            node["id"]: self.associated.get(("workflow_job_template_nodes", node["id"], "success_nodes"), [])
+            for node in self.nodes(workflow)
+        }
+        (here,) = following.keys() - {number for numbers in following.values() for number in numbers}
+        walked = [here]
+        while following[here]:
+            (here,) = following[here]
+            walked.append(here)
+        return [self.items["workflow_job_template_nodes"][number]["identifier"] for number in walked]
+
+    def copy(self) -> Awx:
+        """Another one with the same contents."""
+        other = Awx(self.lacks)
+        with self.lock:
+            kept = {name: value for name, value in vars(self).items() if name != "lock"}
+            vars(other).update(copy.deepcopy(kept))
+        return other
 
     def roles(self, team: str) -> set[tuple[str, str]]:
         """The roles that the team has: name of the item, and role."""
@@ -259,8 +307,10 @@ class Awx:
 
     def everything(self) -> str:
         """All that is stored, as text: to see that nothing was written."""
-        stored = [self.items, self.surveys, self.granted, self.secrets]
-        return json.dumps([*stored, sorted(map(str, self.associated.items()))], sort_keys=True, default=str)
+        keyed = {
+            str(key): value for kept in (self.surveys, self.secrets, self.associated) for key, value in kept.items()
+        }
+        return json.dumps([self.items, self.granted, keyed], sort_keys=True)
 
     def make(self, endpoint: str, **given: Any) -> int:
         """Make an item as if by hand."""
@@ -439,10 +489,7 @@ class Awx:
         if endpoint == "credentials" and "inputs" in known:
             known["inputs"] = self._credential_inputs({**item, **known}, number)
         if endpoint == "notification_templates" and "notification_configuration" in known:
-            secret = SECRET.get({**item, **known}["notification_type"], ())
-            known["notification_configuration"] = self._hidden(
-                (endpoint, number), known["notification_configuration"], secret
-            )
+            known["notification_configuration"] = self._configuration({**item, **known}, number)
         if endpoint == "credential_types":
             check_injectors({**item, **known})
         if endpoint == "schedules":
@@ -464,6 +511,14 @@ class Awx:
         if unknown:
             raise invalid(inputs=f"Additional properties are not allowed ({', '.join(sorted(unknown))})")
         return self._hidden(("credentials", number), item["inputs"], [one["id"] for one in fields if one.get("secret")])
+
+    def _configuration(self, item: Json, number: int) -> Json:
+        fields = CONFIGURATION[item["notification_type"]]
+        given = item["notification_configuration"]
+        if lacking := [name for name, default in fields.items() if default is None and name not in given]:
+            raise invalid(non_field_errors=f"Missing required fields for Notification Configuration: {lacking}.")
+        secret = SECRET[item["notification_type"]]
+        return self._hidden(("notification_templates", number), {**fields, **given}, secret)
 
     def _hidden(self, of: tuple[str, int], values: Json, secret: Any) -> Json:
         kept = self.secrets.setdefault(of, {})

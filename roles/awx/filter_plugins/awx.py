@@ -50,6 +50,9 @@ NAMED_BY = {
 }
 """A key of an item → the endpoint of what its value names, alone or as a list."""
 
+ENCRYPTED = "$encrypted$"
+"""What the API shows in place of a secret."""
+
 NODE_LINKS = ("success_nodes", "failure_nodes", "always_nodes")
 NODE_PROMPTS: Mapping[str, Any] = {
     "job_type": None,
@@ -128,6 +131,26 @@ def awx_foreign(controller: Mapping[str, Sequence[Item]], there: There) -> list[
     return sorted(wrong)
 
 
+def awx_notifications_differ(wanted: Sequence[Item], there: Sequence[Item], with_secrets: bool) -> list[Item]:
+    """Return the notifications that are not as awx/ says. The module calls all that have a secret changed each time.
+
+    there: notifications as the API lists them, with `$encrypted$` in place of secrets and defaults for what is not set
+    with_secrets: count secrets as changed
+    """
+    found = {item["name"]: item for item in there}
+    return [item for item in wanted if _notification_differs(item, found.get(item["name"]), with_secrets)]
+
+
+def _notification_differs(wanted: Item, there: Item | None, with_secrets: bool) -> bool:
+    if there is None or wanted.get("state") == "absent":
+        return (there is None) != (wanted.get("state") == "absent")
+    has = there["notification_configuration"]
+    return any(there[key] != wanted[key] for key in ("description", "notification_type")) or any(
+        with_secrets if has.get(key) == ENCRYPTED else has.get(key) != value
+        for key, value in wanted["notification_configuration"].items()
+    )
+
+
 def awx_node_changes(wanted: Sequence[Item], there: Sequence[Item]) -> dict[str, list[dict[str, Any]]]:
     """Return how a workflow's nodes differ from what awx/ says, as far as the module does not see to it.
 
@@ -183,5 +206,5 @@ class FilterModule:
         """Return name → filter."""
         return {
             function.__name__: function
-            for function in (awx_asked, awx_foreign, awx_missing, awx_names, awx_node_changes, awx_ready, awx_waiting)
+            for function in (awx_asked, awx_foreign, awx_node_changes, awx_notifications_differ, awx_ready, awx_waiting)
         }
