@@ -484,6 +484,48 @@ options:
           byte by byte, in addition to what it checks of all objects.
         type: int
         default: 0
+      report_samples:
+        description: How many keys and rows of each class the report shows, at most 50. V(0)
+          leaves them all out, and the keys and values of your data with them.
+        type: int
+        default: 10
+      prices:
+        description: The prices of your services, by which the report of a plan says about what
+          a run costs. Without them it counts requests and bytes, and says nothing about money.
+          Take them from the price list of your provider.
+        type: dict
+        suboptions:
+          as_of:
+            description: The day on which the prices were looked up, such as V(2026-11-01). A
+              table without it is refused.
+            type: str
+          currency:
+            description: The currency of the prices, as it is shown, such as V(USD).
+            type: str
+            default: USD
+          list:
+            description: The price of 1,000 LIST requests.
+            type: float
+          copy:
+            description: The price of 1,000 COPY requests (CopyObject and UploadPartCopy).
+            type: float
+          put:
+            description: The price of 1,000 PUT and POST requests.
+            type: float
+          get:
+            description: The price of 1,000 GET requests.
+            type: float
+          head:
+            description: The price of 1,000 HEAD requests.
+            type: float
+          transfer_gb:
+            description: The price of 1 GB (1,024^3 bytes) that leaves the source, if copies
+              cross regions or providers.
+            type: float
+          storage_gb_month:
+            description: The price of 1 GB (1,024^3 bytes) in the target for a month. Copies
+              are paid for in addition until the legacy objects are retired.
+            type: float
       state_dir:
         description: The folder for the catalog, the lists and the summary. One run at a time
           locks it.
@@ -627,10 +669,15 @@ options:
       workflow_id:
         description: C(awx_workflow_job_id).
         type: str
+  run_origin:
+    description:
+      - How the run was started, for the command that the report says is next.
+      - The action plugin of the same name fills it in.
+    type: dict
 requirements:
   - python >= 3.11
   - botocore, httptools and uvloop
-  - duckdb, filelock, psutil, tabulate and tenacity
+  - duckdb, filelock, jinja2, psutil, tabulate and tenacity
   - PyMySQL for MariaDB and MySQL, psycopg for PostgreSQL
 notes:
   - Runs on the controller, in the Python of C(ansible_python_interpreter).

@@ -100,12 +100,17 @@ lists:
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
+from rehome.report.document import measured
 from rehome.report.fields import SummaryFields
 from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
+from rehome.report.samples import class_facts, counts_by_reference, samples_of_plan
+from rehome.stages.forecast import forecast
 from rehome.stages.passes import counts_of_all_passes, is_last_pass, left_by, plan_pass
 from rehome.stages.verify import problems
 from rehome.state.completion import withdraw_completion
@@ -117,7 +122,9 @@ def work(stage: Stage) -> dict[str, object]:
     """Plan the next pass of the run, and report why the run must not continue, if so."""
     settings = stage.settings
     with stage.catalog_of_pass() as catalog:
+        began = time.monotonic()
         plan, refusals, warnings = plan_pass(stage.on(catalog), stage.dry_run)
+        reading_s = time.monotonic() - began
         before = stage.summary().fields
         counts, passes = counts_of_all_passes(before, plan)
         number = len(passes)
@@ -131,7 +138,21 @@ def work(stage: Stage) -> dict[str, object]:
             left=left_by(settings, plan, after_run=True),
             failures={},
         )
+        stage.record.keep(
+            classes=class_facts(catalog),
+            by_reference=counts_by_reference(catalog),
+            # a later pass plans what the application wrote meanwhile
+            samples=stage.record.kept.get("samples") or samples_of_plan(catalog, settings),
+            refusals=refusals,
+            warnings=warnings,
+        )
+        if stage.dry_run:
+            method, rates = before["copy_method"], measured(settings.state_dir)
+            stage.record.keep(estimate=forecast(catalog, settings, plan, method, reading_s, rates))
         lists = stage.report(catalog, LISTS, counts, **outcome)
+    if refusals:  # the playbook ends here
+        stage.write_report()
+        stage.upload()
     if not (stage.dry_run or refusals) and plan.moves_anything:
         withdraw_completion(settings, stage.run_id)
     return {

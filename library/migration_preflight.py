@@ -106,7 +106,10 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.checks import as_dicts, as_table, counts, refusals, verdict
+from rehome.grants.needed import rights_needed
+from rehome.grants.policy import Verb
 from rehome.preflight.preflight import preflight
+from rehome.report.checks import preflight_facts
 
 OPTIONS = {"for_run": {"type": "bool", "default": False}, "deletes": {"type": "bool", "default": False}}
 
@@ -120,6 +123,11 @@ def work(stage: Stage) -> dict[str, object]:
     # the preflight alone has come to its end, and any other run has not
     problems = refused if for_run else refused or summary.fields["problems"]
     summary.add(copy_method=found.copy_method, problems=problems)
+    stage.record.keep(preflight=preflight_facts(found.checks), refusals=refused)
+    if stage.verb.removesuffix("-check") != "verify":  # it needs but a part of them
+        verb: Verb = "retire" if deletes else "migrate"
+        stage.record.keep(rights=rights_needed(stage.settings, verb, found.tables))
+    stage.record.write(summary.fields, text=bool(refused) or for_run)
     if refused or for_run:
         stage.upload()  # no other stage follows, and the message names the table
     return {

@@ -36,6 +36,11 @@ summary:
     rows_remaining: 0
     complete: true
     problems: []
+report:
+  description: Where the report is, as Markdown. C(report.json) beside it has the same facts.
+  returned: success
+  type: str
+  sample: /srv/ops/.rehome/rehome-prod/avatars/report.md
 lines:
   description: The summary as lines for a terminal.
   returned: success
@@ -50,15 +55,22 @@ lines:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
+from rehome.report.summary import TEXT_FILE
 from rehome.state.sync import upload_state
 
 
 def work(stage: Stage) -> dict[str, object]:
-    """Return the summary of the run, upload the state, and release the lock."""
+    """Return the summary of the run, write its report, upload the state, and release the lock."""
     summary = stage.summary()
+    stage.write_report()
     upload_state(stage.settings)
     stage.release()
-    return {"changed": False, "summary": summary.fields, "lines": summary.lines()}
+    return {
+        "changed": False,
+        "summary": summary.fields,
+        "report": summary.place_of(stage.settings.state_dir / TEXT_FILE),
+        "lines": summary.lines(),
+    }
 
 
 if __name__ == "__main__":

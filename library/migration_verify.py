@@ -116,6 +116,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.report.lists import VERIFY_LISTS
+from rehome.report.samples import class_facts, proofs_of_present
 from rehome.stages.passes import counts_of_all_passes, unmoved_of_slice
 from rehome.stages.verify import verify
 from rehome.state.completion import record_completion
@@ -131,6 +132,8 @@ def work(stage: Stage) -> dict[str, object]:
         counts = (
             found.counts() if before["plan_sha256"] else counts_of_all_passes(before, found.plan)[0] | found.counts()
         )
+        proofs = stage.record.kept.get("proofs", {})
+        stage.record.keep(proofs={**proofs, "verified": proofs_of_present(catalog)}, classes=class_facts(catalog))
         digest = before["plan_sha256"] or found.plan.sha256
         lists = stage.report(
             catalog,

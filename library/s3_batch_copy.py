@@ -64,6 +64,7 @@ from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.report.fields import SummaryFields
 from rehome.report.lists import OUTCOME_LISTS, failures
+from rehome.report.samples import added_proofs, proofs_of_copies
 from rehome.stages.copy_objects import CopyCounts, copy_planned, objects_to_copy
 from rehome.stages.passes import add_earlier_passes
 from rehome.stages.restore_archived import restore_archived
@@ -87,6 +88,8 @@ def work(stage: Stage) -> dict[str, object]:
         finally:
             counts = add_earlier_passes(stage.summary().fields, done.counts())
             outcome = SummaryFields(copy_method=done.method, failures=failures(catalog))
+            proofs = added_proofs(stage.record.kept.get("proofs", {}).get("copied", []), proofs_of_copies(catalog))
+            stage.record.keep(proofs={"copied": proofs})
             lists = stage.report(catalog, OUTCOME_LISTS, counts, **outcome)
         stage.summary().add(restores.counts())
     changed = done.copied > 0 or restores.requested > 0

@@ -29,8 +29,11 @@ from typing import Any
 from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.executor.process.worker import WorkerProcess
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import callback_loader
+from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 
 FIRST_LINE_S = 3.0
@@ -54,6 +57,26 @@ JOB_FACTS = {
     "workflow_id": "workflow_job_id",
 }
 """What the engine calls it (`rehome.job`) → the end of AWX's variable."""
+
+REPEATED = (
+    "env",
+    "rehome_name",
+    "rehome_on_conflict",
+    "rehome_on_dangling",
+    "rehome_copy_method",
+    "rehome_storage_class",
+    "rehome_encryption",
+    "rehome_acl",
+    "rehome_tags",
+    "rehome_limit",
+    "rehome_only_keys",
+    "rehome_state_dir",
+    "rehome_state_uri",
+)
+"""Variables of the command line that the next command needs as well, and whose values are no secret."""
+ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome_confirm")
+"""Variables that are for one run: the report names those of the next."""
+OF_JOBS = ("awx_", "tower_")
 
 GO_ON = "what was done is recorded. Run the same command to go on."
 BETWEEN = f"interrupted between two steps; {GO_ON}"
@@ -153,7 +176,7 @@ def _reached(progress: dict[str, Any]) -> str:
 
 
 class ActionModule(ActionBase):
-    """Adds `run_pid`, `run_verb` and `run_job` to the options, runs the module, and prints lines about its progress."""
+    """Adds the options that begin with `run_`, runs the module, and prints lines about its progress."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -169,7 +192,7 @@ class ActionModule(ActionBase):
             watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)
             watcher.start()
             run = {"run_pid": stop.parent, "run_verb": self._verb(), "run_job": job_of(task_vars or {})}
-            arguments = {**self._task.args, **run}
+            arguments = {**self._task.args, **run, "run_origin": origin_of(context.CLIARGS, self._loader)}
             # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
             # and compiling it there took longer than most stages. The modules run on this machine in any case.
             path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
@@ -330,6 +353,49 @@ def job_of(variables: Mapping[str, Any]) -> dict[str, str]:
             if variables.get(f"{prefix}_{name}") not in (None, ""):
                 told[fact] = str(variables[f"{prefix}_{name}"])
     return told
+
+
+def origin_of(given: Mapping[str, Any], loader: DataLoader) -> dict[str, Any]:
+    """Return how the run was started, for the command that the report says is next: nothing that may be secret.
+
+    given: the options of ansible-playbook
+    """
+    repeated, left_out = [], []
+    for option in given.get("extra_vars") or ():
+        if str(option).startswith("@"):
+            repeated += ["-e", str(option)]
+            continue
+        text = str(option)
+        values = loader.load(text) if text[:1] in ("{", "[") else parse_kv(text)
+        for name, value in (values if isinstance(values, dict) else {}).items():
+            if name in REPEATED and isinstance(value, (str, int, float)):
+                repeated += ["-e", f"{name}={value}"]
+            elif name not in ONCE and not name.startswith(OF_JOBS):
+                left_out.append(str(name))
+    inventories = [_near(str(path)) for path in given.get("inventory") or ()]
+    vaults = [("--vault-password-file", _near(str(file))) for file in given.get("vault_password_files") or ()]
+    vaults += [("--vault-id", str(label)) for label in given.get("vault_ids") or ()]
+    asked = ["--ask-vault-pass"] if given.get("ask_vault_pass") else []
+    options = [("-i", inventory) for inventory in inventories] + vaults
+    return {
+        "ansible": ansible_version,
+        "folder": _readable(str(Path.cwd())),
+        "playbook": _readable(str((given.get("args") or ("",))[0])),
+        "arguments": [_readable(word) for word in (*repeated, *(part for pair in options for part in pair), *asked)],
+        "left_out": sorted(set(left_out)),
+    }
+
+
+def _near(path: str) -> str:
+    """Return a path from the present folder on if it is below it, as people type it."""
+    with contextlib.suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path
+
+
+def _readable(text: str) -> str:
+    """Return a text that any JSON can hold: the name of a file may be no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def lacking_of_interpreter(result: dict[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from docs.generate import (
     doc_fragment,
     environment_names,
     environment_page,
+    report_page,
     role_defaults,
     role_vars,
     settings_page,
@@ -20,6 +21,7 @@ from docs.generate.settings import ROOT
 RENDERERS = (
     argument_spec,
     environment_names,
+    report_page,
     doc_fragment,
     role_defaults,
     role_vars,

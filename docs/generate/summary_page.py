@@ -6,11 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from docs.generate.rendering import render_template
-from docs.generate.settings import ROOT
+from docs.generate.typed_fields import classes, fields, tree
 
 PATH = "docs/summary.md"
-
-REPORT = ROOT / "module_utils" / "rehome" / "report"
 
 GROUPS = {
     "RunCounts": "Counts of every verb",
@@ -29,27 +27,15 @@ def render() -> str:
 
 def _groups() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yield the title of each group of fields, and its fields with what their docstrings say."""
-    classes = {node.name: node for node in _tree("fields").body if isinstance(node, ast.ClassDef)}
+    groups = classes("fields")
     for name, title in GROUPS.items():
-        yield title, list(_fields(classes[name]))
-
-
-def _fields(group: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for node, after in zip(group.body, [*group.body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign):
-            text = after.value if isinstance(after, ast.Expr) else None
-            meaning = text.value if isinstance(text, ast.Constant) else ""
-            yield ast.unparse(node.target), " ".join(str(meaning).split()).replace("|", "\\|")
+        yield title, [(field.name, field.meaning) for field in fields(groups[name])]
 
 
 def _identities() -> Iterator[tuple[str, str, str]]:
     """Yield what each equation of `report.identities` means, its sum, and its parts with their signs."""
-    for node in ast.walk(_tree("identities")):
+    for node in ast.walk(tree("identities")):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Identity":
             whole, parts, says = (ast.literal_eval(argument) for argument in node.args)
             text = " ".join(f"- `{part[1:]}`" if part.startswith("-") else f"+ `{part}`" for part in parts)
             yield says, whole, text.removeprefix("+ ")
-
-
-def _tree(module: str) -> ast.Module:
-    return ast.parse((REPORT / f"{module}.py").read_text(encoding="utf-8"))

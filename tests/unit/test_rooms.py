@@ -11,7 +11,7 @@ import pytest
 ENGINE = Path(__file__).parents[2] / "module_utils" / "rehome"
 
 FLOORS = (
-    ("errors", "duckdb_engine", "backoff", "job"),
+    ("errors", "duckdb_engine", "backoff", "job", "version"),
     ("files",),
     ("mapping", "catalog", "checks", "progress"),
     ("config",),

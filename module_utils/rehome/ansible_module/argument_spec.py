@@ -123,6 +123,22 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "quiet_objects": {"type": "int", "default": 0},
             "max_passes": {"type": "int", "no_log": False, "default": 5},
             "verify_sample": {"type": "int", "default": 0},
+            "report_samples": {"type": "int", "default": 10},
+            "prices": {
+                "type": "dict",
+                "options": {
+                    "as_of": {"type": "str"},
+                    "currency": {"type": "str", "default": "USD"},
+                    "list": {"type": "float"},
+                    "copy": {"type": "float"},
+                    "put": {"type": "float"},
+                    "get": {"type": "float"},
+                    "head": {"type": "float"},
+                    "transfer_gb": {"type": "float"},
+                    "storage_gb_month": {"type": "float"},
+                },
+                "apply_defaults": True,
+            },
             "state_dir": {"type": "path", "required": True},
             "state_uri": {"type": "str"},
             "journal_schema": {"type": "str", "default": "rehome"},
@@ -161,8 +177,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "workflow_id": {"type": "str"},
         },
     },
+    "run_origin": {"type": "dict"},
 }
-"""What every module takes. The action plugin of the same name fills in `run_pid`, `run_verb` and `run_job`."""
+"""What every module takes. The action plugin of the same name fills in what begins with `run_`."""
 
 ADMIN: dict[str, Any] = {
     "endpoint_url": {"type": "str"},

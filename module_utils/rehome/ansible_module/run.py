@@ -22,6 +22,7 @@ from ..state.interruption import forget_interruption, interruption, note_interru
 from ..state.lock import acquire
 from ..state.sync import upload_state
 from .argument_spec import ARGUMENT_SPEC
+from .run_report import RunReport
 from .stage import Stage
 from .stopping import Stopping, StopRequestedError
 
@@ -111,7 +112,10 @@ def _locked(
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
     progress.of_run(verb=verb, run=holder.identity)
-    stage = Stage(settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping, os.environ)
+    record = RunReport(settings, holder.identity, module._name.rpartition(".")[2], module.params["run_origin"] or {})
+    stage = Stage(
+        settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping, record, os.environ
+    )
     try:
         progress.stage(f"start {module._name}")
         return work(stage)
@@ -120,6 +124,9 @@ def _locked(
         line = interruption(verb, progress, in_time=True)
         ended = StopRequestedError(line) if stopping.requested else error
         _note_so_far(stage, ended)
+        record.keep(error=_told(ended))
+        with suppress(Exception):  # the report of a failure must not take its place
+            stage.write_report()
         stage.release()
         # Report the original error. A failed upload of the state surfaces in the next run.
         with suppress(RehomeError):
@@ -128,6 +135,12 @@ def _locked(
     finally:
         with suppress(OSError):  # a full disk has been reported by what met it first
             progress.end()
+
+
+def _told(error: BaseException) -> str:
+    """Return what the operator is told of an error. The text of one that nobody expects may hold a secret."""
+    expected = isinstance(error, (RehomeError, OSError, duckdb.Error, StopRequestedError))
+    return str(error) if expected else f"an unexpected error, {type(error).__name__}: see the task's output"
 
 
 def _note_so_far(stage: Stage, error: BaseException) -> None:

@@ -21,6 +21,7 @@ from ..state.database_lock import DatabaseLock, migration_lock
 from ..state.lock import release
 from ..state.outcomes import export_leftover_outcomes
 from ..state.sync import download_state, upload_state
+from .run_report import RunReport
 from .stopping import Stopping
 
 CATALOG_FILE = "catalog.duckdb"
@@ -36,6 +37,7 @@ class Stage:
     verb: the playbook's name, with `-check` for a dry run
     params: the module's options, as Ansible passes them
     stopping: whether the run is to stop
+    record: what goes into the run's report
     variables: the environment's, which settings fall back to
     """
 
@@ -47,6 +49,7 @@ class Stage:
     dry_run: bool
     params: Mapping[str, Any]
     stopping: Stopping
+    record: RunReport
     variables: Mapping[str, str] = field(default_factory=dict)
     _locks: list[DatabaseLock] = field(default_factory=list, init=False)
 
@@ -109,6 +112,7 @@ class Stage:
             others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
             fields["lists"] = others | written
             summary.add(counts, **fields)
+            self.record.write(summary.fields, text=False)
             self.upload()
         return written
 
@@ -120,6 +124,7 @@ class Stage:
     def start_summary(self, kind: SummaryKind) -> Summary:
         """Fetch the state that runs elsewhere have left, and start the summary of this run."""
         download_state(self.settings)
+        self.record.start(self.verb)
         return Summary.start(self.settings, self.run_id, self.verb, self.dry_run, kind, self.job)
 
     def summary(self) -> Summary:
@@ -128,6 +133,14 @@ class Stage:
         if summary.fields.get("run") != self.run_id:
             raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
         return summary
+
+    def write_report(self) -> None:
+        """Write the report of the run as people read it. A module without a run of its own has none."""
+        try:
+            fields = self.summary().fields
+        except RehomeError:
+            return
+        self.record.write(fields, text=True)
 
     @contextmanager
     def locked_unless_dry(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import Finding, RefusedError
 from .environment import NO_VARIABLES, Exported
+from .prices import read_prices
 from .read_buckets import (
     overlap_in_one_bucket,
     read_copy_policy,
@@ -20,10 +21,13 @@ from .read_buckets import (
     read_state_uri,
 )
 from .read_database import read_chunk_ms, read_connections, read_database, read_references
-from .read_values import at_least, read_approved_plan, read_limit, read_name, read_period, read_time
+from .read_values import at_least, at_most, read_approved_plan, read_limit, read_name, read_period, read_time
 from .redirect import read_redirect
 from .settings import NO_WAY_BACK, Retire, RollbackPolicy, Settings
 from .throttle import read_throttle
+
+MOST_SAMPLES = 50
+"""Of each class: the report is read by people, and the lists have them all."""
 
 
 def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VARIABLES) -> Settings:
@@ -72,6 +76,8 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
             missing=given.get("rollback_missing") or "keep",
             copies=given.get("rollback_copies") or "keep",
         ),
+        report_samples=_read_samples(given.get("report_samples"), findings),
+        prices=read_prices(given.get("prices") or {}, findings),
     )
     if not settings.include:
         findings.append(Finding("rehome_include", "[]", "selects no object", 'Use ["*"] for all of them'))
@@ -91,6 +97,11 @@ def _read_retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:
         unversioned=words == NO_WAY_BACK,
         restore=bool(given.get("retire_restore")),
     )
+
+
+def _read_samples(count: int | None, findings: list[Finding]) -> int:
+    setting = "rehome_report_samples"
+    return at_most(MOST_SAMPLES, setting, at_least(0, setting, 10 if count is None else count, findings), findings)
 
 
 def _overlaps(settings: Settings) -> list[Finding]:

@@ -27,6 +27,13 @@ def at_least(least: int, setting: str, value: int, findings: list[Finding]) -> i
     return value
 
 
+def at_most(most: int, setting: str, value: int, findings: list[Finding]) -> int:
+    """Return `value`, after adding a finding if it is more than `most`."""
+    if value > most:
+        findings.append(Finding(setting, str(value), "is too large", f"Choose {most} or less"))
+    return value
+
+
 def read_name(name: str | None, findings: list[Finding]) -> str:
     """Read `rehome_name`."""
     if not name:

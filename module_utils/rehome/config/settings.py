@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from ..mapping.keymap import KeyMap
 from ..mapping.value_map import Form, ValueMap
+from .prices import Prices
 from .redirect import Redirect
 from .throttle import ThrottleSettings
 
@@ -177,6 +178,8 @@ class Settings:
     approved_plan: the digest of the plan that may run; None: any
     quiet_objects: another pass follows if a plan finds more objects to copy than this
     confirm: the name of the bucket to delete from, for confirmation
+    report_samples: how many keys and rows of each class the report shows
+    prices: None: the report says nothing about money
     """
 
     name: str
@@ -207,6 +210,8 @@ class Settings:
     retire: Retire
     redirect: Redirect
     rollback: RollbackPolicy
+    report_samples: int
+    prices: Prices | None
 
     @property
     def keymap(self) -> KeyMap:

@@ -32,12 +32,10 @@ from ..db.inspector import (
 )
 from ..errors import Finding
 from ..mapping.value_map import ValueMap
+from ..report.estimate import ROWS_PER_SECOND, between
 
 FEW_ROWS = 10_000
 """In a table of fewer rows, a full table scan may be faster than any index."""
-
-ROWS_PER_SECOND = (20_000, 80_000)
-"""The measured rate of a rewrite: on a busy server with an index on the column, and on an idle one without."""
 
 CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
 
@@ -416,13 +414,7 @@ def _cost(inspector: Inspector, column: Column, counted: Values | Unknown) -> li
     if isinstance(counted, Unknown) or not counted.old:
         return []
     words = or_unknown(lambda: inspector.cost(column.facts, counted.old))
-    slow, fast = (_duration(counted.old / rate) for rate in ROWS_PER_SECOND)
-    estimate = f"{fast} to {slow}" if fast != slow else slow
+    slow, fast = ROWS_PER_SECOND
+    estimate = between(counted.old / fast, counted.old / slow)
     log = f"; what the server logs for it is unknown: {words.why}" if isinstance(words, Unknown) else f"; {words}"
     return [column.check("cost", "info", f"rewriting {counted.old:,} rows takes about {estimate}{log}")]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -58,11 +58,13 @@ class Preflight(NamedTuple):
     checks: every check, sorted by subject
     journal_created: whether the journal was created just now
     copy_method: in a dry run, how a run would copy; None if the checks stop it
+    tables: the referencing columns, as far as they could be looked at
     """
 
     checks: list[Check]
     journal_created: bool
     copy_method: CopyMethod | None
+    tables: list[TableFacts]
 
 
 def preflight(
@@ -82,7 +84,7 @@ def preflight(
         checks += _bucket(settings, side)
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
-    found, created = _database(settings, dry_run, lenient, progress)
+    found, created, tables = _database(settings, dry_run, lenient, progress)
     checks += found
     if dry_run:
         checks.append(
@@ -103,7 +105,7 @@ def preflight(
     in_order = sorted(checks, key=lambda check: _ORDER.get(check.subject, len(_ORDER)))
     method = method_of_run(settings) if dry_run and not refusals(checks) else None
     keep_table(settings.state_dir, in_order)
-    return Preflight(in_order, created, method)
+    return Preflight(in_order, created, method, tables)
 
 
 def keep_table(state_dir: Path, checks: list[Check]) -> None:
@@ -122,9 +124,12 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
     ]
 
 
-def _database(settings: Settings, dry_run: bool, lenient: bool, progress: Progress) -> tuple[list[Check], bool]:
-    """Check the database, and return also whether the journal was created. See `preflight`."""
+def _database(
+    settings: Settings, dry_run: bool, lenient: bool, progress: Progress
+) -> tuple[list[Check], bool, list[TableFacts]]:
+    """Check the database, and return also whether the journal was created, and its tables. See `preflight`."""
     checks: list[Check] = []
+    tables: list[TableFacts] = []
     created = False
     try:
         with connect(settings.database) as database:
@@ -133,6 +138,7 @@ def _database(settings: Settings, dry_run: bool, lenient: bool, progress: Progre
             checks += _server(inspector, lenient)
             columns, refused = _columns(database, inspector, settings, lenient, troubles(checks))
             checks += refused
+            tables += [column.facts for column in columns]
             for column in columns:
                 progress.stage(f"inspect {column.name}")
                 checks += inspect_column(database, inspector, column)
@@ -144,7 +150,7 @@ def _database(settings: Settings, dry_run: bool, lenient: bool, progress: Progre
             checks += _trials(database, inspector, settings, columns, checks, dry_run)
     except RefusedError as refusal:
         checks += stops("database", "access", refusal.findings)
-    return checks, created
+    return checks, created, tables
 
 
 def _server(inspector: Inspector, dry_run: bool) -> list[Check]:

@@ -1,6 +1,8 @@
-"""report: what a run leaves for people: summary.json, its lines for the terminal, and the lists in the state folder.
+"""report: what a run leaves for people: summary.json, its lines, the lists, and the report.
 
 May import config, catalog, mapping, errors and files; knows no plan, bucket or database. Read in this order: `fields`
 (every field of summary.json), `identities` (how its counts add up), `summary` (how it is kept), `outcome` and `lines`
-(how it is shown), `lists` (one file per class).
+(how it is shown), `lists` (one file per class). Then the report for the change ticket: `facts` (everything in
+report.json), `samples`, `checks` and `estimate` (where facts come from), `commands` (what is next), `assemble` and
+`document` (how it is kept), `markdown` with `words` and report.md.j2 (how it is shown).
 """

@@ -27,7 +27,7 @@ def migration_lines(fields: SummaryFields) -> list[str]:
         present = counts["objects_present"]
         lines = [
             _seen_line(counts),
-            f"objects  {copied:,} copied ({_size(counts['bytes_copied'])}), {present:,} present before",
+            f"objects  {copied:,} copied ({size(counts['bytes_copied'])}), {present:,} present before",
             *_others(counts, "objects", (*_COPIES, *_OBJECTS)),
             *_unseen(counts["objects_copied_unseen"], "copied objects were overwritten or deleted in the source since"),
             *_others(counts, "objects", _OF_THE_OBJECTS, _OF_THESE),
@@ -80,12 +80,12 @@ def retire_lines(fields: SummaryFields) -> list[str]:
     """Return what a retirement did, or would do."""
     counts, dry_run = counts_in(fields), fields["dry_run"]
     would = "would be " if dry_run else ""
-    retired, size = ("objects_to_retire", "bytes_to_retire") if dry_run else ("objects_retired", "bytes_retired")
+    retired, in_bytes = ("objects_to_retire", "bytes_to_retire") if dry_run else ("objects_retired", "bytes_retired")
     undeleted = f"{counts['objects_brought_back']:,} {would}brought back"
     if fields["restores"]:
         return [f"objects  {undeleted}"]
     return [
-        f"objects  {counts[retired]:,} {would}retired ({_size(counts[size])})",
+        f"objects  {counts[retired]:,} {would}retired ({size(counts[in_bytes])})",
         *_named(counts, "kept     ", "objects_kept_", KEPT_OBJECTS),
         *([] if dry_run else _others(counts, "objects", ("not_reached",))),
         *([f"         {undeleted}, as rows name them"] if counts["objects_brought_back"] else []),
@@ -97,12 +97,12 @@ def plan_lines(counts: Mapping[str, int], *, would_be: bool = False) -> list[str
 
     would_be: as what a run would do
     """
-    size = _size(counts["bytes_to_copy"])
+    to_move = size(counts["bytes_to_copy"])
     to_copy, to_rewrite = ("would be copied", "would be rewritten") if would_be else ("to copy", "to rewrite")
     before = " before" * would_be
     return [
         _seen_line(counts),
-        f"objects  {counts['objects_to_copy']:,} {to_copy} ({size}), {counts['objects_present']:,} present{before}",
+        f"objects  {counts['objects_to_copy']:,} {to_copy} ({to_move}), {counts['objects_present']:,} present{before}",
         *_others(counts, "objects", _OBJECTS),
         *_others(counts, "objects", _OF_THE_OBJECTS, _OF_THESE),
         f"rows     {counts['rows_to_rewrite']:,} {to_rewrite}, {counts['rows_done']:,} done{before}",
@@ -127,10 +127,10 @@ def _method_line(fields: SummaryFields, copied: int) -> list[str]:
 
 def _removal_lines(counts: Mapping[str, int], dry_run: bool) -> list[str]:
     would = "would be " if dry_run else ""
-    removed, size = ("copies_to_remove", "bytes_to_remove") if dry_run else ("copies_removed", "bytes_removed")
+    removed, in_bytes = ("copies_to_remove", "bytes_to_remove") if dry_run else ("copies_removed", "bytes_removed")
     undeleted = counts["copies_brought_back"]
     return [
-        f"copies   {counts[removed]:,} {would}removed ({_size(counts[size])})",
+        f"copies   {counts[removed]:,} {would}removed ({size(counts[in_bytes])})",
         *_named(counts, "kept     ", "copies_kept_", KEPT_COPIES),
         *([] if dry_run else _others(counts, "copies", ("not_reached",))),
         *([f"         {undeleted:,} brought back, as rows name them"] if undeleted else []),
@@ -184,7 +184,8 @@ def _named(counts: Mapping[str, int], subject: str, prefix: str, classes: tuple[
     return [subject + ", ".join(found)] if found else []
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Return a number of bytes for people."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"

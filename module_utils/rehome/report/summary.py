@@ -17,6 +17,8 @@ from .outcome import outcome_of
 from .places import place_of, run_folder
 
 SUMMARY_FILE = "summary.json"
+TEXT_FILE = "report.md"
+"""The report, which lies beside the summary."""
 VERB_SUMMARY_FILE = "summary-{}.json"
 
 UNFINISHED = "the run has not come to its end"
@@ -143,4 +145,9 @@ class Summary:
         f = self.fields
         lines = [f"list     {file['count']:,} in {self.place_of(Path(file['file']))}" for file in f["lists"].values()]
         lines += [f"problem  {problem}" for problem in f["problems"]]
-        return [*lines, f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)", f"summary  {self.place_of(self.path)}"]
+        return [
+            *lines,
+            f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)",
+            f"summary  {self.place_of(self.path)}",
+            f"report   {self.place_of(self.path.with_name(TEXT_FILE))}",
+        ]

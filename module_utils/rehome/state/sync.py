@@ -27,6 +27,7 @@ LASTING = (
     "uploads.sqlite",
     "completion.json",
     "redirect.json",
+    "report-migrate.json",
 )
 
 

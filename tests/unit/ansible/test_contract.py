@@ -27,7 +27,7 @@ TASK_FILES += sorted(ROOT.glob("playbooks/*.yml"))
 OF_GRANTS = ("rehome_grants_", "rehome_admin_")
 FREE = ("import_playbook", "set_fact")
 """Modules whose options are the caller's own names."""
-FILLED_IN = {"run_pid", "run_verb", "run_job"}
+FILLED_IN = {"run_pid", "run_verb", "run_job", "run_origin"}
 """What no task gives, as the action plugin does."""
 KEYWORDS = {*Task.fattributes, "block", "rescue", "always"}
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible import constants
 from ansible.cli.playbook import PlaybookCLI
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import callback_loader, init_plugin_loader
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.job import Job
@@ -105,3 +108,45 @@ def test_a_job_is_told_by_the_variables_of_awx_and_by_those_of_tower_where_it_gi
 
 def test_every_fact_of_a_job_has_its_variable(plugin: Any) -> None:
     assert plugin.JOB_FACTS.keys() == Job.__annotations__.keys() == ARGUMENT_SPEC["run_job"]["options"].keys()
+
+
+def origin(plugin: Any, **given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = plugin.origin_of(given, DataLoader())
+    return found
+
+
+def test_the_next_command_needs_what_this_one_was_given(plugin: Any) -> None:
+    here = str(Path.cwd())
+    found = origin(
+        plugin,
+        args=("playbooks/plan.yml",),
+        extra_vars=("env=prod rehome_limit=50", '{"rehome_on_dangling": "keep"}', "@more.yml"),
+        inventory=(f"{here}/inventory", "/srv/ops/inventory"),
+        vault_password_files=("/root/.vault pass",),
+        vault_ids=("ops@prompt",),
+    )
+    assert (found["playbook"], found["folder"], found["left_out"]) == ("playbooks/plan.yml", here, [])
+    assert found["arguments"] == [
+        *("-e", "env=prod", "-e", "rehome_limit=50", "-e", "rehome_on_dangling=keep", "-e", "@more.yml"),
+        *("-i", "inventory", "-i", "/srv/ops/inventory"),
+        *("--vault-password-file", "/root/.vault pass", "--vault-id", "ops@prompt"),
+    ]
+
+
+def test_a_variable_that_may_be_secret_is_told_by_its_name_alone(plugin: Any) -> None:
+    secrets = ('{"rehome_database": {"password": "hush-hush"}, "mine": "hush-hush"}', "token=hush-hush")
+    found = origin(plugin, args=("migrate.yml",), extra_vars=secrets)
+    assert "hush-hush" not in json.dumps(found)
+    assert found["left_out"] == ["mine", "rehome_database", "token"]
+
+
+def test_what_is_for_one_run_or_for_a_job_is_not_repeated(plugin: Any) -> None:
+    given = (f"approved_plan={'a' * 64} confirm=bucket awx_job_id=4 tower_user_name=bob",)
+    found = origin(plugin, args=("migrate.yml",), extra_vars=given)
+    assert (found["arguments"], found["left_out"]) == ([], [])
+
+
+def test_a_name_that_is_no_text_is_told_all_the_same(plugin: Any) -> None:
+    found = origin(plugin, args=("migrate.yml",), inventory=("/srv/\udcff",))
+    assert json.dumps(found).encode()
+    assert found["arguments"] == ["-i", "/srv/\\udcff"]

@@ -24,9 +24,9 @@ from .memory_budget import MemoryBudget
 from .stream_parts import COPIES_IN_MEMORY, send_timeout, stream_in_parts
 
 _MEBIBYTE = 1024**2
-_WHOLE_BYTES = 16 * _MEBIBYTE
+WHOLE_BYTES = 16 * _MEBIBYTE
 """Largest object that is sent in one request, which gives it an ETag that depends on its content alone."""
-_PART_BYTES = 8 * _MEBIBYTE
+PART_BYTES = 8 * _MEBIBYTE
 _CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1")
 """Algorithms that any service with checksums may support."""
 _READ_ATTEMPTS = 2
@@ -71,13 +71,13 @@ async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: Mem
     """Return the parts to send an object in; none if it is sent whole."""
     if not options.capabilities.uploads and COPIES_IN_MEMORY * job.size <= memory.limit:
         return []
-    part_size = min(options.part_size, _PART_BYTES)
+    part_size = min(options.part_size, PART_BYTES)
     count = job.etag.rpartition("-")[2] if "-" in job.etag else ""
     if job.size and count.isdecimal():
         parts = await layout(source, job, part_size)
         if len(parts) == int(count) and COPIES_IN_MEMORY * parts[0].size <= memory.limit:
             return parts
-    return [] if job.size <= min(_WHOLE_BYTES, options.multipart_threshold) else even_parts(job.size, part_size)
+    return [] if job.size <= min(WHOLE_BYTES, options.multipart_threshold) else even_parts(job.size, part_size)
 
 
 class _Content(NamedTuple):
