@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,6 +211,19 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
         "awx_site_environments: lacks prod",
         *("awx_site_nightly_verify (750): is no time of day", "Write it in quotes"),
     )
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"), [("{}", "not installed"), ('{"/c": {"awx.awx": {"version": "23.9.0"}}}', "23.9.0")]
+)
+def test_an_awx_awx_that_is_missing_or_too_old_is_named(tmp_path: Path, installed: str, said: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *galaxy*) echo \'{installed}\' ;; *) exec {sys.executable} "$@" ;; esac\n'
+    )
+    python.chmod(0o755)
+    played = play("http://127.0.0.1:9", "-e", f"ansible_playbook_python={python}")
+    refused(played, f"awx.awx ({said}): this playbook needs a version from 24.6 on", "requirements.yml")
 
 
 def test_a_url_where_nobody_answers_or_no_awx_is_named(applied: Awx) -> None:
