@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,16 +212,20 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("installed", "said"), [("{}", "not installed"), ('{"/c": {"awx.awx": {"version": "23.9.0"}}}', "23.9.0")]
-)
-def test_an_awx_awx_that_is_missing_or_too_old_is_named(tmp_path: Path, installed: str, said: str) -> None:
-    python = tmp_path / "python"
-    python.write_text(
-        f'#!/bin/sh\ncase "$*" in *galaxy*) echo \'{installed}\' ;; *) exec {sys.executable} "$@" ;; esac\n'
-    )
-    python.chmod(0o755)
-    played = play("http://127.0.0.1:9", "-e", f"ansible_playbook_python={python}")
+@pytest.mark.parametrize("version", [None, "23.9.0"])
+def test_an_awx_awx_that_is_missing_or_too_old_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_SCAN_SYS_PATH", "false")
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
+    collection = tmp_path / "ansible_collections" / "awx" / "awx"
+    if version:
+        collection.mkdir(parents=True)
+        facts = {"namespace": "awx", "name": "awx", "version": version}
+        (collection / "MANIFEST.json").write_text(json.dumps({"collection_info": facts}))
+        (collection / "FILES.json").write_text(json.dumps({"files": []}))
+    said = version or "not installed"
+    played = play("http://127.0.0.1:9")
     refused(played, f"awx.awx ({said}): this playbook needs a version from 24.6 on", "requirements.yml")
 
 
