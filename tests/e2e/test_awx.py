@@ -323,10 +323,14 @@ def test_the_answers_that_a_survey_leaves_empty_are_as_if_they_were_not_there(wo
     plain = world.play(playbook="playbooks/plan.yml")
     assert plain.code == 0, plain.output
     digest = world.summary["plan_sha256"]
-    answers = {"rehome_limit": "", "approved_plan": "", "confirm": ""}
+    place = "s3://production-s3/state/"
+    by_env = "{{ " + json.dumps({"prod": "s3://elsewhere/", "sandbox": place}) + "[env] }}"
+    answers = {"rehome_limit": "", "approved_plan": "", "confirm": "", "rehome_state_uri": by_env}
     played = world.play(playbook="playbooks/plan.yml", **answers)
     assert played.code == 0, played.output
     assert world.summary["plan_sha256"] == digest
     migrated = world.play(**answers)
     assert migrated.code == 0, migrated.output
     assert world.summary["complete"] is True
+    assert place in migrated.output
+    assert any(key.startswith("state/") for key in world.objects("production-s3"))

@@ -128,6 +128,18 @@ def test_a_dry_run_shows_what_would_be_granted_and_grants_nothing(granting: Gran
     assert "+GRANT REFERENCES ON `app`.* TO `rehome`@`%`" in checked.output
 
 
+def test_a_job_of_awx_makes_no_secrets_that_would_be_gone_with_it(granting: Granting) -> None:
+    before = granting.everything()
+    inventory = granting.world.folder / "inventory"
+    kept = inventory / "host_vars" / "rehome-sandbox" / "rehome_credentials.yml"
+    refused = granting.play(PLAYBOOK, awx_job_id=7, rehome_grants_secrets_file=str(kept))
+    assert refused.code != 0
+    assert f"rehome_grants_secrets_file ({kept}): is in a folder of this job" in refused.message
+    assert "rehome_grants_hand_over" in refused.message
+    assert granting.everything() == before
+    assert not kept.exists()
+
+
 THEIRS = {
     "Sid": "Theirs",
     "Effect": "Deny",
