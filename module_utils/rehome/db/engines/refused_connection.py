@@ -99,7 +99,9 @@ def pooler_not_let_in(server: str, said: str) -> Finding:
 
 def user_refused(settings: Database, server: str, said: str) -> Finding:
     """Return the finding for a wrong user or password; servers also say so where an account requires TLS."""
-    way_out = "Correct rehome_database.user and rehome_database.password (or DB_USER and DB_PASSWD)"
+    way_out = (
+        "Correct rehome_database.user and rehome_database.password (or what is exported: DB_USER, DB_PASSWD, DB_URL)"
+    )
     if not settings.tls.enabled:
         way_out += f". {TLS_OFF}"
     elif not settings.tls.cert:

@@ -19,6 +19,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ParamValidationError, ProfileNotFound
 from botocore.loaders import Loader, create_loader
 
+from ...config.environment_names import ENVIRONMENT_NAMES
 from ...config.settings import Side
 from ...errors import Finding, RefusedError
 from ..errors import S3StopError
@@ -109,9 +110,14 @@ def _session(side: Side) -> botocore.session.Session:
             None,
             "no credentials were found, in the settings or in AWS's chain (environment, profile, role)",
             f"Set {side.setting}.access_key and .secret_key, or {side.setting}.profile, "
-            "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            f"or export {_own_names(side)}AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
     return session
+
+
+def _own_names(side: Side) -> str:
+    pair = [ENVIRONMENT_NAMES.get(f"{side.setting}.{part}") for part in ("access_key", "secret_key")]
+    return f"{' and '.join(names[0] for names in pair if names)}, or " if all(pair) else ""
 
 
 @cache

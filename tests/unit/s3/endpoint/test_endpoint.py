@@ -129,6 +129,19 @@ def test_credentials_come_from_the_environment_where_none_are_set(monkeypatch: p
     assert found == Credentials("ENVID", "ENVSECRET", "ENVTOKEN")
 
 
+@pytest.mark.parametrize(
+    ("label", "way_out"),
+    [
+        ("target", "or export S3_TARGET_ACCESS_KEY and S3_TARGET_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_"),
+        ("admin_source", "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_where_there_are_no_credentials_the_message_names_the_variables_of_that_side(label: str, way_out: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        resolve(side(label=label, access_key=None, secret_key=None))
+    assert way_out in str(refused.value)
+
+
 def test_credentials_and_region_come_from_the_profile(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         "[profile mover]\nregion = eu-south-1\naws_access_key_id = PID\naws_secret_access_key = PSECRET\n"
