@@ -7,6 +7,7 @@ that are nodes' and have no links of their own, and who may write. It runs no jo
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
@@ -25,6 +26,10 @@ ENCRYPTED = "$encrypted$"
 Json = dict[str, Any]
 MAX_PAGE = 10
 """AWX lists up to 200 at once. Fewer show who forgets to turn the page."""
+
+
+PASSWORD = "admin:hush-admin"
+"""Who may have a token for a password."""
 
 
 class HttpError(Exception):
@@ -113,7 +118,7 @@ KINDS: Mapping[str, Kind] = {
             **dict.fromkeys(("organization", "credential", "default_environment")),
             **dict.fromkeys(("description", "local_path", "scm_url", "scm_branch", "scm_refspec"), ""),
             **{"scm_type": "", "scm_clean": False, "scm_update_on_launch": False, "scm_update_cache_timeout": 0},
-            **{"allow_override": False, "timeout": 0, "scm_revision": ""},
+            **{"allow_override": False, "timeout": 0, "scm_revision": "", "status": "never updated"},
         },
         {"organization": "organizations", "credential": "credentials", "default_environment": "execution_environments"},
         NOTIFIED,
@@ -327,7 +332,7 @@ class Awx:
             if parts == ["me"]:
                 return 200, self._page([{"id": 1, "type": "user", **vars(user)}], query, path)
             if parts[:1] == ["project_updates"]:
-                return 200, {"id": int(parts[1]), "status": self.updates[int(parts[1])], "finished": "2026-01-01"}
+                return 200, self._update(int(parts[1]))
             if parts[:1] == ["roles"]:
                 return self._role(method, int(parts[1]), query, path, body)
             if parts == ["unified_job_templates"]:
@@ -336,6 +341,17 @@ class Awx:
             if not parts or parts[0] not in KINDS or parts[0] in self.lacks:
                 raise HttpError(404, {"detail": "The requested resource could not be found."})
             return self._of_kind(method, parts, query, path, body, user)
+
+    def _update(self, number: int) -> Json:
+        status = self.updates[number]
+        update = {"id": number, "url": f"/api/v2/project_updates/{number}/", "status": status, "scm_revision": "abc"}
+        return {**update, "failed": status == "failed", "finished": "2026-01-01", "event_processing_finished": True}
+
+    def _fetch(self, item: Json) -> int:
+        """Fetch a project, and return the number of the update."""
+        self._last += 1
+        item["status"] = self.updates[self._last] = "failed" if item["scm_url"] in self.unreachable else "successful"
+        return self._last
 
     def _may_write(self, method: str, path: str, user: User) -> None:
         if self.fail_after is not None and len(self.writes) >= self.fail_after:
@@ -390,6 +406,8 @@ class Awx:
                 self.surveys[endpoint, number] = checked_survey(body)
                 return 200, {}
             return 200, self.surveys.get((endpoint, number), {})
+        if (endpoint, what, method) == ("projects", "update", "POST"):
+            return 202, self._update(self._fetch(self.items[endpoint][number]))
         if what == "create_approval_template" and method == "POST":
             approval = self.create("workflow_approval_templates", body, user)
             self.items[endpoint][number]["unified_job_template"] = approval["id"]
@@ -494,12 +512,11 @@ class Awx:
             check_injectors({**item, **known})
         if endpoint == "schedules":
             self._check_schedule({**item, **known})
+        if endpoint == "job_templates":
+            self._check_playbook({**item, **known})
         item.update(json.loads(json.dumps(known)))
         if endpoint == "projects" and any(name.startswith("scm_") or name == "credential" for name in known):
-            self._last += 1
-            failed = item["scm_url"] in self.unreachable
-            self.updates[self._last] = "failed" if failed else "successful"
-            item["current_update"] = self._last
+            item["current_update"] = self._fetch(item)
 
     def _exists(self, endpoint: str, number: int) -> bool:
         endpoints = (*UNIFIED, "workflow_approval_templates") if endpoint == "unified_job_templates" else (endpoint,)
@@ -533,6 +550,10 @@ class Awx:
                 if question["required"] and question["variable"] not in item["extra_data"]:
                     raise invalid(variables_needed_to_start=f"'{question['variable']}' value missing")
 
+    def _check_playbook(self, item: Json) -> None:
+        if self.items["projects"].get(item["project"], {}).get("status") != "successful":
+            raise invalid(playbook="Playbook not found for project.")
+
     def _delete(self, endpoint: str, number: int) -> None:
         del self.items[endpoint][number]
         for key, numbers in list(self.associated.items()):
@@ -556,10 +577,11 @@ class Awx:
         shown = {**item, "type": kind.type, "url": url, "related": related, "summary_fields": summary}
         if endpoint == "credential_types":
             shown["managed"] = False
-        if update := shown.pop("current_update", None):
-            if patched:
-                summary["current_update"] = {"id": update}
+        if endpoint == "projects":
             related["update"] = f"{url}update/"
+            update = shown.pop("current_update", None)
+            if update and patched:
+                summary["current_update"] = {"id": update}
         if endpoint == "workflow_job_template_nodes":
             self._show_node(shown)
         return shown
@@ -689,7 +711,14 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = handle_request  # noqa: N815 - the names that http.server looks for
 
     def _answer(self, path: str, query: list[tuple[str, str]], body: Json) -> tuple[int, Any]:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        given = self.headers.get("Authorization") or ""
+        if path == "/api/v2/tokens/" and self.command == "POST":
+            if given != f"Basic {base64.b64encode(PASSWORD.encode()).decode()}":
+                raise HttpError(401, {"detail": "Invalid username/password."})
+            return 201, {"id": 1, "token": "of-admin"}
+        if path == "/api/v2/tokens/1/" and self.command == "DELETE":
+            return 204, None
+        token = given.removeprefix("Bearer ")
         if token and token not in self.awx.users:
             raise HttpError(401, {"detail": "Invalid token."})
         if path == "/api/v2/":

@@ -20,12 +20,15 @@ MIGRATION = "Rehome: migration with approval"
 RETIREMENT = "Rehome: retirement with approval"
 
 
-def play(url: str, *arguments: str, held: str = "of-admin", **site: Any) -> Played:
+def play(url: str, *arguments: str, held: str = "of-admin", user: str = ":", **site: Any) -> Played:
     """Run the playbook for the site of the example, with changes, against the AWX at this URL.
 
     held: the token
+    user: name and password
     """
+    name, _, password = user.partition(":")
     reached = {"CONTROLLER_HOST": url, "CONTROLLER_OAUTH_TOKEN": held}
+    reached |= {"CONTROLLER_USERNAME": name, "CONTROLLER_PASSWORD": password}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CONTROLLER_", "TOWER_"))}
     environment |= {name: value for name, value in reached.items() if value}
     options = ["playbooks/awx.yml", "-e", f"@{SITE}", "-e", json.dumps(site), *arguments]
@@ -296,6 +299,22 @@ def test_a_repository_that_awx_cannot_fetch_is_named(empty: Awx) -> None:
         played = play(url)
     assert played.code != 0
     assert "awx_site_scm_url, awx_site_scm_branch, awx_site_scm_credential: AWX cannot fetch" in played.output
+
+
+def test_a_repository_that_can_be_fetched_again_is_fetched_by_the_next_run(applied: Awx) -> None:
+    project = applied.named("projects", "Rehome")
+    project["status"] = "failed"
+    with served(applied) as url:
+        played = play(url)
+    assert (played.code, applied.named("projects", "Rehome")["status"]) == (0, "successful"), played.output
+
+
+def test_a_user_with_a_password_does_as_well_as_a_token(empty: Awx) -> None:
+    with served(empty) as url:
+        got_in = play(url, held="", user="admin:hush-admin", awx_site_vault_credentials=["Vault of prod"])
+        refused(got_in, "Vault of prod (credentials)")
+        refused(play(url, held="", user="admin:hush-other"), "CONTROLLER_USERNAME and CONTROLLER_PASSWORD", "wrong")
+    assert "hush" not in got_in.output
 
 
 def test_secrets_are_stored_once_and_are_not_even_shown_to_who_asks_for_everything(empty: Awx) -> None:
