@@ -6,7 +6,7 @@ import json
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,15 @@ class Granting:
         self._password = folder / "vault-password"
         self._password.write_text("of the vault, and no other")
 
-    def play(self, playbook: str, *arguments: str, **variables: Any) -> Played:
+    def play(
+        self, playbook: str, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any
+    ) -> Played:
         credentials = ["-e", f"@{self.kept}"] if self.kept.exists() else []
         process = self.world.start(
             *credentials,
             *arguments,
             playbook=playbook,
-            exported={"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password)},
+            exported={"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password), **(exported or {})},
             **{"sandbox_user": "rehome", **variables},
         )
         return play_to_end(process)
@@ -198,6 +200,38 @@ def test_migrate_works_with_exactly_the_rights_that_are_granted_and_they_go_agai
     assert granting.principals() == granting.policies() == set()
     assert bucket_policy() == [THEIRS]
     assert world.query("SELECT COUNT(*) FROM rehome.journal")[0][0] > 0
+
+
+def test_an_administrator_of_the_environment_grants_and_what_was_granted_wins_over_the_environment(
+    granting: Granting,
+) -> None:
+    store, database = granting.world.record["s3"], granting.world.record["database"]
+    admin, endpoint = database["users"]["admin"], store["endpoint_url"]
+    places = {"S3_SOURCE_ENDPOINT_URL": endpoint, "S3_TARGET_ENDPOINT_URL": endpoint}
+    administrator = {
+        "DB_ADMIN_USER": admin["user"],
+        "DB_ADMIN_PASSWD": admin["password"],
+        "AWS_ACCESS_KEY_ID": store["users"]["admin"]["access_key"],
+        "AWS_SECRET_ACCESS_KEY": store["users"]["admin"]["secret_key"],
+    }
+    settings: dict[str, Any] = {
+        "rehome_source": {"bucket": store["source_bucket"], "prefix": "image/", "region": store["region"]},
+        "rehome_target": {"bucket": store["target_bucket"], "prefix": "avatar/", "region": store["region"]},
+        **{f"rehome_admin_{part}": {} for part in ("source", "target", "database")},
+    }
+    granted = granting.play(PLAYBOOK, exported={**places, **administrator}, **settings)
+    assert granted.code == 0, granted.output
+    assert granting.users() >= {"rehome"}
+    assert granting.principals()
+    for secret in (administrator["DB_ADMIN_PASSWD"], administrator["AWS_SECRET_ACCESS_KEY"]):
+        assert secret not in granted.output
+
+    keys = ("ACCESS_KEY", "SECRET_KEY", "SESSION_TOKEN")
+    of_others = {f"S3_{side}_{key}": "of-another" for side in ("SOURCE", "TARGET") for key in keys}
+    others = {**places, **of_others, "DB_USER": "another", "DB_PASSWD": "of-another"}
+    migrated = granting.play("migrate.yml", exported=others, **settings)
+    assert migrated.code == 0, migrated.output
+    assert granting.world.summary["rows_rewritten"] == 6
 
 
 def test_retire_deletes_and_brings_back_with_exactly_the_rights_that_are_granted(granting: Granting) -> None:
