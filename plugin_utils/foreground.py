@@ -192,7 +192,11 @@ class ActionModule(ActionBase):
             watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)
             watcher.start()
             run = {"run_pid": stop.parent, "run_verb": self._verb(), "run_job": job_of(task_vars or {})}
-            arguments = {**self._task.args, **run, "run_origin": origin_of(context.CLIARGS, self._loader)}
+            arguments = {
+                **self._task.args,
+                **run,
+                "run_origin": origin_of(context.CLIARGS, self._loader, task_vars or {}),
+            }
             # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
             # and compiling it there took longer than most stages. The modules run on this machine in any case.
             path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
@@ -355,35 +359,56 @@ def job_of(variables: Mapping[str, Any]) -> dict[str, str]:
     return told
 
 
-def origin_of(given: Mapping[str, Any], loader: DataLoader) -> dict[str, Any]:
+def origin_of(given: Mapping[str, Any], loader: DataLoader, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the run was started, for the command that the report says is next: nothing that may be secret.
 
+    A job's inventory and files are gone with it, so that of its options only the values of variables are told.
+
     given: the options of ansible-playbook
+    variables: those of the task
     """
-    repeated, left_out = [], []
-    for option in given.get("extra_vars") or ():
-        if str(option).startswith("@"):
-            repeated += ["-e", str(option)]
+    in_job = bool(job_of(variables))
+    repeated: list[str] = []
+    left_out: set[str] = set()
+    for option in map(str, given.get("extra_vars") or ()):
+        if option.startswith("@") and not in_job:
+            repeated += ["-e", option]
             continue
-        text = str(option)
-        values = loader.load(text) if text[:1] in ("{", "[") else parse_kv(text)
-        for name, value in (values if isinstance(values, dict) else {}).items():
-            if name in REPEATED and isinstance(value, (str, int, float)):
+        for name, value in _values_of(option, loader).items():
+            if name in REPEATED and isinstance(value, (str, int, float)) and value != "":
                 repeated += ["-e", f"{name}={value}"]
-            elif name not in ONCE and not name.startswith(OF_JOBS):
-                left_out.append(str(name))
-    inventories = [_near(str(path)) for path in given.get("inventory") or ()]
-    vaults = [("--vault-password-file", _near(str(file))) for file in given.get("vault_password_files") or ()]
-    vaults += [("--vault-id", str(label)) for label in given.get("vault_ids") or ()]
-    asked = ["--ask-vault-pass"] if given.get("ask_vault_pass") else []
-    options = [("-i", inventory) for inventory in inventories] + vaults
+            elif name not in (*REPEATED, *ONCE) and not name.startswith(OF_JOBS):
+                left_out.add(str(name))
+    arguments = [*repeated, *([] if in_job else _options_to_repeat(given))]
     return {
+        "env": _readable(str(variables.get("env", ""))),
         "ansible": ansible_version,
         "folder": _readable(str(Path.cwd())),
         "playbook": _readable(str((given.get("args") or ("",))[0])),
-        "arguments": [_readable(word) for word in (*repeated, *(part for pair in options for part in pair), *asked)],
-        "left_out": sorted(set(left_out)),
+        "arguments": [_readable(word) for word in arguments],
+        "left_out": sorted(left_out),
     }
+
+
+def _values_of(option: str, loader: DataLoader) -> dict[str, Any]:
+    """Return the variables that one `-e` sets."""
+    if option.startswith("@"):
+        values = loader.load_from_file(option[1:])
+    elif option[:1] in ("{", "["):
+        values = loader.load(option)
+    else:
+        values = parse_kv(option)
+    return values if isinstance(values, dict) else {}
+
+
+def _options_to_repeat(given: Mapping[str, Any]) -> list[str]:
+    options = [("-i", _near(str(path))) for path in given.get("inventory") or ()]
+    options += [("--vault-password-file", _near(str(file))) for file in given.get("vault_password_files") or ()]
+    options += [("--vault-id", str(label)) for label in given.get("vault_ids") or ()]
+    return [
+        *(word for pair in options for word in pair),
+        *(["--ask-vault-pass"] if given.get("ask_vault_pass") else []),
+    ]
 
 
 def _near(path: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +186,74 @@ def test_a_job_of_awx_is_named_with_its_user_and_its_revision(world: World) -> N
     assert facts["who"]["job"] == {"id": "42", "user": "carol", "project_revision": "8fb95ea"}
     assert "In AWX: approve the next node of the workflow" in text
     assert "awx_" not in "".join(step["command"] for step in facts["next"])
+
+
+def test_with_a_state_uri_the_report_names_its_places_there_and_is_there(world: World) -> None:
+    world.seed(3)
+    uri = "s3://production-s3/states/"
+    client = world.sandbox.store.client()
+
+    def uploaded(facts: dict[str, Any], name: str) -> str:
+        place = facts["places"][name]
+        assert place == f"{uri}runs/{facts['started_at']}/{'report.md' if name == 'report' else 'report.json'}"
+        key = place.removeprefix("s3://production-s3/")
+        body: bytes = client.get_object(Bucket="production-s3", Key=key)["Body"].read()
+        return body.decode()
+
+    migrated = world.play(rehome_state_uri=uri)
+    assert migrated.code == 0, migrated.output
+    facts, text = report(world)
+    assert f"report   {facts['places']['report']}" in migrated.output
+    assert (uploaded(facts, "report"), json.loads(uploaded(facts, "facts"))) == (text, facts)
+
+    world.query("INSERT INTO avatars (user_id, path) VALUES (99, 'image/avatar-gone.png')")
+    shutil.rmtree(world.state)  # the runner is thrown away
+    assert world.play(playbook=PLAN, rehome_state_uri=uri).code != 0
+    facts, text = report(world)
+    assert facts["lists"]["rows-dangling"]["file"].startswith(f"{uri}runs/")
+    assert (uploaded(facts, "report"), json.loads(uploaded(facts, "facts"))) == (text, facts)
+
+    shutil.rmtree(world.state)
+    assert world.play(playbook=ROLLBACK, rehome_state_uri=uri).code == 0
+    assert report(world)[0]["migration"]["outcome"] == "complete"
+
+
+def test_a_run_that_is_stopped_leaves_its_report(world: World) -> None:
+    world.seed(2_000)
+    process = world.start(rehome_objects_per_second=50)
+    until = time.monotonic() + 60
+    while sum(key.startswith("avatar/avatar-") for key in world.objects("production-s3")) < 5:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    facts, text = report(world, "migrate")
+    assert "interrupted" in facts["error"]
+    assert facts["complete"] is False
+    assert 0 < facts["counts"]["objects_copied"] < 2_000
+    assert facts["stages"][-1]["changed"]["objects_copied"] == facts["counts"]["objects_copied"]
+    assert "**Failed**: interrupted" in text
+    assert "run the same again" in text
+
+
+def test_a_retirement_leaves_a_ticket_for_the_second_key_and_its_evidence(worlds: Any) -> None:
+    world: World = worlds.of("mariadb")
+    world.seed(12)
+    client = world.sandbox.store.client()
+    client.put_bucket_versioning(Bucket="legacy-s3", VersioningConfiguration={"Status": "Enabled"})
+    assert world.play().code == 0
+    now = {"playbook": "playbooks/retire.yml", "rehome_retire_after": "0d"}
+    checked = world.play("--check", **now)
+    assert checked.code == 0, checked.output
+    facts, text = report(world, "retire-check")
+    assert facts["counts"]["objects_to_retire"] == 12
+    assert facts["next"][0]["command"].endswith("-e confirm=legacy-s3")
+    assert facts["list_samples"][0]["shown"][0]["before"].startswith("image/avatar-")
+    retired = world.play(**now, confirm="legacy-s3")
+    assert retired.code == 0, retired.output
+    facts, text = report(world, "retire")
+    assert (facts["counts"]["objects_retired"], facts["complete"]) == (12, True)
+    assert facts["back"][0]["command"].endswith("-e restore=true")
+    assert facts["migration"]["plan_sha256"] in text
+    assert {privilege for one in facts["rights"]["database"] for privilege in one["privileges"]} == {"SELECT"}
+    assert_holds_no_secret(world)

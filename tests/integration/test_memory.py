@@ -12,6 +12,7 @@ from rehome.catalog.catalog import MEMORY_MB, Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.report.samples import samples_of_plan
 from rehome.run import Run
 from rehome.s3.listing.page import Listed, Page
 from rehome.s3.objects.job import CopyOutcome
@@ -55,6 +56,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
         scanning.uvloop.run(scanning._scan_buckets(Run(settings, catalog, Progress(folder))))
         assert make_plan(catalog, settings).objects["to_copy"] == objects
+        assert len(samples_of_plan(catalog, settings)[0]["shown"]) == settings.report_samples
         counts = CopyCounts()
         copy_planned(Run(settings, catalog, Progress(folder)), counts)
         assert counts.copied == objects

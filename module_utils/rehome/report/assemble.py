@@ -41,7 +41,7 @@ def assemble(
         verb=summary["verb"],
         dry_run=summary["dry_run"],
         run=summary["run"],
-        env=_env(origin),
+        env=origin.get("env") or None,
         started_at=summary["started_at"],
         ended_at=ended_at,
         outcome=summary["outcome"],
@@ -71,11 +71,6 @@ def assemble(
     report["back"] = way_back(report, settings)
     report["irreversible"] = irreversible(report, settings)
     return report
-
-
-def _env(origin: Origin) -> str | None:
-    given = [one for one in origin.get("arguments", []) if one.startswith("env=")]
-    return given[0].removeprefix("env=") if given else None
 
 
 def _counts(summary: SummaryFields) -> dict[str, int]:

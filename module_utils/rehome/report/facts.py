@@ -16,6 +16,8 @@ REPORT_VERSION: Final = 1
 class Origin(TypedDict, total=False):
     """How the run was started, as far as that can be repeated without a secret."""
 
+    env: str
+    """The environment."""
     ansible: str
     """The version of ansible-core."""
     folder: str

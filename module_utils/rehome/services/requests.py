@@ -83,6 +83,11 @@ def requests_of_listings(source: Sequence[int], target: Sequence[int]) -> list[R
     ]
 
 
+def requests_of_restores(objects: int) -> list[RequestFact]:
+    """Return the requests that have archived objects restored (`rehome_restore`); what a restore costs comes on top."""
+    return [_request("put", "source", objects, "to have archived objects restored")] if objects else []
+
+
 def requests_of_sample(objects: int) -> list[RequestFact]:
     """Return the requests that read objects on both sides to compare them (`rehome_verify_sample`)."""
     why = "objects that the verification reads"

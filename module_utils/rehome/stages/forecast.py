@@ -8,7 +8,15 @@ from ..planning.plan import Plan
 from ..report.estimate import Measured, Work, estimate
 from ..report.facts import Estimate
 from ..s3.objects.job import MAX_PARTS
-from ..services.requests import Limits, Queue, limits, requests_of_copies, requests_of_listings, requests_of_sample
+from ..services.requests import (
+    Limits,
+    Queue,
+    limits,
+    requests_of_copies,
+    requests_of_listings,
+    requests_of_restores,
+    requests_of_sample,
+)
 
 READINGS = 2
 """A run of an approved plan lists both sides and reads the rows for its own plan, and again to verify."""
@@ -37,6 +45,7 @@ def forecast(
     requests = [
         *requests_of_listings(of_source, [in_target, in_target + plan.objects_to_move]),
         *requests_of_copies(_queue(catalog, settings, limits(settings.copy, method)), method, settings.copy),
+        *requests_of_restores(plan.objects["archived"] if settings.restore else 0),
         *requests_of_sample(min(settings.verify_sample, plan.objects["present"] + plan.objects_to_move)),
     ]
     work = Work(

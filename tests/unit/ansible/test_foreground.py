@@ -110,8 +110,8 @@ def test_every_fact_of_a_job_has_its_variable(plugin: Any) -> None:
     assert plugin.JOB_FACTS.keys() == Job.__annotations__.keys() == ARGUMENT_SPEC["run_job"]["options"].keys()
 
 
-def origin(plugin: Any, **given: Any) -> dict[str, Any]:
-    found: dict[str, Any] = plugin.origin_of(given, DataLoader())
+def origin(plugin: Any, variables: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = plugin.origin_of(given, DataLoader(), {"env": "prod", **(variables or {})})
     return found
 
 
@@ -125,6 +125,7 @@ def test_the_next_command_needs_what_this_one_was_given(plugin: Any) -> None:
         vault_password_files=("/root/.vault pass",),
         vault_ids=("ops@prompt",),
     )
+    assert found["env"] == "prod"
     assert (found["playbook"], found["folder"], found["left_out"]) == ("playbooks/plan.yml", here, [])
     assert found["arguments"] == [
         *("-e", "env=prod", "-e", "rehome_limit=50", "-e", "rehome_on_dangling=keep", "-e", "@more.yml"),
@@ -150,3 +151,19 @@ def test_a_name_that_is_no_text_is_told_all_the_same(plugin: Any) -> None:
     found = origin(plugin, args=("migrate.yml",), inventory=("/srv/\udcff",))
     assert json.dumps(found).encode()
     assert found["arguments"] == ["-i", "/srv/\\udcff"]
+
+
+def test_of_a_job_only_the_values_of_its_variables_are_told(plugin: Any, tmp_path: Path) -> None:
+    file = tmp_path / "extravars"
+    answers = {"env": "prod", "rehome_limit": "", "rehome_on_conflict": "skip", "rehome_source": {"secret_key": "hush"}}
+    file.write_text(json.dumps({**answers, "awx_job_id": 42, "approved_plan": "ab"}))
+    found = origin(
+        plugin,
+        {"awx_job_id": 42},
+        args=("playbooks/plan.yml",),
+        extra_vars=(f"@{file}",),
+        inventory=("/runner/inventory",),
+        vault_ids=("x@/runner/artifacts/vault",),
+    )
+    assert found["arguments"] == ["-e", "env=prod", "-e", "rehome_on_conflict=skip"]
+    assert found["left_out"] == ["rehome_source"]

@@ -15,6 +15,7 @@ from tests.unit.config.test_settings import given
 
 DIGEST = "ab" * 32
 ORIGIN: Origin = {
+    "env": "prod",
     "ansible": "2.21.5",
     "folder": "/srv/ops",
     "playbook": "playbooks/plan.yml",

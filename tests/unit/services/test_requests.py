@@ -8,7 +8,14 @@ from typing import Any
 from rehome.config.read import read_settings
 from rehome.config.settings import CopyMethod
 from rehome.report.facts import RequestFact
-from rehome.services.requests import Queue, limits, requests_of_copies, requests_of_listings, requests_of_sample
+from rehome.services.requests import (
+    Queue,
+    limits,
+    requests_of_copies,
+    requests_of_listings,
+    requests_of_restores,
+    requests_of_sample,
+)
 
 from tests.unit.config.test_settings import given
 
@@ -60,6 +67,11 @@ def test_a_listing_takes_a_request_for_each_thousand_keys_and_at_least_one() -> 
 def test_the_sample_of_the_verification_is_read_on_both_sides() -> None:
     assert sums(requests_of_sample(5)) == {"get source": 5, "get target": 5}
     assert requests_of_sample(0) == []
+
+
+def test_archived_objects_are_asked_for_one_by_one() -> None:
+    assert sums(requests_of_restores(7)) == {"put source": 7}
+    assert requests_of_restores(0) == []
 
 
 def test_a_stream_sends_smaller_objects_in_parts_than_the_service_copies() -> None:
