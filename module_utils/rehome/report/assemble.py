@@ -108,8 +108,8 @@ def moves(settings: Settings, summary: SummaryFields) -> Moves:
 
 
 def _side(side: Side) -> SideFact:
-    endpoint = shown(side.endpoint_url) if side.endpoint_url else None
-    return SideFact(bucket=side.bucket, prefix=side.prefix, endpoint=endpoint, region=side.region)
+    # the settings take no endpoint with a password in it
+    return SideFact(bucket=side.bucket, prefix=side.prefix, endpoint=side.endpoint_url, region=side.region)
 
 
 def _database(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -73,6 +73,7 @@ def test_a_message_is_nothing_but_text_and_code(message: str) -> None:
 
 
 @given(TEXTS)
+@example("x\n```\n# heading")
 def test_a_command_does_not_leave_its_block(command: str) -> None:
     markdown = f"```\nansible-playbook {one_line(command)}\n```\n\nend\n"
     tokens = MARKDOWN.parse(markdown)

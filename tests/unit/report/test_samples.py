@@ -137,6 +137,7 @@ def test_proofs_are_counted_by_their_evidence_over_all_passes(tmp_path: Path) ->
     catalog.append("outcomes", [("a", 5, *outcome), ("b", 7, *outcome)])
     catalog.append("outcomes", [("c", 1, "e", "copied", "t", "size", 1, None, None, 0.1, 0)])
     catalog.append("outcomes", [("d", 1, "e", "failed", None, None, 1, "SlowDown", "", 0.1, 0)])
+    catalog.append("outcomes", [("e", 1, "e", "present", "t", "bytes", 0, None, None, 0.1, 0)])
     first = proofs_of_copies(catalog)
     assert first == [
         {"evidence": "etag", "objects": 2, "bytes": 12},
