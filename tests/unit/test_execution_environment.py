@@ -67,6 +67,17 @@ def test_what_is_downloaded_can_be_of_a_mirror(context: Path) -> None:
     assert "\nARG PIP_INDEX_URL\n" in plain.partition(" pip ")[0].partition("\nFROM ")[2]
 
 
+def test_a_build_ends_with_an_error_where_the_engine_could_not_start(context: Path) -> None:
+    """What is imported is what the engine imports of the packages that are compiled, and a time zone is found."""
+    packages = {"duckdb", "httptools", "psycopg", "pymysql", "uvloop", "zoneinfo"}
+    for file in (context / "Containerfile", CONTAINERFILE):
+        checks = [line for line in instructions(file) if line.startswith("RUN ") and " -c " in line]
+        (program,) = (re.findall(r'-c "(.*)"$', check)[0] for check in checks)
+        assert set(re.findall(r"import ([\w, ]+);", program)[0].split(", ")) == packages
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+        assert any(line.endswith("pip check") for line in instructions(file))
+
+
 def test_both_images_can_be_run_by_any_user(context: Path) -> None:
     for file in (context / "Containerfile", CONTAINERFILE):
         lines = instructions(file)
