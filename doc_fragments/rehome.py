@@ -458,8 +458,9 @@ options:
               not count. By default there is no maximum.
             type: float
       approved_plan:
-        description: The digest of the approved plan, as C(playbooks/plan.yml) shows it. The
-          run refuses to do anything that was not in that plan. Give it on the command line.
+        description: The digest of the approved plan, as C(playbooks/plan.yml) shows it, or at
+          least its first eight digits. The run refuses to do anything that was not in that plan,
+          and a plan that was made for another environment. Give it on the command line.
         type: str
       limit:
         description: 'Migrate a slice of this many objects, with their rows, and leave the others

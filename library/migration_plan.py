@@ -123,7 +123,7 @@ def work(stage: Stage) -> dict[str, object]:
     settings = stage.settings
     with stage.catalog_of_pass() as catalog:
         began = time.monotonic()
-        plan, refusals, warnings = plan_pass(stage.on(catalog), stage.dry_run)
+        plan, refusals, warnings, approved = plan_pass(stage.on(catalog), stage.dry_run)
         reading_s = time.monotonic() - began
         before = stage.summary().fields
         counts, passes = counts_of_all_passes(before, plan)
@@ -133,6 +133,7 @@ def work(stage: Stage) -> dict[str, object]:
             # the run is known by its first plan
             plan_sha256=plan.sha256 if number == 1 else before["plan_sha256"],
             # a real run does not end with its plan: it keeps the problem that it began with
+            approved_plan=approved,
             problems=refusals if refusals or stage.dry_run else before["problems"],
             complete=not (refusals or problems(plan, settings)),
             left=left_by(settings, plan, after_run=True),

@@ -118,7 +118,7 @@ def work(stage: Stage) -> dict[str, object]:
     """Run all checks, and begin the summary of a migration."""
     summary = stage.start_summary("migration")
     for_run, deletes = stage.params["for_run"], stage.params["deletes"]
-    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run, deletes=deletes)
+    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run, deletes=deletes, job=stage.job)
     refused = [str(finding) for finding in refusals(found.checks)]
     # the preflight alone has come to its end, and any other run has not
     problems = refused if for_run else refused or summary.fields["problems"]

@@ -12,9 +12,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .. import duckdb_engine as duckdb
+from ..config.confirmation import unconfirmed_verb
 from ..config.environment import Exported
 from ..config.read import read_settings
-from ..errors import RehomeError
+from ..errors import RefusedError, RehomeError
 from ..job import read_job
 from ..progress import Progress
 from ..state.folder import prepare_state_dir
@@ -107,8 +108,10 @@ def _locked(
 ) -> dict[str, Any]:
     """Run `work` while this run has locked the state folder. A stage that fails ends the run, and so its lock."""
     settings = read_settings(module.params["settings"], os.environ)
-    prepare_state_dir(settings.state_dir)
     verb, dry_run = module.params["run_verb"], module.check_mode
+    if wrong := unconfirmed_verb(settings, verb):
+        raise RefusedError(wrong)
+    prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
     progress.of_run(verb=verb, run=holder.identity)

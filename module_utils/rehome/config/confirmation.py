@@ -20,6 +20,21 @@ def unconfirmed(settings: Settings, delete_from: Side) -> list[Finding]:
     ]
 
 
+def unconfirmed_verb(settings: Settings, verb: str) -> list[Finding]:
+    """Return a finding if the verb deletes and `confirm` does not name its bucket: before a credential is used.
+
+    A dry run deletes nothing and needs no `confirm`, but a wrong one is wrong for the run that follows.
+
+    verb: the playbook's name, with `-check` for a dry run
+    """
+    name = verb.removesuffix("-check")
+    retires = name == "retire" and not settings.retire.restore
+    removes = name == "rollback" and settings.rollback.copies == "remove"
+    if not (retires or removes) or (name != verb and settings.confirm is None):
+        return []
+    return unconfirmed(settings, settings.source if retires else settings.target)
+
+
 def indistinct(settings: Settings) -> list[Finding]:
     """Return references whose values do not change: their rows do not tell which bucket's objects they name."""
     return [

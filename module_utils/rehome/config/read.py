@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Finding, RefusedError
+from .approved_plan import made_elsewhere
 from .environment import NO_VARIABLES, Exported
 from .prices import read_prices
 from .read_buckets import (
@@ -82,6 +83,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
     if not settings.include:
         findings.append(Finding("rehome_include", "[]", "selects no object", 'Use ["*"] for all of them'))
     findings = findings or _overlaps(settings) or _reserved_in_prefix(settings) or _rewritten_again(settings)
+    findings = findings or made_elsewhere(settings, settings.approved_plan)
     if findings:
         raise RefusedError([exported.named(finding) for finding in findings])
     return settings

@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import Finding
 from .environment_names import ENVIRONMENT_NAMES
+from .settings import DIGEST_LENGTH
+
+SHORTEST_BEGINNING = 8
+"""Hexadecimal digits by which people name a plan."""
 
 _PERIOD = re.compile(r"(\d+)\s*([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -45,12 +49,20 @@ def read_name(name: str | None, findings: list[Finding]) -> str:
     return name or ""
 
 
-def read_approved_plan(digest: str | None, findings: list[Finding]) -> str | None:
-    """Read `approved_plan`: the digest of a plan, or None."""
-    if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        way_out = "Give the 64 hexadecimal digits that playbooks/plan.yml shows as `plan`"
-        findings.append(Finding("approved_plan", digest, "is not the digest of a plan", way_out))
-    return digest or None
+def read_approved_plan(given: str | None, findings: list[Finding]) -> str | None:
+    """Read `approved_plan`: the digest of a plan, or its beginning; None if it is unset."""
+    if not given:
+        return None
+    digest = given.strip().lower()
+    way_out = (
+        f"Give the {DIGEST_LENGTH} hexadecimal digits that playbooks/plan.yml shows as `plan`, or at least the first "
+        f"{SHORTEST_BEGINNING} of them"
+    )
+    if not re.fullmatch(rf"[0-9a-f]{{1,{DIGEST_LENGTH}}}", digest):
+        findings.append(Finding("approved_plan", given, "is not the digest of a plan", way_out))
+    elif len(digest) < SHORTEST_BEGINNING:
+        findings.append(Finding("approved_plan", given, "is too short to tell one plan from another", way_out))
+    return digest
 
 
 def read_limit(text: str | None, findings: list[Finding]) -> int | None:

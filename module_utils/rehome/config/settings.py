@@ -27,6 +27,9 @@ RollbackMissing = Literal["keep", "restore"]
 RollbackCopies = Literal["keep", "remove"]
 EngineName = Literal["mariadb", "mysql", "postgresql", "sqlite"]
 
+DIGEST_LENGTH, TAG_LENGTH = 64, 8
+"""Hexadecimal digits of a plan's digest, and how many of them, at its end, tell for which settings it was made."""
+
 NO_WAY_BACK = "delete without a way back"
 """What operators must write to retire objects from a bucket that keeps no versions."""
 
@@ -175,7 +178,7 @@ class Settings:
     verify_sample: how many objects to compare byte by byte
     only_keys: the suffixes of the only keys to move; None: all
     limit: how many objects to move at most; None: all
-    approved_plan: the digest of the plan that may run; None: any
+    approved_plan: the digest of the plan that may run, or its beginning; None: any
     quiet_objects: another pass follows if a plan finds more objects to copy than this
     confirm: the name of the bucket to delete from, for confirmation
     report_samples: how many keys and rows of each class the report shows
@@ -265,6 +268,21 @@ class Settings:
             "references": [_identity(reference) for reference in self.references],
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def plan_tag(self) -> str:
+        """The end of the digest of every plan under these settings: what is moved where, and in which place.
+
+        Production and its copy may have buckets, prefixes and tables of the same names. Their endpoints or their
+        database differ then.
+        """
+        database = self.database
+        identity = [
+            self.fingerprint,
+            *(side.endpoint_url or "" for side in (self.source, self.target)),
+            *(database.engine, database.host, database.port, database.socket, database.name, database.path),
+        ]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:TAG_LENGTH]
 
 
 def _identity(reference: Reference) -> list[str]:

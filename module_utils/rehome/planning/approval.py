@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
+from ..config.approved_plan import made_elsewhere
 from ..config.settings import Settings
 from ..errors import Finding, RehomeError
 from ..files import read_json, replacing, write_json
@@ -30,15 +31,36 @@ def save_plan(catalog: Catalog, settings: Settings, plan: Plan) -> None:
     _delete_oldest(folder.parent)
 
 
+def is_kept(settings: Settings) -> bool:
+    """Return whether the state folder has the approved plan, of an earlier run."""
+    return bool(_kept(settings))
+
+
+def approved_digest(settings: Settings, plan: Plan) -> str | None:
+    """Return the whole digest that `approved_plan` means, of the plan that would run now or of one that is kept.
+
+    Returns it as it was given if it means no plan that is known here, or several.
+    """
+    meant = _meant(settings, plan)
+    return meant[0] if len(meant) == 1 else settings.approved_plan
+
+
 def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding]:
     """Return why the plan in `catalog` is not covered by the approved one; nothing if no approval is required.
 
     A plan is covered if it is the approved one, or if that one has all that it would do: an interrupted run goes on
     with what is left. Raises RehomeError if the approved plan is damaged.
     """
-    approved = settings.approved_plan
+    if len(meant := _meant(settings, plan)) > 1:
+        problem = f"is the beginning of several plans: {', '.join(meant)}"
+        return [Finding("approved_plan", settings.approved_plan, problem, "Give more digits of the approved one")]
+    approved = approved_digest(settings, plan)
     if approved is None or approved == plan.sha256:
         return []
+    return _objections(catalog, settings, plan, approved)
+
+
+def _objections(catalog: Catalog, settings: Settings, plan: Plan, approved: str) -> list[Finding]:
     folder = settings.state_dir / FOLDER / approved
     refused = f"is not the plan that would run now ({plan.sha256})"
     kept = read_json(folder / "plan.json", dict, _way_out_if_damaged(folder))
@@ -53,11 +75,27 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
             "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"
         )
         return [Finding("approved_plan", approved, f"{refused}: it was made with other settings: {differing}", way_out)]
+    if elsewhere := made_elsewhere(settings, approved):
+        return elsewhere
     additions = [text for kind, select in DECIDED.items() if (text := _additions(catalog, folder, kind, select))]
-    if not additions:
-        return []
     way_out = "Have the plan approved that playbooks/plan.yml shows now"
-    return [Finding("approved_plan", approved, f"{refused}: {'; '.join(additions)}", way_out)]
+    return [Finding("approved_plan", approved, f"{refused}: {'; '.join(additions)}", way_out)] if additions else []
+
+
+def _meant(settings: Settings, plan: Plan) -> list[str]:
+    """Return every digest that `approved_plan` begins, of the plan that would run now and of those that are kept."""
+    approved = settings.approved_plan
+    if approved is None:
+        return []
+    now = [plan.sha256] if plan.sha256.startswith(approved) else []
+    return sorted({*now, *_kept(settings)})
+
+
+def _kept(settings: Settings) -> list[str]:
+    approved = settings.approved_plan
+    if approved is None:
+        return []
+    return [file.parent.name for file in (settings.state_dir / FOLDER).glob(f"{approved}*/plan.json")]
 
 
 def _identity(settings: Settings) -> dict[str, object]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import OBJECTS, PLANNED_ROWS
-from ..config.settings import OnConflict, OnDangling, Settings
+from ..config.settings import DIGEST_LENGTH, TAG_LENGTH, OnConflict, OnDangling, Settings
 from ..errors import Finding
 from ..mapping.forms import is_form
 
@@ -224,7 +224,8 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     )
     moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
     (to_copy,) = catalog.one("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])
-    digest = hashlib.sha256(settings.fingerprint.encode())
+    # the tag is part of what is digested, too: the beginning of a digest must not fit another environment either
+    digest = hashlib.sha256(f"{settings.fingerprint} {settings.plan_tag}".encode())
     digest.update(json.dumps(settings.policies, sort_keys=True).encode())
     for select in DECIDED.values():
         digest.update(repr(catalog.one(_DIGEST.format(select))).encode())
@@ -242,7 +243,7 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
         dangling_rewritten=dangling_rewritten,
         rows_in_other_forms=catalog.count("FROM other_forms"),
         bytes_to_copy=int(to_copy),
-        sha256=digest.hexdigest(),
+        sha256=digest.hexdigest()[: DIGEST_LENGTH - TAG_LENGTH] + settings.plan_tag,
     )
 
 

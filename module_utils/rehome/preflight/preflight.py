@@ -33,6 +33,7 @@ from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.throttle.assemble import check_throttle
 from ..errors import Finding, RefusedError
 from ..files import write_json
+from ..job import Job
 from ..progress import Progress
 from ..s3.endpoint.resolve import resolve
 from ..s3.probe.bucket_config import inspect_bucket
@@ -43,7 +44,7 @@ from ..services.storage_class import check_storage_class
 from ..services.way_back import check_way_back
 from .column import Column, inspect_column, inspect_rights
 from .machine import SUBJECT as MACHINE
-from .machine import inspect_machine
+from .machine import inspect_keeping, inspect_machine
 from .sessions import check_sessions
 from .trial import not_tried, try_rewrite
 
@@ -68,17 +69,25 @@ class Preflight(NamedTuple):
 
 
 def preflight(
-    settings: Settings, dry_run: bool, progress: Progress, *, for_run: bool = False, deletes: bool = False
+    settings: Settings,
+    dry_run: bool,
+    progress: Progress,
+    *,
+    for_run: bool = False,
+    deletes: bool = False,
+    job: Job | None = None,
 ) -> Preflight:
     """Check this machine, both buckets and the database. A check that stops the run does not stop the others.
 
     dry_run: then nothing is created
     for_run: judge for a run, also in a dry run. Otherwise, what only writing needs stops no dry run
     deletes: also check that what is deleted from the source can be brought back
+    job: whose job this run is
     """
     lenient = dry_run and not for_run
     progress.stage("check the buckets")
-    checks = inspect_machine(settings.state_dir)
+    checks = inspect_keeping(settings, job, moves=not (lenient or deletes))
+    checks += inspect_machine(settings.state_dir)
     checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)

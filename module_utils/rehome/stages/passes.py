@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..config.settings import Settings
-from ..planning.approval import objections, save_plan
+from ..planning.approval import approved_digest, objections, save_plan
 from ..planning.empty import nothing_under_map
 from ..planning.plan import Plan, make_plan, refusals, warnings_of_other_forms
 from ..report.fields import PassFound, SummaryFields, counts_in
@@ -49,11 +49,12 @@ _NOT_MOVED = {
 
 
 class PlannedPass(NamedTuple):
-    """The plan of a pass, why it may not be carried out, and what to warn of."""
+    """The plan of a pass, why it may not be carried out, what to warn of, and the whole digest of the approved plan."""
 
     plan: Plan
     refusals: list[str]
     warnings: list[str]
+    approved: str | None
 
 
 def plan_pass(run: Run, dry_run: bool) -> PlannedPass:
@@ -66,9 +67,11 @@ def plan_pass(run: Run, dry_run: bool) -> PlannedPass:
     plan = make_plan(catalog, settings)
     findings = nothing_under_map(catalog, settings, plan) + refusals(plan, settings.on_conflict, settings.on_dangling)
     findings += objections(catalog, settings, plan)
+    approved = approved_digest(settings, plan)
     if dry_run:
         save_plan(catalog, settings, plan)
-    return PlannedPass(plan, [str(finding) for finding in findings], warnings_of_other_forms(catalog, settings))
+    refused, warnings = [str(finding) for finding in findings], warnings_of_other_forms(catalog, settings)
+    return PlannedPass(plan, refused, warnings, approved)
 
 
 def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, int], list[PassFound]]:

@@ -44,7 +44,7 @@ def test_a_run_goes_on_in_passes_until_one_finds_nothing_or_little(tmp_path: Pat
     assert is_last_pass(read_settings(given(max_passes=2)), busy, 2)
 
 
-@pytest.mark.parametrize("setting", [{"limit": 2}, {"approved_plan": "a" * 64}])
+@pytest.mark.parametrize("setting", [{"limit": 2}, {"approved_plan": "a" * 8}])
 def test_a_slice_and_an_approved_plan_are_one_pass(tmp_path: Path, setting: dict[str, Any]) -> None:
     settings = read_settings(given(**setting))
     assert is_last_pass(settings, plan_of(tmp_path, to_copy=3), 1)
