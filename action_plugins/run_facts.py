@@ -115,8 +115,9 @@ def run_facts(
     dry_run = bool(summary.get("dry_run", dry_run))
     # a verb without a summary has no more to do than its tasks
     complete = not failed and bool(summary["complete"] if summary else not dry_run)
-    words = "NOT COMPLETE" if failed else outcome or summary.get("outcome")
     problems = summary.get("problems", [])
+    # after a verdict, a hook may have failed
+    words = outcome if outcome and (problems or not failed) else "NOT COMPLETE" if failed else summary.get("outcome")
     message = (failure or "; ".join(problems) or ELSEWHERE) if failed else ""
     folder = summary.get("kept_in", "")
     return {

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.e2e.conftest import Played, World
+from sandbox.seed import manifest
+from tests.e2e.conftest import ROOT, Played, World, kill_when, own_settings, play_to_end, start_program
 
 pytestmark = pytest.mark.e2e
 
@@ -107,7 +114,8 @@ def test_a_run_that_stops_or_is_not_complete_hands_that_on_and_tells_the_hook_wh
     stopped = world.play(exported=SHOWN, rehome_hooks=hooks, playbook="playbooks/preflight.yml", **wrong)
     assert stopped.code == 2
     mine = handed_on(stopped)["rehome_artifacts"]
-    assert (mine["complete"], mine["outcome"]) == (False, "NOT COMPLETE"), stopped.output
+    assert mine["outcome"].startswith("verdict: a migration may not: "), stopped.output
+    assert mine["complete"] is False
     assert mine["counts"]["checks_stop"] > 0
 
 
@@ -144,7 +152,7 @@ def test_hooks_at_the_end_run_once_with_the_facts_of_the_run(world: World, tmp_p
             {"rehome_database": {"engine": "mariadb", "host": "127.0.0.1", "port": 1, "name": "a", "user": "b"}},
             "database",
         ),
-        ({"rehome_limit": "many"}, "a task that is not Rehome's own has failed"),
+        ({"rehome_max_passes": "many"}, "a task that is not Rehome's own has failed"),
     ],
 )
 def test_a_run_that_fails_before_it_begins_tells_its_hook_the_message_of_the_output(
@@ -214,3 +222,132 @@ def test_without_awx_nothing_of_it_is_printed(world: World) -> None:
     played = world.play()
     assert "CUSTOM STATS" not in played.output
     assert "rehome_artifacts" not in played.output
+
+
+STATE_URI = "s3://production-s3/rehome-state/"
+REPORTS = r"s3://production-s3/rehome-state/runs/[^/]+/"
+
+
+def jobs_of(world: World, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    """Return what gives each job the variables of a runner whose state folder is its own, and thrown away."""
+
+    def job(number: str) -> dict[str, Any]:
+        return {
+            "awx_job_id": number,
+            "rehome_state_dir": str(tmp_path / f"runner-{number}"),
+            "rehome_state_uri": STATE_URI,
+        }
+
+    return job
+
+
+def test_an_approved_plan_is_launched_again_after_jobs_that_were_cancelled_and_killed(
+    world: World, tmp_path: Path
+) -> None:
+    world.seed(3000)
+    job = jobs_of(world, tmp_path)
+    planned = world.play(playbook="playbooks/plan.yml", exported=SHOWN, **job("1"))
+    digest = handed_on(planned)["approved_plan"]
+    shutil.rmtree(tmp_path / "runner-1")
+
+    def copied() -> int:
+        return sum(key.startswith("avatar/") for key in world.objects("production-s3"))
+
+    kill_when(world, lambda: 100 < copied() < 1500, approved_plan=digest, **job("2"))
+    shutil.rmtree(tmp_path / "runner-2")
+    killed_at = copied()
+    assert 0 < killed_at < 3000
+
+    cancelled = world.start(approved_plan=digest[:8], **job("3"))
+    while copied() < min(killed_at + 200, 2900):
+        assert cancelled.poll() is None, "the job ended before it could be cancelled"
+        time.sleep(0.01)
+    cancelled.terminate()
+    assert play_to_end(cancelled).code != 0
+    shutil.rmtree(tmp_path / "runner-3")
+    assert killed_at < copied() < 3000
+    world.assert_no_row_dangles()
+
+    finished = world.play(approved_plan=digest, exported=SHOWN, **job("4"))
+    assert finished.code == 0, finished.output
+    mine = handed_on(finished)["rehome_artifacts"]
+    assert mine["complete"] is True
+    assert re.fullmatch(f"{REPORTS}summary.json", mine["summary"])
+    assert mine["summary"].removeprefix("s3://production-s3/") in world.objects("production-s3")
+    assert "as approved" in finished.output
+    assert world.rows() == list(manifest.rows(3000, with_oddities=False, after_migration=True))
+
+
+def test_what_a_job_that_was_refused_has_left_is_where_its_message_says(world: World, tmp_path: Path) -> None:
+    world.seed(3)
+    world.query("INSERT INTO avatars (user_id, path) VALUES (99, 'image/avatar-nowhere.png')")
+    job = jobs_of(world, tmp_path)
+    refused = world.play(**job("1"))
+    (lists,) = re.findall(rf"The lists are in ({REPORTS}lists/)\.", refused.message)
+    stored = world.objects("production-s3")
+    assert f"{lists}rows-dangling.jsonl".removeprefix("s3://production-s3/") in stored
+
+    incomplete = world.play(rehome_on_dangling="keep", rehome_include=["*"], **job("2"))
+    assert re.search(rf"list     1 in {REPORTS}lists/rows-dangling.jsonl", incomplete.output), incomplete.output
+    assert re.search(rf"summary  {REPORTS}summary.json", incomplete.output)
+
+    reader = world.record["database"]["users"]["reader"]
+    database = {name: value for name, value in world.record["database"].items() if name != "users"} | reader
+    stopped = world.play(rehome_database=database, **job("3"))
+    (table,) = re.findall(rf"All checks are in ({REPORTS}preflight.json)\.", stopped.message)
+    assert table.removeprefix("s3://production-s3/") in world.objects("production-s3")
+
+
+def test_a_job_without_a_place_for_its_state_is_warned_and_does_not_run_an_approved_plan(
+    world: World, tmp_path: Path
+) -> None:
+    world.seed(3)
+    fresh = {"awx_job_id": 42, "rehome_state_dir": str(tmp_path / "runner")}
+    checked = world.play("--check", **fresh)
+    assert checked.code == 0, checked.output
+    assert "warn      this machine   state folder" in checked.output
+    digest = json.loads((tmp_path / "runner" / "summary.json").read_text())["plan_sha256"]
+    before = world.everything()
+    refused = world.play(approved_plan=digest, **fresh | {"rehome_state_dir": str(tmp_path / "other")})
+    assert refused.code != 0
+    assert "rehome_state_uri: is not set, and the folder of job 42 is gone when it ends" in refused.message
+    assert world.everything() == before
+    kept = world.play(approved_plan=digest[:8], **fresh)
+    assert kept.code == 0, "a folder that has the plan outlives a job"
+
+
+def test_a_plan_of_another_environment_is_refused_before_a_credential_is_used(world: World) -> None:
+    world.seed(3)
+    assert world.play(playbook="playbooks/plan.yml").code == 0
+    digest = world.summary["plan_sha256"]
+    nowhere = {"bucket": "legacy-s3", "prefix": "image/", "endpoint_url": "http://127.0.0.1:1"}
+    refused = world.play(approved_plan=digest, rehome_source=nowhere)
+    assert f"approved_plan ({digest}): is a plan of another environment" in refused.message
+    assert "127.0.0.1:1" not in refused.message, "nothing was asked of it"
+
+
+def test_a_wrong_confirmation_is_refused_before_a_credential_is_used(world: World) -> None:
+    world.seed(3)
+    nowhere = {"bucket": "legacy-s3", "prefix": "image/", "endpoint_url": "http://127.0.0.1:1"}
+    for dry in ((), ("--check",)):
+        refused = world.play(*dry, playbook="playbooks/retire.yml", confirm="production-s3", rehome_source=nowhere)
+        assert "confirm (production-s3): does not name the bucket" in refused.message
+        assert "127.0.0.1:1" not in refused.message
+
+
+def test_a_job_with_a_state_uri_needs_no_folder_of_the_project(world: World, tmp_path: Path) -> None:
+    world.seed(3)
+    inventory = tmp_path / "inventory"
+    (inventory / "group_vars").mkdir(parents=True)
+    (inventory / "hosts.yml").write_text("prod: {hosts: {rehome-prod: {ansible_connection: local}}}\n")
+    (inventory / "group_vars" / "prod.yml").write_text(yaml.safe_dump(own_settings(world)))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    played = start_program(
+        "ansible-playbook",
+        *("playbooks/plan.yml", "-i", str(inventory), "-e", "env=prod", "-e", "awx_job_id=42"),
+        folder=ROOT,
+        environment={**os.environ, "TMPDIR": str(temporary), "REHOME_STATE_URI": STATE_URI},
+    )
+    assert play_to_end(played).code == 0
+    assert (temporary / "rehome-job-42" / "rehome-prod" / "avatars" / "summary.json").exists()

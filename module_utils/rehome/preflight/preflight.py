@@ -93,7 +93,7 @@ def preflight(
         checks += _bucket(settings, side)
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
-    found, created, tables = _database(settings, dry_run, lenient, progress)
+    found, created, tables = _database(settings, dry_run, lenient, progress, checks)
     checks += found
     if dry_run:
         checks.append(
@@ -134,9 +134,12 @@ def _bucket(settings: Settings, side: Side) -> list[Check]:
 
 
 def _database(
-    settings: Settings, dry_run: bool, lenient: bool, progress: Progress
+    settings: Settings, dry_run: bool, lenient: bool, progress: Progress, before: Sequence[Check]
 ) -> tuple[list[Check], bool, list[TableFacts]]:
-    """Check the database, and return also whether the journal was created, and its tables. See `preflight`."""
+    """Check the database, and return also whether the journal was created, and its tables. See `preflight`.
+
+    before: the checks so far. If they stop the run, nothing is written here either
+    """
     checks: list[Check] = []
     tables: list[TableFacts] = []
     created = False
@@ -153,10 +156,10 @@ def _database(
                 checks += inspect_column(database, inspector, column)
             checks += _journal(database, inspector, settings, dry_run, lenient)
             checks += _throttle(settings)
-            if not dry_run and not refusals(checks):
+            if not dry_run and not refusals([*before, *checks]):
                 created = _create_journal(database, inspector, settings)
                 checks += _try_journal(database, inspector, settings)
-            checks += _trials(database, inspector, settings, columns, checks, dry_run)
+            checks += _trials(database, inspector, settings, columns, [*before, *checks], dry_run)
     except RefusedError as refusal:
         checks += stops("database", "access", refusal.findings)
     return checks, created, tables

@@ -95,6 +95,13 @@ def test_a_failure_tells_why(facts: Any, problems: list[str], failure: str, mess
     assert of_run(facts, summary(problems=problems), failure=failure)["message"] == "", "a run that has not failed"
 
 
+def test_the_outcome_of_a_preflight_is_its_verdict_unless_something_else_has_failed(facts: Any) -> None:
+    may, not_yet = "verdict: a migration may begin", "verdict: a migration may not: 1 stop"
+    assert of_run(facts, summary(complete=False), outcome=may)["outcome"] == may
+    assert of_run(facts, summary(problems=["S3 denies"]), failed=True, outcome=not_yet)["outcome"] == not_yet
+    assert of_run(facts, summary(), failed=True, outcome=may)["outcome"] == "NOT COMPLETE"
+
+
 def test_a_verb_without_a_summary_is_complete_when_its_tasks_are(facts: Any) -> None:
     assert of_run(facts, {}, verb="grants", counts={"principals": 2}) == {
         "verb": "grants",
