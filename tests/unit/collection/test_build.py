@@ -64,9 +64,7 @@ def test_no_role_is_named_without_its_collection(folder: Path) -> None:
 def test_nothing_is_relative_to_the_place_where_it_is_installed(folder: Path) -> None:
     for path in [*folder.glob("roles/**/*.yml"), *folder.glob("playbooks/*.yml")]:
         assert "playbook_dir" not in path.read_text(encoding="utf-8"), path
-    assert loaded(folder / "roles/rehome/defaults/main.yml")["rehome_state_dir"].startswith(
-        "{{ inventory_dir }}/.rehome/"
-    )
+    assert loaded(folder / "roles/rehome/vars/main.yml")["rehome_project_folder"] == "{{ inventory_dir }}/.rehome"
 
 
 def test_the_roles_defaults_still_agree_with_their_specification(folder: Path) -> None:
