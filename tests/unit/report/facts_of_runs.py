@@ -13,7 +13,7 @@ from rehome.report.summary import Summary
 
 from tests.unit.config.test_settings import given
 
-DIGEST = "ab" * 32
+DIGEST = "ab" * 28 + read_settings(given()).plan_tag
 ORIGIN: Origin = {
     "env": "prod",
     "ansible": "2.21.5",
