@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -355,6 +356,15 @@ def window(text: str) -> Window:
 def test_a_window_is_open_in_its_hours_by_its_own_zone(text: str, now: str, hours: int | None) -> None:
     at = datetime.fromisoformat(f"2026-03-10T{now}:00+00:00")
     assert window(text).opens_in(at) == (None if hours is None else timedelta(hours=hours))
+
+
+def test_a_zone_is_known_where_the_system_has_none() -> None:
+    zoneinfo.reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    try:
+        assert window("22:00-06:00 Europe/Berlin")
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 def test_a_window_knows_the_night_on_which_the_clock_is_changed() -> None:
