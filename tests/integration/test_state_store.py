@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from rehome.config.settings import Settings
 from rehome.errors import RehomeError
 from rehome.report.summary import Summary
+from rehome.state import outcomes
 from rehome.state.sync import download_state, upload_state
 
 from sandbox.s3_server import S3Server
@@ -103,3 +105,35 @@ def test_without_a_uri_no_bucket_is_read(migration: Migration) -> None:
     upload_state(settings)
     download_state(settings)
     assert migration.target_keys() == ["avatar/avatar-1.png"]
+
+
+def test_a_machine_that_is_lost_in_the_middle_of_a_copy_has_left_its_proofs_and_another_goes_on(
+    migration: Migration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "PART_S", 0.0)
+    settings = settings_of(migration, copy_method="stream")
+    for number in range(5):
+        migration.put(f"avatar-{number}.png")
+    Summary.start(settings, "run", "migrate", dry_run=False)
+    migration.plan(settings)
+    with monkeypatch.context() as lost:
+        # the machine is gone before the end of the stage, at which everything is uploaded
+        lost.setattr(outcomes.Outcomes, "close", lambda _: None)
+        migration.copy(settings)
+    elsewhere = settings_of(migration, state_dir=str(tmp_path / "elsewhere"))
+    download_state(elsewhere)
+    with duckdb.connect() as database:
+        query = "SELECT count(*) FROM read_parquet(?) WHERE result = 'copied'"
+        (proofs,) = database.execute(query, [str(elsewhere.state_dir / "outcomes" / "*.parquet")]).fetchone() or (0,)
+    assert proofs == 5
+    assert migration.plan(elsewhere).objects["present"] == 5
+
+
+def test_an_upload_beside_the_copy_that_fails_stops_nothing(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "PART_S", 0.0)
+    settings = migration.settings(state_uri="s3://no-such-bucket/state/")
+    migration.put("avatar-1.png")
+    migration.plan(settings)
+    assert migration.copy(settings).copied == 1

@@ -28,6 +28,7 @@ from ..services.capabilities import known_capabilities
 from ..services.clients import open_clients
 from ..services.copy_method import choose_method, copy_options
 from ..state.outcomes import Outcomes
+from ..state.sync import uploading
 
 UPLOADS_FILE = "uploads.sqlite"
 WINDOW = 10_000
@@ -111,12 +112,16 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
     counts: grows with each outcome, so it is true also if this raises
     Raises RehomeError if continuing is useless; the outcomes until then are kept.
     """
-    settings, catalog, progress = run.settings, run.catalog, run.progress
+    settings, catalog = run.settings, run.catalog
     counts.planned = total = objects_to_copy(catalog, settings)
-    uploads_file = settings.state_dir / UPLOADS_FILE
-    if not total and not uploads_file.exists():
+    if not total and not (settings.state_dir / UPLOADS_FILE).exists():
         return
-    outcomes = Outcomes(catalog, settings)
+    with uploading(settings) as keep:
+        _copy_queue(run, counts, Outcomes(catalog, settings, keep), total)
+
+
+def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) -> None:
+    settings, catalog, progress = run.settings, run.catalog, run.progress
     # Nothing is sorted or joined here: more memory would only cache rows that are not read again. A second thread
     # would take as much memory again for each file of outcomes, and merging the appended batches into larger row
     # groups takes 90 MB for a million rows, in a catalog that the next run replaces.
@@ -135,7 +140,7 @@ def copy_planned(run: Run, counts: CopyCounts) -> None:
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:
-        with Uploads(uploads_file) as uploads:
+        with Uploads(settings.state_dir / UPLOADS_FILE) as uploads:
             uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
     except S3StopError as error:
         raise RehomeError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -27,6 +29,9 @@ FOLDER = "outcomes"
 FLUSH_ROWS = 2_000
 LINE_ROWS = 200
 PART_ROWS = 100_000
+PART_S = 300.0
+"""After how many seconds a part becomes a file, if somebody takes it to where a machine that is lost cannot take it
+along."""
 
 _BEGUN_WAY_OUT = "Delete it; copies that were in flight when that run died may then be reported as conflicts"
 _FILE_WAY_OUT = (
@@ -101,10 +106,14 @@ class Outcomes:
     """Takes outcomes one by one, and writes them to the catalog by the thousand and to files by the hundred thousand.
 
     What is in the catalog survives a kill; the next run exports it (`export_leftover_outcomes`).
+
+    keep: called with each file that is written before the end
     """
 
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, keep: Callable[[Path], object] | None = None) -> None:
         self._catalog = catalog
+        self._keep = keep
+        self._due = time.monotonic() + PART_S if keep else math.inf
         self._state_dir = settings.state_dir
         self._skip = len(settings.source.prefix)
         if "began" not in catalog.metadata():
@@ -144,14 +153,20 @@ class Outcomes:
         # in the order of the table's columns
         self._rows.append((suffix, job.size, job.etag, *outcome[1:], self._part))
         self._in_part += 1
-        if self._in_part == PART_ROWS:
-            self.flush()
-            export_outcomes(self._catalog, self._state_dir)
-            self._catalog.shrink()
-            self._part += 1
-            self._in_part = 0
+        if self._in_part == PART_ROWS or time.monotonic() >= self._due:
+            self._end_part()
         elif len(self._rows) >= FLUSH_ROWS:
             self.flush()
+
+    def _end_part(self) -> None:
+        self.flush()
+        for file in export_outcomes(self._catalog, self._state_dir):
+            if self._keep:
+                self._keep(file)
+                self._due = time.monotonic() + PART_S
+        self._catalog.shrink()
+        self._part += 1
+        self._in_part = 0
 
     def flush(self) -> None:
         """Write the gathered outcomes to the catalog."""
@@ -168,8 +183,12 @@ class Outcomes:
         self._begun_file.unlink(missing_ok=True)
 
 
-def export_outcomes(catalog: Catalog, state_dir: Path) -> None:
-    """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all."""
+def export_outcomes(catalog: Catalog, state_dir: Path) -> list[Path]:
+    """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all.
+
+    Return the files that were written.
+    """
+    written = []
     metadata = catalog.metadata()
     folder = state_dir / FOLDER
     for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
@@ -180,6 +199,8 @@ def export_outcomes(catalog: Catalog, state_dir: Path) -> None:
         with replacing(file) as temporary:
             params = {name: metadata[name] for name in ("source_prefix", "target_prefix", "target_bucket")}
             catalog.run(_EXPORT, params | {"part": part, "file": str(temporary)})
+        written.append(file)
+    return written
 
 
 def export_leftover_outcomes(path: Path, state_dir: Path) -> None:

@@ -7,6 +7,9 @@ Files that later runs need have the same names under the URI as in the folder. T
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -67,6 +70,31 @@ def upload_state(settings: Settings) -> None:
     for pattern in REPORTS:
         for path in sorted(settings.state_dir.glob(pattern)):
             store.put(f"{run_prefix(began)}{path.relative_to(settings.state_dir).as_posix()}", path)
+
+
+@contextmanager
+def uploading(settings: Settings) -> Iterator[Callable[[Path], object] | None]:
+    """Yield what uploads a file of the state folder beside the work of the block; None without `rehome_state_uri`.
+
+    A machine may be lost in the middle of a copy that takes hours. What cannot be uploaded, or is not by the end of the
+    block, is left to the end of the stage.
+    """
+    if settings.state_uri is None:
+        yield None
+        return
+    stores: list[StateBucket] = []
+
+    def put(path: Path) -> None:
+        with suppress(RehomeError):
+            if not stores:
+                stores.append(_bucket(settings))
+            stores[0].put(path.relative_to(settings.state_dir).as_posix(), path)
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield lambda path: pool.submit(put, path)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _is_lasting(name: str) -> bool:

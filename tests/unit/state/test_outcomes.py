@@ -50,6 +50,26 @@ def test_every_outcome_is_in_a_file_once(settings: Settings, monkeypatch: pytest
     ]
 
 
+def test_what_is_kept_elsewhere_becomes_a_file_from_time_to_time_and_is_handed_over_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "PART_S", 0.0)
+    taken: list[Path] = []
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings, taken.append)
+        for number in range(3):
+            record.add(outcome(number))
+        assert len(kept(settings)) == 3, "before its end, and before a part is full"
+        record.close()
+    assert sorted(taken) == sorted((settings.state_dir / FOLDER).glob("*.parquet"))
+    assert len(taken) == 3
+    monkeypatch.setattr(outcomes, "PART_ROWS", 1000)
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.add(outcome(7))
+        assert len(kept(settings)) == 3, "nobody takes it anywhere: no file before its time"
+
+
 def test_what_a_killed_run_has_left_in_its_catalog_is_written_out_by_the_next(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
