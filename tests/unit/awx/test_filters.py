@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
+from tests.unit.awx.conftest import ROOT, Controller, loaded
 
 WANTED: list[dict[str, Any]] = [
     {"identifier": "plan", "unified_job_template": "Plan", "success_nodes": ["approval"]},
@@ -105,6 +108,34 @@ def test_what_names_something_that_is_not_there_waits_in_a_dry_run_only(filters:
     assert filters.awx_waiting(controller, nothing) == ["controller_projects: Rehome"]
     assert filters.awx_waiting(controller, has_all) == []
     assert filters.awx_waiting(controller, None) == []
+
+
+ORGANIZATION = {"organizations"}
+NAMES = {
+    "controller_organizations": set(),
+    "controller_credential_types": set(),
+    "controller_credentials": ORGANIZATION | {"credential_types"},
+    "controller_execution_environments": ORGANIZATION | {"credentials"},
+    "controller_projects": ORGANIZATION | {"credentials", "execution_environments"},
+    "controller_inventories": ORGANIZATION,
+    "controller_inventory_sources": ORGANIZATION | {"inventories", "projects", "execution_environments"},
+    "controller_notifications": ORGANIZATION,
+    "controller_templates": ORGANIZATION
+    | {"projects", "inventories", "execution_environments", "credentials", "notification_templates"},
+    "controller_workflows": ORGANIZATION | {"job_templates", "notification_templates"},
+    "controller_schedules": ORGANIZATION | {"job_templates"},
+    "controller_teams": ORGANIZATION,
+    "controller_roles": ORGANIZATION | {"teams", "job_templates", "workflow_job_templates"},
+}
+"""A variable of awx/ → the endpoints of all that its items name."""
+
+
+@pytest.mark.parametrize("variable", NAMES)
+def test_all_that_an_item_names_is_known(filters: ModuleType, render: Callable[..., Controller], variable: str) -> None:
+    site = loaded(ROOT / "awx" / "site.example.yml")
+    site |= {"awx_site_scm_credential": "Git", "awx_site_image_credential": "Registry"}
+    named = {endpoint for item in render(**site)[variable] for endpoint, _ in filters.awx_names(item, variable)}
+    assert named == NAMES[variable]
 
 
 def test_all_names_are_asked_for_once(filters: ModuleType) -> None:
