@@ -257,3 +257,20 @@ def test_a_retirement_leaves_a_ticket_for_the_second_key_and_its_evidence(worlds
     assert facts["migration"]["plan_sha256"] in text
     assert {privilege for one in facts["rights"]["database"] for privilege in one["privileges"]} == {"SELECT"}
     assert_holds_no_secret(world)
+
+
+def test_a_run_that_fails_between_two_stages_leaves_its_report_too(world: World, tmp_path: Path) -> None:
+    world.seed(4)
+    hook = tmp_path / "fails.yml"
+    hook.write_text("- {name: Fail, ansible.builtin.fail: {msg: not today}}\n")
+    told = tmp_path / "told.yml"
+    write = json.dumps({"content": "{{ rehome_run | to_json }}", "dest": str(tmp_path / "told"), "mode": "0600"})
+    told.write_text(f"- {{name: Tell, ansible.builtin.copy: {write}}}\n")
+    played = world.play(rehome_hooks={"after_copy": str(hook), "after_run": str(told)})
+    assert played.code != 0
+    assert played.output.count("fatal: ") == 1
+    facts, text = report(world, "migrate")
+    assert facts["counts"]["objects_copied"] == 4
+    assert facts["counts"]["rows_not_reached"] == 4
+    assert "the run has not come to its end" in text
+    assert json.loads((tmp_path / "told").read_text())["report"] == f"{world.state}/report.md"

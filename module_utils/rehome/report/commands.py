@@ -9,11 +9,17 @@ from typing import Final
 from ..config.settings import Settings
 from .facts import NextStep, Origin, Report
 
-VERBS: Final = ("preflight", "plan", "migrate", "verify", "rollback", "redirect", "retire")
+_PLAYBOOKS: Final = {  # in full: the collection has other names for them
+    "preflight": "playbooks/preflight.yml",
+    "plan": "playbooks/plan.yml",
+    "migrate": "playbooks/migrate.yml",
+    "verify": "playbooks/verify.yml",
+    "rollback": "playbooks/rollback.yml",
+    "redirect": "playbooks/redirect.yml",
+    "retire": "playbooks/retire.yml",
+}
 
-_PLAYBOOKS: Final = {verb: f"playbooks/{verb}.yml" for verb in VERBS}
-
-_WORD: Final = re.compile(rf"\b({'|'.join(VERBS)})(?=(?:\.ya?ml)?$)")
+_WORD: Final = re.compile(rf"\b({'|'.join(_PLAYBOOKS)})(?=(?:\.ya?ml)?$)")
 
 
 def playbook_of(verb: str, origin: Origin) -> str:
