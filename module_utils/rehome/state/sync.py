@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -85,14 +85,13 @@ def uploading(settings: Settings) -> Iterator[Callable[[Path], object] | None]:
     stores: list[StateBucket] = []
 
     def put(path: Path) -> None:
-        with suppress(RehomeError):
-            if not stores:
-                stores.append(_bucket(settings))
-            stores[0].put(path.relative_to(settings.state_dir).as_posix(), path)
+        if not stores:
+            stores.append(_bucket(settings))
+        stores[0].put(path.relative_to(settings.state_dir).as_posix(), path)
 
     pool = ThreadPoolExecutor(1)
     try:
-        yield lambda path: pool.submit(put, path)
+        yield lambda path: pool.submit(put, path)  # nobody asks for its failure
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -63,7 +63,7 @@ def test_an_entry_says_in_ascii_whose_it_is_and_is_cut_where_the_column_ends() -
 
 
 def test_an_entry_of_a_job_says_which_and_who_has_launched_it_and_its_place_stays_readable() -> None:
-    place = "app: s3://a/ to s3://b/"
+    place = f"app: s3://a/{'x' * 90}/ to s3://b/"
 
     def author(**facts: str) -> str:
         target = TARGET._replace(place=place, job=read_job(facts))
