@@ -350,4 +350,5 @@ def test_a_job_with_a_state_uri_needs_no_folder_of_the_project(world: World, tmp
         environment={**os.environ, "TMPDIR": str(temporary), "REHOME_STATE_URI": STATE_URI},
     )
     assert play_to_end(played).code == 0
-    assert (temporary / "rehome-job-42" / "rehome-prod" / "avatars" / "summary.json").exists()
+    (folder,) = temporary.glob("rehome-job-42-*")
+    assert (folder / "rehome-prod" / "avatars" / "summary.json").exists()
