@@ -527,6 +527,9 @@ class Awx:
         unknown = item["inputs"].keys() - {one["id"] for one in fields}
         if unknown:
             raise invalid(inputs=f"Additional properties are not allowed ({', '.join(sorted(unknown))})")
+        for value in item["inputs"].values():
+            if not isinstance(value, str):
+                raise invalid(inputs=f"{value!r} is not of type 'string'")
         return self._hidden(("credentials", number), item["inputs"], [one["id"] for one in fields if one.get("secret")])
 
     def _configuration(self, item: Json, number: int) -> Json:

@@ -215,6 +215,10 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
         "awx_site_environments: lacks prod",
         *("awx_site_nightly_verify (750): is no time of day", "Write it in quotes"),
     )
+    lines = {
+        line.strip() for line in played.output.splitlines() if line.strip().startswith("awx_site_environments: lacks")
+    }
+    assert [line[-32:] for line in lines] == ["Add it there, or remove it here."]
 
 
 @pytest.mark.parametrize("version", [None, "23.9.0"])
@@ -317,6 +321,15 @@ def test_a_user_with_a_password_does_as_well_as_a_token(empty: Awx) -> None:
         refused(got_in, "Vault of prod (credentials)")
         refused(play(url, held="", user="admin:hush-other"), "CONTROLLER_USERNAME and CONTROLLER_PASSWORD", "wrong")
     assert "hush" not in got_in.output
+
+
+def test_a_secret_that_awx_refuses_is_not_shown_but_named(empty: Awx) -> None:
+    with served(empty) as url:
+        played = play(url, awx_site_secrets={"database": {"password": 987654321}})
+    assert played.code != 0
+    wanted = "Bring the credentials to it (Rehome: application database): AWX refuses what awx_site_secrets"
+    assert wanted in " ".join(played.output.split())
+    assert "987654321" not in played.output
 
 
 def test_secrets_are_stored_once_and_are_not_even_shown_to_who_asks_for_everything(empty: Awx) -> None:

@@ -54,7 +54,7 @@ def test_a_site_has_a_configuration_roles_and_modules_of_its_own(seeded: World, 
 
 
 def test_all_playbooks_find_their_roles_and_modules_from_any_folder(tmp_path: Path) -> None:
-    playbooks = [str(ROOT / "playbooks" / f"{verb}.yml") for verb in [*VERBS, "sandbox"]]
+    playbooks = [str(ROOT / "playbooks" / f"{verb}.yml") for verb in [*VERBS, "awx", "sandbox"]]
     played = elsewhere(tmp_path, *playbooks, "--syntax-check", "-e", "env=all")
     assert played.code == 0, played.output
 
