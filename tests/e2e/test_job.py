@@ -253,12 +253,13 @@ def test_an_approved_plan_is_launched_again_after_jobs_that_were_cancelled_and_k
     def copied() -> int:
         return sum(key.startswith("avatar/") for key in world.objects("production-s3"))
 
-    kill_when(world, lambda: 100 < copied() < 1500, approved_plan=digest, **job("2"))
+    slow = {"rehome_objects_per_second": 300}  # time enough to stop it, on whatever machine
+    kill_when(world, lambda: 100 < copied() < 1500, approved_plan=digest, **slow, **job("2"))
     shutil.rmtree(tmp_path / "runner-2")
     killed_at = copied()
     assert 0 < killed_at < 3000
 
-    cancelled = world.start(approved_plan=digest[:8], **job("3"))
+    cancelled = world.start(approved_plan=digest[:8], **slow, **job("3"))
     while copied() < min(killed_at + 200, 2900):
         assert cancelled.poll() is None, "the job ended before it could be cancelled"
         time.sleep(0.01)
