@@ -530,7 +530,7 @@ options:
       state_dir:
         description: The folder for the catalog, the lists and the summary. One run at a time
           locks it. C(rehome_state_root) is the folder C(.rehome) in the project's root; in a
-          job of AWX with O(rehome_state_uri) it is a temporary folder of the job, as the project
+          job of AWX with C(rehome_state_uri) it is a temporary folder of the job, as the project
           may not be writable there.
         type: path
         required: true
