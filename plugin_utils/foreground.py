@@ -376,7 +376,7 @@ def origin_of(given: Mapping[str, Any], loader: DataLoader, variables: Mapping[s
             continue
         for name, value in _values_of(option, loader).items():
             if name in REPEATED and isinstance(value, (str, int, float)) and value != "":
-                repeated += ["-e", f"{name}={value}"]
+                repeated += ["-e", _as_option(str(name), value)]
             elif name not in (*REPEATED, *ONCE) and not name.startswith(OF_JOBS):
                 left_out.add(str(name))
     arguments = [*repeated, *([] if in_job else _options_to_repeat(given))]
@@ -399,6 +399,15 @@ def _values_of(option: str, loader: DataLoader) -> dict[str, Any]:
     else:
         values = parse_kv(option)
     return values if isinstance(values, dict) else {}
+
+
+def _as_option(name: str, value: Any) -> str:
+    """Return what `-e` takes for a variable: as JSON if its value has what Ansible would take apart, such as spaces."""
+    pair = f"{name}={value}"
+    with contextlib.suppress(AnsibleError):  # of quotes that are not closed
+        if parse_kv(pair) == {name: str(value)}:
+            return pair
+    return json.dumps({name: value}, ensure_ascii=False)
 
 
 def _options_to_repeat(given: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from ansible import constants
 from ansible.cli.playbook import PlaybookCLI
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.loader import callback_loader, init_plugin_loader
 from rehome.ansible_module.argument_spec import ARGUMENT_SPEC
 from rehome.job import Job
@@ -132,6 +133,16 @@ def test_the_next_command_needs_what_this_one_was_given(plugin: Any) -> None:
         *("-i", "inventory", "-i", "/srv/ops/inventory"),
         *("--vault-password-file", "/root/.vault pass", "--vault-id", "ops@prompt"),
     ]
+
+
+@pytest.mark.parametrize("value", ["/srv/my state", "C:\\new\\t", "it's", 'a "b" c', "x env=staging", "'quoted'", ""])
+def test_a_value_that_ansible_would_take_apart_arrives_as_it_was(plugin: Any, value: str) -> None:
+    found = origin(plugin, extra_vars=(json.dumps({"rehome_state_dir": value, "env": "prod"}),))
+    variables: dict[str, Any] = {}
+    for option in found["arguments"]:
+        if option != "-e":
+            variables |= json.loads(option) if option.startswith("{") else parse_kv(option)
+    assert variables == {"env": "prod", **({"rehome_state_dir": value} if value else {})}
 
 
 def test_a_variable_that_may_be_secret_is_told_by_its_name_alone(plugin: Any) -> None:
