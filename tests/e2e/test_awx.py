@@ -221,6 +221,17 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
     assert [line[-32:] for line in lines] == ["Add it there, or remove it here."]
 
 
+def test_a_name_that_nothing_reads_is_refused(empty: Awx) -> None:
+    site: dict[str, Any] = {"awx_site_titel": "Moves", "awx_site_teams": {"aprove": ["Change board"]}}
+    site |= {"awx_site_notify": {"error": {}}, "awx_site_secrets": {"source": {"secret_key": "hush-hush"}}}
+    with served(empty) as url:
+        played = play(url, **site)
+    names = "awx_site_titel, awx_site_teams.aprove, awx_site_notify.error, awx_site_secrets.source"
+    refused(played, f"{names}: is no variable of this playbook", "argument_specs.yml")
+    assert "hush-hush" not in played.output
+    assert not empty.writes
+
+
 @pytest.mark.parametrize("version", [None, "23.9.0"])
 def test_an_awx_awx_that_is_missing_or_too_old_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
