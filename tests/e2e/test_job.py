@@ -130,6 +130,14 @@ def telling(folder: Path) -> dict[str, str]:
     return hooks
 
 
+def test_a_hook_that_is_left_empty_is_none(world: World, tmp_path: Path) -> None:
+    hooks = {"before_preflight": None, "after_preflight": "", **telling(tmp_path), "on_failure": None}
+    world.seed(1)
+    played = world.play(rehome_hooks=hooks, playbook="playbooks/preflight.yml")
+    assert played.code == 0, played.message
+    assert (tmp_path / "end").exists()
+
+
 def test_hooks_at_the_end_run_once_with_the_facts_of_the_run(world: World, tmp_path: Path) -> None:
     world.seed(4)
     hooks = telling(tmp_path)
