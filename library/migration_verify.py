@@ -65,7 +65,9 @@ rows_compared:
   type: int
   sample: 1000
 rows_checked:
-  description: The number of rewritten rows that were compared with the journal. 0 if it has none of this migration.
+  description:
+    - The number of rewritten rows that were compared with the journal. 0 if it has none of this migration, or all were
+      rolled back.
   returned: success
   type: int
   sample: 1000

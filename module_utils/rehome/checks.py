@@ -72,7 +72,7 @@ def troubles(checks: Sequence[Check]) -> frozenset[str]:
 def verdict(checks: Sequence[Check]) -> str:
     """Return in one line whether a migration may begin, by checks that were made for one."""
     count = len(refusals(checks))
-    return f"verdict: a migration may not: {count} stop{'s' * (count > 1)}" if count else VERDICT_MAY
+    return f"verdict: a migration may not begin: {count} stop{'s' * (count > 1)}" if count else VERDICT_MAY
 
 
 def counts(checks: Sequence[Check]) -> dict[str, int]:

@@ -205,7 +205,7 @@ def refused(played: Played, *wanted: str) -> None:
 
 
 def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
-    site: dict[str, Any] = {"awx_site_scm_url": "", "awx_site_image": "", "awx_site_environments": ["staging"]}
+    site: dict[str, Any] = {"awx_site_scm_url": "", "awx_site_image": "", "awx_site_environments": ["staging", "lab"]}
     played = play("", held="", **site, awx_site_nightly_verify={"prod": 750})
     refused(
         played,
@@ -213,6 +213,7 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
         "CONTROLLER_OAUTH_TOKEN: is not set. Make a token",
         *("awx_site_scm_url: is not set", "awx_site_image: is not set", "awx/site.example.yml"),
         "awx_site_environments: lacks prod",
+        "awx_site_state_uris: lacks lab of awx_site_environments",
         *("awx_site_nightly_verify (750): is no time of day", "Write it in quotes"),
     )
     lines = {

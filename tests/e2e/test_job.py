@@ -114,7 +114,7 @@ def test_a_run_that_stops_or_is_not_complete_hands_that_on_and_tells_the_hook_wh
     stopped = world.play(exported=SHOWN, rehome_hooks=hooks, playbook="playbooks/preflight.yml", **wrong)
     assert stopped.code == 2
     mine = handed_on(stopped)["rehome_artifacts"]
-    assert mine["outcome"].startswith("verdict: a migration may not: "), stopped.output
+    assert mine["outcome"].startswith("verdict: a migration may not begin: "), stopped.output
     assert mine["complete"] is False
     assert mine["counts"]["checks_stop"] > 0
 
@@ -292,7 +292,7 @@ def test_what_a_job_that_was_refused_has_left_is_where_its_message_says(world: W
     world.query("INSERT INTO avatars (user_id, path) VALUES (99, 'image/avatar-nowhere.png')")
     job = jobs_of(world, tmp_path)
     refused = world.play(**job("1"))
-    (lists,) = re.findall(rf"The lists are in ({REPORTS}lists/)\.", refused.message)
+    (lists,) = re.findall(rf"Lists of what needs a human, if any, are in ({REPORTS}lists/)\.", refused.message)
     stored = world.objects("production-s3")
     assert f"{lists}rows-dangling.jsonl".removeprefix("s3://production-s3/") in stored
 

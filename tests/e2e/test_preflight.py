@@ -57,7 +57,7 @@ def test_it_ends_with_the_verdict_for_a_run_and_asks_for_all_its_rights_at_once(
     database = {name: value for name, value in world.record["database"].items() if name != "users"} | reader
     refused = world.play(playbook="playbooks/preflight.yml", rehome_database=database)
     assert refused.code != 0 and refused.changed == 0
-    assert last_line(refused) == "verdict: a migration may not: 2 stops"
+    assert last_line(refused) == "verdict: a migration may not begin: 2 stops"
     said = " ".join(refused.output.split())
     assert "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars` TO" in said
     assert "GRANT CREATE, SELECT, INSERT ON `rehome`.* TO" in said

@@ -66,10 +66,11 @@ def _objections(catalog: Catalog, settings: Settings, plan: Plan, approved: str)
     kept = read_json(folder / "plan.json", dict, _way_out_if_damaged(folder))
     if kept is None:
         way_out = (
-            "Have the plan approved that playbooks/plan.yml shows now; to see what has changed since, run where the "
-            f"dry run of the approved plan has left {folder}"
+            "Compare the digits, or have the plan approved that playbooks/plan.yml shows now. A run where the approved "
+            "plan's dry run was made tells what has changed since"
         )
-        return [Finding("approved_plan", approved, refused, way_out)]
+        unknown = f"{refused}, and no plan that is kept in {folder.parent} begins with it"
+        return [Finding("approved_plan", approved, unknown, way_out)]
     if differing := _differences(kept, settings):
         way_out = (
             "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"

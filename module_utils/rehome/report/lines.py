@@ -156,7 +156,7 @@ def _journal_line(counts: Mapping[str, int]) -> list[str]:
     if "rows_checked" not in counts:
         return []
     if not counts["rows_checked"]:
-        return ["journal  0 rows checked: it has none of this migration, or this user cannot see it"]
+        return ["journal  0 rows checked: none was rewritten, all were rolled back, or this user cannot see it"]
     subject = f"journal  {counts['rows_checked']:,} rows checked: "
     unexpected = _named(counts, subject, "rows_", ("wrong", "without_object", "changed_since", "gone"))
     return unexpected or [f"{subject}all as they were rewritten"]

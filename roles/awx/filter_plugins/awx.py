@@ -196,7 +196,8 @@ def _listed(value: Any) -> list[str]:
 
 
 def _title(item: Item, variable: str) -> str:
-    return f"{variable}: {item['name'] if 'name' in item else ' for '.join([item['role'], ', '.join(item['teams'])])}"
+    kind = variable.removeprefix("controller_").replace("_", " ")
+    return f"{kind}: {item['name'] if 'name' in item else ' for '.join([item['role'], ', '.join(item['teams'])])}"
 
 
 class FilterModule:

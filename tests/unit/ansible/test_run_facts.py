@@ -96,7 +96,7 @@ def test_a_failure_tells_why(facts: Any, problems: list[str], failure: str, mess
 
 
 def test_the_outcome_of_a_preflight_is_its_verdict_unless_something_else_has_failed(facts: Any) -> None:
-    may, not_yet = "verdict: a migration may begin", "verdict: a migration may not: 1 stop"
+    may, not_yet = "verdict: a migration may begin", "verdict: a migration may not begin: 1 stop"
     assert of_run(facts, summary(complete=False), outcome=may)["outcome"] == may
     assert of_run(facts, summary(problems=["S3 denies"]), failed=True, outcome=not_yet)["outcome"] == not_yet
     assert of_run(facts, summary(), failed=True, outcome=may)["outcome"] == "NOT COMPLETE"

@@ -105,7 +105,7 @@ def test_what_names_something_that_is_not_there_waits_in_a_dry_run_only(filters:
     assert filters.awx_ready(projects, "controller_projects", has_all) == projects
     assert filters.awx_ready(projects, "controller_projects", None) == projects
     controller = {"controller_projects": projects}
-    assert filters.awx_waiting(controller, nothing) == ["controller_projects: Rehome"]
+    assert filters.awx_waiting(controller, nothing) == ["projects: Rehome"]
     assert filters.awx_waiting(controller, has_all) == []
     assert filters.awx_waiting(controller, None) == []
 

@@ -56,9 +56,12 @@ def test_only_stops_refuse_and_each_finding_once() -> None:
     ("stopping", "line"),
     [
         ([], "verdict: a migration may begin"),
-        ([FINDING], "verdict: a migration may not: 1 stop"),
-        ([FINDING, FINDING], "verdict: a migration may not: 1 stop"),
-        ([FINDING, Finding("rehome_y", None, "is wrong", "Put it right")], "verdict: a migration may not: 2 stops"),
+        ([FINDING], "verdict: a migration may not begin: 1 stop"),
+        ([FINDING, FINDING], "verdict: a migration may not begin: 1 stop"),
+        (
+            [FINDING, Finding("rehome_y", None, "is wrong", "Put it right")],
+            "verdict: a migration may not begin: 2 stops",
+        ),
     ],
 )
 def test_the_verdict_counts_each_reason_to_stop_once(stopping: list[Finding], line: str) -> None:
