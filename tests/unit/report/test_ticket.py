@@ -85,6 +85,25 @@ def test_in_awx_the_workflow_is_named_and_not_a_command_line(tmp_path: Path) -> 
     assert "ansible-playbook playbooks/migrate.yml" not in text
 
 
+@pytest.mark.parametrize(
+    ("kept", "playbook"),
+    [
+        (KeptFacts(refusals=["rehome_on_conflict (fail): 3 objects"]), "plan"),
+        (KeptFacts(error="the service is gone"), "plan"),
+        (KeptFacts(), "verify"),  # nothing is to be moved
+    ],
+)
+def test_in_awx_a_plan_that_nobody_can_approve_names_what_to_launch(
+    tmp_path: Path, kept: KeptFacts, playbook: str
+) -> None:
+    who = {"user": "awx", "host": "pod", "job": {"id": "42", "user": "carol"}}
+    text = render(report_of(settings_in(tmp_path), kept=kept, who=who))  # type: ignore[arg-type]
+    assert "approve the next node" not in text
+    following = text.partition("## What to do next")[2].partition("\n## ")[0]
+    assert "In AWX, launch the job template" in following
+    assert f"ansible-playbook playbooks/{playbook}.yml -e env=prod" in following
+
+
 def test_what_could_not_be_looked_at_is_unknown(tmp_path: Path) -> None:
     checks = [
         Check("a", "x", "pass", "fine"),
