@@ -28,6 +28,10 @@ _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9\u00c0-\u024f,.;:()/'\"%=\u2026\u201
 _LIST_MARK: Final = re.compile(r"(?:\d+[.)]|[-+=]+)")
 _PARTS: Final = re.compile(r"([(\"']*)(.*?[^,.;:)\"'])([,.;:)\"']*)", re.DOTALL)
 """What a word in a sentence stands between: brackets, quotes and full stops."""
+_STATEMENT: Final = re.compile(
+    r"\b(?:(?:ALTER|CREATE|DROP|GRANT|REVOKE) [A-Z]{3,}\b|SELECT \S+ FROM\b).*?(?=; |\. |$)", re.DOTALL
+)
+"""SQL within a message, up to the end of the sentence: to be pasted, it has to stay whole."""
 _CODE_ALREADY: Final = re.compile(r"`[^`]+`")
 
 
@@ -64,11 +68,22 @@ def _is_hidden(character: str) -> bool:
 
 
 def words(text: object, longest: int = 1_000) -> str:
-    """Return a sentence as Markdown text. Each word of it that could mean anything to Markdown becomes code."""
+    """Return a sentence as Markdown text. Each word of it that could mean anything to Markdown becomes code.
+
+    A statement of SQL is code as a whole.
+    """
     whole = str(text)
     if len(whole) > longest:
         whole = f"{whole[:longest]} …"
-    return " ".join(_word(word, first=not place) for place, word in enumerate(re.split(r"[ \t\r\n]+", whole)))
+    parts, end = [], 0
+    for statement in _STATEMENT.finditer(whole):
+        parts += [_sentence(whole[end : statement.start()]), code(statement[0], longest)]
+        end = statement.end()
+    return "".join([*parts, _sentence(whole[end:])])
+
+
+def _sentence(text: str) -> str:
+    return " ".join(_word(word, first=not place) for place, word in enumerate(re.split(r"[ \t\r\n]+", text)))
 
 
 def _word(word: str, first: bool) -> str:

@@ -49,6 +49,8 @@ def test_a_key_in_a_table_stays_in_its_cell_as_it_is(key: str) -> None:
 
 
 @given(TEXTS)
+@example("Grant it: GRANT SELECT ON `a|b`.`c` TO '<b>'@'%'; GRANT UPDATE (`x\n`) ON t TO u. Then run")
+@example("DROP TABLE `")
 def test_a_message_is_nothing_but_text_and_code(message: str) -> None:
     for frame in ("- {}\n", "| {} |\n|---|\n| {} |\n", "{}\n"):
         markdown = frame.format(words(message), words(message))
@@ -116,3 +118,10 @@ def test_a_key_of_a_kilobyte_is_shown_by_its_beginning_and_its_end() -> None:
 )
 def test_a_word_that_means_something_to_markdown_becomes_code(sentence: str, shown: str) -> None:
     assert words(sentence) == shown
+
+
+def test_a_statement_of_sql_stays_whole_to_be_pasted() -> None:
+    statement = "SELECT * FROM `information_schema`.`key_column_usage` WHERE `table_name` = 'avatars'"
+    shown = words(f"hidden from this user. Let an administrator look: {statement}; GRANT SELECT ON `a` TO 'b'@'%'")
+    (first, second) = [token.content for token in inline(MARKDOWN.parse(shown)) if token.type == "code_inline"]
+    assert (first, second) == (statement, "GRANT SELECT ON `a` TO 'b'@'%'")
