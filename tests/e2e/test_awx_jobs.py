@@ -167,27 +167,27 @@ def test_a_change_after_the_approval_is_refused_and_not_verified(world: World, c
 
 
 def test_a_cancelled_migration_goes_on_when_it_is_launched_again(world: World, controller: Controller) -> None:
-    world.seed(1500)
+    world.seed(2000)
     plan = controller.launch("Rehome: plan", ENV).wait()
     approved = ENV | {"approved_plan": plan.artifacts["approved_plan"][:12]}
 
     template = controller.configuration.templates["Rehome: migrate"]
-    template["extra_vars"]["rehome_objects_per_second"] = 40
+    template["extra_vars"]["rehome_objects_per_second"] = 30
     cancelled = controller.launch("Rehome: migrate", approved)
     # longer than the longest silence that is allowed
-    wait_until(lambda: len(copied(world)) > 40 * (LONGEST_SILENCE_S + 5), cancelled)
+    wait_until(lambda: len(copied(world)) > 30 * (LONGEST_SILENCE_S + 5), cancelled)
     cancelled.cancel()
     assert cancelled.status == "canceled"
     assert processes_of(cancelled) == []
     moved = copied(world)
-    assert len(moved) < 1500
+    assert len(moved) < 2000
     assert world.rows()[0][1].startswith("image/"), "no row before its object, and no rewrite before the last copy"
 
     template["extra_vars"].pop("rehome_objects_per_second")
     again = controller.launch("Rehome: migrate", approved).wait()
     assert again.status == "successful", again.message
     result = again.artifacts["rehome_artifacts"]
-    assert (result["complete"], result["counts"]["objects_copied"]) == (True, 1500 - len(moved))
+    assert (result["complete"], result["counts"]["objects_copied"]) == (True, 2000 - len(moved))
     assert {key: facts for key, facts in copied(world).items() if key in moved} == moved, "nothing is done twice"
     world.assert_no_row_dangles()
     assert_fit_for_awx(plan, cancelled, again)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome.ansible_module.run_report import RunReport
 from rehome.ansible_module.stage import Stage
 from rehome.ansible_module.stopping import SIGNALS, Stopping
 from rehome.catalog.catalog import Catalog
@@ -79,7 +80,9 @@ class Runs:
     def begin(self, verb: str, kind: SummaryKind, *, dry: bool = False, stops: bool = False) -> None:
         stage = StoppedStage if stops else Stage
         run, progress = f"run-{next(self.numbers)}", Progress(self.settings.state_dir)
-        self.stage = stage(self.settings, progress, run, 1, verb + "-check" * dry, dry, {}, self.stopping)
+        record = RunReport(self.settings, run, "migration_plan", {})
+        params = {"run_job": None}
+        self.stage = stage(self.settings, progress, run, 1, verb + "-check" * dry, dry, params, self.stopping, record)
         self.stage.start_summary(kind)
         self.check()
 

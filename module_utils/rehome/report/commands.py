@@ -25,6 +25,8 @@ _WORD: Final = re.compile(rf"\b({'|'.join(_PLAYBOOKS)})(?=(?:\.ya?ml)?$)")
 def playbook_of(verb: str, origin: Origin) -> str:
     """Return the playbook of a verb as the operator would name it: beside the one that was run."""
     named = origin.get("playbook", "")
+    if verb not in _PLAYBOOKS:
+        return named  # a playbook of the operator's own
     if not _WORD.search(named):
         return _PLAYBOOKS[verb]
     if verb != "migrate" and "/" not in named and named.endswith((".yml", ".yaml")):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rehome.ansible_module.run_report import RunReport
 from rehome.ansible_module.stage import Stage
 from rehome.ansible_module.stopping import Stopping
 from rehome.catalog.catalog import Catalog
@@ -117,7 +118,9 @@ def test_a_stage_stops_before_its_next_work_when_its_lock_is_lost(
 ) -> None:
     settings = replace(read_settings(given(name="avatars", state_dir=str(tmp_path))), database=bench.settings())
     stopping = Stopping(set(), lambda: None)
-    stage = Stage(settings, Progress(tmp_path), "run", 1, "migrate", dry_run=False, params={}, stopping=stopping)
+    record = RunReport(settings, "run", "db_path_rewrite", {})
+    params = {"run_job": None}
+    stage = Stage(settings, Progress(tmp_path), "run", 1, "migrate", False, params, stopping, record)
     other = bench.rehome()
     # the other run takes the lock in the moment in which this one connects again
     with (

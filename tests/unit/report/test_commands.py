@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rehome.report.commands import playbook_of
+from rehome.report.facts import Origin
 
 from tests.unit.report.facts_of_runs import DIGEST, ORIGIN, report_of, settings_in
 
@@ -32,6 +33,12 @@ def next_of(folder: Path, verb: str, *, settings: dict[str, Any] | None = None, 
 )
 def test_the_next_playbook_is_beside_the_one_that_was_run(named: str, migrate: str) -> None:
     assert playbook_of("migrate", {**ORIGIN, "playbook": named}) == migrate
+
+
+def test_a_playbook_of_the_operators_own_is_repeated_as_it_is() -> None:
+    own: Origin = {"playbook": "ops/move-avatars.yml", "arguments": ["-e", "env=prod"]}
+    assert playbook_of("move-avatars", own) == "ops/move-avatars.yml"
+    assert playbook_of("verify", own) == "playbooks/verify.yml"
 
 
 def test_only_migrate_is_at_the_top_of_the_project() -> None:
