@@ -72,7 +72,7 @@ def words(text: object, longest: int = 1_000) -> str:
 
     A statement of SQL is code as a whole.
     """
-    whole = str(text)
+    whole = str(text).strip(" \t\r\n")  # after a space, too, a dash would begin a list
     if len(whole) > longest:
         whole = f"{whole[:longest]} …"
     parts, end = [], 0

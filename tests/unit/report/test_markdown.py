@@ -51,6 +51,7 @@ def test_a_key_in_a_table_stays_in_its_cell_as_it_is(key: str) -> None:
 @given(TEXTS)
 @example("Grant it: GRANT SELECT ON `a|b`.`c` TO '<b>'@'%'; GRANT UPDATE (`x\n`) ON t TO u. Then run")
 @example("DROP TABLE `")
+@example(" -")
 def test_a_message_is_nothing_but_text_and_code(message: str) -> None:
     for frame in ("- {}\n", "| {} |\n|---|\n| {} |\n", "{}\n"):
         markdown = frame.format(words(message), words(message))
