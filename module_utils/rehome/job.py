@@ -1,7 +1,9 @@
-"""The job of AWX, AAP or Tower that a run is, as it tells by extra variables. It is a label, and proves nothing."""
+"""Who runs this: the user, and the job of AWX, AAP or Tower by its extra variables. Labels, which prove nothing."""
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Mapping
 from typing import TypedDict
 
@@ -39,6 +41,14 @@ def read_job(given: Mapping[str, object] | None) -> Job | None:
         template=told.get("template"),
         workflow_id=told.get("workflow_id"),
     )
+
+
+def user_name() -> str:
+    """Return the user of this process, as people know it: containers run as users that have no name there."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # before Python 3.13, and since
+        return f"user {os.getuid()}"
 
 
 def job_words(job: Job | None) -> str:

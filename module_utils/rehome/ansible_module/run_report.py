@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import platform
 import socket
 import time
@@ -13,6 +11,7 @@ from typing import Any, Final, Unpack, cast
 
 from .. import duckdb_engine as duckdb
 from ..config.settings import Settings
+from ..job import user_name
 from ..report.assemble import assemble
 from ..report.document import FACTS_FILE, last_migration, read_kept, remove_texts, write_report, write_text
 from ..report.facts import KeptFacts, Origin, StageFact, Who
@@ -133,13 +132,9 @@ class RunReport:
 
 
 def _who(summary: SummaryFields) -> Who:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = str(os.getuid())
-    job = cast(Mapping[str, Any], summary).get("job")
+    job = summary["job"]
     known = {name: str(value) for name, value in job.items() if value is not None} if job else None
-    return Who(user=user, host=socket.gethostname(), job=known)
+    return Who(user=user_name(), host=socket.gethostname(), job=known)
 
 
 def _versions(origin: Origin) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..job import SEPARATOR, Job
+from ..job import SEPARATOR, Job, user_name
 from ..mapping.row_key import key_to_json
 from .dialect import Change, Dialect, Direction, JournalEntry, Key, RecordedEntry, UnusableJournalError, common_head
 
@@ -201,7 +201,7 @@ def _plain(place: str) -> str:
 
 def _author(job: Job | None) -> str:
     """Return user and host with the job, or else with the process id."""
-    user = (job["user"] if job else None) or os.environ.get("USER", "")
+    user = (job["user"] if job else None) or _plain(user_name())
     process = f"job {job['id'][:_USER_LENGTH]}" if job else f"pid {os.getpid()}"
     return f"{user[:_USER_LENGTH]}@{socket.gethostname()} {process}"
 

@@ -7,7 +7,6 @@ dead run locks nothing.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
@@ -21,7 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import RehomeError
 from ..files import read_json, write_whole
-from ..job import Job, job_words
+from ..job import Job, job_words, user_name
 
 FILE = "run.json"
 GUARD_TIMEOUT_S = 10
@@ -85,7 +84,7 @@ class Holder:
     def of(cls, pid: int, verb: str, job: Job | None = None) -> Holder:
         """Return the run of the process `pid` of this machine, as the holder of a lock that we acquire for it now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        host, user, words = socket.gethostname(), _user(), job_words(job)
+        host, user, words = socket.gethostname(), user_name(), job_words(job)
         return cls(host, user, Worker.of(pid), Worker.of(os.getpid()), verb, now, words)
 
     @property
@@ -108,14 +107,6 @@ class Holder:
         if self.host != socket.gethostname() or self.run.is_alive():
             return True
         return self.worker.pid != os.getpid() and self.worker.is_alive()
-
-
-def _user() -> str:
-    """Return who runs this, as people know them: containers run as users that have no name there."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # before Python 3.13, and since
-        return f"user {os.getuid()}"
 
 
 def acquire(state_dir: Path, pid: int, verb: str = "", job: Job | None = None) -> Holder:

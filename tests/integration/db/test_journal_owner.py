@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import socket
@@ -42,7 +43,7 @@ def test_the_refusal_of_a_name_that_is_taken_says_of_what_when_and_by_whom(rows:
     rows.migrate()
     assert not refusal(rows, made)
     other = replace(made, source=replace(made.source, bucket="logos"), exclude=("x*",))
-    user = os.environ.get("USER", "")
+    user = getpass.getuser()
     who = re.escape(f"{user}@{socket.gethostname()} pid {os.getpid()}")
     whose = (
         rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC by {who}, 2 rows of {rows.bench.table}\.path "
