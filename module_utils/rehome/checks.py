@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from tabulate import tabulate
 
+from .codes import Code, marked, unmarked
 from .errors import Finding
 
 Status = Literal["pass", "info", "warn", "stop"]
@@ -28,6 +29,7 @@ class Check:
     found: the result, as a sentence without its full stop
     advice: what to do about it, as a sentence without its full stop; empty if there is nothing to do
     setting, value: the variable to change, as in `Finding`, if this stops the run
+    code: the kind of the trouble, if it is one: a check that is passed or merely worth knowing shows none
     """
 
     subject: str
@@ -37,16 +39,29 @@ class Check:
     advice: str = ""
     setting: str = ""
     value: str | None = None
+    code: Code | None = None
 
     @property
     def finding(self) -> Finding:
         """The finding of a check that stops the run."""
-        return Finding(self.setting, self.value, self.found, self.advice)
+        return Finding(self.setting, self.value, self.found, self.advice, self.code)
+
+    @property
+    def text(self) -> str:
+        """What was found and what to do about it, with the code of a trouble."""
+        found = unmarked(self.found)
+        text = f"{found}. {self.advice}" if self.advice else found
+        return marked(text, self.code if self.status in ("warn", "stop") else None)
+
+
+def warn(subject: str, name: str, found: str, advice: str = "", *, code: Code | None = None) -> Check:
+    """Return a check that warns of a cost. See `Check`."""
+    return Check(subject, name, "warn", found, advice, code=code)
 
 
 def stop(subject: str, name: str, finding: Finding) -> Check:
     """Return a check that stops the run."""
-    return Check(subject, name, "stop", finding.problem, finding.way_out, finding.setting, finding.value)
+    return Check(subject, name, "stop", finding.problem, finding.way_out, finding.setting, finding.value, finding.code)
 
 
 def stops(subject: str, name: str, findings: Iterable[Finding]) -> list[Check]:
@@ -82,15 +97,12 @@ def counts(checks: Sequence[Check]) -> dict[str, int]:
 
 def as_dicts(checks: Sequence[Check]) -> list[dict[str, str | None]]:
     """Return the checks for a task's result and for JSON."""
-    return [asdict(check) for check in checks]
+    return [asdict(check) | {"code": None if check.code is None else str(check.code)} for check in checks]
 
 
 def as_table(checks: Sequence[Check]) -> list[str]:
     """Return the lines of a table with one check per row."""
-    rows = [
-        (check.status, check.subject, check.name, f"{check.found}. {check.advice}" if check.advice else check.found)
-        for check in checks
-    ]
+    rows = [(check.status, check.subject, check.name, check.text) for check in checks]
     table = tabulate(
         rows,
         headers=("status", "subject", "check", "found"),

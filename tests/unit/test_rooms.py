@@ -11,7 +11,8 @@ import pytest
 ENGINE = Path(__file__).parents[2] / "module_utils" / "rehome"
 
 FLOORS = (
-    ("errors", "duckdb_engine", "backoff", "job", "version"),
+    ("codes", "duckdb_engine", "backoff", "job", "version"),
+    ("errors",),
     ("files",),
     ("mapping", "catalog", "checks", "progress"),
     ("config",),

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .. import duckdb_engine as duckdb
+from ..codes import Code, codes_in, marked
 from ..config.confirmation import unconfirmed_verb
 from ..config.environment import Exported
 from ..config.read import read_settings
@@ -66,13 +67,13 @@ def run_module(
     try:
         result = _locked(module, work, progress, stopping)
     except RehomeError as error:
-        failure = {"msg": str(error), **_so_far(error)}
+        failure = {"msg": error.told, **_so_far(error)}
     except (OSError, duckdb.Error) as error:
         # the other expected failures: a full disk, a folder of another owner, a damaged catalog
-        failure = {"msg": f"rehome_state_dir ({state_dir}): {error}", **_so_far(error)}
+        failure = {"msg": marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER), **_so_far(error)}
     except StopRequestedError as stop:
         line = str(stop) or interruption(module.params["run_verb"], progress, in_time=True)
-        failure = {"msg": line, **_so_far(stop)}
+        failure = {"msg": marked(line, Code.INTERRUPTED), **_so_far(stop)}
     else:
         stopping.ignore()
         for text in result.pop("warnings", ()):
@@ -81,6 +82,7 @@ def run_module(
             result.pop("diff", None)
         module.exit_json(**result)
     stopping.ignore()
+    failure["codes"] = codes_in(failure["msg"])
     if stopping.requested:
         failure["interrupted"] = True
         note_interruption(state_dir, str(failure["msg"]))
