@@ -50,6 +50,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import GRANTS_SPEC
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
+from rehome.codes import Code, marked
 from rehome.grants.iam_principal import remove_principal, update_principal
 from rehome.grants.settings import read_grant_settings
 
@@ -71,10 +72,11 @@ def work(stage: Stage) -> dict[str, object]:
         if grants.state == "absent":
             remove_principal(admin, kind, name)
         elif unknown := update_principal(admin, kind, name, principal["policy"], keys):
-            warnings.append(
+            text = (
                 f"the service does not know {', '.join(unknown)}, which {name} has no right to now; what they would "
                 "show of a bucket, the preflight reports as unknown"
             )
+            warnings.append(marked(text, Code.S3_DETOUR))
     return {"changed": changed, "name": name, "warnings": warnings}
 
 

@@ -80,6 +80,7 @@ from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.argument_spec import GRANTS_SPEC
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
+from rehome.codes import Code
 from rehome.errors import Finding, RefusedError
 from rehome.grants.planning import make_plan
 from rehome.grants.settings import read_grant_settings
@@ -99,7 +100,9 @@ def work(stage: Stage) -> dict[str, object]:
         # Ansible would mask it in the policies too, and the masked ones would be installed
         if secret in text:
             problem = "is a part of the policies and statements, which can therefore not be shown or handed on"
-            raise RefusedError([Finding(setting, None, problem, "Choose a longer one, of random characters")])
+            raise RefusedError(
+                [Finding(setting, None, problem, "Choose a longer one, of random characters", Code.UNUSABLE_VALUE)]
+            )
     return plan
 
 

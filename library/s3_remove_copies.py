@@ -59,6 +59,7 @@ lists:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import CATALOG_FILE, Stage
+from rehome.codes import Code, marked
 from rehome.report.fields import KEPT_COPIES
 from rehome.report.lists import REMOVE_LISTS
 from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
@@ -69,7 +70,7 @@ from rehome.state.outcomes import export_leftover_outcomes
 def work(stage: Stage) -> dict[str, object]:
     """Plan the removal of this migration's copies from fresh listings, and delete them."""
     settings, summary = stage.settings, stage.summary()
-    before, unfinished = summary.fields.copy(), ["the copies are not all removed"]
+    before, unfinished = summary.fields.copy(), [marked("the copies are not all removed", Code.INTERRUPTED)]
     summary.add(complete=False, problems=before["problems"] + unfinished)
     bucket = inspect_target(settings, stage.dry_run)
     # from the first read on: a migration elsewhere would rely on the copies

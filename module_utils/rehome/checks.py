@@ -29,7 +29,7 @@ class Check:
     found: the result, as a sentence without its full stop
     advice: what to do about it, as a sentence without its full stop; empty if there is nothing to do
     setting, value: the variable to change, as in `Finding`, if this stops the run
-    code: the kind of the trouble, if it is one: a check that is passed or merely worth knowing shows none
+    code: the kind of the trouble that this check would be
     """
 
     subject: str
@@ -47,11 +47,16 @@ class Check:
         return Finding(self.setting, self.value, self.found, self.advice, self.code)
 
     @property
+    def trouble(self) -> Code | None:
+        """The kind of the trouble; None of a check that is passed or merely worth knowing."""
+        return self.code if self.status in ("warn", "stop") else None
+
+    @property
     def text(self) -> str:
         """What was found and what to do about it, with the code of a trouble."""
         found = unmarked(self.found)
         text = f"{found}. {self.advice}" if self.advice else found
-        return marked(text, self.code if self.status in ("warn", "stop") else None)
+        return marked(text, self.trouble)
 
 
 def warn(subject: str, name: str, found: str, advice: str = "", *, code: Code | None = None) -> Check:
@@ -97,7 +102,7 @@ def counts(checks: Sequence[Check]) -> dict[str, int]:
 
 def as_dicts(checks: Sequence[Check]) -> list[dict[str, str | None]]:
     """Return the checks for a task's result and for JSON."""
-    return [asdict(check) | {"code": None if check.code is None else str(check.code)} for check in checks]
+    return [asdict(check) | {"code": check.trouble and str(check.trouble)} for check in checks]
 
 
 def as_table(checks: Sequence[Check]) -> list[str]:

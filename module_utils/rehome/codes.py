@@ -56,7 +56,7 @@ class Code(Enum):
     REGION = "RH-210", "The region is not that of the bucket"
     S3_ANSWERED = "RH-211", "The S3 service refuses or fails"
     S3_LACKS = "RH-212", "The S3 service lacks what a setting asks for"
-    S3_DETOUR = "RH-213", "The S3 service works in another way"
+    S3_DETOUR = "RH-213", "The S3 service does less, or was not tried as a whole"
     BUCKET_REACTS = "RH-214", "The bucket's configuration reacts to the copies"
     COPIES_EXPIRE = "RH-215", "A lifecycle rule would delete the copies"
     BUCKET_ACLS = "RH-216", "The target bucket takes no ACLs"
@@ -81,12 +81,13 @@ class Code(Enum):
     DATABASE_DENIED = "RH-313", "A right on the database is missing"
     TABLE_INTERFERES = "RH-314", "Something of the table interferes with the rewrite"
     VALUES_DO_NOT_FIT = "RH-315", "The column cannot hold the new values"
-    TRIAL_REFUSED = "RH-316", "The server refuses the rows that were tried"
+    TRIAL_REFUSED = "RH-316", "The server refuses what a run would do"
     JOURNAL_UNUSABLE = "RH-317", "The journal cannot be used"
     JOURNAL_OF_OTHERS = "RH-318", "The journal holds changes of other settings"
     JOURNAL_DAMAGED = "RH-319", "An entry of the journal is damaged"
     SIGNAL_UNREADABLE = "RH-320", "A signal of the throttle cannot be read"
     SERVER_PAYS = "RH-321", "The rewrite costs the database server something"
+    TABLE_REACTS = "RH-323", "The table reacts to each rewritten row"
     OLD_VALUES_ELSEWHERE = "RH-322", "Something else keeps the old values"
 
     # 4xx: locks, the state folder, this machine
@@ -130,6 +131,7 @@ class Code(Enum):
     NOTHING_TO_UNDO = "RH-614", "There is nothing to undo"
     OBJECTS_KEPT = "RH-615", "Objects could not be deleted"
     NOT_BROUGHT_BACK = "RH-616", "Objects were not brought back"
+    DELETED_BUT_NAMED = "RH-617", "Rows name objects that were deleted"
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
     # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init
@@ -138,12 +140,11 @@ class Code(Enum):
     PLAN_UNCLEAR = "RH-743", "The digest does not name one plan"
 
     # 8xx: redirects and grants
-    REDIRECT_UNSET = "RH-801", "The redirects lack a setting"
     WEBSITE = "RH-802", "The bucket's website cannot be configured"
     REDIRECT_TOO_WIDE = "RH-803", "The redirects cannot tell the keys apart"
     NOT_ADMINISTRATOR = "RH-811", "An administrator's credentials are needed"
     NO_IAM = "RH-812", "The service has no such principals or policies"
-    FOREIGN_USER = "RH-813", "The database user belongs to somebody else"
+    FOREIGN_USER = "RH-813", "A user is used by somebody else, too"
     SECRET_LOST = "RH-814", "A secret is not in the file of secrets"
     SECRETS_FILE = "RH-815", "The file of secrets cannot be used"
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .codes import Code
 from .errors import RehomeError
 
 T = TypeVar("T")
@@ -63,7 +64,9 @@ def read_json_lines(path: Path, way_out: str, *, may_be_cut: bool = False) -> It
             try:
                 value = json.loads(line)
             except ValueError as error:
-                raise RehomeError(f"{path}: line {number} is not JSON ({error}). {way_out}.") from error
+                raise RehomeError(
+                    f"{path}: line {number} is not JSON ({error}). {way_out}.", code=Code.STATE_FILE
+                ) from error
             yield value
 
 
@@ -80,4 +83,6 @@ def read_json(path: Path, parse: Callable[[Any], T], way_out: str) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RehomeError(f"{path} cannot be read ({type(error).__name__}: {error}). {way_out}.") from error
+        raise RehomeError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). {way_out}.", code=Code.STATE_FILE
+        ) from error

@@ -144,8 +144,13 @@ def _locked(
 
 def _told(error: BaseException) -> str:
     """Return what the operator is told of an error. The text of one that nobody expects may hold a secret."""
-    expected = isinstance(error, (RehomeError, OSError, duckdb.Error, StopRequestedError))
-    return str(error) if expected else f"an unexpected error, {type(error).__name__}: see the task's output"
+    if isinstance(error, RehomeError):
+        return error.told
+    if isinstance(error, (OSError, duckdb.Error)):
+        return marked(str(error), Code.STATE_FOLDER)
+    if isinstance(error, StopRequestedError):
+        return marked(str(error), Code.INTERRUPTED)
+    return marked(f"an unexpected error, {type(error).__name__}: see the task's output", Code.UNEXPECTED)
 
 
 def _note_so_far(stage: Stage, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from ..catalog.catalog import Catalog
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..job import Job, read_job
@@ -88,7 +89,9 @@ class Stage:
                 return catalog
             catalog.close()
         raise RehomeError(
-            f"{path} holds no plan of this run with these settings. Run the plan stage first, in the same playbook run."
+            f"{path} holds no plan of this run with these settings. Run the plan stage first, in the same playbook "
+            "run.",
+            code=Code.OTHER_RUN,
         )
 
     @property
@@ -131,7 +134,9 @@ class Stage:
         """Return the summary of this run. Raises RehomeError if the file is of another run."""
         summary = Summary.load(self.settings.state_dir)
         if summary.fields.get("run") != self.run_id:
-            raise RehomeError(f"{summary.path} is of another run. Run the playbook from its beginning.")
+            raise RehomeError(
+                f"{summary.path} is of another run. Run the playbook from its beginning.", code=Code.OTHER_RUN
+            )
         return summary
 
     def write_report(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import duckdb_engine as duckdb
+from ..codes import Code
 from ..errors import RehomeError
 from .schema import AT_START
 
@@ -235,5 +236,5 @@ def _waiting_for_lock(attempt: Callable[[], T]) -> T:
             return attempt()
         except duckdb.Error as error:
             if not _is_lock(error) or time.monotonic() > give_up:
-                raise RehomeError(f"the catalog cannot be opened: {error}") from error
+                raise RehomeError(f"the catalog cannot be opened: {error}", code=Code.STATE_FILE) from error
         time.sleep(OPEN_RETRY_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..codes import Code
 from ..errors import Finding
 from .settings import DIGEST_LENGTH, Settings
 
@@ -20,5 +21,6 @@ def made_elsewhere(settings: Settings, digest: str | None) -> list[Finding]:
             "is a plan of another environment, or of other buckets, prefixes, globs, references, endpoints or another "
             f"database than these settings name ({settings.place}); or an earlier version of Rehome has made it",
             "Give the digest that playbooks/plan.yml shows for this env, once that plan is approved",
+            Code.PLAN_OF_OTHERS,
         )
     ]

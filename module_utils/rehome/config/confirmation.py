@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..codes import Code
 from ..errors import Finding
 from .settings import Settings, Side
 
@@ -16,6 +17,7 @@ def unconfirmed(settings: Settings, delete_from: Side) -> list[Finding]:
             settings.confirm,
             "does not name the bucket whose objects are to be deleted",
             f"Say -e confirm={delete_from.bucket} if it is that one",
+            Code.UNCONFIRMED,
         )
     ]
 
@@ -44,6 +46,7 @@ def indistinct(settings: Settings) -> list[Finding]:
             "has values that do not change with the migration, so a row does not show whether it names a copy",
             "Set rehome_rollback_copies to keep, and delete the copies by the service's own means once nobody reads "
             "them",
+            Code.CONTRADICTION,
         )
         for position, reference in enumerate(settings.references)
         if not settings.value_map(reference).moves

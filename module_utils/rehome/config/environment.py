@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..codes import Code
 from ..errors import Finding
 from .database_url import ENGINES, parse_database_url, with_url
 from .environment_names import ENVIRONMENT_NAMES, SECRET_SETTINGS
@@ -60,7 +61,7 @@ class Exported:
     def named(self, finding: Finding) -> Finding:
         """Return a finding with the variable that its value is of."""
         name = self.taken.get(finding.setting)
-        return Finding(f"{finding.setting} from {name}", *_rest(finding)) if name else finding
+        return replace(finding, setting=f"{finding.setting} from {name}") if name else finding
 
     def secrets(self) -> Iterator[str]:
         """Yield the secrets among what was taken, the passwords in URLs too."""
@@ -106,7 +107,9 @@ class Exported:
             way_out = (
                 f"Export both, or unset it to use {setting}.access_key and .secret_key or the AWS credential chain"
             )
-            self.findings.append(Finding(key or secret or token or "", None, f"is exported without {missing}", way_out))
+            self.findings.append(
+                Finding(key or secret or token or "", None, f"is exported without {missing}", way_out, Code.EXPORTED)
+            )
             return False
         return bool(key)
 
@@ -118,7 +121,9 @@ class Exported:
             here, there = ("table", "column") if table else ("column", "table")
             name, missing = (ENVIRONMENT_NAMES[f"rehome_references[].{part}"][0] for part in (here, there))
             way_out = "Export both, which name one column, or set rehome_references"
-            self.findings.append(Finding(name, table or column, f"is exported without {missing}", way_out))
+            self.findings.append(
+                Finding(name, table or column, f"is exported without {missing}", way_out, Code.EXPORTED)
+            )
         return [{"table": table or "unknown", "column": column or "unknown", "form": "key"}]
 
     def _database(self, given: Options) -> Options:
@@ -143,7 +148,13 @@ class Exported:
         if found and engine is None:
             way_out = f"Export one of {', '.join(dict.fromkeys(ENGINES.values()))}, or set rehome_database.engine"
             self.findings.append(
-                Finding(self.taken["rehome_database.engine"], found, "is no database that Rehome knows", way_out)
+                Finding(
+                    self.taken["rehome_database.engine"],
+                    found,
+                    "is no database that Rehome knows",
+                    way_out,
+                    Code.EXPORTED,
+                )
             )
         return {"engine": engine} if engine else {}
 
@@ -156,7 +167,9 @@ class Exported:
             if 0 < port < 2**16:
                 return {"port": port}
         way_out = "Export a number from 1 to 65535, unset it, or set rehome_database.port"
-        self.findings.append(Finding(self.taken["rehome_database.port"], found, "is not the number of a port", way_out))
+        self.findings.append(
+            Finding(self.taken["rehome_database.port"], found, "is not the number of a port", way_out, Code.EXPORTED)
+        )
         return {}
 
     def _of_exported_url(self, given: Options) -> Options:
@@ -169,7 +182,9 @@ class Exported:
         except ValueError as error:
             of_url, problem = {}, str(error)
         if problem:
-            self.findings.append(Finding(name, None, problem, f"{_A_URL}, or unset it and set rehome_database"))
+            self.findings.append(
+                Finding(name, None, problem, f"{_A_URL}, or unset it and set rehome_database", Code.EXPORTED)
+            )
             return {**given, "engine": "sqlite", "path": "unknown"}
         kept = {**self._engine(given), **{part: given[part] for part in _WINS_OVER_URL if given.get(part)}}
         if kept.get("user", of_url.get("user")) != of_url.get("user"):
@@ -223,7 +238,3 @@ def _passwords(url: str) -> Iterator[str]:
     with suppress(ValueError):
         yield from filter(None, [urlsplit(url).password])
         yield from filter(None, [str(parse_database_url(url).get("password") or "")])
-
-
-def _rest(finding: Finding) -> tuple[str | None, str, str]:
-    return finding.value, finding.problem, finding.way_out

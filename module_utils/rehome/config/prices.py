@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from ..codes import Code
 from ..errors import Finding
 
 PRICES: Final = ("list", "copy", "put", "get", "head", "transfer_gb", "storage_gb_month")
@@ -35,7 +36,7 @@ def read_prices(given: Mapping[str, Any], findings: list[Finding]) -> Prices | N
     for name, price in known.items():
         if not 0 <= price < math.inf:
             way_out = "Choose 0 or a positive number, or leave it unset"
-            findings.append(Finding(f"{SETTING}.{name}", str(price), "is not a price", way_out))
+            findings.append(Finding(f"{SETTING}.{name}", str(price), "is not a price", way_out, Code.UNUSABLE_VALUE))
     text = str(given.get("as_of") or "")
     if not known and not text:
         return None
@@ -45,17 +46,19 @@ def read_prices(given: Mapping[str, Any], findings: list[Finding]) -> Prices | N
 def _read_date(text: str, findings: list[Finding]) -> date:
     way_out = "Write the day on which you looked the prices up as 2026-11-01"
     if not text:
-        findings.append(Finding(f"{SETTING}.as_of", None, "is not set, and prices change", way_out))
+        findings.append(Finding(f"{SETTING}.as_of", None, "is not set, and prices change", way_out, Code.UNSET))
         return date.min
     try:
         return date.fromisoformat(text)
     except ValueError:
-        findings.append(Finding(f"{SETTING}.as_of", text, "is not a day", way_out))
+        findings.append(Finding(f"{SETTING}.as_of", text, "is not a day", way_out, Code.UNUSABLE_VALUE))
         return date.min
 
 
 def _read_currency(text: str, findings: list[Finding]) -> str:
     if not (text.isprintable() and 0 < len(text.strip()) <= 8):
         way_out = "Write it as it is to be shown, such as USD"
-        findings.append(Finding(f"{SETTING}.currency", text, "is not the name of a currency", way_out))
+        findings.append(
+            Finding(f"{SETTING}.currency", text, "is not the name of a currency", way_out, Code.UNUSABLE_VALUE)
+        )
     return text.strip()

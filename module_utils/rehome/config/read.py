@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..codes import Code
 from ..errors import Finding, RefusedError
 from .approved_plan import made_elsewhere
 from .environment import NO_VARIABLES, Exported
@@ -81,7 +82,9 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         prices=read_prices(given.get("prices") or {}, findings),
     )
     if not settings.include:
-        findings.append(Finding("rehome_include", "[]", "selects no object", 'Use ["*"] for all of them'))
+        findings.append(
+            Finding("rehome_include", "[]", "selects no object", 'Use ["*"] for all of them', Code.UNUSABLE_VALUE)
+        )
     findings = findings or _overlaps(settings) or _reserved_in_prefix(settings) or _rewritten_again(settings)
     findings = findings or made_elsewhere(settings, settings.approved_plan)
     if findings:
@@ -93,7 +96,9 @@ def _read_retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:
     words = given.get("retire_unversioned") or ""
     if words not in ("", NO_WAY_BACK):
         way_out = f'Write "{NO_WAY_BACK}" if that is what you want, or leave it unset'
-        findings.append(Finding("rehome_retire_unversioned", words, "does not say what it takes", way_out))
+        findings.append(
+            Finding("rehome_retire_unversioned", words, "does not say what it takes", way_out, Code.UNUSABLE_VALUE)
+        )
     return Retire(
         after=read_period("rehome_retire_after", given.get("retire_after") or "7d", findings),
         unversioned=words == NO_WAY_BACK,
@@ -121,6 +126,7 @@ def _reserved_in_prefix(settings: Settings) -> list[Finding]:
             None,
             f"{side.setting}.prefix ({side.prefix}) has {mark}, with which a query string or a fragment begins here",
             "Leave out query: true, or say encoded: true if the keys in the column are percent-encoded",
+            Code.WRONG_REFERENCE,
         )
         for reference in settings.references
         for side in (settings.source, settings.target)
@@ -139,6 +145,7 @@ def _rewritten_again(settings: Settings) -> list[Finding]:
             "so that a second run would rewrite it again",
             "Choose a target prefix that does not begin with the source prefix, or globs in rehome_include "
             "that a rewritten value cannot match",
+            Code.PLACES_OVERLAP,
         )
         for reference in settings.references
         for values in [settings.value_map(reference)]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..codes import Code
 from ..errors import Finding
 from .environment_names import ENVIRONMENT_NAMES
 from .read_values import at_least, unset
@@ -34,14 +35,16 @@ def read_side(label: SideLabel, given: Mapping[str, Any], findings: list[Finding
         way_out = (
             "Set both, as a pair comes from one place, or neither to use the environment's or the AWS credential chain"
         )
-        findings.append(Finding(f"{setting}.access_key", None, problem, way_out))
+        findings.append(Finding(f"{setting}.access_key", None, problem, way_out, Code.CONTRADICTION))
     if owner and not endpoint_url and not re.fullmatch(r"\d{12}", owner):
         way_out = "Write its 12 digits in quotes: YAML reads some numbers that begin with 0 as octal ones"
-        findings.append(Finding(f"{setting}.expected_bucket_owner", owner, "is not an AWS account ID", way_out))
+        findings.append(
+            Finding(f"{setting}.expected_bucket_owner", owner, "is not an AWS account ID", way_out, Code.UNUSABLE_VALUE)
+        )
     if endpoint_url and "@" in endpoint_url:
         problem = "has a user or a password, and URLs are shown in messages"
         way_out = f"Write it as https://host or http://host:port, and set {setting}.access_key and .secret_key"
-        findings.append(Finding(f"{setting}.endpoint_url", None, problem, way_out))
+        findings.append(Finding(f"{setting}.endpoint_url", None, problem, way_out, Code.UNUSABLE_VALUE))
     return Side(
         label=label,
         bucket=bucket,
@@ -69,10 +72,10 @@ def _check_prefix(setting: str, prefix: str, whole_bucket: bool) -> list[Finding
             f"Set a prefix (or export {ENVIRONMENT_NAMES[setting + '.prefix'][0]}), "
             f"or say {setting}.whole_bucket: true if the whole bucket is to be moved"
         )
-        return [Finding(f"{setting}.prefix", None, "is empty, which would mean the whole bucket", way_out)]
+        return [Finding(f"{setting}.prefix", None, "is empty, which would mean the whole bucket", way_out, Code.UNSET)]
     if prefix and whole_bucket:
         problem = f"contradicts {setting}.prefix ({prefix})"
-        return [Finding(f"{setting}.whole_bucket", "true", problem, "Remove one of the two")]
+        return [Finding(f"{setting}.whole_bucket", "true", problem, "Remove one of the two", Code.CONTRADICTION)]
     return []
 
 
@@ -80,7 +83,7 @@ def _read_inventory(url: str | None, findings: list[Finding]) -> str | None:
     if url and not re.fullmatch(r"s3://[^/]+/.+/manifest\.json", url):
         problem = "is not the manifest of an S3 Inventory report"
         way_out = "Write it as s3://<destination bucket>/<path>/<date>/manifest.json"
-        findings.append(Finding("rehome_source.inventory", url, problem, way_out))
+        findings.append(Finding("rehome_source.inventory", url, problem, way_out, Code.INVENTORY))
     return url or None
 
 
@@ -100,17 +103,25 @@ def read_copy_policy(given: Mapping[str, Any], findings: list[Finding]) -> CopyP
     if policy.kms_key_id and policy.encryption != "SSE-KMS":
         problem = f"has no effect with rehome_encryption ({policy.encryption})"
         way_out = "Set rehome_encryption to SSE-KMS, or remove the key"
-        findings.append(Finding("rehome_kms_key_id", policy.kms_key_id, problem, way_out))
+        findings.append(Finding("rehome_kms_key_id", policy.kms_key_id, problem, way_out, Code.CONTRADICTION))
     threshold, requests, rate = policy.multipart_threshold, policy.max_requests, policy.objects_per_second
     if not SMALLEST_THRESHOLD <= threshold <= LARGEST_THRESHOLD:
         problem, way_out = "is outside of what S3 allows", "Choose a size from 5MB to 5GB"
-        findings.append(Finding("rehome_multipart_threshold", str(threshold), problem, way_out))
+        findings.append(Finding("rehome_multipart_threshold", str(threshold), problem, way_out, Code.UNUSABLE_VALUE))
     if requests > MOST_REQUESTS:
         problem = "is more than one machine can have in flight"
-        findings.append(Finding("rehome_max_requests", str(requests), problem, f"Choose at most {MOST_REQUESTS}"))
+        findings.append(
+            Finding(
+                "rehome_max_requests",
+                str(requests),
+                problem,
+                f"Choose at most {MOST_REQUESTS}",
+                Code.UNUSABLE_VALUE,
+            )
+        )
     if rate is not None and not 0 < rate < math.inf:
         way_out = "Choose a positive number, or leave it unset for no limit"
-        findings.append(Finding("rehome_objects_per_second", str(rate), "is not a rate", way_out))
+        findings.append(Finding("rehome_objects_per_second", str(rate), "is not a rate", way_out, Code.UNUSABLE_VALUE))
     return policy
 
 
@@ -121,14 +132,14 @@ def read_state_uri(uri: str | None, source: Side, target: Side, findings: list[F
     found = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
     if found is None:
         problem, way_out = "is not the URI of a folder in a bucket", "Write it as s3://<bucket>/<folder>/"
-        findings.append(Finding("rehome_state_uri", uri, problem, way_out))
+        findings.append(Finding("rehome_state_uri", uri, problem, way_out, Code.UNUSABLE_VALUE))
         return uri
     bucket, prefix = found[1], found[2].rstrip("/") + "/"
     for side in (source, target):
         if bucket == side.bucket and (prefix.startswith(side.prefix) or side.prefix.startswith(prefix)):
             problem = f"lies among the objects of {side.setting} ({side.bucket}/{side.prefix})"
             way_out = "Name a folder outside of both prefixes, or another bucket"
-            findings.append(Finding("rehome_state_uri", uri, problem, way_out))
+            findings.append(Finding("rehome_state_uri", uri, problem, way_out, Code.CONTRADICTION))
     return f"s3://{bucket}/{prefix}"
 
 
@@ -139,7 +150,15 @@ def read_restore(given: Mapping[str, Any], findings: list[Finding]) -> Restore |
     restore = Restore(given.get("days") or 0, given.get("tier") or "Standard")
     if restore.days < 1:
         way_out = "Say how many days the restored objects should stay, long enough for a run to copy them, such as 7"
-        findings.append(Finding("rehome_restore.days", str(given.get("days")), "is not a number of days", way_out))
+        findings.append(
+            Finding(
+                "rehome_restore.days",
+                str(given.get("days")),
+                "is not a number of days",
+                way_out,
+                Code.UNUSABLE_VALUE,
+            )
+        )
     return restore
 
 
@@ -162,7 +181,7 @@ def read_key_list(path: str | None, prefix: str, findings: list[Finding]) -> fro
         problem = f"is not a list of source keys ({error})"
     if problem:
         way_out = 'Name a file with one {"key": "…"} per line, such as lists/objects-failed.jsonl of the state folder'
-        findings.append(Finding("rehome_only_keys", path, problem, way_out))
+        findings.append(Finding("rehome_only_keys", path, problem, way_out, Code.KEYS_FILE))
     return frozenset(suffixes)
 
 
@@ -182,12 +201,12 @@ def overlap_in_one_bucket(source: Side, target: Side) -> list[Finding]:
     """Return why objects cannot move from `source` to `target`, which are known to be in the same bucket."""
     if source.prefix == target.prefix:
         problem, way_out = "is the same place as rehome_source", "Name another bucket or another prefix"
-        return [Finding("rehome_target", f"{target.bucket}/{target.prefix}", problem, way_out)]
+        return [Finding("rehome_target", f"{target.bucket}/{target.prefix}", problem, way_out, Code.PLACES_OVERLAP)]
     if source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix):
         problem = (
             f"and rehome_source.prefix ({source.prefix}) lie one inside the other in bucket {source.bucket}, "
             "so that what was moved would be found and moved again"
         )
         way_out = "Choose a prefix that is not part of the other"
-        return [Finding("rehome_target.prefix", target.prefix, problem, way_out)]
+        return [Finding("rehome_target.prefix", target.prefix, problem, way_out, Code.PLACES_OVERLAP)]
     return []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..codes import Code
 from ..errors import Finding, RefusedError
 from ..mapping.forms import read_form
 from ..mapping.value_map import Form
@@ -54,7 +55,7 @@ def _from_url(given: Mapping[str, Any], findings: list[Finding]) -> dict[str, An
         return with_url(given)
     except ValueError as error:
         way_out = "Write it as engine://user:password@host:port/name, or set host, name, user and password one by one"
-        findings.append(Finding("rehome_database.url", None, str(error), way_out))
+        findings.append(Finding("rehome_database.url", None, str(error), way_out, Code.UNUSABLE_VALUE))
         return {"engine": "sqlite", "path": "unknown"}
 
 
@@ -69,7 +70,13 @@ def read_references(
         for position, reference in enumerate(given)
     ]
     findings += [
-        Finding("rehome_references", name, "is listed more than once", "Keep one entry per column")
+        Finding(
+            "rehome_references",
+            name,
+            "is listed more than once",
+            "Keep one entry per column",
+            Code.WRONG_REFERENCE,
+        )
         for name, count in sorted(Counter(reference.name for reference in references).items())
         if count > 1
     ]
@@ -87,7 +94,7 @@ def _read_reference(
         findings += refusal.findings
     if where is not None and (problem := objection(where, engine)):
         way_out = "Write one SQL condition as it would stand after WHERE, such as deleted_at IS NULL"
-        findings.append(Finding(f"{setting}.where", where, problem, way_out))
+        findings.append(Finding(f"{setting}.where", where, problem, way_out, Code.WRONG_REFERENCE))
     return Reference(given.get("table") or "", given.get("column") or "", form, where)
 
 
@@ -96,7 +103,15 @@ def read_chunk_ms(given: int | None, engine: EngineName, findings: list[Finding]
     milliseconds = CHUNK_MS[engine] if given is None else given
     if not SHORTEST_CHUNK_MS <= milliseconds <= LONGEST_CHUNK_MS:
         way_out = f"Choose {SHORTEST_CHUNK_MS} to {LONGEST_CHUNK_MS} milliseconds"
-        findings.append(Finding("rehome_chunk_ms", str(milliseconds), "is out of range for a transaction", way_out))
+        findings.append(
+            Finding(
+                "rehome_chunk_ms",
+                str(milliseconds),
+                "is out of range for a transaction",
+                way_out,
+                Code.UNUSABLE_VALUE,
+            )
+        )
     return milliseconds
 
 
@@ -105,5 +120,7 @@ def read_connections(given: int | None, findings: list[Finding]) -> int:
     connections = 1 if given is None else given
     if not 1 <= connections <= MOST_CONNECTIONS:
         way_out = f"Choose 1 to {MOST_CONNECTIONS}"
-        findings.append(Finding("rehome_connections", str(connections), "is out of range", way_out))
+        findings.append(
+            Finding("rehome_connections", str(connections), "is out of range", way_out, Code.UNUSABLE_VALUE)
+        )
     return connections

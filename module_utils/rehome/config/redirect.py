@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ..codes import Code
 from ..errors import Finding
 
 SETTING = "rehome_redirect"
@@ -69,14 +70,24 @@ def read_redirect(given: Mapping[str, Any], findings: list[Finding]) -> Redirect
         )
         # it may contain a password
         shown = None if "@" in parts.netloc else url
-        findings.append(Finding(f"{SETTING}.base_url", shown, "is not a base URL", way_out))
+        findings.append(Finding(f"{SETTING}.base_url", shown, "is not a base URL", way_out, Code.UNUSABLE_VALUE))
     if not _is_plain(from_path):
         way_out = "Write what comes before the key in old URLs, such as / or /files/"
-        findings.append(Finding(f"{SETTING}.from_path", from_path, "is not the path of a URL", way_out))
+        findings.append(
+            Finding(f"{SETTING}.from_path", from_path, "is not the path of a URL", way_out, Code.UNUSABLE_VALUE)
+        )
     codes = (404,) if given.get("error_codes") is None else tuple(given["error_codes"])
     if wrong := [code for code in codes if not 400 <= code < 600]:
         way_out = "Name 404, and 403 if need be"
-        findings.append(Finding(f"{SETTING}.error_codes", str(wrong[0]), "is not the status of an error", way_out))
+        findings.append(
+            Finding(
+                f"{SETTING}.error_codes",
+                str(wrong[0]),
+                "is not the status of an error",
+                way_out,
+                Code.UNUSABLE_VALUE,
+            )
+        )
     return Redirect(
         present=(given.get("state") or "present") == "present",
         scheme=parts.scheme,

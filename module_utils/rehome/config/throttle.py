@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ..codes import Code
 from ..errors import Finding
 
 DEFAULT_LAG_S = 10.0
@@ -122,6 +123,7 @@ def _number(name: str, given: Mapping[str, Any], findings: list[Finding], least:
                 str(value),
                 "is not a threshold",
                 "Choose 0 or a positive number, or leave it unset for the default",
+                Code.UNUSABLE_VALUE,
             )
         )
         return None
@@ -137,6 +139,7 @@ def _replicas(given: list[Mapping[str, Any]], findings: list[Finding]) -> tuple[
                     None,
                     "is not set",
                     "Name the replica by the address at which Rehome reaches it",
+                    Code.UNSET,
                 )
             )
     return tuple(Replica(replica["host"], replica.get("port")) for replica in given if replica.get("host"))
@@ -155,7 +158,7 @@ def _window(text: str | None, findings: list[Finding]) -> Window | None:
             return Window(text.strip(), start, end, zone)
         problem = "begins when it ends"
     way_out = 'Write the hours and the zone, such as "22:00-06:00 Europe/Berlin"; without a zone they are in UTC'
-    findings.append(Finding("rehome_throttle.window", text, problem, way_out))
+    findings.append(Finding("rehome_throttle.window", text, problem, way_out, Code.UNUSABLE_VALUE))
     return None
 
 

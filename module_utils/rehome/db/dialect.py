@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
+from ..codes import Code
 from ..errors import RehomeError
 
 KeyFamily = Literal["integer", "text", "binary"]
@@ -195,6 +196,7 @@ class DatabaseError(RehomeError):
     """
 
     summary: ClassVar[str] = "the database answered"
+    trouble = Code.DATABASE_ANSWERED
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -209,11 +211,14 @@ class DatabaseError(RehomeError):
 class MissingRightError(DatabaseError):
     """The server denies a right that the statement needs. Its error code says so, never its words."""
 
+    trouble = Code.DATABASE_DENIED
+
 
 class RetryableError(DatabaseError):
     """A deadlock, a timeout or a serialization failure: the transaction may be retried unchanged."""
 
     summary = "the database asks to try again"
+    trouble = Code.ROWS_LOCKED
 
 
 class StatementTimeoutError(RetryableError):
@@ -224,18 +229,21 @@ class ConnectionLostError(DatabaseError):
     """The connection was lost; whether a transaction in flight was committed is unknown."""
 
     summary = "the connection to the database was lost"
+    trouble = Code.DATABASE_LOST
 
 
 class ReadOnlyError(DatabaseError):
     """The server accepts no writes at the moment, for example during or after a failover."""
 
     summary = "the database takes no writes now"
+    trouble = Code.DATABASE_READ_ONLY
 
 
 class RowRefusedError(DatabaseError):
     """The server refuses the value of some row: a unique index, a check, a length, a character set, a trigger."""
 
     summary = "the database refuses the row"
+    trouble = Code.ROWS_REFUSED
 
 
 class TakenError(RowRefusedError):
@@ -245,17 +253,25 @@ class TakenError(RowRefusedError):
 class UnusableJournalError(RehomeError):
     """The table with the journal's name is not a journal; the message says how it differs."""
 
+    trouble = Code.JOURNAL_UNUSABLE
+
 
 class UnknownTableError(RehomeError):
     """There is no such table."""
+
+    trouble = Code.NO_TABLE
 
 
 class UnknownColumnError(RehomeError):
     """The table has no such column; the message lists the columns that it has."""
 
+    trouble = Code.NO_TABLE
+
 
 class UnusableTableError(RehomeError):
     """The table cannot be rewritten safely; the message says why."""
+
+    trouble = Code.UNSUITABLE_TABLE
 
 
 EXPLAINABLE: Final = ("SELECT", "UPDATE", "WITH")

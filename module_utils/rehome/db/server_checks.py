@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ..checks import Check, stop
+from ..checks import Check, stop, warn
+from ..codes import Code
 from ..errors import Finding
 
 
@@ -21,7 +22,9 @@ def check_version(product: str, version: str, oldest: Sequence[int]) -> Check:
     if not is_older(version, oldest):
         return Check("database", "version", "pass", f"{product} {version}; at least {needed} is needed")
     problem = f"the server is {product} {version}, and Rehome needs {needed} or later"
-    return stop("database", "version", Finding("rehome_database", None, problem, "Upgrade the server"))
+    return stop(
+        "database", "version", Finding("rehome_database", None, problem, "Upgrade the server", Code.UNSUITABLE_SERVER)
+    )
 
 
 READ_ONLY_WAY_OUT: Final = (
@@ -39,8 +42,8 @@ def check_writable(reason: str, dry_run: bool, way_out: str = READ_ONLY_WAY_OUT)
         return Check("database", "read-only", "pass", "the server takes writes")
     problem = f"the server takes no writes ({reason}): it may be a replica, or under maintenance"
     if dry_run:
-        return Check("database", "read-only", "warn", f"{problem}; a run would stop", way_out)
-    return stop("database", "read-only", Finding("rehome_database", None, problem, way_out))
+        return warn("database", "read-only", f"{problem}; a run would stop", way_out, code=Code.DATABASE_READ_ONLY)
+    return stop("database", "read-only", Finding("rehome_database", None, problem, way_out, Code.DATABASE_READ_ONLY))
 
 
 def check_durable(weak: Mapping[str, str]) -> Check:
@@ -48,10 +51,10 @@ def check_durable(weak: Mapping[str, str]) -> Check:
     if not weak:
         return Check("database", "durability", "pass", "what is committed survives a crash of the server")
     named = ", ".join(f"{name} = {value}" for name, value in weak.items())
-    return Check(
+    return warn(
         "database",
         "durability",
-        "warn",
         f"a crash of the server may undo the rows that were rewritten last ({named})",
         "Change that for the time of the migration; after a crash, run the migration again before a retirement",
+        code=Code.SERVER_PAYS,
     )

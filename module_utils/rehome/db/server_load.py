@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
+from ..codes import Code
 from ..errors import RehomeError
 
 
@@ -53,6 +54,8 @@ def single_number(rows: list[tuple[Any, ...]]) -> float:
 
 class UnreadableError(RehomeError):
     """A signal cannot be read, so the work pauses; the text says which one and why."""
+
+    trouble = Code.SIGNAL_UNREADABLE
 
 
 class Heap(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
 from .bucket_policy import is_equivalent, merge_policy
@@ -67,6 +68,7 @@ def plan_access(settings: Settings, grants: GrantSettings) -> PlannedAccess:
             "true",
             "is for a source in another account of the target's service, and these are two services",
             "Unset it: each service gets principals of its own",
+            code=Code.CONTRADICTION,
         )
     findings: list[Finding] = []
     diffs: list[Diff] = []
@@ -157,6 +159,7 @@ def _unknown_keys(grants: GrantSettings, planned: PlannedPrincipal, current: Cur
             grants.secrets_file,
             f"does not hold the secret of {', '.join(current.keys)}, which IAM user {planned.name} has",
             "Bring that file back, or run with -e rehome_grants_rotate=true: a new key replaces all others",
+            Code.SECRET_LOST,
         )
     ]
 

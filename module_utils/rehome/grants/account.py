@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from ..codes import Code
 from ..config.settings import Database, Settings
 from ..db.dialect import (
     DatabaseError,
@@ -122,6 +123,7 @@ def _as_admin(finding: Finding) -> Finding:
         finding.value,
         finding.problem,
         f"Correct rehome_admin_database.{part} (or DB_ADMIN_USER and DB_ADMIN_PASSWD)",
+        finding.code,
     )
 
 
@@ -138,6 +140,7 @@ def refused_to_admin(grants: GrantSettings, what: str, error: DatabaseError) -> 
         grants.admin_database.user,
         f"cannot {what}: {error}",
         way_out,
+        code=Code.NOT_ADMINISTRATOR,
     )
 
 
@@ -221,7 +224,13 @@ def _needed_rights(database: Dialect, settings: Settings, grants: GrantSettings,
             facts = facts_for_rewrite(database.describe(reference.table, reference.column), settings)
         except (UnknownTableError, UnknownColumnError, UnusableTableError) as error:
             findings.append(
-                Finding(f"rehome_references[{position}]", reference.name, str(error), "Correct it in rehome_references")
+                Finding(
+                    f"rehome_references[{position}]",
+                    reference.name,
+                    str(error),
+                    "Correct it in rehome_references",
+                    error.trouble,
+                )
             )
             continue
         schema, table = settings.database.name or "", reference.table
@@ -246,6 +255,7 @@ def _extra_rights(user: str, beyond: Iterable[str], grants: GrantSettings) -> Fi
         user,
         f"exists and has more than a migration needs, which grants would {action}: {', '.join(beyond)}",
         "Name a user that only Rehome uses, or revoke that yourself",
+        Code.FOREIGN_USER,
     )
 
 
@@ -255,7 +265,7 @@ def _too_long(database: Dialect, user: str) -> list[Finding]:
     if len(user.encode()) <= limit:
         return []
     problem = f"is longer than the {limit} bytes that the server keeps of a name"
-    return [Finding("rehome_database.user", user, problem, "Choose a shorter name")]
+    return [Finding("rehome_database.user", user, problem, "Choose a shorter name", Code.UNUSABLE_VALUE)]
 
 
 def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettings) -> list[Finding]:
@@ -268,7 +278,7 @@ def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettin
             return []
         problem, setting = f"does not hold the password of database user {user}, who exists", "secrets_file"
         way_out = "Bring that file back, or run with -e rehome_grants_rotate=true, which sets a new password"
-        return [Finding(f"rehome_grants_{setting}", grants.secrets_file, problem, way_out)]
+        return [Finding(f"rehome_grants_{setting}", grants.secrets_file, problem, way_out, Code.SECRET_LOST)]
     if settings.database.engine == "postgresql":
         fits = postgresql.password_fits(database, settings.database)
     else:
@@ -276,7 +286,7 @@ def _unknown_password(database: Dialect, settings: Settings, grants: GrantSettin
     if fits is False:
         problem = f"is not the password of database user {user}, who exists"
         way_out = "Correct it (or DB_PASSWD), or run with -e rehome_grants_rotate=true, which sets a new password"
-        return [Finding("rehome_database.password", None, problem, way_out)]
+        return [Finding("rehome_database.password", None, problem, way_out, Code.SECRET_LOST)]
     return []
 
 

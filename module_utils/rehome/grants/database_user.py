@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from ..codes import Code
 from ..config.settings import Settings
 from ..db.dialect import DatabaseError, Dialect, ReadOnlyError
 from ..db.engines.mysql import account as mysql
@@ -47,7 +48,9 @@ def update_user(settings: Settings, grants: GrantSettings, password: str | None,
     with connect_as_admin(grants) as database:
         planned = plan_on(database, settings, grants)
         if planned.account.new_password and password is None and not dry_run:
-            raise RehomeError(f"the user {planned.account.user} needs a new password, and the task gives none")
+            raise RehomeError(
+                f"the user {planned.account.user} needs a new password, and the task gives none", code=Code.SECRET_LOST
+            )
         with _refusing(grants, f"create or change the user {planned.account.user}"):
             exists = database.has_journal(settings.journal_schema)
             entries = database.count_journal(settings.journal_schema) if exists and grants.state == "absent" else 0

@@ -13,6 +13,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from ..codes import Code
 from ..config.settings import Side
 from ..errors import RefusedError
 from ..s3.errors import CREDENTIAL_CODES, DENIED_CODES
@@ -57,21 +58,24 @@ def refuse_service_errors(admin: Side, way_out: str) -> Iterator[None]:
     except ClientError as error:
         given = error.response.get("Error", {})
         why = ": ".join(filter(None, (error_code(error), str(given.get("Message") or "").rstrip("."))))
+        code = Code.NOT_ADMINISTRATOR
         problem = f"{error.operation_name} was refused ({_status(error)} {why})"
         if is_unsupported(error):
             problem = f"the service has no {error.operation_name}, which is no missing right ({_status(error)} {why})"
-            way_out = _WITHOUT_IAM
+            way_out, code = _WITHOUT_IAM, Code.NO_IAM
         elif error_code(error) == "DeleteConflict":
-            way_out = _OTHERS_OWN
+            way_out, code = _OTHERS_OWN, Code.FOREIGN_USER
         elif not is_denied(error):
-            way_out = "Correct what the service names"
-        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, way_out) from error
+            way_out, code = "Correct what the service names", Code.S3_ANSWERED
+        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, way_out, code=code) from error
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise RefusedError.of(admin.setting, admin.endpoint_url, str(error).rstrip("."), way_out) from error
+        raise RefusedError.of(
+            admin.setting, admin.endpoint_url, str(error).rstrip("."), way_out, code=Code.NO_S3_CREDENTIALS
+        ) from error
     except BotoCoreError as error:
         problem = f"the service cannot be reached ({error})"
         place = "Correct the endpoint, or the way to it"
-        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, place) from error
+        raise RefusedError.of(admin.setting, admin.endpoint_url, problem, place, code=Code.S3_UNREACHABLE) from error
 
 
 def _status(error: ClientError) -> int:

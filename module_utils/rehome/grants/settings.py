@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..codes import Code
 from ..config.environment import NO_VARIABLES, Exported
 from ..config.read_values import at_least
 from ..config.settings import Database, Settings, Side, SideLabel
@@ -132,6 +133,7 @@ def read_grant_settings(
                 "is not set, and only an administrator of the database can make users",
                 "Set it in a vault, or export DB_ADMIN_USER and DB_ADMIN_PASSWD; "
                 "or set rehome_grants_database to false",
+                Code.NOT_ADMINISTRATOR,
             )
         )
     if made.database:
@@ -153,6 +155,7 @@ def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
                 "is not set, and a role needs a policy that states who may assume it",
                 'Set it to one, such as {Version: "2012-10-17", Statement: [{Effect: Allow, Principal: {AWS: '
                 '"arn:aws:iam::123456789012:root"}, Action: "sts:AssumeRole"}]}',
+                Code.UNSET,
             )
         )
     keys = [
@@ -162,7 +165,13 @@ def _check_s3(made: GrantSettings, settings: Settings) -> list[Finding]:
     if settings.copy.kms_key_id:
         keys.append(("rehome_kms_key_id", settings.copy.kms_key_id))
     findings += [
-        Finding(setting, key, "is not the ARN of a key, and policies identify keys only by ARN", "Write its ARN")
+        Finding(
+            setting,
+            key,
+            "is not the ARN of a key, and policies identify keys only by ARN",
+            "Write its ARN",
+            Code.UNUSABLE_VALUE,
+        )
         for setting, key in keys
         if made.principals != "none" and (not key.startswith("arn:") or ":key/" not in key)
     ]
@@ -179,6 +188,7 @@ def _check_secrets(made: GrantSettings) -> list[Finding]:
                 made.hand_over,
                 "is not a file",
                 "Name the file with your own tasks, or unset it",
+                Code.UNUSABLE_VALUE,
             )
         ]
     if made.hand_over or made.secrets_file is None:
@@ -192,6 +202,7 @@ def _check_secrets(made: GrantSettings) -> list[Finding]:
                 made.secrets_file,
                 f"would hide {hidden}, as Ansible reads a folder of variables instead of the file of the same name",
                 f"Move that file into {folder}/, or name another file",
+                Code.SECRETS_FILE,
             )
         ]
     return []

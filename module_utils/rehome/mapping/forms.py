@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from ..codes import Code
 from ..errors import RefusedError
 from .keymap import KeyMap
 from .spellings import plain_part, spelling_detector
@@ -71,7 +72,7 @@ def read_form(setting: str, given: object, source: BucketAddress, target: Bucket
         f"Use {', '.join(NAMES)}, or {{prefix: <the text before the key>}} (with target_prefix where that text changes "
         "too, encoded: true where the key is percent-encoded, query: true where a query string may follow)",
     )
-    raise RefusedError.of(setting, json.dumps(given, default=str), problem, way_out)
+    raise RefusedError.of(setting, json.dumps(given, default=str), problem, way_out, Code.WRONG_REFERENCE)
 
 
 def _is_literal(given: Mapping[Any, Any]) -> bool:
@@ -93,7 +94,7 @@ def _url(setting: str, style: str, address: BucketAddress) -> str:
         if address.region is None:
             problem = f"needs the host of {address.setting}.bucket ({address.bucket}), which is not known"
             way_out = f"Set {address.setting}.region or .endpoint_url, or use {{prefix: …, encoded: true}}"
-            raise RefusedError.of(setting, style, problem, way_out)
+            raise RefusedError.of(setting, style, problem, way_out, Code.WRONG_REFERENCE)
         scheme, host, path = "https", _aws_host(address.region), ""
     else:
         scheme, host, path = _address(address)
@@ -101,7 +102,9 @@ def _url(setting: str, style: str, address: BucketAddress) -> str:
         return f"{scheme}://{host}{path}/{address.bucket}/"
     if _is_ip(host):
         problem = f"needs a host name, and {address.setting}.endpoint_url ({address.endpoint_url}) has an IP address"
-        raise RefusedError.of(setting, style, problem, "Use path-style, or {prefix: …, encoded: true}")
+        raise RefusedError.of(
+            setting, style, problem, "Use path-style, or {prefix: …, encoded: true}", Code.WRONG_REFERENCE
+        )
     return f"{scheme}://{address.bucket}.{host}{path}/"
 
 
@@ -121,7 +124,9 @@ def _address(address: BucketAddress) -> tuple[str, str, str]:
         port, url = None, urlsplit("")
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
         problem, way_out = "is not the URL of a service", "Write it as https://host or http://host:port"
-        raise RefusedError.of(f"{address.setting}.endpoint_url", address.endpoint_url, problem, way_out)
+        raise RefusedError.of(
+            f"{address.setting}.endpoint_url", address.endpoint_url, problem, way_out, Code.UNUSABLE_VALUE
+        )
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     shown = host if port in (None, _DEFAULT_PORTS[url.scheme]) else f"{host}:{port}"
     return url.scheme, shown, url.path.rstrip("/")

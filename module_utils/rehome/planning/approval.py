@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import duckdb_engine as duckdb
 from ..catalog.catalog import Catalog
+from ..codes import Code
 from ..config.approved_plan import made_elsewhere
 from ..config.settings import Settings
 from ..errors import Finding, RehomeError
@@ -53,7 +54,15 @@ def objections(catalog: Catalog, settings: Settings, plan: Plan) -> list[Finding
     """
     if len(meant := _meant(settings, plan)) > 1:
         problem = f"is the beginning of several plans: {', '.join(meant)}"
-        return [Finding("approved_plan", settings.approved_plan, problem, "Give more digits of the approved one")]
+        return [
+            Finding(
+                "approved_plan",
+                settings.approved_plan,
+                problem,
+                "Give more digits of the approved one",
+                Code.PLAN_UNCLEAR,
+            )
+        ]
     approved = approved_digest(settings, plan)
     if approved is None or approved == plan.sha256:
         return []
@@ -70,17 +79,29 @@ def _objections(catalog: Catalog, settings: Settings, plan: Plan, approved: str)
             "plan's dry run was made tells what has changed since"
         )
         unknown = f"{refused}, and no plan that is kept in {folder.parent} begins with it"
-        return [Finding("approved_plan", approved, unknown, way_out)]
+        return [Finding("approved_plan", approved, unknown, way_out, Code.PLAN_DIFFERS)]
     if differing := _differences(kept, settings):
         way_out = (
             "Put the settings back to what was approved, or have the plan approved that playbooks/plan.yml shows now"
         )
-        return [Finding("approved_plan", approved, f"{refused}: it was made with other settings: {differing}", way_out)]
+        return [
+            Finding(
+                "approved_plan",
+                approved,
+                f"{refused}: it was made with other settings: {differing}",
+                way_out,
+                Code.PLAN_OF_OTHERS,
+            )
+        ]
     if elsewhere := made_elsewhere(settings, approved):
         return elsewhere
     additions = [text for kind, select in DECIDED.items() if (text := _additions(catalog, folder, kind, select))]
     way_out = "Have the plan approved that playbooks/plan.yml shows now"
-    return [Finding("approved_plan", approved, f"{refused}: {'; '.join(additions)}", way_out)] if additions else []
+    return (
+        [Finding("approved_plan", approved, f"{refused}: {'; '.join(additions)}", way_out, Code.PLAN_DIFFERS)]
+        if additions
+        else []
+    )
 
 
 def _meant(settings: Settings, plan: Plan) -> list[str]:
@@ -132,7 +153,9 @@ def _additions(catalog: Catalog, folder: Path, kind: str, select: str) -> str:
         catalog.count("FROM read_parquet($file)", params)
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
-        raise RehomeError(f"{file} cannot be read ({reason}). {_way_out_if_damaged(folder)}.") from error
+        raise RehomeError(
+            f"{file} cannot be read ({reason}). {_way_out_if_damaged(folder)}.", code=Code.STATE_FILE
+        ) from error
     count = catalog.count(new, params)
     if not count:
         return ""

@@ -6,6 +6,7 @@ from collections import Counter
 from difflib import get_close_matches
 
 from ..catalog.catalog import Catalog
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import Finding
 from .plan import Plan
@@ -34,7 +35,7 @@ def nothing_under_map(catalog: Catalog, settings: Settings, plan: Plan) -> list[
         if reference.where
     ]
     narrowed = f", of those that {' and '.join(wheres)} {'select' if len(wheres) > 1 else 'selects'}" if wheres else ""
-    return [Finding(setting, value, nothing + narrowed, _WAY_OUT)]
+    return [Finding(setting, value, nothing + narrowed, _WAY_OUT, Code.NOTHING_SELECTED)]
 
 
 def _narrowest(settings: Settings, suffixes: list[str]) -> tuple[str, str]:

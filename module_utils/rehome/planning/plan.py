@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import OBJECTS, PLANNED_ROWS
+from ..codes import Code, marked
 from ..config.settings import DIGEST_LENGTH, TAG_LENGTH, OnConflict, OnDangling, Settings
 from ..errors import Finding
 from ..mapping.forms import is_form
@@ -259,8 +260,11 @@ def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
         "SELECT reference, form, count(*) AS rows FROM other_forms GROUP BY ALL ORDER BY rows DESC, reference, form"
     )
     return [
-        f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but "
-        f"{_naming(form)}; they stay as they are (rows-in-other-forms.jsonl)"
+        marked(
+            f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but "
+            f"{_naming(form)}; they stay as they are (rows-in-other-forms.jsonl)",
+            Code.OTHER_FORMS,
+        )
         for reference, form, count in found
     ]
 
@@ -271,13 +275,14 @@ def _naming(form: str) -> str:
 
 def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> list[Finding]:
     """Return why a run must stop before the first byte moves. The texts name files of the folder `lists`."""
-    stops: tuple[tuple[int, str, str | None, str, str], ...] = (
+    stops: tuple[tuple[int, str, str | None, str, str, Code], ...] = (
         (
             plan.objects["conflict"] if on_conflict == "fail" else 0,
             "rehome_on_conflict",
             "fail",
             "target objects exist with other content than the source's (listed in objects-conflict.jsonl)",
             "Clear them up, or set rehome_on_conflict to skip (leave both as they are) or overwrite",
+            Code.CONFLICT,
         ),
         (
             plan.rows["dangling"] if on_dangling == "fail" else 0,
@@ -285,6 +290,7 @@ def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> li
             "fail",
             "rows name an object that is in neither bucket (listed in rows-dangling.jsonl)",
             "Clear them up, or set rehome_on_dangling to keep (leave them as they are) or rewrite",
+            Code.DANGLING,
         ),
         (
             plan.rows["overflowing"],
@@ -292,6 +298,7 @@ def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> li
             None,
             "rows would become longer than their column takes (listed in rows-overflowing.jsonl)",
             "Widen the column, choose a shorter prefix, or leave these keys out with rehome_exclude",
+            Code.VALUES_DO_NOT_FIT,
         ),
         (
             plan.objects["unroutable"],
@@ -299,10 +306,11 @@ def refusals(plan: Plan, on_conflict: OnConflict, on_dangling: OnDangling) -> li
             None,
             "objects have no legal target key (listed in objects-unroutable.jsonl)",
             "Choose a shorter prefix, or leave these keys out with rehome_exclude",
+            Code.UNROUTABLE,
         ),
     )
     return [
-        Finding(setting, value, f"{count} {problem}", way_out)
-        for count, setting, value, problem, way_out in stops
+        Finding(setting, value, f"{count} {problem}", way_out, code=code)
+        for count, setting, value, problem, way_out, code in stops
         if count
     ]

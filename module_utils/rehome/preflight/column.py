@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
-from ..checks import Check, Status, stop, troubles, unknown
+from ..checks import Check, stop, troubles, unknown, warn
+from ..codes import Code
 from ..db.dialect import (
     ConnectionLostError,
     DatabaseError,
@@ -60,17 +61,21 @@ class Column:
         """`table.column`."""
         return f"{self.facts.table}.{self.facts.column}"
 
-    def check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
-        """Return a check of this column."""
+    def check(self, name: str, status: Literal["pass", "info"], found: str, advice: str = "") -> Check:
+        """Return a check of this column that is no trouble."""
         return Check(self.name, name, status, found, advice)
+
+    def warn(self, name: str, found: str, advice: str, code: Code) -> Check:
+        """Return a check of this column that warns of a cost."""
+        return warn(self.name, name, found, advice, code=code)
 
     def unknown(self, name: str, reason: Unknown, advice: str = "") -> Check:
         """Return a check that could not be made."""
         return unknown(self.name, name, reason.why, advice)
 
-    def stop(self, name: str, problem: str, way_out: str) -> Check:
+    def stop(self, name: str, problem: str, way_out: str, code: Code) -> Check:
         """Return a check of this column that stops the run."""
-        return stop(self.name, name, Finding(self.setting, self.name, problem, way_out))
+        return stop(self.name, name, Finding(self.setting, self.name, problem, way_out, code))
 
 
 def inspect_column(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
@@ -194,13 +199,13 @@ def _length(inspector: Inspector, column: Column, counted: Values) -> list[Check
     if not over:
         return [column.check("length", "pass", f"every new value fits {facts.max_length:,} {facts.length_unit}")]
     return [
-        column.check(
+        column.warn(
             "length",
-            "warn",
             f"{_at_least(len(over), len(long))} values would be longer than {facts.max_length:,} {facts.length_unit}, "
             f"such as {over[0]!r}",
             "The plan lists them and stops. Widen the column, choose a shorter prefix, or leave them out with "
             "rehome_exclude",
+            Code.VALUES_DO_NOT_FIT,
         )
     ]
 
@@ -238,12 +243,12 @@ def _collisions(column: Column, label: str, found: Sequence[Collision]) -> Check
         return column.check("unique indexes", "pass", f"{label}: no new value is taken")
     first = ours[0]
     other = "by another new value" if first.taken_by is None else f"by {first.taken_by!r}"
-    return column.check(
+    return column.warn(
         "unique indexes",
-        "warn",
         f"{label}: {_at_least(len(ours), len(found))} rows would get a value that is taken, such as "
         f"{first.old!r}, {other}",
         "Such rows are not rewritten, and are listed in rows-refused.jsonl; resolve them before the run, or after",
+        Code.ROWS_REFUSED,
     )
 
 
@@ -262,6 +267,7 @@ def _characters(column: Column, held: _Held) -> Check:
         f"the column's character set, {held.unable}, cannot hold {head!r}, with which every new value begins",
         "Give the column a character set of Unicode (utf8mb4), or choose another prefix under rehome_target. An "
         "encoding of PostgreSQL is that of the whole database",
+        Code.VALUES_DO_NOT_FIT,
     )
 
 
@@ -278,20 +284,22 @@ def _check_constraint(column: Column, check: RefusedByCheck) -> Check:
     words = f"{check.name} refuses {_at_least(check.refused, check.computed)} of {check.computed:,} new values"
     words += f", such as {new!r}"
     if check.refused == check.computed:
-        return column.stop("check constraints", words, "Drop or widen the constraint before the migration")
+        return column.stop(
+            "check constraints", words, "Drop or widen the constraint before the migration", Code.VALUES_DO_NOT_FIT
+        )
     advice = "Such rows are not rewritten, and are listed in rows-refused.jsonl"
-    return column.check("check constraints", "warn", words, advice)
+    return column.warn("check constraints", words, advice, Code.ROWS_REFUSED)
 
 
 def _triggers(column: Column) -> list[Check]:
     if not column.facts.triggers:
         return [column.check("triggers", "pass", "none that fires on UPDATE")]
     return [
-        column.check(
+        column.warn(
             "triggers",
-            "warn",
             f"table {column.facts.table} has the trigger {name}, which fires for every rewritten row",
             "Make sure that it may run so often. A rollback does not undo what it does beyond this column",
+            Code.TABLE_REACTS,
         )
         for name in column.facts.triggers
     ]
@@ -310,7 +318,7 @@ def _incoming(column: Column, key: ForeignKey) -> Check:
     if key.on_update == HIDDEN_RULE:
         effect = f"{changes}, or {refuses}"
     refers = f"{key.child} refers to it by the foreign key {key.name} (ON UPDATE {key.on_update})"
-    return column.stop("foreign keys", f"{refers}: the server would {effect}", _drop(key, key.child))
+    return column.stop("foreign keys", f"{refers}: the server would {effect}", _drop(key, key.child), Code.FOREIGN_KEY)
 
 
 def _outgoing(inspector: Inspector, column: Column, key: ForeignKey) -> Check:
@@ -321,7 +329,9 @@ def _outgoing(inspector: Inspector, column: Column, key: ForeignKey) -> Check:
         return column.check("foreign keys", "pass", f"{key.name}: {key.parent} has every new value")
     how = "may lack" if isinstance(lacks, Unknown) else "lacks"
     refers = f"it refers to {key.parent} by the foreign key {key.name}, and {key.parent} {how} the new values"
-    return column.stop("foreign keys", f"{refers}: the server would refuse the rows", _drop(key, key.parent))
+    return column.stop(
+        "foreign keys", f"{refers}: the server would refuse the rows", _drop(key, key.parent), Code.FOREIGN_KEY
+    )
 
 
 def _drop(key: ForeignKey, other_column: str) -> str:
@@ -333,7 +343,7 @@ def _generated(column: Column, names: Sequence[str]) -> list[Check]:
         return [column.check("generated columns", "pass", "none is computed from the column")]
     found = f"{', '.join(names)}: computed again by the server for every rewritten row"
     advice = "None, if they should change with the column. A rollback changes them back"
-    return [column.check("generated columns", "warn", found, advice)]
+    return [column.warn("generated columns", found, advice, Code.TABLE_REACTS)]
 
 
 def _statement(inspector: Inspector, column: Column, plan: StatementPlan | RefusedStatement, rows: int | None) -> Check:
@@ -350,15 +360,16 @@ def _refused(inspector: Inspector, column: Column, name: str, error: DatabaseErr
         return column.unknown(name, Unknown(str(error)), inspector.way_out(error, column.facts.table))
     if isinstance(error, MissingRightError):
         problem = f"the server denies the statements of a run: {error}"
-        return column.stop(name, problem, inspector.way_out(error, column.facts.table))
+        return column.stop(name, problem, inspector.way_out(error, column.facts.table), Code.DATABASE_DENIED)
     judge = inspector.judged_by(error)
     if judge in column.troubles:
         return column.check(name, "info", f"refused for the reason under `{judge}`: {error}")
     way_out = inspector.way_out(error, column.facts.table)
     problem = f"the server refuses the statements of a run: {error}"
     if isinstance(error, ReadOnlyError) and column.dry_run:
-        return column.check(name, "warn", f"{problem}; a run would stop", way_out)
-    return column.stop(name, problem, way_out)
+        return column.warn(name, f"{problem}; a run would stop", way_out, Code.DATABASE_READ_ONLY)
+    code = Code.DATABASE_READ_ONLY if isinstance(error, ReadOnlyError) else Code.TRIAL_REFUSED
+    return column.stop(name, problem, way_out, code)
 
 
 def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
@@ -373,9 +384,11 @@ def _plan(column: Column, plan: StatementPlan, rows: int | None) -> Check:
     if rows is not None and rows < FEW_ROWS:
         return column.check(name, "pass", f"{plan.words}; adequate for so few rows")
     if plan.name == "read":
-        return column.check(name, "warn", f"{plan.words}: every batch would read the whole table", advice)
+        return column.warn(name, f"{plan.words}: every batch would read the whole table", advice, Code.NO_INDEX)
     problem = f"the server would {plan.name} rows without the key's index ({plan.words})"
-    return column.stop(name, f"{problem}: every chunk would read the whole table, and may lock it", advice)
+    return column.stop(
+        name, f"{problem}: every chunk would read the whole table, and may lock it", advice, Code.NO_INDEX
+    )
 
 
 def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> list[Check]:
@@ -400,7 +413,10 @@ def inspect_rights(database: Dialect, inspector: Inspector, column: Column) -> l
     if column.dry_run:
         return [column.check("grants", "info", f"{lacking} is missing, which a dry run does not need", grant)]
     problem = f"may not rewrite {column.name}: {refusal if denied else f'{lacking} is missing'}"
-    return [stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant)), *others]
+    return [
+        stop(column.name, "grants", Finding("rehome_database.user", None, problem, grant, Code.DATABASE_DENIED)),
+        *others,
+    ]
 
 
 def _no_right_missing(column: Column, rights: Rights | Unknown, proven: bool) -> Check:

@@ -9,7 +9,8 @@ from pathlib import Path
 import botocore
 
 from .. import duckdb_engine as duckdb
-from ..checks import Check, stop
+from ..checks import Check, stop, warn
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import Finding
 from ..job import Job
@@ -43,10 +44,12 @@ def inspect_keeping(settings: Settings, job: Job | None, *, moves: bool) -> list
         if is_kept(settings):
             return [Check(SUBJECT, name, "pass", f"{settings.state_dir} has the approved plan, of an earlier job")]
         lost = f"{gone}: it has no copy of the approved plan, and a job that is cancelled could not be launched again"
-        return [stop(SUBJECT, name, Finding("rehome_state_uri", None, lost, way_out))]
+        return [stop(SUBJECT, name, Finding("rehome_state_uri", None, lost, way_out, Code.STATE_IS_LOST))]
     if any((settings.state_dir / file).exists() for file in LEFT_BY_EARLIER_RUNS):
         return [Check(SUBJECT, name, "pass", f"{settings.state_dir} has what earlier jobs have left")]
-    return [Check(SUBJECT, name, "warn", f"rehome_state_uri {gone}, with its lists and proofs", way_out)]
+    return [
+        warn(SUBJECT, name, f"rehome_state_uri {gone}, with its lists and proofs", way_out, code=Code.STATE_IS_LOST)
+    ]
 
 
 def inspect_machine(state_dir: Path) -> list[Check]:
@@ -57,8 +60,10 @@ def inspect_machine(state_dir: Path) -> list[Check]:
     space = Check(SUBJECT, "disk space", "pass", found)
     if free < SPENT:
         problem = f"has only {free // 1024**2} MiB free"
-        space = stop(SUBJECT, "disk space", Finding("rehome_state_dir", str(state_dir), problem, advice))
+        space = stop(
+            SUBJECT, "disk space", Finding("rehome_state_dir", str(state_dir), problem, advice, Code.DISK_SPACE)
+        )
     elif free < SCARCE:
-        space = Check(SUBJECT, "disk space", "warn", f"only {found}", advice)
+        space = warn(SUBJECT, "disk space", f"only {found}", advice, code=Code.DISK_SPACE)
     versions = f"Python {platform.python_version()}, botocore {botocore.__version__}, DuckDB {duckdb.__version__}"
     return [space, Check(SUBJECT, "versions", "pass", versions)]

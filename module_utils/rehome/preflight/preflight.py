@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checks import Check, as_dicts, refusals, stop, stops, troubles, unknown
+from ..checks import Check, as_dicts, refusals, stop, stops, troubles, unknown, warn
+from ..codes import Code
 from ..config.confirmation import indistinct, unconfirmed
 from ..config.read_buckets import overlap_in_one_bucket
 from ..config.settings import CopyMethod, Reference, Settings, Side
@@ -107,7 +108,7 @@ def preflight(
         progress.stage("probe the services")
         unable, notes = probe_services(settings)
         checks += stops("target bucket", "trial", unable)
-        checks += [Check("target bucket", "trial", "warn", note) for note in notes]
+        checks += [warn("target bucket", "trial", note, code=Code.S3_DETOUR) for note in notes]
         if not unable and not notes:
             words = "copies keep their conditions, and carry metadata and tags"
             checks.append(Check("target bucket", "trial", "pass", words))
@@ -218,26 +219,26 @@ def _describe(database: Dialect, inspector: Inspector, reference: Reference, set
     try:
         return database.describe(table, column)
     except UnknownTableError as error:
-        return Finding(f"{setting}.table", table, str(error), inspector.grant_to_see(table, column))
+        return Finding(f"{setting}.table", table, str(error), inspector.grant_to_see(table, column), Code.NO_TABLE)
     except UnknownColumnError as error:
-        return Finding(f"{setting}.column", column, str(error), inspector.grant_to_see(table, column))
+        return Finding(f"{setting}.column", column, str(error), inspector.grant_to_see(table, column), Code.NO_TABLE)
     except UnusableTableError as error:
         way_out = "Change the table, or take it out of rehome_references"
         if inspector.hides_columns:
             way_out += (
                 f". Columns that this user may not read are hidden from it: {inspector.grant_to_see(table, column)}"
             )
-        return Finding(setting, reference.name, str(error), way_out)
+        return Finding(setting, reference.name, str(error), way_out, Code.UNSUITABLE_TABLE)
     except MissingRightError as error:
-        return Finding(setting, reference.name, str(error), inspector.grant_to_see(table, column))
+        return Finding(setting, reference.name, str(error), inspector.grant_to_see(table, column), Code.DATABASE_DENIED)
     except DatabaseError as error:
-        return Finding(setting, reference.name, str(error), inspector.way_out(error, table))
+        return Finding(setting, reference.name, str(error), inspector.way_out(error, table), Code.DATABASE_ANSWERED)
 
 
 def _throttle(settings: Settings) -> list[Check]:
     refused, notes = check_throttle(settings)
     checks = stops("database", "throttle", refused)
-    return checks + [Check("database", "throttle", "warn", note) for note in notes]
+    return checks + [warn("database", "throttle", note, code=Code.SIGNAL_UNREADABLE) for note in notes]
 
 
 def _check_condition(database: Dialect, inspector: Inspector, facts: TableFacts, setting: str) -> Finding | None:
@@ -256,7 +257,7 @@ def _check_condition(database: Dialect, inspector: Inspector, facts: TableFacts,
         if isinstance(error, MissingRightError) and not isinstance(rights, Unknown) and rights.missing:
             # PostgreSQL does not name the column
             way_out = f"{rights.grant}. {way_out}"
-        return Finding(setting, facts.where, str(error), way_out)
+        return Finding(setting, facts.where, str(error), way_out, Code.WRONG_REFERENCE)
     return None
 
 
@@ -312,6 +313,7 @@ def _check_places(settings: Settings) -> list[Finding]:
                 f"is not possible from {source.host}:{source.port} to {target.host}:{target.port}, which are two "
                 "services",
                 "Leave it at auto, or set it to stream, which copies objects through this machine",
+                Code.S3_LACKS,
             )
         ]
     if (source.host, source.port, source.base_path) == (target.host, target.port, target.base_path):
@@ -340,14 +342,22 @@ def _journal(database: Dialect, inspector: Inspector, settings: Settings, dry_ru
     problem = f"this user lacks rights on the journal: {', '.join(rights.missing)}"
     if lenient:
         return [Check("database", "journal", "info", f"{problem}, which a dry run does not need", rights.grant)]
-    return [stop("database", "journal", Finding("rehome_journal_schema", schema, problem, rights.grant))]
+    return [
+        stop(
+            "database",
+            "journal",
+            Finding("rehome_journal_schema", schema, problem, rights.grant, Code.JOURNAL_UNUSABLE),
+        )
+    ]
 
 
 def _no_journal(inspector: Inspector, schema: str, verb: str, error: DatabaseError) -> Finding:
     """Return why the journal, which exists, cannot be used. verb: what was tried: read or written"""
     denied = isinstance(error, MissingRightError)
     way_out = inspector.journal_grant(schema, exists=True) if denied else inspector.way_out(error, schema)
-    return Finding("rehome_journal_schema", schema, f"the journal there cannot be {verb}: {error}", way_out)
+    return Finding(
+        "rehome_journal_schema", schema, f"the journal there cannot be {verb}: {error}", way_out, Code.JOURNAL_UNUSABLE
+    )
 
 
 def _require_journal(database: Dialect, inspector: Inspector, settings: Settings) -> list[Check]:
@@ -360,6 +370,7 @@ def _require_journal(database: Dialect, inspector: Inspector, settings: Settings
             schema,
             "has no journal that this user can see, and the old values of the rows are nowhere else",
             f"Name the schema that the migration used, or: {inspector.journal_grant(schema, exists=True)}",
+            Code.JOURNAL_UNUSABLE,
         )
     except UnusableJournalError as error:
         finding = _unusable_journal(settings, error)
@@ -368,7 +379,7 @@ def _require_journal(database: Dialect, inspector: Inspector, settings: Settings
 
 def _unusable_journal(settings: Settings, error: UnusableJournalError) -> Finding:
     way_out = "Choose another rehome_journal_schema, or drop that table if it is no longer needed"
-    return Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out)
+    return Finding("rehome_journal_schema", settings.journal_schema, str(error), way_out, Code.JOURNAL_UNUSABLE)
 
 
 def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
@@ -385,7 +396,7 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             "one name means one migration"
         )
         way_out = "If a setting was changed by mistake, put it back; otherwise choose another rehome_name"
-        return [Finding("rehome_name", settings.name, problem, way_out)]
+        return [Finding("rehome_name", settings.name, problem, way_out, Code.JOURNAL_OF_OTHERS)]
     newest = database.read_journal(settings.journal_schema, settings.name, None, 1)
     # in PostgreSQL and SQLite each database has a journal of its own, whatever its name becomes
     if (
@@ -397,7 +408,15 @@ def _check_journal(database: Dialect, settings: Settings) -> list[Finding]:
             "the journal holds changes that were made under this name in another database of the server: "
             f"{journal.whose(newest[0])}. These settings are for {settings.place}"
         )
-        return [Finding("rehome_name", settings.name, problem, "Choose another rehome_name for this database")]
+        return [
+            Finding(
+                "rehome_name",
+                settings.name,
+                problem,
+                "Choose another rehome_name for this database",
+                Code.JOURNAL_OF_OTHERS,
+            )
+        ]
     return []
 
 
@@ -433,6 +452,6 @@ def _create_journal(database: Dialect, inspector: Inspector, settings: Settings)
         if not isinstance(error, MissingRightError):
             way_out = inspector.way_out(error, settings.journal_schema)
         problem = f"the journal cannot be created there: {error}"
-        finding = Finding("rehome_journal_schema", settings.journal_schema, problem, way_out)
+        finding = Finding("rehome_journal_schema", settings.journal_schema, problem, way_out, Code.JOURNAL_UNUSABLE)
         raise RefusedError([finding]) from error
     return True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Final
 
-from ..checks import Check, stop, unknown
+from ..checks import Check, stop, unknown, warn
+from ..codes import Code
 from ..config.settings import BESIDE_WRITERS, Settings
 from ..db.dialect import DatabaseError, Dialect
 from ..db.engines.open import connect
@@ -46,7 +47,9 @@ def check_sessions(database: Dialect, settings: Settings, lenient: bool = False)
 
 def _limited(name: str, finding: Finding, lenient: bool) -> Check:
     if lenient:
-        return Check("database", name, "warn", f"{finding.problem}; a run would stop", finding.way_out)
+        return warn(
+            "database", name, f"{finding.problem}; a run would stop", finding.way_out, code=Code.TOO_FEW_CONNECTIONS
+        )
     return stop("database", name, finding)
 
 
@@ -66,6 +69,7 @@ def _too_few(database: Dialect, settings: Settings, number: int, refusal: Findin
         f"a run needs {needed} connections to the database at once, {settings.connections} of them to rewrite rows, "
         f"and the server refuses number {number}: {refusal.problem}",
         f"{way_out}. Other connections of this user count, too",
+        Code.TOO_FEW_CONNECTIONS,
     )
 
 
@@ -80,7 +84,21 @@ def _hourly_limits(database: Dialect, lenient: bool) -> list[Check]:
         found = f"the account's {name} is {limit:,}, and the smallest run takes up to {least:,} an hour"
         advice = f"Set {name} to 0 (no limit) for the time of the migration"
         if limit < least:
-            checks.append(_limited("hourly limits", Finding("rehome_database.user", None, found, advice), lenient))
+            checks.append(
+                _limited(
+                    "hourly limits",
+                    Finding("rehome_database.user", None, found, advice, Code.TOO_FEW_CONNECTIONS),
+                    lenient,
+                )
+            )
         else:
-            checks.append(Check("database", "hourly limits", "warn", f"{found}; a large one takes more", advice))
+            checks.append(
+                warn(
+                    "database",
+                    "hourly limits",
+                    f"{found}; a large one takes more",
+                    advice,
+                    code=Code.TOO_FEW_CONNECTIONS,
+                )
+            )
     return checks

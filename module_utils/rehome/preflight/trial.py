@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 from ..checks import Check
+from ..codes import Code
 from ..db.dialect import (
     Change,
     ConnectionLostError,
@@ -142,10 +143,12 @@ def _judged(column: Column, rewritten: int, refused: Sequence[_Refused]) -> Chec
     # a value that is taken is about its row, even if each row that was tried has one
     if rewritten or all(isinstance(row.error, TakenError) for row in refused):
         advice = "Such rows are not rewritten, and are listed in rows-refused.jsonl"
-        return column.check(NAME, "warn", f"{len(refused)} of {tried} tried rows is refused: {words}", advice)
+        found = f"{len(refused)} of {tried} tried rows is refused: {words}"
+        return column.warn(NAME, found, advice, Code.ROWS_REFUSED)
     return column.stop(
         NAME,
         f"each of {tried} tried rows is refused: {words}",
         "Remove the reason that the server gives: a trigger, a constraint, or a right of what they call. Nothing was "
         "copied or rewritten",
+        Code.TRIAL_REFUSED,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
 from ..files import read_json, write_json
@@ -71,7 +72,8 @@ def apply_website(settings: Settings, dry_run: bool) -> Applied:
             raise RehomeError(
                 f"rehome_source.bucket ({bucket}): the service does not keep the website's routing rules as they were "
                 f"sent (it shows {json.dumps(now)}). Set rehome_redirect.website to none, and use the files for nginx "
-                "or CloudFront."
+                "or CloudFront.",
+                code=Code.WEBSITE,
             )
     except (ClientError, BotoCoreError) as error:
         finding = Finding(
@@ -84,6 +86,7 @@ def apply_website(settings: Settings, dry_run: bool) -> Applied:
                 else "This is no missing right:"
             )
             + " set rehome_redirect.website to none, and use the files for nginx or CloudFront",
+            Code.WEBSITE,
         )
         raise RefusedError([finding]) from error
     if wanted.present:
@@ -105,7 +108,8 @@ def _wanted(settings: Settings, before: Website | None, ours: _Ours) -> tuple[We
         only_ours = ours.made and others is not None and others == {"IndexDocument": others.get("IndexDocument")}
         return (None if only_ours else others), None
     if before is None and wanted.website == "merge":
-        return None, "the source bucket has no website that could redirect; rehome_redirect.website: create makes one"
+        note = "the source bucket has no website that could redirect; rehome_redirect.website: create makes one"
+        return None, marked(note, Code.WEBSITE)
     return merged(before, routing_rules(settings), ours.rules, wanted.index), None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ..codes import Code, marked
 from ..config.redirect import SETTING
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
@@ -44,7 +45,12 @@ def notes(variables: Mapping[str, Any]) -> list[str]:
     """Return what the operator should know about the result of `routes`, as sentences without full stops."""
     if len(json.dumps(variables["cloudfront"])) + _TEMPLATE_BYTES < FUNCTION_LIMIT:
         return []
-    return [f"cloudfront.js has so many globs that it is larger than CloudFront takes ({FUNCTION_LIMIT:,} bytes)"]
+    return [
+        marked(
+            f"cloudfront.js has so many globs that it is larger than CloudFront takes ({FUNCTION_LIMIT:,} bytes)",
+            Code.REDIRECT_TOO_WIDE,
+        )
+    ]
 
 
 def _old_path(settings: Settings) -> str:
@@ -86,7 +92,7 @@ def _patterns(settings: Settings, flavour: Flavour) -> tuple[str, str]:
         return included, pattern(globs, flavour) if globs else "(?!)"
     except UnsupportedGlobError as error:
         problem, way_out = f"{error}, which nginx and CloudFront cannot match", "Write the characters as separate globs"
-        raise RefusedError.of(setting, ", ".join(globs), problem, way_out) from error
+        raise RefusedError.of(setting, ", ".join(globs), problem, way_out, code=Code.REDIRECT_TOO_WIDE) from error
 
 
 def _quoted(regex: str) -> str:
@@ -99,9 +105,11 @@ def check_redirect(settings: Settings) -> None:
     findings = []
     if not settings.redirect.host:
         way_out = "Set it to the URL that the target's keys follow, such as https://cdn.example.com/"
-        findings.append(Finding(f"{SETTING}.base_url", None, "is not set, so that redirects have no target", way_out))
+        findings.append(
+            Finding(f"{SETTING}.base_url", None, "is not set, so that redirects have no target", way_out, Code.UNSET)
+        )
     if settings.only_keys is not None:
         problem = "is not supported for redirects, which go by globs"
-        findings.append(Finding("rehome_only_keys", None, problem, "Leave it unset"))
+        findings.append(Finding("rehome_only_keys", None, problem, "Leave it unset", Code.CONTRADICTION))
     if findings:
         raise RefusedError(findings)

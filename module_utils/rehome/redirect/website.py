@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..codes import Code
 from ..config.redirect import SETTING
 from ..config.settings import Settings
 from ..errors import RefusedError
@@ -28,7 +29,7 @@ def routing_rules(settings: Settings) -> list[Rule]:
     if not wanted.error_codes and (settings.exclude or not all(prefix.exact for prefix in prefixes)):
         problem = "would redirect keys that rehome_include and rehome_exclude leave out, as S3's rules have no globs"
         way_out = "Name the errors to redirect for, such as [404], or set rehome_redirect.website to none"
-        raise RefusedError.of(f"{SETTING}.error_codes", "[]", problem, way_out)
+        raise RefusedError.of(f"{SETTING}.error_codes", "[]", problem, way_out, code=Code.REDIRECT_TOO_WIDE)
     heads = {prefix.text for prefix in prefixes}
     # the rule of a shorter prefix includes those of longer ones
     heads = {head for head in heads if not any(head != other and head.startswith(other) for other in heads)}
@@ -101,4 +102,4 @@ def _text_of(rule: Mapping[str, Any]) -> str:
 
 def _refused(problem: str) -> RefusedError:
     way_out = f"Change that rule yourself, or set {SETTING}.website to none and use nginx.conf or cloudfront.js"
-    return RefusedError.of("rehome_source.bucket", None, f"its website {problem}", way_out)
+    return RefusedError.of("rehome_source.bucket", None, f"its website {problem}", way_out, code=Code.WEBSITE)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json, write_json
@@ -21,7 +22,7 @@ TEXT_FILE = "report.md"
 """The report, which lies beside the summary."""
 VERB_SUMMARY_FILE = "summary-{}.json"
 
-UNFINISHED = "the run has not come to its end"
+UNFINISHED = marked("the run has not come to its end", Code.INTERRUPTED)
 """The problem of a run until it ends."""
 
 _WRITTEN = (
@@ -100,7 +101,7 @@ class Summary:
 
         summary = read_json(path, parse, way_out)
         if summary is None:
-            raise RehomeError(f"{path} does not exist. {way_out}.")
+            raise RehomeError(f"{path} does not exist. {way_out}.", code=Code.OTHER_RUN)
         return summary
 
     def add(self, counts: Mapping[str, int] | None = None, **fields: Unpack[SummaryFields]) -> None:

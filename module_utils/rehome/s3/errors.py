@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
+from ..codes import Code
 from ..errors import RehomeError
 from .documents import fields_of, local_name, root_of
 
@@ -19,6 +20,12 @@ WRONG_REGION_CODES = REGION_CODES | {"301", "IllegalLocationConstraintException"
 
 DENIED_CODES = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
 """Codes of a missing right, with the status that botocore reports in place of a code if a reply has no body."""
+
+ENDPOINT_DEAD = "EndpointDead"
+"""Our code of a service that does not answer any more."""
+
+NOT_RENEWED = "CredentialsNotRefreshed"
+"""Our code of credentials that have expired, and of which there are no newer ones."""
 
 SKEW_CODE = "RequestTimeTooSkewed"
 """The code of a request whose clock differs by more than 15 minutes from the server's."""
@@ -271,6 +278,18 @@ class S3Error(RehomeError):
         self.repeated = repeated
         subject = " ".join(part for part in (verb, "the bucket" if key is None else repr(key)) if part)
         super().__init__(f"{subject}: {code}{f' ({status})' if status else ''}: {message}")
+        self.trouble = trouble_of(code)
+
+
+def trouble_of(code: str, otherwise: Code = Code.S3_ANSWERED) -> Code:
+    """Return the kind of trouble that an error code of S3 tells of, or `otherwise` if it is no common one."""
+    if code == ENDPOINT_DEAD:
+        return Code.SERVICE_GONE
+    if code == NOT_RENEWED or code in CREDENTIAL_CODES:
+        return Code.CREDENTIALS_EXPIRED
+    if code in DENIED_CODES:
+        return Code.S3_DENIED
+    return Code.NO_BUCKET if code == "NoSuchBucket" else otherwise
 
 
 class S3RequestError(S3Error):

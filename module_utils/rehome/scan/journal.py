@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from ..catalog.catalog import BulkAppender
 from ..catalog.schema import STANDING_ROWS
+from ..codes import Code
 from ..config.settings import Settings
 from ..db import journal
 from ..db.dialect import Dialect, RecordedEntry
@@ -78,6 +79,7 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
                 None,
                 f"the journal has rewritten rows of {entry.reference}, a column that none of the references names",
                 "Put the entry back as it was when they were rewritten",
+                Code.JOURNAL_OF_OTHERS,
             )
         )
     elif entry.fingerprint != settings.fingerprint:
@@ -88,6 +90,7 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
                 "the journal holds changes that were made under this name with other buckets, prefixes, globs or "
                 f"references: {journal.whose(recorded)}. These settings are for {settings.place}",
                 "Put the settings back as they were, or name the migration that you want",
+                Code.JOURNAL_OF_OTHERS,
             )
         )
     elif sha256(entry.entries).hexdigest() != entry.sha256:
@@ -97,6 +100,7 @@ def _changes(recorded: RecordedEntry, settings: Settings) -> Columns:
                 settings.journal_schema,
                 f"entry {recorded.id} of the journal is damaged: its digest differs from the one recorded with it",
                 "Recover the journal's table from a backup; nothing was changed",
+                Code.JOURNAL_DAMAGED,
             )
         )
     if findings:

@@ -10,6 +10,7 @@ from itertools import compress, islice
 import uvloop
 
 from ..catalog.catalog import BulkAppender
+from ..codes import Code
 from ..errors import RefusedError
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED, SAME_ETAG
@@ -132,7 +133,9 @@ async def _source_pages(run: Run, source: Client, stack: AsyncExitStack, paralle
         inventory = await open_inventory(client_for, url, settings.source.bucket)
     except S3Error as error:
         way_out = f"Let the credentials of rehome_source read it: s3:GetObject on {url.rpartition('/')[0]}/*"
-        raise RefusedError.of("rehome_source.inventory", url, f"cannot be read: {error}", way_out) from error
+        raise RefusedError.of(
+            "rehome_source.inventory", url, f"cannot be read: {error}", way_out, code=Code.INVENTORY
+        ) from error
     run.catalog.note("inventory_created", inventory.created.isoformat())
     return read_inventory(client_for, inventory, settings.source.prefix, settings.state_dir)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import uvloop
 
+from ..codes import Code
 from ..config.settings import CopyMethod, Settings
 from ..errors import Finding
 from ..files import read_json, write_json
@@ -32,7 +33,11 @@ def probe_services(settings: Settings) -> tuple[list[Finding], list[str]]:
     except S3Error as error:
         place = f"s3://{settings.target.bucket}/{settings.target.prefix}"
         finding = Finding(
-            "rehome_target", place, f"what the service can do cannot be tried: {error}", "Correct what S3 names"
+            "rehome_target",
+            place,
+            f"what the service can do cannot be tried: {error}",
+            "Correct what S3 names",
+            Code.S3_ANSWERED,
         )
         return [finding], []
 
@@ -81,6 +86,7 @@ def _no_copies(method: str) -> Finding:
         method,
         "the service has no CopyObject, which is no missing right: it cannot copy by itself",
         "Leave it at auto, or set it to stream, which copies objects through this machine",
+        Code.S3_LACKS,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import Finding
 from ..s3.endpoint.botocore import botocore_client
@@ -20,4 +21,4 @@ def check_storage_class(settings: Settings) -> list[Finding]:
     if wanted in classes:
         return []
     known = f"Choose keep or one of {', '.join(classes)}"
-    return [Finding("rehome_storage_class", wanted, "is no storage class of Amazon S3", known)]
+    return [Finding("rehome_storage_class", wanted, "is no storage class of Amazon S3", known, Code.UNUSABLE_VALUE)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uvloop
 
-from ..checks import Check, unknown
+from ..checks import Check, unknown, warn
+from ..codes import Code
 from ..config.settings import Settings, Side
 from ..s3.client.client import Client
 from ..s3.deletion.versions import versioning_of
@@ -46,10 +47,12 @@ async def way_back(client: Client, side: Side) -> Check:
             f"({right.answer}): nothing that is deleted can be brought back with them, not even an object that a row "
             "names by then"
         )
-        return Check(subject, _NAME, "warn", found, grant_markers(side))
+        return warn(subject, _NAME, found, grant_markers(side), code=Code.NO_WAY_BACK)
     if right.support is Support.REJECTS:
         found = f"the service rejects the removal of a version by its id ({right.answer})"
-        return Check(subject, _NAME, "warn", found, "Find out how this service brings deleted objects back")
+        return warn(
+            subject, _NAME, found, "Find out how this service brings deleted objects back", code=Code.NO_WAY_BACK
+        )
     return unknown(subject, _NAME, f"whether these credentials may remove delete markers ({right.answer})")
 
 

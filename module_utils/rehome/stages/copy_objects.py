@@ -11,12 +11,12 @@ from typing import Any
 import uvloop
 
 from ..catalog.catalog import Catalog
+from ..codes import Code
 from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
 from ..run import Run
-from ..s3.client.circuit_breaker import ENDPOINT_DEAD
 from ..s3.copier.run import copy_objects
-from ..s3.errors import CREDENTIAL_CODES, DENIED_CODES, FULL_CODES, S3StopError
+from ..s3.errors import CREDENTIAL_CODES, DENIED_CODES, ENDPOINT_DEAD, FULL_CODES, S3StopError, trouble_of
 from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Uploads
 from ..s3.objects.compare import Evidence
@@ -146,7 +146,8 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
             f"{counts.copied:,} of {total:,} objects: {str(error).rstrip('.')}. {_way_out(error)}, then run it "
-            "again: it goes on from here."
+            "again: it goes on from here.",
+            code=trouble_of(error.code, Code.COPY_STOPPED),
         ) from error
     finally:
         progress.at(counts.done)

@@ -10,6 +10,7 @@ import uvloop
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import TO_BRING_BACK
+from ..codes import Code, marked
 from ..config.settings import Settings, Side
 from ..errors import Finding, RefusedError, RehomeError
 from ..run import Run
@@ -17,7 +18,7 @@ from ..s3.client.client import Client
 from ..s3.concurrency import end_in_time, run_all
 from ..s3.deletion.delete import MAX_KEYS_PER_REQUEST, DeleteJob, DeleteMethod, DeleteOutcome, delete_objects, undelete
 from ..s3.deletion.versions import Version, find_delete_marker, has_object_lock, noncurrent_days, versioning_of
-from ..s3.errors import DENIED_CODES, S3Error, S3RequestError, S3StopError
+from ..s3.errors import DENIED_CODES, S3Error, S3RequestError, S3StopError, trouble_of
 from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
@@ -112,12 +113,13 @@ class DeleteCounts:
     def problems(self) -> list[str]:
         """Return what needs a human, as sentences without their full stops."""
         why = f" ({self.denied})" if self.denied else ""
-        texts = {
-            "objects could not be deleted": self.refused,
-            f"delete markers could not be removed{why}": self.not_brought_back,
-            "objects that were deleted without a way back are named by rows that were written meanwhile": self.gone,
-        }
-        return [f"{count:,} {text}" for text, count in texts.items() if count]
+        gone = "objects that were deleted without a way back are named by rows that were written meanwhile"
+        troubles = (
+            (self.refused, "objects could not be deleted", Code.OBJECTS_KEPT),
+            (self.not_brought_back, f"delete markers could not be removed{why}", Code.NOT_BROUGHT_BACK),
+            (self.gone, gone, Code.DELETED_BUT_NAMED),
+        )
+        return [marked(f"{count:,} {text}", code) for count, text, code in troubles if count]
 
 
 def inspect_bucket(settings: Settings, delete_from: Side) -> BucketState:
@@ -134,6 +136,7 @@ def not_inspected(delete_from: Side, error: S3Error) -> Finding:
         "Grant s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on it"
         if error.code in DENIED_CODES
         else "Correct what S3 names",
+        Code.S3_DENIED,
     )
 
 
@@ -151,7 +154,8 @@ def delete_classified(run: Run, side: DeleteSide, bucket: BucketState, counts: D
         except S3StopError as error:
             raise RehomeError(
                 f"{_place(side.delete_from)}: deleting cannot go on, after {counts.deleted:,} objects: "
-                f"{str(error).rstrip('.')}. Run it again once that is put right: it goes on from here."
+                f"{str(error).rstrip('.')}. Run it again once that is put right: it goes on from here.",
+                code=trouble_of(error.code, Code.DELETE_STOPPED),
             ) from error
         if counts.deleted:
             # a row may have been written since the rows were read
@@ -175,7 +179,8 @@ def undelete_recorded(run: Run, side: DeleteSide, counts: DeleteCounts, folder: 
     if counts.denied and not counts.brought_back:
         raise RehomeError(
             f"{_place(side.delete_from)}: none of {counts.not_brought_back:,} objects is brought back: "
-            f"{counts.denied}, then run the same command again."
+            f"{counts.denied}, then run the same command again.",
+            code=Code.NO_WAY_BACK,
         )
 
 
@@ -283,7 +288,8 @@ class _Deletion:
             raise RehomeError(
                 f"{_place(self._side.delete_from)}: the service does not return the delete marker of {len(unnamed):,} "
                 f"objects that it has just deleted, such as {unnamed[0]!r}, so that they cannot be brought back from "
-                "here. See how this service keeps versions before you go on."
+                "here. See how this service keeps versions before you go on.",
+                code=Code.NO_WAY_BACK,
             )
         codes = {one.error for one in kept if one.result == "failed"}
         if len(codes) == 1 and len(kept) == len(outcomes) >= _REFUSED_AT_ONCE:
@@ -380,6 +386,7 @@ async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
             f"Grant s3:PutObject and s3:DeleteObject on {delete_from.prefix}.rehome-probe-*"
             if error.code in DENIED_CODES
             else "Correct what S3 names",
+            code=Code.S3_DENIED,
         ) from error
     if method is None:
         raise RefusedError.of(
@@ -388,6 +395,7 @@ async def _tried(side: DeleteSide, catalog: Catalog) -> DeleteMethod:
             "this service ignores or rejects the condition on a delete (If-Match), so that an object which the "
             "application has just replaced would be deleted too",
             "Delete these objects by the service's own means, from the list of a --check",
+            code=Code.UNCONDITIONAL_DELETE,
         )
     return method
 
@@ -406,4 +414,5 @@ async def _refuse_one_place(side: DeleteSide, catalog: Catalog, source: Client) 
         f"s3://{proof_in.bucket}/{proof_in.prefix}",
         f"shows the very objects of {delete_from.setting} under another name: there is only one of each",
         "Name the place that the objects were copied to",
+        code=Code.PLACES_OVERLAP,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..checks import Check
+from ..codes import Code, marked
 from ..config.settings import Settings, Side
 from ..s3.deletion.versions import Versioning
 
@@ -70,7 +71,7 @@ class BucketState:
         check = self.way_back
         if check is None or check.status == "pass":
             return []
-        return [f"{check.found}. {check.advice}" if check.advice else check.found]
+        return [marked(check.text, Code.NO_WAY_BACK)]
 
 
 def _listed(side: Side) -> Side:

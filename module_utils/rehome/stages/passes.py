@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..planning.approval import approved_digest, objections, save_plan
 from ..planning.empty import nothing_under_map
@@ -41,10 +42,10 @@ _SINCE_THE_PLAN = {"objects_found_present": "objects_present", "rows_appeared": 
 """What the work finds that its plan has not seen so → the count that takes it in, until the next plan."""
 
 _NOT_MOVED = {
-    "objects_failed": "objects of the slice could not be copied",
-    "objects_changed": "objects of the slice were changed while they were copied",
-    "objects_found_archived": "objects of the slice are archived",
-    "rows_refused": "rows of the slice were refused by the database",
+    "objects_failed": ("objects of the slice could not be copied", Code.OBJECTS_FAILED),
+    "objects_changed": ("objects of the slice were changed while they were copied", Code.OBJECTS_CHANGED),
+    "objects_found_archived": ("objects of the slice are archived", Code.ARCHIVED),
+    "rows_refused": ("rows of the slice were refused by the database", Code.ROWS_REFUSED),
 }
 
 
@@ -129,7 +130,7 @@ def unmoved_of_slice(settings: Settings, summary: SummaryFields) -> list[str]:
     if settings.limit is None:
         return []
     counts = counts_in(summary)
-    return [f"{counts[name]:,} {text}" for name, text in _NOT_MOVED.items() if counts[name]]
+    return [marked(f"{counts[name]:,} {text}", code) for name, (text, code) in _NOT_MOVED.items() if counts[name]]
 
 
 def is_last_pass(settings: Settings, plan: Plan, number: int) -> bool:

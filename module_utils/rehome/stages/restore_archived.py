@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from ..codes import Code
 from ..config.settings import Restore
 from ..errors import RehomeError
 from ..run import Run
@@ -58,7 +59,9 @@ def restore_archived(run: Run) -> RestoreCounts:
         try:
             uvloop.run(_request(run, restore, counts))
         except S3StopError as error:
-            raise RehomeError(f"rehome_restore: restores cannot be requested: {error}") from error
+            raise RehomeError(
+                f"rehome_restore: restores cannot be requested: {error}", code=Code.RESTORE_STOPPED
+            ) from error
     return counts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..catalog.catalog import Catalog
+from ..codes import Code, marked
 from ..config.confirmation import unconfirmed
 from ..config.settings import NO_WAY_BACK, Settings
 from ..errors import Finding, RefusedError, RehomeError
@@ -35,6 +36,7 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
                 None,
                 f"counts from the migration's end, and {settings.state_dir / FILE} has none under these settings{its}",
                 "Run migrate.yml or playbooks/verify.yml, which record the end once nothing is left to do",
+                Code.TOO_EARLY,
             )
         )
     try:
@@ -52,13 +54,16 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
 def warnings(bucket: BucketState) -> list[str]:
     """Return whether and how long retired objects can be undeleted, if that is limited or unknown."""
     if not bucket.keeps_versions:
-        return ["the source bucket keeps no versions: what is retired cannot be brought back"]
+        return [marked("the source bucket keeps no versions: what is retired cannot be brought back", Code.NO_WAY_BACK)]
     if bucket.noncurrent_days is None:
         return bucket.warnings
     return [
         *bucket.warnings,
-        f"the source bucket's lifecycle rules remove what lies under a delete marker after {bucket.noncurrent_days} "
-        "days: until then it can be brought back",
+        marked(
+            "the source bucket's lifecycle rules remove what lies under a delete marker after "
+            f"{bucket.noncurrent_days} days: until then it can be brought back",
+            Code.NO_WAY_BACK,
+        ),
     ]
 
 
@@ -68,7 +73,7 @@ def plan_retirement(run: Run, bucket: BucketState) -> DeleteCounts:
     make_tables(run.catalog)
     ended_at = completed_at(settings)
     if ended_at is None:
-        raise RehomeError("the record of the migration's end was withdrawn meanwhile")
+        raise RehomeError("the record of the migration's end was withdrawn meanwhile", code=Code.TOO_EARLY)
     after = settings.retire.after
     reasons = {
         "by_policy": _BY_POLICY.format(skips=settings.on_conflict == "skip"),
@@ -98,8 +103,11 @@ def nothing_recorded(catalog: Catalog, settings: Settings) -> list[str]:
     if catalog.count("FROM records"):
         return []
     return [
-        f"{settings.state_dir / RETIRED} has no record of a delete, so that there is nothing to bring back; "
-        "set rehome_name and rehome_state_dir to those of the run that deleted"
+        marked(
+            f"{settings.state_dir / RETIRED} has no record of a delete, so that there is nothing to bring back; "
+            "set rehome_name and rehome_state_dir to those of the run that deleted",
+            Code.NOTHING_TO_UNDO,
+        )
     ]
 
 
@@ -110,4 +118,5 @@ def _no_way_back(settings: Settings, versioning: Versioning) -> Finding:
         settings.source.bucket,
         f"{why}, so that what is deleted there cannot be brought back",
         f'Switch versioning on, or set rehome_retire_unversioned to "{NO_WAY_BACK}"',
+        Code.NO_WAY_BACK,
     )

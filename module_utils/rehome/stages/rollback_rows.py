@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import ROLLBACK_ROWS
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key, TableFacts
 from ..db.engines.open import connect
@@ -104,7 +105,7 @@ class RollbackCounts:
             "rehome_rollback_missing decides": self.kept,
             "rows keep their new value, as the server refuses the old one (rows-refused.jsonl)": self.refused,
         }
-        return [f"{count:,} {text}" for text, count in texts.items() if count]
+        return [marked(f"{count:,} {text}", Code.ROWS_KEPT) for text, count in texts.items() if count]
 
 
 def plan_rollback(run: Run) -> RollbackCounts:
@@ -141,9 +142,11 @@ def nothing_selected(counts: RollbackCounts, settings: Settings) -> list[str]:
         return []
     if counts.foreign:
         keys = f"rehome_only_keys ({len(settings.only_keys or ()):,} keys)"
-        return [f"{keys} has none of the {counts.foreign:,} rows that {settings.name} has rewritten"]
+        nothing = f"{keys} has none of the {counts.foreign:,} rows that {settings.name} has rewritten"
+        return [marked(nothing, Code.NOTHING_TO_UNDO)]
     since = f" since {settings.rollback.since.isoformat()}" if settings.rollback.since else ""
-    return [f"the journal in {settings.journal_schema} has no rows that {settings.name} has rewritten{since}"]
+    nothing = f"the journal in {settings.journal_schema} has no rows that {settings.name} has rewritten{since}"
+    return [marked(nothing, Code.NOTHING_TO_UNDO)]
 
 
 def inspect_rows(run: Run, counts: RollbackCounts, queue: str = QUEUE) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..codes import Code, marked, unmarked
 from ..config.settings import Settings
 from ..planning.empty import nothing_under_map
 from ..planning.plan import Plan, make_plan
@@ -54,10 +55,14 @@ def verify(run: Run) -> Verdict:
     plan = make_plan(catalog, replace(settings, limit=None))
     sample = compare_sample(run)
     rows = compare_rows(run)
-    nothing = [str(finding).rstrip(".") for finding in nothing_under_map(catalog, settings, plan)]
+    nothing = [
+        marked(unmarked(str(finding)).rstrip("."), finding.code)
+        for finding in nothing_under_map(catalog, settings, plan)
+    ]
     found = nothing + problems(plan, settings) + rows.problems()
     if sample.differing:
-        found.append(f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source")
+        differing = f"{sample.differing:,} of {sample.sampled:,} objects that were read differ from their source"
+        found.append(marked(differing, Code.OBJECTS_DIFFER))
     left = found or problems(plan, replace(settings, limit=None))
     return Verdict(plan, sample, rows, found, complete=not left, left=left_by(settings, plan, after_run=False))
 
@@ -77,18 +82,18 @@ def problems(plan: Plan, settings: Settings) -> list[str]:
     # rows are blocked by their object's class, which speaks for them
     kept_rows |= {"blocked"} if kept_objects else set()
     texts = {
-        "to_copy": "objects under the source prefix are not in the target",
-        "outdated": "objects were overwritten in the source since they were copied",
-        "conflict": "target objects have other content than the source's",
-        "archived": "objects are archived and must be restored before they can be copied",
-        "unroutable": "objects have no legal target key",
-        "to_rewrite": "rows still hold the old value",
-        "dangling": "rows name an object that is in neither bucket",
-        "blocked": "rows wait for objects that cannot be copied",
-        "overflowing": "rows would become longer than their column takes",
+        "to_copy": ("objects under the source prefix are not in the target", Code.OBJECTS_LEFT),
+        "outdated": ("objects were overwritten in the source since they were copied", Code.OBJECTS_CHANGED),
+        "conflict": ("target objects have other content than the source's", Code.CONFLICT),
+        "archived": ("objects are archived and must be restored before they can be copied", Code.ARCHIVED),
+        "unroutable": ("objects have no legal target key", Code.UNROUTABLE),
+        "to_rewrite": ("rows still hold the old value", Code.ROWS_LEFT),
+        "dangling": ("rows name an object that is in neither bucket", Code.DANGLING),
+        "blocked": ("rows wait for objects that cannot be copied", Code.ROWS_LEFT),
+        "overflowing": ("rows would become longer than their column takes", Code.VALUES_DO_NOT_FIT),
     }
     counted = [
         *((name, plan.objects[name]) for name in texts if name in plan.objects and name not in kept_objects),
         *((name, plan.rows[name]) for name in texts if name in plan.rows and name not in kept_rows),
     ]
-    return [f"{count:,} {texts[name]}" for name, count in counted if count]
+    return [marked(f"{count:,} {texts[name][0]}", texts[name][1]) for name, count in counted if count]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..catalog.catalog import Catalog
 from ..catalog.schema import DIFFERING_RANGES
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..db.dialect import Change, Dialect, Key
 from ..db.engines.open import connect
@@ -96,7 +97,7 @@ class RowsCheck:
             "rewritten rows hold the old value again, or one whose object is nowhere (rows-wrong.jsonl)": self.wrong,
             "rewritten rows name an object that is not in the target (rows-wrong.jsonl)": self.without_object,
         }
-        return [f"{count:,} {text}" for text, count in texts.items() if count]
+        return [marked(f"{count:,} {text}", Code.ROWS_WRONG) for text, count in texts.items() if count]
 
 
 def compare_rows(run: Run) -> RowsCheck:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import replacing
@@ -60,6 +61,7 @@ class StateBucket:
         except (ClientError, BotoCoreError) as error:
             raise RehomeError(
                 f"rehome_state_uri ({self._uri}): the state cannot be kept there: {error}. Let the credentials of "
-                "rehome_target list, read and write it, or leave it unset and keep rehome_state_dir"
+                "rehome_target list, read and write it, or leave it unset and keep rehome_state_dir",
+                code=Code.STATE_URI,
             ) from error
         return reply

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..codes import Code
 from ..config.settings import Database
 from ..db.dialect import ConnectionLostError, DatabaseError, Dialect, LockHolder
 from ..db.engines.open import connect
@@ -48,7 +49,7 @@ class DatabaseLock:
     def require(self) -> None:
         """Raise RehomeError if another run has the lock."""
         if self.lost is not None:
-            raise RehomeError(self.lost)
+            raise RehomeError(self.lost, code=Code.LOCK_LOST)
 
     def _watch(self) -> None:
         while self.lost is None and not self._over.wait(CHECK_EVERY_S):
@@ -120,6 +121,7 @@ def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]
                 migration,
                 f"another run of this migration is at work in the database: {holder.words}",
                 "Wait for it to end, or stop it; then run it again to do what is left",
+                code=Code.MIGRATION_LOCKED,
             )
         if not _is_held(database, migration):
             raise RefusedError([shared_out(settings)])

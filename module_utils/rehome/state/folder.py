@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from ..codes import Code
 from ..errors import Finding, RefusedError
 
 
@@ -19,6 +20,7 @@ def prepare_state_dir(path: Path) -> None:
                 str(path),
                 f"{foreign} is of another user, or a link, in a folder that everybody may write",
                 "Name a folder of your own",
+                code=Code.STATE_FOLDER,
             )
         probe = path / ".writable"
         probe.touch(mode=0o600)
@@ -29,6 +31,7 @@ def prepare_state_dir(path: Path) -> None:
             str(path),
             f"cannot be written ({os.strerror(error.errno or 0)})",
             "Name a folder that the user who runs the playbook may write",
+            Code.STATE_FOLDER,
         )
         raise RefusedError([finding]) from error
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..codes import Code
 from ..errors import RehomeError
 from ..files import read_json, write_whole
 from ..job import Job, job_words, user_name
@@ -31,6 +32,8 @@ _held: list[BaseFileLock] = []
 
 class LockedError(RehomeError):
     """Another live run has locked the state folder; the text names it."""
+
+    trouble = Code.FOLDER_LOCKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .. import duckdb_engine as duckdb
 from ..catalog import schema
 from ..catalog.catalog import Catalog
+from ..codes import Code
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json_lines, replacing
@@ -272,7 +273,9 @@ def _run_on_files(catalog: Catalog, statement: str, params: Mapping[str, object]
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:  # it names the file
-        raise RehomeError(f"a file of outcomes cannot be read: {error}. {_FILE_WAY_OUT}.") from error
+        raise RehomeError(
+            f"a file of outcomes cannot be read: {error}. {_FILE_WAY_OUT}.", code=Code.STATE_FILE
+        ) from error
 
 
 def _begun_file(catalog: Catalog, state_dir: Path) -> Path:

@@ -401,7 +401,7 @@ def test_half_a_column_is_refused_unless_the_settings_have_references(name: str,
     message = refusal(without("references"), **{name: "avatars"})
     assert message.splitlines() == [
         f"{name} (avatars): is exported without {missing}. Export both, which name one column, or set "
-        "rehome_references."
+        "rehome_references. [RH-106]"
     ]
     assert settings_of(without(), {name: "avatars"})[0].references[0].name == "set_table.set_column"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rehome.catalog.catalog import Catalog
+from rehome.codes import Code
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.errors import RefusedError, RehomeError
@@ -224,5 +225,6 @@ def test_a_file_of_the_approved_plan_that_is_cut_short_is_named_with_a_way_out(
         objection_texts(tmp_path, COPIED, approved_plan=digest)
     text = str(raised.value)
     assert text.startswith(f"{file} cannot be read (")
-    assert text.endswith(f"Delete {file.parent}, and have the plan approved that playbooks/plan.yml shows now.")
+    way_out = f"Delete {file.parent}, and have the plan approved that playbooks/plan.yml shows now."
+    assert text.endswith(f"{way_out} [{Code.STATE_FILE}]")
     assert "\n" not in text

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rehome.s3.client.circuit_breaker import ENDPOINT_DEAD
-from rehome.s3.errors import S3StopError
+from rehome.s3.errors import ENDPOINT_DEAD, S3StopError
 from rehome.stages.copy_objects import _way_out
 
 

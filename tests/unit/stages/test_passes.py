@@ -82,5 +82,5 @@ def test_what_lies_beyond_a_slice_is_no_problem_but_what_of_it_was_not_moved_is(
     settings = read_settings(given(limit=2))
     assert problems(plan_of(tmp_path, to_copy=3, outdated=1), settings) == []
     counts = {"objects_failed": 1, "objects_changed": 0, "objects_found_archived": 0, "rows_refused": 0}
-    assert unmoved_of_slice(settings, counts) == ["1 objects of the slice could not be copied"]
+    assert unmoved_of_slice(settings, counts) == ["1 objects of the slice could not be copied [RH-602]"]
     assert unmoved_of_slice(read_settings(given()), counts) == []

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from ...codes import Code
 from ...config.settings import Database
 from ...errors import Finding
 
@@ -31,6 +32,7 @@ def no_server(server: str, said: str) -> Finding:
         server,
         f"no database server answers there ({said})",
         "Correct rehome_database.host and port (or DB_HOST), and see that the server runs and is not behind a firewall",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -41,6 +43,7 @@ def not_tried(server: str, said: str) -> Finding:
         server,
         f"the driver does not try to connect ({said})",
         "Correct what it names: a setting of rehome_database, or a variable of the environment (such as PGSERVICE)",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -51,6 +54,7 @@ def answered(server: str, said: str) -> Finding:
         server,
         f"the server answers, and refuses the connection ({said})",
         "The words in parentheses are the server's, or those of a proxy before it: follow them",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -62,6 +66,7 @@ def not_understood(server: str, said: str, engine: str) -> Finding:
         f"what answers there does not speak as {engine} does ({said})",
         "Correct rehome_database.host, port and engine: another program, or another of the server's own protocols, may "
         "listen there",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -73,6 +78,7 @@ def closed(server: str, said: str) -> Finding:
         f"the connection is accepted there, and then closed or left without an answer ({said})",
         "A server that starts or is overloaded does that, a proxy without a server behind it, a firewall, or a program "
         "of another kind: see the logs there, and check rehome_database.port and rehome_database.tls",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -83,6 +89,7 @@ def not_ready(server: str, said: str) -> Finding:
         server,
         f"what answers there serves no clients at the moment ({said})",
         "Wait until the database behind it runs, then run the same command again",
+        Code.DATABASE_UNREACHABLE,
     )
 
 
@@ -94,6 +101,7 @@ def pooler_not_let_in(server: str, said: str) -> Finding:
         f"a connection pooler answers there, and cannot log in to the database for this user ({said})",
         "See the pooler's log for the reason. The database may be away, or refuse the user: its password, its right to"
         " connect, its limits",
+        Code.POOLED,
     )
 
 
@@ -111,6 +119,7 @@ def user_refused(settings: Database, server: str, said: str) -> Finding:
         settings.user,
         f"the server at {server} {NOT_LET_IN} ({said})",
         way_out,
+        Code.DATABASE_LOGIN,
     )
 
 
@@ -121,6 +130,7 @@ def account_closed(settings: Database, server: str, said: str) -> Finding:
         settings.user,
         f"the server at {server} knows this user, and does not let it in ({said})",
         "Let an administrator unlock the account, give it a new password or the right to log in",
+        Code.DATABASE_LOGIN,
     )
 
 
@@ -132,6 +142,7 @@ def address_refused(settings: Database, server: str, said: str) -> Finding:
         settings.user,
         f"the server at {server} does not take this user from this machine ({said})",
         way_out if settings.tls.enabled else f"{way_out}. {TLS_OFF}",
+        Code.DATABASE_LOGIN,
     )
 
 
@@ -143,6 +154,7 @@ def no_database(settings: Database, server: str, said: str) -> Finding:
         f"the server at {server} has no such database for user {settings.user} ({said})",
         "Correct rehome_database.name (or DB_NAME), or grant the user access to it. If a role has it, the role must be "
         "active at login (SET DEFAULT ROLE)",
+        Code.DATABASE_LOGIN,
     )
 
 
@@ -182,12 +194,15 @@ def not_secured(server: str, said: str) -> Finding:
     """Return the finding for TLS that one side wants and the other does not have, and for certificates."""
     for expression, setting, problem, way_out in _INSECURE:
         if re.search(expression, said, re.IGNORECASE):
-            return Finding(setting, server, f"the connection could not be secured{problem} ({said})", way_out)
+            return Finding(
+                setting, server, f"the connection could not be secured{problem} ({said})", way_out, Code.DATABASE_TLS
+            )
     return Finding(
         "rehome_database.tls",
         server,
         f"the connection could not be secured ({said})",
         "Correct rehome_database.tls (enabled, ca, cert, key), or the server's certificate",
+        Code.DATABASE_TLS,
     )
 
 
@@ -198,6 +213,7 @@ def tls_wanted(server: str, said: str) -> Finding:
         server,
         f"the server takes secured connections only ({said})",
         "Set rehome_database.tls: {enabled: true}, and ca if the certificate's authority is not one of the system's",
+        Code.DATABASE_TLS,
     )
 
 
@@ -209,6 +225,7 @@ def method_unknown(settings: Database, server: str, said: str) -> Finding:
         f"the server at {server} wants to authenticate this user in a way that the driver does not have here ({said})",
         "Set rehome_database.tls, install the package that the message names, or give the user a password of a common "
         "kind (MySQL: caching_sha2_password; MariaDB: mysql_native_password; PostgreSQL: SCRAM)",
+        Code.DATABASE_LOGIN,
     )
 
 
@@ -219,6 +236,7 @@ def too_many(server: str, said: str) -> Finding:
         None,
         f"the server at {server} answers, and a limit on connections or statements is reached ({said})",
         "Raise the limit that it names, wait until others have ended, or lower rehome_connections",
+        Code.TOO_FEW_CONNECTIONS,
     )
 
 
@@ -229,4 +247,5 @@ def pooler_refused(server: str, said: str) -> Finding:
         server,
         f"a connection pooler answers there, and refuses the connection ({said})",
         "Connect to the database server itself, or to a pool whose pool_mode is session",
+        Code.POOLED,
     )

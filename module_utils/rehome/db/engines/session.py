@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from ...codes import Code
 from ...config.settings import Database
 from ...errors import Finding, RefusedError
 from ..dialect import ConnectionLostError, DatabaseError
@@ -84,6 +85,7 @@ def _kept(settings: Database, name: str, found: str, variable: Variable, refusal
         f"otherwise {variable.otherwise}{why}",
         f"Let this user set {name}, or reset it where it is set: for the server, the database or the user, in "
         "init_connect or in a proxy",
+        Code.SESSION,
     )
 
 
@@ -94,4 +96,5 @@ def unusable_session(settings: Database, said: str) -> Finding:
         settings.user,
         f"the server accepts the connection, and refuses its first statement ({said})",
         "See what the server's log says, and what stands between: init_connect, a proxy or a connection pooler",
+        Code.SESSION,
     )

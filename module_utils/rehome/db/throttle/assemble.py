@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
+from ...codes import Code
 from ...config.settings import Database, Settings
 from ...config.throttle import DEFAULT_DEAD_RATIO, DEFAULT_LAG_S, DEFAULT_REDO_RATIO, Replica
 from ...errors import Finding, RefusedError
@@ -69,7 +70,9 @@ class Unreadable(NamedTuple):
         """Return the finding that stops a run."""
         value = None if self.value is None else str(self.value)
         way_out = "Correct it, grant this user the rights to read it, or set it to 0 (a list: to []) to do without"
-        return Finding(f"rehome_throttle.{self.setting}", value, f"cannot be read: {self.problem}", way_out)
+        return Finding(
+            f"rehome_throttle.{self.setting}", value, f"cannot be read: {self.problem}", way_out, Code.SIGNAL_UNREADABLE
+        )
 
     def __str__(self) -> str:
         return f"the throttle ignores {self.setting}, as it cannot be read: {self.problem}"

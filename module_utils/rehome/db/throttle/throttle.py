@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from ...codes import Code
 from ...errors import RehomeError
 from ...progress import Progress
 from ..server_load import UnreadableError
@@ -25,6 +26,8 @@ MIN_REPORTED_S = 1.0
 
 class PausedTooLongError(RehomeError):
     """A signal has paused the work for longer than `max_wait_s`."""
+
+    trouble = Code.PAUSED_TOO_LONG
 
 
 class _Reason(NamedTuple):

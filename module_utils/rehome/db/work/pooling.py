@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...codes import Code
 from ...config.settings import Database
 from ...errors import Finding
 from ..dialect import DatabaseError, Dialect
@@ -67,4 +68,4 @@ def shared_out(settings: Database) -> Finding:
 
 def _of_the_host(settings: Database, problem: str, way_out: str) -> Finding:
     port = f":{settings.port}" if settings.port else ""
-    return Finding("rehome_database.host", settings.socket or f"{settings.host}{port}", problem, way_out)
+    return Finding("rehome_database.host", settings.socket or f"{settings.host}{port}", problem, way_out, Code.POOLED)

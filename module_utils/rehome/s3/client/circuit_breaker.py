@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 from ...backoff import longest_pause
 
-ENDPOINT_DEAD = "EndpointDead"
 """The code of the error that ends the run when the endpoint is dead."""
 
 _FAILED_REQUESTS = 5

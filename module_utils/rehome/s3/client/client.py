@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
-from ..errors import STOP_CODES, Meaning, S3Error, S3RequestError, S3StopError, meaning_of, read_error
+from ..errors import ENDPOINT_DEAD, STOP_CODES, Meaning, S3Error, S3RequestError, S3StopError, meaning_of, read_error
 from ..transport.addresses import HostResolver, resolve_host
 from ..transport.connection import Fault, Response, Sink, TransportError
 from ..transport.endpoint import Credentials, Endpoint
 from ..transport.route import Route
-from .circuit_breaker import ENDPOINT_DEAD, CircuitBreaker, DeadEndpointError
+from .circuit_breaker import CircuitBreaker, DeadEndpointError
 from .pacing import ConcurrencyLimiter, Retry
 from .recovery import Recovery, is_recoverable
 from .spare_headers import SpareHeaders

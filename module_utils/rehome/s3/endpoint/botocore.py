@@ -19,10 +19,11 @@ from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ParamValidationError, ProfileNotFound
 from botocore.loaders import Loader, create_loader
 
+from ...codes import Code
 from ...config.environment_names import ENVIRONMENT_NAMES
 from ...config.settings import Side
 from ...errors import Finding, RefusedError
-from ..errors import S3StopError
+from ..errors import NOT_RENEWED, S3StopError
 from ..transport.endpoint import DEFAULT_PORT, DEFAULT_REGION, Credentials, Endpoint
 from ..transport.proxy import find_proxy
 from ..transport.tls import tls_of
@@ -111,6 +112,7 @@ def _session(side: Side) -> botocore.session.Session:
             "no credentials were found, in the settings or in AWS's chain (environment, profile, role)",
             f"Set {side.setting}.access_key and .secret_key, or {side.setting}.profile, "
             f"or export {_own_names(side)}AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            code=Code.NO_S3_CREDENTIALS,
         )
     return session
 
@@ -152,7 +154,7 @@ def _refuse_contradiction(side: Side) -> None:
         if is_set and side.endpoint_url:
             problem = f"has no effect together with {side.setting}.endpoint_url"
             way_out = f"Unset one of the two; if AWS has such a host, {side.setting}.endpoint_url may name it"
-            raise RefusedError.of(f"{side.setting}.{option}", "true", problem, way_out)
+            raise RefusedError.of(f"{side.setting}.{option}", "true", problem, way_out, code=Code.CONTRADICTION)
 
 
 def _endpoint_variants(side: Side) -> dict[str, Any]:
@@ -213,6 +215,7 @@ def _finding(side: Side, error: Exception) -> Finding:
             if side.profile
             else f"AWS_PROFILE names a profile that does not exist ({error})",
             "Run `aws configure list-profiles` for the known ones",
+            Code.NO_S3_CREDENTIALS,
         )
     if isinstance(error, ParamValidationError):
         return Finding(
@@ -220,6 +223,7 @@ def _finding(side: Side, error: Exception) -> Finding:
             side.bucket,
             "is not a valid bucket name",
             "Use the name as S3 shows it, without s3:// and without a prefix",
+            Code.UNUSABLE_VALUE,
         )
     if "endpoint" in str(error).lower():
         return Finding(
@@ -227,6 +231,7 @@ def _finding(side: Side, error: Exception) -> Finding:
             side.endpoint_url,
             "is not the URL of a service",
             "Write it as https://host or http://host:port",
+            Code.UNUSABLE_VALUE,
         )
     if isinstance(error, ValueError):
         return Finding(
@@ -234,8 +239,11 @@ def _finding(side: Side, error: Exception) -> Finding:
             side.region,
             "is not the name of a region",
             "Write it as AWS does, such as eu-central-1",
+            Code.UNUSABLE_VALUE,
         )
-    return Finding(side.setting, None, f"botocore cannot use it ({error})", "Correct what it names")
+    return Finding(
+        side.setting, None, f"botocore cannot use it ({error})", "Correct what it names", Code.NO_S3_CREDENTIALS
+    )
 
 
 class _CredentialProvider:
@@ -296,4 +304,4 @@ class _CredentialProvider:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _failure(self, error: Exception) -> S3StopError:
-        return S3StopError(0, "CredentialsNotRefreshed", f"{self._side.setting}: {error}", None, verb="sign for")
+        return S3StopError(0, NOT_RENEWED, f"{self._side.setting}: {error}", None, verb="sign for")

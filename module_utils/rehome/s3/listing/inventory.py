@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Never, Self
 
+from ...codes import Code
 from ...errors import RefusedError
 from ..client.client import Client
 from .inventory_file import UnreadableFileError, normalized, read_file
@@ -215,4 +216,4 @@ def _missing(fields: tuple[str, ...]) -> list[str]:
 
 
 def _refuse(url: str, problem: str, way_out: str) -> Never:
-    raise RefusedError.of(SETTING, url, problem, way_out)
+    raise RefusedError.of(SETTING, url, problem, way_out, code=Code.INVENTORY)

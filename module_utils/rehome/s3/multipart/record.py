@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from ...codes import Code
 from ...errors import RehomeError
 
 _SCHEMA = """
@@ -119,5 +120,6 @@ class Uploads:
             raise RehomeError(
                 f"{self._path}: the record of open uploads cannot be used ({error}). Check that there is space and "
                 "the right to write. If the file is damaged, remove it, and abort the target bucket's incomplete "
-                "multipart uploads by other means, such as a lifecycle rule."
+                "multipart uploads by other means, such as a lifecycle rule.",
+                code=Code.STATE_FILE,
             ) from error

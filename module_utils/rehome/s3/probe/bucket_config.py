@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ...checks import Check, Status, stop, unknown
+from ...codes import Code
 from ...config.settings import Side
 from ...errors import Finding
 from ..endpoint.botocore import botocore_client
@@ -107,8 +108,8 @@ class _Bucket:
         self.side = side
         self._acl = acl
 
-    def _check(self, name: str, status: Status, found: str, advice: str = "") -> Check:
-        return Check(self.subject, name, status, found, advice)
+    def _check(self, name: str, status: Status, found: str, advice: str = "", code: Code = Code.BUCKET_REACTS) -> Check:
+        return Check(self.subject, name, status, found, advice, code=code)
 
     def region(self, reply: Mapping[str, Any], assumed: str) -> list[Check]:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -131,8 +132,10 @@ class _Bucket:
         found = f"this machine's clock is {abs(skew):,.0f} s {ahead} the service's"
         advice = "Set this machine's clock (timedatectl set-ntp true)"
         if abs(skew) < _LARGEST_SKEW_S:
-            return self._check("clock", "warn", found, advice)
-        return stop(self.subject, "clock", Finding(f"{self.side.setting}.endpoint_url", None, found, advice))
+            return self._check("clock", "warn", found, advice, Code.CLOCK)
+        return stop(
+            self.subject, "clock", Finding(f"{self.side.setting}.endpoint_url", None, found, advice, Code.CLOCK)
+        )
 
     def versioning(self, reply: Mapping[str, Any]) -> list[Check]:
         status = str(reply.get("Status") or "off")
@@ -173,7 +176,7 @@ class _Bucket:
             problem = f"{name} deletes {what} {place} ({when})"
             if self.side.label == "target" and scope == "all":
                 way_out = f"Disable {name}, narrow it, or choose another rehome_target.prefix"
-                finding = Finding("rehome_target.prefix", self.side.prefix, problem, way_out)
+                finding = Finding("rehome_target.prefix", self.side.prefix, problem, way_out, Code.COPIES_EXPIRE)
                 checks.append(stop(self.subject, "lifecycle", finding))
             else:
                 advice = "Disable it, or make sure that it spares the objects that rows name"
@@ -191,7 +194,9 @@ class _Bucket:
         if ownership == "BucketOwnerEnforced" and self._acl == "copy":
             problem = f"the target bucket takes no ACLs (ObjectOwnership is {ownership})"
             way_out = "Set rehome_acl to none, or enable ACLs on the bucket"
-            return [stop(self.subject, "ownership", Finding("rehome_acl", self._acl, problem, way_out))]
+            return [
+                stop(self.subject, "ownership", Finding("rehome_acl", self._acl, problem, way_out, Code.BUCKET_ACLS))
+            ]
         if ownership == "ObjectWriter" and self._acl == "none":
             found = f"{ownership}: objects belong to the account that copies them"
             advice = "If that is not the bucket's account, set rehome_acl to bucket-owner-full-control"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ...codes import Code
 from ...config.settings import CopyMethod
 from ...errors import Finding
 from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, KeyShape
@@ -195,6 +196,7 @@ class _Trials:
                     "the target's service keeps no tags, which is no missing right, and source objects such as "
                     f"{key!r} have some",
                     "Set it to none to copy the objects without their tags",
+                    Code.S3_LACKS,
                 )
             )
 
@@ -247,7 +249,7 @@ class _Trials:
             }
             if len(self.scratch.storage_headers) < len(headers) and (await self.scratch.put("plain", _METADATA)).ok:
                 problem = f"the target's service rejects what it asks for, which is no missing right ({refused.answer})"
-                return Finding(setting, None, problem, way_out)
+                return Finding(setting, None, problem, way_out, Code.S3_LACKS)
             self.scratch.storage_headers = headers
         return None
 
@@ -292,7 +294,9 @@ class _Trials:
         self._note("metadata", stored.support(kept=_has(stored, _METADATA)))
         if stored.body != self.scratch.body:
             self._add_finding(
-                "the content of a copy is not its source's", "Report this to the service; no copy can be proven"
+                "the content of a copy is not its source's",
+                "Report this to the service; no copy can be proven",
+                Code.S3_ANSWERED,
             )
         for name, wrong in (("target_condition", {"if-none-match": "*"}), ("target_match", {"if-match": _WRONG_ETAG})):
             self._note(name, (await self._copy("copy", wrong)).support(kept=False))
@@ -399,7 +403,7 @@ class _Trials:
                     f"({created.answer})"
                 )
                 way_out = "Set it to STANDARD, or to a class that the target has"
-                self.findings.append(Finding("rehome_storage_class", given, problem, way_out))
+                self.findings.append(Finding("rehome_storage_class", given, problem, way_out, Code.S3_LACKS))
 
     async def _try_upload(self) -> None:
         """Try multipart uploads of one tiny part to a key that is taken."""
@@ -570,17 +574,17 @@ class _Trials:
         if response.denied:
             objects = f"arn:aws:s3:::{self.target.endpoint.bucket}/{self.prefix}*"
             problem = f"S3 does not let its credentials {doing} there ({response.answer})"
-            self._add_finding(problem, f"Grant {action} on {resource or objects}")
+            self._add_finding(problem, f"Grant {action} on {resource or objects}", Code.S3_DENIED)
         elif response.support() is Support.UNKNOWN:
             problem = f"it could not be found out whether the service can {doing} there ({response.answer})"
-            self._add_finding(problem, "See what the service reports, and run it again")
+            self._add_finding(problem, "See what the service reports, and run it again", Code.S3_ANSWERED)
         else:
             problem = f"the service refuses to {doing} there, which is no missing right ({response.answer})"
-            self._add_finding(problem, "Correct what S3 names")
+            self._add_finding(problem, "Correct what S3 names", Code.S3_ANSWERED)
 
-    def _add_finding(self, problem: str, way_out: str) -> None:
+    def _add_finding(self, problem: str, way_out: str, code: Code) -> None:
         place = f"s3://{self.target.endpoint.bucket}/{self.prefix}"
-        self.findings.append(Finding("rehome_target", place, problem, way_out))
+        self.findings.append(Finding("rehome_target", place, problem, way_out, code))
 
     def _note_no_deleting(self, consequence: str) -> None:
         self.notes.append(

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 
 from ...backoff import longest_pause
+from ...codes import Code
 from ...config.settings import Side
 from ...errors import Finding, RefusedError
 from ..endpoint.botocore import botocore_client
@@ -92,6 +93,7 @@ def _refusal(side: Side, url: str, error: ClientError) -> Finding:
             side.bucket,
             f"there is no bucket of this name at {url}",
             f"Correct the name, or {side.setting}.endpoint_url if the bucket is elsewhere",
+            Code.NO_BUCKET,
         )
     if code in WRONG_REGION_CODES:
         return _wrong_region(side, error)
@@ -102,6 +104,7 @@ def _refusal(side: Side, url: str, error: ClientError) -> Finding:
             f"S3 denies listing {side.prefix or 'it'} ({code}: {message}); the bucket may exist, but these "
             "credentials have no right to see it",
             f"Grant s3:ListBucket on it, or use other credentials ({side.setting}.access_key or .profile)",
+            Code.S3_DENIED,
         )
     return _refused_credentials(side, code) or _unexpected_reply(side, url, error, code, message)
 
@@ -115,6 +118,7 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             if side.access_key
             else "S3 does not know the access key that AWS's chain gave",
             f"Correct it, or {side.setting}.endpoint_url if the key belongs to another service",
+            Code.S3_CREDENTIALS,
         )
     if code == "SignatureDoesNotMatch":
         return Finding(
@@ -122,6 +126,7 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             None,
             "is not the secret of this access key, as S3 finds the signature wrong",
             "Set the secret key that was issued together with the access key",
+            Code.S3_CREDENTIALS,
         )
     if code in CREDENTIAL_CODES:
         return Finding(
@@ -129,6 +134,7 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             None,
             f"is not valid, or no longer ({code})",
             "Get new temporary credentials, and set access key, secret key and token together",
+            Code.S3_CREDENTIALS,
         )
     if code == SKEW_CODE:
         return _about_endpoint(
@@ -136,6 +142,7 @@ def _refused_credentials(side: Side, code: str) -> Finding | None:
             side.endpoint_url,
             "S3 refuses the request because this machine's clock is more than 15 minutes off",
             "Set this machine's clock (timedatectl set-ntp true)",
+            Code.CLOCK,
         )
     return None
 
@@ -149,6 +156,7 @@ def _wrong_region(side: Side, error: ClientError) -> Finding:
         side.region,
         f"is not the region of bucket {side.bucket}{f', which is in {region}' if region else ''}",
         f"Set {side.setting}.region to {region or 'the region of the bucket'}",
+        Code.REGION,
     )
 
 
@@ -157,11 +165,17 @@ def _unexpected_reply(side: Side, url: str, error: ClientError, code: str, messa
     if status == 400 and url.startswith("http:") and code in ("", "400"):
         return _speaks_tls(side, url)
     if code in THROTTLE_CODES:
-        return _about_endpoint(side, side.endpoint_url, f"S3 is overloaded ({code})", "Try again later")
+        return _about_endpoint(
+            side, side.endpoint_url, f"S3 is overloaded ({code})", "Try again later", Code.S3_ANSWERED
+        )
     if not code or code == str(status) or (code == "500" and not message.strip(" .")):
         return _not_s3(side, url)
     return Finding(
-        f"{side.setting}.bucket", side.bucket, f"S3 refuses to list it ({code}: {message})", "Correct what S3 names"
+        f"{side.setting}.bucket",
+        side.bucket,
+        f"S3 refuses to list it ({code}: {message})",
+        "Correct what S3 names",
+        Code.S3_ANSWERED,
     )
 
 
@@ -178,10 +192,13 @@ def _no_reply(side: Side, url: str, error: BotoCoreError) -> Finding:
             url,
             f"{what} in time",
             "Check the address, and that the network lets this machine reach it (firewall, VPN, route)",
+            Code.S3_UNREACHABLE,
         )
     if isinstance(error, ConnectionClosedError):
         return _speaks_tls(side, url) if url.startswith("http:") else _not_s3(side, url)
-    return _about_endpoint(side, url, f"the bucket cannot be listed ({error})", "Correct what it names")
+    return _about_endpoint(
+        side, url, f"the bucket cannot be listed ({error})", "Correct what it names", Code.S3_UNREACHABLE
+    )
 
 
 def _not_connected(side: Side, url: str) -> Finding:
@@ -194,7 +211,7 @@ def _not_connected(side: Side, url: str) -> Finding:
     else:
         problem = "nothing listens there (connection refused)"
         way_out = "Correct the address and port, or start the service"
-    return _about_endpoint(side, url, problem, way_out)
+    return _about_endpoint(side, url, problem, way_out, Code.S3_UNREACHABLE)
 
 
 def _tls_failed(side: Side, url: str, text: str) -> Finding:
@@ -205,12 +222,14 @@ def _tls_failed(side: Side, url: str, text: str) -> Finding:
             side.ca_bundle,
             f"does not make the certificate of {url} trusted ({reason})",
             "Name the file of the CA that issued it",
+            Code.S3_CERTIFICATE,
         )
     return _about_endpoint(
         side,
         url,
         "says https, but what answers there does not speak TLS",
         f"Use {url.replace('https:', 'http:', 1)} if it should be plain HTTP, or the port that has TLS",
+        Code.S3_ADDRESS,
     )
 
 
@@ -220,6 +239,7 @@ def _speaks_tls(side: Side, url: str) -> Finding:
         url,
         "says http, but what answers there is no plain HTTP service, and probably expects TLS",
         f"Use {url.replace('http:', 'https:', 1)} if so, or the address of the S3 service",
+        Code.S3_ADDRESS,
     )
 
 
@@ -229,8 +249,9 @@ def _not_s3(side: Side, url: str) -> Finding:
         url,
         "what answers there is not an S3 service",
         "Name the address of the S3 API itself, not of a console, website or proxy",
+        Code.S3_ADDRESS,
     )
 
 
-def _about_endpoint(side: Side, value: str | None, problem: str, way_out: str) -> Finding:
-    return Finding(f"{side.setting}.endpoint_url", value, problem, way_out)
+def _about_endpoint(side: Side, value: str | None, problem: str, way_out: str, code: Code) -> Finding:
+    return Finding(f"{side.setting}.endpoint_url", value, problem, way_out, code)

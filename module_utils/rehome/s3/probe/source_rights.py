@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import NamedTuple
 
+from ...codes import Code
 from ...errors import Finding
 from ..client.client import Client
 from ..support import Support
@@ -69,6 +70,7 @@ def no_acls(place: str, response: TrialResponse) -> Finding:
         None,
         f"the {place}'s service has no access control lists, which is no missing right ({response.answer})",
         "Set it to none",
+        Code.S3_LACKS,
     )
 
 
@@ -103,4 +105,5 @@ def _finding(reader: Client, prefix: str, setting: str, response: TrialResponse,
         None,
         f"S3 does not let its credentials {doing} the source's objects at s3://{bucket}/{prefix} ({response.answer})",
         f"Grant {action} on arn:aws:s3:::{bucket}/{prefix}* to them",
+        Code.S3_DENIED,
     )

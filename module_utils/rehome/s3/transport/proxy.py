@@ -8,6 +8,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from ...codes import Code
 from ...errors import Finding, RefusedError
 
 
@@ -67,6 +68,7 @@ def _unusable(variable: str, scheme: str) -> Finding:
         else f"names a proxy of type {scheme}, but only plain HTTP to the proxy is supported "
         "(requests to an https endpoint stay encrypted through it)",
         "Write it as http://host:port, or exempt the endpoint with NO_PROXY",
+        Code.PROXY,
     )
 
 

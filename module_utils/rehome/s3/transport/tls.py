@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from ...codes import Code
 from ...config.settings import Side
 from ...errors import RefusedError
 
@@ -26,4 +27,5 @@ def tls_of(side: Side, bundle: str | None) -> ssl.SSLContext:
             bundle,
             f"cannot be read as certificates ({error.strerror or error})",
             "Name a readable file of CA certificates in PEM form",
+            code=Code.S3_CERTIFICATE,
         ) from None

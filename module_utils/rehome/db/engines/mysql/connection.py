@@ -10,6 +10,7 @@ from typing import Final
 import pymysql
 from pymysql.constants import CLIENT
 
+from ....codes import Code
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
 from ...dialect import (
@@ -119,6 +120,7 @@ def _tls_context(settings: Database) -> ssl.SSLContext | None:
             settings.tls.ca,
             f"cannot be read as certificates ({error})",
             "Name a readable file of CA certificates in PEM form",
+            Code.DATABASE_TLS,
         )
         raise RefusedError([finding]) from error
     # the default of Python 3.13 refuses authorities that servers make for themselves, as MySQL does
@@ -135,6 +137,7 @@ def _tls_context(settings: Database) -> ssl.SSLContext | None:
                 settings.tls.cert,
                 f"cannot be read as a certificate with its private key ({error})",
                 "Name readable files of the client's certificate and of its key in PEM form",
+                Code.DATABASE_TLS,
             )
             raise RefusedError([finding]) from error
     return context

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, ClassVar, Final, NamedTuple
 
-from ....checks import Check, Status, stop, unknown
+from ....checks import Check, Status, stop, unknown, warn
+from ....codes import Code
 from ....config.settings import Database
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
@@ -168,9 +169,10 @@ class MySQLInspector(BaseInspector):
             "the server's binlog_format is STATEMENT, which does not work with READ COMMITTED: it would refuse every "
             "chunk (error 1665)",
             "Set binlog_format to ROW or MIXED on the server",
+            Code.UNSUITABLE_SERVER,
         )
         if dry_run:
-            return Check("database", "binary log", "warn", finding.problem, finding.way_out)
+            return warn("database", "binary log", finding.problem, finding.way_out, code=Code.UNSUITABLE_SERVER)
         return stop("database", "binary log", finding)
 
     def _replication(self) -> list[Check]:
@@ -201,7 +203,7 @@ class MySQLInspector(BaseInspector):
         if not running:
             return []
         found = "this server is a replica of another: what is written here is not written there"
-        return [Check("database", "primary", "warn", found, "Connect to the primary")]
+        return [warn("database", "primary", found, "Connect to the primary", code=Code.DATABASE_READ_ONLY)]
 
     # Rights
 
@@ -595,8 +597,12 @@ class MySQLInspector(BaseInspector):
         if kind == "SYSTEM VERSIONED":
             found = "system-versioned: the table keeps the old version of every rewritten row, and doubles in size"
             checks = [
-                Check(
-                    subject, "versions", "warn", found, "Provide the disk space, or drop the table's history afterwards"
+                warn(
+                    subject,
+                    "versions",
+                    found,
+                    "Provide the disk space, or drop the table's history afterwards",
+                    code=Code.SERVER_PAYS,
                 )
             ]
         else:
@@ -650,11 +656,13 @@ def _like(head: str) -> str:
 def _packet(size: int) -> Check:
     status: Status = "pass" if size >= SMALL_PACKET else "warn"
     advice = "Set max_allowed_packet to 16M or more: chunks must stay small otherwise" if status == "warn" else ""
-    return Check("database", "max_allowed_packet", status, f"{size:,} bytes", advice)
+    return Check("database", "max_allowed_packet", status, f"{size:,} bytes", advice, code=Code.SERVER_PAYS)
 
 
 def _galera(on: bool) -> Check:
     if not on:
         return Check("database", "Galera", "pass", "off")
     found = "on: conflicts with the application on other nodes appear as deadlocks at COMMIT, and are retried"
-    return Check("database", "Galera", "warn", found, "Connect to the node that the application writes to")
+    return warn(
+        "database", "Galera", found, "Connect to the node that the application writes to", code=Code.SERVER_PAYS
+    )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from ....checks import Check, stop
+from ....checks import Check, stop, warn
+from ....codes import Code
 from ....errors import Finding
 from ....mapping.value_map import ValueMap
 from ... import journal
@@ -106,22 +107,22 @@ class PostgreSQLInspector(BaseInspector):
             else stop("database", "lock", self._no_lock()),
             Check("database", "autovacuum", "pass", "on")
             if autovacuum
-            else Check(
+            else warn(
                 "database",
                 "autovacuum",
-                "warn",
                 "off: every rewritten row leaves a dead tuple, and nothing removes them",
                 "Turn it on, or VACUUM the table while the migration runs",
+                code=Code.SERVER_PAYS,
             ),
             Check("database", "replicas", "info", f"{replicas} connected: they follow every chunk", "Watch their lag")
             if replicas
             else Check("database", "replicas", "pass", "none is connected"),
-            Check(
+            warn(
                 "database",
                 "replication slots",
-                "warn",
                 f"{', '.join(name for (name,) in idle)}: nobody reads them, and the server keeps all its WAL for them",
                 "Drop them, or reconnect their consumers, before the migration writes more WAL",
+                code=Code.SERVER_PAYS,
             )
             if idle
             else Check("database", "replication slots", "pass", "none is idle"),
@@ -193,7 +194,7 @@ class PostgreSQLInspector(BaseInspector):
     def _no_lock(self) -> Finding:
         problem = "may not execute pg_try_advisory_lock, by which a migration keeps a second run of itself out"
         way_out = f"GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO {self._user()}"
-        return Finding("rehome_database.user", None, problem, way_out)
+        return Finding("rehome_database.user", None, problem, way_out, Code.DATABASE_DENIED)
 
     def may_create_journal(self, schema: str) -> bool:
         """Return whether this user has CREATE on the schema, or on the database if there is no such schema."""
@@ -471,7 +472,9 @@ class PostgreSQLInspector(BaseInspector):
         ]
         if not vacuumed:
             found = "autovacuum is off for the table: nothing removes the dead tuple that each rewritten row leaves"
-            checks.append(Check(subject, "autovacuum", "warn", found, "VACUUM it while the migration runs"))
+            checks.append(
+                warn(subject, "autovacuum", found, "VACUUM it while the migration runs", code=Code.SERVER_PAYS)
+            )
         return checks
 
     @staticmethod
@@ -482,7 +485,9 @@ class PostgreSQLInspector(BaseInspector):
             f"row security is on for table {facts.table}: policies may hide rows, which would then not be migrated"
         )
         way_out = "Let an administrator ALTER ROLE this user BYPASSRLS, or use a user to whom the policies do not apply"
-        return stop(subject, "row security", Finding("rehome_database.user", None, problem, way_out))
+        return stop(
+            subject, "row security", Finding("rehome_database.user", None, problem, way_out, Code.TABLE_INTERFERES)
+        )
 
     @staticmethod
     def _heirs(subject: str, facts: TableFacts, heirs: Sequence[str], partitioned: bool) -> Check:
@@ -495,7 +500,9 @@ class PostgreSQLInspector(BaseInspector):
             "table distinguishes them"
         )
         way_out = "Make them partitions, or end the inheritance (ALTER TABLE … NO INHERIT) for the migration"
-        return stop(subject, "partitions", Finding("rehome_references", subject, problem, way_out))
+        return stop(
+            subject, "partitions", Finding("rehome_references", subject, problem, way_out, Code.TABLE_INTERFERES)
+        )
 
     @staticmethod
     def _rules(subject: str, facts: TableFacts, rules: Sequence[str]) -> Check:
@@ -503,7 +510,7 @@ class PostgreSQLInspector(BaseInspector):
             return Check(subject, "rules", "pass", "none on UPDATE")
         problem = f"table {facts.table} has the rule {', '.join(rules)}, which replaces Rehome's statements by others"
         way_out = "Drop the rule for the duration of the migration"
-        return stop(subject, "rules", Finding("rehome_references", subject, problem, way_out))
+        return stop(subject, "rules", Finding("rehome_references", subject, problem, way_out, Code.TABLE_INTERFERES))
 
     def _views(self, subject: str, facts: TableFacts) -> list[Check]:
         """Check for materialized views, which keep the values of their last refresh."""
@@ -518,7 +525,15 @@ class PostgreSQLInspector(BaseInspector):
             return [Check(subject, "materialized views", "pass", "none shows the column")]
         names = ", ".join(name for (name,) in rows)
         advice = "REFRESH MATERIALIZED VIEW after the migration, and after a rollback"
-        return [Check(subject, "materialized views", "warn", f"{names}: they keep the old values", advice)]
+        return [
+            warn(
+                subject,
+                "materialized views",
+                f"{names}: they keep the old values",
+                advice,
+                code=Code.OLD_VALUES_ELSEWHERE,
+            )
+        ]
 
     def _publications(self, subject: str, facts: TableFacts) -> list[Check]:
         """Check that the updates of each table that holds the rows can be published, if they are."""
@@ -537,7 +552,11 @@ class PostgreSQLInspector(BaseInspector):
             for table, _ in rows
         )
         way_out += f" or ALTER PUBLICATION {names} SET (publish = 'insert')"
-        return [stop(subject, "publications", Finding("rehome_references", subject, problem, way_out))]
+        return [
+            stop(
+                subject, "publications", Finding("rehome_references", subject, problem, way_out, Code.TABLE_INTERFERES)
+            )
+        ]
 
     def _statements(self, facts: TableFacts, after: Key, changes: Sequence[Change]) -> Senders:
         return {

@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 
+from ....codes import Code
 from ....config.settings import Database
 from ....errors import Finding
 from .. import refused_connection as refused
@@ -29,6 +30,7 @@ def _may_not_connect(settings: Database, _server: str, said: str) -> Finding:
         settings.user,
         f"may not connect to database {settings.name} ({said})",
         f"Grant CONNECT on database {settings.name} to it",
+        Code.DATABASE_LOGIN,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ....codes import Code
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
 from ... import journal
@@ -79,7 +80,11 @@ class SQLite(BaseDialect):
         path = self._path
         if not path.is_file():
             finding = Finding(
-                "rehome_database.path", str(path), "there is no such file", "Name an existing SQLite database"
+                "rehome_database.path",
+                str(path),
+                "there is no such file",
+                "Name an existing SQLite database",
+                Code.DATABASE_UNREACHABLE,
             )
             raise RefusedError([finding])
         try:
@@ -100,7 +105,11 @@ class SQLite(BaseDialect):
             self._prepare()
         except (sqlite3.Error, DatabaseError) as error:
             finding = Finding(
-                "rehome_database.path", str(path), f"cannot be read as a SQLite database ({error})", "Correct the path"
+                "rehome_database.path",
+                str(path),
+                f"cannot be read as a SQLite database ({error})",
+                "Correct the path",
+                Code.DATABASE_UNREACHABLE,
             )
             raise RefusedError([finding]) from error
 
