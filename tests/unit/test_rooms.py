@@ -17,7 +17,7 @@ FLOORS = (
     ("mapping", "catalog", "checks", "progress"),
     ("config",),
     ("run", "s3", "db", "planning", "report"),
-    ("services", "redirect", "state"),
+    ("services", "redirect", "state", "discover"),
     ("preflight", "scan", "ansible_module"),
     ("stages",),
     ("grants",),
@@ -37,7 +37,7 @@ INNER_FLOORS = {
     ),
     "db": (
         ("dialect", "server_load", "server_checks"),
-        ("journal", "inspector", "facts"),
+        ("journal", "inspector", "facts", "search"),
         ("rights", "work"),
         ("engines",),
         ("throttle",),

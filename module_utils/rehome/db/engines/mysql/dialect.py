@@ -243,7 +243,7 @@ class MySQL(BaseDialect):
             indexes.setdefault(index, []).append((name, usable))
         for parts in indexes.values():
             if all(usable for _, usable in parts):
-                return tuple(self._key_column(name, columns[name]) for name, _ in parts)
+                return tuple(self.key_column(name, columns[name]) for name, _ in parts)
         families = " and hold integers, decimals, texts, UUIDs, dates, addresses or binary ids"
         raise no_usable_key(table, column, families, f" that this user sees{self._hidden_keys(table, indexes)}")
 
@@ -258,7 +258,8 @@ class MySQL(BaseDialect):
         return f" (hidden from it: {names})" if names else ""
 
     @staticmethod
-    def _key_column(name: str, details: Sequence[Any]) -> KeyColumn:
+    def key_column(name: str, details: Sequence[Any]) -> KeyColumn:
+        """Return a column of a key. details: its type, its length, its type in full, its collation"""
         kind, length, column_type, collation, *_ = details
         if FAMILIES[kind] == "integer":
             return KeyColumn(name, "integer", "UNSIGNED" if "unsigned" in column_type else "SIGNED")

@@ -94,24 +94,25 @@ def condition(facts: TableFacts, before: str) -> str:
 
 def rows_after(facts: TableFacts, after: Key | None) -> tuple[str, list[int | str]]:
     """Return the FROM, WHERE and ORDER BY clauses of the rows of `t` after a key, and their parameters."""
-    behind, values = ("true", []) if after is None else _after(facts.key, after)
+    behind, values = ("true", []) if after is None else after_key(facts.key, after)
     order = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
     table = f"{quoted(facts.table)} t"
     return f"FROM {table} WHERE {behind}{condition(facts, 'AND')} ORDER BY {order}", values
 
 
-def _after(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]:
+def after_key(key: Sequence[KeyColumn], after: Key) -> tuple[str, list[int | str]]:
     """Return the condition of the rows after a key. MariaDB would scan the whole index for `(a, b) > (x, y)`."""
     terms: list[str] = []
     values: list[int | str] = []
     for depth, part in enumerate(key):
-        equal = [f"t.{quoted(before.name)} = {_placeholder(before)}" for before in key[:depth]]
-        terms.append("(" + " AND ".join([*equal, f"t.{quoted(part.name)} > {_placeholder(part)}"]) + ")")
+        equal = [f"t.{quoted(before.name)} = {placeholder(before)}" for before in key[:depth]]
+        terms.append("(" + " AND ".join([*equal, f"t.{quoted(part.name)} > {placeholder(part)}"]) + ")")
         values += after[: depth + 1]
     return f"({' OR '.join(terms)})", values
 
 
-def _placeholder(part: KeyColumn) -> str:
+def placeholder(part: KeyColumn) -> str:
+    """Return the mark for a parameter that is a value of the key column."""
     if part.family == "binary":
         return "UNHEX(%s)"
     # MySQL compares a text with a decimal as floating-point numbers ("Type Conversion in Expression Evaluation")
@@ -145,7 +146,7 @@ def rows_of(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, str, lis
     if part.family == "integer":
         numbers = _numbers(name, [int(change.key[0]) for change in changes])
         return table, f"WHERE {numbers}{condition(facts, 'AND')}", []
-    marks = ", ".join([_placeholder(part)] * len(changes))
+    marks = ", ".join([placeholder(part)] * len(changes))
     return table, f"WHERE {name} IN ({marks}){condition(facts, 'AND')}", [change.key[0] for change in changes]
 
 

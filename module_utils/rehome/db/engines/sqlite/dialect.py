@@ -177,7 +177,7 @@ class SQLite(BaseDialect):
             if all(name in columns and columns[name][3] for name in names):
                 candidates.append(names)
         for names in candidates:
-            parts = [KeyColumn(name, _family(columns[name][2]), "") for name in names]
+            parts = [KeyColumn(name, family(columns[name][2]), "") for name in names]
             # SQLite permits NULL in a primary key that is not the row id
             is_rowid = len(names) == 1 and columns[names[0]][5] and columns[names[0]][2].upper() == "INTEGER"
             if column not in names and (is_rowid or all(columns[name][3] for name in names)):
@@ -199,7 +199,7 @@ class SQLite(BaseDialect):
         """Compare the key as a row value. Raises UnusableTableError if a key is neither an integer nor text."""
         # a single SELECT is a transaction of its own, without a write lock
         names = ", ".join(f"t.{quoted(part.name)}" for part in facts.key)
-        marks = ", ".join(_placeholder(part) for part in facts.key)
+        marks = ", ".join(placeholder(part) for part in facts.key)
         behind = f"({names}) > ({marks})" if after is not None else "true"
         rows = self.run(
             f"SELECT {key_list(facts)}, t.{quoted(facts.column)} FROM {quoted(facts.table)} t"
@@ -408,7 +408,7 @@ def counting(facts: TableFacts) -> tuple[str, Sequence[str]]:
     ]
 
 
-def _family(declared: str) -> KeyFamily:
+def family(declared: str) -> KeyFamily:
     """Return the family by SQLite's rules of affinity ("Datatypes in SQLite", section 3.1)."""
     upper = declared.upper()
     if "INT" in upper:
@@ -434,10 +434,11 @@ def _text(value: object) -> str | None:
 
 def key_list(facts: TableFacts) -> str:
     """Return the select list of the key columns of `t`; NULL if a column for bytes holds something else."""
-    return ", ".join(_transferable(part, f"t.{quoted(part.name)}") for part in facts.key)
+    return ", ".join(transferable(part, f"t.{quoted(part.name)}") for part in facts.key)
 
 
-def _transferable(part: KeyColumn, term: str) -> str:
+def transferable(part: KeyColumn, term: str) -> str:
+    """Return the SQL that makes `term`, a value of the key column, what is transferred."""
     return f"CASE typeof({term}) WHEN 'blob' THEN hex({term}) END" if part.family == "binary" else term
 
 
@@ -446,9 +447,10 @@ def condition(facts: TableFacts) -> str:
     return f" AND ({facts.where})" if facts.where else ""
 
 
-def _placeholder(part: KeyColumn) -> str:
+def placeholder(part: KeyColumn) -> str:
+    """Return the mark for a parameter that is a value of the key column."""
     return "unhex(?)" if part.family == "binary" else "?"
 
 
 def _is(facts: TableFacts) -> str:
-    return " AND ".join(f"{quoted(part.name)} = {_placeholder(part)}" for part in facts.key)
+    return " AND ".join(f"{quoted(part.name)} = {placeholder(part)}" for part in facts.key)
