@@ -223,8 +223,8 @@ def test_an_inventory_stands_in_for_the_listing_and_what_came_later_is_found(
     assert (counts.copied, counts.changed) == (2, 1)
     assert migration.rewrite(settings).rewritten == 2
     assert migration.verify(settings).problems == [
-        "1 objects under the source prefix are not in the target",
-        "1 rows name an object that is in neither bucket",
+        "1 objects under the source prefix are not in the target [RH-601]",
+        "1 rows name an object that is in neither bucket [RH-605]",
     ]
 
 

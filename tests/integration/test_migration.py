@@ -45,8 +45,8 @@ def test_an_object_that_is_overwritten_after_the_plan_is_not_copied_and_its_row_
     assert migration.target_keys() == ["avatar/avatar-2.png"]
     assert migration.paths() == ["image/avatar-1.png", "avatar/avatar-2.png"]
     assert migration.verify(settings).problems == [
-        "1 objects under the source prefix are not in the target",
-        "1 rows still hold the old value",
+        "1 objects under the source prefix are not in the target [RH-601]",
+        "1 rows still hold the old value [RH-608]",
     ]
 
 

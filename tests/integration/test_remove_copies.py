@@ -182,7 +182,7 @@ def test_a_row_that_is_written_meanwhile_gets_its_object_back_or_is_reported(
         assert (done.brought_back, done.problems(), one.target_keys()) == (1, [], NEW[:1])
     else:
         assert done.problems() == [
-            "1 objects that were deleted without a way back are named by rows that were written meanwhile"
+            "1 objects that were deleted without a way back are named by rows that were written meanwhile [RH-617]"
         ]
         settings = one.settings()
         one.plan(settings)

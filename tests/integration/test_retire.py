@@ -515,7 +515,7 @@ def test_a_row_written_meanwhile_is_reported_if_there_is_no_way_back(
 
     monkeypatch.setattr(deleting, "read_named_keys", racing)
     assert plain.retire(retire_unversioned=NO_WAY_BACK).problems() == [
-        "1 objects that were deleted without a way back are named by rows that were written meanwhile"
+        "1 objects that were deleted without a way back are named by rows that were written meanwhile [RH-617]"
     ]
 
 

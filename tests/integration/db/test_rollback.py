@@ -195,7 +195,8 @@ def test_an_old_value_that_the_server_no_longer_accepts_is_reported_and_the_othe
     bench.execute("INSERT INTO T (id, path) VALUES (4, ?)", "image/avatar-2.png")
     counts, catalog = rows.roll_back()
     assert counts == RollbackCounts(rewritten_ever=3, journalled=3, restored=2, refused=1)
-    assert counts.problems() == ["1 rows keep their new value, as the server refuses the old one (rows-refused.jsonl)"]
+    problem = "1 rows keep their new value, as the server refuses the old one (rows-refused.jsonl) [RH-613]"
+    assert counts.problems() == [problem]
     assert numbers(catalog, "refused_rows") == [2]
     rows.close()
 

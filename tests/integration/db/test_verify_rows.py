@@ -49,7 +49,7 @@ def test_each_row_that_is_not_as_it_was_rewritten_gets_its_class(rows: Rows) -> 
     assert check == expected
     assert 0 < check.differing <= check.ranges
     assert check.problems() == [
-        "2 rewritten rows hold the old value again, or one whose object is nowhere (rows-wrong.jsonl)"
+        "2 rewritten rows hold the old value again, or one whose object is nowhere (rows-wrong.jsonl) [RH-611]"
     ]
     reasons = {json.loads(key)[0]: why for key, why in catalog.query("SELECT key, reason FROM rows_wrong")}
     assert reasons == {1: "holds the old value again", 2: "holds another value, whose object is nowhere"}
@@ -71,7 +71,8 @@ def test_another_old_value_is_the_applications_own_as_long_as_its_object_is_in_t
 def test_a_rewritten_row_whose_object_is_not_in_the_target_is_a_problem(rows: Rows) -> None:
     check, catalog = rows.verify(NAMES, NAMES[1:])
     assert (check.without_object, check.wrong) == (1, 0)
-    assert check.problems() == ["1 rewritten rows name an object that is not in the target (rows-wrong.jsonl)"]
+    problem = "1 rewritten rows name an object that is not in the target (rows-wrong.jsonl) [RH-611]"
+    assert check.problems() == [problem]
     assert catalog.query("SELECT key FROM rows_wrong") == [("[1]",)]
 
 
