@@ -25,6 +25,7 @@ COLLECTION = "rehome.rehome"
 PLUGINS = {
     "library": "modules",
     "action_plugins": "action",
+    "callback_plugins": "callback",
     "plugin_utils": "plugin_utils",
     "module_utils": "module_utils",
     "doc_fragments": "doc_fragments",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import datetime
 import io
 import json
 import multiprocessing
@@ -36,8 +35,12 @@ from ansible.plugins.loader import callback_loader
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 
-FIRST_LINE_S = 3.0
-LINE_EVERY_S = 10.0
+HERE = Path(__file__).resolve().parents[1] / "plugin_utils"
+if str(HERE) not in sys.path:
+    sys.path.append(str(HERE))
+
+from rehome_terminal.lines import FIRST_LINE_S, progress_line, until_next_line  # noqa: E402
+
 CHECK_EVERY_S = 0.5
 LONGEST_FAILURE = 8000
 """Characters that are kept of a failure's message."""
@@ -441,13 +444,14 @@ def lacking_of_interpreter(result: dict[str, Any]) -> str | None:
 
 
 def _watch(state_dir: str | None, stop: _Stop) -> None:
-    due = time.monotonic() + FIRST_LINE_S
+    began = time.monotonic()
+    due = began + FIRST_LINE_S
     while not stop.over.wait(CHECK_EVERY_S):
         if stop.requested():
             # again and again: the module may just be starting
             stop.ask()
         elif state_dir and time.monotonic() >= due:
-            due = time.monotonic() + LINE_EVERY_S
+            due = time.monotonic() + until_next_line(time.monotonic() - began)
             # a line that cannot be shown must not end the watch over the parent
             with contextlib.suppress(Exception):
                 progress = json.loads((Path(state_dir) / "progress.json").read_text())
@@ -456,9 +460,13 @@ def _watch(state_dir: str | None, stop: _Stop) -> None:
 
 
 def _show(line: str) -> None:
-    """Print a line where it spoils nothing: beside text for people, or else on stderr."""
+    """Print a line where it spoils nothing: beside text for people, or else on stderr.
+
+    Rehome's own stdout callback shows the progress itself.
+    """
     printing = callback_loader.get(constants.DEFAULT_STDOUT_CALLBACK, class_only=True)
-    Display().display(line, stderr=not prints_text(printing))
+    if not getattr(printing, "SHOWS_PROGRESS", False):
+        Display().display(line, stderr=not prints_text(printing))
 
 
 def prints_text(printing: type) -> bool:
@@ -467,33 +475,3 @@ def prints_text(printing: type) -> bool:
     Others print JSON (`ansible.posix.json`), a line per result (`minimal`), or nothing; AWX's is made from Ansible's.
     """
     return any(base.__module__ == "ansible.plugins.callback.default" for base in printing.__mro__)
-
-
-def progress_line(progress: dict[str, Any], now: float | None = None) -> str:
-    """Return one line about a stage, for people and for grep.
-
-    progress: the content of progress.json (see the engine's `progress`)
-    now: Unix time
-    """
-    done, total, now = progress["done"], progress["total"], now or time.time()
-    waiting = progress.get("waiting")
-    wait = [_waiting(waiting, now)] if waiting else []
-    if not done:
-        return "  ".join([f"  {progress['stage']}", *wait])
-    paused = progress.get("paused_s", 0.0) + (now - waiting["since"] if waiting else 0.0)
-    rate = done / max(now - progress["began"] - paused, 0.001)
-    parts = [
-        f"  {progress['stage']}",
-        f"{done:,}/{total:,} {done / total:.1%}" if total else f"{done:,}",
-        f"{rate:,.0f}/s",
-    ]
-    parts += [f"{name}={count:,}" for name, count in progress.get("counts", {}).items()]
-    if total:
-        parts.append(f"eta {datetime.timedelta(seconds=round((total - done) / rate))}")
-    return "  ".join(parts + wait)
-
-
-def _waiting(wait: dict[str, Any], now: float) -> str:
-    since = datetime.datetime.fromtimestamp(wait["since"], datetime.UTC)
-    duration = datetime.timedelta(seconds=round(now - wait["since"]))
-    return f"waiting since {since:%H:%M:%S} UTC ({duration}): {wait['why']}"

@@ -49,6 +49,11 @@ SLOW_NO_MORE = {
 }
 
 
+RECAP = re.compile(r"^(?:recap  |PLAY RECAP)", re.MULTILINE)
+"""Where the recap begins, in the output of Rehome's callback and in that of Ansible's own."""
+ERROR = re.compile(r"^(?:error: |interrupted|fatal: )", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Played:
     """The exit code and output of a playbook run. `changed` is the recap's, summed over all hosts."""
@@ -56,8 +61,13 @@ class Played:
     code: int
     output: str
 
+    @property
+    def before_recap(self) -> str:
+        """What was printed before the recap."""
+        return RECAP.split(self.output, maxsplit=1)[0]
+
     def _recap(self, word: str) -> int:
-        recap = self.output.partition("PLAY RECAP")[2]
+        recap = self.output[len(self.before_recap) :]
         return sum(int(count) for count in re.findall(rf"{word}=(\d+)", recap))
 
     @property
@@ -66,9 +76,14 @@ class Played:
 
     @property
     def message(self) -> str:
-        """The message of the failed task, on one line."""
-        text = self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0]
-        return " ".join(text.split())
+        """The message of the failed task, and what was printed after it, on one line."""
+        error = ERROR.search(self.before_recap)
+        return " ".join(self.before_recap[error.start() :].split()) if error else ""
+
+    @property
+    def errors(self) -> int:
+        """The number of errors that were printed."""
+        return len(ERROR.findall(self.output))
 
 
 def start_program(program: str, *arguments: str, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:

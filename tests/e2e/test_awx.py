@@ -218,7 +218,7 @@ def test_a_run_that_broke_off_says_how_to_go_on_and_a_second_one_goes_on(empty: 
 def refused(played: Played, *wanted: str) -> None:
     """Assert that a run was refused with one message that has all of these."""
     assert played.code != 0
-    assert played.output.count("fatal: ") == 1, played.output
+    assert played.errors == 1, played.output
     for text in wanted:
         assert text in played.message, played.message
     assert "of-admin" not in played.output

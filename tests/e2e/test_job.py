@@ -104,7 +104,7 @@ def test_a_run_that_stops_or_is_not_complete_hands_that_on_and_tells_the_hook_wh
     assert "approved_plan" not in told, "it was refused"
     assert (told["rehome_artifacts"]["complete"], told["rehome_artifacts"]["outcome"]) == (False, "NOT COMPLETE")
     assert told["rehome_artifacts"]["counts"]["rows_dangling"] == 1
-    assert refused.output.count("fatal: ") == 1, "the failure is told once"
+    assert refused.errors == 1, "the failure is told once"
     failure, end = (json.loads((tmp_path / name).read_text()) for name in ("failure", "end"))
     assert failure == end
     assert (failure["verb"], failure["env"], failure["dry_run"], failure["failed"]) == ("plan", "sandbox", True, True)
@@ -172,7 +172,7 @@ def test_a_run_that_fails_before_it_begins_tells_its_hook_the_message_of_the_out
     told = json.loads((tmp_path / "failure").read_text())
     assert message in told["message"]
     assert (told["verb"], told["failed"], told["complete"]) == ("migrate", True, False)
-    assert played.output.count("fatal: ") == 1, "the failure is told once"
+    assert played.errors == 1, "the failure is told once"
 
 
 def test_a_stage_that_fails_midway_tells_its_hook_why(world: World, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_missing_task_file_for_the_end_is_found_before_the_first_write(world: 
     for verb in ("migrate", "rollback", "grants"):
         refused = world.play(rehome_hooks={"on_failure": "nowhere.yml"}, playbook=f"playbooks/{verb}.yml")
         assert "rehome_hooks (" in refused.message
-        assert refused.output.count("fatal: ") == 1
+        assert refused.errors == 1
     assert world.everything() == before
 
 

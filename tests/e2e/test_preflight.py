@@ -66,7 +66,7 @@ def test_it_ends_with_the_verdict_for_a_run_and_asks_for_all_its_rights_at_once(
 
 def last_line(played: Played) -> str:
     """Return the last line before the recap."""
-    return played.output.partition("PLAY RECAP")[0].rstrip().rpartition("\n")[2].strip()
+    return played.before_recap.rstrip().rpartition("\n")[2].strip()
 
 
 REFERENCES = [

@@ -1,0 +1,120 @@
+"""The lines that stay: what a stage did, errors, warnings, messages. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from .block import ASCII
+
+HEADING_WIDTH: Final = 15
+"""So wide is a heading made, that the texts behind several stand below each other."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def readable(text: str, *, ascii_only: bool = False) -> str:
+    """Return a text with its control characters spelled out: a key may hold what a terminal takes for a command."""
+    text = text.replace("\r\n", "\n").expandtabs()
+    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    return text.translate(ASCII) if ascii_only else text
+
+
+def title_entry(at: str, title: str) -> Text:
+    """Return what runs, as the first line of a run or of a play."""
+    entry = Text(f"{at}  ", style="dim")
+    return entry.append(title, style="bold not dim")
+
+
+def text_entry(text: str) -> Text:
+    """Return a text as it is."""
+    return Text(text)
+
+
+def stage_entry(at: str, heading: str, did: str, width: int | None) -> Text:
+    """Return what a stage did.
+
+    at: the clock at its begin
+    width: of the terminal; what does not fit continues below its begin. None: one line
+    """
+    entry = Text(f"{at}  ", style="dim")
+    entry.append(heading, style="bold not dim")
+    if not did:
+        return entry
+    column = cell_len(at) + 2 + max(HEADING_WIDTH, cell_len(heading)) + 1
+    if width is None or column + cell_len(did) < width:
+        entry.append(" " * (column - cell_len(entry.plain)))
+        entry.append(did, style="not dim")
+        return entry
+    if width < 2 * column:
+        entry.append("\n")
+        column = 2
+    lines = wrapped(did, max(width - column - 1, 1))
+    first = " " * (column if column == 2 else column - cell_len(entry.plain))
+    entry.append(first + f"\n{' ' * column}".join(lines), style="not dim")
+    return entry
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the text as lines of at most this many columns, unless a single word is longer."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def error_entry(message: str, more: Sequence[str] = ()) -> Text:
+    """Return an error in its own words.
+
+    more: lines that belong to it
+    """
+    begins_itself = message.startswith(("interrupted", "error"))
+    entry = Text() if begins_itself else Text("error: ", style="bold red")
+    entry.append("\n".join([message.rstrip("\n"), *more]), style="not bold default" if not begins_itself else "")
+    return entry
+
+
+def warning_entry(message: str) -> Text:
+    """Return a warning."""
+    entry = Text("warning: ", style="bold magenta")
+    entry.append(message.rstrip("\n"), style="not bold default")
+    return entry
+
+
+def task_entry(word: str, name: str, about: str = "") -> Text:
+    """Return a task that is no stage: `changed  Flush the cache`.
+
+    about: the item of a loop, or the host
+    """
+    entry = Text(f"{word}  ", style="bold" if word == "changed" else "dim")
+    entry.append(f"{name}{f' ({about})' if about else ''}", style="not bold not dim")
+    return entry
+
+
+def recap_entry(host: str, counts: Mapping[str, int]) -> Text:
+    """Return how many tasks of a host did what; `changed=0` is what a finished run says when it is repeated."""
+    shown = [f"{name}={count}" for name, count in counts.items() if count or name in ("changed", "failed")]
+    return Text(f"recap  {host} : {' '.join(shown)}", style="dim")
+
+
+def output_of(result: Mapping[str, Any]) -> list[str]:
+    """Return what a failed program printed, as lines to put below the error."""
+    lines: list[str] = []
+    for name in ("stderr", "module_stderr", "stdout", "module_stdout"):
+        text = result.get(name)
+        if isinstance(text, str) and text.strip():
+            lines += [f"{name}:", *(f"  {line}" for line in text.strip("\n").splitlines())]
+    return lines
+
+
+def summary_of(lines: Iterable[object]) -> list[str]:
+    """Return the summary of a run that failed after it had written something, as lines to put below the error."""
+    return ["so far:", *(f"  {line}" for line in lines)]
