@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ LAST_STEP = "REHOME_LAST_STEP"
 """The variable by which the action plugin of the other modules leaves what the last of them was, and its failure."""
 PROBLEMS, LONGEST = 20, 1000
 """How many problems are told, and how many characters of each: AWX keeps what a job hands on in its database."""
+_CODE = re.compile(r"\[(RH-\d{3})\]")
+"""The heading in docs/runbook.md that a message leads to."""
 ELSEWHERE = "a task that is not Rehome's own has failed; the output of the run has its message"
 
 
@@ -129,6 +132,7 @@ def run_facts(
         "outcome": words or ("a dry run: nothing was written" if dry_run else "complete"),
         "message": message[: PROBLEMS * LONGEST],
         "problems": [problem[:LONGEST] for problem in problems[:PROBLEMS]],
+        "codes": list(dict.fromkeys(_CODE.findall(" ".join([message, *problems])))),
         "plan_sha256": summary.get("plan_sha256") or None,
         "counts": {name: count for name, count in summary.items() if name.startswith(COUNTED)} | dict(counts),
         "summary": f"{folder}{SUMMARY}" if summary else None,
@@ -142,7 +146,7 @@ def artifacts(run: Mapping[str, Any]) -> dict[str, Any]:
 
     run: as `run_facts` returns it
     """
-    names = ("verb", "env", "dry_run", "complete", "outcome", "plan_sha256", "counts", "summary", "report")
+    names = ("verb", "env", "dry_run", "complete", "outcome", "codes", "plan_sha256", "counts", "summary", "report")
     handed_on: dict[str, Any] = {"rehome_artifacts": {name: run[name] for name in names}}
     if run["verb"] == "plan" and run["plan_sha256"] and not run["failed"]:
         handed_on["approved_plan"] = run["plan_sha256"]

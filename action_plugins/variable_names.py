@@ -25,6 +25,8 @@ HANDED_ON = "rehome_artifacts"
 """What AWX gives a job from the one before it in a workflow. Nothing reads it."""
 NARROWING = ("limit", "include", "exclude")
 """Settings that people name on the command line as other tools do. Without its prefix, such a word has no effect."""
+CODE = "RH-107"
+"""The heading in docs/runbook.md that tells what to do about it."""
 DRY_RUNS = ("check", "checkmode", "dryrun", "noop")
 """What people set when they mean --check; also with `_` or `-` between the words."""
 
@@ -47,7 +49,14 @@ class ActionModule(ActionBase):
         seen = {name: value for name, value in (task_vars or {}).items() if name not in own}
         given = {name: self._value(value) if name in known else None for name, value in seen.items()}
         found = problems(given, extra, known)
-        return {"failed": bool(found), "changed": False, **({"msg": "\n".join(found)} if found else {})}
+        if not found:
+            return {"failed": False, "changed": False}
+        return {
+            "failed": True,
+            "changed": False,
+            "msg": "\n".join(f"{line} [{CODE}]" for line in found),
+            "codes": [CODE],
+        }
 
     def _value(self, value: Any) -> Any:
         """Return the value, rendered if it is a template as a whole; None if it cannot be rendered yet."""

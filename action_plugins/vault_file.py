@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{path}: cannot be encrypted, as this run has no vault password. Give it one "
                 "(--vault-password-file, or ANSIBLE_VAULT_PASSWORD_FILE), or set rehome_grants_hand_over to your own "
-                "task file, which takes the secrets instead"
+                "task file, which takes the secrets instead [RH-815]"
             ) from error
         changed = wanted != present
         if changed and not self._task.check_mode:
@@ -58,12 +58,14 @@ def _read(path: Path, vault: VaultLib) -> dict[str, Any]:
         return {}
     if not is_encrypted(data):
         raise AnsibleActionFail(
-            f"{path}: exists and is not encrypted. Encrypt it (ansible-vault encrypt), or name another file"
+            f"{path}: exists and is not encrypted. Encrypt it (ansible-vault encrypt), or name another file [RH-815]"
         )
     try:
         found = yaml.safe_load(vault.decrypt(data))
     except AnsibleError as error:
-        raise AnsibleActionFail(f"{path}: this run's vault password does not open it") from error
+        raise AnsibleActionFail(
+            f"{path}: this run's vault password does not open it. Give it the one that does [RH-815]"
+        ) from error
     return found or {}
 
 

@@ -41,6 +41,12 @@ objects_to_move:
   returned: success
   type: int
   sample: 1000
+codes:
+  description: The codes of the refusals and the warnings, which are headings of docs/runbook.md.
+  returned: if there is one
+  type: list
+  elements: str
+  sample: [RH-605]
 pass_number:
   description: The pass of the run that this plan starts, from 1.
   returned: success

@@ -79,6 +79,12 @@ refusals:
   type: list
   elements: str
   sample: []
+codes:
+  description: The codes of the refusals, which are headings of docs/runbook.md.
+  returned: if there is one
+  type: list
+  elements: str
+  sample: [RH-201]
 kept_in:
   description: The place of C(preflight.json), with a slash at its end.
   returned: success

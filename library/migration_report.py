@@ -36,6 +36,12 @@ summary:
     rows_remaining: 0
     complete: true
     problems: []
+codes:
+  description: The codes of the problems of the summary, which are headings of docs/runbook.md.
+  returned: if there is one
+  type: list
+  elements: str
+  sample: [RH-608]
 report:
   description: Where the report is, as Markdown. C(report.json) beside it has the same facts.
   returned: success

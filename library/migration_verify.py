@@ -39,6 +39,12 @@ problems:
   type: list
   elements: str
   sample: []
+codes:
+  description: The codes of the problems, which are headings of docs/runbook.md.
+  returned: if there is one
+  type: list
+  elements: str
+  sample: [RH-608]
 objects_compared:
   description: The number of source objects that were compared with the target's.
   returned: success

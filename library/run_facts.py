@@ -69,6 +69,7 @@ artifacts:
       dry_run: true
       complete: false
       outcome: "a dry run: nothing was written"
+      codes: []
       plan_sha256: b827db92aacda44eddac855405d5cd2d315b17509b9c56f56d79331cf5931867
       counts: {objects_to_copy: 1000, rows_to_rewrite: 1000}
       summary: s3://production-s3/rehome-state/runs/2026-11-29T09:44:33.120+00:00/summary.json
@@ -77,6 +78,7 @@ run:
   description:
     - What task files of C(rehome_hooks) are given as C(rehome_run).
     - It is what is handed on, with C(failed), C(message) (why it failed), C(problems) and C(job) (the job of AWX).
+    - C(codes) has the codes of all that, which are headings of docs/runbook.md.
   returned: success
   type: dict
   sample:
@@ -86,7 +88,8 @@ run:
     failed: true
     complete: false
     outcome: NOT COMPLETE
-    message: 2 objects failed
-    problems: [2 objects failed]
+    message: "2 objects of the slice could not be copied [RH-602]"
+    problems: ["2 objects of the slice could not be copied [RH-602]"]
+    codes: [RH-602]
     counts: {objects_copied: 998, objects_failed: 2}
 """

@@ -81,7 +81,7 @@ ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome
 """Variables that are for one run: the report names those of the next."""
 OF_JOBS = ("awx_", "tower_")
 
-GO_ON = "what was done is recorded. Run the same command to go on."
+GO_ON = "what was done is recorded. Run the same command to go on. [RH-501]"
 BETWEEN = f"interrupted between two steps; {GO_ON}"
 
 
@@ -212,7 +212,7 @@ class ActionModule(ActionBase):
             if stop.requested():
                 return stop.result(result)
         if lacking := lacking_of_interpreter(result):
-            result = {"failed": True, "msg": self._of_interpreter(lacking, task_vars or {})}
+            result = refusal(self._of_interpreter(lacking, task_vars or {}))
         if result.get("failed"):
             LAST_STEP.record(failure=str(result.get("msg", ""))[:LONGEST_FAILURE])
         return result
@@ -227,7 +227,7 @@ class ActionModule(ActionBase):
             f"ansible_python_interpreter ({used}): {lacking}. The modules need Python 3.11 or later, with the packages "
             f"of requirements.txt. Install them there ({used} -m pip install -r requirements.txt), or set "
             "ansible_python_interpreter of this environment to a Python that has them; the one that runs Ansible is "
-            f"{sys.executable}"
+            f"{sys.executable} [RH-110]"
         )
 
     def _verb(self) -> str:
@@ -295,7 +295,12 @@ class _Stop:
         if _is_unread(OUT):
             _say(message)
         so_far = {"so_far": result["so_far"]} if "so_far" in result else {}
-        return {"failed": True, "msg": message, **so_far}
+        return refusal(message) | so_far
+
+
+def refusal(message: str) -> dict[str, Any]:
+    """Return the result of a task that fails with this message, which ends with its code."""
+    return {"failed": True, "msg": message, "codes": re.findall(r"\[(RH-\d{3})\]", message)}
 
 
 def _lost_an_interrupt(pid: int) -> bool:
@@ -335,17 +340,17 @@ def _refuse_to_run_in_part() -> None:
     if "always" in skipped:
         raise AnsibleError(
             f"--skip-tags ({', '.join(skipped)}): they would leave out stages, and the run would still look like a "
-            "success. Run it without them."
+            "success. Run it without them. [RH-109]"
         )
     if begin:
         raise AnsibleError(
             f"--start-at-task ({begin}): the checks and stages before it would be left out, and what they have left on "
-            "this machine is of another run. Run the playbook from its beginning."
+            "this machine is of another run. Run the playbook from its beginning. [RH-109]"
         )
     if context.CLIARGS.get("step"):
         raise AnsibleError(
             "--step: a check whose task is answered with no would be left out, and the run would still look like a "
-            "success. Run it without; --check shows what it would do."
+            "success. Run it without; --check shows what it would do. [RH-109]"
         )
 
 

@@ -112,6 +112,7 @@ class Code(Enum):
     PAUSED_TOO_LONG = "RH-509", "The throttle has paused for too long"
     DELETE_STOPPED = "RH-510", "Deleting cannot go on"
     RESTORE_STOPPED = "RH-511", "Archived objects cannot be restored"
+    HOOK_FAILED = "RH-512", "A task of your own has failed"
     UNEXPECTED = "RH-599", "An error that nobody expected"
 
     # 6xx: what is left
@@ -147,11 +148,13 @@ class Code(Enum):
     FOREIGN_USER = "RH-813", "A user is used by somebody else, too"
     SECRET_LOST = "RH-814", "A secret is not in the file of secrets"
     SECRETS_FILE = "RH-815", "The file of secrets cannot be used"
+    GRANTS_STOPPED = "RH-816", "Grants stopped half-way"
 
     # 9xx: AWX, and the installation
     AWX_SETTINGS = "RH-901", "The settings of AWX cannot be used"
     AWX_REFUSES = "RH-902", "AWX does not let the playbook work"
     AWX_LACKS = "RH-903", "AWX lacks something that its items need"
+    AWX_STOPPED = "RH-904", "AWX refused an item"
     NOT_INSTALLED = "RH-911", "Something is not installed"
 
 

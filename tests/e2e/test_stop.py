@@ -24,7 +24,7 @@ OBJECTS = 400
 SLOWLY = {"rehome_objects_per_second": 10}
 """Most of a minute's work, of which `rehome_max_requests` are in the queue at once."""
 FAR_FROM_ALL = 200
-GO_ON = "Run the same command to go on."
+GO_ON = "Run the same command to go on. [RH-501]"
 PATIENCE_S = 60
 PROMPT = "prompt> "
 BASH = shutil.which("bash") or "bash"

@@ -54,7 +54,8 @@ def run_module(
     has the lines of the summary if the run has written anything.
 
     module_class: AnsibleModule. The module imports it itself: by that import Ansible knows that it takes JSON options
-    work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff
+    work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff. The codes of what it
+        refuses, warns of or says is left are added to it as `codes`, as they are to a failure
     options: of this module, beside those of `ARGUMENT_SPEC`
     """
     module = module_class({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
@@ -76,6 +77,8 @@ def run_module(
         failure = {"msg": marked(line, Code.INTERRUPTED), **_so_far(stop)}
     else:
         stopping.ignore()
+        if codes := _codes_of(result):
+            result["codes"] = codes
         for text in result.pop("warnings", ()):
             module.warn(text)
         if not module._diff:
@@ -88,6 +91,12 @@ def run_module(
         note_interruption(state_dir, str(failure["msg"]))
     # not inside the handlers: Ansible would add the exception to the message again
     module.fail_json(**failure)
+
+
+def _codes_of(result: Mapping[str, Any]) -> list[str]:
+    """Return the codes of what a result refuses, warns of, or says is left."""
+    texts = [text for name in ("refusals", "problems", "warnings") for text in result.get(name, ())]
+    return codes_in(*texts, *result.get("summary", {}).get("problems", ()))
 
 
 def _works_for(run_pid: int) -> set[int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
+from ..codes import codes_in
 from ..config.settings import Settings, Side
 from .commands import irreversible, next_steps, way_back
 from .facts import REPORT_VERSION, KeptFacts, LastMigration, Moves, Origin, ReferenceFact, Report, SideFact, Who
@@ -47,6 +48,7 @@ def assemble(
         outcome=summary["outcome"],
         complete=summary["complete"],
         problems=list(summary["problems"]),
+        codes=_codes(kept, summary),
         who=who,
         versions=dict(versions),
         origin=origin,
@@ -71,6 +73,13 @@ def assemble(
     report["back"] = way_back(report, settings)
     report["irreversible"] = irreversible(report, settings)
     return report
+
+
+def _codes(kept: KeptFacts, summary: SummaryFields) -> list[str]:
+    checks = kept["preflight"]["checks"] if "preflight" in kept else []
+    said = [kept.get("error") or "", *kept.get("refusals", []), *kept.get("warnings", []), *summary["problems"]]
+    found = codes_in(*said) + [check["code"] for check in checks if check["code"]]
+    return sorted(set(found))
 
 
 def _counts(summary: SummaryFields) -> dict[str, int]:

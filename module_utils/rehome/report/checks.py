@@ -25,6 +25,7 @@ def preflight_facts(checks: Sequence[Check]) -> PreflightFacts:
             name=check.name,
             found=shown(check.found.removeprefix(_UNKNOWN)),
             advice=shown(check.advice),
+            code=check.trouble and str(check.trouble),
         )
         for check in checks
     ]

@@ -134,6 +134,8 @@ class CheckFact(TypedDict):
     name: str
     found: str
     advice: str
+    code: str | None
+    """The heading of the runbook; None of one that neither warns nor stops."""
 
 
 class PreflightFacts(TypedDict):
@@ -312,6 +314,8 @@ class Report(KeptFacts):
     outcome: str
     complete: bool
     problems: list[str]
+    codes: list[str]
+    """Of the error, refusals, warnings and problems, and of what the preflight found: headings of the runbook."""
     who: Who
     versions: dict[str, str]
     origin: Origin

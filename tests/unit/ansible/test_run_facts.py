@@ -58,6 +58,7 @@ def test_a_complete_run_hands_on_its_counts_and_where_its_summary_is(facts: Any)
             "dry_run": False,
             "complete": True,
             "outcome": "complete",
+            "codes": [],
             "plan_sha256": DIGEST,
             "counts": {"objects_copied": 3, "rows_rewritten": 0},
             "summary": "s3://b/state/runs/x/summary.json",
@@ -102,6 +103,13 @@ def test_the_outcome_of_a_preflight_is_its_verdict_unless_something_else_has_fai
     assert of_run(facts, summary(), failed=True, outcome=may)["outcome"] == "NOT COMPLETE"
 
 
+def test_hooks_are_given_the_codes_of_why_a_run_failed_and_of_what_is_left(facts: Any) -> None:
+    left = "3 rows still hold the old value [RH-608]"
+    told = of_run(facts, summary(problems=[left, left]), failed=True, failure="rehome_name: gone [RH-506]")
+    assert told["codes"] == ["RH-506", "RH-608"]
+    assert facts.artifacts(told)["rehome_artifacts"]["codes"] == told["codes"]
+
+
 def test_a_verb_without_a_summary_is_complete_when_its_tasks_are(facts: Any) -> None:
     assert of_run(facts, {}, verb="grants", counts={"principals": 2}) == {
         "verb": "grants",
@@ -112,6 +120,7 @@ def test_a_verb_without_a_summary_is_complete_when_its_tasks_are(facts: Any) -> 
         "outcome": "complete",
         "message": "",
         "problems": [],
+        "codes": [],
         "plan_sha256": None,
         "counts": {"principals": 2},
         "summary": None,
