@@ -42,9 +42,9 @@ class _Stages(Progress):
         super().__init__(state_dir)
         self.began: dict[str, tuple[float, float]] = {}
 
-    def stage(self, name: str, total: int | None = None) -> None:
+    def stage(self, name: str, total: int | None = None, total_bytes: int | None = None) -> None:
         self.began[name] = (time.monotonic(), time.process_time())
-        super().stage(name, total)
+        super().stage(name, total, total_bytes)
 
 
 def main() -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from .files import write_whole
+from .timeline import Timeline
 
 FILE = "progress.json"
 WRITE_EVERY_S = 0.5
@@ -16,11 +19,22 @@ FINISHED = "finished"
 """The stage of a run that is over."""
 
 
+class Gauge(Protocol):
+    """Reads further figures of a stage, whenever its progress is written."""
+
+    def begin(self) -> None:
+        """Count from now on: a stage begins."""
+
+    def read(self) -> Mapping[str, object]:
+        """Return the figures by their names in progress.json; they stay until they are read again."""
+
+
 class Progress:
     """The counts of one stage, written whole to `<state_dir>/progress.json` at most twice a second.
 
     The file is there from a run's first stage on and is never removed: between two stages it has the last one's counts
-    and `ended`, and after the last one the stage `finished`. Threads may share it.
+    and `ended`, and after the last one the stage `finished`. Threads may share it. What it was at each time is in the
+    run's `Timeline`.
 
     clock: returns seconds of a monotonic clock
     """
@@ -30,26 +44,53 @@ class Progress:
         self._clock = clock
         self._run: Mapping[str, str] = {}
         self._due = 0.0
-        self._state: dict[str, object] = {}
+        self._state: dict[str, Any] = {}
+        self._gauges: list[Gauge] = []
+        self._timeline: Timeline | None = None
         self._paused_s = 0.0
         self._lock = threading.Lock()
 
     def of_run(self, **run: str) -> None:
         """Set what the file says of the run in addition, from the next stage on."""
         self._run = run
+        self._timeline = Timeline(self._path.parent, run["run"]) if "run" in run else None
 
-    def stage(self, name: str, total: int | None = None) -> None:
-        """Begin a stage of `total` steps (None: unknown)."""
+    def stage(self, name: str, total: int | None = None, total_bytes: int | None = None) -> None:
+        """Begin a stage of `total` steps (None: unknown) that move `total_bytes` (None: unknown, or none)."""
         with self._lock:
+            self._record_end()
             self._paused_s = 0.0
+            for gauge in self._gauges:
+                gauge.begin()
             began = {"stage": name, "done": 0, "total": total, "began": time.time(), "paused_s": 0.0}
+            if total_bytes is not None:
+                began |= {"bytes_done": 0, "bytes_total": total_bytes}
             self._state = {**self._run, **began}
             self._write()
+            self._record(boundary=True)
 
-    def at(self, done: int, **counts: int) -> None:
-        """Set how many steps of the stage are done, and further counts (`failed=2`)."""
+    def at(self, done: int, *, bytes_done: int | None = None, **counts: int) -> None:
+        """Set how many steps of the stage are done, and bytes, and further counts (`failed=2`)."""
         with self._lock:
             self._state.update(done=done, counts=counts)
+            if bytes_done is not None:
+                self._state["bytes_done"] = bytes_done
+            self._write_if_due()
+
+    @contextmanager
+    def measured_by(self, gauge: Gauge) -> Generator[None, None, None]:
+        """Show what `gauge` reads, for the length of the block."""
+        self._gauges.append(gauge)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._state.update(gauge.read())
+                self._gauges.remove(gauge)
+
+    def tick(self) -> None:
+        """Show that time goes on, if the file is due: for stages in which nothing may happen for long."""
+        with self._lock:
             self._write_if_due()
 
     @property
@@ -86,6 +127,7 @@ class Progress:
                 self._state.pop("waiting", None)
                 self._state["ended"] = time.time()
                 self._write()
+                self._record(boundary=True)
 
     def finish(self) -> None:
         """Say that the run is over."""
@@ -95,8 +137,31 @@ class Progress:
     def _write_if_due(self) -> None:
         if self.is_due:
             self._write()
+            self._record()
 
     def _write(self) -> None:
         self._due = self._clock() + WRITE_EVERY_S
+        for gauge in self._gauges:
+            self._state.update(gauge.read())
         # too often for an fsync; after a power cut nobody reads it
         write_whole(self._path, json.dumps(self._state), durable=False)
+
+    def _record_end(self) -> None:
+        """Record the last figures of a stage that the next one follows."""
+        if self._state and "ended" not in self._state:
+            for gauge in self._gauges:
+                self._state.update(gauge.read())
+            self._record(boundary=True)
+
+    def _record(self, *, boundary: bool = False) -> None:
+        if self._timeline is not None and self._state["stage"] != FINISHED:
+            self._timeline.record(_point(self._state, self._run), boundary=boundary)
+
+
+def _point(state: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the timeline has of a state of progress.json."""
+    point = {name: value for name, value in state.items() if name not in run and name not in ("counts", "waiting")}
+    point |= {"at": round(time.time(), 2), "began": round(state["began"], 2)}
+    if waiting := state.get("waiting"):
+        point["held"] = waiting["why"]
+    return point

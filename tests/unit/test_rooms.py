@@ -11,9 +11,10 @@ import pytest
 ENGINE = Path(__file__).parents[2] / "module_utils" / "rehome"
 
 FLOORS = (
-    ("codes", "duckdb_engine", "backoff", "job", "version"),
+    ("codes", "duckdb_engine", "backoff", "job", "latency", "version"),
     ("errors",),
     ("files",),
+    ("timeline",),
     ("mapping", "catalog", "checks", "progress"),
     ("config",),
     ("run", "s3", "db", "planning", "report"),

@@ -69,7 +69,7 @@ def without_inventory(run: Run) -> Run:
 
 async def _scan_buckets(run: Run) -> None:
     settings, catalog = run.settings, run.catalog
-    async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
+    async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
         refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
         keymap, counter = settings.keymap, _Counter(run.progress)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from ..config.settings import Settings, Side
+from ..progress import WRITE_EVERY_S, Progress
 from ..s3.client.client import Client
+from ..s3.client.meter import RequestGauge
 from ..s3.endpoint.resolve import resolve
 from ..s3.probe.scratch import RETRY
 
@@ -21,10 +24,37 @@ def open_client(settings: Settings, side: Side, *, probing: bool = False) -> Cli
 
 
 @asynccontextmanager
-async def open_clients(settings: Settings, *, probing: bool = False) -> AsyncIterator[tuple[Client, Client]]:
-    """Yield the clients of source and target, and close both at the end of the block. See `open_client`."""
+async def open_clients(
+    settings: Settings, progress: Progress | None = None, *, probing: bool = False
+) -> AsyncIterator[tuple[Client, Client]]:
+    """Yield the clients of source and target, and close both at the end of the block. See `open_client`.
+
+    progress: shows their requests
+    """
     async with (
         open_client(settings, settings.source, probing=probing) as source,
         open_client(settings, settings.target, probing=probing) as target,
     ):
-        yield source, target
+        if progress is None:
+            yield source, target
+            return
+        async with metered(progress, source, target):
+            yield source, target
+
+
+@asynccontextmanager
+async def metered(progress: Progress, *clients: Client) -> AsyncIterator[None]:
+    """Show the requests of `clients` in the progress for the length of the block, also while no reply arrives."""
+    with progress.measured_by(RequestGauge(clients)):
+        ticking = asyncio.create_task(_tick(progress))
+        try:
+            yield
+        finally:
+            ticking.cancel()
+
+
+async def _tick(progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(WRITE_EVERY_S)
+        with suppress(OSError):  # a full disk is reported by the work
+            progress.tick()

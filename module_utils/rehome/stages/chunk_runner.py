@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from ..db.work.chunk_size import ChunkSize
 from ..db.work.reconnect import WorkContext
 from ..db.work.refusals import MAX_TRIALS, Refusals
 from ..db.work.workers import Workers
+from ..latency import RecentLatencies, in_ms
 from ..mapping.row_key import key_to_json
 from ..progress import Progress
 from ..run import Run
@@ -87,6 +89,7 @@ class ChunkRunner:
         self._tables = tables
         self._target = target
         self.size = ChunkSize(run.settings.chunk_ms / 1000)
+        self._gauge = ChunkGauge(self.size, self._throttle)
         waits = _Waits(run.progress)
         self.context = WorkContext(
             report=waits.set, stopping=run.stopping, chunk_size=self.size, refusals=Refusals(samples)
@@ -98,7 +101,8 @@ class ChunkRunner:
 
         Raises DatabaseError if the server fails; the chunks until then are committed, journalled and noted.
         """
-        self._workers.run(chunks, note)
+        with self._run.progress.measured_by(self._gauge):
+            self._workers.run(chunks, note)
 
     def _write(self, database: Dialect, chunk: Chunk, outcome: ChunkOutcome) -> None:
         facts = self._tables[chunk.reference]
@@ -108,7 +112,46 @@ class ChunkRunner:
         target = self._target if chunk.undoes is None else self._target._replace(undoes=chunk.undoes)
         began = time.monotonic()
         rewrite_chunk(database, facts, chunk.changes, target, outcome, self.context, chunk.packed)
-        self._throttle.record(time.monotonic() - began, facts.table, outcome.rewritten)
+        took = time.monotonic() - began
+        self._gauge.add(took)
+        self._throttle.record(took, facts.table, outcome.rewritten)
+
+
+class ChunkGauge:
+    """Reads how the chunks go: how many, how long each takes, and how long the throttle has paused them.
+
+    Threads may share it.
+    """
+
+    def __init__(self, size: ChunkSize, throttle: Throttle) -> None:
+        self._size = size
+        self._throttle = throttle
+        self._lock = threading.Lock()
+        self._latencies = RecentLatencies()
+        self.begin()
+
+    def add(self, took_s: float) -> None:
+        """Count a chunk."""
+        with self._lock:
+            self._done += 1
+            self._latencies.present.add(took_s)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._done = 0
+        self._paused_before = dict(self._throttle.paused_s)
+
+    def read(self) -> dict[str, object]:
+        """Return `chunks`, and `throttled_s` if the throttle has paused anything."""
+        with self._lock:
+            times = in_ms(self._latencies.all(time.monotonic()))
+        paused = {
+            reason: round(seconds - self._paused_before.get(reason, 0.0), 1)
+            for reason, seconds in self._throttle.paused_s.copy().items()
+        }
+        paused = {reason: seconds for reason, seconds in paused.items() if seconds}
+        chunks = {"done": self._done, "rows": self._size.rows, **times}
+        return {"chunks": chunks, **({"throttled_s": paused} if paused else {})}
 
 
 class _Waits:
@@ -130,6 +173,8 @@ class _Waits:
         if waiting:
             why, since = waiting
             self._progress.pause(why, time.monotonic() - since)
+        else:
+            self._progress.tick()
 
 
 def sample_of(queue: str) -> str:

@@ -104,6 +104,14 @@ def objects_to_copy(catalog: Catalog, settings: Settings) -> int:
     return catalog.count(QUEUE, [settings.on_conflict == "overwrite"])
 
 
+def bytes_to_copy(catalog: Catalog, settings: Settings) -> int:
+    """Return the size of the queue."""
+    (size,) = catalog.one(
+        f"SELECT coalesce(sum(size), 0)::BIGINT FROM ({QUEUE})", [settings.on_conflict == "overwrite"]
+    )
+    return int(size)
+
+
 def copy_planned(run: Run, counts: CopyCounts) -> None:
     """Copy what the plan in the catalog calls to copy, and verify each object.
 
@@ -128,11 +136,14 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
     catalog.limit_memory(48)
     for setting, value in {"threads": 1, "checkpoint_threshold": "'4MB'", "max_vacuum_tasks": 0}.items():
         catalog.run(f"SET {setting} = {value}")
-    progress.stage("copy", total)
+    progress.stage("copy", total, bytes_to_copy(catalog, settings))
+    uploads = Uploads(settings.state_dir / UPLOADS_FILE)
 
     def note(outcome: CopyOutcome) -> None:
         counts.add(outcome)
         outcomes.add(outcome)
+        if uploads.bytes_sent:
+            uploads.bytes_sent.pop(outcome.job.target_key, None)
         if not progress.is_due:
             return
         left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
@@ -140,7 +151,7 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:
-        with Uploads(settings.state_dir / UPLOADS_FILE) as uploads:
+        with uploads, progress.measured_by(_Bytes(counts, uploads)):
             uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
     except S3StopError as error:
         raise RehomeError(
@@ -154,11 +165,27 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         outcomes.close()
 
 
+class _Bytes:
+    """Reads how many bytes the copy has moved, with the parts of objects that are not complete yet."""
+
+    def __init__(self, counts: CopyCounts, uploads: Uploads) -> None:
+        self._counts = counts
+        self._uploads = uploads
+
+    def begin(self) -> None:
+        """The counts are of one stage already."""
+
+    def read(self) -> dict[str, int]:
+        """Return `bytes_done`."""
+        whole = self._counts.bytes_copied + self._counts.bytes_present
+        return {"bytes_done": whole + sum(self._uploads.bytes_sent.values())}
+
+
 async def _copy(
     run: Run, jobs: Iterator[CopyJob], on_outcome: Callable[[CopyOutcome], None], uploads: Uploads, counts: CopyCounts
 ) -> None:
     settings = run.settings
-    async with AsyncExitStack() as stack, open_clients(settings) as (source, target):
+    async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         counts.method = await choose_method(settings, source, target, capabilities)
         options = copy_options(settings, counts.method, capabilities)

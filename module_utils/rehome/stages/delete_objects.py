@@ -23,7 +23,7 @@ from ..s3.objects.compare import head
 from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..scan.named_keys import read_named_keys
-from ..services.clients import open_client
+from ..services.clients import metered, open_client
 from ..services.way_back import grant_markers, way_back
 from ..state.delete_log import LIVE_MARKERS, DeleteLog
 from .delete_side import BucketState, DeleteSide
@@ -198,18 +198,19 @@ class _Deletion:
         self._counts = counts
         self._records = records
         self._prefix = side.delete_from.prefix
-        self._done = 0
+        self._done = self._bytes_done = 0
         self._stop: S3StopError | None = None
 
     async def run(self) -> None:
         """Settle what an earlier run left, then delete the queue."""
-        async with self._client() as source:
+        async with self._client() as source, metered(self._progress, source):
             await self._settle_earlier(source)
             total = self._counts.to_delete
             if not total:
                 return
             method = await _tried(self._side, self._catalog)
-            self._progress.stage(f"delete from the {self._side.delete_from.label}", total)
+            (size,) = self._catalog.one(f"SELECT coalesce(sum(size), 0)::BIGINT FROM ({TO_DELETE})")
+            self._progress.stage(f"delete from the {self._side.delete_from.label}", total, size)
             batches = self._batches()
             work = run_all(*(self._work(source, batches, method) for _ in range(BATCHES_IN_FLIGHT)))
             await end_in_time(work, self._run.stopping)
@@ -224,12 +225,12 @@ class _Deletion:
         self._counts.gone = self._catalog.count(_NAMED_AND_GONE)
 
     async def _undelete(self, statement: str, params: dict[str, str]) -> None:
-        async with self._client() as source:
+        async with self._client() as source, metered(self._progress, source):
             await self._remove_markers(source, statement, params)
 
     async def undelete_all(self) -> None:
         """Undelete everything that was recorded."""
-        async with self._client() as source:
+        async with self._client() as source, metered(self._progress, source):
             await self._settle_earlier(source)
             await self._remove_markers(source, LIVE_MARKERS, {})
 
@@ -283,7 +284,9 @@ class _Deletion:
             ],
         )
         self._done += len(outcomes)
-        self._progress.at(self._done, deleted=counts.deleted, kept=counts.changed + counts.refused)
+        self._bytes_done += sum(sizes[one.job.key] for one in outcomes)
+        left = counts.changed + counts.refused
+        self._progress.at(self._done, bytes_done=self._bytes_done, deleted=counts.deleted, kept=left)
         if self._keeps_versions and (unnamed := [one.job.key for one in deleted if one.marker is None]):
             raise RehomeError(
                 f"{_place(self._side.delete_from)}: the service does not return the delete marker of {len(unnamed):,} "

@@ -18,7 +18,7 @@ from ..s3.objects.compare import Evidence, compare, head
 from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
 from ..scan.scan import scan_buckets
-from ..services.clients import open_client, open_clients
+from ..services.clients import metered, open_client, open_clients
 from .delete_side import BucketState, DeleteSide
 
 CLASSES = ("to_delete", "unverified", "referenced", "locked")
@@ -87,7 +87,7 @@ def classify(
 async def _prove_weak(run: Run, side: DeleteSide) -> None:
     """Compare the contents of objects whose only evidence is the size of our own copy: too little to delete them."""
     delete_from, proof_in = side.delete_from, side.proof_in
-    async with open_clients(side.settings) as (source, target):
+    async with open_clients(side.settings, run.progress) as (source, target):
 
         async def prove(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
             key, target_key = delete_from.prefix + suffix, proof_in.prefix + suffix
@@ -98,7 +98,7 @@ async def _prove_weak(run: Run, side: DeleteSide) -> None:
 
 
 async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
-    async with open_client(run.settings, side.delete_from) as source:
+    async with open_client(run.settings, side.delete_from) as source, metered(run.progress, source):
 
         async def find_lock(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
             reply = await head(source, side.delete_from.prefix + suffix)

@@ -50,7 +50,7 @@ def compare_sample(run: Run) -> SampleCounts:
 async def _compare(run: Run, pairs: list[tuple[str, str, str]], counts: SampleCounts) -> None:
     settings = run.settings
     queue = iter(pairs)
-    async with open_clients(settings) as (source, target):
+    async with open_clients(settings, run.progress) as (source, target):
 
         async def work() -> None:
             for suffix, etag, target_etag in queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
@@ -14,6 +15,7 @@ from ..transport.connection import Fault, Response, Sink, TransportError
 from ..transport.endpoint import Credentials, Endpoint
 from ..transport.route import Route
 from .circuit_breaker import CircuitBreaker, DeadEndpointError
+from .meter import Meter
 from .pacing import ConcurrencyLimiter, Retry
 from .recovery import Recovery, is_recoverable
 from .spare_headers import SpareHeaders
@@ -104,6 +106,7 @@ class Client:
         """The bucket's current address; a redirect changes it."""
         self.max_connections = max_connections
         self.limiter = ConcurrencyLimiter(max_connections)
+        self.meter = Meter()
         self._retry = retry or Retry()
         self._read_timeout = read_timeout
         self._breaker = breaker or CircuitBreaker()
@@ -203,9 +206,11 @@ class Client:
                     if not failure.alive:
                         self._breaker.check()
                     if failure.final or not attempts.may_retry(failure, self._breaker.broken):
+                        self.meter.failed += 1
                         raise _error(request, failure, attempts)
                     await attempts.wait(failure, self._breaker.broken)
                 result = await self._attempt(request)
+                self.meter.retries += 1
             except DeadEndpointError as error:
                 raise self._dead(request, error, attempts=attempts.sent, repeated=attempts.repeated) from None
             attempts.sent += 1
@@ -228,6 +233,7 @@ class Client:
         )
 
     def _dead(self, request: _Request, error: DeadEndpointError, *, attempts: int, repeated: bool) -> S3StopError:
+        self.meter.failed += 1
         return S3StopError(
             0,
             ENDPOINT_DEAD,
@@ -265,8 +271,9 @@ class Client:
             return await self._send(request, await self.limiter.acquire())
 
     async def _send(self, request: _Request, started_at: float) -> Response | _Failure:
-        limiter = self.limiter
+        limiter, meter = self.limiter, self.meter
         route = self._recovery.route
+        meter.sent += 1
         method, key, query, headers, body, sink, read_timeout = request
         try:
             # Signed only now: the wait for a free slot may outlast a signature.
@@ -280,12 +287,14 @@ class Client:
             if refusal is None:
                 self._authenticated = True
                 limiter.succeeded(started_at)
+                meter.took.append(time.monotonic() - started_at)
                 if self._breaker.failing:
                     self._breaker.succeeded()
                 return response
             failure = _refused(response, *refusal, _Sent(route, signed_with, skew), self._authenticated)
         finally:
             limiter.release()
+        meter.throttled += failure.throttled
         if failure.overloaded:
             limiter.throttled(started_at)
         return failure

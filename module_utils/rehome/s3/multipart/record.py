@@ -50,12 +50,14 @@ class Uploads:
     """The open uploads, in a SQLite file that survives kill -9 and power cuts. One process at a time writes it.
 
     path: None keeps the record in memory, for runs that need not be resumed
+    bytes_sent: target key → bytes of the parts that the target has, of this run's jobs without an outcome
 
     Every method raises RehomeError if the file cannot be used.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self.bytes_sent: dict[str, int] = {}
         with self._explaining_errors():
             self._file = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
             self._file.execute("PRAGMA journal_mode = WAL")

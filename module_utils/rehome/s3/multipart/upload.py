@@ -209,6 +209,7 @@ class MultipartUpload:
             for part in self.parts
             if part.number in stored and stored[part.number].size == part.size
         }
+        self._uploads.bytes_sent[self.job.target_key] = sum(part.size for part in self.parts if part.number in sent)
         missing = [part for part in self.parts if part.number not in sent]
         queue = iter(missing)
         await run_all(*(self._send_from(queue, sent) for _ in missing[: self.context.gate.slots]))
@@ -218,6 +219,7 @@ class MultipartUpload:
         for part in queue:
             async with self.context.gate:
                 sent[part.number] = await self.send(self._id, part)
+                self._uploads.bytes_sent[self.job.target_key] += part.size
 
     async def _finish(self, sent: Sequence[SentPart]) -> UploadResult:
         """Complete the upload if the target key still is as the job expects it."""
