@@ -43,7 +43,9 @@ class Check:
 
     @property
     def finding(self) -> Finding:
-        """The finding of a check that stops the run."""
+        """The finding of a check that stops the run. Raises ValueError of one without a code."""
+        if self.code is None:
+            raise ValueError(f"{self.subject}: {self.name} stops, and has no code")
         return Finding(self.setting, self.value, self.found, self.advice, self.code)
 
     @property
@@ -59,7 +61,7 @@ class Check:
         return marked(text, self.trouble)
 
 
-def warn(subject: str, name: str, found: str, advice: str = "", *, code: Code | None = None) -> Check:
+def warn(subject: str, name: str, found: str, advice: str = "", *, code: Code) -> Check:
     """Return a check that warns of a cost. See `Check`."""
     return Check(subject, name, "warn", found, advice, code=code)
 

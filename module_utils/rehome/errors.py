@@ -45,7 +45,7 @@ class Finding:
     value: str | None
     problem: str
     way_out: str
-    code: Code | None = None
+    code: Code
 
     def __str__(self) -> str:
         named = self.setting if self.value is None else f"{self.setting} ({self.value})"
@@ -61,6 +61,6 @@ class RefusedError(RehomeError):
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
     @classmethod
-    def of(cls, setting: str, value: str | None, problem: str, way_out: str, code: Code | None = None) -> RefusedError:
+    def of(cls, setting: str, value: str | None, problem: str, way_out: str, code: Code) -> RefusedError:
         """Return the refusal with this finding alone. See `Finding`."""
         return cls([Finding(setting, value, problem, way_out, code)])

@@ -16,6 +16,7 @@ from rehome.ansible_module.run_report import RunReport
 from rehome.ansible_module.stage import Stage
 from rehome.ansible_module.stopping import SIGNALS, Stopping
 from rehome.catalog.catalog import Catalog
+from rehome.codes import Code
 from rehome.config.settings import NO_WAY_BACK
 from rehome.db.engines.open import connect
 from rehome.errors import RehomeError
@@ -61,7 +62,7 @@ class StoppedStage(Stage):
         """Yield a run that stops at its third piece of work."""
         calls = itertools.count()
         yield self.on(catalog, lambda: next(calls) >= 2)
-        raise RehomeError("interrupted")
+        raise RehomeError("interrupted", code=Code.INTERRUPTED)
 
 
 class Runs:

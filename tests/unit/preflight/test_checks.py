@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from rehome.checks import Check, as_dicts, as_table, refusals, stop, unknown, verdict
+from rehome.codes import Code
 from rehome.config.settings import Side
 from rehome.errors import Finding
 from rehome.preflight import machine
 from rehome.preflight.machine import SCARCE, SPENT, inspect_machine
 from rehome.s3.probe.bucket_config import _Bucket
 
-FINDING = Finding("rehome_x", "y", "is wrong", "Put it right")
+FINDING = Finding("rehome_x", "y", "is wrong", "Put it right", Code.UNUSABLE_VALUE)
 
 
 def test_the_table_is_aligned_and_has_the_advice() -> None:
@@ -31,7 +32,7 @@ def test_the_table_is_aligned_and_has_the_advice() -> None:
     column = lines[0].index("found")
     assert [line[column:] for line in lines[2:]] == [
         "MariaDB 11",
-        "is wrong. Put it right",
+        "is wrong. Put it right [RH-102]",
         "unknown: denied. Grant it",
     ]
     assert all(line == line.rstrip() for line in lines)
@@ -59,7 +60,7 @@ def test_only_stops_refuse_and_each_finding_once() -> None:
         ([FINDING], "verdict: a migration may not begin: 1 stop"),
         ([FINDING, FINDING], "verdict: a migration may not begin: 1 stop"),
         (
-            [FINDING, Finding("rehome_y", None, "is wrong", "Put it right")],
+            [FINDING, Finding("rehome_y", None, "is wrong", "Put it right", Code.UNSET)],
             "verdict: a migration may not begin: 2 stops",
         ),
     ],

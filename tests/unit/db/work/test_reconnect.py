@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
+from rehome.codes import Code
 from rehome.db.dialect import ConnectionLostError, Dialect
 from rehome.db.work.reconnect import MAX_OUTAGE_S, WorkContext, reconnect
 from rehome.errors import Finding, RefusedError
@@ -21,7 +22,9 @@ class Server:
         self.connects += 1
         self._state = next(self._states, self._state)
         if self._state == "away":
-            raise RefusedError([Finding("rehome_database.host", "x", "no server answers there", "Wait")])
+            raise RefusedError(
+                [Finding("rehome_database.host", "x", "no server answers there", "Wait", Code.DATABASE_UNREACHABLE)]
+            )
 
     def is_read_only(self) -> bool:
         return self._state == "read-only"

@@ -12,6 +12,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from rehome.codes import Code
 from rehome.errors import Finding, RefusedError
 from rehome.s3.client.client import Client
 from rehome.s3.errors import CREDENTIAL_CODES, S3Error, S3StopError
@@ -305,7 +306,7 @@ async def test_on_amazons_hosts_the_request_goes_to_the_regions_own_host() -> No
     assert b"/eu-west-1/s3/" in second.requests[0]
 
 
-@pytest.mark.parametrize("moved", ["stranger", RefusedError([Finding("region", None, "no", "such")])])
+@pytest.mark.parametrize("moved", ["stranger", RefusedError([Finding("region", None, "no", "such", Code.REGION)])])
 def test_credentials_never_follow_to_a_host_that_is_not_amazons(moved: str | Exception) -> None:
     @on_uvloop
     async def scenario() -> None:
