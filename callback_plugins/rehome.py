@@ -257,7 +257,8 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
         if not _is_own(result.task.get_path()):
             about = ", ".join(filter(None, [item, self._host_of(result)]))
             message = f"{result.task_name}{f' ({about})' if about else ''}: {message}"
-            more += entries.output_of(facts)
+            more += entries.output_of(facts, ("stderr", "stdout"))
+        more += entries.output_of(facts, ("module_stderr", "module_stdout"))  # of a module that did not end by itself
         if isinstance(facts.get("so_far"), list):
             more += entries.summary_of(facts["so_far"])
         more += _origin(result)

@@ -41,6 +41,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+did:
+  description: What the stage did, or would do in check mode, in one line.
+  returned: success
+  type: str
+  sample: 49 checks made, 1 warning in 2.1 s
 checks:
   description: The checks.
   returned: success
@@ -101,7 +106,10 @@ counts:
   type: dict
   sample: {checks_pass: 40, checks_info: 4, checks_warn: 1, checks_stop: 0}
 table:
-  description: The checks as lines for a terminal.
+  description:
+    - The checks as lines for a terminal. With O(for_run) all of them, as a table.
+    - Else only those that are not passed, and one line with the number of the others. What stops the run is in
+      RV(refusals).
   returned: success
   type: list
   elements: str
@@ -111,11 +119,11 @@ table:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.checks import as_dicts, as_table, counts, refusals, verdict
+from rehome.checks import as_dicts, as_short_list, as_table, counts, refusals, verdict
 from rehome.grants.needed import rights_needed
 from rehome.grants.policy import Verb
 from rehome.preflight.preflight import preflight
-from rehome.report.checks import preflight_facts
+from rehome.report.checks import how_to_see_all, preflight_facts
 
 OPTIONS = {"for_run": {"type": "bool", "default": False}, "deletes": {"type": "bool", "default": False}}
 
@@ -136,13 +144,14 @@ def work(stage: Stage) -> dict[str, object]:
     stage.record.write(summary.fields, text=bool(refused) or for_run)
     if refused or for_run:
         stage.upload()  # no other stage follows, and the message names the table
+    others = how_to_see_all(stage.record.origin, in_job=stage.job is not None)
     return {
         "changed": found.journal_created,
         "checks": as_dicts(found.checks),
         "refusals": refused,
         "kept_in": summary.fields["kept_in"],
         "counts": counts(found.checks),
-        "table": as_table(found.checks),
+        "table": as_table(found.checks) if for_run else as_short_list(found.checks, others),
         **({"verdict": verdict(found.checks)} if for_run else {}),
     }
 

@@ -28,6 +28,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+did:
+  description: What the stage did, or would do in check mode, in one line.
+  returned: success
+  type: str
+  sample: 1,000 of 1,000 objects, 1,000 of 1,000 rows verified in 2.5 s
 complete:
   description: Whether everything is moved, except what a policy keeps.
   returned: success

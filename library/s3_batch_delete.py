@@ -35,6 +35,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+did:
+  description: What the stage did, or would do in check mode, in one line.
+  returned: success
+  type: str
+  sample: 1,000 objects deleted (531.1 KiB) in 2.2 s
 counts:
   description: The number of objects that were retired or undeleted, and of those that were kept, by reason.
   returned: success

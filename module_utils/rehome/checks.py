@@ -14,6 +14,9 @@ from .errors import Finding
 Status = Literal["pass", "info", "warn", "stop"]
 """`info`: worth knowing, or unknown for lack of a permission. `warn`: it has a cost. `stop`: no run may start."""
 
+UNKNOWN = "unknown: "
+"""How the text of a check begins that could not be made."""
+
 VERDICT_MAY = "verdict: a migration may begin"
 
 WIDTH = 100
@@ -78,7 +81,7 @@ def stops(subject: str, name: str, findings: Iterable[Finding]) -> list[Check]:
 
 def unknown(subject: str, name: str, why: str, advice: str = "") -> Check:
     """Return a check that could not be made. It stops nothing: the least privileges need not include reading this."""
-    return Check(subject, name, "info", f"unknown: {why}", advice)
+    return Check(subject, name, "info", f"{UNKNOWN}{why}", advice)
 
 
 def refusals(checks: Sequence[Check]) -> list[Finding]:
@@ -118,3 +121,27 @@ def as_table(checks: Sequence[Check]) -> list[str]:
         disable_numparse=True,
     )
     return [line.rstrip() for line in table.splitlines()]
+
+
+def as_short_list(checks: Sequence[Check], how_to_see_all: str) -> list[str]:
+    """Return what is not passed, one check a line, and how many are.
+
+    What these rights do not let the run see is named in one line. What stops the run is left out: its error follows.
+
+    how_to_see_all: the command that shows every check
+    """
+    unseen = [check for check in checks if check.status == "info" and check.found.startswith(UNKNOWN)]
+    lines = [
+        f"{check.status}  {check.subject}, {check.name}: {check.text}"
+        for status in ("warn", "info")
+        for check in checks
+        if check.status == status and check not in unseen
+    ]
+    if unseen:
+        by_subject: dict[str, list[str]] = {}
+        for check in unseen:
+            by_subject.setdefault(check.subject, []).append(check.name)
+        named = [f"{subject}: {', '.join(names)}" for subject, names in by_subject.items()]
+        lines.append(f"unknown  {'; '.join(named)}")
+    passed = sum(check.status == "pass" for check in checks)
+    return [*lines, f"{passed} check{'s' * (passed != 1)} passed · {how_to_see_all}"]

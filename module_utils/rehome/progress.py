@@ -42,7 +42,7 @@ class Progress:
     def __init__(self, state_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = state_dir / FILE
         self._clock = clock
-        self._run: Mapping[str, str] = {}
+        self._run: Mapping[str, str | float] = {}
         self._due = 0.0
         self._state: dict[str, Any] = {}
         self._gauges: list[Gauge] = []
@@ -50,10 +50,10 @@ class Progress:
         self._paused_s = 0.0
         self._lock = threading.Lock()
 
-    def of_run(self, **run: str) -> None:
-        """Set what the file says of the run in addition, from the next stage on."""
-        self._run = run
-        self._timeline = Timeline(self._path.parent, run["run"]) if "run" in run else None
+    def of_run(self, **run: str | float | None) -> None:
+        """Set what the file says of the run in addition, from the next stage on. What is None is not known."""
+        self._run = {name: value for name, value in run.items() if value is not None}
+        self._timeline = Timeline(self._path.parent, str(run["run"])) if "run" in run else None
 
     def stage(self, name: str, total: int | None = None, total_bytes: int | None = None) -> None:
         """Begin a stage of `total` steps (None: unknown) that move `total_bytes` (None: unknown, or none)."""

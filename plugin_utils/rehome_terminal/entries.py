@@ -105,10 +105,10 @@ def recap_entry(host: str, counts: Mapping[str, int]) -> Text:
     return Text(f"recap  {host} : {' '.join(shown)}", style="dim")
 
 
-def output_of(result: Mapping[str, Any]) -> list[str]:
+def output_of(result: Mapping[str, Any], streams: Iterable[str]) -> list[str]:
     """Return what a failed program printed, as lines to put below the error."""
     lines: list[str] = []
-    for name in ("stderr", "module_stderr", "stdout", "module_stdout"):
+    for name in streams:
         text = result.get(name)
         if isinstance(text, str) and text.strip():
             lines += [f"{name}:", *(f"  {line}" for line in text.strip("\n").splitlines())]

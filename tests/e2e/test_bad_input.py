@@ -72,7 +72,7 @@ def test_a_variable_that_would_be_ignored_stops_every_verb(seeded: World, verb: 
         playbook=f"playbooks/{verb}.yml",
         **variables,
     )
-    assert "UTC  preflight" not in played.output
+    assert "UTC  preflight  " not in played.output
 
 
 def test_a_misspelled_variable_is_found_in_a_file_and_in_the_inventory_too(seeded: World, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,10 @@ from ..config.read import read_settings
 from ..errors import RefusedError, RehomeError
 from ..job import read_job
 from ..progress import Progress
+from ..report.ahead import ahead_s
+from ..report.did import did
+from ..report.document import measured
+from ..report.fields import counts_in
 from ..state.folder import prepare_state_dir
 from ..state.interruption import forget_interruption, interruption, note_interruption
 from ..state.lock import acquire
@@ -125,14 +130,17 @@ def _locked(
     prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
-    progress.of_run(verb=verb, run=holder.identity)
     record = RunReport(settings, holder.identity, module._name.rpartition(".")[2], module.params["run_origin"] or {})
     stage = Stage(
         settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping, record, os.environ
     )
+    progress.of_run(verb=verb, run=holder.identity, **_known_of_run(stage))
+    began = time.monotonic()
     try:
         progress.stage(f"start {module._name}")
-        return work(stage)
+        result = work(stage)
+        line = did(record.stage, result, dry_run=dry_run, seconds=time.monotonic() - began)
+        return result if line is None else {**result, "did": line}
     except (Exception, StopRequestedError) as error:  # of any kind: it is raised again
         # a library may turn what a signal's handler raises into an error of its own
         line = interruption(verb, progress, in_time=True)
@@ -149,6 +157,22 @@ def _locked(
     finally:
         with suppress(OSError):  # a full disk has been reported by what met it first
             progress.end()
+
+
+def _known_of_run(stage: Stage) -> dict[str, float | None]:
+    """Return what the progress of a migration says in addition: the pass, and how long the later stages take."""
+    if stage.verb != "migrate":
+        return {}
+    try:
+        fields = stage.summary().fields
+    except (RehomeError, OSError):
+        return {}
+    name, rates = stage.record.stage, measured(stage.settings.state_dir)
+    rows = counts_in(fields)["rows_not_reached"]
+    return {
+        "pass": len(fields["passes"]) + (name == "plan"),
+        "ahead_s": ahead_s(name, stage.record.kept.get("stages", []), rows, rates.rows_per_second),
+    }
 
 
 def _told(error: BaseException) -> str:

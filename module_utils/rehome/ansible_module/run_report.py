@@ -69,6 +69,16 @@ class RunReport:
         self._kept: KeptFacts | None = None
 
     @property
+    def stage(self) -> str | None:
+        """The stage that the module's work is; None: it is none of a run."""
+        return self._stage
+
+    @property
+    def origin(self) -> Origin:
+        """How the run was started."""
+        return self._origin
+
+    @property
     def kept(self) -> KeptFacts:
         """What the stages of this run have contributed so far."""
         if self._kept is None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ..checks import Check
-from .facts import CheckFact, PreflightFacts
+from ..checks import UNKNOWN, Check
+from .commands import command
+from .facts import CheckFact, Origin, PreflightFacts
 from .samples import shown
 from .words import STATUSES
-
-_UNKNOWN = "unknown: "
 
 
 def preflight_facts(checks: Sequence[Check]) -> PreflightFacts:
@@ -23,7 +22,7 @@ def preflight_facts(checks: Sequence[Check]) -> PreflightFacts:
             status=_status(check),
             subject=check.subject,
             name=check.name,
-            found=shown(check.found.removeprefix(_UNKNOWN)),
+            found=shown(check.found.removeprefix(UNKNOWN)),
             advice=shown(check.advice),
             code=check.trouble and str(check.trouble),
         )
@@ -39,4 +38,18 @@ def preflight_facts(checks: Sequence[Check]) -> PreflightFacts:
 
 
 def _status(check: Check) -> str:
-    return "unknown" if check.status == "info" and check.found.startswith(_UNKNOWN) else check.status
+    return "unknown" if check.status == "info" and check.found.startswith(UNKNOWN) else check.status
+
+
+def how_to_see_all(origin: Origin, *, in_job: bool) -> str:
+    """Return the command that shows every check: that of make, if it is enough.
+
+    origin: how the run was started
+    in_job: whether AWX has started it, where nobody types a command
+    """
+    env, arguments = origin.get("env", ""), origin.get("arguments", [])
+    if in_job or not env:
+        return "playbooks/preflight.yml shows all"
+    if arguments in (["-e", f"env={env}"], ["-e", f"env={env}", "-i", "inventory"]):
+        return f"make preflight ENV={env} shows all"
+    return f"{command('preflight', origin)} shows all"
