@@ -158,7 +158,7 @@ class Progress:
             self._timeline.record(_point(self._state, self._run), boundary=boundary)
 
 
-def _point(state: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, Any]:
+def _point(state: Mapping[str, Any], run: Mapping[str, str | float]) -> dict[str, Any]:
     """Return what the timeline has of a state of progress.json."""
     point = {name: value for name, value in state.items() if name not in run and name not in ("counts", "waiting")}
     point |= {"at": round(time.time(), 2), "began": round(state["began"], 2)}
