@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-VERBS := grants migrate preflight plan verify rollback redirect retire
+VERBS := grants migrate preflight plan verify discover rollback redirect retire
 PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
 TARGETS := $(PLAYED) help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
   bench-packages collection docs lock
@@ -37,6 +37,7 @@ TAKE_SEED_ODDITIES := demo seed
 TAKE_SERVERS := matrix
 TAKE_VAULT := $(VERBS)
 TAKE_VENV := $(TARGETS)
+TAKE_WHOLE := discover
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
 
 # Text as one word of the shell. make does not expand what is in it, nor does the shell.
@@ -70,7 +71,7 @@ is_taken = $(filter $(TAKE_$1) $(if $(filter CHECK,$1),$(GOALS)),$(GOALS))
 ON := 1 yes true
 OFF := 0 no false
 is_switch = $(if $(filter 0 1,$(words $1)),$(if $(filter-out $(ON) $(OFF),$1),,yes))
-$(foreach name,CHECK DIFF QUICK RESTORE SEED_ODDITIES,$(if $(call is_taken,$(name)),$(if $(call is_switch,$(value $(name))),,\
+$(foreach name,CHECK DIFF QUICK RESTORE SEED_ODDITIES WHOLE,$(if $(call is_taken,$(name)),$(if $(call is_switch,$(value $(name))),,\
   $(error $(name) ($(value $(name))): is neither on ($(ON)) nor off ($(OFF), or unset)))))
 on = $(filter $(ON),$(value $1))
 $(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
@@ -166,6 +167,7 @@ migrate: ## migrate, for real (CHECK=1: a dry run, which writes nothing)
 preflight: ## say whether a migration may begin, and what it costs; reads only
 plan: ## say what a migration would do
 verify: ## verify what is there, without relying on earlier runs
+discover: ## find every column that names these objects; reads only (WHOLE=1: all rows of all tables)
 rollback: ## roll back the rows that were rewritten; CONFIRM=<target bucket> removes the copies, too
 redirect: ## redirect the old URLs to the new place
 retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes it
@@ -174,7 +176,7 @@ retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes 
 $(VERBS): setup
 	@$(call play,playbooks/$@.yml $(if $(value INVENTORY),-i $(call quoted,INVENTORY)) $(if $(value ENV),-e env=$(value ENV)) \
 	  $(if $(value CONFIRM),-e confirm=$(value CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
-	  $(if $(call on,RESTORE),-e restore=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
+	  $(if $(call on,RESTORE),-e restore=true) $(if $(call on,WHOLE),-e whole=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .

@@ -571,6 +571,26 @@ options:
         - keep
         - remove
         default: keep
+      discover_whole:
+        description: Read all rows of every table, instead of samples of the large ones (C(-e
+          whole=true)). Tables of up to 10,000 rows, and columns in which a sample finds something,
+          are read as a whole in any case.
+        type: bool
+        default: false
+      discover_schemas:
+        description: Globs of the schemas to search (in MariaDB and MySQL, the databases). If
+          empty, PostgreSQL is searched in all schemas that this user sees, and MariaDB and MySQL
+          in the database of C(rehome_database) alone.
+        type: list
+        elements: str
+        default: []
+      acknowledged_columns:
+        description: Columns (V(table.column)) that C(discover) has found to name objects, and
+          that may go on naming them when the objects are gone. While there is one that is neither
+          here nor in C(rehome_references), C(retire) refuses.
+        type: list
+        elements: str
+        default: []
       retire_after:
         description: 'The minimum age of what is retired: the time since the migration ended,
           as C(completion.json) in the state folder records it, and since the object was stored.

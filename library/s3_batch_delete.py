@@ -104,7 +104,8 @@ def retired(stage: Stage) -> dict[str, object]:
         finally:
             result = reported(stage, catalog, RETIRE_LISTS, counts, unfinished)
     diff = counts.diff("objects to retire", stage.settings.source.bucket)
-    return {**result, "changed": counts.changes(stage.dry_run), "warnings": warnings(bucket), "diff": diff}
+    warned = warnings(bucket, stage.settings)
+    return {**result, "changed": counts.changes(stage.dry_run), "warnings": warned, "diff": diff}
 
 
 def undeleted(stage: Stage) -> dict[str, object]:

@@ -27,6 +27,7 @@ _MODULE_OVERRIDES: Mapping[str, Option] = {
     "rehome_name": {"default": None},
     "rehome_state_dir": {"required": True},
     "rehome_retire_restore": {"default": False},
+    "rehome_discover_whole": {"default": False},
 }
 """Where a module differs from the role. It never has the role's default if that is a template (`{{ … }}`)."""
 

@@ -136,6 +136,9 @@ class Code(Enum):
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
     # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init
+    UNKNOWN_COLUMN = "RH-731", "A column names objects and is no reference"
+    NOT_DISCOVERED = "RH-732", "Nobody has looked for columns that name the objects"
+    NOTHING_TELLS_NAMES = "RH-733", "Nothing tells the names of objects from other texts"
     PLAN_DIFFERS = "RH-741", "The plan is not the one that was approved"
     PLAN_OF_OTHERS = "RH-742", "The approved plan was made for other settings"
     PLAN_UNCLEAR = "RH-743", "The digest does not name one plan"

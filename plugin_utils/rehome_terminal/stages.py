@@ -15,6 +15,7 @@ STAGES: Final[Mapping[str, str]] = {
     "s3_batch_delete": "retire",
     "s3_remove_copies": "remove copies",
     "s3_redirect": "redirect",
+    "db_discover": "discover",
 }
 """Module → stage. Every stage has its line, whether it changed anything or not."""
 

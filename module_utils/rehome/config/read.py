@@ -25,7 +25,7 @@ from .read_buckets import (
 from .read_database import read_chunk_ms, read_connections, read_database, read_references
 from .read_values import at_least, at_most, read_approved_plan, read_limit, read_name, read_period, read_time
 from .redirect import read_redirect
-from .settings import NO_WAY_BACK, Retire, RollbackPolicy, Settings
+from .settings import NO_WAY_BACK, Discover, Retire, RollbackPolicy, Settings
 from .throttle import read_throttle
 
 MOST_SAMPLES = 50
@@ -80,6 +80,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         ),
         report_samples=_read_samples(given.get("report_samples"), findings),
         prices=read_prices(given.get("prices") or {}, findings),
+        discover=_read_discover(given, findings),
     )
     if not settings.include:
         findings.append(
@@ -103,6 +104,26 @@ def _read_retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:
         after=read_period("rehome_retire_after", given.get("retire_after") or "7d", findings),
         unversioned=words == NO_WAY_BACK,
         restore=bool(given.get("retire_restore")),
+    )
+
+
+def _read_discover(given: Mapping[str, Any], findings: list[Finding]) -> Discover:
+    acknowledged = given.get("acknowledged_columns") or []
+    findings += [
+        Finding(
+            "rehome_acknowledged_columns",
+            name,
+            "names no column",
+            "Write it as discover shows it: table.column, or schema.table.column",
+            Code.UNUSABLE_VALUE,
+        )
+        for name in acknowledged
+        if not all("".join(name.split()).partition("."))
+    ]
+    return Discover(
+        whole=bool(given.get("discover_whole")),
+        schemas=tuple(given.get("discover_schemas") or ()),
+        acknowledged=frozenset(acknowledged),
     )
 
 

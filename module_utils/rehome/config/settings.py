@@ -151,6 +151,20 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Discover:
+    """How thoroughly the columns of the database are searched, and which finds are known.
+
+    whole: read all rows of all tables
+    schemas: globs of those to search; empty: all that PostgreSQL's user sees, else the database's own
+    acknowledged: `table.column` of those that may go on naming objects that are gone
+    """
+
+    whole: bool = False
+    schemas: tuple[str, ...] = ()
+    acknowledged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackPolicy:
     """What a rollback undoes.
 
@@ -215,6 +229,7 @@ class Settings:
     rollback: RollbackPolicy
     report_samples: int
     prices: Prices | None
+    discover: Discover
 
     @property
     def keymap(self) -> KeyMap:

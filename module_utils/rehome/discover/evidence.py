@@ -15,7 +15,7 @@ MAX_FORMS = 20
 OTHER_FORMS = "in yet other forms"
 MAX_COMPARED = 1_000
 """Different values of a column that are looked up in the source's listing."""
-EXAMPLES = 3
+MAX_EXAMPLES = 3
 SHOWN = 200
 """Characters of an example."""
 
@@ -48,7 +48,7 @@ class Evidence:
         self.counts[words] = self.counts.get(words, 0) + 1
         self.forms[words] = form
         examples = self.examples.setdefault(words, [])
-        if len(examples) < EXAMPLES and (example := shown(value, SHOWN)) not in examples:
+        if len(examples) < MAX_EXAMPLES and (example := shown(value, SHOWN)) not in examples:
             examples.append(example)
         known = self.suffixes.setdefault(words, {})
         if named.suffixes and len(known) < MAX_COMPARED:

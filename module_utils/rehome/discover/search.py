@@ -97,14 +97,14 @@ class Position:
 class Watch:
     """What a walk takes from, and tells, its caller.
 
-    wait: called between two statements; may take long
+    wait: called between two pages with the seconds that the server has worked since; may take long
     stopping: whether to end at the next page
     at: told how many tables of how many are done, and how many columns name objects
     done: told each table's columns
     reached: told where in a large table the walk is
     """
 
-    wait: Callable[[], object] = lambda: None
+    wait: Callable[[float], object] = lambda _busy_s: None
     stopping: Callable[[], bool] = lambda: False
     at: Callable[[int, int, int], object] = lambda _done, _total, _found: None
     done: Callable[[str, Sequence[FoundColumn]], object] = lambda _table, _columns: None
@@ -164,6 +164,7 @@ class _Search:
         self._names = self._texts._replace(name=bare_name(self._recognise.keymap))
         self._referenced = {(one.table, one.column) for one in asked.references}
         self._context = WorkContext(stopping=watch.stopping)
+        self._busy_s = 0.0
 
     def run(self, before: Mapping[str, Sequence[FoundColumn]]) -> list[FoundColumn]:
         contents = self._contents()
@@ -174,7 +175,7 @@ class _Search:
             if table.name in before:
                 columns = list(before[table.name])
             else:
-                self._watch.wait()
+                self._pause()
                 columns = self._table(table)
                 self._watch.done(table.name, columns)
             found += columns
@@ -240,7 +241,7 @@ class _Search:
         size = ChunkSize(PAGE_S, SAMPLE_ROWS)
         table = walk.reading
         while not walk.whole:
-            self._watch.wait()
+            self._pause()
             rows, began = size.rows, time.monotonic()
             try:
                 end = self._page_end(table, walk.after, rows)
@@ -289,12 +290,20 @@ class _Search:
         return self._read(lambda: self._search.count(table, pages))
 
     def _hits(self, table: SearchTable, texts: Texts, pages: Pages, limit: int) -> list[Hit]:
-        if self._watch.stopping():
-            raise InterruptedSearchError
         return self._read(lambda: self._search.hits(table, texts, pages, limit))
 
+    def _pause(self) -> None:
+        busy_s, self._busy_s = self._busy_s, 0.0
+        self._watch.wait(busy_s)
+        if self._watch.stopping():
+            raise InterruptedSearchError
+
     def _read(self, read: Callable[[], T]) -> T:
-        return retry_read(self._database, read, self._context)
+        began = time.monotonic()
+        try:
+            return retry_read(self._database, read, self._context)
+        finally:
+            self._busy_s += time.monotonic() - began
 
     def _judged(self, walk: _Walk, column: TextColumn) -> FoundColumn:
         evidence = walk.evidence[column.name]

@@ -32,6 +32,7 @@ from ..db.engines.open_inspector import inspector as open_inspector
 from ..db.facts import facts_for_rewrite
 from ..db.inspector import Inspector, Unknown, or_unknown
 from ..db.throttle.assemble import check_throttle
+from ..discover.standing import check_columns
 from ..errors import Finding, RefusedError
 from ..files import write_json
 from ..job import Job
@@ -95,7 +96,7 @@ def preflight(
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
     found, created, tables = _database(settings, dry_run, lenient, progress, checks)
-    checks += found
+    checks += [*found, *check_columns(settings)]
     if dry_run:
         checks.append(
             unknown(

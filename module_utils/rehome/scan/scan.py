@@ -11,6 +11,8 @@ import uvloop
 
 from ..catalog.catalog import BulkAppender
 from ..codes import Code
+from ..discover.listing import NOTE as SOURCE_LISTING
+from ..discover.listing import listing_of
 from ..errors import RefusedError
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED, SAME_ETAG
@@ -106,6 +108,7 @@ async def _scan_buckets(run: Run) -> None:
                 catalog.run(f"DELETE FROM {table}")
             foreign = await list_both(1)
         catalog.note("source_foreign", foreign)
+        catalog.note(SOURCE_LISTING, listing_of(settings))
         if settings.source.inventory is not None:
             await find_named_objects(run, source, unroutable)
         if settings.source.inventory is not None or not source.endpoint.is_aws:

@@ -29,6 +29,9 @@ LASTING = (
     "capabilities.json",
     "uploads.sqlite",
     "completion.json",
+    "discover.json",
+    "discover.txt",
+    "discover-unfinished.json",
     "redirect.json",
     "report-migrate.json",
 )
