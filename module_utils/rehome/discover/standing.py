@@ -55,7 +55,8 @@ def refused_columns(settings: Settings) -> list[Finding]:
     try:
         record = read_record(settings)
     except RehomeError as error:
-        return [Finding("rehome_state_dir", str(settings.state_dir / FILE), str(error), "Remove it, and search again")]
+        unread = str(settings.state_dir / FILE)
+        return [Finding("rehome_state_dir", unread, str(error), "Remove it, and search again", Code.STATE_FILE)]
     columns = unacknowledged(record, settings) if record else []
     if not columns:
         return []
