@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERBS := grants migrate preflight plan verify discover rollback redirect retire
 PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
-TARGETS := $(PLAYED) help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
+TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
   bench-packages collection docs lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
@@ -19,13 +19,13 @@ SEED_ODDITIES ?=
 ENV ?=
 
 # Which targets take which variable.
-TAKE_ARGS := $(PLAYED)
+TAKE_ARGS := $(PLAYED) init
 TAKE_CHECK := $(PLAYED)
 TAKE_CONFIRM := rollback retire
 TAKE_DB := demo sandbox-up
 TAKE_DIFF := $(PLAYED)
-TAKE_ENV := $(VERBS)
-TAKE_INVENTORY := $(VERBS)
+TAKE_ENV := $(VERBS) init
+TAKE_INVENTORY := $(VERBS) init
 TAKE_OBJECTS := demo seed
 TAKE_PYTHON := $(TARGETS)
 TAKE_QUICK := bench
@@ -35,7 +35,7 @@ TAKE_SCENARIOS := chaos
 TAKE_SEED := chaos
 TAKE_SEED_ODDITIES := demo seed
 TAKE_SERVERS := matrix
-TAKE_VAULT := $(VERBS)
+TAKE_VAULT := $(VERBS) init
 TAKE_VENV := $(TARGETS)
 TAKE_WHOLE := discover
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
@@ -104,7 +104,7 @@ ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
 endif
 # In a folder that others may write, Ansible reads ansible.cfg only if it is named.
-$(PLAYED) bench-packages: export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
+$(PLAYED) init bench-packages: export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
 play = $(BIN)/ansible-playbook $(strip $1 $(if $(call on,CHECK),--check) $(if $(call on,DIFF),--diff) $(value ARGS))
 
 help: ## list the targets
@@ -161,6 +161,10 @@ ifeq ($(call on,CHECK),)
 	@$(call play,$(DEMO))
 	@echo; echo "Look around with $(BIN)/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
 endif
+
+init: setup ## ask what moves, try each answer, and write the inventory of ENV (ARGS=--help: each answer as an option)
+	@$(BIN)/python -m interview $(strip $(if $(value ENV),--env $(value ENV)) $(if $(value INVENTORY),--inventory $(call quoted,INVENTORY)) \
+	  $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)) $(value ARGS))
 
 grants: ## give migrate and retire their rights (needs an administrator; VAULT=<password file>)
 migrate: ## migrate, for real (CHECK=1: a dry run, which writes nothing)

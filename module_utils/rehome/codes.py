@@ -143,6 +143,10 @@ class Code(Enum):
     PLAN_OF_OTHERS = "RH-742", "The approved plan was made for other settings"
     PLAN_UNCLEAR = "RH-743", "The digest does not name one plan"
 
+    UNANSWERED = "RH-751", "Answers are missing, and nobody can be asked"
+    NOT_WRITABLE = "RH-752", "The inventory cannot take the environment"
+    VAULT_FILE = "RH-753", "The vault's file cannot be used"
+
     # 8xx: redirects and grants
     WEBSITE = "RH-802", "The bucket's website cannot be configured"
     REDIRECT_TOO_WIDE = "RH-803", "The redirects cannot tell the keys apart"

@@ -129,6 +129,24 @@ def test_the_second_key_is_passed_on() -> None:
     assert playbook_run("rollback", "ENV=prod", "CONFIRM=bucket").endswith(removing)
 
 
+def test_init_is_given_environment_inventory_vault_and_further_options(stubbed: Path) -> None:
+    given = ("ENV=staging", "INVENTORY=../my ops", "VAULT=.vault-pass", "ARGS=--yes --source-prefix 'a b/'")
+    (call,) = called(stubbed, "init", *given)
+    expected = [
+        "-m",
+        "interview",
+        "--env",
+        "staging",
+        "--inventory",
+        "../my ops",
+        "--vault-password-file",
+        ".vault-pass",
+    ]
+    assert call[1:] == ["python", *expected, "--yes", "--source-prefix", "a b/"]
+    assert "DIFF has no effect on init" in refused("init", "DIFF=1")
+    assert "CHECK: init cannot be tried without being done" in refused("init", CHECK="1")
+
+
 def test_a_misspelled_variable_is_refused() -> None:
     message = refused("migrate", "ENV=prod", "CEHCK=1")
     assert "CEHCK: unknown. The variables are ARGS CHECK " in message

@@ -47,11 +47,17 @@ def check_bucket(side: Side) -> list[Finding]:
     url = str(client.meta.endpoint_url)
     try:
         listed = _list_one(client, side)
-    except ClientError as error:
-        return [_refusal(side, url, error)]
-    except BotoCoreError as error:
-        return [_no_reply(side, url, error)]
+    except (ClientError, BotoCoreError) as error:
+        return [explain_error(side, url, error)]
     return [] if "IsTruncated" in listed or "Name" in listed else [_not_s3(side, url)]
+
+
+def explain_error(side: Side, url: str, error: ClientError | BotoCoreError) -> Finding:
+    """Return why a request about `side`'s bucket, or one that lists, was not answered as it should.
+
+    url: the service's, as botocore addresses it
+    """
+    return _refusal(side, url, error) if isinstance(error, ClientError) else _no_reply(side, url, error)
 
 
 def _list_one(client: Any, side: Side) -> dict[str, Any]:
