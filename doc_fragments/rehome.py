@@ -457,6 +457,41 @@ options:
               with an error and can be run again. Pauses by the pause file and the window do
               not count. By default there is no maximum.
             type: float
+      critical:
+        description: 'When a run ends by itself: what is in flight is finished and recorded,
+          the message names the limit, and the next run goes on. These limits are above those
+          of C(rehome_throttle), at which the rewrite only pauses, and are looked at while it
+          pauses, too. What cannot be read ends nothing; the preflight refuses a limit whose
+          figure this user cannot read. By default there are none.'
+        type: dict
+        suboptions:
+          max_lag_s:
+            description: The lag of a replica at which the run ends, in seconds.
+            type: float
+          max_running:
+            description: How many statements of other sessions run on the server when the run
+              ends.
+            type: int
+          max_redo_ratio:
+            description: How full the redo log of MariaDB or MySQL is when the run ends, as C(rehome_throttle)
+              has it.
+            type: float
+          max_dead_ratio:
+            description: The number of dead tuples per live tuple in a table of PostgreSQL at
+              which the run ends. Fewer than 50,000 dead tuples never count.
+            type: float
+          query_limit:
+            description: The number that C(rehome_throttle.query) returns when the run ends.
+            type: float
+          failures:
+            description: How many objects S3 may refuse to copy, or rows the database may refuse,
+              within a stage. At one more the run ends.
+            type: int
+          for_s:
+            description: For how many seconds a figure must be above its limit. By default one
+              reading is enough, of which there is one each second.
+            type: float
+            default: 0.0
       approved_plan:
         description: The digest of the approved plan, as C(playbooks/plan.yml) shows it, or at
           least its first eight digits. The run refuses to do anything that was not in that plan,
@@ -527,6 +562,12 @@ options:
             description: The price of 1 GB (1,024^3 bytes) in the target for a month. Copies
               are paid for in addition until the legacy objects are retired.
             type: float
+      metrics_file:
+        description: A file, as an absolute path that ends in C(.prom), into which a run writes
+          its metrics every few seconds and at its end, for the textfile collector of Prometheus'
+          node exporter. The user who runs the playbook must be able to write its folder. If
+          it cannot be written the run says so, and goes on. By default there is none.
+        type: path
       state_dir:
         description: The folder for the catalog, the lists and the summary. One run at a time
           locks it. C(rehome_state_root) is the folder C(.rehome) in the project's root; in a

@@ -136,6 +136,11 @@ class Code(Enum):
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
     # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init
+    CRITICAL = "RH-720", "A critical limit has ended the run"
+    NOTHING_RUNS = "RH-721", "Nothing is at work that could be controlled"
+    ORDER_UNUSABLE = "RH-722", "What is asked of a run cannot be followed"
+    DOOR_SHUT = "RH-723", "A run cannot be reached to control it"
+    STILL_PAUSED = "RH-724", "A pause that was asked for earlier is in force"
     UNKNOWN_COLUMN = "RH-731", "A column names objects and is no reference"
     NOT_DISCOVERED = "RH-732", "Nobody has looked for columns that name the objects"
     NOTHING_TELLS_NAMES = "RH-733", "Nothing tells the names of objects from other texts"

@@ -47,6 +47,7 @@ class Progress:
         self._state: dict[str, Any] = {}
         self._gauges: list[Gauge] = []
         self._timeline: Timeline | None = None
+        self._control: Mapping[str, object] = {}
         self._paused_s = 0.0
         self._lock = threading.Lock()
 
@@ -66,6 +67,8 @@ class Progress:
             if total_bytes is not None:
                 began |= {"bytes_done": 0, "bytes_total": total_bytes}
             self._state = {**self._run, **began}
+            if self._control:
+                self._state["control"] = self._control
             self._write()
             self._record(boundary=True)
 
@@ -120,6 +123,22 @@ class Progress:
             if self._state.pop("waiting", None):
                 self._write()
 
+    def control(self, control: Mapping[str, object]) -> None:
+        """Show what operators have asked of the run, and what is in force; it stays over the stages to come.
+
+        May be called by a thread beside the work, which must not read the gauges.
+        """
+        with self._lock:
+            self._control = control
+            if self._state:
+                self._state["control"] = control
+                self._write_as_it_is()
+
+    def snapshot(self) -> dict[str, object]:
+        """Return what the file would say now."""
+        with self._lock:
+            return dict(self._state)
+
     def end(self) -> None:
         """Say that the stage is over, with its last counts. What follows it may not have begun yet."""
         with self._lock:
@@ -143,6 +162,9 @@ class Progress:
         self._due = self._clock() + WRITE_EVERY_S
         for gauge in self._gauges:
             self._state.update(gauge.read())
+        self._write_as_it_is()
+
+    def _write_as_it_is(self) -> None:
         # too often for an fsync; after a power cut nobody reads it
         write_whole(self._path, json.dumps(self._state), durable=False)
 
@@ -160,7 +182,9 @@ class Progress:
 
 def _point(state: Mapping[str, Any], run: Mapping[str, str | float]) -> dict[str, Any]:
     """Return what the timeline has of a state of progress.json."""
-    point = {name: value for name, value in state.items() if name not in run and name not in ("counts", "waiting")}
+    point = {
+        name: value for name, value in state.items() if name not in run and name not in ("counts", "waiting", "control")
+    }
     point |= {"at": round(time.time(), 2), "began": round(state["began"], 2)}
     if waiting := state.get("waiting"):
         point["held"] = waiting["why"]

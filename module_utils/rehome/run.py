@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .catalog.catalog import Catalog
 from .config.settings import Settings
+from .control.controls import Controls
 from .job import Job
 from .progress import Progress
 
@@ -22,6 +23,7 @@ class Run:
 
     stopping: called before each piece of work. Once it returns True, what is in flight is finished and the
     remaining work is left for the next run.
+    controls: what operators ask of it while it works: to wait, and with which limits to go on
     """
 
     settings: Settings
@@ -29,6 +31,12 @@ class Run:
     progress: Progress
     stopping: Callable[[], bool] = never
     job: Job | None = None
+    controls: Controls = field(default_factory=Controls)
+
+    def until(self, reached: Callable[[], bool]) -> Run:
+        """Return the same run, which is to stop as well once `reached` returns True."""
+        stopping = self.stopping
+        return replace(self, stopping=lambda: stopping() or reached())
 
     def with_settings(self, settings: Settings) -> Run:
         """Return the same run under other settings."""

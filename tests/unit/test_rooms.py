@@ -15,7 +15,7 @@ FLOORS = (
     ("errors",),
     ("files",),
     ("timeline",),
-    ("mapping", "catalog", "checks", "progress"),
+    ("mapping", "catalog", "checks", "progress", "control"),
     ("config",),
     ("run", "s3", "db", "planning", "report"),
     ("services", "redirect", "state", "discover"),
@@ -37,6 +37,7 @@ INNER_FLOORS = {
         ("copier", "probe"),
     ),
     "db": (
+        ("control",),
         ("dialect", "server_load", "server_checks"),
         ("journal", "inspector", "facts", "search"),
         ("rights", "work"),

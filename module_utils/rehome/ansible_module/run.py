@@ -28,7 +28,9 @@ from ..state.folder import prepare_state_dir
 from ..state.interruption import forget_interruption, interruption, note_interruption
 from ..state.lock import acquire
 from ..state.sync import upload_state
+from ..version import VERSION
 from .argument_spec import ARGUMENT_SPEC
+from .metrics import Metrics, MetricsFile, NoMetrics
 from .run_report import RunReport
 from .stage import Stage
 from .stopping import Stopping, StopRequestedError
@@ -136,9 +138,17 @@ def _locked(
     )
     progress.of_run(verb=verb, run=holder.identity, **_known_of_run(stage))
     began = time.monotonic()
+    metrics = _metrics(stage)
     try:
-        progress.stage(f"start {module._name}")
-        result = work(stage)
+        with metrics:
+            try:
+                progress.stage(f"start {module._name}")
+                result = work(stage)
+            except BaseException:
+                metrics.failed = True
+                raise
+        if metrics.problem:
+            result["warnings"] = [*result.get("warnings", ()), metrics.problem]
         line = did(record.stage, result, dry_run=dry_run, seconds=time.monotonic() - began)
         return result if line is None else {**result, "did": line}
     except (Exception, StopRequestedError) as error:  # of any kind: it is raised again
@@ -173,6 +183,20 @@ def _known_of_run(stage: Stage) -> dict[str, float | None]:
         "pass": len(fields["passes"]) + (name == "plan"),
         "ahead_s": ahead_s(name, stage.record.kept.get("stages", []), rows, rates.rows_per_second),
     }
+
+
+def _metrics(stage: Stage) -> Metrics:
+    if stage.settings.metrics_file is None:
+        return NoMetrics()
+    origin = stage.params["run_origin"] or {}
+    labels = {
+        "migration": stage.settings.name,
+        "env": str(origin.get("env", "")),
+        "verb": stage.verb,
+        "run": stage.run_id,
+        "version": VERSION,
+    }
+    return MetricsFile(stage.settings, stage.progress, stage.run_id, labels)
 
 
 def _told(error: BaseException) -> str:

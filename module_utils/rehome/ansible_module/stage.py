@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from ..catalog.catalog import Catalog
 from ..codes import Code
 from ..config.settings import Settings
+from ..control.controls import REASON, Controls, add_asked
 from ..errors import RehomeError
-from ..job import Job, read_job
+from ..job import Job, job_words, read_job, user_name
 from ..planning.earlier_passes import carry_over
 from ..progress import Progress
 from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
 from ..report.summary import Summary
 from ..run import Run, never
+from ..state.control_file import ControlFileWatch
+from ..state.control_row import ControlRowDoor
 from ..state.database_lock import DatabaseLock, migration_lock
 from ..state.lock import release
 from ..state.outcomes import export_leftover_outcomes
@@ -52,6 +56,7 @@ class Stage:
     stopping: Stopping
     record: RunReport
     variables: Mapping[str, str] = field(default_factory=dict)
+    controls: Controls = field(default_factory=Controls, init=False)
     _locks: list[DatabaseLock] = field(default_factory=list, init=False)
 
     @property
@@ -100,7 +105,7 @@ class Stage:
 
     def on(self, catalog: Catalog, stopping: Callable[[], bool] = never) -> Run:
         """Return what the stages of this run share, to work on `catalog`."""
-        return Run(self.settings, catalog, self.progress, stopping, self.job)
+        return Run(self.settings, catalog, self.progress, stopping, self.job, self.controls)
 
     def report(
         self, catalog: Catalog, queries: Mapping[str, str], counts: Mapping[str, int], **fields: Unpack[SummaryFields]
@@ -114,10 +119,18 @@ class Stage:
             summary = self.summary()
             others = {name: file for name, file in summary.fields["lists"].items() if name not in queries}
             fields["lists"] = others | written
+            fields |= self._controlled(fields.get("throttled_s", summary.fields["throttled_s"]), summary)
             summary.add(counts, **fields)
             self.record.write(summary.fields, text=False)
             self.upload()
         return written
+
+    def _controlled(self, throttled_s: Mapping[str, float], summary: Summary) -> SummaryFields:
+        """Return what operators have asked of the run, and the pauses with theirs among them."""
+        paused_s = round(throttled_s.get(REASON, 0.0) + self.controls.take_paused(), 1)
+        pauses = {**throttled_s, REASON: paused_s} if paused_s >= 0.1 else dict(throttled_s)
+        asked = add_asked(summary.fields.get("control", []), self.controls.asked)
+        return SummaryFields(throttled_s=pauses, control=asked)
 
     def upload(self) -> None:
         """Save the state under `rehome_state_uri`. If that fails, the end of the run reports it."""
@@ -156,7 +169,14 @@ class Stage:
         if self.dry_run:
             yield
             return
-        with migration_lock(self.settings.database, self.settings.name) as lock:
+        row = ControlRowDoor(
+            self.controls,
+            self.settings.journal_schema,
+            self.settings.name,
+            self.settings.tunable,
+            lambda: {**self._who, **self.progress.snapshot()},
+        )
+        with migration_lock(self.settings.database, self.settings.name, row) as lock:
             self._locks.append(lock)
             yield
 
@@ -168,10 +188,21 @@ class Stage:
         Raises StopRequestedError at the end of the block if it is to stop, or RehomeError for a lost lock, so that the
         work does not count as finished.
         """
-        with self.stopping.finishing():
+        with self.stopping.finishing(), self._watched():
             yield self.on(catalog, lambda: self.stopping.requested or any(lock.lost for lock in self._locks))
         for lock in self._locks:
             lock.require()
+
+    def _watched(self) -> AbstractContextManager[object]:
+        """Hear the control file for the length of a block. A dry run writes nothing that could be paused."""
+        if self.dry_run:
+            return nullcontext()
+        return ControlFileWatch(self.controls, self.settings.state_dir, self.settings.tunable, self.progress)
+
+    @property
+    def _who(self) -> dict[str, object]:
+        """Who works, for those who only see the control row."""
+        return {"host": socket.gethostname(), "user": user_name(), "pid": self.run_pid, "job": job_words(self.job)}
 
     def release(self) -> None:
         """Release the lock on the state folder: the run is over."""

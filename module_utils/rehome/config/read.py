@@ -12,6 +12,7 @@ from typing import Any
 from ..codes import Code
 from ..errors import Finding, RefusedError
 from .approved_plan import made_elsewhere
+from .critical import read_critical, read_metrics_file
 from .environment import NO_VARIABLES, Exported
 from .prices import read_prices
 from .read_buckets import (
@@ -65,6 +66,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         verify_sample=at_least(0, "rehome_verify_sample", given.get("verify_sample") or 0, findings),
         only_keys=read_key_list(given.get("only_keys"), source.prefix, findings),
         throttle=read_throttle(given.get("throttle") or {}, Path(given["state_dir"]), findings),
+        critical=read_critical(given.get("critical") or {}, given.get("throttle") or {}, findings),
         limit=read_limit(given.get("limit"), findings),
         approved_plan=read_approved_plan(given.get("approved_plan"), findings),
         quiet_objects=at_least(0, "rehome_quiet_objects", given.get("quiet_objects", 0), findings),
@@ -81,6 +83,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         report_samples=_read_samples(given.get("report_samples"), findings),
         prices=read_prices(given.get("prices") or {}, findings),
         discover=_read_discover(given, findings),
+        metrics_file=read_metrics_file(given.get("metrics_file"), findings),
     )
     if not settings.include:
         findings.append(

@@ -12,7 +12,7 @@ from ..mapping.forms import read_form
 from ..mapping.value_map import Form
 from .database_url import with_url
 from .read_values import unset
-from .settings import Database, EngineName, Reference, Side, Tls
+from .settings import LONGEST_CHUNK_MS, SHORTEST_CHUNK_MS, Database, EngineName, Reference, Side, Tls
 from .where_clause import objection
 
 CHUNK_MS: Mapping[EngineName, int] = {"mariadb": 75, "mysql": 75, "postgresql": 12, "sqlite": 75}
@@ -20,7 +20,6 @@ CHUNK_MS: Mapping[EngineName, int] = {"mariadb": 75, "mysql": 75, "postgresql": 
 beside 25 ms 3.4 times, 20 ms 2.9, and 15 ms 2.5. Chunks of 12 ms rewrite a twentieth fewer rows per second than those
 of 15 ms, and hold up the slowest statements of the application for less long."""
 
-SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 5, 10_000
 MOST_CONNECTIONS = 16
 
 

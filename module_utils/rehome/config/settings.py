@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
+from ..control.orders import Range, ranges
 from ..mapping.keymap import KeyMap
 from ..mapping.value_map import Form, ValueMap
+from .critical import CriticalSettings
 from .prices import Prices
 from .redirect import Redirect
 from .throttle import ThrottleSettings
@@ -178,6 +180,8 @@ class RollbackPolicy:
     copies: RollbackCopies = "keep"
 
 
+SHORTEST_CHUNK_MS: Final = 5
+LONGEST_CHUNK_MS: Final = 10_000
 BESIDE_WRITERS: Final = 4
 """Connections of a run beside those that rewrite rows: the lock, the reader, and two that watch the server (its load
 and its redo log, or its load and a VACUUM)."""
@@ -197,6 +201,7 @@ class Settings:
     confirm: the name of the bucket to delete from, for confirmation
     report_samples: how many keys and rows of each class the report shows
     prices: None: the report says nothing about money
+    metrics_file: where the metrics for Prometheus are written; None: nowhere
     """
 
     name: str
@@ -218,6 +223,7 @@ class Settings:
     verify_sample: int
     only_keys: frozenset[str] | None
     throttle: ThrottleSettings
+    critical: CriticalSettings
     limit: int | None
     approved_plan: str | None
     quiet_objects: int
@@ -230,6 +236,7 @@ class Settings:
     report_samples: int
     prices: Prices | None
     discover: Discover
+    metrics_file: Path | None = None
 
     @property
     def keymap(self) -> KeyMap:
@@ -240,6 +247,11 @@ class Settings:
     def connections_at_once(self) -> int:
         """How many connections to the database a run has: those that rewrite rows, and `BESIDE_WRITERS`."""
         return self.connections + BESIDE_WRITERS
+
+    @property
+    def tunable(self) -> dict[str, Range]:
+        """The limits that operators may set while a run works, with their ranges."""
+        return ranges(self.copy.max_requests, self.connections, (SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS))
 
     @property
     def whole(self) -> bool:

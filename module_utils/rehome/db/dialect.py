@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
 from ..codes import Code
 from ..errors import RehomeError
+from .control import ControlRow
 
 KeyFamily = Literal["integer", "text", "binary"]
 """How a key column is transferred: as an integer, as text (also UUIDs and dates), or as hexadecimal text."""
@@ -392,17 +393,43 @@ class Dialect(Protocol):
     def holds_advisory_lock(self, name: str) -> bool:
         """Return whether this session still holds the lock that it has taken."""
 
+    def lock_holder(self, name: str) -> LockHolder | None:
+        """Return who holds the advisory lock of this name, without taking it; None: nobody, or it cannot be seen."""
+
     def journal_table(self, schema: str) -> str:
         """Return the quoted name of the journal's table."""
+
+    def control_table(self, schema: str) -> str:
+        """Return the quoted name of the control row's table, which is beside the journal's."""
+
+    def has_control(self, schema: str) -> bool:
+        """Return whether this user can read the control row's table. Not within a transaction."""
+
+    def create_control(self, schema: str) -> None:
+        """Create the control row's table if it does not exist, in a schema that does."""
+
+    def read_control(self, schema: str, migration: str) -> ControlRow | None:
+        """Return the control row of `migration`; None if there is none."""
+
+    def add_control(self, schema: str, migration: str) -> None:
+        """Add a control row that asks for nothing."""
+
+    def say_control(self, schema: str, migration: str, said: str) -> None:
+        """Write into the control row how far the run is."""
+
+    def order_control(
+        self, schema: str, migration: str, *, paused: bool, settings: str | None, asked_by: str | None
+    ) -> None:
+        """Write into the control row what is asked of the run."""
 
     def has_journal(self, schema: str) -> bool:
         """Return whether the journal's table exists. Raises UnusableJournalError if it has other columns."""
 
     def create_journal(self, schema: str) -> None:
-        """Create the journal's schema and table if they do not exist."""
+        """Create the journal's schema, its table and that of the control row, those that do not exist."""
 
     def drop_journal(self, schema: str) -> None:
-        """Drop the journal's table, and its schema if nothing else is in it."""
+        """Drop the journal's table and that of the control row, and their schema if nothing else is in it."""
 
     def count_journal(self, schema: str) -> int:
         """Return the number of entries in the journal, of all migrations."""

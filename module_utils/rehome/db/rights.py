@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from . import journal
+from . import control, journal
 from .dialect import TableFacts
 
 _PRIVILEGE_ORDER = "SELECT INSERT UPDATE CREATE REFERENCES TRIGGER"
@@ -74,14 +74,18 @@ def columns_named(condition: str | None, columns: Iterable[str]) -> list[str]:
 
 
 def rights_on_journal(schema: str) -> set[Right]:
-    """Return the rights to write and read the journal. Its table is created beforehand, so nobody needs CREATE."""
-    return {Right(privilege, schema, journal.TABLE) for privilege in ("SELECT", "INSERT")}
+    """Return the rights to write and read the journal, and to read the control row and to say in it how far a run is.
+
+    The tables are created beforehand, so nobody needs CREATE.
+    """
+    entries = {Right(privilege, schema, journal.TABLE) for privilege in ("SELECT", "INSERT")}
+    return entries | {Right(privilege, schema, control.TABLE) for privilege in ("SELECT", "INSERT", "UPDATE")}
 
 
 def is_managed(right: Right, journal_schema: str) -> bool:
     """Return whether `grants` manages a right: on columns, on the journal, and to reach the database and schemas."""
-    if right.schema == journal_schema and right.table in ("", journal.TABLE):
-        return right.privilege in ("SELECT", "INSERT", "USAGE", "CREATE")
+    if right.schema == journal_schema and right.table in ("", journal.TABLE, control.TABLE):
+        return right.privilege in ("SELECT", "INSERT", "USAGE", "CREATE") or right.table == control.TABLE
     return bool(right.column) or right.privilege in ("USAGE", "CONNECT")
 
 

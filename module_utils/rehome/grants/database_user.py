@@ -52,7 +52,7 @@ def update_user(settings: Settings, grants: GrantSettings, password: str | None,
                 f"the user {planned.account.user} needs a new password, and the task gives none", code=Code.SECRET_LOST
             )
         with _refusing(grants, f"create or change the user {planned.account.user}"):
-            exists = database.has_journal(settings.journal_schema)
+            exists = _has_tables(database, settings, grants)
             entries = database.count_journal(settings.journal_schema) if exists and grants.state == "absent" else 0
             statements = _changes(database, planned, settings, password)
             journal_changes = not exists if grants.state == "present" else exists and not entries
@@ -73,9 +73,9 @@ def try_user(settings: Settings, grants: GrantSettings, dry_run: bool) -> str:
     """
     with connect_as_admin(grants) as database:
         planned = plan_on(database, settings, grants)
-        user, schema = planned.account.user, settings.journal_schema
+        user = planned.account.user
         with _refusing(grants, f"create or change the user {user}, as a trial shows that was taken back"):
-            exists = database.has_journal(schema)
+            exists = _has_tables(database, settings, grants)
             # entries would keep the journal
             journal_changes = not exists if grants.state == "present" else False
             statements = _changes(database, planned, settings, None)
@@ -94,6 +94,12 @@ def try_user(settings: Settings, grants: GrantSettings, dry_run: bool) -> str:
             if dry_run or planned.wanted is None:
                 return _looked_up(database, settings, grants)
             return _try_another_user(database, settings, grants, planned.wanted)
+
+
+def _has_tables(database: Dialect, settings: Settings, grants: GrantSettings) -> bool:
+    """Return whether the journal's table exists; if it is to be, then with that of the control row."""
+    schema = settings.journal_schema
+    return database.has_journal(schema) and (grants.state == "absent" or database.has_control(schema))
 
 
 def _changes(database: Dialect, planned: PlannedUser, settings: Settings, password: str | None) -> list[str]:
@@ -147,20 +153,22 @@ def _try_another_user(database: Dialect, settings: Settings, grants: GrantSettin
     other = replace(wanted, user=name)
     drop = f"DROP USER IF EXISTS {mysql_account(other)}"
     has_schema = bool(database.run("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (schema,)))
-    has_journal = database.has_journal(schema)
+    has_journal, has_control = database.has_journal(schema), database.has_control(schema)
     statements = mysql_changes(None, other, mysql.identified(database, secrets.token_hex(20)))
     try:
         _run(database, drop)  # of a trial that was killed
-        _apply(database, settings, statements, not has_journal, grants)
+        _apply(database, settings, statements, not (has_journal and has_control), grants)
     finally:
         with suppress(DatabaseError):
             _run(database, drop)
-        if not has_journal:
-            with suppress(DatabaseError):
-                if has_schema:
-                    _run(database, f"DROP TABLE {database.journal_table(schema).replace('%%', '%')}")
-                else:
-                    database.drop_journal(schema)
+        made = [database.control_table(schema)] if not has_control else []
+        made += [database.journal_table(schema)] if not has_journal else []
+        with suppress(DatabaseError):
+            if has_schema:
+                for table in made:
+                    _run(database, f"DROP TABLE IF EXISTS {table.replace('%%', '%')}")
+            elif made:
+                database.drop_journal(schema)
     return f"the statements for the user {wanted.user} with another, {name}, who was dropped again"
 
 

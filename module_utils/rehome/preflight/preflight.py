@@ -45,6 +45,7 @@ from ..services.copy_method import is_same_service
 from ..services.storage_class import check_storage_class
 from ..services.way_back import check_way_back
 from .column import Column, inspect_column, inspect_rights
+from .control import check_control
 from .machine import SUBJECT as MACHINE
 from .machine import inspect_keeping, inspect_machine
 from .sessions import check_sessions
@@ -161,6 +162,7 @@ def _database(
             if not dry_run and not refusals([*before, *checks]):
                 created = _create_journal(database, inspector, settings)
                 checks += _try_journal(database, inspector, settings)
+            checks += check_control(database, settings, dry_run or bool(refusals([*before, *checks])))
             checks += _trials(database, inspector, settings, columns, [*before, *checks], dry_run)
     except RefusedError as refusal:
         checks += stops("database", "access", refusal.findings)

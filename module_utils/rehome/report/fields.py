@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
 
 from ..config.settings import CopyMethod
+from ..control.controls import Asked
 from ..job import Job
 
 SummaryKind = Literal["migration", "rollback"]
@@ -268,6 +269,8 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     """S3 error code → objects that failed with it."""
     throttled_s: dict[str, float]
     """Reason → seconds that the throttle paused the writers; `reading_…`: for as long as it could not be read."""
+    control: list[Asked]
+    """What operators have asked of the run while it worked: `at`, `door` (where), `by` (who, as they say), `asked`."""
     plan_sha256: str
     """Digest of the run's first plan; empty: none was made."""
     lists: dict[str, ListFile]

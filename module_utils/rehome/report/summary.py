@@ -79,6 +79,7 @@ class Summary:
             copy_method=None,
             failures={},
             throttled_s={},
+            control=[],
             plan_sha256="",
             lists={},
             left={},

@@ -65,7 +65,7 @@ def open_connections(run: Run) -> Iterator[Connections]:
     writers = 1 if database.engine == "sqlite" else run.settings.connections
     with ExitStack() as stack:
         reader, *others = [stack.enter_context(connect(database)) for _ in range(1 + writers)]
-        yield Connections(reader, others, stack.enter_context(throttle(run.settings, run.progress)))
+        yield Connections(reader, others, stack.enter_context(throttle(run.settings, run.progress, run.controls)))
 
 
 class ChunkRunner:
@@ -94,7 +94,7 @@ class ChunkRunner:
         self.context = WorkContext(
             report=waits.set, stopping=run.stopping, chunk_size=self.size, refusals=Refusals(samples)
         )
-        self._workers = Workers(connections.writers, self._write, waits.show)
+        self._workers = Workers(connections.writers, self._write, waits.show, self._allowed)
 
     def write(self, chunks: Iterable[Chunk], note: Callable[[Chunk, ChunkOutcome], None]) -> None:
         """Write every chunk, several at once, and call `note` with each outcome in the caller's thread.
@@ -104,11 +104,15 @@ class ChunkRunner:
         with self._run.progress.measured_by(self._gauge):
             self._workers.run(chunks, note)
 
+    def _allowed(self) -> int:
+        return max(1, int(self._run.controls.limit("connections", self._run.settings.connections)))
+
     def _write(self, database: Dialect, chunk: Chunk, outcome: ChunkOutcome) -> None:
         facts = self._tables[chunk.reference]
         self._throttle.wait(self._run.stopping, facts.table, database.keep_alive)
         if self._run.stopping():
             return
+        self.size.retarget(self._run.controls.limit("chunk_ms", self._run.settings.chunk_ms) / 1000)
         target = self._target if chunk.undoes is None else self._target._replace(undoes=chunk.undoes)
         began = time.monotonic()
         rewrite_chunk(database, facts, chunk.changes, target, outcome, self.context, chunk.packed)

@@ -29,6 +29,8 @@ from ..services.clients import open_clients
 from ..services.copy_method import choose_method, copy_options
 from ..state.outcomes import Outcomes
 from ..state.sync import uploading
+from .failure_limit import FailureLimit
+from .pace import paced
 
 UPLOADS_FILE = "uploads.sqlite"
 WINDOW = 10_000
@@ -138,9 +140,12 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         catalog.run(f"SET {setting} = {value}")
     progress.stage("copy", total, bytes_to_copy(catalog, settings))
     uploads = Uploads(settings.state_dir / UPLOADS_FILE)
+    limit = FailureLimit(run, "objects could not be copied")
+    run = run.until(limit.reached)
 
     def note(outcome: CopyOutcome) -> None:
         counts.add(outcome)
+        limit.count(counts.failed)
         outcomes.add(outcome)
         if uploads.bytes_sent:
             uploads.bytes_sent.pop(outcome.job.target_key, None)
@@ -163,6 +168,7 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
     finally:
         progress.at(counts.done)
         outcomes.close()
+    limit.require()
 
 
 class _Bytes:
@@ -186,6 +192,7 @@ async def _copy(
 ) -> None:
     settings = run.settings
     async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
+        pace = await stack.enter_async_context(paced(run, source, target))
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         counts.method = await choose_method(settings, source, target, capabilities)
         options = copy_options(settings, counts.method, capabilities)
@@ -195,7 +202,7 @@ async def _copy(
         stack.callback(gc.unfreeze)
         stack.callback(gc.set_threshold, *gc.get_threshold())
         gc.set_threshold(20_000)
-        await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping)
+        await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping, pace.rate)
         if not run.stopping():
             # the whole queue was read: an upload that is open now belongs to no object any more
             await abort_unfinished(target, uploads)

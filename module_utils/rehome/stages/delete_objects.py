@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -28,6 +29,7 @@ from ..services.way_back import grant_markers, way_back
 from ..state.delete_log import LIVE_MARKERS, DeleteLog
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import TO_DELETE
+from .pace import paced
 
 BATCHES_IN_FLIGHT = 4
 _SAMPLE = 3
@@ -234,8 +236,10 @@ class _Deletion:
             await self._settle_earlier(source)
             await self._remove_markers(source, LIVE_MARKERS, {})
 
-    def _client(self) -> Client:
-        return open_client(self._run.settings, self._side.delete_from)
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        async with open_client(self._run.settings, self._side.delete_from) as client, paced(self._run, client):
+            yield client
 
     def _batches(self) -> Iterator[list[tuple[str, str, int]]]:
         for batch in self._catalog.stream(TO_DELETE, batch=MAX_KEYS_PER_REQUEST):

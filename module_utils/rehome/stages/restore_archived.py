@@ -15,6 +15,7 @@ from ..s3.concurrency import end_in_time
 from ..s3.errors import S3StopError
 from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 from ..services.clients import metered, open_client
+from .pace import paced
 
 _ARCHIVED = """
 SELECT suffix, storage_class FROM objects WHERE class = 'archived' AND restore <> 'in_progress'
@@ -78,7 +79,11 @@ async def _request(run: Run, restore: Restore, counts: RestoreCounts) -> None:
             run.catalog.append("unrestored", [(result.key[len(prefix) :], result.error, result.message)])
         run.progress.at(done, failed=counts.failed)
 
-    async with open_client(settings, settings.source) as source, metered(run.progress, source):
+    async with (
+        open_client(settings, settings.source) as source,
+        metered(run.progress, source),
+        paced(run, source),
+    ):
         work = request_restores(source, _archived(run, prefix), restore.days, restore.tier, note)
         await end_in_time(work, run.stopping)
 

@@ -19,6 +19,7 @@ from ..mapping.row_key import key_to_json, keys_from_json, keys_to_json
 from ..planning.plan import VERIFIED
 from ..run import Run
 from .chunk_runner import Chunk, ChunkRunner, Connections, note_refused, open_connections, sample_of
+from .failure_limit import FailureLimit
 
 _QUEUED = f"""
 SELECT r.key, r.value FROM planned_rows r
@@ -101,16 +102,20 @@ def rewrite_planned(run: Run, counts: RewriteCounts) -> None:
     Raises DatabaseError if the server fails; the chunks until then are committed and journalled.
     """
     counts.planned = rows_to_rewrite(run.settings, run.catalog)
+    limit = FailureLimit(run, "rows were refused by the database")
     with open_connections(run) as connections:
         counts.throttled_s = connections.throttle.paused_s
         for reference in run.settings.references:
-            _Rewrite(run, reference, connections, counts).run()
+            _Rewrite(run.until(limit.reached), reference, connections, counts, limit).run()
+            limit.require()
 
 
 class _Rewrite:
     """The rewrite of one reference."""
 
-    def __init__(self, run: Run, reference: Reference, connections: Connections, counts: RewriteCounts) -> None:
+    def __init__(
+        self, run: Run, reference: Reference, connections: Connections, counts: RewriteCounts, limit: FailureLimit
+    ) -> None:
         settings = run.settings
         self._stopping = run.stopping
         self._catalog = run.catalog
@@ -128,6 +133,7 @@ class _Rewrite:
         samples = {self._facts.reference: self._changes(self._catalog.query(sample_of(_QUEUED), self._params))}
         self._runner = ChunkRunner(run, connections, {reference.name: self._facts}, target, samples)
         self._counts = counts
+        self._limit = limit
         self._done = 0
 
     def run(self) -> None:
@@ -190,6 +196,7 @@ class _Rewrite:
 
     def _note(self, chunk: Chunk, outcome: ChunkOutcome) -> None:
         self._counts.add(outcome)
+        self._limit.count(self._counts.refused)
         self._catalog.append(
             "changed_rows",
             [(chunk.reference, key_to_json(change.key), change.old) for change in outcome.changed_by_app],

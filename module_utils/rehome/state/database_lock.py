@@ -12,6 +12,7 @@ from ..db.dialect import ConnectionLostError, DatabaseError, Dialect, LockHolder
 from ..db.engines.open import connect
 from ..db.work.pooling import pooled_sessions, shared_out
 from ..errors import RefusedError, RehomeError
+from .control_row import ControlRowDoor
 
 CHECK_EVERY_S = 0.5
 """How soon a lost lock is noticed. It also keeps proxies and firewalls from closing an idle connection."""
@@ -24,11 +25,14 @@ class DatabaseLock:
 
     A lock that was lost, because its connection was, is taken again, as after a failover. If another run has taken it
     meanwhile, `lost` says so, and this run must stop.
+
+    beside: looks at the control row by the same connection, so that it costs no other
     """
 
-    def __init__(self, database: Dialect, migration: str) -> None:
+    def __init__(self, database: Dialect, migration: str, beside: ControlRowDoor | None = None) -> None:
         self._database = database
         self._migration = migration
+        self._beside = beside
         self._session = database.session_id()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -36,7 +40,8 @@ class DatabaseLock:
         """Why this run no longer has the lock; None while it has it, or may yet take it again."""
 
     def start(self) -> None:
-        """Begin to check."""
+        """Begin to check. What the control row asks counts from here on."""
+        self._look_beside()
         self._thread.start()
 
     def end(self) -> None:
@@ -45,6 +50,7 @@ class DatabaseLock:
         self._thread.join(END_TIMEOUT_S)
         if not self._thread.is_alive():
             self._check()
+            self._look_beside(last=True)
 
     def require(self) -> None:
         """Raise RehomeError if another run has the lock."""
@@ -54,6 +60,11 @@ class DatabaseLock:
     def _watch(self) -> None:
         while self.lost is None and not self._over.wait(CHECK_EVERY_S):
             self._check()
+            self._look_beside()
+
+    def _look_beside(self, *, last: bool = False) -> None:
+        if self._beside is not None and self.lost is None:
+            self._beside.look(self._database, last=last)
 
     def _check(self) -> None:
         try:
@@ -101,12 +112,14 @@ def _is_held(database: Dialect, migration: str) -> bool:
 
 
 @contextmanager
-def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]:
+def migration_lock(settings: Database, migration: str, beside: ControlRowDoor | None = None) -> Iterator[DatabaseLock]:
     """Lock `migration` in the database for the length of the block, by the server's advisory lock.
 
     The server releases the lock when the connection ends, so a dead run locks nothing. The lock keeps two runs from
     doing the same work twice; safety depends on the conditions of every copy and every rewrite. Galera
     does not share such locks between its nodes ("GET_LOCK", MariaDB's manual).
+
+    beside: see `DatabaseLock`
 
     Raises RefusedError if another run has locked it or a pooler or proxy would not keep it, and RehomeError at
     the end of the block if the lock was lost to another run.
@@ -125,7 +138,7 @@ def migration_lock(settings: Database, migration: str) -> Iterator[DatabaseLock]
             )
         if not _is_held(database, migration):
             raise RefusedError([shared_out(settings)])
-        lock = DatabaseLock(database, migration)
+        lock = DatabaseLock(database, migration, beside)
         lock.start()
         try:
             yield lock

@@ -37,6 +37,9 @@ def test_a_migration_rewrites_columns_and_writes_the_journal_and_a_retirement_on
         ("avatars", "UPDATE"): ["path", "updated_at"],
         ("rehome.journal", "SELECT"): [],
         ("rehome.journal", "INSERT"): [],
+        ("rehome.control", "SELECT"): [],
+        ("rehome.control", "INSERT"): [],
+        ("rehome.control", "UPDATE"): [],
     }
     assert {privilege for _, privilege in retire} == {"SELECT"}
 

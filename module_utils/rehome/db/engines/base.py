@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, NoReturn
 
 from ...errors import RefusedError
-from .. import journal
+from .. import control, journal
 from ..dialect import (
     EXPLAINABLE,
     Change,
@@ -17,6 +17,7 @@ from ..dialect import (
     Explained,
     JournalEntry,
     Key,
+    LockHolder,
     RecordedEntry,
     TableFacts,
     UnknownColumnError,
@@ -31,6 +32,10 @@ class BaseDialect(Dialect):
     """The driver's mark for a parameter."""
     locking: ClassVar[str] = ""
     """The clause of a SELECT that locks its rows."""
+    control_types: ClassVar[Mapping[str, str]] = {"name": "TEXT", "short": "TEXT", "long": "TEXT"}
+    """The types of the columns of the control row's table; see `control.columns`."""
+    control_options: ClassVar[str] = ""
+    """What follows the columns of that table."""
 
     def __init__(self) -> None:
         self._plan_rows: list[Mapping[str, Any]] | None = None
@@ -120,8 +125,9 @@ class BaseDialect(Dialect):
         return int(self.run(f"SELECT count(*) FROM {self.journal_table(schema)}")[0][0])
 
     def drop_journal(self, schema: str) -> None:
-        """Drop the table only; an engine with schemas also drops an empty schema."""
+        """Drop the tables only; an engine with schemas also drops an empty schema."""
         self.run(f"DROP TABLE {self.journal_table(schema)}")
+        self.run(f"DROP TABLE IF EXISTS {self.control_table(schema)}")
 
     def append_journal(self, schema: str, entry: JournalEntry) -> None:
         """Insert one row; the database assigns its id and time. Raises DatabaseError if there is none after it."""
@@ -133,6 +139,42 @@ class BaseDialect(Dialect):
     @abstractmethod
     def _changed(self, statement: str, values: Sequence[Any]) -> int:
         """Run one statement, and return how many rows it has inserted or changed."""
+
+    def has_control(self, schema: str) -> bool:
+        """Read a row that no migration has."""
+        try:
+            self.read_control(schema, "")
+        except DatabaseError:
+            return False
+        return True
+
+    def create_control(self, schema: str) -> None:
+        """Create the table with the types of the engine."""
+        columns = control.columns(self.control_types)
+        self.run(f"CREATE TABLE IF NOT EXISTS {self.control_table(schema)} ({columns}){self.control_options}")
+
+    def read_control(self, schema: str, migration: str) -> control.ControlRow | None:
+        """Select the row; an engine that proxies may stand before does so on the primary."""
+        return control.row(self.run(control.select(self.control_table(schema), self.placeholder), (migration,)))
+
+    def add_control(self, schema: str, migration: str) -> None:
+        """Insert the row."""
+        self._changed(control.insert(self.control_table(schema), self.placeholder), (migration,))
+
+    def say_control(self, schema: str, migration: str, said: str) -> None:
+        """Update `run_says`."""
+        self._changed(control.update_says(self.control_table(schema), self.placeholder), (said, migration))
+
+    def order_control(
+        self, schema: str, migration: str, *, paused: bool, settings: str | None, asked_by: str | None
+    ) -> None:
+        """Update what is asked."""
+        statement = control.update_order(self.control_table(schema), self.placeholder)
+        self._changed(statement, (paused, settings, asked_by, migration))
+
+    def lock_holder(self, name: str) -> LockHolder | None:
+        """Always None; an engine that knows who holds its locks overrides it."""
+        return None
 
     def newest_of_others(self, schema: str, migration: str, fingerprint: str) -> RecordedEntry | None:
         """Return the entry that `journal.select_newest_of_others` finds."""

@@ -11,13 +11,27 @@ from typing import NamedTuple
 from ...codes import Code
 from ...config.settings import Database, Settings
 from ...config.throttle import DEFAULT_DEAD_RATIO, DEFAULT_LAG_S, DEFAULT_REDO_RATIO, Replica
+from ...control.controls import Controls
 from ...errors import Finding, RefusedError
 from ...progress import Progress
 from ..dialect import DatabaseError
 from ..engines.open import connect
 from ..server_load import Heap, Load, PositionHistory, UnreadableError
 from .monitor import Monitor, failure_of
-from .signals import DeadTuples, OpenWindow, OwnQuery, PauseFile, RedoLog, ReplicaLag, Running, Signal, dead_threshold
+from .signals import (
+    MIN_DEAD,
+    DeadShare,
+    DeadTuples,
+    OpenWindow,
+    OperatorPause,
+    OwnQuery,
+    PauseFile,
+    RedoLog,
+    ReplicaLag,
+    Running,
+    Signal,
+    dead_threshold,
+)
 from .throttle import Throttle
 
 REDO_EVERY_S = 0.1
@@ -27,32 +41,62 @@ LATE_AUTOVACUUM = 1.1
 
 
 @contextmanager
-def throttle(settings: Settings, progress: Progress) -> Iterator[Throttle]:
+def throttle(settings: Settings, progress: Progress, controls: Controls | None = None) -> Iterator[Throttle]:
     """Yield the throttle of a migration, and monitor the servers for the length of the block.
 
+    controls: what operators ask while it works
     A signal that the settings name pauses the work while it cannot be read; a default that cannot be read at the start
     is left out (`check_throttle` reports it). Raises RefusedError if the database cannot be reached.
     """
-    limits = settings.throttle
+    limits, critical = settings.throttle, settings.critical
+    controls = controls or Controls()
     with ExitStack() as stack:
         with _open_load(settings.database) as load:
-            signals: list[Signal] = [PauseFile(limits.pause_file)]
+            signals = _Signals([OperatorPause(controls), PauseFile(limits.pause_file)], [])
             if limits.window is not None:
-                signals.append(OpenWindow(limits.window))
+                signals.pausing.append(OpenWindow(limits.window))
             monitor = Monitor(lambda: _open_load(settings.database))
-            signals += _lag(settings, load, monitor, stack)
-            if _is_active(limits.max_running, load.running):
+            _lag(settings, load, monitor, stack, signals)
+            pauses = _is_active(limits.max_running, load.running)
+            if pauses or critical.max_running is not None:
                 count = monitor.watch("what runs on the server (max_running)", lambda load: load.running(), load)
-                signals.append(Running(count, limits.max_running))
+                signals.add(pauses, Running(count, limits.max_running))
+                signals.add_critical(critical.max_running, lambda limit: Running(count, limit))
             if limits.query:
                 query = limits.query
                 result = monitor.watch("the throttle's query", lambda load: load.number(query), load)
-                signals.append(OwnQuery(result, limits.query_limit))
-            signals += _redo_log(settings, load, stack)
-            signals += _dead_tuples(settings, load, monitor, stack)
+                signals.pausing.append(OwnQuery(result, limits.query_limit))
+                signals.add_critical(critical.query_limit, lambda limit: OwnQuery(result, limit))
+            _redo_log(settings, load, stack, signals)
+            _dead_tuples(settings, load, monitor, stack, signals)
         # entered last, so it ends first: a server that hangs delays nothing else
         stack.enter_context(monitor)
-        yield Throttle(signals, progress, nice=limits.nice, max_wait_s=limits.max_wait_s)
+        yield Throttle(
+            signals.pausing,
+            progress,
+            controls=controls,
+            critical=signals.critical,
+            critical_s=critical.for_s,
+            nice=limits.nice,
+            max_wait_s=limits.max_wait_s,
+        )
+
+
+class _Signals(NamedTuple):
+    """The signals that pause the work, and those that end the run."""
+
+    pausing: list[Signal]
+    critical: list[Signal]
+
+    def add(self, pauses: bool, signal: Signal) -> None:
+        """Add a signal that pauses the work, if it does."""
+        if pauses:
+            self.pausing.append(signal)
+
+    def add_critical(self, limit: float | None, signal: Callable[[float], Signal]) -> None:
+        """Add a signal that ends the run at `limit`; None: there is none."""
+        if limit is not None:
+            self.critical.append(signal(limit))
 
 
 class Unreadable(NamedTuple):
@@ -65,14 +109,14 @@ class Unreadable(NamedTuple):
     value: object
     explicit: bool
     problem: str
+    of: str = "rehome_throttle"
 
     def finding(self) -> Finding:
         """Return the finding that stops a run."""
         value = None if self.value is None else str(self.value)
         way_out = "Correct it, grant this user the rights to read it, or set it to 0 (a list: to []) to do without"
-        return Finding(
-            f"rehome_throttle.{self.setting}", value, f"cannot be read: {self.problem}", way_out, Code.SIGNAL_UNREADABLE
-        )
+        problem = f"cannot be read: {self.problem}"
+        return Finding(f"{self.of}.{self.setting}", value, problem, way_out, Code.SIGNAL_UNREADABLE)
 
     def __str__(self) -> str:
         return f"the throttle ignores {self.setting}, as it cannot be read: {self.problem}"
@@ -86,11 +130,15 @@ def check_throttle(settings: Settings) -> tuple[list[Finding], list[str]]:
     limits = settings.throttle
     found: list[Unreadable] = []
 
-    def attempt(setting: str, value: object, read: Callable[[], object], *, explicit: bool) -> None:
+    def attempt(
+        setting: str, value: object, read: Callable[[], object], *, explicit: bool, of: str = "rehome_throttle"
+    ) -> None:
         if problem := _problem(read):
-            found.append(Unreadable(setting, value, explicit, problem))
+            found.append(Unreadable(setting, value, explicit, problem, of))
 
     with _open_load(settings.database) as load:
+        for name, value, read in _critical_figures(settings, load):
+            attempt(name, value, read, explicit=True, of="rehome_critical")
         if limits.max_lag_s != 0:
             if not limits.replicas:
                 attempt("max_lag_s", limits.max_lag_s, load.replicas, explicit=limits.max_lag_s is not None)
@@ -106,6 +154,19 @@ def check_throttle(settings: Settings) -> tuple[list[Finding], list[str]]:
         notes = [str(unreadable) for unreadable in found if not unreadable.explicit]
         notes += _vacuum_notes(settings, load)
     return [unreadable.finding() for unreadable in found if unreadable.explicit], notes
+
+
+def _critical_figures(settings: Settings, load: Load) -> Iterator[tuple[str, float, Callable[[], object]]]:
+    """Yield the limits that end a run, with how their figures are read."""
+    critical = settings.critical
+    # the replicas that the throttle names are read for it
+    lags = None if settings.throttle.replicas else critical.max_lag_s
+    figures = (
+        ("max_lag_s", lags, load.replicas),
+        ("max_running", critical.max_running, load.running),
+        ("max_redo_ratio", critical.max_redo_ratio, load.redo_filled),
+    )
+    return ((name, limit, read) for name, limit, read in figures if limit is not None)
 
 
 def _vacuum_notes(settings: Settings, load: Load) -> Iterator[str]:
@@ -133,16 +194,18 @@ def _vacuum_notes(settings: Settings, load: Load) -> Iterator[str]:
             )
 
 
-def _lag(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack) -> Iterator[Signal]:
-    limits = settings.throttle
+def _lag(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack, signals: _Signals) -> None:
+    limits, critical = settings.throttle, settings.critical.max_lag_s
     lags: Callable[[], Mapping[str, float]]
-    if limits.replicas and limits.max_lag_s != 0:
-        lags = _replica_lags(settings, load, monitor, stack)
-    elif _is_active(limits.max_lag_s, load.replicas):
-        lags = monitor.watch("how far replicas are behind (max_lag_s)", lambda load: load.replicas(), load)
-    else:
+    pauses = limits.max_lag_s != 0 and (bool(limits.replicas) or _is_active(limits.max_lag_s, load.replicas))
+    if not pauses and critical is None:
         return
-    yield ReplicaLag(lags, DEFAULT_LAG_S if limits.max_lag_s is None else limits.max_lag_s)
+    if limits.replicas:
+        lags = _replica_lags(settings, load, monitor, stack)
+    else:
+        lags = monitor.watch("how far replicas are behind (max_lag_s)", lambda load: load.replicas(), load)
+    signals.add(pauses, ReplicaLag(lags, DEFAULT_LAG_S if limits.max_lag_s is None else limits.max_lag_s))
+    signals.add_critical(critical, lambda limit: ReplicaLag(lags, limit))
 
 
 def _replica_lags(
@@ -192,14 +255,15 @@ def _seconds_behind(replica: Load, schema: str, journal: PositionHistory) -> flo
     return max(figures)
 
 
-def _redo_log(settings: Settings, load: Load, stack: ExitStack) -> Iterator[Signal]:
-    limit = settings.throttle.max_redo_ratio
-    if limit == 0 or (_problem(load.redo_filled) is None and load.redo_filled() is None):
+def _redo_log(settings: Settings, load: Load, stack: ExitStack, signals: _Signals) -> None:
+    limit, critical = settings.throttle.max_redo_ratio, settings.critical.max_redo_ratio
+    if (limit == 0 and critical is None) or (_problem(load.redo_filled) is None and load.redo_filled() is None):
         return
     monitor = Monitor(lambda: _open_load(settings.database), every_s=REDO_EVERY_S)
     filled = monitor.watch("how full the redo log is (max_redo_ratio)", _redo_filled, load)
     stack.enter_context(monitor)
-    yield RedoLog(filled, DEFAULT_REDO_RATIO if limit is None else limit)
+    signals.add(limit != 0, RedoLog(filled, DEFAULT_REDO_RATIO if limit is None else limit))
+    signals.add_critical(critical, lambda limit: RedoLog(filled, limit))
 
 
 def _redo_filled(load: Load) -> float:
@@ -209,22 +273,37 @@ def _redo_filled(load: Load) -> float:
     return filled
 
 
-def _dead_tuples(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack) -> Iterator[Signal]:
-    limits = settings.throttle
-    if limits.max_dead_ratio == 0:
+def _dead_tuples(settings: Settings, load: Load, monitor: Monitor, stack: ExitStack, signals: _Signals) -> None:
+    limits, critical = settings.throttle, settings.critical.max_dead_ratio
+    if limits.max_dead_ratio == 0 and critical is None:
         return
     for table in _tables(settings):
         if load.heap(table) is None:
             return
         vacuum = None
-        if limits.vacuum and load.may_vacuum(table):
+        if limits.max_dead_ratio != 0 and limits.vacuum and load.may_vacuum(table):
             # load PostgreSQL's driver only if it is used
             from ..engines.postgresql.load import BackgroundVacuum  # noqa: PLC0415
 
             vacuum = BackgroundVacuum(table, lambda: connect(settings.database), monitor.wake)
             stack.callback(vacuum.close)
         heap = monitor.watch(f"how many dead tuples {table} has (max_dead_ratio)", _heap_reader(table), load)
-        yield DeadTuples(table, heap, limits.max_dead_ratio or DEFAULT_DEAD_RATIO, vacuum)
+        ratio = limits.max_dead_ratio or DEFAULT_DEAD_RATIO
+        signals.add(limits.max_dead_ratio != 0, DeadTuples(table, heap, ratio, vacuum))
+        signals.add_critical(critical, _dead_share_of(table, heap))
+
+
+def _dead_share_of(table: str, heap: Callable[[], Heap]) -> Callable[[float], Signal]:
+    def share() -> float:
+        found = heap()
+        return found.dead / max(found.live, 1) if found.dead >= MIN_DEAD else 0.0
+
+    def signal(limit: float) -> Signal:
+        made = DeadShare(share, limit)
+        made.table = table
+        return made
+
+    return signal
 
 
 def _heap_reader(table: str) -> Callable[[Load], Heap]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...config.throttle import Window
+from ...control.controls import REASON, Controls
 from ..server_load import Heap, UnreadableError, Vacuum
 
 MIN_RUNNING = 25
@@ -30,17 +31,36 @@ class Signal(ABC):
     """One reason to pause the work.
 
     name: its name in summaries
+    limit: the setting that has its threshold, which operators may set anew while it works; empty: it has none
     deliberate: whether the operator wants the pause; `max_wait_s` does not apply then
     table: the only table whose rewrite it pauses; None: all
+    threshold: of a signal with a `limit`; it may be set between two readings
     """
 
     name: ClassVar[str]
+    limit: ClassVar[str] = ""
     deliberate: ClassVar[bool] = False
     table: str | None = None
+    threshold: float | None
 
     @abstractmethod
     def pause_reason(self) -> str | None:
         """Return why the work must pause now, or None. Raises UnreadableError if the figure cannot be read."""
+
+
+@dataclass(eq=False)
+class OperatorPause(Signal):
+    """Pauses while an operator says so, in the control file or the control row."""
+
+    name = REASON
+    deliberate = True
+
+    controls: Controls
+
+    def pause_reason(self) -> str | None:
+        """Return who has paused the run, and how it goes on."""
+        pause = self.controls.pause
+        return pause.why if pause else None
 
 
 @dataclass(eq=False)
@@ -90,6 +110,7 @@ class ReplicaLag(Signal):
     """
 
     name = "replica_lag"
+    limit = "max_lag_s"
 
     lags: Callable[[], Mapping[str, float]]
     threshold: float
@@ -111,18 +132,21 @@ class Running(Signal):
     """
 
     name = "running"
+    limit = "max_running"
 
     count: Callable[[], int]
-    threshold: int | None
+    threshold: float | None
+    _by_default: int | None = None
 
     def pause_reason(self) -> str | None:
         """Return the reason while too many statements run. Raises UnreadableError."""
         running = self.count()
-        if self.threshold is None:
-            self.threshold = max(MIN_RUNNING, math.ceil(running * RUNNING_GROWTH))
-        if running <= self.threshold:
+        if self._by_default is None:
+            self._by_default = max(MIN_RUNNING, math.ceil(running * RUNNING_GROWTH))
+        threshold = self._by_default if self.threshold is None else self.threshold
+        if running <= threshold:
             return None
-        return f"other sessions run {running} statements on the server; max_running is {self.threshold}"
+        return f"other sessions run {running} statements on the server; max_running is {threshold:g}"
 
 
 @dataclass(eq=False)
@@ -147,6 +171,7 @@ class RedoLog(_Figure):
     """
 
     name = "redo_log"
+    limit = "max_redo_ratio"
     words = "the redo log is {:.0%} full; max_redo_ratio is {:g}"
 
 
@@ -154,7 +179,16 @@ class OwnQuery(_Figure):
     """Pauses while the operator's own query returns more than its threshold."""
 
     name = "query"
+    limit = "query_limit"
     words = "the query returns {:g}; query_limit is {:g}"
+
+
+class DeadShare(_Figure):
+    """A table has too many dead tuples per live one, whoever is to vacuum it: for a limit that ends the run."""
+
+    name = "dead_tuples"
+    limit = "max_dead_ratio"
+    words = "the table has {:g} dead tuples per live one; max_dead_ratio is {:g}"
 
 
 def dead_threshold(ratio: float, heap: Heap) -> float:
@@ -175,6 +209,7 @@ class DeadTuples(Signal):
     """
 
     name = "dead_tuples"
+    limit = "max_dead_ratio"
 
     def __init__(
         self,
@@ -186,7 +221,7 @@ class DeadTuples(Signal):
     ) -> None:
         self.table = table
         self._heap = heap
-        self._ratio = ratio
+        self.threshold = ratio
         self._vacuum = vacuum
         self._clock = clock
         self._written: deque[tuple[float, int]] = deque()
@@ -243,7 +278,7 @@ class DeadTuples(Signal):
         return f"{found}; waiting for autovacuum"
 
     def _threshold(self, heap: Heap) -> float:
-        return dead_threshold(self._ratio, heap)
+        return dead_threshold(math.inf if self.threshold is None else self.threshold, heap)
 
     def _describe(self, dead: int, heap: Heap) -> str:
         return f"{self.table} has {dead:,} dead tuples beside {heap.live:,} live ones"

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ...codes import Code
+from ...control.controls import Controls
 from ...errors import RehomeError
 from ...progress import Progress
 from ..server_load import UnreadableError
@@ -28,6 +29,10 @@ class PausedTooLongError(RehomeError):
     """A signal has paused the work for longer than `max_wait_s`."""
 
     trouble = Code.PAUSED_TOO_LONG
+
+
+class CriticalLimitError(RehomeError):
+    """A figure is so far off that the operator wants the run to end."""
 
 
 class _Reason(NamedTuple):
@@ -58,6 +63,9 @@ class _IdleConnection:
 class Throttle:
     """Pauses the work between its chunks. Thread-safe: all workers share one.
 
+    controls: what operators ask while it works: a pause is one of the signals, the limits of the others are asked here
+    critical: signals that end the run
+    critical_s: for how many seconds each of them must last
     nice: seconds to pause per second of work
     max_wait_s: the longest pause that is not deliberate; None: unlimited
     """
@@ -67,6 +75,9 @@ class Throttle:
         signals: Sequence[Signal],
         progress: Progress,
         *,
+        controls: Controls | None = None,
+        critical: Sequence[Signal] = (),
+        critical_s: float = 0.0,
         nice: float = 0.0,
         max_wait_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -76,6 +87,11 @@ class Throttle:
         """Seconds for which each signal has paused the work so far, by its name; `nice` is one of them, and
         `reading_<name>` one whose figure could not be read."""
         self._signals = signals
+        self._controls = controls or Controls()
+        self._limits = {signal: signal.threshold for signal in signals if signal.limit}
+        self._critical = critical
+        self._critical_s = critical_s
+        self._critical_since: dict[Signal, float] = {}
         self._progress = progress
         self._nice = nice
         self._max_wait_s = max_wait_s
@@ -106,7 +122,7 @@ class Throttle:
         Call it outside any transaction.
 
         keep_alive: called during and after a pause, so that the server does not close the connection as idle
-        Raises PausedTooLongError after `max_wait_s` of a pause that is not deliberate.
+        Raises PausedTooLongError after `max_wait_s` of a pause that is not deliberate, and CriticalLimitError.
         """
         idle = _IdleConnection(keep_alive, self._clock)
         while not self._gate.acquire(timeout=CHECK_EVERY_S):
@@ -121,7 +137,7 @@ class Throttle:
         idle.end()
 
     def _pause_for_nice(self, stopping: Callable[[], bool], idle: _IdleConnection) -> None:
-        due_s = self._nice * self._pass_on_records()
+        due_s = self._controls.limit("nice", self._nice) * self._pass_on_records()
         if not due_s:
             return
         began = self._clock()
@@ -158,6 +174,9 @@ class Throttle:
             self._progress.resume(self._clock() - began)
 
     def _reasons(self, table: str | None) -> dict[Signal, _Reason]:
+        self._check_critical(table)
+        for signal, base in self._limits.items():
+            signal.threshold = self._controls.limit(signal.limit, base)
         found: dict[Signal, _Reason] = {}
         for signal in self._signals:
             if signal.table is not None and signal.table != table:
@@ -171,6 +190,25 @@ class Throttle:
                 if why is not None:
                     found[signal] = _Reason(signal.name, why)
         return found
+
+    def _check_critical(self, table: str | None) -> None:
+        for signal in self._critical:
+            if signal.table is not None and signal.table != table:
+                continue
+            try:
+                why = signal.pause_reason()
+            except UnreadableError:
+                continue  # what is unknown is not critical
+            if why is None:
+                self._critical_since.pop(signal, None)
+                continue
+            lasts = self._clock() - self._critical_since.setdefault(signal, self._clock())
+            if lasts >= self._critical_s:
+                raise CriticalLimitError(
+                    f"rehome_critical.{signal.limit} ({signal.threshold:g}): the run has ended by itself: {why}. What "
+                    "was done is recorded; see what burdens the server, then run the same command again to go on.",
+                    code=Code.CRITICAL,
+                )
 
     def _report(self, reasons: Mapping[Signal, _Reason], since: Mapping[str, float], now: float) -> None:
         longest = now - min(since.values())

@@ -33,6 +33,14 @@ class ChunkSize:
         self._seconds_per_row: deque[float] = deque(maxlen=WINDOW)
         self._lock = threading.Lock()
 
+    def retarget(self, target_s: float) -> None:
+        """Let transactions take `target_s` seconds from the next one on."""
+        with self._lock:
+            if target_s < self._target_s:
+                # at once: the application waits for these rows
+                self._rows = min(self._rows, _bounded(self._rows * target_s / self._target_s))
+            self._target_s = target_s
+
     @property
     def rows(self) -> int:
         """The number of rows that the next chunk should have."""

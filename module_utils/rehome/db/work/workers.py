@@ -26,6 +26,7 @@ class Workers(Generic[Chunk]):
 
     work: processes a chunk on a connection, in a worker's thread, and adds to the outcome what is committed
     poll: called every POLL_EVERY_S by the thread in `run` while it waits
+    allowed: returns how many connections may be in use now
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Workers(Generic[Chunk]):
         connections: Sequence[Dialect],
         work: Callable[[Dialect, Chunk, ChunkOutcome], None],
         poll: Callable[[], None],
+        allowed: Callable[[], int] | None = None,
     ) -> None:
         self._work = work
         self._poll = poll
@@ -40,6 +42,7 @@ class Workers(Generic[Chunk]):
         for connection in connections:
             self._free.put(connection)
         self._max = len(connections)
+        self._allowed = allowed or (lambda: self._max)
         self.active = self._max
         """The number of connections that are in use."""
         self._conflicts: deque[int] = deque(maxlen=WITHIN_CHUNKS)
@@ -66,7 +69,7 @@ class Workers(Generic[Chunk]):
         with ThreadPoolExecutor(self._max) as pool:
             try:
                 for chunk in chunks:
-                    settle(self.active - 1)
+                    settle(min(self.active, self._allowed()) - 1)
                     if failures:
                         break
                     running[pool.submit(self._process, chunk)] = chunk

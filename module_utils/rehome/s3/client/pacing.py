@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -59,6 +60,7 @@ class ConcurrencyLimiter:
     def __init__(self, maximum: int, start: int = 16, clock: Callable[[], float] = time.monotonic) -> None:
         self._maximum = maximum
         self._limit = float(min(start, maximum))
+        self._ceiling = maximum
         self._clock = clock
         self._in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -73,16 +75,25 @@ class ConcurrencyLimiter:
     @property
     def limit(self) -> int:
         """The current limit."""
-        return int(self._limit)
+        return min(int(self._limit), self._ceiling)
 
     @property
     def in_flight(self) -> int:
         """The number of requests in flight."""
         return self._in_flight
 
+    def set_ceiling(self, requests: int) -> None:
+        """Let no more than this many requests in flight from now on, whatever the server takes; 0 holds all back.
+
+        Those in flight are not affected.
+        """
+        if requests != self._ceiling:
+            self._ceiling = requests
+            self._admit()
+
     async def acquire(self) -> float:
         """Wait for a free slot. Returns the time, for `succeeded` and `throttled`. Each return needs one `release`."""
-        if self._in_flight < int(self._limit) and not self._waiters:
+        if self._in_flight < self.limit and not self._waiters:
             self._in_flight += 1
             return self._clock()
         waiter = asyncio.get_running_loop().create_future()
@@ -165,7 +176,7 @@ class ConcurrencyLimiter:
         self._next_holdoff = self._holdoff = min(_LONGEST_HOLDOFF, max(4, 2 * self._next_holdoff))
 
     def _admit(self) -> None:
-        while self._waiters and self._in_flight < int(self._limit):
+        while self._waiters and self._in_flight < self.limit:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self._in_flight += 1
@@ -251,28 +262,55 @@ class Retry:
 class RateLimiter:
     """Lets a number of objects per second through, evenly spaced. What is not used is not saved up for bursts.
 
-    per_second: above 0
+    per_second: above 0; None: as many as come
     clock: seconds, monotonic
     """
 
     def __init__(
         self,
-        per_second: float,
+        per_second: float | None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._interval = 1 / per_second
+        self._per_second = per_second
+        self._interval = 1 / per_second if per_second else 0.0
         self._clock = clock
         self._sleep = sleep
-        self._next = -inf
+        # Who waits has a number, and not a moment, which another rate would change.
+        self._next = self._base = 0
+        self._base_at = -inf
+
+    @property
+    def limits(self) -> bool:
+        """Whether there is a limit."""
+        return self._per_second is not None
+
+    def retune(self, per_second: float | None) -> None:
+        """Change the rate, for those that are waiting as well."""
+        if per_second == self._per_second:
+            return
+        now, before = self._clock(), self._interval
+        # the first that still waits
+        first = self._next
+        if before and self._base_at > -inf:
+            passed = math.floor((now - self._base_at) / before) + 1
+            first = min(self._next, self._base + max(0, passed))
+        due = self._moment(first)
+        self._per_second, self._interval = per_second, 1 / per_second if per_second else 0.0
+        self._base, self._base_at = first, min(due, now + self._interval)
 
     async def wait(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Wait until this object may start. Returns whether it may: False as soon as `stopping` returns True."""
         now = self._clock()
         # Timers fire some milliseconds late, which must not add up.
-        moment = max(self._next, now - _LATE_TIMER)
-        self._next = moment + self._interval
-        while moment > now and not stopping():
+        if self._moment(self._next) < now - _LATE_TIMER:
+            self._base, self._base_at = self._next, now - _LATE_TIMER
+        number = self._next
+        self._next += 1
+        while (moment := self._moment(number)) > now and not stopping():
             await self._sleep(min(moment - now, _LOOK_EVERY_S))
             now = self._clock()
         return not stopping()
+
+    def _moment(self, number: int) -> float:
+        return self._base_at + (number - self._base) * self._interval if self._interval else -inf

@@ -45,6 +45,7 @@ async def copy_objects(
     options: CopyOptions = _DEFAULTS,
     uploads: Uploads | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    rate: RateLimiter | None = None,
 ) -> None:
     """Copy what `jobs` yields, and call `on_outcome` exactly once for every job that was taken, unless it is to stop.
 
@@ -54,6 +55,7 @@ async def copy_objects(
     uploads: where multipart uploads are recorded; None: nowhere, so that a killed run leaves them open
     stopping: once it returns True, no job is taken and no part is sent any more, jobs that wait for the rate are
         dropped, and what is in flight has `PATIENCE_S` to finish. What is dropped has no outcome: see what became of it
+    rate: limits the objects per second, and may be given another limit meanwhile; None: one by `options`
 
     Raises S3StopError if no further copy can succeed: no job is taken any more, and those in flight are finished and
     reported first, except that multipart uploads send no further part and can be resumed. Errors of `jobs` and
@@ -61,12 +63,12 @@ async def copy_objects(
     """
     if uploads is None:
         with Uploads(None) as unrecorded:
-            await copy_objects(source, target, jobs, on_outcome, options, unrecorded, stopping)
+            await copy_objects(source, target, jobs, on_outcome, options, unrecorded, stopping, rate)
         return
     # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
     gate = Gate(max(1, target.max_connections // 2))
     headers = TargetHeaders(source, target, options)
-    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping)
+    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping, rate)
     batching = asyncio.create_task(run.batch_replies())
     try:
         work = run_all(*(run.work() for _ in range(target.max_connections)))
@@ -86,6 +88,7 @@ class _Run:
         jobs: Iterator[CopyJob],
         on_outcome: Callable[[CopyOutcome], None],
         stopping: Callable[[], bool],
+        rate: RateLimiter | None,
     ) -> None:
         options = context.options
         self._context = context
@@ -98,7 +101,7 @@ class _Run:
         threshold = options.multipart_threshold if self._copies_parts else MAX_COPY_BYTES + 1
         self._in_parts_from = max(1, min(threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
-        self._rate = None if options.objects_per_second is None else RateLimiter(options.objects_per_second)
+        self._rate = rate or RateLimiter(options.objects_per_second)
         self._batching = ReplyBatching()
         self._streak = _FailureStreak()
         self.stop: S3StopError | None = None
@@ -110,7 +113,7 @@ class _Run:
 
     async def work(self) -> None:
         while self.stop is None and (job := next(self._jobs, None)) is not None:
-            if self._rate is not None and not await self._rate.wait(self._stopping):
+            if self._rate.limits and not await self._rate.wait(self._stopping):
                 return
             began = time.monotonic()
             rejects = False

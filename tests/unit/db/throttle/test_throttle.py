@@ -17,12 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rehome.config.throttle import Window, read_throttle
+from rehome.control.controls import Controls, Door
+from rehome.control.orders import OFF, Order
 from rehome.db.engines.mysql.load import redo_filled
 from rehome.db.server_load import Heap, PositionHistory, UnreadableError
 from rehome.db.throttle.signals import (
     MIN_DEAD,
     DeadTuples,
     OpenWindow,
+    OperatorPause,
     OwnQuery,
     PauseFile,
     RedoLog,
@@ -30,7 +33,7 @@ from rehome.db.throttle.signals import (
     Running,
     Signal,
 )
-from rehome.db.throttle.throttle import PausedTooLongError, Throttle
+from rehome.db.throttle.throttle import CriticalLimitError, PausedTooLongError, Throttle
 from rehome.errors import Finding
 from rehome.progress import FILE, Progress
 
@@ -557,3 +560,105 @@ def test_settings_that_cannot_be_meant_are_refused(given: dict[str, Any], named:
 def test_the_pause_file_is_in_the_state_folder_unless_it_is_named() -> None:
     assert read_throttle({}, Path("/state"), []).pause_file == Path("/state/pause")
     assert read_throttle({"pause_file": "/run/halt"}, Path("/state"), []).pause_file == Path("/run/halt")
+
+
+# What operators ask
+
+
+DOOR = Door("control.json", "delete it")
+
+
+def test_an_operators_pause_lasts_until_it_is_taken_back_whatever_max_wait_s_says(
+    clock: Clock, progress: Progress
+) -> None:
+    controls = Controls()
+    controls.hear(DOOR, Order(paused=True, by="anna"))
+    throttle = make(clock, progress, OperatorPause(controls), controls=controls, max_wait_s=5)
+    shown: list[Any] = []
+    clock.after(20, lambda: shown.append(progress.snapshot()["waiting"]))
+    clock.after(60, lambda: controls.hear(DOOR, Order()))
+    throttle.wait()
+    assert clock.now == pytest.approx(160, abs=0.2)
+    assert throttle.paused_s == {"control": pytest.approx(60, abs=0.2)}
+    assert shown[0]["why"].startswith("paused by anna in control.json, since ")
+
+
+def test_a_run_that_is_paused_stops_at_once(clock: Clock, progress: Progress) -> None:
+    controls = Controls()
+    controls.hear(DOOR, Order(paused=True))
+    throttle = make(clock, progress, OperatorPause(controls), controls=controls)
+    throttle.wait(lambda: clock.now > 130)
+    assert clock.now == pytest.approx(130, abs=0.2)
+
+
+def test_a_limit_that_is_set_meanwhile_counts_and_the_settings_own_comes_back(clock: Clock, progress: Progress) -> None:
+    controls, lag = Controls(), [5.0]
+    signal = ReplicaLag(lambda: {"r": lag[0]}, 10.0)
+    throttle = make(clock, progress, signal, controls=controls)
+    throttle.wait()
+    assert clock.now == 100
+    controls.hear(DOOR, Order(limits={"max_lag_s": 2.0}))
+    clock.after(7, lambda: controls.hear(DOOR, Order()))
+    throttle.wait()
+    assert clock.now == pytest.approx(107, abs=0.2)
+    lag[0] = 99
+    clock.after(3, lambda: controls.hear(DOOR, Order(limits={"max_lag_s": OFF})))
+    throttle.wait()
+    assert clock.now == pytest.approx(110, abs=0.3)
+    assert controls.snapshot()["limits"] == {"max_lag_s": 0, "nice": 0.0}
+
+
+def test_nice_follows_what_is_asked(clock: Clock, progress: Progress) -> None:
+    controls = Controls()
+    throttle = make(clock, progress, controls=controls, nice=0.0)
+    controls.hear(DOOR, Order(limits={"nice": 3.0}))
+    throttle.record(2.0)
+    throttle.wait()
+    assert clock.now == pytest.approx(106, abs=0.2)
+
+
+# Limits that end a run
+
+
+def test_a_critical_limit_ends_the_run_with_the_setting_its_value_and_the_figure(
+    clock: Clock, progress: Progress
+) -> None:
+    throttle = make(clock, progress, critical=[ReplicaLag(lambda: {"r": 400.0}, 300.0)])
+    with pytest.raises(CriticalLimitError) as ended:
+        throttle.wait()
+    assert str(ended.value).startswith(
+        "rehome_critical.max_lag_s (300): the run has ended by itself: replica r is 400.0 s behind; max_lag_s is 300."
+    )
+    assert str(ended.value).endswith("[RH-720]")
+
+
+def test_a_critical_limit_is_looked_at_while_the_work_pauses(clock: Clock, progress: Progress) -> None:
+    running = [30]
+    signals = [Running(lambda: running[0], 25)]
+    throttle = make(clock, progress, *signals, critical=[Running(lambda: running[0], 100)])
+    clock.after(10, lambda: running.__setitem__(0, 101))
+    with pytest.raises(CriticalLimitError):
+        throttle.wait()
+    assert clock.now == pytest.approx(110, abs=0.2)
+
+
+def test_a_peak_shorter_than_for_s_ends_nothing(clock: Clock, progress: Progress) -> None:
+    running = [101]
+    throttle = make(
+        clock,
+        progress,
+        Running(lambda: running[0], 25),
+        critical=[Running(lambda: running[0], 100)],
+        critical_s=5.0,
+    )
+    clock.after(4, lambda: running.__setitem__(0, 50))
+    clock.after(8, lambda: running.__setitem__(0, 101))
+    clock.after(12, lambda: running.__setitem__(0, 0))
+    throttle.wait()
+    assert clock.now == pytest.approx(112, abs=0.3)
+
+
+def test_what_cannot_be_read_is_not_critical(clock: Clock, progress: Progress) -> None:
+    throttle = make(clock, progress, critical=[Unreadable("no right")])
+    throttle.wait()
+    assert clock.now == 100

@@ -66,3 +66,18 @@ def test_it_stays_within_its_bounds_whatever_comes(notes: list[tuple[int, float]
         else:
             chunk_size.record(*note)
         assert MIN_ROWS <= chunk_size.rows <= min(MAX_ROWS, max(MIN_ROWS, before * 1.5))
+
+
+def test_a_shorter_target_shrinks_the_next_chunk_at_once() -> None:
+    size = ChunkSize(0.1, rows=1000)
+    size.retarget(0.02)
+    assert size.rows == 200
+
+
+def test_a_longer_target_lets_chunks_grow_as_they_are_measured() -> None:
+    size = ChunkSize(0.01, rows=100)
+    size.retarget(0.1)
+    assert size.rows == 100
+    for _ in range(20):
+        size.record(size.rows, size.rows * 0.0001)
+    assert size.rows == 1000

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -73,3 +74,23 @@ def test_after_a_failure_nothing_more_is_begun_and_what_was_done_is_noted() -> N
     assert begun == [0, 1, 2, 3]
     assert sum(outcome.rewritten for outcome in noted) == 3
     assert len(noted) == 4
+
+
+def test_fewer_connections_are_used_while_fewer_are_allowed() -> None:
+    allowed, together, busy = [3], list[tuple[int, int]](), set[int]()
+    lock = threading.Lock()
+
+    def work(_connection: Dialect, chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        number = int(chunk[0].key[0])
+        with lock:
+            busy.add(number)
+            together.append((number, len(busy)))
+        if number == 10:
+            allowed[0] = 1
+        time.sleep(0.002)
+        with lock:
+            busy.discard(number)
+
+    Workers(connections(3), work, nothing, lambda: allowed[0]).run(CHUNKS, lambda _chunk, _outcome: None)
+    assert max(count for number, count in together if number > 15) == 1
+    assert max(count for number, count in together if number < 10) > 1

@@ -120,3 +120,88 @@ def test_a_rate_lets_so_many_through_and_never_a_burst(per_second: float) -> Non
     passed = run_leaping(scenario())
     for some in (passed[:200], passed[200:]):
         assert 199 / per_second >= some[-1] - some[0] >= 199 / per_second - 0.03
+
+
+@on_uvloop
+async def test_a_ceiling_of_none_holds_every_request_until_it_is_raised() -> None:
+    limiter = ConcurrencyLimiter(64, start=64)
+    limiter.set_ceiling(0)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert limiter.in_flight == 0
+    limiter.set_ceiling(3)
+    await asyncio.sleep(0)
+    assert limiter.in_flight == 3
+    limiter.set_ceiling(64)
+    await asyncio.gather(*waiting)
+    assert limiter.in_flight == 5
+
+
+@on_uvloop
+async def test_a_lower_ceiling_lets_those_in_flight_finish_and_no_more_begin() -> None:
+    limiter = ConcurrencyLimiter(8, start=8)
+    for _ in range(8):
+        await limiter.acquire()
+    limiter.set_ceiling(2)
+    late = asyncio.create_task(limiter.acquire())
+    for left in range(7, 1, -1):
+        limiter.release()
+        await asyncio.sleep(0)
+        assert limiter.in_flight == left
+    assert not late.done()
+    limiter.release()
+    await late
+    assert limiter.in_flight == 2
+
+
+def test_those_that_wait_follow_a_new_rate() -> None:
+    """At one in a hundred seconds the last of ten would begin after a quarter of an hour."""
+
+    async def started() -> list[float]:
+        limiter = RateLimiter(0.01, clock=now)
+        begun: list[float] = []
+
+        async def one() -> None:
+            await limiter.wait()
+            begun.append(now())
+
+        waiting = [asyncio.create_task(one()) for _ in range(10)]
+        await asyncio.sleep(5)
+        limiter.retune(10)
+        await asyncio.gather(*waiting)
+        return begun
+
+    begun = run_leaping(started())
+    assert len(begun) == 10
+    assert begun[-1] - begun[0] < 10
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(begun[1:]))
+
+
+def test_a_lower_rate_holds_those_that_wait_as_well() -> None:
+    async def took() -> float:
+        limiter = RateLimiter(10, clock=now)
+        waiting = [asyncio.create_task(limiter.wait()) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        limiter.retune(1)
+        began = now()
+        await asyncio.gather(*waiting)
+        return now() - began
+
+    assert 12 < run_leaping(took()) < 16
+
+
+def test_a_rate_comes_and_goes() -> None:
+    async def took(*rates: float | None) -> list[float]:
+        limiter, seconds = RateLimiter(None, clock=now), []
+        for rate in rates:
+            limiter.retune(rate)
+            began = now()
+            for _ in range(11):
+                await limiter.wait()
+            seconds.append(now() - began)
+        return seconds
+
+    free, ten, free_again, one = run_leaping(took(None, 10, None, 1))
+    assert free == free_again == 0
+    assert ten == pytest.approx(1, abs=0.2)
+    assert one == pytest.approx(10, abs=1.1)

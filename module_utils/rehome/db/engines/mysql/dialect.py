@@ -7,13 +7,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pymysql
 
 from ....config.settings import Database
 from ....errors import RefusedError
 from ... import journal
+from ...control import ControlRow
 from ...dialect import (
     Change,
     DatabaseError,
@@ -59,6 +60,13 @@ class MySQL(BaseDialect):
     """
 
     locking = "FOR UPDATE"
+    control_types: ClassVar[Mapping[str, str]] = {
+        # a name is compared by its bytes, as everywhere else
+        "name": "VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        "short": "VARCHAR(255)",
+        "long": "TEXT",
+    }
+    control_options = " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
 
     def __init__(self, settings: Database, read_timeout_s: int = READ_TIMEOUT_S) -> None:
         super().__init__()
@@ -460,7 +468,13 @@ class MySQL(BaseDialect):
         self.run(f"SET SESSION wait_timeout = {session.LOCK_WAIT_TIMEOUT_S}")
         if self.run("SELECT GET_LOCK(%s, 0)", (_lock(name),)) == [(1,)]:
             return None
+        return self.lock_holder(name) or LockHolder(0, "a connection that has just ended")
+
+    def lock_holder(self, name: str) -> LockHolder | None:
+        """Ask IS_USED_LOCK, and the process list for its user and host."""
         holder = int(self.run("SELECT IS_USED_LOCK(%s)", (_lock(name),))[0][0] or 0)
+        if not holder:
+            return None
         seen = self.run("SELECT host, user FROM information_schema.processlist WHERE id = %s", (holder,))
         return LockHolder(holder, f"connection {holder}{f' of {seen[0][1]} from {seen[0][0]}' if seen else ''}")
 
@@ -488,8 +502,9 @@ class MySQL(BaseDialect):
             " entries LONGBLOB NOT NULL, sha256 CHAR(64) NOT NULL,"
             " written_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), written_by VARCHAR(255) NOT NULL,"
             " KEY migration (migration, id)"
-            ") ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
+            f"){self.control_options}"
         )
+        self.create_control(schema)
 
     def drop_journal(self, schema: str) -> None:
         """Drop the table, and the database if no other table is in it."""
@@ -501,6 +516,15 @@ class MySQL(BaseDialect):
     def journal_table(self, schema: str) -> str:
         """Return the table's name in the database `schema`."""
         return sql.journal_table(schema)
+
+    def control_table(self, schema: str) -> str:
+        """Return the table's name in the database `schema`."""
+        return sql.control_table(schema)
+
+    def read_control(self, schema: str, migration: str) -> ControlRow | None:
+        """Read in a transaction, which proxies that split reads from writes send to the primary."""
+        with self.transaction():
+            return super().read_control(schema, migration)
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with PyMySQL's placeholders (%s), or explain it within `explaining`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ... import journal
+from ... import control, journal
 from ...dialect import Change, Key, KeyColumn, RowBatch, TableFacts
 
 MAX_SPAN_RATIO: Final = 2
@@ -31,6 +31,11 @@ def quoted(name: str) -> str:
 def journal_table(schema: str) -> str:
     """Return the quoted name of the journal's table."""
     return f"{quoted(schema)}.{quoted(journal.TABLE)}"
+
+
+def control_table(schema: str) -> str:
+    """Return the quoted name of the control row's table."""
+    return f"{quoted(schema)}.{quoted(control.TABLE)}"
 
 
 def as_text(value: str | bytes | None) -> str | None:

@@ -13,6 +13,7 @@ import psycopg
 from ....config.settings import Database
 from ....errors import RefusedError
 from ... import journal
+from ...control import ControlRow
 from ...dialect import (
     Change,
     ConnectionLostError,
@@ -293,11 +294,15 @@ class PostgreSQL(BaseDialect):
     def try_advisory_lock(self, name: str) -> LockHolder | None:
         """Take pg_try_advisory_lock with 64 bits of the name's digest."""
         # a lock of the session, which PgBouncer in transaction mode would pass on to another client
-        number = int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)
-        ((taken, pid),) = self.run("SELECT pg_try_advisory_lock(%s), pg_backend_pid()", (number,))
+        ((taken, pid),) = self.run("SELECT pg_try_advisory_lock(%s), pg_backend_pid()", (_lock(name),))
         if taken:
             self._locked_in = pid
             return None
+        return self.lock_holder(name) or LockHolder(0, "a connection that has just ended")
+
+    def lock_holder(self, name: str) -> LockHolder | None:
+        """Look for the lock's session in pg_locks."""
+        number = _lock(name)
         high, low = number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF
         seen = self.run(
             "SELECT a.pid, a.usename, a.client_addr, a.backend_start"
@@ -307,7 +312,7 @@ class PostgreSQL(BaseDialect):
             (high, low),
         )
         if not seen:
-            return LockHolder(0, "a connection that has just ended")
+            return None
         pid, user, address, since = seen[0]
         words = f"connection {pid} of {user} from {address or 'this machine'}, since {since:%Y-%m-%d %H:%M:%S %Z}"
         return LockHolder(pid, words)
@@ -339,6 +344,7 @@ class PostgreSQL(BaseDialect):
             " entries bytea NOT NULL, sha256 text NOT NULL,"
             " written_at timestamptz NOT NULL DEFAULT clock_timestamp(), written_by text NOT NULL)"
         )
+        self.create_control(schema)
 
     def drop_journal(self, schema: str) -> None:
         """Drop the table, and the schema if pg_class has nothing else in it."""
@@ -353,6 +359,15 @@ class PostgreSQL(BaseDialect):
     def journal_table(self, schema: str) -> str:
         """Return the table's name, qualified with `schema`."""
         return sql.journal_table(schema)
+
+    def control_table(self, schema: str) -> str:
+        """Return the table's name, qualified with `schema`."""
+        return sql.control_table(schema)
+
+    def read_control(self, schema: str, migration: str) -> ControlRow | None:
+        """Read in a transaction, which proxies that split reads from writes send to the primary."""
+        with self.transaction():
+            return super().read_control(schema, migration)
 
     def stored_form(self, user: str, password: str) -> str:
         """Return the SCRAM-SHA-256 verifier of a password, which the server keeps in its place. Nothing is sent."""
@@ -383,3 +398,8 @@ class PostgreSQL(BaseDialect):
         cursor.execute(f"EXPLAIN (VERBOSE) {statement}" if explained else statement, tuple(values))
         if explained:
             self._keep_plan(cursor)
+
+
+def _lock(name: str) -> int:
+    """Return the number of an advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"rehome {name}".encode()).digest()[:8], signed=True)

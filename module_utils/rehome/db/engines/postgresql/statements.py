@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ... import journal
+from ... import control, journal
 from ...dialect import Change, Heads, Key, KeyColumn, RowBatch, TableFacts
 
 _FAMILY: Final = """
@@ -112,6 +112,11 @@ def may_alter_values(facts: TableFacts) -> tuple[str, str]:
 def journal_table(schema: str) -> str:
     """Return the quoted name of the journal's table."""
     return f"{quoted(schema)}.{quoted(journal.TABLE)}"
+
+
+def control_table(schema: str) -> str:
+    """Return the quoted name of the control row's table."""
+    return f"{quoted(schema)}.{quoted(control.TABLE)}"
 
 
 def row_batch(rows: list[tuple[Any, ...]]) -> RowBatch:

@@ -17,7 +17,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from ....codes import Code
 from ....config.settings import Database
 from ....errors import Finding, RefusedError
-from ... import journal
+from ... import control, journal
 from ...dialect import (
     Change,
     DatabaseError,
@@ -337,10 +337,15 @@ class SQLite(BaseDialect):
             " sha256 TEXT NOT NULL, written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
             " written_by TEXT NOT NULL)"
         )
+        self.create_control(schema)
 
     def journal_table(self, schema: str) -> str:
         """Return `<schema>_journal`, quoted."""
         return quoted(self._journal_name(schema))
+
+    def control_table(self, schema: str) -> str:
+        """Return `<schema>_control`, quoted."""
+        return quoted(f"{schema}_{control.TABLE}")
 
     def _journal_name(self, schema: str) -> str:
         return f"{schema}_{journal.TABLE}"
