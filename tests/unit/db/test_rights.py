@@ -44,6 +44,7 @@ def test_mysql_is_told_as_show_grants_tells_it() -> None:
         "CREATE USER `rehome`@`10.0.%` REQUIRE SSL WITH MAX_USER_CONNECTIONS 10 PASSWORD EXPIRE INTERVAL 30 DAY",
         "GRANT SELECT (`id`, `path`, `updated_at`), UPDATE (`path`, `updated_at`) ON `app`.`avatars`"
         " TO `rehome`@`10.0.%`",
+        "GRANT SELECT, INSERT, UPDATE ON `rehome`.`control` TO `rehome`@`10.0.%`",
         "GRANT SELECT, INSERT ON `rehome`.`journal` TO `rehome`@`10.0.%`",
     ]
     assert mysql_privileges(RIGHTS)["rehome", "journal"] == "SELECT, INSERT"
