@@ -87,8 +87,8 @@ class Code(Enum):
     JOURNAL_DAMAGED = "RH-319", "An entry of the journal is damaged"
     SIGNAL_UNREADABLE = "RH-320", "A signal of the throttle cannot be read"
     SERVER_PAYS = "RH-321", "The rewrite costs the database server something"
-    TABLE_REACTS = "RH-323", "The table reacts to each rewritten row"
     OLD_VALUES_ELSEWHERE = "RH-322", "Something else keeps the old values"
+    TABLE_REACTS = "RH-323", "The table reacts to each rewritten row"
 
     # 4xx: locks, the state folder, this machine
     FOLDER_LOCKED = "RH-401", "Another run has locked the state folder"
