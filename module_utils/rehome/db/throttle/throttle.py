@@ -34,6 +34,8 @@ class PausedTooLongError(RehomeError):
 class CriticalLimitError(RehomeError):
     """A figure is so far off that the operator wants the run to end."""
 
+    trouble = Code.CRITICAL
+
 
 class _Reason(NamedTuple):
     """Why the work is paused, and by what name its seconds are counted."""
