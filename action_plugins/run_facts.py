@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from ansible.plugins.action import ActionBase
 
-SUMMARY, REPORT = "summary.json", "report.md"
+SUMMARY, REPORT, FACTS = "summary.json", "report.md", "report.json"
 COUNTED = ("objects_", "copies_", "rows_", "bytes_", "ranges_")
 """The beginnings of the names of the summary's counts."""
 LAST_STEP = "REHOME_LAST_STEP"
@@ -60,7 +60,8 @@ class ActionModule(ActionBase):
             outcome=params["outcome"],
             has_report=has_report(Path(params["state_dir"] or os.devnull), summary),
         )
-        return {"changed": False, "artifacts": artifacts(told), "run": told}
+        lines = card_of(Path(params["state_dir"] or os.devnull), summary)
+        return {"changed": False, "artifacts": artifacts(told), "run": told, "lines": lines}
 
 
 def summary_of(state_dir: Path, pid: int) -> dict[str, Any]:
@@ -83,6 +84,15 @@ def has_report(state_dir: Path, summary: Mapping[str, Any]) -> bool:
         return written > datetime.datetime.fromisoformat(summary["started_at"]).timestamp() - 1
     except (OSError, KeyError, ValueError):
         return False
+
+
+def card_of(state_dir: Path, summary: Mapping[str, Any]) -> list[str]:
+    """Return the lines that this run's report has for the terminal; none if it has left no report yet."""
+    try:
+        report: dict[str, Any] = json.loads((state_dir / FACTS).read_text(encoding="utf-8"))
+        return list(map(str, report["card"])) if report["run"] == summary["run"] else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def last_failure() -> str:

@@ -91,13 +91,12 @@ kept_in:
   type: str
   sample: /srv/ops/.rehome/rehome-prod/avatars/
 lines:
-  description: The plan as lines for a terminal.
+  description: What this pass would do, in short, as lines for a terminal. The end of a dry run shows the whole plan.
   returned: success
   type: list
   elements: str
   sample:
-    - objects  1,000 to copy (531.1 KiB), 0 present
-    - rows     1,000 to rewrite, 0 done
+    - pass 1   1,000 objects to copy (531.1 KiB), 1,000 rows to rewrite
 lists:
   description:
     - The files in the state folder that list what needs attention, by class.
@@ -118,8 +117,8 @@ from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.report.document import measured
 from rehome.report.fields import SummaryFields
-from rehome.report.lines import plan_lines
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
+from rehome.report.plan_text import pass_lines
 from rehome.report.samples import class_facts, counts_by_reference, samples_of_plan
 from rehome.stages.forecast import forecast
 from rehome.stages.passes import counts_of_all_passes, is_last_pass, left_by, plan_pass
@@ -179,7 +178,7 @@ def work(stage: Stage) -> dict[str, object]:
         "refusals": refusals,
         "kept_in": before["kept_in"],
         "lists": lists,
-        "lines": plan_lines(plan.counts()),
+        "lines": pass_lines(number, plan.counts()),
     }
 
 

@@ -48,14 +48,16 @@ report:
   type: str
   sample: /srv/ops/.rehome/rehome-prod/avatars/report.md
 lines:
-  description: The summary as lines for a terminal.
+  description:
+    - What a terminal shows at the end. Of a plan, the whole of it; of the other verbs, at most ten lines that say what
+      happened, what is left, and what to run next.
   returned: success
   type: list
   elements: str
   sample:
-    - "avatars: s3://legacy-s3/image/ → s3://production-s3/avatar/"
-    - objects  1,000 copied (531.1 KiB), 0 present before
-    - rows     1,000 rewritten, 0 done before
+    - "avatars: migrate, s3://legacy-s3/image/ → s3://production-s3/avatar/"
+    - "outcome  complete: 1,000 objects and 1,000 rows moved, nothing left to do (6.4 s)"
+    - done     1,000 objects copied (531.1 KiB), 1,000 rows rewritten
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -68,14 +70,14 @@ from rehome.state.sync import upload_state
 def work(stage: Stage) -> dict[str, object]:
     """Return the summary of the run, write its report, upload the state, and release the lock."""
     summary = stage.summary()
-    stage.write_report()
+    report = stage.write_report()
     upload_state(stage.settings)
     stage.release()
     return {
         "changed": False,
         "summary": summary.fields,
         "report": summary.place_of(stage.settings.state_dir / TEXT_FILE),
-        "lines": summary.lines(),
+        "lines": report["card"] if report else [],
     }
 
 

@@ -74,6 +74,14 @@ artifacts:
       counts: {objects_to_copy: 1000, rows_to_rewrite: 1000}
       summary: s3://production-s3/rehome-state/runs/2026-11-29T09:44:33.120+00:00/summary.json
       report: s3://production-s3/rehome-state/runs/2026-11-29T09:44:33.120+00:00/report.md
+lines:
+  description: What the terminal shows at the end of the run, from its report; empty if it has left none.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "avatars: migrate, s3://legacy-s3/image/ → s3://production-s3/avatar/"
+    - "outcome  NOT COMPLETE: failed; the message is above (3.1 s)"
 run:
   description:
     - What task files of C(rehome_hooks) are given as C(rehome_run).

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import re
 import select
+import shutil
 import signal
 import stat
 import sys
@@ -80,6 +81,7 @@ REPEATED = (
 ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome_confirm")
 """Variables that are for one run: the report names those of the next."""
 OF_JOBS = ("awx_", "tower_")
+PROGRAM = "ansible-playbook"
 
 GO_ON = "what was done is recorded. Run the same command to go on. [RH-501]"
 BETWEEN = f"interrupted between two steps; {GO_ON}"
@@ -285,17 +287,17 @@ class _Stop:
         # with rc, it is Ansible's report of a module that died
         has_message = result.get("failed") and "rc" not in result
         message = str(result["msg"]) if has_message else BETWEEN
+        card = result.get("so_far", [])
         if self._is_ending():
             # without more to say than ansible-playbook itself, which says it only if it was interrupted
             says_it = bool(has_message) or not _lost_an_interrupt(self.parent)
             LAST_STEP.record(said=says_it)
             if says_it:
-                _say(message)
+                _say("\n".join([message, *card]))
             os._exit(1)
         if _is_unread(OUT):
-            _say(message)
-        so_far = {"so_far": result["so_far"]} if "so_far" in result else {}
-        return refusal(message) | so_far
+            _say("\n".join([message, *card]))
+        return refusal(message)  # the role `ending` shows the card
 
 
 def refusal(message: str) -> dict[str, Any]:
@@ -395,7 +397,16 @@ def origin_of(given: Mapping[str, Any], loader: DataLoader, variables: Mapping[s
         "playbook": _readable(str((given.get("args") or ("",))[0])),
         "arguments": [_readable(word) for word in arguments],
         "left_out": sorted(left_out),
+        "program": _readable(program_of(sys.argv[0], shutil.which(PROGRAM))),
     }
+
+
+def program_of(path: str, found: str | None) -> str:
+    """Return how ansible-playbook was named. The kernel gives a program that the shell looked up its whole path.
+
+    found: where a shell finds ansible-playbook
+    """
+    return path if Path(path).name == PROGRAM and path != found else PROGRAM
 
 
 def _values_of(option: str, loader: DataLoader) -> dict[str, Any]:

@@ -297,8 +297,8 @@ def test_what_a_job_that_was_refused_has_left_is_where_its_message_says(world: W
     assert f"{lists}rows-dangling.jsonl".removeprefix("s3://production-s3/") in stored
 
     incomplete = world.play(rehome_on_dangling="keep", rehome_include=["*"], **job("2"))
-    assert re.search(rf"list     1 in {REPORTS}lists/rows-dangling.jsonl", incomplete.output), incomplete.output
-    assert re.search(rf"summary  {REPORTS}summary.json", incomplete.output)
+    assert re.search(rf"lists .*rows-dangling 1.* in {REPORTS}lists/", incomplete.output), incomplete.output
+    assert re.search(rf"report   {REPORTS}report.md", incomplete.output)
 
     reader = world.record["database"]["users"]["reader"]
     database = {name: value for name, value in world.record["database"].items() if name != "users"} | reader

@@ -91,8 +91,7 @@ def test_complete_names_what_policies_leave_and_progress_is_there_all_the_time(w
     assert "copy" in stages
     assert stages[-1] == "finished"
     dry = world.play("--check", playbook="playbooks/rollback.yml")
-    assert "before   5 rows were as the migration had rewritten them" in dry.output
+    assert "done     5 of 5 rewritten rows would be restored" in dry.output
     back = world.play(playbook="playbooks/rollback.yml")
-    assert "rows     5 restored, 0 restored before" in back.output
-    assert "after    0 rows are as the migration had rewritten them" in back.output
+    assert "done     5 of 5 rewritten rows restored; 0 still as rewritten" in back.output
     assert world.summary["outcome"] == "complete"

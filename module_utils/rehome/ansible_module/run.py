@@ -23,6 +23,7 @@ from ..progress import Progress
 from ..report.ahead import ahead_s
 from ..report.did import did
 from ..report.document import measured
+from ..report.facts import Report
 from ..report.fields import counts_in
 from ..state.folder import prepare_state_dir
 from ..state.interruption import forget_interruption, interruption, note_interruption
@@ -57,8 +58,8 @@ def run_module(
 ) -> None:
     """Run `work` as an Ansible module, under the lock on the state folder, and exit with what it returns.
 
-    Every expected failure ends as one message and never as a traceback, and so does a stop. With a failure, `so_far`
-    has the lines of the summary if the run has written anything.
+    Every expected failure ends as one message and never as a traceback, and so does a stop. With a stop, `so_far`
+    has the card of the run: the tasks that show it are not reached any more.
 
     module_class: AnsibleModule. The module imports it itself: by that import Ansible knows that it takes JSON options
     work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff. The codes of what it
@@ -75,10 +76,10 @@ def run_module(
     try:
         result = _locked(module, work, progress, stopping)
     except RehomeError as error:
-        failure = {"msg": error.told, **_so_far(error)}
+        failure = {"msg": error.told}
     except (OSError, duckdb.Error) as error:
         # the other expected failures: a full disk, a folder of another owner, a damaged catalog
-        failure = {"msg": marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER), **_so_far(error)}
+        failure = {"msg": marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER)}
     except StopRequestedError as stop:
         line = str(stop) or interruption(module.params["run_verb"], progress, in_time=True)
         failure = {"msg": marked(line, Code.INTERRUPTED), **_so_far(stop)}
@@ -132,7 +133,10 @@ def _locked(
     prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
-    record = RunReport(settings, holder.identity, module._name.rpartition(".")[2], module.params["run_origin"] or {})
+    exported = Exported(os.environ)
+    exported.add_to(module.params["settings"])
+    origin = {**(module.params["run_origin"] or {}), "exported": sorted({*exported.taken.values()})}
+    record = RunReport(settings, holder.identity, module._name.rpartition(".")[2], origin)
     stage = Stage(
         settings, progress, holder.identity, holder.pid, verb, dry_run, module.params, stopping, record, os.environ
     )
@@ -155,10 +159,9 @@ def _locked(
         # a library may turn what a signal's handler raises into an error of its own
         line = interruption(verb, progress, in_time=True)
         ended = StopRequestedError(line) if stopping.requested else error
-        _note_so_far(stage, ended)
         record.keep(error=_told(ended))
         with suppress(Exception):  # the report of a failure must not take its place
-            stage.write_report()
+            _note_card(ended, stage.write_report())
         stage.release()
         # Report the original error. A failed upload of the state surfaces in the next run.
         with suppress(RehomeError):
@@ -210,13 +213,11 @@ def _told(error: BaseException) -> str:
     return marked(f"an unexpected error, {type(error).__name__}: see the task's output", Code.UNEXPECTED)
 
 
-def _note_so_far(stage: Stage, error: BaseException) -> None:
-    """Add the summary's lines to the error if the run has written anything: a failed run does not print its summary."""
-    with suppress(RehomeError, OSError):
-        summary = stage.summary()
-        if summary.has_written:
-            for line in summary.lines():
-                error.add_note(line)
+def _note_card(error: BaseException, report: Report | None) -> None:
+    """Add the card of a run that was stopped to the error. That of one that fails is shown by the role `ending`."""
+    if report is not None and isinstance(error, StopRequestedError):
+        for line in report["card"]:
+            error.add_note(line)
 
 
 def _so_far(error: BaseException) -> dict[str, list[str]]:

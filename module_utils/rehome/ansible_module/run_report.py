@@ -14,7 +14,7 @@ from ..config.settings import Settings
 from ..job import user_name
 from ..report.assemble import assemble
 from ..report.document import FACTS_FILE, last_migration, read_kept, remove_texts, write_report, write_text
-from ..report.facts import KeptFacts, Origin, StageFact, Who
+from ..report.facts import KeptFacts, Origin, Report, StageFact, Who
 from ..report.fields import SummaryFields, counts_in
 from ..report.lists import LISTS_FOLDER
 from ..report.summary import SUMMARY_FILE, TEXT_FILE
@@ -94,8 +94,8 @@ class RunReport:
         self._kept = KeptFacts()
         remove_texts(self._settings.state_dir, verb)
 
-    def write(self, summary: SummaryFields, *, text: bool) -> None:
-        """Save the facts.
+    def write(self, summary: SummaryFields, *, text: bool) -> Report:
+        """Save the facts, and return them.
 
         text: also as people read them, as the run may end here
         """
@@ -119,6 +119,7 @@ class RunReport:
             from ..report.markdown import render  # noqa: PLC0415
 
             write_text(settings.state_dir, summary["verb"], render(report))
+        return report
 
     def _note_stage(self, summary: SummaryFields) -> None:
         """Put this stage at the end of the stages, or in place of what it has said of itself before."""

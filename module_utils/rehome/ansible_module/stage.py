@@ -16,6 +16,7 @@ from ..errors import RehomeError
 from ..job import Job, job_words, read_job, user_name
 from ..planning.earlier_passes import carry_over
 from ..progress import Progress
+from ..report.facts import Report
 from ..report.fields import ListFile, SummaryFields, SummaryKind
 from ..report.lists import write_lists
 from ..report.summary import Summary
@@ -152,13 +153,16 @@ class Stage:
             )
         return summary
 
-    def write_report(self) -> None:
-        """Write the report of the run as people read it. A module without a run of its own has none."""
+    def write_report(self) -> Report | None:
+        """Write the report of the run as people read it, and return its facts. Without a run of its own there is none.
+
+        A module that has begun none, such as that of `grants`, has None.
+        """
         try:
             fields = self.summary().fields
         except RehomeError:
-            return
-        self.record.write(fields, text=True)
+            return None
+        return self.record.write(fields, text=True)
 
     @contextmanager
     def locked_unless_dry(self) -> Iterator[None]:

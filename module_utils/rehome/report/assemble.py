@@ -8,10 +8,12 @@ from typing import Any, Final, cast
 
 from ..codes import codes_in
 from ..config.settings import Settings, Side
+from .card import card
 from .commands import irreversible, next_steps, way_back
 from .facts import REPORT_VERSION, KeptFacts, LastMigration, Moves, Origin, ReferenceFact, Report, SideFact, Who
 from .fields import ListFile, SummaryFields
 from .places import place_of
+from .plan_text import plan_text
 from .samples import samples_of_lists, shown
 
 _NO_COUNTS: Final = frozenset({"elapsed_s", "limit", "only_keys"})
@@ -68,10 +70,12 @@ def assemble(
         back=[],
         irreversible=[],
         places=dict(places),
+        card=[],
     )
     report["next"] = next_steps(report, settings)
     report["back"] = way_back(report, settings)
     report["irreversible"] = irreversible(report, settings)
+    report["card"] = ending(report, summary)
     return report
 
 
@@ -80,6 +84,12 @@ def _codes(kept: KeptFacts, summary: SummaryFields) -> list[str]:
     said = [kept.get("error") or "", *kept.get("refusals", []), *kept.get("warnings", []), *summary["problems"]]
     found = codes_in(*said) + [check["code"] for check in checks if check["code"]]
     return sorted(set(found))
+
+
+def ending(report: Report, summary: SummaryFields) -> list[str]:
+    """Return the lines that the terminal shows at the end of the run."""
+    planned = report["verb"] in ("plan", "migrate-check") and report["plan_sha256"] and not report.get("error")
+    return plan_text(report, summary) if planned else card(report, summary)
 
 
 def _counts(summary: SummaryFields) -> dict[str, int]:

@@ -19,6 +19,9 @@ _PLAYBOOKS: Final = {  # in full: the collection has other names for them
     "retire": "playbooks/retire.yml",
 }
 
+SOURCE: Final = "source bucket"
+"""The subject of the preflight's checks of it."""
+
 _WORD: Final = re.compile(rf"\b({'|'.join(_PLAYBOOKS)})(?=(?:\.ya?ml)?$)")
 
 
@@ -36,7 +39,9 @@ def playbook_of(verb: str, origin: Origin) -> str:
 
 def command(verb: str, origin: Origin, *more: str) -> str:
     """Return the command line of a verb, with what this run was given, ready to paste into a shell."""
-    return shlex.join(["ansible-playbook", playbook_of(verb, origin), *origin.get("arguments", []), *more])
+    return shlex.join(
+        [origin.get("program", "ansible-playbook"), playbook_of(verb, origin), *origin.get("arguments", []), *more]
+    )
 
 
 def next_steps(report: Report, settings: Settings) -> list[NextStep]:
@@ -49,7 +54,7 @@ def next_steps(report: Report, settings: Settings) -> list[NextStep]:
     if verb == "plan" or (verb == "migrate" and is_check):
         return _after_plan(report)
     if report["dry_run"] and verb != "verify":
-        return [NextStep(why="Do it", command=_of(report, verb, *_second_key(verb, settings)))]
+        return [NextStep(why="Do it for real", command=_of(report, verb, *_second_key(verb, settings)))]
     return _after_end(report, settings) if report["complete"] else _after_stop(report, settings)
 
 
@@ -81,13 +86,20 @@ def _after_end(report: Report, settings: Settings) -> list[NextStep]:
     if report["verb"] not in ("migrate", "verify"):
         return [NextStep(why="See how buckets and rows stand", command=_of(report, "plan"))]
     days = settings.retire.after.total_seconds() / 86_400
+    after = f"{days:g} days after the end of the migration"
+    why = f"See what of the legacy objects may be deleted, {after}"
+    if _keeps_no_versions(report) and not settings.retire.unversioned:
+        why = f"Switch versioning on in {settings.source.bucket}, then see what may be deleted, {after}"
     return [
         NextStep(why="Verify again at any time; it writes nothing", command=_of(report, "verify")),
-        NextStep(
-            why=f"See what of the legacy objects may be deleted, {days:g} days after the end of the migration",
-            command=_of(report, "retire", "--check"),
-        ),
+        NextStep(why=why, command=_of(report, "retire", "--check")),
     ]
+
+
+def _keeps_no_versions(report: Report) -> bool:
+    """Return whether the preflight has found that the source keeps no versions, without which retire refuses."""
+    checks = report["preflight"]["checks"] if "preflight" in report else []
+    return any((check["subject"], check["name"]) == (SOURCE, "versioning") for check in checks)
 
 
 def _of(report: Report, verb: str, *more: str) -> str:

@@ -32,7 +32,7 @@ def _preflight(counts: Counts, _dry_run: bool) -> str:
 
 
 def _plan(counts: Counts, _dry_run: bool) -> str:
-    objects, rows = counts["objects_to_copy"] + counts.get("objects_outdated", 0), counts["rows_to_rewrite"]
+    objects, rows = counts["objects_to_copy"], counts["rows_to_rewrite"]  # the outdated among them
     if not (objects or rows):
         return f"nothing left to do: {_seen(counts)}"
     moved = f" ({size(counts['bytes_to_copy'])})" if objects else ""

@@ -28,6 +28,10 @@ class Origin(TypedDict, total=False):
     """The options that the next command needs, too: environment, inventory, vault, and settings that are no secret."""
     left_out: list[str]
     """The names of further variables that were given on the command line; their values may be secret."""
+    exported: list[str]
+    """The names of the environment's variables that settings were taken from."""
+    program: str
+    """`ansible-playbook`, as it was named."""
 
 
 class Who(TypedDict):
@@ -342,3 +346,5 @@ class Report(KeptFacts):
     """What no command takes back."""
     places: dict[str, str]
     """Where the summary, the report and the lists are."""
+    card: list[str]
+    """What the terminal shows at the end: the plan, or in at most ten lines what happened and what is next."""

@@ -1,4 +1,4 @@
-"""summary.json: what the run was, what it counted, what it left. Its fields are in `fields`, its lines in `lines`."""
+"""summary.json: what the run was, what it counted, what it left. Its fields are in `fields`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json, write_json
 from ..job import Job
-from .fields import RunCounts, SummaryFields, SummaryKind, counts_in
-from .lines import migration_lines, retire_lines, rollback_lines, verification_lines
+from .fields import RunCounts, SummaryFields, SummaryKind
 from .outcome import outcome_of
 from .places import place_of, run_folder
 
@@ -24,16 +23,6 @@ VERB_SUMMARY_FILE = "summary-{}.json"
 
 UNFINISHED = marked("the run has not come to its end", Code.INTERRUPTED)
 """The problem of a run until it ends."""
-
-_WRITTEN = (
-    "objects_copied",
-    "objects_retired",
-    "objects_brought_back",
-    "copies_removed",
-    "rows_rewritten",
-    "rows_restored",
-)
-"""Counts of what a run changes in the buckets and the database."""
 
 
 class Summary:
@@ -120,36 +109,3 @@ class Summary:
     def place_of(self, path: Path) -> str:
         """Return where people find a report of this run, a file in the state folder: see `kept_in`."""
         return place_of(self.fields["kept_in"], self.path.parent, path)
-
-    @property
-    def has_written(self) -> bool:
-        """Whether the run has changed anything in the buckets or the database, as far as it has counted."""
-        counts = counts_in(self.fields)
-        return not self.fields["dry_run"] and any(counts.get(name) for name in _WRITTEN)
-
-    def lines(self) -> list[str]:
-        """Return the summary for a terminal, one subject a line; empty classes are left out."""
-        f = self.fields
-        return [f"{f['name']}: {f['source']} → {f['target']}", *self._counted(), *self._ending()]
-
-    def _counted(self) -> list[str]:
-        f = self.fields
-        if "objects_retired" in f:
-            return retire_lines(f)
-        only = f["only_keys"]
-        lines = [f"only     {only:,} keys and their rows (rehome_only_keys)"] if only is not None else []
-        if f["kind"] == "rollback":
-            return lines + rollback_lines(f)
-        verifies = f["verb"].removesuffix("-check") == "verify"
-        return lines + (verification_lines(f) if verifies else migration_lines(f))
-
-    def _ending(self) -> list[str]:
-        f = self.fields
-        lines = [f"list     {file['count']:,} in {self.place_of(Path(file['file']))}" for file in f["lists"].values()]
-        lines += [f"problem  {problem}" for problem in f["problems"]]
-        return [
-            *lines,
-            f"outcome  {f['outcome']} ({f['elapsed_s']:.1f} s)",
-            f"summary  {self.place_of(self.path)}",
-            f"report   {self.place_of(self.path.with_name(TEXT_FILE))}",
-        ]

@@ -9,6 +9,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.report.assemble import assemble
 from rehome.report.facts import KeptFacts, Origin, Report, Who
+from rehome.report.fields import SummaryKind
 from rehome.report.summary import Summary
 
 from tests.unit.config.test_settings import given
@@ -34,6 +35,7 @@ def report_of(
     verb: str = "plan",
     kept: KeptFacts | None = None,
     *,
+    kind: SummaryKind = "migration",
     dry_run: bool | None = None,
     origin: Origin = ORIGIN,
     who: Who = WHO,
@@ -41,8 +43,9 @@ def report_of(
 ) -> Report:
     """Return the report of a run of this verb. fields: of its summary"""
     dry = verb in ("plan", "verify", "preflight") or verb.endswith("-check") if dry_run is None else dry_run
-    summary = Summary.start(settings, "run:4242:1", verb, dry)
+    summary = Summary.start(settings, "run:4242:1", verb, dry, kind)
     summary.add(**{"plan_sha256": DIGEST, "problems": [], "complete": True, **fields})  # type: ignore[arg-type]
+    summary.fields["started_at"] = "2026-11-29T09:59:53.600+00:00"
     return assemble(
         settings,
         summary.fields,
@@ -51,6 +54,6 @@ def report_of(
         versions={"Rehome": "0.1.0", "Python": "3.13.1"},
         origin=origin,
         ended_at="2026-11-29T10:00:00.000+00:00",
-        places={"report": str(settings.state_dir / "report.md")},
+        places={"report": f"{settings.state_dir}/report.md", "lists": f"{settings.state_dir}/lists/"},
         migration=None,
     )

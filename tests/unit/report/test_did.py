@@ -31,7 +31,7 @@ COPY = {"objects_copied": 1000, "bytes_copied": 543854, "objects_failed": 0, "ob
             "plan",
             {"counts": {"objects_to_copy": 5, "objects_outdated": 1, "bytes_to_copy": 10, "rows_to_rewrite": 7}},
             False,
-            "6 objects to copy (10 bytes), 7 rows to rewrite in 3.1 s",
+            "5 objects to copy (10 bytes), 7 rows to rewrite in 3.1 s",
         ),
         (
             "plan",

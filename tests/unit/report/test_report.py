@@ -9,8 +9,7 @@ from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.planning.plan import make_plan
 from rehome.report.fields import KEPT_COPIES, KEPT_OBJECTS, SummaryFields
-from rehome.report.lines import plan_lines
-from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, failures, write_lists
+from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, write_lists
 from rehome.report.summary import Summary
 from rehome.stages.copy_objects import CopyCounts
 from rehome.stages.delete_objects import DeleteCounts
@@ -106,68 +105,3 @@ def test_a_verbs_summary_outlives_the_other_verbs_that_follow(tmp_path: Path) ->
     kept = json.loads((tmp_path / "summary-migrate.json").read_text())
     assert (kept["verb"], kept["rows_rewritten"]) == ("migrate", 7)
     assert json.loads((tmp_path / "summary-migrate-check.json").read_text())["rows_to_rewrite"] == 3
-
-
-def test_the_lines_name_what_is_there_and_leave_out_what_is_not(tmp_path: Path) -> None:
-    catalog, settings = catalog_with_leftovers(tmp_path)
-    plan = make_plan(catalog, settings)
-    assert plan_lines(plan.counts()) == [
-        "seen     2 objects and 1 rows under the map; 0 objects and 0 rows are not",
-        "objects  0 to copy (0 bytes), 0 present",
-        "         1 conflict, 1 archived",
-        "         of these 2 orphan",
-        "rows     0 to rewrite, 0 done",
-        "         1 dangling",
-    ]
-
-
-def test_the_lines_tell_how_objects_are_copied_why_some_are_not_and_that_a_run_was_a_slice(tmp_path: Path) -> None:
-    catalog, _ = catalog_with_leftovers(tmp_path)
-    keys = tmp_path / "keys.jsonl"
-    keys.write_text('{"key": "image/avatar-1.png"}\n')
-    settings = read_settings(given(only_keys=str(keys), state_dir=str(tmp_path)))
-    summary = Summary.start(settings, "run", "migrate", dry_run=False)
-    subjects = ("only ", "method ", "failed ")
-    assert [line for line in summary.lines() if line.startswith(subjects)] == [
-        "only     1 keys and their rows (rehome_only_keys)"
-    ]
-    summary.add(objects_copied=1, objects_failed=1, copy_method="stream", failures=failures(catalog))
-    assert [line for line in summary.lines() if line.startswith(subjects)][1:] == [
-        "method   stream: objects are read here and written there",
-        "failed   1 by AccessDenied",
-    ]
-
-
-def test_a_rollbacks_lines_are_about_rows_and_a_verifications_say_how_many_it_checked(tmp_path: Path) -> None:
-    settings = read_settings(given(state_dir=str(tmp_path)))
-    summary = Summary.start(settings, "run", "rollback", dry_run=False, kind="rollback")
-    summary.add(rows_journalled=1003, rows_restored=1000, rows_changed_since=2, rows_kept=1, problems=["one is kept"])
-    assert summary.lines()[1:6] == [
-        "before   1,003 rows were as the migration had rewritten them",
-        "rows     1,000 restored, 0 restored before",
-        "         2 changed since, 1 kept",
-        "after    1 rows are as the migration had rewritten them",
-        "problem  one is kept",
-    ]
-    dry = Summary.start(settings, "run", "rollback-check", dry_run=True, kind="rollback")
-    dry.add(rows_to_restore=5, since="2026-01-31T14:30:00+00:00", problems=[])
-    assert dry.lines()[1:4] == [
-        "before   0 rows were as the migration had rewritten them since 2026-01-31T14:30:00+00:00",
-        "rows     5 would be restored, 0 restored before",
-        f"outcome  a dry run: nothing was written ({dry.fields['elapsed_s']:.1f} s)",
-    ]
-    verified = Summary.start(settings, "run", "verify", dry_run=True)
-    assert not [line for line in verified.lines() if line.startswith("journal")]
-    verified.add(objects_present=7, rows_done=9, objects_sampled=2)
-    assert verified.lines()[2:5] == [
-        "objects  0 to copy (0 bytes), 7 present",
-        "         of these 2 sampled",
-        "rows     0 to rewrite, 9 done",
-    ]
-    verified.add(rows_checked=0, rows_wrong=0, rows_without_object=0)
-    unseen = "none was rewritten, all were rolled back, or this user cannot see it"
-    assert f"journal  0 rows checked: {unseen}" in verified.lines()
-    verified.add(rows_checked=1000)
-    assert "journal  1,000 rows checked: all as they were rewritten" in verified.lines()
-    verified.add(rows_wrong=3, rows_gone=1)
-    assert "journal  1,000 rows checked: 3 wrong, 1 gone" in verified.lines()
