@@ -91,12 +91,14 @@ kept_in:
   type: str
   sample: /srv/ops/.rehome/rehome-prod/avatars/
 lines:
-  description: What this pass would do, in short, as lines for a terminal. The end of a dry run shows the whole plan.
+  description:
+    - What the first pass of a run leaves as it is, as lines for a terminal; empty if that is nothing. The end of a dry
+      run shows the whole plan.
   returned: success
   type: list
   elements: str
   sample:
-    - pass 1   1,000 objects to copy (531.1 KiB), 1,000 rows to rewrite
+    - left     2 conflicts; 1 dangling row
 lists:
   description:
     - The files in the state folder that list what needs attention, by class.
@@ -118,7 +120,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.report.document import measured
 from rehome.report.fields import SummaryFields
 from rehome.report.lists import OUTCOME_LISTS, ROLLBACK_LISTS, VERIFY_LISTS
-from rehome.report.plan_text import pass_lines
+from rehome.report.plan_text import left_lines
 from rehome.report.samples import class_facts, counts_by_reference, samples_of_plan
 from rehome.stages.forecast import forecast
 from rehome.stages.passes import counts_of_all_passes, is_last_pass, left_by, plan_pass
@@ -178,7 +180,7 @@ def work(stage: Stage) -> dict[str, object]:
         "refusals": refusals,
         "kept_in": before["kept_in"],
         "lists": lists,
-        "lines": pass_lines(number, plan.counts()),
+        "lines": left_lines(number, plan.counts()),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -12,6 +13,16 @@ WIDTH: Final = 80
 """Columns of the smallest terminal that a text is made for. A command or a path is never broken, and may be longer."""
 LABEL: Final = 9
 """Columns of the word that a line begins with, and the space after it."""
+
+_SINGULAR: Final = {
+    "objects": "object",
+    "rows": "row",
+    "copies": "copy",
+    "conflicts": "conflict",
+    "orphans": "orphan",
+    "restores": "restore",
+}
+_NOUN: Final = re.compile(rf"\b({'|'.join(_SINGULAR)})\b")
 
 
 def size(count: float) -> str:
@@ -45,9 +56,13 @@ def labelled(label: str, text: str) -> str:
 def named(counts: Mapping[str, int], names: Mapping[str, str]) -> list[str]:
     """Return `<count> <words>` for each count that is not 0.
 
-    names: count → its words
+    names: count → its words, for several
     """
-    return [f"{counts[name]:,} {words}" for name, words in names.items() if counts.get(name)]
+    return [f"{counts[name]:,} {_for(counts[name], words)}" for name, words in names.items() if counts.get(name)]
+
+
+def _for(count: int, words: str) -> str:
+    return words if count != 1 else _NOUN.sub(lambda noun: _SINGULAR[noun[0]], words, count=1)
 
 
 def packed(items: Sequence[str], most: int, width: int = WIDTH - LABEL) -> list[str]:

@@ -52,14 +52,13 @@ def plan_text(report: Report, fields: SummaryFields) -> list[str]:
     return lines
 
 
-def pass_lines(number: int, counts: Mapping[str, int]) -> list[str]:
-    """Return what a pass finds to do, and what it leaves. counts: of its plan, by the names of the summary"""
-    to_do = f"{many(counts['objects_to_copy'], 'object')} to copy ({size(counts['bytes_to_copy'])}), "
-    left = named(counts, LEFT_BY_PASS)
-    return [
-        labelled(f"pass {number}", f"{to_do}{many(counts['rows_to_rewrite'], 'row')} to rewrite"),
-        *under("", packed(left, 1)),
-    ]
+def left_lines(number: int, counts: Mapping[str, int]) -> list[str]:
+    """Return what the first pass of a run leaves, in a line; nothing of the others, or if it leaves nothing.
+
+    number: of the pass, from 1
+    counts: of its plan, by the names of the summary
+    """
+    return under("left", packed(named(counts, LEFT_BY_PASS), 1)) if number == 1 else []
 
 
 def _text(report: Report, fields: SummaryFields, samples: int) -> list[str]:
