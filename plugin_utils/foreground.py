@@ -152,9 +152,12 @@ class _LastStep:
         return kept
 
     def _at_exit(self, pid: int) -> None:
-        # a forked process inherits what is registered here; the last line of a module is the better one
+        if os.getpid() != pid:  # a forked process inherits what is registered here
+            return
+        for worker in multiprocessing.active_children():
+            worker.join()  # as multiprocessing does after this. The last line of a module is the better one
         step = self._read()
-        if os.getpid() != pid or not _lost_an_interrupt(pid) or not step.get("verb") or step["said"]:
+        if not _lost_an_interrupt(pid) or not step.get("verb") or step["said"]:
             return
         progress: dict[str, Any] = {}
         folder = Path(step["state_dir"] or os.devnull)

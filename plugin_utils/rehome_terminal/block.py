@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .lines import hold
 from .pace import Pace
+from .stages import unit
 
 LONGEST_BAR: Final = 60
 SHORTEST_BAR: Final = 8
@@ -59,10 +60,14 @@ class Block:
         title = Text(f"{self.at}  ", style="dim")
         title.append(self.heading, style="bold not dim")
         step = str(self.snapshot.get("stage") or "")
-        if step and not step.startswith("start ") and step != self.heading.partition(" · ")[0]:
+        if step and not step.startswith("start ") and not step.startswith(self.heading.partition(" · ")[0]):
             title.append(f"  {step}", style="not dim")
         title.append(f"  {_duration(self.elapsed_s)}")
         return title
+
+    @property
+    def _unit(self) -> str:
+        return unit(str(self.snapshot.get("stage") or ""))
 
     @property
     def _done(self) -> float:
@@ -93,7 +98,7 @@ class Block:
 
     def _facts(self) -> Iterable[str]:
         if not self._total and self._done:
-            yield f"{self._done:,.0f}"
+            yield f"{self._done:,.0f} {self._unit}".rstrip()
         yield from self._rates()
         yield from self._counts()
         yield from self._requests()
@@ -102,7 +107,7 @@ class Block:
     def _rates(self) -> Iterable[str]:
         rate = self._rate()
         if rate is not None and self._done:
-            yield f"{rate:,.0f}/s"
+            yield f"{rate:,.0f} {self._unit}/s".replace(" /s", "/s")
         moved, of = number(self.snapshot, "bytes_done"), number(self.snapshot, "bytes_total")
         if moved is not None and (moved or of):
             yield f"{size(moved)} of {size(of)}" if of else size(moved)
@@ -161,9 +166,9 @@ def number(facts: Mapping[str, Any], name: str) -> float | None:
 
 def size(count: float) -> str:
     """Return a number of bytes for people, in binary units as everywhere in Rehome."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+    for name in ("B", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024:
-            return f"{count:,.0f} B" if unit == "B" else f"{count:,.1f} {unit}"
+            return f"{count:,.0f} B" if name == "B" else f"{count:,.1f} {name}"
         count /= 1024
     return f"{count:,.1f} PiB"
 

@@ -14,6 +14,10 @@ from .block import ASCII
 HEADING_WIDTH: Final = 15
 """So wide is a heading made, that the texts behind several stand below each other."""
 
+_TIME: Final = re.compile(r"in [\d.,]+ s$")
+_BOUND: Final = "\u00a0"
+"""A space that ends no line."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -62,13 +66,13 @@ def stage_entry(at: str, heading: str, did: str, width: int | None) -> Text:
 def wrapped(text: str, width: int) -> list[str]:
     """Return the text as lines of at most this many columns, unless a single word is longer."""
     lines = [""]
-    for word in text.split(" "):
+    for word in _TIME.sub(lambda time: time[0].replace(" ", _BOUND), text).split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
         if lines[-1] and cell_len(longer) > width:
             lines.append(word)
         else:
             lines[-1] = longer
-    return lines
+    return [line.replace(_BOUND, " ") for line in lines]
 
 
 def error_entry(message: str, more: Sequence[str] = ()) -> Text:

@@ -19,6 +19,20 @@ STAGES: Final[Mapping[str, str]] = {
 }
 """Module → stage. Every stage has its line, whether it changed anything or not."""
 
+UNITS: Final[Mapping[str, str]] = {
+    "copy": "objects",
+    "list objects": "objects",
+    "delete": "objects",
+    "undelete": "objects",
+    "settle": "objects",
+    "rewrite": "rows",
+    "reread": "rows",
+    "read": "rows",
+    "inspect rows": "rows",
+    "roll back rows": "rows",
+}
+"""How the stages of progress.json begin → what they count."""
+
 REPEATED: Final = ("plan", "copy")
 """Stages that a migration repeats in passes."""
 
@@ -37,3 +51,8 @@ def heading(stage: str, snapshot: Mapping[str, Any]) -> str:
     if stage in REPEATED and snapshot.get("verb") == "migrate" and isinstance(number, int) and number > 0:
         return f"{stage} · pass {number}"
     return stage
+
+
+def unit(step: str) -> str:
+    """Return what a stage of progress.json counts; empty: it is not said."""
+    return next((unit for begin, unit in UNITS.items() if f"{step} ".startswith(f"{begin} ")), "")

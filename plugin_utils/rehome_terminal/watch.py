@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -81,9 +82,36 @@ class Screen(Console):
         """Leave the cursor as it is."""
         return False
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print without breaking the lines of others: a path is to be copied whole."""
-        super().print(*objects, **{"soft_wrap": True, **options})
+
+class Above(io.TextIOBase):
+    """What others print while the block is there: it makes room first, and comes back below it.
+
+    make_room: takes the block away
+    """
+
+    def __init__(self, file: IO[str], make_room: Callable[[str], AbstractContextManager[None]]) -> None:
+        super().__init__()
+        self.file, self._make_room = file, make_room
+
+    def write(self, text: str) -> int:
+        """Write in place of the block."""
+        with self._make_room(text):
+            return self.file.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self.file.flush()
+
+    def isatty(self) -> bool:
+        """Return what the file says."""
+        return self.file.isatty()
+
+    def fileno(self) -> int:
+        """Return the file's descriptor."""
+        return self.file.fileno()
 
 
 @dataclass(frozen=True)
@@ -154,6 +182,9 @@ class Watch:
         self._pace = Pace()
         self._over = threading.Event()
         self._live: Live | None = None
+        self._drawing = threading.RLock()
+        """Held while the block changes, and while others print. Whoever holds it takes no lock of Ansible's."""
+        self._begins_line = True
         self._thread = threading.Thread(target=self._run, name="rehome-terminal", daemon=True)
 
     @property
@@ -170,6 +201,9 @@ class Watch:
         self._over.set()
         self._thread.join()
         self._erase()
+        for name in ("stdout", "stderr"):
+            if isinstance(file := getattr(sys, name), Above):
+                setattr(sys, name, file.file)
         self._look()
 
     def _run(self) -> None:
@@ -196,24 +230,44 @@ class Watch:
         now = time.time()
         self._pace.add(self._snapshot, now)
         block = Block(self.running.at, self.heading, self._snapshot, self._pace, self._elapsed_s, now)
-        if self._live is None:
-            sys.stdout.flush()
-            self._live = Live(
-                block,
-                console=self._screen,
-                auto_refresh=False,
-                transient=True,
-                vertical_overflow="crop",
-                redirect_stderr=sys.stderr.isatty(),
-            )
-            self._live.start(refresh=True)
-        else:
-            self._live.update(block, refresh=True)
+        self._redirect()
+        with self._drawing:
+            if not self._begins_line:
+                return
+            if self._live is None:
+                self._live = Live(
+                    block,
+                    console=self._screen,
+                    auto_refresh=False,
+                    transient=True,
+                    vertical_overflow="crop",
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._live.start(refresh=True)
+            else:
+                self._live.update(block, refresh=True)
 
     def _erase(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        with self._drawing:
+            live, self._live = self._live, None
+            if live is not None:
+                live.stop()
+
+    def _redirect(self) -> None:
+        """Have what others print appear above the block."""
+        for name in ("stdout", "stderr"):
+            file = getattr(sys, name)
+            if not isinstance(file, Above) and file.isatty():
+                file.flush()
+                setattr(sys, name, Above(file, self._room_for))
+
+    @contextlib.contextmanager
+    def _room_for(self, text: str) -> Iterator[None]:
+        with self._drawing:
+            self._erase()
+            yield
+            self._begins_line = text.endswith("\n") if text else self._begins_line
 
     def _tell_until_over(self) -> None:
         due = FIRST_LINE_S

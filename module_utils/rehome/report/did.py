@@ -79,8 +79,11 @@ _NOT_REWRITTEN: Final = {
 
 
 def _verify(counts: Counts, _dry_run: bool) -> str:
-    objects = f"{counts['objects_verified']:,} of {_objects(counts['objects_compared'])}"
-    return f"{objects}, {counts['rows_verified']:,} of {_rows(counts['rows_compared'])} verified"
+    parts = []
+    for noun, of in (("objects", _objects), ("rows", _rows)):
+        verified, compared = counts[f"{noun}_verified"], counts[f"{noun}_compared"]
+        parts.append(of(compared) if verified == compared else f"{verified:,} of {of(compared)}")
+    return f"{', '.join(parts)} verified"
 
 
 def _rollback(counts: Counts, dry_run: bool) -> str:

@@ -43,7 +43,7 @@ COPY = {"objects_copied": 1000, "bytes_copied": 543854, "objects_failed": 0, "ob
             "verify",
             {"objects_verified": 4, "objects_compared": 5, "rows_verified": 1, "rows_compared": 1},
             False,
-            "4 of 5 objects, 1 of 1 row verified in 3.1 s",
+            "4 of 5 objects, 1 row verified in 3.1 s",
         ),
         (
             "preflight",
