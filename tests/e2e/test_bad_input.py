@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -53,6 +54,31 @@ def refused(world: World, *named: str, **variables: Any) -> Played:
         name: before[name] for name in ("source", "target", "rows")
     }
     return played
+
+
+def codes_of(text: str) -> list[str]:
+    return re.findall(r"\[(RH-\d{3})\]", text)
+
+
+def test_the_message_of_a_wrong_setting_ends_with_its_code(seeded: World) -> None:
+    played = refused(seeded, "is no number of objects", "[RH-102]", rehome_limit="many")
+    assert codes_of(played.message) == ["RH-102"]
+
+
+def test_a_refusal_shows_its_code_in_the_terminal_the_report_and_to_hooks(seeded: World, tmp_path: Path) -> None:
+    hook = tmp_path / "tell.yml"
+    told = {"content": "{{ rehome_run | to_json }}", "dest": str(tmp_path / "told"), "mode": "0600"}
+    hook.write_text(f"- {{name: Write it, ansible.builtin.copy: {json.dumps(told)}}}\n")
+    elsewhere = source(seeded, bucket="not-there-at-all")
+    hooks = {"on_failure": str(hook)}
+    played = refused(seeded, "S3 denies listing", rehome_source=elsewhere, rehome_hooks=hooks)
+    assert "RH-202" in codes_of(played.message)
+    facts = json.loads((seeded.state / "report.json").read_text())
+    assert "RH-202" in facts["codes"]
+    assert codes_of(facts["refusals"][0]) == ["RH-202"]
+    assert [check["code"] for check in facts["preflight"]["checks"] if check["status"] == "stop"] == ["RH-202"]
+    assert "[RH-202]" in (seeded.state / "report.md").read_text()
+    assert "RH-202" in json.loads((tmp_path / "told").read_text())["codes"]
 
 
 def test_no_env(seeded: World) -> None:
