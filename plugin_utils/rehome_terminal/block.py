@@ -19,6 +19,8 @@ from .stages import unit
 
 LONGEST_BAR: Final = 60
 SHORTEST_BAR: Final = 8
+BAR_BESIDE_FORECAST: Final = 20
+"""So long a bar must be left for the forecast to stand in its line."""
 INDENT: Final = "  "
 ASCII: Final = str.maketrans({"·": "-", "→": "->", "…": "...", "≈": "~", "\u2013": "-", "\u2014": "-", "✓": "+"})
 """What stands for the signs of Rehome's texts where a terminal has ASCII only."""
@@ -48,9 +50,11 @@ class Block:
         width = max(options.max_width - 1, 1)  # a terminal may wrap after its last column
         yield _fit(self._title(), width, options)
         if self.snapshot:
+            told = ""
             if self._total:
-                yield self._bar(width, options)
-            for line in _flow(self._facts(), width):
+                bar, told = self._bar(width, options)
+                yield bar
+            for line in _flow((fact for fact in self._facts() if fact not in told), width):
                 yield _fit(Text(line), width, options)
             if held := hold_of(self.snapshot, self.now):
                 for line in _wrapped(held, width):
@@ -77,10 +81,14 @@ class Block:
     def _total(self) -> float | None:
         return number(self.snapshot, "total") or None
 
-    def _bar(self, width: int, options: ConsoleOptions) -> Table:
+    def _bar(self, width: int, options: ConsoleOptions) -> tuple[Table, str]:
+        """Return the bar and the text behind it, which has the forecast where there is room."""
         total = self._total or 1.0
         share = min(self._done / total, 1.0)
         label = f"{share:.1%}  {self._done:,.0f}/{total:,.0f}"
+        for eta in self._etas():
+            if width - len(INDENT) - cell_len(f"{label}  {eta}") - 2 >= BAR_BESIDE_FORECAST:
+                label = f"{label}  {eta}"
         room = width - len(INDENT) - cell_len(label) - 2
         grid = Table.grid(padding=0)
         for _ in range(3):
@@ -94,15 +102,15 @@ class Block:
                 total=1.0, completed=share, width=size, complete_style="green", finished_style="green", style="dim"
             )
             grid.add_row(INDENT, drawn, f"  {label}")
-        return grid
+        return grid, label
 
     def _facts(self) -> Iterable[str]:
         if not self._total and self._done:
             yield f"{self._done:,.0f} {self._unit}".rstrip()
+        yield from self._etas()
         yield from self._rates()
         yield from self._counts()
         yield from self._requests()
-        yield from self._etas()
 
     def _rates(self) -> Iterable[str]:
         rate = self._rate()

@@ -1,0 +1,74 @@
+"""The lines that stay."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rehome_terminal.entries import error_entry, output_of, readable, recap_entry, stage_entry, warning_entry
+from rehome_terminal.printer import is_ascii_only
+from rich.cells import cell_len
+
+AT = "14:00:00 UTC"
+DID = "1,000 objects copied (531.1 KiB) in 3.1 s"
+
+
+def test_a_stage_is_one_line_and_the_texts_of_several_stand_below_each_other() -> None:
+    assert stage_entry(AT, "copy · pass 2", DID, 80).plain == f"{AT}  copy · pass 2   {DID}"
+    assert stage_entry(AT, "verify", DID, 80).plain.index(DID) == stage_entry(AT, "copy · pass 2", DID, 80).plain.index(
+        DID
+    )
+
+
+def test_without_a_terminal_it_is_one_line_however_long() -> None:
+    assert "\n" not in stage_entry(AT, "copy", f"{DID}, " * 30, None).plain
+
+
+def test_on_a_narrow_terminal_the_text_is_below_the_name_and_the_time_in_one_piece() -> None:
+    assert stage_entry(AT, "copy · pass 2", DID, 40).plain.splitlines() == [
+        f"{AT}  copy · pass 2",
+        "  1,000 objects copied (531.1 KiB)",
+        "  in 3.1 s",
+    ]
+
+
+@given(st.integers(min_value=40, max_value=250), st.lists(st.text("abcß漢", min_size=1, max_size=9), max_size=30))
+def test_no_line_of_a_stage_is_wider_than_the_terminal(width: int, words: list[str]) -> None:
+    for line in stage_entry(AT, "copy · pass 12", " ".join(words), width).plain.splitlines():
+        assert cell_len(line) < width
+
+
+def test_an_error_begins_with_its_own_words_and_keeps_its_lines() -> None:
+    assert error_entry("rehome_name (x): is taken.\nTake another.\n").plain == (
+        "error: rehome_name (x): is taken.\nTake another."
+    )
+    assert error_entry("interrupted: migrate was stopped").plain == "interrupted: migrate was stopped"
+    assert error_entry("it broke off", ["so far:", "  1 row"]).plain == "error: it broke off\nso far:\n  1 row"
+    assert warning_entry("slow\n").plain == "warning: slow"
+
+
+def test_what_a_failed_program_printed_is_below_the_error_if_it_is_something() -> None:
+    assert output_of({"stderr": "no\nway\n", "stdout": " ", "rc": 3}, ("stderr", "stdout")) == [
+        "stderr:",
+        "  no",
+        "  way",
+    ]
+
+
+def test_the_recap_is_one_line_that_always_has_what_changed_and_what_failed() -> None:
+    assert recap_entry("db-1", {"ok": 4, "changed": 0, "skipped": 2, "rescued": 0, "failed": 0}).plain == (
+        "recap  db-1 : ok=4 changed=0 skipped=2 failed=0"
+    )
+
+
+def test_a_key_cannot_command_the_terminal() -> None:
+    assert readable("a\x1b[2Jb\rc\x9bd\ne\tf") == "a\\x1b[2Jb\\rc\\x9bd\ne       f"
+    assert readable("a → b · c…", ascii_only=True) == "a -> b - c..."
+
+
+def test_a_terminal_has_ascii_only_if_the_operator_s_locale_says_so_whatever_python_makes_of_it() -> None:
+    assert is_ascii_only({}, "ascii")
+    assert is_ascii_only({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, "utf-8")
+    assert is_ascii_only({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, "utf-8"), "Python has set LC_CTYPE"
+    assert not is_ascii_only({"LANG": "de_DE.UTF-8"}, "utf-8")
+    assert not is_ascii_only({"LC_ALL": "C.UTF-8"}, "utf-8")
+    assert not is_ascii_only({}, "utf-8"), "containers set nothing"
