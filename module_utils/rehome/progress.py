@@ -43,7 +43,7 @@ class Progress:
         self._path = state_dir / FILE
         self._clock = clock
         self._run: Mapping[str, str | float] = {}
-        self._due = 0.0
+        self._due = self._count_due = 0.0
         self._state: dict[str, Any] = {}
         self._gauges: list[Gauge] = []
         self._timeline: Timeline | None = None
@@ -75,6 +75,7 @@ class Progress:
     def at(self, done: int, *, bytes_done: int | None = None, **counts: int) -> None:
         """Set how many steps of the stage are done, and bytes, and further counts (`failed=2`)."""
         with self._lock:
+            self._count_due = self._clock() + WRITE_EVERY_S
             self._state.update(done=done, counts=counts)
             if bytes_done is not None:
                 self._state["bytes_done"] = bytes_done
@@ -98,8 +99,11 @@ class Progress:
 
     @property
     def is_due(self) -> bool:
-        """Whether `at` would write now: frequent callers ask first and save the counting."""
-        return self._clock() >= self._due
+        """Whether the counts are old: frequent callers of `at` ask first and save the counting.
+
+        That the file is new says nothing about them: `tick` writes it, too.
+        """
+        return self._clock() >= self._count_due
 
     def reached(self) -> str:
         """Return in which stage the run is, or was at its end, and how far."""
@@ -154,7 +158,7 @@ class Progress:
         self.end()
 
     def _write_if_due(self) -> None:
-        if self.is_due:
+        if self._clock() >= self._due:
             self._write()
             self._record()
 

@@ -130,3 +130,15 @@ def test_the_timeline_has_both_ends_of_each_stage_and_what_holds_it(tmp_path: Pa
         ("copy", 10),
     ]
     assert not any({"run", "verb", "counts"} & point.keys() for point in points)
+
+
+def test_ticks_do_not_keep_the_counts_from_being_told(tmp_path: Path) -> None:
+    now = [0.0]
+    progress = Progress(tmp_path, clock=lambda: now[0])
+    progress.stage("copy", 100)
+    for done in range(100):
+        now[0] += 0.2
+        progress.tick()
+        if progress.is_due:
+            progress.at(done)
+    assert told(tmp_path)["done"] > 90
