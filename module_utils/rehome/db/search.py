@@ -42,17 +42,11 @@ class SearchTable:
 
 
 class NotSearched(NamedTuple):
-    """What is not searched, and why. column: empty for a table; table: empty for a schema"""
+    """What is not searched, and why. table: as a reference names it, or a whole schema; column: empty for all of it"""
 
-    schema: str
     table: str
     column: str
     why: str
-
-    @property
-    def name(self) -> str:
-        """What it is, for people."""
-        return ".".join(part for part in self if part and part is not self.why)
 
 
 class Contents(NamedTuple):
@@ -108,6 +102,9 @@ class ColumnSearch(Protocol):
 
     def count(self, table: SearchTable, pages: Pages) -> int:
         """Count rows."""
+
+    def size(self, table: SearchTable, pages: Pages, rows: int) -> int:
+        """Return how many rows there are up to a key that `page_end` has returned for so many rows."""
 
     def hits(self, table: SearchTable, texts: Texts, pages: Pages, limit: int) -> list[Hit]:
         """Return the first `limit` rows in the order of the key that have a value of interest."""

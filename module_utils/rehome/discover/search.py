@@ -12,6 +12,7 @@ from ..db.dialect import (
     DatabaseError,
     Dialect,
     Key,
+    RetryableError,
     StatementTimeoutError,
     UnknownColumnError,
     UnknownTableError,
@@ -181,16 +182,13 @@ class _Search:
             found += columns
             names += sum(column.standing == "names" for column in columns)
         self._watch.at(len(contents.tables), len(contents.tables), names)
-        found += [
-            FoundColumn(_table_name(one, contents), one.column, "", "not_searched", one.why)
-            for one in contents.not_searched
-        ]
+        found += [FoundColumn(one.table, one.column, "", "not_searched", one.why) for one in contents.not_searched]
         return sorted(found, key=lambda column: (column.table, column.column))
 
     def _contents(self) -> Contents:
         contents = self._read(lambda: self._search.contents(self._asked.schemas))
         ours = [table for table in contents.tables if (table.schema, table.table) in self._asked.ours]
-        not_searched = [*contents.not_searched, *(NotSearched(t.schema, t.table, "", "Rehome's own") for t in ours)]
+        not_searched = [*contents.not_searched, *(NotSearched(table.name, "", "Rehome's own") for table in ours)]
         return Contents([table for table in contents.tables if table not in ours], not_searched)
 
     def _table(self, table: SearchTable) -> list[FoundColumn]:
@@ -203,6 +201,9 @@ class _Search:
         try:
             self._look_at(walk)
         except DatabaseError as error:
+            if len(columns) > 1 and not isinstance(error, RetryableError):
+                # what the server refuses of one column must not hide the others
+                return found + [one for column in columns for one in self._table(replace(table, columns=(column,)))]
             walk.why = str(error)
         return [*found, *(self._judged(walk, column) for column in columns)]
 
@@ -215,7 +216,7 @@ class _Search:
             self._read_without_key(walk)
             return
         end = self._page_end(table, None, SAMPLE_ROWS)
-        rows = SAMPLE_ROWS if end is not None else self._count(table, Pages())
+        rows = self._size(table, Pages(None, end), SAMPLE_ROWS)
         self._take(walk, Pages(None, end), rows, with_names=True)
         walk.whole = end is None
         if walk.whole:
@@ -227,7 +228,7 @@ class _Search:
             return
         for start in self._read(lambda: self._search.starts(table, SAMPLES, SAMPLE_ROWS)):
             end = self._page_end(table, start, SAMPLE_ROWS)
-            rows = SAMPLE_ROWS if end is not None else self._count(table, Pages(start))
+            rows = self._size(table, Pages(start, end), SAMPLE_ROWS)
             self._take(walk, Pages(start, end), rows, with_names=True)
         if self._asked.whole is None:
             return
@@ -245,8 +246,7 @@ class _Search:
             rows, began = size.rows, time.monotonic()
             try:
                 end = self._page_end(table, walk.after, rows)
-                if end is None:
-                    rows = self._count(table, Pages(walk.after))
+                rows = self._size(table, Pages(walk.after, end), rows)
                 self._take(walk, Pages(walk.after, end), rows)
             except StatementTimeoutError:
                 if size.rows <= MIN_ROWS:
@@ -288,6 +288,12 @@ class _Search:
 
     def _count(self, table: SearchTable, pages: Pages) -> int:
         return self._read(lambda: self._search.count(table, pages))
+
+    def _size(self, table: SearchTable, pages: Pages, rows: int) -> int:
+        """Return how many rows these pages have, which were to be so many."""
+        if pages.upto is None:
+            return self._count(table, pages)
+        return self._read(lambda: self._search.size(table, pages, rows))
 
     def _hits(self, table: SearchTable, texts: Texts, pages: Pages, limit: int) -> list[Hit]:
         return self._read(lambda: self._search.hits(table, texts, pages, limit))
@@ -374,11 +380,3 @@ class _Walk:
     def _read_only(self, columns: Sequence[TextColumn]) -> None:
         if len(columns) < len(self.table.columns):
             self.reading = replace(self.table, columns=tuple(columns))
-
-
-def _table_name(one: NotSearched, contents: Contents) -> str:
-    """Return the table as references name it, or its schema."""
-    if not one.table:
-        return one.schema
-    known = {(table.schema, table.table): table.name for table in contents.tables}
-    return known.get((one.schema, one.table), f"{one.schema}.{one.table}" if one.schema else one.table)

@@ -51,6 +51,10 @@ class BaseSearch(ColumnSearch):
         where, values = self._within(table, pages)
         return int(self._database.run(f"SELECT count(*) FROM {self._from(table)} WHERE {where}", values)[0][0])
 
+    def size(self, table: SearchTable, pages: Pages, rows: int) -> int:
+        """Return `rows`: the page ends with the last of them."""
+        return rows
+
     def hits(self, table: SearchTable, texts: Texts, pages: Pages, limit: int) -> list[Hit]:
         """Let the server find them in one pass over all columns, and send what it found alone."""
         conditions = [self._interesting(column, texts) for column in table.columns]

@@ -57,11 +57,11 @@ class MySQLSearch(BaseSearch):
             if schema.lower() in SYSTEM:
                 continue
             if not (any(fnmatchcase(schema, glob) for glob in schemas) if schemas else schema == self._own):
-                found.not_searched.append(NotSearched(schema, "", "", "another database of the server"))
+                found.not_searched.append(NotSearched(schema, "", "another database of the server"))
                 continue
             if not holds_on_schema(grants, "SELECT", schema):
                 why = "tables and columns that this user has no right on are hidden from it, and may be there"
-                found.not_searched.append(NotSearched(schema, "", "", why))
+                found.not_searched.append(NotSearched(schema, "", why))
             self._add(schema, found)
         return found
 
@@ -73,13 +73,13 @@ class MySQLSearch(BaseSearch):
             " ORDER BY table_name",
             (schema,),
         ):
+            name = table if schema == self._own else f"{schema}.{table}"
             if kind not in READABLE:
                 why = UNREADABLE.get(kind, f"a {kind}, and no table")
-                found.not_searched.append(NotSearched(schema, table, "", why))
+                found.not_searched.append(NotSearched(name, "", why))
                 continue
-            texts = tuple(_searched(columns.get(table, {}), schema, table, found.not_searched))
+            texts = tuple(_searched(columns.get(table, {}), name, found.not_searched))
             if texts:
-                name = table if schema == self._own else f"{schema}.{table}"
                 usable = next(iter(keys.get(table, ())), ())
                 readable = all("select" in columns[table][part.name].privileges for part in usable)
                 estimate = None if rows is None else int(rows)
@@ -151,26 +151,26 @@ class MySQLSearch(BaseSearch):
 
     def _shown(self, column: TextColumn, texts: Texts) -> Clause:
         name = f"t.{sql.quoted(column.name)}"
-        whole = name if column.binary else f"CAST({name} AS CHAR)"
+        # of several character sets, both have to be made one
+        shown = "{}" if column.binary else "CONVERT({} USING utf8mb4)"
         found = places(texts)
         first = ", ".join([*(f"NULLIF(LOCATE(%s, {name}), 0)" for _ in found), "1"])
         return (
-            f"IF({self._length(column)} <= {SHOWN_CHARACTERS}, {whole},"
-            f" SUBSTRING({name}, GREATEST(COALESCE({first}) - {BEFORE}, 1), {SHOWN_CHARACTERS}))",
+            f"IF({self._length(column)} <= {SHOWN_CHARACTERS}, {shown.format(name)}, "
+            + shown.format(f"SUBSTRING({name}, GREATEST(COALESCE({first}) - {BEFORE}, 1), {SHOWN_CHARACTERS})")
+            + ")",
             list(found),
         )
 
 
-def _searched(
-    columns: Mapping[str, _Column], schema: str, table: str, not_searched: list[NotSearched]
-) -> Iterator[TextColumn]:
+def _searched(columns: Mapping[str, _Column], table: str, not_searched: list[NotSearched]) -> Iterator[TextColumn]:
     for name, details in columns.items():
         kind = details.type
         if kind not in TEXTS | BYTES:
             continue
         if details.generated:
-            not_searched.append(NotSearched(schema, table, name, "computed from other columns, which are searched"))
+            not_searched.append(NotSearched(table, name, "computed from other columns, which are searched"))
         elif "select" not in details.privileges:
-            not_searched.append(NotSearched(schema, table, name, "this user may not read it"))
+            not_searched.append(NotSearched(table, name, "this user may not read it"))
         else:
             yield TextColumn(name, kind, kind in BYTES)

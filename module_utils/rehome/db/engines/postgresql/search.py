@@ -19,7 +19,7 @@ BLOCK_ROWS: Final = 50
 
 RELATIONS: Final = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, pg_table_is_visible(c.oid),
-    has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),
+    has_schema_privilege(n.oid, 'USAGE'),
     CASE c.relkind WHEN 'p' THEN (
         SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid
         WHERE p.isleaf)
@@ -78,15 +78,16 @@ class PostgreSQLSearch(BaseSearch):
         """Read pg_catalog, which hides nothing: what this user may not read is told."""
         found = Contents([], [])
         tables: dict[int, tuple[str, str, str, int | None]] = {}
-        for oid, schema, table, kind, is_visible, sees_schema, reads, rows, filtered in self._database.run(RELATIONS):
+        for oid, schema, table, kind, is_visible, sees_schema, rows, filtered in self._database.run(RELATIONS):
             if schemas and not any(fnmatchcase(schema, glob) for glob in schemas):
                 continue
-            if why := _unreadable(kind, sees_schema, reads, filtered):
-                found.not_searched.append(NotSearched(schema, table, "", why))
+            name = table if is_visible else f"{schema}.{table}"
+            if why := _unreadable(kind, sees_schema, filtered):
+                found.not_searched.append(NotSearched(name, "", why))
             if kind in "rp" and sees_schema:
                 if kind == "p":
                     self._partitioned.add((schema, table))
-                tables[oid] = schema, table, table if is_visible else f"{schema}.{table}", rows
+                tables[oid] = schema, table, name, rows
         columns = self._columns(tables, found.not_searched)
         keys = self._keys(tables)
         for oid, (schema, table, name, rows) in tables.items():
@@ -101,12 +102,12 @@ class PostgreSQLSearch(BaseSearch):
         for oid, name, shown, kind, is_generated, readable in self._database.run(COLUMNS, (list(tables),)):
             if kind not in TEXTS and kind != "bytea":
                 continue
-            schema, table, *_ = tables[oid]
+            table = tables[oid][2]
             if is_generated:
                 why = "computed from other columns, which are searched"
-                not_searched.append(NotSearched(schema, table, name, why))
+                not_searched.append(NotSearched(table, name, why))
             elif not readable:
-                not_searched.append(NotSearched(schema, table, name, "this user may not read it"))
+                not_searched.append(NotSearched(table, name, "this user may not read it"))
             else:
                 # an array of bytes is searched as the text that it is shown as
                 found.setdefault(oid, []).append(TextColumn(name, shown, shown == "bytea"))
@@ -132,6 +133,10 @@ class PostgreSQLSearch(BaseSearch):
         blocks = self._blocks(table)
         block = _block(after) + max(1, rows * blocks // table.rows if table.rows else rows // BLOCK_ROWS)
         return (f"({block},0)",) if block < blocks else None
+
+    def size(self, table: SearchTable, pages: Pages, rows: int) -> int:
+        """Count the rows of the blocks where there is no key."""
+        return super().size(table, pages, rows) if table.key != (PLACE,) else self.count(table, pages)
 
     def starts(self, table: SearchTable, count: int, rows: int) -> list[Key]:
         """Spread them over the blocks where there is no key."""
@@ -191,7 +196,7 @@ class PostgreSQLSearch(BaseSearch):
         )
 
 
-def _unreadable(kind: str, sees_schema: bool, reads: bool, filtered: bool) -> str:
+def _unreadable(kind: str, sees_schema: bool, filtered: bool) -> str:
     """Return why a relation is not searched, or not whole; empty if it is."""
     if kind in UNREADABLE:
         return UNREADABLE[kind]

@@ -28,10 +28,10 @@ class SQLiteSearch(BaseSearch):
         ):
             if kind == "view":
                 why = "a view: the tables that it reads are searched"
-                found.not_searched.append(NotSearched("", table, "", why))
+                found.not_searched.append(NotSearched(table, "", why))
             elif str(definition).upper().startswith("CREATE VIRTUAL"):
                 why = "a virtual table: the tables that it keeps its rows in are searched"
-                found.not_searched.append(NotSearched("", table, "", why))
+                found.not_searched.append(NotSearched(table, "", why))
             else:
                 self._add(table, found)
         return found
@@ -48,7 +48,7 @@ class SQLiteSearch(BaseSearch):
             is_number = pk and kind.upper() == "INTEGER" and sum(bool(column[2]) for column in columns) == 1
             if hidden in (2, 3):
                 why = "computed from other columns, which are searched"
-                found.not_searched.append(NotSearched("", table, name, why))
+                found.not_searched.append(NotSearched(table, name, why))
             elif not (is_number and key[0].name in ROW_ID):
                 texts.append(TextColumn(name, kind or "no type"))
         if texts:
