@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .lines import hold
 from .pace import Pace
+from .signs import ASCII, in_one_line
 from .stages import unit
 
 LONGEST_BAR: Final = 60
@@ -22,8 +23,6 @@ SHORTEST_BAR: Final = 8
 BAR_BESIDE_FORECAST: Final = 20
 """So long a bar must be left for the forecast to stand in its line."""
 INDENT: Final = "  "
-ASCII: Final = str.maketrans({"·": "-", "→": "->", "…": "...", "≈": "~", "\u2013": "-", "\u2014": "-", "✓": "+"})
-"""What stands for the signs of Rehome's texts where a terminal has ASCII only."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ class Block:
             for line in _flow((fact for fact in self._facts() if fact not in told), width):
                 yield _fit(Text(line), width, options)
             if held := hold_of(self.snapshot, self.now):
-                for line in _wrapped(held, width):
+                for line in _wrapped(in_one_line(held), width):
                     yield _fit(Text(line, style="bold red"), width, options)
 
     def _title(self) -> Text:
         title = Text(f"{self.at}  ", style="dim")
         title.append(self.heading, style="bold not dim")
-        step = str(self.snapshot.get("stage") or "")
+        step = in_one_line(self.snapshot.get("stage") or "")
         if step and not step.startswith("start ") and not step.startswith(self.heading.partition(" · ")[0]):
             title.append(f"  {step}", style="not dim")
         title.append(f"  {_duration(self.elapsed_s)}")
@@ -81,7 +80,7 @@ class Block:
     def _total(self) -> float | None:
         return number(self.snapshot, "total") or None
 
-    def _bar(self, width: int, options: ConsoleOptions) -> tuple[Table, str]:
+    def _bar(self, width: int, options: ConsoleOptions) -> tuple[Table | Text, str]:
         """Return the bar and the text behind it, which has the forecast where there is room."""
         total = self._total or 1.0
         share = min(self._done / total, 1.0)
@@ -90,18 +89,17 @@ class Block:
             if width - len(INDENT) - cell_len(f"{label}  {eta}") - 2 >= BAR_BESIDE_FORECAST:
                 label = f"{label}  {eta}"
         room = width - len(INDENT) - cell_len(label) - 2
+        if room < SHORTEST_BAR:
+            return _fit(Text(f"{INDENT}{label}"), width, options), label
         grid = Table.grid(padding=0)
         for _ in range(3):
             grid.add_column(no_wrap=True)
-        if room < SHORTEST_BAR:
-            grid.add_row(INDENT, Text(label, overflow="crop"), "")
-        else:
-            size = min(room, LONGEST_BAR)
-            bar = Text(_ascii_bar(share, size)) if options.ascii_only or options.encoding == "ascii" else None
-            drawn = bar or ProgressBar(
-                total=1.0, completed=share, width=size, complete_style="green", finished_style="green", style="dim"
-            )
-            grid.add_row(INDENT, drawn, f"  {label}")
+        size = min(room, LONGEST_BAR)
+        bar = Text(_ascii_bar(share, size)) if options.ascii_only or options.encoding == "ascii" else None
+        drawn = bar or ProgressBar(
+            total=1.0, completed=share, width=size, complete_style="green", finished_style="green", style="dim"
+        )
+        grid.add_row(INDENT, drawn, f"  {label}")
         return grid, label
 
     def _facts(self) -> Iterable[str]:
@@ -127,7 +125,7 @@ class Block:
         counts = self.snapshot.get("counts")
         for name, count in counts.items() if isinstance(counts, Mapping) else ():
             if isinstance(count, (int, float)) and count and count != self._done:
-                yield f"{name}={count:,}"
+                yield f"{in_one_line(name)}={count:,}"
 
     def _requests(self) -> Iterable[str]:
         requests = self.snapshot.get("requests")

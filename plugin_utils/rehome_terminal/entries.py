@@ -9,23 +9,12 @@ from typing import Any, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from .block import ASCII
-
 HEADING_WIDTH: Final = 15
 """So wide is a heading made, that the texts behind several stand below each other."""
 
 _TIME: Final = re.compile(r"in [\d.,]+ s$")
 _BOUND: Final = "\u00a0"
 """A space that ends no line."""
-
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def readable(text: str, *, ascii_only: bool = False) -> str:
-    """Return a text with its control characters spelled out: a key may hold what a terminal takes for a command."""
-    text = text.replace("\r\n", "\n").expandtabs()
-    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-    return text.translate(ASCII) if ascii_only else text
 
 
 def title_entry(at: str, title: str) -> Text:

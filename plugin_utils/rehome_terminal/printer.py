@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from .entries import readable
+from .signs import readable
 from .watch import Screen
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rehome_terminal.block import Block
 from rehome_terminal.pace import Pace
+from rehome_terminal.signs import readable
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -150,3 +151,4 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_that_is_missing_or_odd_e
         pace.add(snapshot, now)
     for line in drawn(snapshot, width, encoding, pace):
         assert cell_len(line) < width
+        assert readable(line) == line, "what a terminal takes for a command"

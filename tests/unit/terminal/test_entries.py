@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome_terminal.entries import error_entry, output_of, readable, recap_entry, stage_entry, warning_entry
+from rehome_terminal.entries import error_entry, output_of, recap_entry, stage_entry, warning_entry
 from rehome_terminal.printer import is_ascii_only
+from rehome_terminal.signs import readable
 from rich.cells import cell_len
 
 AT = "14:00:00 UTC"
