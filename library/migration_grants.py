@@ -72,6 +72,14 @@ places:
   sample:
     source: {endpoint_url: null, region: eu-central-1}
     target: {endpoint_url: null, region: eu-central-1}
+lines:
+  description: What a terminal shows at the end of the run, if it comes to its end.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "avatars: grants, s3://legacy-s3/image/ → s3://production-s3/avatar/"
+    - "outcome  complete: rehome-avatars-migrate: exactly what migrate and retire need"
 """
 
 import json
@@ -82,6 +90,7 @@ from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.codes import Code
 from rehome.errors import Finding, RefusedError
+from rehome.grants.card import grants_card
 from rehome.grants.planning import make_plan
 from rehome.grants.settings import read_grant_settings
 
@@ -103,7 +112,7 @@ def work(stage: Stage) -> dict[str, object]:
             raise RefusedError(
                 [Finding(setting, None, problem, "Choose a longer one, of random characters", Code.UNUSABLE_VALUE)]
             )
-    return plan
+    return plan | {"lines": grants_card(stage.settings, stage.record.origin, grants, plan, dry_run=stage.dry_run)}
 
 
 if __name__ == "__main__":

@@ -48,12 +48,21 @@ directory:
   returned: success
   type: str
   sample: /srv/ops/.rehome/rehome-prod/avatars/redirect
+lines:
+  description: What a terminal shows at the end of the run.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "avatars: redirect, s3://legacy-s3/image/ → s3://production-s3/avatar/"
+    - "outcome  complete: old URLs are redirected to https://cdn.example.com/avatar/ (301)"
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
 from rehome.redirect.apply import apply_website
+from rehome.redirect.card import redirect_card
 from rehome.redirect.routes import check_redirect, notes, routes
 from rehome.state.sync import download_state, upload_state
 
@@ -69,12 +78,19 @@ def work(stage: Stage) -> dict[str, object]:
     if not stage.dry_run:
         upload_state(settings)
     stage.release()
+    rules = len((website.after or {}).get("RoutingRules", []))
+    directory = redirect.directory or str(settings.state_dir / "redirect")
+    location = found["location"] if found else None
+    card = redirect_card(
+        settings, stage.record.origin, dry_run=stage.dry_run, location=location, rules=rules, directory=directory
+    )
     return {
         "changed": website.changed,
         "warnings": [*([website.note] if website.note else []), *(notes(found) if found else [])],
         "routes": found,
-        "counts": {"routing_rules": len((website.after or {}).get("RoutingRules", []))},
-        "directory": redirect.directory or str(settings.state_dir / "redirect"),
+        "counts": {"routing_rules": rules},
+        "directory": directory,
+        "lines": card,
         "diff": {"before": website.before or {}, "after": website.after or {}},
     }
 

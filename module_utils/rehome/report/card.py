@@ -9,7 +9,7 @@ from typing import Final
 
 from .attention import lists, needs, otherwise
 from .done import done, wrote
-from .facts import Report
+from .facts import Origin, Report
 from .fields import SummaryFields
 from .lines import elapsed, labelled, many, packed, under
 
@@ -104,10 +104,13 @@ def _in_awx(report: Report) -> list[str]:
 
 
 def again_line(report: Report) -> list[str]:
-    """Return what of this run's start the next command does not repeat, as it may be secret."""
-    origin = report["origin"]
+    """Return what of this run's start the next command does not repeat."""
+    return not_repeated(report["origin"]) if report["next"] and not report["who"]["job"] else []
+
+
+def not_repeated(origin: Origin) -> list[str]:
+    """Return what was given to a run and is in no command that the engine writes, as it may be secret."""
     given = [f"-e {', '.join(names)}"] if (names := origin.get("left_out")) else []
     exported = [f"exported {', '.join(names)}"] if (names := origin.get("exported")) else []
-    if not report["next"] or report["who"]["job"] or not (given or exported):
-        return []
-    return [labelled("again", f"give what this run was given: {'; '.join([*given, *exported])}")]
+    found = [*given, *exported]
+    return [labelled("again", f"give what this run was given: {'; '.join(found)}")] if found else []

@@ -9,7 +9,8 @@ from typing import Final
 from ..config.settings import Settings
 from .facts import NextStep, Origin, Report
 
-_PLAYBOOKS: Final = {  # in full: the collection has other names for them
+_PLAYBOOKS: Final = {
+    "grants": "playbooks/grants.yml",  # in full: the collection has other names for them
     "preflight": "playbooks/preflight.yml",
     "plan": "playbooks/plan.yml",
     "migrate": "playbooks/migrate.yml",
