@@ -143,23 +143,38 @@ sandbox-up: setup ## start the sandbox: an object store and a database (DB=maria
 sandbox-down: setup ## end the sandbox and remove all it made
 	@$(call play,playbooks/sandbox.yml -e state=absent)
 
+COMMA := ,
+DIGEST = $(BIN)/python -c 'import json; print(json.load(open(".sandbox/state/summary-plan.json"))["plan_sha256"])'
 SEEDED = $(BIN)/python -m sandbox.seed --reset --objects $(call quoted,OBJECTS) $(if $(call on,SEED_ODDITIES),--oddities)
 # The oddities have rows whose object is nowhere; by default a migration stops and says so.
-DEMO = -i inventory migrate.yml -e env=sandbox $(if $(call on,SEED_ODDITIES),-e rehome_on_dangling=keep)
+DEMO = $(call play,-i inventory $1 -e env=sandbox -e preflight_brief=true \
+  $(if $(call on,SEED_ODDITIES),-e rehome_on_dangling=keep))
+# Of a step that only tells, the lines that a script for sed prints; of one that fails, all.
+told = out=$$(ANSIBLE_FORCE_COLOR=0 $1 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; printf '%s\n' "$$out" | sed -n $2
 
 seed: setup ## fill the sandbox (OBJECTS=1000, SEED_ODDITIES=1 for all that real data has)
 	@$(SEEDED)
 
-demo: sandbox-up ## from nothing to a verified migration in the sandbox (CHECK=1: only the dry run, in one that is up)
-	$(if $(call on,CHECK),,@$(SEEDED))
-	@echo; echo "=== 1 of 3: a dry run, which writes nothing ==="
-	@$(call play,$(DEMO) $(if $(call on,CHECK),,--check) $(if $(call on,DIFF),,--diff))
-ifeq ($(call on,CHECK),)
-	@echo; echo "=== 2 of 3: the migration ==="
-	@$(call play,$(DEMO))
-	@echo; echo "=== 3 of 3: the same again has nothing left to do ==="
-	@$(call play,$(DEMO))
-	@echo; echo "Look around with $(BIN)/ansible-playbook migrate.yml -e env=sandbox; end it with make sandbox-down."
+demo: setup ## from nothing to a verified migration in the sandbox (CHECK=1: only the dry run, in one that is up)
+ifneq ($(call on,CHECK),)
+	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
+	@$(call DEMO,migrate.yml)
+else
+	@echo "A private object store and a private database ($(value DB)) are started in .sandbox/ ..."
+	@$(call told,$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB)),'')
+	@echo "=== 1 of 5: what is there: images in one bucket, and rows that name them"
+	@$(SEEDED)
+	@echo "=== 2 of 5: the plan, which writes nothing"
+	@$(call told,$(call DEMO,playbooks/plan.yml),'/: plan$(COMMA) /$(COMMA)/^recap/ { /^recap/! p }')
+	@echo "=== 3 of 5: the move, of exactly this plan"
+	@$(call DEMO,migrate.yml -e approved_plan=$$($(DIGEST)))
+	@echo "=== 4 of 5: the proof: both buckets and the database, read again from nothing"
+	@$(call told,$(call DEMO,playbooks/verify.yml),'/^outcome/ p; /^checked/ p')
+	@echo "=== 5 of 5: the way back, as a dry run"
+	@$(call told,$(call DEMO,playbooks/rollback.yml --check),'/^outcome/ p; /^done/ p; /^next:/$(COMMA)/ansible-playbook/ p')
+	@echo
+	@echo "The sandbox stays, migrated, with its report in .sandbox/state/; make sandbox-down removes it."
+	@echo "On your own data: make init ENV=staging asks what moves, and then make plan ENV=staging says what a run would do."
 endif
 
 init: setup ## ask what moves, try each answer, and write the inventory of ENV (ARGS=--help: each answer as an option)

@@ -78,7 +78,7 @@ REPEATED = (
     "rehome_state_uri",
 )
 """Variables of the command line that the next command needs as well, and whose values are no secret."""
-ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome_confirm")
+ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome_confirm", "preflight_brief")
 """Variables that are for one run: the report names those of the next."""
 OF_JOBS = ("awx_", "tower_")
 PROGRAM = "ansible-playbook"

@@ -83,13 +83,15 @@ def lists_line(report: Report) -> list[str]:
 
 
 def next_lines(report: Report, most: int) -> list[str]:
-    """Return the commands to run next, and what each is for as far as `most` lines hold it; the first one always."""
+    """Return what to run next in at most `most` lines: the first command always, others with what they are for."""
     found = _in_awx(report)
     for step in report["next"] if not found else []:
         commands = [step["command"]] if step["command"] else []
         whole = [f"{step['why']}{':' if commands else '.'}", *commands]
-        room = max(most - len(found), 0 if found else 1)
-        found += whole if len(whole) <= room else (commands or whole)[:room]
+        if len(found) + len(whole) <= most:
+            found += whole
+        elif not found:
+            found += commands or whole
     return under("next:", found)
 
 
