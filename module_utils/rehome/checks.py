@@ -59,19 +59,20 @@ class Check:
     @property
     def text(self) -> str:
         """What was found and what to do about it, with the code of a trouble."""
-        found = unmarked(self.found)
-        text = f"{found}. {self.advice}" if self.advice else found
+        text = f"{self.found}. {self.advice}" if self.advice else self.found
         return marked(text, self.trouble)
 
 
 def warn(subject: str, name: str, found: str, advice: str = "", *, code: Code) -> Check:
     """Return a check that warns of a cost. See `Check`."""
-    return Check(subject, name, "warn", found, advice, code=code)
+    return Check(subject, name, "warn", unmarked(found), advice, code=code)
 
 
 def stop(subject: str, name: str, finding: Finding) -> Check:
     """Return a check that stops the run."""
-    return Check(subject, name, "stop", finding.problem, finding.way_out, finding.setting, finding.value, finding.code)
+    return Check(
+        subject, name, "stop", unmarked(finding.problem), finding.way_out, finding.setting, finding.value, finding.code
+    )
 
 
 def stops(subject: str, name: str, findings: Iterable[Finding]) -> list[Check]:
@@ -81,7 +82,7 @@ def stops(subject: str, name: str, findings: Iterable[Finding]) -> list[Check]:
 
 def unknown(subject: str, name: str, why: str, advice: str = "") -> Check:
     """Return a check that could not be made. It stops nothing: the least privileges need not include reading this."""
-    return Check(subject, name, "info", f"{UNKNOWN}{why}", advice)
+    return Check(subject, name, "info", f"{UNKNOWN}{unmarked(why)}", advice)
 
 
 def refusals(checks: Sequence[Check]) -> list[Finding]:

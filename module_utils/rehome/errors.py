@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .codes import Code, codes_in, marked, unmarked
+from .codes import Code, marked, unmarked
 
 
 class RehomeError(Exception):
@@ -26,8 +26,7 @@ class RehomeError(Exception):
     @property
     def told(self) -> str:
         """The text as the operator is told it, with its code."""
-        text = str(self)
-        return text if codes_in(text) else marked(text, self.trouble)
+        return str(self) if self.trouble is None else marked(str(self), self.trouble)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rehome.ansible_module.run import _codes_of
 from rehome.checks import Check, as_dicts, as_table, stop, unknown, warn
 from rehome.codes import Code, codes_in, marked, unmarked
-from rehome.db.dialect import MissingRightError, RetryableError
+from rehome.db.dialect import ConnectionLostError, MissingRightError, RetryableError
 from rehome.errors import Finding, RefusedError, RehomeError
 from rehome.s3.errors import S3StopError
 
@@ -330,14 +330,21 @@ def test_an_error_in_the_words_of_a_server_shows_its_code_only_where_it_is_told(
     assert error.told == f"{error} [{code}]"
 
 
+def test_an_error_that_quotes_a_refusal_ends_with_its_own_code() -> None:
+    refusal = RefusedError.of("rehome_database.host", "db", "no server", "Wait", Code.DATABASE_UNREACHABLE)
+    lost = ConnectionLostError(f"the connection was lost; the last attempt: {refusal}")
+    assert codes_in(lost.told) == [str(Code.DATABASE_LOST)]
+
+
 def test_a_check_shows_its_code_only_if_it_is_a_trouble() -> None:
     finding = Finding("rehome_x", None, "is wrong", "Put it right", Code.UNUSABLE_VALUE)
     checks = [
         stop("a", "b", finding),
-        warn("a", "c", "costs", code=Code.SERVER_PAYS),
+        warn("a", "c", "costs (it says no [RH-211])", code=Code.SERVER_PAYS),
         unknown("a", "d", "S3 denies it [RH-202]"),
         Check("a", "e", "pass", "fine", code=Code.BUCKET_REACTS),
     ]
+    assert [codes_in(check.found) for check in checks] == [[]] * 4
     assert [codes_in(line) for line in as_table(checks)[2:]] == [["RH-102"], ["RH-321"], [], []]
     assert [check["code"] for check in as_dicts(checks)] == ["RH-102", "RH-321", None, None]
 

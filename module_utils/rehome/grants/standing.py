@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..codes import unmarked
 from ..config.settings import Settings
 from ..errors import RehomeError
 from .account import connect_as_admin, read_user
@@ -30,7 +31,7 @@ def _principal(grants: GrantSettings, principal: Mapping[str, Any]) -> str:
     try:
         current = read_principal(grants.admin_of(principal["admin"]), grants.kind, principal["name"])
     except RehomeError as error:
-        return f"{name}: unknown ({error})"
+        return f"{name}: unknown ({unmarked(str(error))})"
     if current.arn is None:
         return f"the policy of {name}" if current.policies else ""
     keys = f"{len(current.keys)} access key{'' if len(current.keys) == 1 else 's'}" if current.keys else ""
@@ -45,6 +46,6 @@ def _database(settings: Settings, grants: GrantSettings) -> list[str]:
             current = read_user(database, settings, grants)
             journal = database.has_journal(settings.journal_schema)
     except RehomeError as error:
-        return [f"{user} and the journal: unknown ({error})"]
+        return [f"{user} and the journal: unknown ({unmarked(str(error))})"]
     rights = f"{len(current.rights)} rights" if current and current.rights else "no rights yet"
     return [f"{user} with {rights}" if current else "", f"the journal in {settings.journal_schema}" if journal else ""]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ...codes import unmarked
 from ...errors import RefusedError
 from ..dialect import ConnectionLostError, DatabaseError, Dialect
 from .caution import Caution
@@ -63,7 +64,7 @@ def reconnect(database: Dialect, error: DatabaseError, context: WorkContext, *, 
             if not (to_write and database.is_read_only()):
                 break
         except (RefusedError, DatabaseError) as still_away:
-            why = f"; the last attempt to connect again: {still_away}"
+            why = f"; the last attempt to connect again: {unmarked(str(still_away))}"
         if context.stopping() or context.clock() - began > MAX_OUTAGE_S:
             raise type(error)(f"{error}{why}", error.code) from error
         context.sleep(RETRY_EVERY_S)

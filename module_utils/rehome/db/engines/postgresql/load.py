@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
+from ....codes import unmarked
 from ....errors import RehomeError
 from ...dialect import Dialect
 from ...server_load import Heap, PositionHistory, UnreadableError, single_number
@@ -199,7 +200,7 @@ class BackgroundVacuum:
                     database.run(statement)
                 database.run(f"{self.STATEMENT} {quoted_table(self._table)}")
         except RehomeError as error:
-            self.failure = str(error)
+            self.failure = unmarked(str(error))
         finally:
             self._pid = None
             self.ended_at = self._clock()
