@@ -104,7 +104,7 @@ def retired(stage: Stage) -> dict[str, object]:
         finally:
             result = reported(stage, catalog, RETIRE_LISTS, counts, unfinished)
     diff = counts.diff("objects to retire", stage.settings.source.bucket)
-    warned = warnings(bucket, stage.settings)
+    warned = warnings(bucket)
     return {**result, "changed": counts.changes(stage.dry_run), "warnings": warned, "diff": diff}
 
 

@@ -28,7 +28,7 @@ from rehome.services.way_back import check_way_back
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
 from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, way_back_warnings
+from rehome.stages.retire import inspect_source, plan_retirement, retire, undelete_retired, warnings
 from rehome.state.completion import completed_at, other_end, record_completion, withdraw_completion
 from rehome.state.delete_log import RETIRED, DeleteLog
 
@@ -169,7 +169,7 @@ def test_what_is_granted_by_default_includes_the_way_back(
     grant(defaults["rehome_grants_undelete"])
     one.migrate(*NAMES)
     assert one.retire().deleted == 3
-    assert way_back_warnings(one.bucket_state) == []
+    assert warnings(one.bucket_state) == []
     assert one.bring_back().brought_back == 3
     assert one.source_keys() == KEYS
 
@@ -183,7 +183,7 @@ def test_without_the_way_back_it_is_said_before_the_first_delete_and_what_to_gra
     one.migrate(*NAMES)
     before = one.versions()
     counts = one.judge(one.wanted())
-    (warning,) = way_back_warnings(one.bucket_state)
+    (warning,) = warnings(one.bucket_state)
     assert "s3:DeleteObjectVersion" in warning
     assert "rehome_grants_undelete" in warning
     (check,) = check_way_back(one.wanted(), one.wanted().source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,11 @@ MAX_COMPARED = 1_000
 MAX_EXAMPLES = 3
 SHOWN = 200
 """Characters of an example."""
+
+AROUND = 60
+"""Characters on either side of a name in a text that an example shows: the rest is nobody's business."""
+
+_QUERY = re.compile(r"\?[^\s\"'<>()#]*")
 
 DOUBTFUL = frozenset({BARE, MEDIA_TYPE})
 """What is most likely no name of an object."""
@@ -48,7 +54,7 @@ class Evidence:
         self.counts[words] = self.counts.get(words, 0) + 1
         self.forms[words] = form
         examples = self.examples.setdefault(words, [])
-        if len(examples) < MAX_EXAMPLES and (example := shown(value, SHOWN)) not in examples:
+        if len(examples) < MAX_EXAMPLES and (example := _example(value, named)) not in examples:
             examples.append(example)
         known = self.suffixes.setdefault(words, {})
         if named.suffixes and len(known) < MAX_COMPARED:
@@ -93,3 +99,13 @@ class Evidence:
     def of_dict(cls, given: Mapping[str, Any]) -> Evidence:
         """Return what `as_dict` has made a mapping of. Raises KeyError for anything else."""
         return cls(**{name: dict(given[name]) for name in cls.__slots__})
+
+
+def _example(value: str, named: Named) -> str:
+    """Return a value, or what is around the name in a text, without what may be secret in a URL."""
+    text = _QUERY.sub("?…", value)
+    at = text.find(named.suffixes[0]) if named.form is None and named.suffixes else -1
+    if at > AROUND or len(text) > SHOWN:
+        begin, end = max(at - AROUND, 0), at + len(named.suffixes[0]) + AROUND if at >= 0 else SHOWN
+        text = f"{'… ' * (begin > 0)}{text[begin:end]}{' …' * (end < len(text))}"
+    return shown(text, SHOWN)

@@ -45,6 +45,8 @@ _HEAD = re.compile(r"(?:(?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^\s\"'<>{}|\\^`,;()\[\
 
 _URL_HEAD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 
+_USER = re.compile(r"//[^/@]*@")
+
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("in serialised PHP", re.compile(r"\A(?:[aO]:\d+:|s:\d+:\")")),
     ("in HTML", re.compile(r"<[A-Za-z!/][^<]*(?:>|\Z)")),
@@ -115,6 +117,8 @@ class Recogniser:
         suffix = ValueMap(self.keymap, form).suffix_if_old(value)
         if not suffix:
             return None
+        if _USER.search(head):
+            return Named(None, "in URLs with a user's name or password", (suffix,))
         options = [f"prefix: {json.dumps(head, ensure_ascii=False)}"]
         options += [f"{option}: true" for option in ("encoded", "query") if getattr(form, option)]
         return self._named(f"{{{', '.join(options)}}}", suffix)

@@ -22,15 +22,17 @@ def unacknowledged(record: Record, settings: Settings) -> list[FoundColumn]:
     return [column for column in record.of("names") if column.name not in known]
 
 
-def check_columns(settings: Settings) -> list[Check]:
-    """Return what the last search has found, as checks of the preflight."""
+def check_columns(settings: Settings, *, deletes: bool) -> list[Check]:
+    """Return what the last search has found, as checks of the preflight.
+
+    deletes: objects are to be deleted, so that what nobody has looked for matters
+    """
     try:
         record = read_record(settings)
     except RehomeError as error:
         return [unknown(SUBJECT, CHECK, str(error))]
     if record is None:
-        found = "discover has not looked for further columns that name the objects"
-        return [unknown(SUBJECT, CHECK, found, "Run playbooks/discover.yml once, at the latest before retire")]
+        return [_nobody_looked(deletes)]
     if columns := unacknowledged(record, settings):
         return [
             Check(
@@ -43,11 +45,26 @@ def check_columns(settings: Settings) -> list[Check]:
             )
             for column in columns
         ]
-    searched = len(record.columns) - len(record.of("not_searched"))
-    found = f"discover has found no column that names objects and is not known, in {searched:,} ({record.ended[:10]})"
-    if (unsearched := len(record.of("not_searched"))) != 0:
-        found += f"; {unsearched:,} were not searched, and are unknown"
-    return [Check(SUBJECT, CHECK, "pass", found)]
+    unsearched = record.of("not_searched")
+    searched = f"{len(record.columns) - len(unsearched):,} ({record.ended[:10]})"
+    found = f"discover has found no column that names objects and is not known, in {searched}"
+    if not unsearched:
+        return [Check(SUBJECT, CHECK, "pass", found)]
+    names = ", ".join(column.name for column in unsearched[:SHOWN])
+    more = f" and {len(unsearched) - SHOWN:,} more" if len(unsearched) > SHOWN else ""
+    advice = (
+        "discover.txt in the state folder says why; with a user who may read them, run playbooks/discover.yml again"
+    )
+    return [Check(SUBJECT, CHECK, "info", f"{found}; not searched, and so unknown: {names}{more}", advice)]
+
+
+def _nobody_looked(deletes: bool) -> Check:
+    if deletes:
+        found = "nobody has looked for further columns that name these objects: what they name will be gone"
+        advice = "Run playbooks/discover.yml first, which reads only"
+        return Check(SUBJECT, CHECK, "warn", found, advice, code=Code.NOT_DISCOVERED)
+    found = "discover has not looked for further columns that name the objects"
+    return unknown(SUBJECT, CHECK, found, "Run playbooks/discover.yml once, at the latest before retire")
 
 
 def refused_columns(settings: Settings) -> list[Finding]:
@@ -75,22 +92,6 @@ def refused_columns(settings: Settings) -> list[Finding]:
             Code.UNKNOWN_COLUMN,
         )
     ]
-
-
-def retire_warnings(settings: Settings) -> list[str]:
-    """Return what a deletion cannot know, if nobody has searched the database, or not all of it."""
-    record = read_record(settings)
-    if record is None:
-        return [
-            "nobody has looked for further columns that name these objects: what they name will be gone. "
-            f"Run playbooks/discover.yml first, which reads only [{Code.NOT_DISCOVERED}]"
-        ]
-    unsearched = record.of("not_searched")
-    if not unsearched:
-        return []
-    names = ", ".join(column.name for column in unsearched[:SHOWN])
-    more = f" and {len(unsearched) - SHOWN:,} more" if len(unsearched) > SHOWN else ""
-    return [f"discover has not searched {names}{more}: whether they name these objects is unknown"]
 
 
 def _rows(column: FoundColumn) -> str:

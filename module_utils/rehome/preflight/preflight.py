@@ -97,7 +97,7 @@ def preflight(
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
     found, created, tables = _database(settings, dry_run, lenient, progress, checks)
-    checks += [*found, *check_columns(settings)]
+    checks += [*found, *check_columns(settings, deletes=deletes and not settings.retire.restore)]
     if dry_run:
         checks.append(
             unknown(

@@ -6,7 +6,7 @@ from ..catalog.catalog import Catalog
 from ..codes import Code, marked
 from ..config.confirmation import unconfirmed
 from ..config.settings import NO_WAY_BACK, Settings
-from ..discover.standing import refused_columns, retire_warnings
+from ..discover.standing import refused_columns
 from ..errors import Finding, RefusedError, RehomeError
 from ..run import Run
 from ..s3.deletion.versions import Versioning
@@ -53,12 +53,7 @@ def inspect_source(settings: Settings, dry_run: bool) -> BucketState:
     return bucket
 
 
-def warnings(bucket: BucketState, settings: Settings) -> list[str]:
-    """Return whether and how long retired objects can be undeleted, and whether something else may name them."""
-    return [*way_back_warnings(bucket), *retire_warnings(settings)]
-
-
-def way_back_warnings(bucket: BucketState) -> list[str]:
+def warnings(bucket: BucketState) -> list[str]:
     """Return whether and how long retired objects can be undeleted, if that is limited or unknown."""
     if not bucket.keeps_versions:
         return [marked("the source bucket keeps no versions: what is retired cannot be brought back", Code.NO_WAY_BACK)]
