@@ -122,6 +122,7 @@ from rehome.ansible_module.stage import Stage
 from rehome.checks import as_dicts, as_short_list, as_table, counts, refusals, verdict
 from rehome.grants.needed import rights_needed
 from rehome.grants.policy import Verb
+from rehome.preflight.credentials import findings_beside
 from rehome.preflight.preflight import preflight
 from rehome.report.checks import how_to_see_all, preflight_facts
 
@@ -157,4 +158,4 @@ def work(stage: Stage) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_module(AnsibleModule, work, OPTIONS)
+    run_module(AnsibleModule, work, OPTIONS, findings_beside)

@@ -17,7 +17,7 @@ from ..codes import Code, codes_in, marked
 from ..config.confirmation import unconfirmed_verb
 from ..config.environment import Exported
 from ..config.read import read_settings
-from ..errors import RefusedError, RehomeError
+from ..errors import Finding, RefusedError, RehomeError
 from ..job import read_job
 from ..progress import Progress
 from ..report.ahead import ahead_s
@@ -53,8 +53,18 @@ def _hide_secrets(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
 
 
+Beside = Callable[[Mapping[str, Any], Mapping[str, str]], list[Finding]]
+
+
+def _nothing(_settings: Mapping[str, Any], _variables: Mapping[str, str]) -> list[Finding]:
+    return []
+
+
 def run_module(
-    module_class: type[AnsibleModule], work: Callable[[Stage], dict[str, Any]], options: Mapping[str, Any] | None = None
+    module_class: type[AnsibleModule],
+    work: Callable[[Stage], dict[str, Any]],
+    options: Mapping[str, Any] | None = None,
+    beside: Beside = _nothing,
 ) -> None:
     """Run `work` as an Ansible module, under the lock on the state folder, and exit with what it returns.
 
@@ -65,6 +75,7 @@ def run_module(
     work: its result may have `warnings` (a list), and a `diff`, which is left out without --diff. The codes of what it
         refuses, warns of or says is left are added to it as `codes`, as they are to a failure
     options: of this module, beside those of `ARGUMENT_SPEC`
+    beside: what else to tell if the settings are refused, from the option `settings` and the environment's variables
     """
     module = module_class({**ARGUMENT_SPEC, **(options or {})}, supports_check_mode=True)
     os.umask(0o077)  # the state folder may be the operator's own; its files name keys and rows
@@ -74,7 +85,7 @@ def run_module(
     stopping = Stopping(_works_for(module.params["run_pid"]), lambda: _end_now(module, progress))
     failure: dict[str, Any]
     try:
-        result = _locked(module, work, progress, stopping)
+        result = _locked(module, work, progress, stopping, beside)
     except RehomeError as error:
         failure = {"msg": error.told}
     except (OSError, duckdb.Error) as error:
@@ -123,10 +134,18 @@ def _end_now(module: AnsibleModule, progress: Progress) -> None:
 
 
 def _locked(
-    module: AnsibleModule, work: Callable[[Stage], dict[str, Any]], progress: Progress, stopping: Stopping
+    module: AnsibleModule,
+    work: Callable[[Stage], dict[str, Any]],
+    progress: Progress,
+    stopping: Stopping,
+    beside: Beside,
 ) -> dict[str, Any]:
     """Run `work` while this run has locked the state folder. A stage that fails ends the run, and so its lock."""
-    settings = read_settings(module.params["settings"], os.environ)
+    try:
+        settings = read_settings(module.params["settings"], os.environ)
+    except RefusedError as refusal:
+        more = beside(module.params["settings"], os.environ)
+        raise RefusedError([*refusal.findings, *more]) from None
     verb, dry_run = module.params["run_verb"], module.check_mode
     if wrong := unconfirmed_verb(settings, verb):
         raise RefusedError(wrong)

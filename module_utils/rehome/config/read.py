@@ -26,8 +26,10 @@ from .read_buckets import (
 from .read_database import read_chunk_ms, read_connections, read_database, read_references
 from .read_values import at_least, at_most, read_approved_plan, read_limit, read_name, read_period, read_time
 from .redirect import read_redirect
-from .settings import NO_WAY_BACK, Discover, Retire, RollbackPolicy, Settings
+from .settings import NO_WAY_BACK, Discover, Retire, RollbackPolicy, Settings, Side, SideLabel
 from .throttle import read_throttle
+
+SIDES: tuple[SideLabel, SideLabel] = ("source", "target")
 
 MOST_SAMPLES = 50
 """Of each class: the report is read by people, and the lists have them all."""
@@ -94,6 +96,13 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
     if findings:
         raise RefusedError([exported.named(finding) for finding in findings])
     return settings
+
+
+def read_sides(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VARIABLES) -> tuple[Side, Side]:
+    """Return source and target as far as they are set, for what is to be told beside refused settings."""
+    given, told = Exported(variables).add_to(given), list[Finding]()
+    source, target = (read_side(label, given[label] or {}, told) for label in SIDES)
+    return source, target
 
 
 def _read_retire(given: Mapping[str, Any], findings: list[Finding]) -> Retire:

@@ -117,6 +117,15 @@ def _session(side: Side) -> botocore.session.Session:
     return session
 
 
+def missing_credentials(side: Side) -> list[Finding]:
+    """Return why a side has no credentials; empty if it has some, whatever they are worth."""
+    try:
+        _session(side)
+    except RefusedError as refusal:
+        return list(refusal.findings)
+    return []
+
+
 def _own_names(side: Side) -> str:
     pair = [ENVIRONMENT_NAMES.get(f"{side.setting}.{part}") for part in ("access_key", "secret_key")]
     return f"{' and '.join(names[0] for names in pair if names)}, or " if all(pair) else ""
