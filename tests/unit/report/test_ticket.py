@@ -22,11 +22,11 @@ from rehome.report.document import (
     write_text,
 )
 from rehome.report.estimate import Measured, Work, estimate
-from rehome.report.facts import KeptFacts, Sample, Samples, StageFact
+from rehome.report.facts import KeptFacts, Origin, Sample, Samples, StageFact
 from rehome.report.markdown import MOST_BYTES, render
 from rehome.report.summary import TEXT_FILE, UNFINISHED
 
-from tests.unit.report.facts_of_runs import DIGEST, report_of, settings_in
+from tests.unit.report.facts_of_runs import DIGEST, ORIGIN, report_of, settings_in
 
 WORK = Work(1_000, 1024**3, streamed=False, rows=1_000, reading_s=1.0, readings=2, most_per_second=None)
 
@@ -190,3 +190,10 @@ def test_a_verification_lists_each_kind_of_proof_with_its_strength(tmp_path: Pat
 
 def test_the_text_beside_the_facts_has_the_name_of_its_verb(tmp_path: Path) -> None:
     assert of_verb(TEXT_FILE, "migrate-check") == "report-migrate-check.md"
+
+
+def test_what_the_next_run_has_to_be_given_again_is_named(tmp_path: Path) -> None:
+    origin: Origin = {**ORIGIN, "left_out": ["rehome_source"], "exported": ["DB_PASSWD", "S3_SOURCE_ACCESS_KEY"]}
+    text = render(report_of(settings_in(tmp_path), "plan", rows_to_rewrite=1, origin=origin))
+    assert "give those again that the next run needs: `rehome_source`." in text
+    assert "have to be exported again: `DB_PASSWD`, `S3_SOURCE_ACCESS_KEY`." in text
