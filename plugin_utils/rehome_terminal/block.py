@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .lines import hold
-from .pace import Pace
+from .pace import LEAST_S, Pace
 from .signs import ASCII, in_one_line
 from .stages import unit
 
@@ -113,7 +113,7 @@ class Block:
     def _rates(self) -> Iterable[str]:
         rate = self._rate()
         if rate is not None and self._done:
-            yield f"{rate:,.0f} {self._unit}/s".replace(" /s", "/s")
+            yield f"{rate:,.{0 if rate >= 10 else 1}f} {self._unit}/s".replace(" /s", "/s")
         moved, of = number(self.snapshot, "bytes_done"), number(self.snapshot, "bytes_total")
         if moved is not None and (moved or of):
             yield f"{size(moved)} of {size(of)}" if of else size(moved)
@@ -149,7 +149,7 @@ class Block:
         if began is None:
             return None
         worked = self.now - began - (number(self.snapshot, "paused_s") or 0.0) - _held_s(self.snapshot, self.now)
-        return self._done / worked if worked > 0.5 else None
+        return self._done / worked if worked >= LEAST_S else None
 
     def _etas(self) -> Iterable[str]:
         rate, total = self._rate(), self._total

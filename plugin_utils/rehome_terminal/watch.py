@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from .block import Block
-from .lines import FIRST_LINE_S, LINE_AT_LEAST_EVERY_S, progress_line, until_next_line
+from .lines import FIRST_LINE_S, LINE_AT_LEAST_EVERY_S, LINE_EVERY_S, progress_line, until_next_line
 from .pace import Pace
 from .stages import heading
 
@@ -270,15 +270,16 @@ class Watch:
             self._begins_line = text.endswith("\n") if text else self._begins_line
 
     def _tell_until_over(self) -> None:
-        due = FIRST_LINE_S
+        due = FIRST_LINE_S if self.running.stage else LINE_EVERY_S
         while not self._over.wait(LOOK_EVERY_S * 4):
             if self._elapsed_s < due:
                 continue
-            due = self._elapsed_s + until_next_line(self._elapsed_s)
             self._look()
             if self.running.stage or self._snapshot:
+                due = self._elapsed_s + until_next_line(self._elapsed_s)
+                begins = not self.said_heading and str(self._snapshot.get("stage", "start")).startswith("start")
                 self._say_heading()
-                if not str(self._snapshot.get("stage", "start")).startswith("start"):
+                if not begins:  # the heading says it
                     self._say(self._line())
             elif not self.running.quiet:
                 due = self._elapsed_s + LINE_AT_LEAST_EVERY_S
