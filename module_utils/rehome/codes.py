@@ -141,6 +141,7 @@ class Code(Enum):
     ORDER_UNUSABLE = "RH-722", "What is asked of a run cannot be followed"
     DOOR_SHUT = "RH-723", "A run cannot be reached to control it"
     STILL_PAUSED = "RH-724", "A pause that was asked for earlier is in force"
+    METRICS = "RH-725", "The metrics cannot be written"
     UNKNOWN_COLUMN = "RH-731", "A column names objects and is no reference"
     NOT_DISCOVERED = "RH-732", "Nobody has looked for columns that name the objects"
     NOTHING_TELLS_NAMES = "RH-733", "Nothing tells the names of objects from other texts"

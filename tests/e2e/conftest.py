@@ -164,12 +164,23 @@ class World:
             run.close()
             played = Played(run.code(), output)
         self.assert_figures_add_up()
+        self.assert_troubles_have_codes()
         return played
 
     def assert_figures_add_up(self) -> None:
         """Assert that every figure of the summaries in the state folder adds up, whatever became of their runs."""
         for file in self.state.glob("summary*.json"):
             assert broken(json.loads(file.read_text())) == [], file.name
+
+    def assert_troubles_have_codes(self) -> None:
+        """Assert that whatever the last report tells of trouble ends with its code."""
+        file = self.state / "report.json"
+        facts = json.loads(file.read_text()) if file.exists() else {}
+        told = [text for name in ("refusals", "warnings", "problems") for text in facts.get(name, [])]
+        told += facts["error"].splitlines() if facts.get("error") else []
+        assert [text for text in told if not re.search(r" \[RH-\d{3}\]$", text)] == []
+        checks = facts["preflight"]["checks"] if "preflight" in facts else []
+        assert all((check["code"] is not None) == (check["status"] in ("warn", "stop")) for check in checks)
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -138,6 +138,7 @@ MEANINGS = {
     "RH-722": "What is asked of a run cannot be followed",
     "RH-723": "A run cannot be reached to control it",
     "RH-724": "A pause that was asked for earlier is in force",
+    "RH-725": "The metrics cannot be written",
     "RH-731": "A column names objects and is no reference",
     "RH-732": "Nobody has looked for columns that name the objects",
     "RH-733": "Nothing tells the names of objects from other texts",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, Self
 
+from ..codes import Code, marked
 from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import replacing
@@ -87,7 +88,8 @@ class MetricsFile:
             # which takes a while to load, and most runs do without
             from ..report.metrics import last_success_in, render, state_of  # noqa: PLC0415
         except ImportError as error:
-            self.problem = f"rehome_metrics_file ({self._path}): {error}; install requirements.txt. The run goes on"
+            text = f"rehome_metrics_file ({self._path}): {error}; install requirements.txt. The run goes on"
+            self.problem = marked(text, Code.METRICS)
             return
         progress, summary, now = self._progress.snapshot(), self._summary(), self._clock()
         state = state_of(progress, summary, failed=self.failed)
@@ -100,7 +102,8 @@ class MetricsFile:
                 temporary.write_bytes(page)
                 temporary.chmod(0o644)  # the node exporter is another user; there is nothing secret in it
         except OSError as error:
-            self.problem = f"rehome_metrics_file ({self._path}): cannot be written ({error.strerror}); the run goes on"
+            text = f"rehome_metrics_file ({self._path}): cannot be written ({error.strerror}); the run goes on"
+            self.problem = marked(text, Code.METRICS)
 
     def _work(self) -> None:
         while True:
