@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
         help="a column that names the objects, may be repeated; or `found` for those that are found",
     )
     rows.add_argument("--name", metavar="NAME", help="rehome_name (<table>-<environment>)")
-    rows.add_argument("--secrets", choices=["vault", "exported"], help="where typed secrets are kept")
+    rows.add_argument(
+        "--secrets", choices=["vault", "exported"], help="where secrets are kept; vault: exported ones, too"
+    )
     rows.add_argument("--vault-password-file", type=Path, metavar="FILE")
     return made
 

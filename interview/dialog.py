@@ -186,14 +186,21 @@ class Interview:
 
     def _secrets(self, draft: Draft, place: Place) -> None:
         """Ask where typed secrets are kept."""
+        if self._answers.take("secrets") == "vault":
+            draft.keep_secrets = True
+            draft.take_over_exported()
         if not list(draft.secrets()):
             return
-        self._answers.head("The secrets that you typed")
+        self._answers.head("The secrets: what you typed, which is in no file yet")
         choices = [
             Choice("vault", "in a file beside the inventory, encrypted by ansible-vault"),
             Choice("exported", "nowhere: I export them (docs/environment.md)"),
         ]
-        draft.keep_secrets = self._answers.choose("secrets", "Where are they kept", choices, "vault") == "vault"
+        if not draft.keep_secrets:
+            draft.keep_secrets = self._answers.choose("secrets", "Where are they kept", choices, "vault") == "vault"
+        if draft.keep_secrets and self._password is None and not self._answers.asks:
+            problem, way_out = "is not given, and the secrets are to be kept in the vault's file", "Give VAULT=<file>"
+            raise RefusedError.of("--vault-password-file", None, problem, way_out, Code.VAULT_FILE)
         while draft.keep_secrets and self._password is None:
             first = self._answers.secret("New password of the vault's file")
             if first and first == self._answers.secret("Once more"):

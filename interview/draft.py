@@ -75,6 +75,13 @@ class Draft:
         found = [value for part in (self.source, self.target, self.database) for value in part.values()]
         yield from dict.fromkeys(value for value in found if isinstance(value, Secret))
 
+    def take_over_exported(self) -> None:
+        """Make what is exported a part of the settings: keys as they are, and secrets to be kept."""
+        for part in (self.source, self.target, self.database):
+            for name, value in part.items():
+                if isinstance(value, Exported):
+                    part[name] = value.value if name == "access_key" else Secret(value.setting, value.value)
+
     def settings(self) -> dict[str, Any]:
         """Return what the engine reads: plain values."""
         return {

@@ -21,8 +21,8 @@ HEADER = """\
 """
 
 DECIDED = """\
-# These two stop a migration before it moves anything. Decide otherwise once a
-# plan has shown what there is.
+# These two stop a migration before it moves anything. Decide otherwise once
+# a plan has shown what there is.
 # rehome_on_conflict: fail # target object differs: or skip, overwrite
 # rehome_on_dangling: fail # object is nowhere: or keep, rewrite
 """

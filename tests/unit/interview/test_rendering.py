@@ -132,4 +132,4 @@ def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
 
 def test_lines_fit_into_80_columns_with_their_indent() -> None:
     lines = rendering.settings_text(draft()).splitlines()
-    assert max(map(len, lines)) <= 78
+    assert max(map(len, lines)) <= 77

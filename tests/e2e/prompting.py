@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pexpect
 import pyte
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 DOWN, SPACE, CTRL_C, ERASE_LINE = "\x1b[B", " ", "\x03", "\x05\x15"
 """ERASE_LINE goes to the end of the line and removes all before it, a proposal too."""
 
 CHOICE, SOME = "(arrows, Enter)", "(space ticks, Enter ends)"
-TIMEOUT_S = 60
+TIMEOUT_S = 25
 
 
 def clean_environment(**exported: str) -> dict[str, str]:
@@ -74,6 +75,13 @@ class Terminal:
         for text in texts:
             self._process.expect_exact(text)
 
+    def show(self, text: str) -> None:
+        """Wait until the screen shows this; what is redrawn is not written as a whole."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while text not in self.text:
+            assert time.monotonic() < deadline, self.text
+            self._process.expect(pexpect.TIMEOUT, timeout=0.1)
+
     def answer(self, question: str, text: str = "", *, instead: bool = False) -> None:
         """Wait for a question, type a text and Enter. instead: of the proposal"""
         self.see(question)
@@ -98,6 +106,10 @@ class Terminal:
         self._process.expect(pexpect.EOF)
         self._process.close()
         return int(self._process.exitstatus if self._process.exitstatus is not None else -1)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.close(force=True)
 
     @property
     def lines(self) -> list[str]:
