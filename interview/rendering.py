@@ -35,6 +35,7 @@ ORDER = (
 
 KEPT = "# Kept from the file as it was\n"
 
+_PLAIN_IN_FLOW = re.compile(r"[A-Za-z0-9_./-]([A-Za-z0-9_./@*+: -]*[A-Za-z0-9_./@*+-])?")
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 
 
@@ -96,7 +97,7 @@ def _flow(value: object) -> str:
 
 def _in_flow(text: str) -> str:
     """Return a scalar as it may stand in a flow mapping."""
-    if text[:1] in ("'", '"', "!") or not re.search(r"[,\[\]{}]", text):
+    if text[:1] in ("'", '"', "!") or _PLAIN_IN_FLOW.fullmatch(text):
         return text
     return _double(text)
 

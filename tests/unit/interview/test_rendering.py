@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interview import rendering, validation
@@ -56,6 +56,8 @@ def test_what_is_written_is_read_by_ansible_and_taken_by_the_engine(tmp_path: Pa
 TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=20)
 
 
+@example(prefix=":0", glob="{a,b}", table="[x]", text="a: b")
+@example(prefix="\x85", glob="{{ x }}", table="- a", text="?")
 @given(prefix=TEXTS, glob=TEXTS, table=TEXTS, text=TEXTS)
 def test_no_value_is_taken_for_something_else_not_even_for_a_template(
     prefix: str, glob: str, table: str, text: str, tmp_path_factory: pytest.TempPathFactory
