@@ -8,7 +8,9 @@ from typing import Final
 
 Execute = Callable[[str], object]
 
-FILLER: Final = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, with an image or two and a path/like/this. "
+FILLER: Final = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, with a picture or two and a path/like/this. "
+LIKE_A_NAME: Final = FILLER.replace("picture", "image")
+"""In every twentieth row, as texts have the word."""
 
 KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     "mariadb": {
@@ -127,7 +129,8 @@ class ManyTables:
             "a_number": "seq",
             "a_long_text": self._with(f"'{FILLER * 3}'", "seq"),
         }
-        value = texts.get(column) or self._with(f"'{FILLER}'", "seq")
+        some = f"CASE WHEN seq % 20 = 0 THEN '{LIKE_A_NAME}' ELSE '{FILLER}' END"
+        value = texts.get(column) or self._with(some, "seq")
         if column == "a_jsonb":
             value = f"({texts['a_json']})::jsonb"
         if column == "a_json" and self.engine == "postgresql":

@@ -59,9 +59,9 @@ class Contents(NamedTuple):
 class Texts(NamedTuple):
     """What a value must contain to be of interest.
 
-    hint: a text without special characters; empty: any value
-    spelled: of these, at least one; empty: the hint is enough
-    name: a pattern in the syntax of globs for a whole value that is of interest, too; empty: none
+    hint: a text of ASCII letters, digits and `_.~-`; empty: any value
+    spelled: of these, at least one: the hint with one more character each; empty: the hint is enough
+    name: instead, a pattern in the syntax of globs for a whole value; empty: none
     """
 
     hint: str
@@ -100,8 +100,8 @@ class ColumnSearch(Protocol):
     def starts(self, table: SearchTable, count: int, rows: int) -> list[Key]:
         """Return keys after which samples of `rows` rows are read, spread over the table as well as the key allows."""
 
-    def count(self, table: SearchTable, pages: Pages) -> int:
-        """Count rows."""
+    def count(self, table: SearchTable, pages: Pages, most: int | None = None) -> int:
+        """Count rows, up to so many."""
 
     def size(self, table: SearchTable, pages: Pages, rows: int) -> int:
         """Return how many rows there are up to a key that `page_end` has returned for so many rows."""

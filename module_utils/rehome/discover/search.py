@@ -26,10 +26,13 @@ from ..db.work.reconnect import WorkContext, retry_read
 from ..mapping.forms import BucketAddress
 from .columns import FoundColumn
 from .evidence import Evidence, Exists
-from .recognise import Recogniser
+from .recognise import BARE, Named, Recogniser
 from .spoken import bare_name, texts_for
 
 T = TypeVar("T")
+
+Recognise = Callable[..., Named | None]
+"""`Recogniser.__call__`."""
 
 PAGE_S: Final = 0.2
 """How long the server should work on one page."""
@@ -38,6 +41,8 @@ SAMPLES: Final = 4
 """Samples of a large table, beside its first rows."""
 SMALL_ROWS: Final = 10_000
 """A table with so many rows, or fewer, is read as a whole."""
+BARE_ROWS: Final = 50
+"""Rows of a table that are looked at for names without the prefix."""
 HITS: Final = 1_000
 """Rows that one statement returns at most: what they hold is bounded so."""
 
@@ -162,7 +167,7 @@ class _Search:
         self._position = position
         self._recognise = Recogniser(asked.source, asked.prefix, asked.include, asked.exclude)
         self._texts = texts_for(self._recognise.keymap)
-        self._names = self._texts._replace(name=bare_name(self._recognise.keymap))
+        self._bare = Texts("", name=bare_name(self._recognise.keymap))
         self._referenced = {(one.table, one.column) for one in asked.references}
         self._context = WorkContext(stopping=watch.stopping)
         self._busy_s = 0.0
@@ -215,27 +220,43 @@ class _Search:
         if not table.key:
             self._read_without_key(walk)
             return
+        if table.rows is not None and table.rows <= SMALL_ROWS:
+            # the statistics may be old
+            rows = self._read(lambda: self._search.count(table, Pages(), SMALL_ROWS + 1))
+            if rows <= SMALL_ROWS:
+                self._take(walk, Pages(), rows)
+                self._look_for_bare_names(walk)
+                walk.whole = True
+                return
         end = self._page_end(table, None, SAMPLE_ROWS)
-        rows = self._size(table, Pages(None, end), SAMPLE_ROWS)
-        self._take(walk, Pages(None, end), rows, with_names=True)
-        walk.whole = end is None
-        if walk.whole:
-            return
-        walk.after = end
-        small = table.rows is not None and table.rows <= SMALL_ROWS
-        if self._asked.whole or small:
+        self._take(walk, Pages(None, end), self._size(table, Pages(None, end), SAMPLE_ROWS))
+        self._look_for_bare_names(walk)
+        walk.after, walk.whole = end, end is None
+        if self._asked.whole:
             self._read_on(walk)
+        if walk.whole:
             return
         for start in self._read(lambda: self._search.starts(table, SAMPLES, SAMPLE_ROWS)):
             end = self._page_end(table, start, SAMPLE_ROWS)
             rows = self._size(table, Pages(start, end), SAMPLE_ROWS)
-            self._take(walk, Pages(start, end), rows, with_names=True)
+            self._take(walk, Pages(start, end), rows)
         if self._asked.whole is None:
             return
         hit = [column for column in table.columns if walk.evidence[column.name].found]
         if hit:
             walk.begin_again(hit)
             self._read_on(walk)
+
+    def _look_for_bare_names(self, walk: _Walk) -> None:
+        """Look at some rows more closely, which takes as long again."""
+        if self._bare.name:
+            pages = Pages(None, self._page_end(walk.table, None, BARE_ROWS))
+            walk.add(walk.table.columns, self._hits(walk.table, self._bare, pages, BARE_ROWS), self._bare_name)
+
+    def _bare_name(self, value: str, *, cut: bool) -> Named | None:
+        """Recognise a bare name alone: the others have been counted."""
+        named = self._recognise(value, cut=cut)
+        return named if named and named.words == BARE else None
 
     def _read_on(self, walk: _Walk) -> None:
         """Read all rows after the walk's place, page by page, as many at a time as the server takes in its time."""
@@ -260,19 +281,18 @@ class _Search:
                 self._watch.reached(walk.position())
 
     def _read_without_key(self, walk: _Walk) -> None:
-        hits = self._hits(walk.table, self._names, Pages(), HITS + 1)
+        hits = self._hits(walk.table, self._texts, Pages(), HITS + 1)
         walk.add(walk.table.columns, hits[:HITS], self._recognise)
         walk.whole = len(hits) <= HITS
         walk.rows = self._count(walk.table, Pages())
         if not walk.whole:
             walk.why = f"the table has no key to read it on by: there are more than {HITS:,} such rows"
 
-    def _take(self, walk: _Walk, pages: Pages, rows: int, *, with_names: bool = False) -> None:
+    def _take(self, walk: _Walk, pages: Pages, rows: int) -> None:
         """Take in the rows of interest of one page, which has so many rows."""
         table = walk.reading
-        texts = self._names if with_names else self._texts
         while True:
-            hits = self._hits(table, texts, pages, HITS)
+            hits = self._hits(table, self._texts, pages, HITS)
             walk.add(table.columns, hits, self._recognise)
             if len(hits) < HITS:
                 walk.rows += rows
@@ -358,7 +378,7 @@ class _Walk:
             self.evidence |= position.evidence
             self.rows, self.sampled, self.after = position.rows, position.sampled, position.after
 
-    def add(self, columns: Sequence[TextColumn], hits: Sequence[Hit], recognise: Recogniser) -> None:
+    def add(self, columns: Sequence[TextColumn], hits: Sequence[Hit], recognise: Recognise) -> None:
         """Take in the values of some rows."""
         for hit in hits:
             for column, value, cut in zip(columns, hit.values, hit.cut, strict=True):

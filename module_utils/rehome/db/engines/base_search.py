@@ -46,10 +46,13 @@ class BaseSearch(ColumnSearch):
         )
         return [tuple(row) for row in found]
 
-    def count(self, table: SearchTable, pages: Pages) -> int:
+    def count(self, table: SearchTable, pages: Pages, most: int | None = None) -> int:
         """Count them on the server."""
         where, values = self._within(table, pages)
-        return int(self._database.run(f"SELECT count(*) FROM {self._from(table)} WHERE {where}", values)[0][0])
+        rows = f"FROM {self._from(table)} WHERE {where}"
+        if most is not None:
+            rows = f"FROM (SELECT 1 {rows} LIMIT {most}) some_rows"
+        return int(self._database.run(f"SELECT count(*) {rows}", values)[0][0])
 
     def size(self, table: SearchTable, pages: Pages, rows: int) -> int:
         """Return `rows`: the page ends with the last of them."""
@@ -79,22 +82,17 @@ class BaseSearch(ColumnSearch):
 
     def _interesting(self, column: TextColumn, texts: Texts) -> Clause:
         """Return the condition of a value of interest."""
-        terms: list[str] = []
-        values: list[object] = []
-        if texts.hint:
-            hinted, of_hint = self._contains(column, texts.hint)
-            spelled = [self._contains(column, text) for text in texts.spelled]
-            more = " OR ".join(term for term, _ in spelled)
-            # most values lack the hint, and are looked at once
-            terms.append(f"{hinted} AND ({more})" if more else hinted)
-            values += [*of_hint, *(value for _, of_term in spelled for value in of_term)]
-        else:
-            terms.append(f"{self._length(column)} > 0")
         if texts.name:
-            term, of_name = self._like(column, texts.name)
-            terms.append(term)
-            values += of_name
-        return " OR ".join(terms), values
+            return self._like(column, texts.name)
+        if not texts.hint:
+            return f"{self._length(column)} > 0", []
+        hinted, values = self._contains(column, texts.hint)
+        if not texts.spelled:
+            return hinted, values
+        spelled = [self._contains(column, text) for text in texts.spelled]
+        # most values lack the hint, and are looked at once
+        either = " OR ".join(term for term, _ in spelled)
+        return f"{hinted} AND ({either})", [*values, *(value for _, of_term in spelled for value in of_term)]
 
     @abstractmethod
     def _quoted(self, name: str) -> str:

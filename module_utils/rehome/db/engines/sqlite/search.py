@@ -13,6 +13,9 @@ from . import dialect as sql
 ROW_ID: Final = ("rowid", "_rowid_", "oid")
 """The names of a row's number, each of which a column may take ("ROWIDs and the INTEGER PRIMARY KEY")."""
 
+IN_CLASS: Final = frozenset("/\\%:=+@#&,;! ")
+"""Characters that mean themselves between the brackets of a glob."""
+
 
 class SQLiteSearch(BaseSearch):
     """Reads the file's own tables."""
@@ -87,6 +90,17 @@ class SQLiteSearch(BaseSearch):
     def _contains(self, column: TextColumn, text: str) -> Clause:
         return f"instr(t.{sql.quoted(column.name)}, ?) > 0", [text]
 
+    def _interesting(self, column: TextColumn, texts: Texts) -> Clause:
+        """Let one pattern find all spellings, where it can."""
+        marks = "".join(text[len(texts.hint) :] for text in texts.spelled)
+        if not marks or texts.name or not IN_CLASS.issuperset(marks):
+            return super()._interesting(column, texts)
+        name = f"t.{sql.quoted(column.name)}"
+        # no pattern matches bytes
+        in_bytes, values = super()._interesting(column, texts)
+        condition = f"CASE typeof({name}) WHEN 'text' THEN {name} GLOB ? WHEN 'blob' THEN {in_bytes} END"
+        return condition, [f"*{texts.hint}[{marks}]*", *values]
+
     def _like(self, column: TextColumn, glob: str) -> Clause:
         return f"t.{sql.quoted(column.name)} GLOB ?", [glob.replace("[!", "[^")]
 
@@ -96,7 +110,7 @@ class SQLiteSearch(BaseSearch):
     def _shown(self, column: TextColumn, texts: Texts) -> Clause:
         name = f"t.{sql.quoted(column.name)}"
         found = places(texts)
-        first = ", ".join([*(f"nullif(instr({name}, ?), 0)" for _ in found), "1"])
+        first = ", ".join([*(f"nullif(instr({name}, ?), 0)" for _ in found), "1", "1"])
         return (
             f"CASE WHEN {self._length(column)} <= {SHOWN_CHARACTERS} THEN {name}"
             f" ELSE substr({name}, max(coalesce({first}) - {BEFORE}, 1), {SHOWN_CHARACTERS}) END",
