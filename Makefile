@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-VERBS := grants migrate preflight plan verify discover rollback redirect retire
+VERBS := grants migrate preflight plan verify control discover rollback redirect retire
 PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
 TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
   bench-packages collection docs lock
@@ -24,6 +24,7 @@ TAKE_CHECK := $(PLAYED)
 TAKE_CONFIRM := rollback retire
 TAKE_DB := demo sandbox-up
 TAKE_DIFF := $(PLAYED)
+TAKE_DO := control
 TAKE_ENV := $(VERBS) init
 TAKE_INVENTORY := $(VERBS) init
 TAKE_OBJECTS := demo seed
@@ -78,7 +79,7 @@ $(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
   $(error CHECK: $(filter-out $(TAKE_CHECK) help,$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
 
 # Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
-$(foreach name,CONFIRM DB ENV VENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
+$(foreach name,CONFIRM DB DO ENV VENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
   $(error $(name) ($(value $(name))): is not a name))))
 
 BIN := $(VENV)/bin
@@ -186,6 +187,7 @@ migrate: ## migrate, for real (CHECK=1: a dry run, which writes nothing)
 preflight: ## say whether a migration may begin, and what it costs; reads only
 plan: ## say what a migration would do
 verify: ## verify what is there, without relying on earlier runs
+control: ## say what runs and how far; DO=pause, DO=resume, or DO=set ARGS="-e requests=32 …" while it runs
 discover: ## find every column that names these objects; reads only (WHOLE=1: all rows of all tables)
 rollback: ## roll back the rows that were rewritten; CONFIRM=<target bucket> removes the copies, too
 redirect: ## redirect the old URLs to the new place
@@ -195,7 +197,7 @@ retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes 
 $(VERBS): setup
 	@$(call play,playbooks/$@.yml $(if $(value INVENTORY),-i $(call quoted,INVENTORY)) $(if $(value ENV),-e env=$(value ENV)) \
 	  $(if $(value CONFIRM),-e confirm=$(value CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
-	  $(if $(call on,RESTORE),-e restore=true) $(if $(call on,WHOLE),-e whole=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
+	  $(if $(value DO),-e do=$(value DO)) $(if $(call on,RESTORE),-e restore=true) $(if $(call on,WHOLE),-e whole=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
@@ -23,6 +24,8 @@ ENVIRONMENT = "env"
 """The only variable that the playbooks read, and no role."""
 HANDED_ON = "rehome_artifacts"
 """What AWX gives a job from the one before it in a workflow. Nothing reads it."""
+CONTROL = "control"
+"""The playbook and the role of the verb that takes a run's limits by their short names."""
 NARROWING = ("limit", "include", "exclude")
 """Settings that people name on the command line as other tools do. Without its prefix, such a word has no effect."""
 CODE = "RH-107"
@@ -42,7 +45,7 @@ class ActionModule(ActionBase):
         """Return a failure that names each unknown variable, or that nothing is wrong."""
         super().run(tmp, task_vars)
         _, params = self.validate_argument_spec({"roles": {"type": "path", "required": True}})
-        known = specified(Path(params["roles"]))
+        known = specified(Path(params["roles"]), without=frozenset() if _controls() else {CONTROL})
         extra = set(load_extra_vars(self._loader))
         # what the role of this task computes for itself
         own = self._task._role.get_vars().keys() - extra if self._task._role else set()
@@ -68,10 +71,20 @@ class ActionModule(ActionBase):
             return None  # whatever reads it says why
 
 
-def specified(roles: Path) -> dict[str, dict[str, Any]]:
-    """Return name → option of all variables that the roles in this folder specify."""
+def _controls() -> bool:
+    """Return whether this is the verb `control`: to the others its words, such as `requests`, mean nothing."""
+    return any(Path(str(playbook)).stem.rpartition(".")[2] == CONTROL for playbook in context.CLIARGS.get("args", ()))
+
+
+def specified(roles: Path, without: Set[str] = frozenset()) -> dict[str, dict[str, Any]]:
+    """Return name → option of all variables that the roles in this folder specify.
+
+    without: roles that do not count
+    """
     options: dict[str, dict[str, Any]] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+        if path.parents[1].name in without:
+            continue
         for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
             options |= entry["options"]
     return options

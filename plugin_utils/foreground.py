@@ -81,6 +81,8 @@ REPEATED = (
 ONCE = ("approved_plan", "confirm", "restore", "rehome_rollback_copies", "rehome_confirm", "preflight_brief")
 """Variables that are for one run: the report names those of the next."""
 OF_JOBS = ("awx_", "tower_")
+BESIDE = ("migration_control",)
+"""Modules that work beside a run: the progress in the state folder is not theirs."""
 PROGRAM = "ansible-playbook"
 
 GO_ON = "what was done is recorded. Run the same command to go on. [RH-501]"
@@ -195,6 +197,8 @@ class ActionModule(ActionBase):
         _refuse_to_run_in_part()
         settings = self._task.args.get("settings")
         state_dir = settings.get("state_dir") if isinstance(settings, dict) else None
+        if self._task.action.rpartition(".")[2] in BESIDE:
+            state_dir = None
         LAST_STEP.record(state_dir=state_dir, verb=self._verb(), said=False)
         with _Stop(os.getppid()) as stop:
             watcher = threading.Thread(target=_watch, args=(state_dir, stop), daemon=True)

@@ -17,6 +17,7 @@ from ..codes import Code, codes_in, marked
 from ..config.confirmation import unconfirmed_verb
 from ..config.environment import Exported
 from ..config.read import read_settings
+from ..config.settings import Settings
 from ..errors import Finding, RefusedError, RehomeError
 from ..job import read_job
 from ..progress import Progress
@@ -116,6 +117,30 @@ def _codes_of(result: Mapping[str, Any]) -> list[str]:
     """Return the codes of what a result refuses, warns of, or says is left."""
     texts = [text for name in ("refusals", "problems", "warnings") for text in result.get(name, ())]
     return codes_in(*texts, *result.get("summary", {}).get("problems", ()))
+
+
+def run_beside(
+    module_class: type[AnsibleModule],
+    work: Callable[[Settings, Mapping[str, Any], bool], dict[str, Any]],
+    options: Mapping[str, Any],
+) -> None:
+    """Run `work` as an Ansible module that takes no lock, beside a run that is at work, and exit with what it returns.
+
+    work: is given the settings, the module's options, and whether to write nothing
+    """
+    module = module_class({**ARGUMENT_SPEC, **options}, supports_check_mode=True)
+    os.umask(0o077)
+    _hide_secrets(module)
+    try:
+        settings = read_settings(module.params["settings"], os.environ)
+        result = work(settings, module.params, module.check_mode)
+    except RehomeError as error:
+        failure = {"msg": error.told}
+    except OSError as error:
+        failure = {"msg": f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}"}
+    else:
+        module.exit_json(**result)
+    module.fail_json(**failure)
 
 
 def _works_for(run_pid: int) -> set[int]:

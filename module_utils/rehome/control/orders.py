@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from ..codes import Code
@@ -119,6 +119,32 @@ def read_limit(name: str, value: Any, allowed: Mapping[str, Range]) -> float:
     return int(value) if within.whole else float(value)
 
 
+def with_limits(order: Order, given: Mapping[str, str], allowed: Mapping[str, Range]) -> Order:
+    """Return the order with limits as people write them: a number, `none`, or `default` for the setting's own.
+
+    Raises OrderError if one of them is not understood.
+    """
+    limits = dict(order.limits)
+    for name, text in given.items():
+        word = text.strip().lower()
+        if word == "default":
+            limits.pop(name, None)
+        else:
+            limits[name] = read_limit(name, _number(word), allowed)
+    return replace(order, limits=limits)
+
+
+def _number(word: str) -> float | str | None:
+    if word in ("none", "null"):
+        return None
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
 def document_of(order: Order) -> dict[str, object]:
     """Return the inverse of `read_order`."""
     limits = {name: _written(name, value) for name, value in order.limits.items()}
@@ -162,6 +188,8 @@ def plain(value: object) -> str:
 
 
 _ANY: Final = ranges(1, 1, (1, 1))
+LIMIT_NAMES: Final = tuple(_ANY)
+"""The limits that can be set."""
 _MORE_IS_STRICTER: Final = frozenset(name for name, within in _ANY.items() if within.more_is_stricter)
 
 

@@ -149,6 +149,15 @@ def _refuse_if_held(me: Holder, path: Path) -> None:
         raise LockedError(_locked(holder, path))
 
 
+def holder_of(state_dir: Path) -> Holder | None:
+    """Return the live run that has locked `state_dir`; None if none has. Takes no lock itself.
+
+    Raises RehomeError if the file cannot be read.
+    """
+    holder = _read(state_dir / FILE)
+    return holder if holder and holder.is_alive() else None
+
+
 def release(state_dir: Path, pid: int) -> None:
     """Release the lock of `state_dir` if the process `pid` holds it."""
     path = state_dir / FILE

@@ -35,7 +35,7 @@ NODE = "workflow_job_template_node"
 NODES = "simplified_workflow_nodes"
 """The only key that the configuration-as-code roles have and the module has not."""
 TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "dict": (dict,), "list": (list,)}
-VERBS = ("grants", "migrate", "preflight", "plan", "verify", "discover", "rollback", "redirect", "retire")
+VERBS = ("grants", "migrate", "preflight", "plan", "verify", "control", "discover", "rollback", "redirect", "retire")
 
 
 def items(controller: Controller) -> Iterator[tuple[str, dict[str, Any]]]:
