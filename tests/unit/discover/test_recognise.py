@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -136,3 +138,26 @@ def test_the_server_is_asked_for_all_that_would_be_recognised(value: str, prefix
         texts = texts_for(keymap)
         assert texts.hint in value
         assert not texts.spelled or any(text in value for text in texts.spelled)
+
+
+@pytest.mark.parametrize("prefix", ["image/", "a b/image/", "media/image/", "ä/"])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda text: text,
+        lambda text: text.replace("/", "\\/"),
+        lambda text: text.replace("/", "\\"),
+        lambda text: quote(text, safe=""),
+        lambda text: quote(text, safe="").lower(),
+        lambda text: quote(quote(text, safe="")),
+    ],
+    ids=["plain", "escaped", "backslashes", "encoded", "in lower case", "twice"],
+)
+def test_each_spelling_in_a_text_is_recognised_and_asked_for(prefix: str, spell: Callable[[str], str]) -> None:
+    value = f'x="{spell(f"/{prefix}a.png")}" y'
+    named = Recogniser(SOURCE, prefix, ("*",), ())(value)
+    assert named is not None
+    assert "a.png" in named.suffixes
+    texts = texts_for(KeyMap(prefix, prefix, ("*",)))
+    assert texts.hint in value
+    assert not texts.spelled or any(text in value for text in texts.spelled)
