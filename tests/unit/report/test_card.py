@@ -217,3 +217,9 @@ def test_any_run_fits_into_ten_lines_and_names_all_that_needs_a_human(
     assert len(text.splitlines()) == len(report["card"]) <= MOST_LINES
     assert [one for one in what_a_human_must_see(verb, fields) if one not in text] == []
     assert report["next"][0]["command"] in text
+
+
+@pytest.mark.parametrize("name", [*MUST_SHOW])
+def test_a_migration_names_each_count_that_a_human_may_have_to_look_at(tmp_path: Path, name: str) -> None:
+    text = "\n".join(lines_of(tmp_path, "migrate", **{name: 1_234}))
+    assert f"1,234 {MUST_SHOW[name]}" in text

@@ -103,6 +103,8 @@ def test_what_a_policy_leaves_is_not_for_a_human(tmp_path: Path) -> None:
     assert not [one for one in lines if one.startswith("  !")]
 
 
+OF_ROWS = ("dangling", "blocked", "overflowing", "in-other-forms")
+
 CLASSES = {
     "objects_conflict": "with other content",
     "objects_archived": "in an archive tier",
@@ -140,4 +142,28 @@ def test_any_plan_fits_a_screen_names_every_class_and_keeps_its_lines_whole(
     assert all(len(one) <= WIDTH for one in lines if one.startswith("      ") and one[6] != " ")
     for name, count in counts.items():
         assert any(f"{count:,} " in one and CLASSES[name] in one for one in lines), name
+    assert all(problem in "\n".join(lines) for problem in problems)
+
+
+def test_of_a_plan_with_every_class_samples_give_way_and_no_class_does(tmp_path: Path) -> None:
+    lists: Any = {}
+    (tmp_path / "lists").mkdir()
+    for name in ("objects-conflict", "objects-archived", "objects-unroutable", *(f"rows-{one}" for one in OF_ROWS)):
+        file = tmp_path / "lists" / f"{name}.jsonl"
+        file.write_text('{"key": "image/a.png", "target_key": "avatar/a.png"}\n' * 9)
+        lists[name] = {"file": str(file), "count": 9, "sha256": ""}
+    shown = [sample("image/a.png", "avatar/a.png")] * 9
+    samples = [
+        {"kind": kind, "name": name, "count": 9, "shown": shown}
+        for kind in ("objects", "rows")
+        for name in ("to_copy", "outdated", "to_rewrite", "deferred", "foreign")
+    ]
+    counts = {**dict.fromkeys(CLASSES, 9), "objects_outdated": 9, "objects_to_overwrite": 1, "rows_in_other_forms": 9}
+    counts |= {"rows_foreign": 20, "objects_to_copy": 1000, "rows_to_rewrite": 1000}
+    problems = [f"{number} of the rows are not as they should be at all" for number in range(20)]
+    kept: Any = {**KEPT, "samples": samples}
+    lines = report_of(settings_in(tmp_path), "plan", kept=kept, lists=lists, problems=problems, **counts)["card"]
+    assert len(lines) <= MOST_LINES
+    for name, words in CLASSES.items():
+        assert any(words in one for one in lines), name
     assert all(problem in "\n".join(lines) for problem in problems)
