@@ -28,7 +28,7 @@ def card(report: Report, fields: SummaryFields) -> list[str]:
         *under("also", packed(said.also, 1)),
         *lists_line(report),
     ]
-    bottom = [labelled("report", report["places"]["report"])]
+    bottom = [report_line(report)]
     steps, again = report["next"], again_line(report)
     room = MOST_LINES - len(top) - len(bottom) - len(again) - bool(steps)
     for_human = packed(wanted or [otherwise(report)], max(1, room))
@@ -73,13 +73,20 @@ def _outcome(report: Report, fields: SummaryFields, sentence: str, needed: int) 
         return f"complete: {sentence}"
     if fields["complete"] or not needed:
         return kept
-    return f"{kept}: {many(needed, 'thing needs', 'things need')} a human"
+    nothing = "" if wrote(fields) else "; nothing was written"
+    return f"{kept}: {many(needed, 'thing needs', 'things need')} a human{nothing}"
 
 
 def lists_line(report: Report) -> list[str]:
     """Return what is listed in full, and where."""
     found = lists(report)
     return [labelled("lists", f"{', '.join(found)} in {report['places']['lists']}")] if found else []
+
+
+def report_line(report: Report) -> str:
+    """Return where the report is; its page for a browser lies beside it."""
+    page = f" ({report['places']['page'].rpartition('/')[2]} beside it)" if "page" in report["places"] else ""
+    return labelled("report", report["places"]["report"] + page)
 
 
 def next_lines(report: Report, most: int) -> list[str]:
