@@ -192,7 +192,7 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
         """Print that a task is tried again."""
         self._end_watch()
         left = result.result["retries"] - result.result["attempts"]
-        self._entry(entries.task_entry("again", result.task_name, f"{left} attempts left"))
+        self._entry(entries.task_entry("again", _name_of(result), f"{left} attempts left"))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print how many tasks did what."""
@@ -248,7 +248,7 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
         changed = bool(result.result.get("changed"))
         if changed or not _is_own(self._play.get_path()):
             about = ", ".join(filter(None, [item, self._host_of(result)]))
-            self._entry(entries.task_entry("changed" if changed else "ok", result.task_name, about))
+            self._entry(entries.task_entry("changed" if changed else "ok", _name_of(result), about))
 
     def _print_error(self, result: CallbackTaskResult, item: str, *, ignored: bool) -> None:
         facts = result.result
@@ -256,7 +256,7 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
         more: list[str] = []
         if not _is_own(result.task.get_path()):
             about = ", ".join(filter(None, [item, self._host_of(result)]))
-            message = f"{result.task_name}{f' ({about})' if about else ''}: {message}"
+            message = f"{_name_of(result)}{f' ({about})' if about else ''}: {message}"
             more += entries.output_of(facts, ("stderr", "stdout"))
         more += entries.output_of(facts, ("module_stderr", "module_stdout"))  # of a module that did not end by itself
         if isinstance(facts.get("so_far"), list):
@@ -284,19 +284,25 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
 
     def _print_warnings(self, result: CallbackTaskResult) -> None:
         facts = result.result
-        facts.pop("exception", None)
-        if facts.pop("warnings", None):
-            for warning in result.warnings:
-                text = str(warning.event.msg)
-                if text not in self._told:
-                    self._told.add(text)
-                    self._entry(entries.warning_entry(text), stderr=True)
+        for name in ("exception", "warnings"):
+            facts.pop(name, None)
+        for warning in result.warnings:
+            text = str(warning.event.msg)
+            if text not in self._told:
+                self._told.add(text)
+                self._entry(entries.warning_entry(text), stderr=True)
         self._handle_warnings(facts)  # of what is deprecated
 
     def _host_of(self, result: CallbackTaskResult) -> str:
         """Return the host where the playbook is an operator's own, and there may be several."""
         label = self.host_label(result)
         return "" if _is_own(self._play.get_path()) or label == "localhost" else label
+
+
+def _name_of(result: CallbackTaskResult) -> str:
+    """Return the task's name without that of its role, which the newer Ansible puts before it."""
+    role = result.task._role
+    return str(result.task_name).removeprefix(f"{role.get_name()} : " if role else "")
 
 
 def _is_own(path: str | None) -> bool:

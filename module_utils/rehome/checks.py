@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -125,24 +125,23 @@ def as_table(checks: Sequence[Check]) -> list[str]:
 
 
 def as_short_list(checks: Sequence[Check], how_to_see_all: str) -> list[str]:
-    """Return what is not passed, one check a line, and how many are.
+    """Return the lines of what is not passed, and how many checks are.
 
-    What these rights do not let the run see is named in one line. What stops the run is left out: its error follows.
+    What warns is shown in full. What is worth knowing, and what these rights do not let the run see, is named. What
+    stops the run is left out: its error follows.
 
     how_to_see_all: the command that shows every check
     """
-    unseen = [check for check in checks if check.status == "info" and check.found.startswith(UNKNOWN)]
-    lines = [
-        f"{check.status}  {check.subject}, {check.name}: {check.text}"
-        for status in ("warn", "info")
-        for check in checks
-        if check.status == status and check not in unseen
-    ]
-    if unseen:
-        by_subject: dict[str, list[str]] = {}
-        for check in unseen:
-            by_subject.setdefault(check.subject, []).append(check.name)
-        named = [f"{subject}: {', '.join(names)}" for subject, names in by_subject.items()]
-        lines.append(f"unknown  {'; '.join(named)}")
+    warnings = [f"warn     {check.subject}, {check.name}: {check.text}" for check in checks if check.status == "warn"]
+    named: dict[str, dict[str, list[str]]] = {}
+    for check in checks:
+        if check.status == "info":
+            word = "unknown" if check.found.startswith(UNKNOWN) else "info"
+            named.setdefault(word, {}).setdefault(check.subject, []).append(check.name)
+    others = [f"{word:7}  {_listed(named[word])}" for word in ("info", "unknown") if word in named]
     passed = sum(check.status == "pass" for check in checks)
-    return [*lines, f"{passed} check{'s' * (passed != 1)} passed · {how_to_see_all}"]
+    return [*warnings, *others, f"{passed} check{'s' * (passed != 1)} passed · {how_to_see_all}"]
+
+
+def _listed(names: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{subject}: {', '.join(those)}" for subject, those in names.items())

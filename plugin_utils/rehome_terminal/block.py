@@ -97,7 +97,7 @@ class Block:
         size = min(room, LONGEST_BAR)
         bar = Text(_ascii_bar(share, size)) if options.ascii_only or options.encoding == "ascii" else None
         drawn = bar or ProgressBar(
-            total=1.0, completed=share, width=size, complete_style="green", finished_style="green", style="dim"
+            total=1.0, completed=share, width=size, complete_style="green", finished_style="green", style="bright_black"
         )
         grid.add_row(INDENT, drawn, f"  {label}")
         return grid, label

@@ -275,6 +275,8 @@ class Watch:
             if self._elapsed_s < due:
                 continue
             self._look()
+            if self.running.stage and not self._snapshot and self._elapsed_s < LINE_EVERY_S:
+                continue  # its module is only starting, and the heading is to have the pass
             if self.running.stage or self._snapshot:
                 due = self._elapsed_s + until_next_line(self._elapsed_s)
                 begins = not self.said_heading and str(self._snapshot.get("stage", "start")).startswith("start")

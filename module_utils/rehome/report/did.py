@@ -34,14 +34,9 @@ def _preflight(counts: Counts, _dry_run: bool) -> str:
 def _plan(counts: Counts, _dry_run: bool) -> str:
     objects, rows = counts["objects_to_copy"], counts["rows_to_rewrite"]  # the outdated among them
     if not (objects or rows):
-        return f"nothing left to do: {_seen(counts)}"
+        return "nothing left to do"
     moved = f" ({size(counts['bytes_to_copy'])})" if objects else ""
     return f"{_objects(objects)} to copy{moved}, {_rows(rows)} to rewrite"
-
-
-def _seen(counts: Counts) -> str:
-    present, done = counts.get("objects_present", 0), counts.get("rows_done", 0)
-    return f"{_objects(present)} present, {_rows(done)} done"
 
 
 def _copy(counts: Counts, dry_run: bool) -> str:

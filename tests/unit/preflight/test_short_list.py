@@ -14,10 +14,10 @@ CHECKS = [
 ]
 
 
-def test_a_short_list_has_what_is_not_passed_the_gravest_first_and_counts_the_rest() -> None:
+def test_a_short_list_shows_what_warns_names_what_else_is_not_passed_and_counts_the_rest() -> None:
     assert as_short_list(CHECKS, "make preflight ENV=prod shows all") == [
-        "warn  target bucket, replication: copies are replicated. Pause the rule",
-        "info  avatars.path, cost: takes about 1 s",
+        "warn     target bucket, replication: copies are replicated. Pause the rule",
+        "info     avatars.path: cost",
         "unknown  target bucket: ownership, encryption; avatars.path: foreign keys",
         "1 check passed · make preflight ENV=prod shows all",
     ]
