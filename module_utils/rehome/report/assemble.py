@@ -59,6 +59,8 @@ def assemble(
         approved_plan=summary["approved_plan"],
         migration=migration,
         counts=_counts(summary),
+        control=list(summary.get("control", [])),
+        throttled_s=dict(summary["throttled_s"]),
         left=dict(summary["left"]),
         lists={
             name: ListFile(**{**file, "file": place_of(summary["kept_in"], settings.state_dir, Path(file["file"]))})

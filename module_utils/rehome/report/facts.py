@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypedDict
 
+from ..control.controls import Asked
 from .fields import ListFile
 
 REPORT_VERSION: Final = 1
@@ -332,6 +333,10 @@ class Report(KeptFacts):
     """Of a verb after the migration. None: unknown, or the run is one itself."""
     counts: dict[str, int]
     """All counts of the summary that are not 0."""
+    control: list[Asked]
+    """What operators asked of the run while it worked; empty: nothing."""
+    throttled_s: dict[str, float]
+    """Reason → seconds for which it waited; `control`: for operators."""
     left: dict[str, int]
     lists: dict[str, ListFile]
     list_samples: list[Samples]

@@ -93,7 +93,8 @@ class ConcurrencyLimiter:
 
     async def acquire(self) -> float:
         """Wait for a free slot. Returns the time, for `succeeded` and `throttled`. Each return needs one `release`."""
-        if self._in_flight < self.limit and not self._waiters:
+        # without a call: this is asked of every request
+        if self._in_flight + 1 <= self._limit and self._in_flight < self._ceiling and not self._waiters:
             self._in_flight += 1
             return self._clock()
         waiter = asyncio.get_running_loop().create_future()
@@ -176,7 +177,7 @@ class ConcurrencyLimiter:
         self._next_holdoff = self._holdoff = min(_LONGEST_HOLDOFF, max(4, 2 * self._next_holdoff))
 
     def _admit(self) -> None:
-        while self._waiters and self._in_flight < self.limit:
+        while self._waiters and self._in_flight + 1 <= self._limit and self._in_flight < self._ceiling:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self._in_flight += 1
