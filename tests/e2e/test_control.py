@@ -267,7 +267,8 @@ def test_a_critical_limit_ends_a_run_cleanly_and_the_next_completes(world: World
     """The query counts what is rewritten, so that the limit is reached in the middle of the rewrite."""
     query = "SELECT count(*) FROM avatars WHERE path LIKE 'avatar/%'"
     settings: dict[str, Any] = {
-        "rehome_throttle": {"query": query, "query_limit": OBJECTS},
+        # the pause gives the figure, which is read every second, time to be read in the middle
+        "rehome_throttle": {"query": query, "query_limit": OBJECTS, "nice": 6.0},
         "rehome_critical": {"query_limit": 100},
         "rehome_chunk_ms": 5,
         "rehome_metrics_file": str(world.folder / "rehome.prom"),
@@ -283,6 +284,7 @@ def test_a_critical_limit_ends_a_run_cleanly_and_the_next_completes(world: World
     world.assert_no_row_dangles()
     assert world.summary["rows_rewritten"] == done
     del settings["rehome_critical"]
+    settings["rehome_throttle"]["nice"] = 0.0
     again = world.play(**settings)
     assert again.code == 0, again.output
     assert world.summary["complete"] is True
