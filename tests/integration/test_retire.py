@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ import pytest
 import yaml
 from rehome.catalog.catalog import Catalog
 from rehome.config.settings import NO_WAY_BACK, Settings
+from rehome.control.controls import Controls, Door
+from rehome.control.orders import Order
 from rehome.db.dialect import DatabaseError
 from rehome.errors import RefusedError, RehomeError
 from rehome.grants.iam_principal import remove_principal
@@ -718,3 +721,24 @@ def test_the_user_who_migrates_may_not_retire(versioned: Retirement) -> None:
     with pytest.raises(RefusedError, match="AccessDenied"):
         one.retire()
     assert one.source_keys() == KEYS
+
+
+def test_a_retirement_that_is_paused_deletes_nothing_until_it_is_resumed(versioned: Retirement) -> None:
+    versioned.migrate("avatar-1.png", "avatar-2.png")
+    settings = versioned.wanted()
+    counts = versioned.judge(settings)
+    controls, door = Controls(), Door("a test", "wait")
+    controls.hear(door, Order(paused=True))
+    seen: list[int] = []
+
+    def resume() -> None:
+        seen.append(len(versioned.source_keys()))
+        controls.hear(door, Order())
+
+    timer = threading.Timer(2.0, resume)
+    timer.start()
+    retire(Run(settings, versioned.catalog, versioned.progress, controls=controls), versioned.bucket_state, counts)
+    timer.join()
+    assert seen == [2]
+    assert (counts.deleted, versioned.source_keys()) == (2, [])
+    assert controls.take_paused() > 1
