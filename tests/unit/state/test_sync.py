@@ -9,6 +9,8 @@ from rehome.state.sync import _is_lasting
     [
         ("outcomes/20260101-00000.parquet", True),
         ("completion.json", True),
+        ("discover.json", True),
+        ("discover-unfinished.json", True),
         ("plans/abc/plan.json", True),
         ("summary.json", False),
         ("runs/2026/retired/a.jsonl", False),
