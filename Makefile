@@ -3,7 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 VERBS := grants migrate preflight plan verify control discover rollback redirect retire
-PLAYED := $(VERBS) demo sandbox-up sandbox-down packages
+# They look at what a run has left.
+LOOKS := report show
+PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down packages
 TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
   bench-packages collection docs lock
 .PHONY: $(TARGETS)
@@ -21,12 +23,13 @@ ENV ?=
 # Which targets take which variable.
 TAKE_ARGS := $(PLAYED) init
 TAKE_CHECK := $(PLAYED)
+TAKE_CLASS := show
 TAKE_CONFIRM := rollback retire
 TAKE_DB := demo sandbox-up
 TAKE_DIFF := $(PLAYED)
 TAKE_DO := control
-TAKE_ENV := $(VERBS) init
-TAKE_INVENTORY := $(VERBS) init
+TAKE_ENV := $(VERBS) $(LOOKS) init
+TAKE_INVENTORY := $(VERBS) $(LOOKS) init
 TAKE_OBJECTS := demo seed
 TAKE_PYTHON := $(TARGETS)
 TAKE_QUICK := bench
@@ -36,7 +39,7 @@ TAKE_SCENARIOS := chaos
 TAKE_SEED := chaos
 TAKE_SEED_ODDITIES := demo seed
 TAKE_SERVERS := matrix
-TAKE_VAULT := $(VERBS) init
+TAKE_VAULT := $(VERBS) $(LOOKS) init
 TAKE_VENV := $(TARGETS)
 TAKE_WHOLE := discover
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
@@ -137,6 +140,8 @@ packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.install
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
 	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
 	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; })
+	@{ command -v npm && command -v chromium; } >/dev/null || $(if $(call on,CHECK),echo "npm and chromium would be installed",{ $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends npm chromium; })
 
 sandbox-up: setup ## start the sandbox: an object store and a database (DB=mariadb|postgresql|sqlite)
 	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
@@ -189,15 +194,17 @@ plan: ## say what a migration would do
 verify: ## verify what is there, without relying on earlier runs
 control: ## say what runs and how far; DO=pause, DO=resume, or DO=set ARGS="-e requests=32 …" while it runs
 discover: ## find every column that names these objects; reads only (WHOLE=1: all rows of all tables)
+report: ## write the report of the last run again, also of one that was killed
+show: ## show objects or rows of a class of the last run (CLASS=foreign, orphan, conflict …)
 rollback: ## roll back the rows that were rewritten; CONFIRM=<target bucket> removes the copies, too
 redirect: ## redirect the old URLs to the new place
 retire: ## delete what was moved (CONFIRM=<source bucket>); RESTORE=1 undeletes it
 
 # Every verb: ENV=<environment> [INVENTORY=…] [CHECK=1] [DIFF=1] [ARGS=…].
-$(VERBS): setup
+$(VERBS) $(LOOKS): setup
 	@$(call play,playbooks/$@.yml $(if $(value INVENTORY),-i $(call quoted,INVENTORY)) $(if $(value ENV),-e env=$(value ENV)) \
 	  $(if $(value CONFIRM),-e confirm=$(value CONFIRM) $(if $(filter rollback,$@),-e rehome_rollback_copies=remove)) \
-	  $(if $(value DO),-e do=$(value DO)) $(if $(call on,RESTORE),-e restore=true) $(if $(call on,WHOLE),-e whole=true) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
+	  $(if $(value DO),-e do=$(value DO)) $(if $(call on,RESTORE),-e restore=true) $(if $(call on,WHOLE),-e whole=true) $(if $(value CLASS),-e class=$(call quoted,CLASS)) $(if $(value VAULT),--vault-password-file $(call quoted,VAULT)))
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ruff check .

@@ -741,7 +741,7 @@ options:
 requirements:
   - python >= 3.11
   - botocore, httptools and uvloop
-  - duckdb, filelock, jinja2, psutil, tabulate and tenacity
+  - duckdb, filelock, jinja2, psutil, tabulate and tenacity; vl-convert-python for the charts of the report
   - PyMySQL for MariaDB and MySQL, psycopg for PostgreSQL
 notes:
   - Runs on the controller, in the Python of C(ansible_python_interpreter).

@@ -47,6 +47,11 @@ report:
   returned: success
   type: str
   sample: /srv/ops/.rehome/rehome-prod/avatars/report.md
+page:
+  description: Where the same report is as a page for a browser, which loads nothing from anywhere.
+  returned: success
+  type: str
+  sample: /srv/ops/.rehome/rehome-prod/avatars/report.html
 lines:
   description:
     - What a terminal shows at the end. Of a plan, the whole of it; of the other verbs, at most ten lines that say what
@@ -63,7 +68,7 @@ lines:
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
 from rehome.ansible_module.stage import Stage
-from rehome.report.summary import TEXT_FILE
+from rehome.report.summary import PAGE_FILE, TEXT_FILE
 from rehome.state.sync import upload_state
 
 
@@ -77,7 +82,9 @@ def work(stage: Stage) -> dict[str, object]:
         "changed": False,
         "summary": summary.fields,
         "report": summary.place_of(stage.settings.state_dir / TEXT_FILE),
+        "page": summary.place_of(stage.settings.state_dir / PAGE_FILE),
         "lines": report["card"] if report else [],
+        "warnings": stage.record.warnings,
     }
 
 

@@ -136,6 +136,10 @@ class Code(Enum):
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
     # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init
+    NO_RUN = "RH-711", "The state folder has no run yet"
+    REPORT_UNREADABLE = "RH-712", "What a run has left cannot be read"
+    UNKNOWN_CLASS = "RH-713", "There is no such class"
+    REPORT_LACKING = "RH-714", "A report could not be written"
     CRITICAL = "RH-720", "A critical limit has ended the run"
     NOTHING_RUNS = "RH-721", "Nothing is at work that could be controlled"
     ORDER_UNUSABLE = "RH-722", "What is asked of a run cannot be followed"

@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-VERBS = ["control", "discover", "grants", "migrate", "plan", "preflight", "redirect", "retire", "rollback", "verify"]
+VERBS = [
+    "control",
+    "discover",
+    "grants",
+    "migrate",
+    "plan",
+    "preflight",
+    "redirect",
+    "report",
+    "retire",
+    "rollback",
+    "show",
+    "verify",
+]
 OTHERS = ["demo", "packages", "sandbox-down", "sandbox-up"]
 """The other targets that run a playbook."""
 
@@ -125,6 +138,7 @@ def test_the_second_key_is_passed_on() -> None:
     assert playbook_run("retire", "ENV=prod", "CONFIRM=bucket").endswith(confirmed)
     assert playbook_run("retire", "ENV=prod", "RESTORE=1").endswith("-e env=prod -e restore=true")
     assert playbook_run("control", "ENV=prod", "DO=pause").endswith("-e env=prod -e do=pause")
+    assert playbook_run("show", "ENV=prod", "CLASS=foreign").endswith("-e env=prod -e class=foreign")
     assert playbook_run("discover", "ENV=prod", "WHOLE=1").endswith("-e env=prod -e whole=true")
     removing = f"{confirmed} -e rehome_rollback_copies=remove"
     assert playbook_run("rollback", "ENV=prod", "CONFIRM=bucket").endswith(removing)

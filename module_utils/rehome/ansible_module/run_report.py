@@ -13,11 +13,12 @@ from .. import duckdb_engine as duckdb
 from ..config.settings import Settings
 from ..job import user_name
 from ..report.assemble import assemble
-from ..report.document import FACTS_FILE, last_migration, read_kept, remove_texts, write_report, write_text
+from ..report.document import FACTS_FILE, last_migration, read_kept, remove_texts, write_report, write_texts
 from ..report.facts import KeptFacts, Origin, Report, StageFact, Who
 from ..report.fields import SummaryFields, counts_in
 from ..report.lists import LISTS_FOLDER
-from ..report.summary import SUMMARY_FILE, TEXT_FILE
+from ..report.over_time import over_time
+from ..report.summary import PAGE_FILE, SUMMARY_FILE, TEXT_FILE
 from ..version import VERSION
 
 STAGES: Final[Mapping[str, str]] = {
@@ -46,7 +47,13 @@ CHANGES: Final = (
 """Counts of what a stage changes."""
 
 
-_PLACES: Final = {"summary": SUMMARY_FILE, "report": TEXT_FILE, "facts": FACTS_FILE, "lists": f"{LISTS_FOLDER}/"}
+_PLACES: Final = {
+    "summary": SUMMARY_FILE,
+    "report": TEXT_FILE,
+    "page": PAGE_FILE,
+    "facts": FACTS_FILE,
+    "lists": f"{LISTS_FOLDER}/",
+}
 """What people find where the run keeps its reports."""
 
 _AFTER: Final = ("verify", "rollback", "rollback-check", "retire", "retire-check")
@@ -67,6 +74,8 @@ class RunReport:
         self._origin = cast(Origin, dict(origin))
         self._began, self._clock = datetime.now(UTC), time.monotonic()
         self._kept: KeptFacts | None = None
+        self.warnings: list[str] = []
+        """What went wrong with the texts."""
 
     @property
     def stage(self) -> str | None:
@@ -111,14 +120,12 @@ class RunReport:
             origin=self._origin,
             ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             places={name: f"{summary['kept_in']}{file}" for name, file in _PLACES.items()},
+            timeline=over_time(settings.state_dir, self._run),
             migration=last_migration(settings.state_dir) if summary["verb"] in _AFTER else None,
         )
         write_report(settings.state_dir, report)
         if text:
-            # jinja2 takes a tenth of a second to load, which most stages need not wait for
-            from ..report.markdown import render  # noqa: PLC0415
-
-            write_text(settings.state_dir, summary["verb"], render(report))
+            self.warnings = write_texts(settings.state_dir, report)
         return report
 
     def _note_stage(self, summary: SummaryFields) -> None:

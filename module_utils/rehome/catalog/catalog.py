@@ -71,6 +71,17 @@ class Catalog:
         }
         return cls(_waiting_for_lock(lambda: duckdb.connect(str(path), config=config)))
 
+    @classmethod
+    def peek(cls, path: Path) -> Catalog:
+        """Open the catalog at `path` to read it, without any wait: a run may have it open.
+
+        Raises RehomeError if it cannot be opened now.
+        """
+        try:
+            return cls(duckdb.connect(str(path), read_only=True))
+        except duckdb.Error as error:
+            raise RehomeError(f"the catalog cannot be opened: {error}", code=Code.STATE_FILE) from error
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -98,7 +98,7 @@ FOREIGN_SAMPLES = Table(
     "foreign_samples",
     "kind VARCHAR, text VARCHAR",
     filled_by="scan/rows scan/scan",
-    read_by="planning/empty report/samples",
+    read_by="planning/empty report/samples report/showing",
 )
 """Some of what is not under the map: suffixes of source objects (kind `object`), and what a row's value begins with, up
 to its first slash (kind `row`)."""
@@ -108,7 +108,7 @@ OUTCOMES = Table(
     "suffix VARCHAR, size BIGINT, etag VARCHAR, result VARCHAR, target_etag VARCHAR, evidence VARCHAR, "
     "attempts INTEGER, error VARCHAR, message VARCHAR, duration_s DOUBLE, part INTEGER",
     filled_by="state/outcomes",
-    read_by="planning/earlier_passes report/lists report/samples "
+    read_by="planning/earlier_passes report/lists report/samples report/showing "
     "stages/restore_archived stages/rewrite_rows state/outcomes",
 )
 """What became of each copy. Rows with the same part go into the same file."""
@@ -221,7 +221,7 @@ OBJECTS = Table(
     "suffix VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
     "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN",
     filled_by="planning/plan",
-    read_by="planning/plan report/lists report/samples stages/copy_objects stages/deletion_candidates "
+    read_by="planning/plan report/lists report/samples report/showing stages/copy_objects stages/deletion_candidates "
     "stages/forecast stages/restore_archived stages/rewrite_rows stages/rollback_rows stages/verify_sample",
 )
 """The plan: every source object under the map, with its class. weak: only its size proves that the copy is the same."""
@@ -231,7 +231,7 @@ PLANNED_ROWS = Table(
     "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, object_class VARCHAR, "
     "class VARCHAR, is_old BOOLEAN",
     filled_by="planning/plan",
-    read_by="planning/earlier_passes planning/plan report/lists report/samples stages/rewrite_rows",
+    read_by="planning/earlier_passes planning/plan report/lists report/samples report/showing stages/rewrite_rows",
 )
 """The plan: every row under the map, with its class and its object's."""
 

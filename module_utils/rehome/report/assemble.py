@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -10,7 +10,18 @@ from ..codes import codes_in
 from ..config.settings import Settings, Side
 from .card import card
 from .commands import irreversible, next_steps, way_back
-from .facts import REPORT_VERSION, KeptFacts, LastMigration, Moves, Origin, ReferenceFact, Report, SideFact, Who
+from .facts import (
+    REPORT_VERSION,
+    KeptFacts,
+    LastMigration,
+    Moves,
+    Origin,
+    ReferenceFact,
+    Report,
+    SideFact,
+    TimelinePoint,
+    Who,
+)
 from .fields import ListFile, SummaryFields
 from .places import place_of
 from .plan_text import plan_text
@@ -32,6 +43,7 @@ def assemble(
     ended_at: str,
     places: Mapping[str, str],
     migration: LastMigration | None,
+    timeline: Sequence[TimelinePoint] = (),
 ) -> Report:
     """Return the report. The same facts give the same report.
 
@@ -67,6 +79,7 @@ def assemble(
             for name, file in summary["lists"].items()
         },
         list_samples=samples_of_lists(settings, summary["lists"]),
+        timeline=list(timeline),
         samples_per_class=settings.report_samples,
         next=[],
         back=[],

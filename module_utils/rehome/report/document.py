@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+from ..codes import Code, marked
 from ..errors import RehomeError
 from ..files import read_json, write_json, write_whole
 from .estimate import Measured, measured_rate
 from .facts import KeptFacts, LastMigration, Report, StageFact
-from .summary import TEXT_FILE
+from .summary import PAGE_FILE, TEXT_FILE
 
 T = TypeVar("T")
 
@@ -43,8 +44,9 @@ def read_kept(state_dir: Path, run: str) -> KeptFacts:
 
 def remove_texts(state_dir: Path, verb: str) -> None:
     """Remove the texts of earlier runs, which would lie beside the facts of this one."""
-    for name in (TEXT_FILE, of_verb(TEXT_FILE, verb)):
-        (state_dir / name).unlink(missing_ok=True)
+    for file in (TEXT_FILE, PAGE_FILE):
+        for name in (file, of_verb(file, verb)):
+            (state_dir / name).unlink(missing_ok=True)
 
 
 def write_report(state_dir: Path, report: Report) -> None:
@@ -53,10 +55,38 @@ def write_report(state_dir: Path, report: Report) -> None:
         write_json(state_dir / name, report)
 
 
-def write_text(state_dir: Path, verb: str, text: str) -> None:
-    """Write the report as people read it."""
-    for name in (of_verb(TEXT_FILE, verb), TEXT_FILE):
-        write_whole(state_dir / name, text)
+def write_texts(state_dir: Path, report: Report) -> list[str]:
+    """Write the report as people read it: as Markdown, and as a page.
+
+    Whatever goes wrong with it is returned, as warnings: the run has ended as it has, and the facts are written.
+    """
+    warnings = []
+    for file, render in ((TEXT_FILE, _as_text), (PAGE_FILE, _as_page)):
+        try:
+            text = render(state_dir, report)
+            for name in (of_verb(file, report["verb"]), file):
+                write_whole(state_dir / name, text)
+        except Exception as error:  # of any kind: it must not take the place of the run's own end
+            text = f"{file} could not be written ({type(error).__name__}); report.json beside it has all facts"
+            warnings.append(marked(text, Code.REPORT_LACKING))
+    return warnings
+
+
+def _as_text(_state_dir: Path, report: Report) -> str:
+    # jinja2 takes a tenth of a second to load, which most stages need not wait for
+    from .markdown import render  # noqa: PLC0415
+
+    return render(report)
+
+
+def _as_page(state_dir: Path, report: Report) -> str:
+    from .charts import charts_of, draw  # noqa: PLC0415
+    from .page import render_page  # noqa: PLC0415
+    from .tables import MOST_ROWS, tables_of  # noqa: PLC0415
+
+    drawn = draw(charts_of(report["timeline"]))
+    rows = MOST_ROWS if report["samples_per_class"] else 0
+    return render_page(report, tables_of(state_dir, report["lists"], most=rows), drawn)
 
 
 def last_migration(state_dir: Path) -> LastMigration | None:

@@ -246,6 +246,55 @@ class StageFact(TypedDict):
     """What it did to buckets and database, by the names of the summary."""
 
 
+class RequestsFact(TypedDict, total=False):
+    """The requests to S3 of a stage, from its beginning to a moment of it."""
+
+    in_flight: int
+    limit: int
+    """How many may be in flight by then."""
+    sent: int
+    """With those that repeat one."""
+    retries: int
+    throttled: int
+    failed: int
+    """After all attempts."""
+    p50_ms: float
+    """So long half of the latest replies took at most; `p90_ms` and `p99_ms` likewise."""
+    p90_ms: float
+    p99_ms: float
+
+
+class ChunksFact(TypedDict, total=False):
+    """The chunks of rows of a stage, from its beginning to a moment of it."""
+
+    done: int
+    rows: int
+    """How many rows a chunk has by then."""
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+
+
+class TimelinePoint(TypedDict, total=False):
+    """How far a stage was at a moment of the run: progress.json by then."""
+
+    at_s: float
+    """Seconds since the first of them."""
+    began_s: float
+    """When the stage began, likewise."""
+    stage: str
+    done: int
+    total: int | None
+    bytes_done: int
+    bytes_total: int
+    requests: RequestsFact
+    chunks: ChunksFact
+    throttled_s: dict[str, float]
+    """Reason → seconds for which the throttle has paused the stage."""
+    held: str
+    """What it waits for."""
+
+
 class Proof(TypedDict):
     """How many objects one kind of evidence stands for."""
 
@@ -341,6 +390,8 @@ class Report(KeptFacts):
     lists: dict[str, ListFile]
     list_samples: list[Samples]
     """The first lines of each list."""
+    timeline: list[TimelinePoint]
+    """The run over time: at most 600 snapshots, at growing distances."""
     samples_per_class: int
     """`rehome_report_samples`."""
     next: list[NextStep]

@@ -46,7 +46,7 @@ def code(text: object, longest: int = LONGEST) -> str:
     if len(whole) > longest:
         tail = longest // 4
         whole = f"{whole[: longest - tail]}…{whole[-tail:]}"
-    escaped = "".join(map(_visible, whole))
+    escaped = "".join(map(visible, whole))
     # code would lose a space at its ends, and a browser shows several as one
     escaped = re.sub(r"^ | $|(?<= ) ", r"\\x20", escaped)
     if "`" not in escaped:
@@ -55,14 +55,16 @@ def code(text: object, longest: int = LONGEST) -> str:
     return f"{fence} {escaped} {fence}"
 
 
-def _visible(character: str) -> str:
-    if character not in "\\|" and (character == " " or not _is_hidden(character)):
+def visible(character: str) -> str:
+    """Return a character as Markdown can show it, or as Python writes it if it is hidden or means something there."""
+    if character not in "\\|" and (character == " " or not is_hidden(character)):
         return character
     number = ord(character)
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
 
 
-def _is_hidden(character: str) -> bool:
+def is_hidden(character: str) -> bool:
+    """Return whether a character shows nothing, breaks a line, or changes the direction of text."""
     category = unicodedata.category(character)
     return category in _HIDDEN or (category == "Zs" and character != " ")
 
@@ -122,7 +124,7 @@ def when(moment: str) -> str:
 
 def one_line(command: str) -> str:
     """Return a command for a block of code: in one line, and without what cannot be seen."""
-    return "".join(character if not _is_hidden(character) else _visible(character) for character in command)
+    return "".join(character if not is_hidden(character) else visible(character) for character in command)
 
 
 def render(report: Report) -> str:

@@ -8,7 +8,7 @@ from ..config.settings import Settings
 
 RUNS = "runs"
 """The folder under `rehome_state_uri` that has a folder for each run, named after its start."""
-REPORTS = ("summary.json", "preflight.json", "report.json", "report.md", "lists/*.jsonl")
+REPORTS = ("summary.json", "preflight.json", "report.json", "report.md", "report.html", "lists/*.jsonl")
 """What a run leaves for people, and is uploaded into its folder there."""
 
 

@@ -19,6 +19,8 @@ from .places import place_of, run_folder
 SUMMARY_FILE = "summary.json"
 TEXT_FILE = "report.md"
 """The report, which lies beside the summary."""
+PAGE_FILE = "report.html"
+"""The same as a page."""
 VERB_SUMMARY_FILE = "summary-{}.json"
 
 UNFINISHED = marked("the run has not come to its end", Code.INTERRUPTED)

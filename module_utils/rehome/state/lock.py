@@ -143,6 +143,17 @@ def acquire(state_dir: Path, pid: int, verb: str = "", job: Job | None = None) -
     return me
 
 
+def at_work(state_dir: Path) -> str | None:
+    """Return which live run has locked the state folder, in words; None if none has. From elsewhere it cannot be seen.
+
+    Raises RehomeError if the file that says so is damaged.
+    """
+    holder = _read(state_dir / FILE)
+    if holder is None or not holder.is_alive():
+        return None
+    return f"{holder.verb or 'a run'} of {holder.user} on {holder.host}, since {holder.since}"
+
+
 def _refuse_if_held(me: Holder, path: Path) -> None:
     holder = _read(path)
     if holder and not holder.is_run_of(me) and holder.is_alive():

@@ -19,7 +19,7 @@ from rehome.report.document import (
     read_kept,
     remove_texts,
     write_report,
-    write_text,
+    write_texts,
 )
 from rehome.report.estimate import Measured, Work, estimate
 from rehome.report.facts import KeptFacts, Origin, Sample, Samples, StageFact
@@ -161,10 +161,13 @@ def test_what_stages_contribute_is_kept_for_the_rest_of_their_run_alone(tmp_path
 
 
 def test_a_new_run_leaves_no_text_of_an_earlier_one(tmp_path: Path) -> None:
-    write_text(tmp_path, "plan", "old")
-    write_text(tmp_path, "verify", "old")
+    for verb in ("plan", "verify"):
+        assert write_texts(tmp_path, report_of(settings_in(tmp_path), verb)) == []
     remove_texts(tmp_path, "plan")
-    assert [path.name for path in tmp_path.glob("*.md")] == ["report-verify.md"]
+    assert {path.name for path in tmp_path.glob("report*") if path.suffix != ".json"} == {
+        "report-verify.html",
+        "report-verify.md",
+    }
 
 
 def test_the_last_migration_gives_its_rates_and_its_digest_to_what_follows(tmp_path: Path) -> None:
