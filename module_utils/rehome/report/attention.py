@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from .facts import Report
@@ -12,6 +13,12 @@ from .summary import UNFINISHED
 NOTHING: Final = "nothing needs you"
 STOPPED: Final = "see why it stopped: the message above, and the report"
 ON_PURPOSE: Final = "nothing: the settings leave it so; see the lists"
+
+UNDECIDED: Final[Mapping[str, str]] = {
+    "rows_in_other_forms": "rows in a form that no reference has: add one, if they move"
+}
+"""What is left though no setting says so, and is no problem: class → what to do about it."""
+EMPTY: Final = "no object of the source is under the map: see whether the prefix is right"
 
 
 def otherwise(report: Report) -> str:
@@ -31,6 +38,8 @@ def needs(report: Report, fields: SummaryFields) -> list[str]:
         problems = [problem for problem in report["problems"] if problem != UNFINISHED]
     found = [first_sentence(problem) for problem in problems]
     found += [f"{count:,} failed with {code}" for code, count in fields["failures"].items()]
+    found += [f"{report['left'][name]:,} {text}" for name, text in UNDECIDED.items() if report["left"].get(name)]
+    found += [EMPTY] if report["left"].get("source_empty") else []
     if report["verb"].removesuffix("-check") == "preflight" and "preflight" in report:
         found += [
             first_sentence(f"warning of {check['subject']}, {check['name']}: {check['found']}")

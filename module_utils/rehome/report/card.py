@@ -71,7 +71,7 @@ def _outcome(report: Report, fields: SummaryFields, sentence: str, needed: int) 
         return f"NOT COMPLETE: a migration may not begin, {many(stops, 'stop')}" if stops else sentence
     if kept == "complete":
         return f"complete: {sentence}"
-    if fields["complete"] or not needed:
+    if kept != "NOT COMPLETE" or not needed:
         return kept
     nothing = "" if wrote(fields) else "; nothing was written"
     return f"{kept}: {many(needed, 'thing needs', 'things need')} a human{nothing}"

@@ -114,6 +114,20 @@ def test_a_preflight_says_whether_a_migration_may_begin_and_what_it_warns_of(tmp
     assert line(stopped, "human").startswith("a: no; b: no")
 
 
+def test_what_is_left_though_no_setting_says_so_is_for_a_human(tmp_path: Path) -> None:
+    on_purpose = lines_of(tmp_path, "migrate", left={"objects_conflict": 1})
+    assert line(on_purpose, "human") == "nothing: the settings leave it so; see the lists"
+    nobody_decided = lines_of(tmp_path, "migrate", left={"rows_in_other_forms": 2, "source_empty": 1})
+    assert line(nobody_decided, "outcome").startswith("complete, but ")
+    assert line(nobody_decided, "human").startswith("2 rows in a form that no reference has")
+    assert "see whether the prefix is right" in "".join(nobody_decided)
+    dry = report_of(settings_in(tmp_path), "plan", left={"rows_in_other_forms": 2}, complete=False)["card"]
+    text = (
+        "a dry run: nothing was written, and after a run 2 rows hold the key in a form that no reference names (6.4 s)"
+    )
+    assert line(dry, "outcome") == text
+
+
 def test_without_versions_the_next_step_says_what_retire_would_refuse(tmp_path: Path) -> None:
     check = {
         "status": "info",
