@@ -18,6 +18,8 @@ from .summary import SUMMARY_FILE, UNFINISHED
 
 _WAY_OUT = "The next run writes it again"
 _OPTIONAL = frozenset(KeptFacts.__annotations__)
+_NEWER: dict[str, Any] = {"timeline": [], "control": [], "throttled_s": {}}
+"""Facts that reports of earlier versions do not have."""
 
 
 def read_report(state_dir: Path) -> Report:
@@ -41,10 +43,10 @@ def read_report(state_dir: Path) -> Report:
 def _parsed(content: Any) -> Report:
     if content["report_version"] != REPORT_VERSION:
         raise ValueError(f"its report_version is {content['report_version']}, and not {REPORT_VERSION}")
-    lacking = Report.__annotations__.keys() - content.keys() - _OPTIONAL - {"timeline", "card"}
+    lacking = Report.__annotations__.keys() - content.keys() - _OPTIONAL - _NEWER.keys() - {"card"}
     if lacking:
         raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-    return cast(Report, {"timeline": [], **content})
+    return cast(Report, {**_NEWER, **content})
 
 
 def report_again(state_dir: Path, *, at_work: str | None) -> Report:

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given as each
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from rehome.errors import RehomeError
 from rehome.report import document
+from rehome.report.again import report_again
 from rehome.report.charts import Chart, Drawn, charts_of, draw
 from rehome.report.document import write_texts
 from rehome.report.facts import KeptFacts, Report, TimelinePoint
@@ -272,3 +274,26 @@ def test_a_report_that_cannot_be_rendered_is_a_warning_and_the_facts_are_there(
     assert "[RH-714]" in warning
     assert (tmp_path / "report.md").exists()
     assert (tmp_path / "report.json").exists()
+
+
+def test_what_operators_asked_and_how_long_it_waited_is_in_the_page(tmp_path: Path) -> None:
+    report = report_of(settings_in(tmp_path), "migrate")
+    report["control"] = [{"at": "2026-11-29T10:00:00+00:00", "by": "<b>", "asked": "pause", "door": "file"}]  # type: ignore[typeddict-item]
+    report["throttled_s"] = {"control": 12.0, "replica_lag": 3.5}
+    text = page_of(report).text
+    assert "What operators asked of it while it worked" in text
+    assert "It waited for 12.0 s because operators paused it, 3.5 s by the throttle (replica lag)." in text
+
+
+def test_the_report_of_an_earlier_version_is_read_too_and_a_broken_one_is_said(tmp_path: Path) -> None:
+    report = report_of(settings_in(tmp_path), "migrate")
+    document.write_report(tmp_path, report)
+    kept = json.loads((tmp_path / "report.json").read_text())
+    for name in ("timeline", "control", "throttled_s"):
+        del kept[name]
+    (tmp_path / "report.json").write_text(json.dumps(kept))
+    assert write_texts(tmp_path, report_again(tmp_path, at_work=None)) == []
+    for broken in ("{", "[]", json.dumps({"report_version": 99})):
+        (tmp_path / "report.json").write_text(broken)
+        with pytest.raises(RehomeError, match=r"cannot be read .*\[RH-712\]"):
+            report_again(tmp_path, at_work=None)
