@@ -1,0 +1,71 @@
+"""`python -m pictures`: takes the README's pictures anew, into docs/pictures/."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .browser import Scheme, photograph
+from .drawing import as_svg
+from .sandbox_runs import ROOT, Runs, sandbox
+from .screen import Run
+
+FOLDER = ROOT / "docs" / "pictures"
+OBJECTS = 12_000
+LONGEST_S = 300
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+SHELL = "ansible-playbook"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pictures", description="Take the README's pictures anew.")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where they go (docs/pictures)")
+    parser.add_argument("--objects", type=int, default=OBJECTS, help="objects of the run (%(default)s)")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with sandbox(options.objects) as runs:
+        take_terminals(runs, options.folder)
+        take_report(runs, options.folder)
+    for picture in sorted(options.folder.iterdir()):
+        sys.stdout.write(f"{picture.name}  {picture.stat().st_size:,} bytes\n")
+    return 0
+
+
+def take_terminals(runs: Runs, folder: Path) -> None:
+    """Take the plan, a run at work, and its end."""
+    plan = runs.start("playbooks/plan.yml")
+    _end(plan)
+    _keep(plan, folder, "plan", f"{SHELL} playbooks/plan.yml -e env=sandbox")
+    migrate = runs.start("migrate.yml")
+    migrate.until(_is_half_way, LONGEST_S)
+    _keep(migrate, folder, "at-work", f"{SHELL} migrate.yml -e env=sandbox")
+    _end(migrate)
+    _keep(migrate, folder, "done", f"{SHELL} migrate.yml -e env=sandbox")
+
+
+def take_report(runs: Runs, folder: Path) -> None:
+    """Take the report of the run, light and dark."""
+    for scheme in SCHEMES:
+        photograph(runs.state / "report.html", folder / f"report-{scheme}.png", scheme)
+
+
+def _is_half_way(screen: str) -> bool:
+    """Return whether the copy is well under way."""
+    return any(f" {percent}" in screen and "copy" in screen for percent in ("4", "5", "6"))
+
+
+def _keep(run: Run, folder: Path, name: str, title: str) -> None:
+    (folder / f"{name}.svg").write_text(as_svg(run.lines, title, name), encoding="utf-8")
+
+
+def _end(run: Run) -> None:
+    if status := run.end():
+        raise SystemExit(f"the run ended with status {status}; its screen says why")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
