@@ -7,7 +7,7 @@ VERBS := grants migrate preflight plan verify control discover rollback redirect
 LOOKS := report show
 PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down packages
 TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
-  bench-packages collection docs lock
+  bench-packages collection docs pictures lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
 .NOTPARALLEL:
@@ -283,6 +283,9 @@ collection: setup ## build the Ansible collection rehome.rehome into build/
 
 docs: setup ## write anew all that is generated from roles/rehome/meta/argument_specs.yml
 	@$(BIN)/python -m docs.generate
+
+pictures: setup ## take the pictures of README.md anew, of real runs in a private sandbox
+	@$(BIN)/python -m pictures
 
 # Python 3.12 is where ansible-core's releases part; what both have alike has no marker.
 lock: setup ## write constraints.txt anew from what is installed, for both: .venv and test-newest's environment

@@ -23,7 +23,6 @@ class Runs:
     """Verbs in the sandbox of `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self.state = folder / ".sandbox" / "state"
         self._inventory = folder / "inventory"
 
     def start(self, playbook: str, **variables: str) -> Run:

@@ -9,7 +9,7 @@ import pexpect
 import pyte
 from pyte.screens import Char
 
-COLUMNS, ROWS = 88, 40
+COLUMNS, ROWS = 100, 40
 READ_S = 0.02
 
 Line = list[Char]
