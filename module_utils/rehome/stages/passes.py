@@ -91,13 +91,17 @@ def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, 
         rows_to_rewrite=max(0, plan.rows_to_move - unsettled),
     )
     rewritten = s["rows_rewritten"] + s["rows_found_done"]
+    settled = rewritten + s["rows_changed_by_app"]
+    # a row that appeared and was refused counts again in this plan, or is gone
+    appeared = min(s["rows_appeared"], plan.rows_to_move + settled)
     counts = plan.counts() | {
         "objects_to_copy": plan.objects_to_move + s["objects_copied"] + s["objects_found_present"],
         "objects_copied_unseen": s["objects_copied"] - plan.moved_before,
         "objects_present": plan.objects["present"] - plan.moved_before,
         "objects_not_reached": plan.objects_to_move,
         "bytes_to_copy": plan.bytes_to_copy + s["bytes_copied"] + s["bytes_found_present"],
-        "rows_to_rewrite": plan.rows_to_move + rewritten + s["rows_changed_by_app"] - s["rows_appeared"],
+        "rows_to_rewrite": plan.rows_to_move + settled - appeared,
+        "rows_appeared": appeared,
         "rows_rewritten_unseen": rewritten - plan.rewritten_before,
         "rows_done": plan.rows["done"] - (plan.rewritten_before - plan.dangling_rewritten),
         "rows_changed_earlier": s["rows_changed_by_app"],
