@@ -43,7 +43,7 @@ SOURCE_OBJECTS = Table(
     "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
     "tier VARCHAR, unroutable VARCHAR",
     filled_by="scan/lookups scan/scan",
-    read_by="planning/plan scan/lookups scan/scan stages/deletion_candidates stages/rollback_rows "
+    read_by="discover/listing planning/plan scan/lookups scan/scan stages/deletion_candidates stages/rollback_rows "
     "stages/verify_rows state/outcomes",
 )
 """The source's objects under the map. unroutable: why there is no legal target key, or NULL."""
@@ -61,7 +61,7 @@ TARGET_OBJECTS = Table(
     "target_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
     filled_by="scan/scan",
-    read_by="planning/empty planning/plan scan/lookups scan/scan "
+    read_by="discover/listing planning/empty planning/plan scan/lookups scan/scan "
     "stages/forecast stages/rewrite_rows stages/rollback_rows stages/verify_rows state/outcomes",
 )
 """The target's objects under the map."""
