@@ -270,6 +270,8 @@ def test_a_critical_limit_ends_a_run_cleanly_and_the_next_completes(world: World
         # the pause gives the figure, which is read every second, time to be read in the middle
         "rehome_throttle": {"query": query, "query_limit": OBJECTS, "nice": 6.0},
         "rehome_critical": {"query_limit": 100},
+        # with more, most of these few rows are in flight before the first figure is read
+        "rehome_connections": 1,
         "rehome_chunk_ms": 5,
         "rehome_metrics_file": str(world.folder / "rehome.prom"),
     }

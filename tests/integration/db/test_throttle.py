@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from rehome.config.critical import CriticalSettings
 from rehome.config.read import read_settings
 from rehome.config.settings import Settings
 from rehome.db.dialect import Change, DatabaseError, Dialect
@@ -22,7 +24,7 @@ from rehome.db.engines.postgresql.load import BackgroundVacuum, PostgreSQLLoad
 from rehome.db.journal import JournalTarget
 from rehome.db.server_load import Load, UnreadableError
 from rehome.db.throttle.assemble import check_throttle, throttle
-from rehome.db.throttle.throttle import PausedTooLongError, Throttle
+from rehome.db.throttle.throttle import CriticalLimitError, PausedTooLongError, Throttle
 from rehome.db.work.chunk import ChunkOutcome, rewrite_chunk
 from rehome.progress import FILE, Progress
 
@@ -580,3 +582,24 @@ def test_a_mariadb_replica_is_followed_by_the_journal_and_by_its_own_figure(
 
 def read_database(tmp_path: Path, server: Any, user: str) -> Any:
     return settings(tmp_path, server.database(user)).database
+
+
+def test_a_critical_limit_ends_the_work_though_the_throttle_itself_lets_it_go_on(bench: Bench, tmp_path: Path) -> None:
+    bench.create()
+    bench.fill("y1", "y2")
+    query = f"SELECT count(*) FROM {bench.table} WHERE path LIKE 'x%'"
+    given = replace(of(bench, tmp_path, query=query, query_limit=100.0), critical=CriticalSettings(query_limit=1.0))
+    with throttle(given, started(tmp_path)) as throttled:
+        throttled.wait()
+        bench.execute("UPDATE T SET path = 'x1' WHERE id > 0")
+        ended: list[str] = []
+
+        def has_ended() -> bool:
+            try:
+                throttled.wait()
+            except CriticalLimitError as error:
+                ended.append(str(error))
+            return bool(ended)
+
+        until(has_ended)
+    assert "rehome_critical.query_limit (1): the run has ended by itself: the query returns 2" in ended[0]
