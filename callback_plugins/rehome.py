@@ -279,7 +279,7 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
 
     def _print_diffs(self) -> None:
         for text in self._diffs:
-            self._printer.say(text.rstrip("\n"))
+            self._entry(entries.diff_entry(text))
         self._diffs = []
 
     def _print_warnings(self, result: CallbackTaskResult) -> None:

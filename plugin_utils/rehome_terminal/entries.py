@@ -17,6 +17,11 @@ _BOUND: Final = "\u00a0"
 """A space that ends no line."""
 
 
+_COLORED: Final = re.compile(r"^(?:\x1b\[[\d;]*m\x1b\[0m)*(?:\x1b\[[\d;]*m)?(.*?)(?:\x1b\[0m)?$")
+"""A line of a difference as Ansible colors it, a break of the line before at its begin."""
+_DIFF_STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
+
+
 def title_entry(at: str, title: str) -> Text:
     """Return what runs, as the first line of a run or of a play."""
     entry = Text(f"{at}  ", style="dim")
@@ -26,6 +31,12 @@ def title_entry(at: str, title: str) -> Text:
 def text_entry(text: str) -> Text:
     """Return a text as it is."""
     return Text(text)
+
+
+def diff_entry(text: str) -> Text:
+    """Return a difference that Ansible has made, in colors that this terminal can show."""
+    lines = [_COLORED.sub(r"\1", line) for line in text.rstrip("\n").split("\n")]
+    return Text("\n").join(Text(line, style=_DIFF_STYLES.get(line[:1], "")) for line in lines if line)
 
 
 def stage_entry(at: str, heading: str, did: str, width: int | None) -> Text:

@@ -149,7 +149,7 @@ def snapshot_of_run(since: float) -> dict[str, Any]:
     try:
         step = json.loads(os.pread(int(fd), 65536, 0))
         found = json.loads((Path(step["state_dir"]) / "progress.json").read_text(encoding="utf-8"))
-        ours = f":{pid}:" in found["run"] and found["began"] >= since - 0.5
+        ours = f":{pid}:" in found["run"] and found["began"] >= since
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return found if ours else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome_terminal.entries import error_entry, output_of, recap_entry, stage_entry, warning_entry
+from rehome_terminal.entries import diff_entry, error_entry, output_of, recap_entry, stage_entry, warning_entry
 from rehome_terminal.printer import is_ascii_only
 from rehome_terminal.signs import readable
 from rich.cells import cell_len
@@ -59,6 +59,15 @@ def test_the_recap_is_one_line_that_always_has_what_changed_and_what_failed() ->
     assert recap_entry("db-1", {"ok": 4, "changed": 0, "skipped": 2, "rescued": 0, "failed": 0}).plain == (
         "recap  db-1 : ok=4 changed=0 skipped=2 failed=0"
     )
+
+
+def test_a_difference_that_ansible_has_colored_is_shown_in_colors_and_not_as_their_codes() -> None:
+    red, green, end = "\x1b[0;31m", "\x1b[0;32m", "\x1b[0m"
+    colored = f"{red}-image/1.png{end}\n{red}{end}{green}+avatar/1.png{end}\n{green}{end}\n"
+    entry = diff_entry(colored)
+    assert entry.plain == "-image/1.png\n+avatar/1.png"
+    assert [span.style for span in entry.spans if span.style] == ["red", "green"]
+    assert diff_entry("-image/1.png\n+avatar/1.png\n").plain == entry.plain
 
 
 def test_a_key_cannot_command_the_terminal() -> None:
