@@ -44,7 +44,7 @@ def test_retire_checks_is_killed_finishes_repeats_nothing_and_brings_all_back(wo
     kill_when(world, lambda: any('"intended"' in file.read_text() for file in retired.glob("*.jsonl")), **now)
     finished = world.play(**now)
     assert finished.code == 0, finished.output
-    assert re.search(r"objects  [\d,]+ retired", finished.output)
+    assert re.search(r"done     [\d,]+ objects? retired", finished.output)
     assert list(world.objects("legacy-s3")) == ["image/avatar-7.png"]
     assert [line["named_by"] for line in world.lines("objects-kept-referenced")] == ["avatars.path"]
     assert world.objects("production-s3") == before["target"]
