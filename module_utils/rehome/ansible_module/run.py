@@ -91,19 +91,13 @@ def run_module(
         failure = {"msg": error.told}
     except (OSError, duckdb.Error) as error:
         # the other expected failures: a full disk, a folder of another owner, a damaged catalog
-        failure = {"msg": marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER)}
+        failure = {"msg": _of_state_folder(state_dir, error)}
     except StopRequestedError as stop:
         line = str(stop) or interruption(module.params["run_verb"], progress, in_time=True)
         failure = {"msg": marked(line, Code.INTERRUPTED), **_so_far(stop)}
     else:
         stopping.ignore()
-        if codes := _codes_of(result):
-            result["codes"] = codes
-        for text in result.pop("warnings", ()):
-            module.warn(text)
-        if not module._diff:
-            result.pop("diff", None)
-        module.exit_json(**result)
+        _exit(module, result)
     stopping.ignore()
     failure["codes"] = codes_in(failure["msg"])
     if stopping.requested:
@@ -111,6 +105,20 @@ def run_module(
         note_interruption(state_dir, str(failure["msg"]))
     # not inside the handlers: Ansible would add the exception to the message again
     module.fail_json(**failure)
+
+
+def _exit(module: AnsibleModule, result: dict[str, Any]) -> None:
+    if codes := _codes_of(result):
+        result["codes"] = codes
+    for text in result.pop("warnings", ()):
+        module.warn(text)
+    if not module._diff:
+        result.pop("diff", None)
+    module.exit_json(**result)
+
+
+def _of_state_folder(state_dir: object, error: Exception) -> str:
+    return marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER)
 
 
 def _codes_of(result: Mapping[str, Any]) -> list[str]:
@@ -135,12 +143,12 @@ def run_beside(
         settings = read_settings(module.params["settings"], os.environ)
         result = work(settings, module.params, module.check_mode)
     except RehomeError as error:
-        failure = {"msg": error.told}
-    except OSError as error:
-        failure = {"msg": f"rehome_state_dir ({module.params['settings']['state_dir']}): {error}"}
+        message = error.told
+    except (OSError, duckdb.Error) as error:
+        message = _of_state_folder(module.params["settings"]["state_dir"], error)
     else:
-        module.exit_json(**result)
-    module.fail_json(**failure)
+        _exit(module, result)
+    module.fail_json(msg=message, codes=codes_in(message))
 
 
 def _works_for(run_pid: int) -> set[int]:
