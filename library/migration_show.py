@@ -61,7 +61,7 @@ from rehome.config.settings import Settings
 from rehome.report.again import read_report
 from rehome.report.showing import MOST, chosen, lines_of, show
 
-OPTIONS: dict[str, Any] = {
+OPTIONS = {
     "name": {"type": "str", "required": True},
     "limit": {"type": "int", "default": 20},
     "form": {"type": "str", "choices": ["text", "csv", "json"], "default": "text"},
