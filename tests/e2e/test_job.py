@@ -318,7 +318,7 @@ def test_a_job_without_a_place_for_its_state_is_warned_and_does_not_run_an_appro
     fresh = {"awx_job_id": 42, "rehome_state_dir": str(tmp_path / "runner")}
     checked = world.play("--check", **fresh)
     assert checked.code == 0, checked.output
-    assert "this machine, state folder" in checked.output, checked.output
+    assert "warn     this machine, state folder" in checked.output, checked.output
     digest = json.loads((tmp_path / "runner" / "summary.json").read_text())["plan_sha256"]
     before = world.everything()
     refused = world.play(approved_plan=digest, **fresh | {"rehome_state_dir": str(tmp_path / "other")})
