@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("any_world", ["sqlite"], 
 
 OBJECTS = 60
 SLOWLY = {"rehome_objects_per_second": 12}
+"""Five seconds of work."""
 LONG_ENOUGH_FOR_LINES = {"rehome_objects_per_second": 3}
 """The first line may come before anything is counted, and the second ten seconds later."""
-"""Five seconds of work."""
 STAGE = re.compile(r"^\d\d:\d\d:\d\d UTC  ([a-z]+(?: · pass \d)?)  ", re.MULTILINE)
 LINE = re.compile(r"^  copy  \d+/60 [\d.]+%  [\d,]+/s  copied=\d+  failed=0  eta \d:\d\d:\d\d", re.MULTILINE)
 
