@@ -8,7 +8,8 @@ module: migration_show
 short_description: Show objects or rows of a class of the last run
 version_added: "0.2.0"
 description:
-  - Shows what the last run has counted in a class, from its list, its catalog, or the samples of its report.
+  - Shows what the last run has counted in a class, from its list, its catalog, or the samples of its report. Where it
+    has kept none, such as a verification, what the newest run of another verb has kept is shown.
   - Reads the state folder alone.
 extends_documentation_fragment:
   - rehome
@@ -19,7 +20,7 @@ options:
     type: str
     required: true
   limit:
-    description: How many of each class to show.
+    description: How many of each class to show, from 1 to 10,000.
     type: int
     default: 20
   form:
@@ -50,6 +51,13 @@ lines:
   type: list
   elements: str
   sample: ["rows-foreign: 2 of 2, from the catalog", "  value_begins_with=static/"]
+older_run:
+  description: Which run it is of, where that is not the last one.
+  returned: success
+  type: str
+  sample: >-
+    The last run (verify, 2026-11-29T13:02:11 UTC) has not counted this class. This is what an earlier one has found
+    (plan, 2026-11-29T12:58:40 UTC).
 """
 
 from collections.abc import Mapping
@@ -57,9 +65,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_beside
+from rehome.codes import Code
 from rehome.config.settings import Settings
-from rehome.report.again import read_report
-from rehome.report.showing import MOST, chosen, lines_of, show
+from rehome.errors import RefusedError
+from rehome.report.again import earlier_reports, read_report
+from rehome.report.showing import MOST, find, lines_of
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -70,11 +80,13 @@ OPTIONS = {
 
 def work(settings: Settings, params: Mapping[str, Any], _dry_run: bool) -> dict[str, object]:
     """Return the entries of the classes of this name."""
-    state_dir = settings.state_dir
-    report = read_report(state_dir)
-    limit = min(max(1, params["limit"]), MOST)
-    some = [show(state_dir, report, one, limit) for one in chosen(report, params["name"])]
-    return {"changed": False, "lines": lines_of(some, params["form"])}
+    state_dir, limit = settings.state_dir, params["limit"]
+    if not 1 <= limit <= MOST:
+        way_out = "A class with a list has all in its file in lists/"
+        raise RefusedError.of("show_limit", str(limit), f"is not from 1 to {MOST:,}", way_out, Code.UNUSABLE_VALUE)
+    last = read_report(state_dir)
+    found = find(state_dir, [last, *earlier_reports(state_dir, last)], params["name"], limit)
+    return {"changed": False, "lines": lines_of(found.parts, params["form"]), "older_run": found.older}
 
 
 if __name__ == "__main__":

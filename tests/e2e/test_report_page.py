@@ -15,7 +15,7 @@ from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.e2e
 
-PLAN, REPORT, SHOW = "playbooks/plan.yml", "playbooks/report.yml", "playbooks/show.yml"
+PLAN, REPORT, SHOW, ROLLBACK = (f"playbooks/{verb}.yml" for verb in ("plan", "report", "show", "rollback"))
 
 
 @pytest.fixture
@@ -61,15 +61,22 @@ def test_every_run_leaves_its_page_and_any_class_can_be_shown(world: World) -> N
     assert as_csv.output.count("objects-present,image/avatar-") == 3
     unknown = world.play(playbook=SHOW, **{"class": "confict"})
     assert unknown.code != 0
-    assert "has counted no such class" in unknown.message
+    assert "no run, of which the last is migrate" in unknown.message
     assert "rows-foreign (1)" in unknown.message
     assert "[RH-713]" in unknown.message
+
+    assert world.play("--check", playbook=ROLLBACK).code == 0
+    of_before = world.play(playbook=SHOW, **{"class": "foreign"})
+    assert of_before.code == 0, of_before.output
+    assert "The last run (rollback-check, " in of_before.output
+    assert "value_begins_with=static/" in of_before.output
+    before = world.everything()
 
     (world.state / "report.html").unlink()
     again = world.play(playbook=REPORT)
     assert again.code == 0, again.output
     assert f"page     {world.state}/report.html" in again.output
-    assert '<strong class="badge">Complete</strong>' in page(world)
+    assert '<strong class="badge">Dry run</strong>' in page(world)
     assert world.everything() == before
 
 

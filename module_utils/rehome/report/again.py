@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from ..errors import RehomeError
 from ..files import read_json
 from ..progress import FILE as PROGRESS_FILE
 from ..progress import FINISHED
-from .document import FACTS_FILE
+from .document import FACTS_FILE, of_verb
 from .facts import REPORT_VERSION, KeptFacts, Report
 from .over_time import over_time
 from .summary import SUMMARY_FILE, UNFINISHED
@@ -38,6 +39,20 @@ def read_report(state_dir: Path) -> Report:
             code=Code.NO_RUN,
         )
     return report
+
+
+def earlier_reports(state_dir: Path, last: Report) -> list[Report]:
+    """Return the reports that the state folder still has of runs of other verbs, the newest first.
+
+    What cannot be read is left out: nobody has asked for it by name.
+    """
+    found = []
+    for path in state_dir.glob(of_verb(FACTS_FILE, "*")):
+        with suppress(RehomeError):
+            report = read_json(path, _parsed, _WAY_OUT)
+            if report is not None and report["run"] != last["run"]:
+                found.append(report)
+    return sorted(found, key=lambda report: report["started_at"], reverse=True)
 
 
 def _parsed(content: Any) -> Report:

@@ -1,4 +1,4 @@
-"""What `show` shows of the last run: the objects or rows of any class, from its lists, its catalog, or its samples."""
+"""What `show` shows of the last runs: the objects or rows of any class, from its lists, its catalog, or its samples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ FORMS: Final = ("text", "csv", "json")
 _OBJECTS: Final = {
     "copied": "SELECT suffix, size, etag, evidence FROM outcomes WHERE result = 'copied' ORDER BY suffix",
     "found_present": "SELECT suffix, size, etag, evidence FROM outcomes WHERE result = 'present' ORDER BY suffix",
-    "orphan": "SELECT suffix, size, etag, class FROM objects WHERE NOT named AND class <> 'deferred' ORDER BY suffix",
+    "orphan": """
+        SELECT suffix, size, etag, class AS plan_class FROM objects WHERE NOT named AND class <> 'deferred'
+        ORDER BY suffix
+    """,
     "restoring": "SELECT suffix, size, storage_class, restore FROM objects WHERE restore IS NOT NULL ORDER BY suffix",
     "foreign": "SELECT DISTINCT text AS suffix FROM foreign_samples WHERE kind = 'object' ORDER BY text",
 }
@@ -71,12 +74,14 @@ class Shown:
 
     source: where they come from, in words
     file: the file that has all of them; None: there is none
+    more: whether a higher limit shows more
     """
 
     of: Class
     entries: list[dict[str, Any]]
     source: str
     file: str | None
+    more: bool = False
 
 
 def classes_of(report: Report) -> list[Class]:
@@ -95,19 +100,52 @@ def classes_of(report: Report) -> list[Class]:
     return [found[name] for name in sorted(found)]
 
 
-def chosen(report: Report, name: str) -> list[Class]:
-    """Return the classes of this name. Raises RehomeError if there are none, and names the others."""
-    wanted = name.strip().lower().replace("_", "-")
-    classes = classes_of(report)
-    found = [one for one in classes if wanted in (one.whole_name, one.name.replace("_", "-"))]
-    if found:
-        return found
-    known = ", ".join(f"{one.whole_name} ({one.count:,})" for one in classes) or "none"
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to show of a class. older: which run it is of, in words, where that is not the last one"""
+
+    parts: list[Shown]
+    older: str | None
+
+
+def find(state_dir: Path, reports: Sequence[Report], name: str, limit: int) -> Found:
+    """Return up to `limit` entries of each class of this name, of the first of the reports that has kept any.
+
+    reports: of the last run, and of earlier ones of other verbs, the newest first
+    Raises RehomeError if none has counted such a class, and names those that there are.
+    """
+    last, *_ = reports
+    counted = None
+    for report in reports:
+        parts = [show(state_dir, report, one, limit) for one in chosen(report, name)]
+        if any(part.entries for part in parts):
+            return Found(parts, None if report is last else _older(last, report, counted=counted is not None))
+        if parts and counted is None:
+            counted = Found(parts, None if report is last else _older(last, report, counted=False))
+    if counted is not None:
+        return counted
+    counts = {one.whole_name: one.count for report in reversed(reports) for one in classes_of(report)}
+    known = ", ".join(f"{name} ({counts[name]:,})" for name in sorted(counts)) or "none has been counted"
+    problem = f"({plain(name)[:100]}): no run, of which the last is {_run(last)}, has counted such a class"
     raise RehomeError(
-        f"class ({plain(name)[:100]}): the last run ({report['verb']}, {report['started_at'][:19]} UTC) has counted no "
-        f"such class. It has: {known}.",
+        f"class {problem if name.strip() else '(unset): it says what to show'}. Name one of these: {known}.",
         code=Code.UNKNOWN_CLASS,
     )
+
+
+def chosen(report: Report, name: str) -> list[Class]:
+    """Return the classes of this name that a run has counted."""
+    wanted = name.strip().lower().replace("_", "-")
+    return [one for one in classes_of(report) if wanted in (one.whole_name, one.name.replace("_", "-"))]
+
+
+def _older(last: Report, shown: Report, *, counted: bool) -> str:
+    problem = "has kept nothing of this class but its count" if counted else "has not counted this class"
+    return f"The last run ({_run(last)}) {problem}. This is what an earlier one has found ({_run(shown)})."
+
+
+def _run(report: Report) -> str:
+    return f"{report['verb']}, {report['started_at'][:19]} UTC"
 
 
 def show(state_dir: Path, report: Report, one: Class, limit: int) -> Shown:
@@ -118,7 +156,7 @@ def show(state_dir: Path, report: Report, one: Class, limit: int) -> Shown:
         return Shown(one, entries, "its list", file["file"])
     entries_of_catalog = _from_catalog(state_dir, report, one, limit)
     if entries_of_catalog:
-        return Shown(one, entries_of_catalog, "the catalog", None)
+        return Shown(one, entries_of_catalog, "the catalog", None, len(entries_of_catalog) == limit)
     samples = [*report.get("samples", []), *report["list_samples"]]
     some = [s for s in samples if s["kind"] == one.kind and s["name"].removeprefix(f"{one.kind}-") == one.name]
     lines = [{name: value for name, value in line.items() if value} for sample in some for line in sample["shown"]]
@@ -171,6 +209,8 @@ def _text(some: Sequence[Shown]) -> Iterator[str]:
             yield "  " + "  ".join(f"{column}={_word(value)}" for column, value in entry.items() if value is not None)
         if part.file and len(part.entries) < count:
             yield f"  … all of them are in {part.file}"
+        elif part.more and len(part.entries) < min(count, MOST):
+            yield f"  … -e show_limit=… shows more of them, up to {MOST:,}"
 
 
 _NOT_KEPT: Final = "of which nothing is kept: 'make plan ENV=…' finds them again"
@@ -194,9 +234,9 @@ def _csv(some: Sequence[Shown]) -> Iterator[str]:
 def _cell(value: object) -> str:
     if isinstance(value, Mapping | list):
         return json.dumps(value, ensure_ascii=True)
-    return "" if value is None else str(value).encode("unicode_escape").decode() if _breaks(value) else str(value)
+    return "" if value is None else "".join(map(_printable, str(value)))
 
 
-def _breaks(value: object) -> bool:
-    """Return whether a text would end a line, of which each is one entry."""
-    return len(str(value).splitlines()) > 1
+def _printable(character: str) -> str:
+    """Return a character as it is, or its escape: it may end the line, of which each is one entry, or be a command."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
