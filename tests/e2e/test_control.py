@@ -205,6 +205,27 @@ def test_nothing_at_work_is_told_and_a_pause_for_the_next_run_has_to_be_meant(li
     assert not (light.state / "control.json").exists()
 
 
+def test_action_is_another_word_for_do(light: World) -> None:
+    assert "avatars: nothing is at work" in control(light, action="status").output
+    refused = control(light, action="pause")
+    assert "do (pause): nothing is at work" in refused.message
+    assert control(light, action="pause", door="file").changed == 1
+    assert json.loads((light.state / "control.json").read_text())["paused"] is True
+    assert control(light, action="set", door="file", requests=16).changed == 1
+    assert control(light, action="resume").changed == 1
+    assert json.loads((light.state / "control.json").read_text())["paused"] is False
+    assert control(light, action="set", door="file", requests="default").changed == 1
+    unknown = control(light, action="jump")
+    assert "must be one of: status, pause, resume, set" in unknown.message
+
+
+def test_a_value_that_is_no_limit_is_refused_as_that_where_nothing_is_at_work_too(light: World) -> None:
+    for given, range_ in (("0", "1 to 256"), ("-1", "1 to 256"), ("1e3", "1 to 256"), ("nan", "1 to 256")):
+        refused = control(light, do="set", requests=given)
+        assert f"requests ({given}): is not a whole number of {range_}" in refused.message, refused.output
+        assert "[RH-722]" in refused.message
+
+
 def test_a_paused_run_stops_at_once_and_the_next_says_that_it_is_paused_still(light: World) -> None:
     with running(light, rehome_objects_per_second=20) as run:
         run.reaches("copy", 5)

@@ -74,6 +74,7 @@ def control_run(
     """
     if bool(limits) != (action == "set"):
         raise _unusable("set", limits)
+    _limited(NOTHING, limits, settings)  # what is no limit anywhere is said first
     with _Look(settings) as look:
         standing = look.standing(clock())
         if action == "status":
@@ -327,6 +328,10 @@ def _asked(
         return before if before.paused else replace(order, paused=True)
     if action == "resume":
         return replace(order, paused=False)
+    return _limited(order, limits, settings)
+
+
+def _limited(order: Order, limits: Mapping[str, str], settings: Settings) -> Order:
     try:
         return with_limits(order, limits, settings.tunable)
     except OrderError as error:
