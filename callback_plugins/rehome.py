@@ -241,7 +241,7 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
                 facts.pop(name, None)
             message = textwrap.dedent(self._dump_results(facts)).strip("\n")
         message = message.rstrip("\n")
-        self._entry(entries.text_entry(f"\n{message}" if "\n" in message else message))
+        self._entry(entries.message_entry(f"\n{message}" if "\n" in message else message, self._printer.width))
 
     def _print_task(self, result: CallbackTaskResult, item: str) -> None:
         """Print a task that has changed something; of another playbook, also one that has not."""

@@ -12,6 +12,12 @@ from rich.text import Text
 HEADING_WIDTH: Final = 15
 """So wide is a heading made, that the texts behind several stand below each other."""
 
+LABEL_WIDTH: Final = 9
+"""Of the word that a line of a card begins with (see the engine's report/lines.py), and the space after it."""
+_COMMANDS: Final = "next:"
+"""The label of what is pasted into a shell."""
+_LABELLED: Final = re.compile(rf"(?=.{{{LABEL_WIDTH - 1}}} \S)([a-z]{{3,8}}|{_COMMANDS}) +")
+
 _TIME: Final = re.compile(r"in [\d.,]+ s$")
 _BOUND: Final = "\u00a0"
 """A space that ends no line."""
@@ -31,6 +37,29 @@ def title_entry(at: str, title: str) -> Text:
 def text_entry(text: str) -> Text:
     """Return a text as it is."""
     return Text(text)
+
+
+def message_entry(message: str, width: int | None) -> Text:
+    """Return a message. Where lines of it have labels, what does not fit continues below its begin.
+
+    What is pasted, and lines without a label, stay as they are.
+
+    width: of the terminal; None: no line is broken
+    """
+    lines: list[str] = []
+    label = ""
+    for line in message.split("\n"):
+        if found := _LABELLED.match(line):
+            label = found[1]
+        elif line[:LABEL_WIDTH].strip():
+            label = ""
+        is_text = bool(label) and (label != _COMMANDS or line.endswith(":"))
+        if width is None or not is_text or cell_len(line) < width:
+            lines.append(line)
+        else:
+            parts = wrapped(line[LABEL_WIDTH:], max(width - LABEL_WIDTH - 1, 1))
+            lines += [line[:LABEL_WIDTH] + parts[0], *(" " * LABEL_WIDTH + part for part in parts[1:])]
+    return Text("\n".join(lines))
 
 
 def diff_entry(text: str) -> Text:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome_terminal.entries import diff_entry, error_entry, output_of, recap_entry, stage_entry, warning_entry
+from rehome_terminal.entries import (
+    diff_entry,
+    error_entry,
+    message_entry,
+    output_of,
+    recap_entry,
+    stage_entry,
+    warning_entry,
+)
 from rehome_terminal.printer import is_ascii_only
 from rehome_terminal.signs import readable
 from rich.cells import cell_len
@@ -36,6 +44,34 @@ def test_on_a_narrow_terminal_the_text_is_below_the_name_and_the_time_in_one_pie
 def test_no_line_of_a_stage_is_wider_than_the_terminal(width: int, words: list[str]) -> None:
     for line in stage_entry(AT, "copy · pass 12", " ".join(words), width).plain.splitlines():
         assert cell_len(line) < width
+
+
+CARD = """\
+avatars: migrate, s3://legacy-s3/image/ → s3://production-s3/avatar/
+checked  1,000 of 1,000 objects and 1,000 of 1,000 rows verified; journal: 1,000 rows, all as rewritten
+human    3 rows name an object that is in neither bucket
+         2 rows in a form that no reference has: add one, if they move
+lists    rows-dangling 3 in /srv/rehome/state/of/a/long/name/that/does/not/end/rehome-staging/lists/
+next:    Once it is approved, carry out exactly this plan; what has changed since is refused:
+         .venv/bin/ansible-playbook playbooks/migrate.yml -e env=sandbox -i inventory -e approved_plan=d0d87fc7
+- {table: avatars, column: path, form: key} and what else a line without a label may have to be pasted from"""
+
+
+def test_a_card_is_broken_between_words_and_goes_on_below_its_text_but_what_is_pasted_stays_whole() -> None:
+    lines = message_entry(CARD, 80).plain.splitlines()
+    assert lines[1:3] == [
+        "checked  1,000 of 1,000 objects and 1,000 of 1,000 rows verified; journal:",
+        "         1,000 rows, all as rewritten",
+    ]
+    assert "         /srv/rehome/state/of/a/long/name/that/does/not/end/rehome-staging/lists/" in lines
+    assert "         since is refused:" in lines
+    assert lines[-2:] == CARD.splitlines()[-2:]
+    assert message_entry(CARD, None).plain == CARD
+
+
+@given(st.integers(min_value=20, max_value=200))
+def test_a_card_loses_no_word_whatever_the_width(width: int) -> None:
+    assert message_entry(CARD, width).plain.split() == CARD.split()
 
 
 def test_an_error_begins_with_its_own_words_and_keeps_its_lines() -> None:
