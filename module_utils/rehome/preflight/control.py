@@ -21,16 +21,16 @@ _TRIAL = ".trial"
 def check_control(database: Dialect, settings: Settings, dry_run: bool) -> list[Check]:
     """Return what operators have asked of the next run, and which right the control row lacks.
 
-    dry_run: the rights to write are not tried
+    dry_run: the rights to write are not tried, and a table that is not there yet is not missed: the run makes it
     """
     checks = list(_asked("this machine", file_door(settings.state_dir), lambda: _file_order(settings)))
     schema, name = settings.journal_schema, settings.name
     table = database.control_table(schema).replace("%%", "%")
-    missing = _missing(database, schema, dry_run)
+    missing, is_there = _missing(database, schema, dry_run)
     if "SELECT" not in missing:
         door = row_door(table, name)
         checks += _asked("database", door, lambda: _row_order(database, settings))
-    if missing:
+    if missing and (is_there or not dry_run):
         found = f"this user has no {' and no '.join(missing)} on {table}: {next(iter(missing.values()))}"
         use = "a DBA cannot pause the run by its row there; control.yml on this machine can"
         needs = use if "SELECT" in missing else "the run does not say there how far it is"
@@ -38,8 +38,8 @@ def check_control(database: Dialect, settings: Settings, dry_run: bool) -> list[
     return checks
 
 
-def _missing(database: Dialect, schema: str, dry_run: bool) -> dict[str, str]:
-    """Return the rights that are missing, with what the server says."""
+def _missing(database: Dialect, schema: str, dry_run: bool) -> tuple[dict[str, str], bool]:
+    """Return the rights that are missing, with what the server says, and whether the table is there."""
     needed: dict[str, Callable[[], object]] = {"SELECT": lambda: database.read_control(schema, _TRIAL)}
     if not dry_run:
         needed["INSERT"] = lambda: database.add_control(schema, _TRIAL)
@@ -55,8 +55,8 @@ def _missing(database: Dialect, schema: str, dry_run: bool) -> dict[str, str]:
         except DatabaseError as error:
             missing[right] = str(error)
             if not isinstance(error, MissingRightError):
-                break  # there is no such table yet
-    return missing
+                return missing, False
+    return missing, True
 
 
 def _file_order(settings: Settings) -> Order:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from rehome.control.controls import Controls
 from rehome.control.orders import ranges
 from rehome.db.dialect import Dialect
 from rehome.db.engines.open import connect
+from rehome.preflight.control import check_control
 from rehome.state import control_row, database_lock
 from rehome.state.control_row import ControlRowDoor
 from rehome.state.database_lock import migration_lock
@@ -115,6 +118,20 @@ def test_the_row_says_how_far_the_run_is_and_keeps_what_was_asked(bench: Bench) 
     row = watch.database.read_control(bench.schema, "avatars")
     assert row
     assert json.loads(row.run_says or "")["ended"] is True
+
+
+def test_a_dry_run_does_not_miss_the_table_that_the_run_makes(bench: Bench, tmp_path: Path) -> None:
+    settings: Any = SimpleNamespace(
+        journal_schema=bench.schema,
+        name="avatars",
+        state_dir=tmp_path,
+        tunable=ALLOWED,
+    )
+    assert check_control(bench.rehome(), settings, dry_run=True) == []
+    (check,) = check_control(bench.rehome(), settings, dry_run=False)
+    assert "this user has no SELECT on" in check.found
+    bench.rehome().create_journal(bench.schema)
+    assert check_control(bench.rehome(), settings, dry_run=False) == []
 
 
 def test_migrations_in_one_schema_have_a_row_each(bench: Bench) -> None:
