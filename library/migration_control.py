@@ -69,10 +69,10 @@ paused:
   type: bool
   sample: false
 did:
-  description: What was done, in one line.
+  description: How the run stands then, in one line.
   returned: success
   type: str
-  sample: paused by /srv/ops/.rehome/rehome-prod/avatars/control.json
+  sample: paused, in copy
 """
 
 from collections.abc import Mapping

@@ -82,16 +82,20 @@ def _last(progress: Mapping[str, Any]) -> str:
 
 
 def _limits(limits: Mapping[str, Any]) -> str:
-    return " · ".join(f"{name} {'none' if limits[name] is None else limits[name]}" for name in _ordered(limits))
+    return " · ".join(f"{name} {_figure(limits[name])}" for name in _ordered(limits))
 
 
 def _asked(order: Order) -> str:
     limits = limits_as_written(order.limits)
     words = ["pause"] if order.paused else []
-    words += [f"{name}={'none' if limits[name] is None else limits[name]}" for name in _ordered(limits)]
+    words += [f"{name}={_figure(limits[name])}" for name in _ordered(limits)]
     by = f" by {order.by}" if order.by else ""
     since = f" at {order.since}" if order.since else ""
-    return f"{' '.join(words)}{by}{since}"
+    return f"{', '.join(words)}{by}{since}"
+
+
+def _figure(limit: float | None) -> str:
+    return "none" if limit is None else f"{limit:g}"
 
 
 def _ordered(limits: Mapping[str, Any]) -> list[str]:

@@ -85,8 +85,8 @@ def control_run(
             _await(look, clock, sleep)
         after = look.standing(clock())
         asked = f"{'would be ' if dry_run else ''}{_SAID[action]}"
-        did = f"{asked} by {' and '.join(way.name for way in changed)}" if changed else f"nothing to do: {action}"
-        return Controlled([did, *status_lines(after, clock())], bool(changed), after, did)
+        said = f"{asked} in {' and '.join(way.name for way in changed)}" if changed else f"nothing to do: {action}"
+        return Controlled([said, *status_lines(after, clock())], bool(changed), after, _did(after))
 
 
 _SAID: Final = {"pause": "paused", "resume": "resumed", "set": "set"}

@@ -31,8 +31,8 @@ def test_limits_in_force_and_what_each_door_asks_have_a_line_each() -> None:
     }
     lines = status_lines(Standing("avatars", "here", WHO, {**COPY, "control": control}, orders, ("shut",)), NOW)
     assert lines[2:] == [
-        "limits   requests 8 · objects_per_second none · nice 0.0",
-        "asked    requests=8 objects_per_second=none by anna at now (control.json)",
+        "limits   requests 8 · objects_per_second none · nice 0",
+        "asked    requests=8, objects_per_second=none by anna at now (control.json)",
         "asked    pause (rehome.control of the database)",
         "note     shut",
     ]
