@@ -203,10 +203,12 @@ class Interview:
             raise RefusedError.of("--vault-password-file", None, problem, way_out, Code.VAULT_FILE)
         while draft.keep_secrets and self._password is None:
             first = self._answers.secret("New password of the vault's file")
-            if first and first == self._answers.secret("Once more"):
+            if not first:
+                self._answers.say("✗ It is empty, and would protect nothing. Type one, which each run will ask for.")
+            elif first == self._answers.secret("Once more"):
                 self._password = VaultPassword(first)
             else:
-                self._answers.say("✗ The two are not the same, or empty.")
+                self._answers.say("✗ The two are not the same. Type it again.")
 
     # The end
 

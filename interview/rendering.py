@@ -132,7 +132,7 @@ def _lines(options: Options, draft: Draft) -> Iterator[str]:
         else:
             yield f"{name}: {_flow(value)}"
     for name, variable in unset.items():
-        yield f"# {name}: from {variable}, which is exported"
+        yield f"# {name}: from the environment's {variable}"
 
 
 def _setting_of(options: Options) -> str:

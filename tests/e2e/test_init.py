@@ -310,7 +310,7 @@ def test_a_terminal_that_can_do_little_is_asked_in_plain_text(
     assert "Export before you go on: DB_PASSWD, S3_SOURCE_ACCESS_KEY" in terminal.text
     text = (ops / "group_vars" / "staging.yml").read_text()
     assert logins.access_key not in text
-    assert "# password: from DB_PASSWD, which is exported" in text
+    assert "# password: from the environment's DB_PASSWD" in text
 
 
 @pytest.mark.parametrize(

@@ -25,18 +25,26 @@ def card(record: Record, place: str) -> list[str]:
     sampled = sum(not column.whole for column in searched)
     lines = [
         f"{record.place}",
-        f"searched {len(searched):,} columns of {tables:,} tables, {len(searched) - sampled:,} as a whole and "
-        f"{sampled:,} by samples; {compared_with(record)}",
+        f"searched {_columns(len(searched))} of {tables:,} table{'s' if tables != 1 else ''} beside the references, "
+        f"{len(searched) - sampled:,} as a whole and {sampled:,} by samples; {compared_with(record)}",
     ]
     shown = [*record.of("names"), *record.of("may")]
     lines += [f"{column.standing:<8} {column.name}  {words_of(column)}" for column in shown[:SHOWN]]
     if len(shown) > SHOWN:
         lines.append(f"         and {len(shown) - SHOWN:,} more")
     if unsearched := record.of("not_searched"):
-        lines.append(f"unknown  {len(unsearched):,} columns or tables were not searched: {unsearched[0].why}")
+        lines.append(f"unknown  {_unsearched(len(unsearched))} not searched: {unsearched[0].why}")
     if not shown:
         lines.append("found    no column that names objects and is no reference")
     return [*lines, f"list     {place}"]
+
+
+def _columns(count: int) -> str:
+    return f"{count:,} column{'s' if count != 1 else ''}"
+
+
+def _unsearched(count: int) -> str:
+    return "1 column or table was" if count == 1 else f"{count:,} columns or tables were"
 
 
 def compared_with(record: Record) -> str:

@@ -261,12 +261,18 @@ def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
     )
     return [
         marked(
-            f"rehome_references[{positions[reference]}].form: {count:,} rows of {reference} are not under the map, but "
-            f"{_naming(form)}; they stay as they are (rows-in-other-forms.jsonl)",
+            f"rehome_references[{positions[reference]}].form: {_not_under_the_map(count, reference, form)} "
+            "(rows-in-other-forms.jsonl)",
             Code.OTHER_FORMS,
         )
         for reference, form, count in found
     ]
+
+
+def _not_under_the_map(count: int, reference: str, form: str) -> str:
+    if count == 1:
+        return f"1 row of {reference} is not under the map, but {_naming(form)}; it stays as it is"
+    return f"{count:,} rows of {reference} are not under the map, but {_naming(form)}; they stay as they are"
 
 
 def _naming(form: str) -> str:

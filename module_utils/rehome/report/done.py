@@ -122,7 +122,7 @@ def _migration(fields: SummaryFields) -> Done:
             *_later_passes(fields),
             *named(counts, _ALSO_OF_MIGRATION),
             *_waited(fields),
-            *(["as approved"] if fields["approved_plan"] else []),
+            *(["carried out as approved"] if fields["approved_plan"] else []),
         ],
     )
 

@@ -104,8 +104,8 @@ def test_a_pair_that_is_exported_is_left_out_as_a_whole_and_named() -> None:
     text = rendering.settings_text(draft(source=WITH_SECRET))
     assert "AK" not in text
     assert "s3cret" not in text
-    assert "  # access_key: from S3_SOURCE_ACCESS_KEY, which is exported\n" in text
-    assert "  # secret_key: from S3_SOURCE_SECRET_KEY, which is exported\n" in text
+    assert "  # access_key: from the environment's S3_SOURCE_ACCESS_KEY\n" in text
+    assert "  # secret_key: from the environment's S3_SOURCE_SECRET_KEY\n" in text
 
 
 def test_a_variable_that_rehome_would_not_read_for_this_side_is_looked_up() -> None:
