@@ -82,6 +82,11 @@ def read_json(path: Path, parse: Callable[[Any], T], way_out: str) -> T | None:
         return parse(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise RehomeError(
+            f"{path} cannot be read ({error.strerror}). Run it as the user who runs the migration.",
+            code=Code.STATE_FILE,
+        ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RehomeError(
             f"{path} cannot be read ({type(error).__name__}: {error}). {way_out}.", code=Code.STATE_FILE

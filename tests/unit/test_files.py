@@ -72,6 +72,15 @@ def test_a_missing_file_is_none_and_what_holds_something_else_is_an_error(tmp_pa
         read_json(path, lambda kept: kept["name"], "Delete it")
 
 
+def test_a_file_of_another_user_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(RehomeError, match=r"cannot be read \(Permission denied\)\. Run it as the user who runs the m"):
+        read_json(tmp_path / "report.json", dict, "The next run writes it again")
+
+
 def test_only_a_file_that_is_appended_to_may_end_within_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"a": 1}\n{"a": 2')

@@ -154,9 +154,9 @@ def show(state_dir: Path, report: Report, one: Class, limit: int) -> Shown:
     if (file := report["lists"].get(list_name)) and (path := state_dir / LISTS_FOLDER / f"{list_name}.jsonl").exists():
         entries = list(islice(read_json_lines(path, "The next run writes it again"), limit))
         return Shown(one, entries, "its list", file["file"])
-    entries_of_catalog = _from_catalog(state_dir, report, one, limit)
+    entries_of_catalog = _from_catalog(state_dir, report, one, limit + 1)
     if entries_of_catalog:
-        return Shown(one, entries_of_catalog, "the catalog", None, len(entries_of_catalog) == limit)
+        return Shown(one, entries_of_catalog[:limit], "the catalog", None, len(entries_of_catalog) > limit)
     samples = [*report.get("samples", []), *report["list_samples"]]
     some = [s for s in samples if s["kind"] == one.kind and s["name"].removeprefix(f"{one.kind}-") == one.name]
     lines = [{name: value for name, value in line.items() if value} for sample in some for line in sample["shown"]]
