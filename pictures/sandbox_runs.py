@@ -23,6 +23,7 @@ class Runs:
     """Verbs in the sandbox of `folder`."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._inventory = folder / "inventory"
 
     def start(self, playbook: str, **variables: str) -> Run:
@@ -38,17 +39,27 @@ class Runs:
         }
         return Run(command, environment, ROOT)
 
+    def report(self) -> str:
+        """Return the page of the last run, with places as they would be at an operator's."""
+        page = (self._folder / ".sandbox" / "state" / "report.html").read_text(encoding="utf-8")
+        for here, there in ((self._folder, "/srv/ops"), (BIN, ".venv/bin"), (ROOT, "/srv/rehome")):
+            page = page.replace(str(here), there)
+        return page
+
 
 @contextmanager
-def sandbox(objects: int) -> Iterator[Runs]:
-    """Yield the runs of a sandbox with so many objects, which is removed at the end."""
+def sandbox(objects: int, *, with_oddities: bool = False) -> Iterator[Runs]:
+    """Yield the runs of a sandbox with so many objects, which is removed at the end.
+
+    with_oddities: it has what real data has, such as rows without an object
+    """
     with tempfile.TemporaryDirectory(prefix="shop-") as name:
         folder = Path(name)
         shutil.copytree(ROOT / "inventory", folder / "inventory")
         made = Sandbox(folder / ".sandbox")
         try:
             made.up("mariadb")
-            fill(made, objects=objects, with_oddities=False, reset=True)
+            fill(made, objects=objects, with_oddities=with_oddities, reset=True)
             yield Runs(folder)
         finally:
             made.down()

@@ -24,6 +24,8 @@ def named() -> list[tuple[Path, str, str]]:
         text = page.read_text(encoding="utf-8")
         found += [(page, alt, file) for alt, file in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", text)]
         found += [(page, alt, file) for alt, file in re.findall(r'<img alt="([^"]*)" src="([^"]+)"', text)]
+        pictures = re.findall(r'<source [^>]*srcset="([^"]+)">\s*<img alt="([^"]*)"', text)  # the same in the dark
+        found += [(page, alt, file) for file, alt in pictures]
     return found
 
 
