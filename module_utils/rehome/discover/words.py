@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .columns import FoundColumn, Standing
@@ -16,6 +17,8 @@ TITLES: dict[Standing, str] = {
 }
 SHOWN = 5
 """Columns that the lines for a terminal name."""
+REASONS = 3
+"""Reasons that they name why columns were not searched."""
 
 
 def card(record: Record, place: str) -> list[str]:
@@ -33,7 +36,7 @@ def card(record: Record, place: str) -> list[str]:
     if len(shown) > SHOWN:
         lines.append(f"         and {len(shown) - SHOWN:,} more")
     if unsearched := record.of("not_searched"):
-        lines.append(f"unknown  {_unsearched(len(unsearched))} not searched: {unsearched[0].why}")
+        lines.append(f"unknown  {_unsearched(len(unsearched))} not searched: {_reasons(unsearched)}")
     if not shown:
         lines.append("found    no column that names objects and is no reference")
     return [*lines, f"list     {place}"]
@@ -45,6 +48,15 @@ def _columns(count: int) -> str:
 
 def _unsearched(count: int) -> str:
     return "1 column or table was" if count == 1 else f"{count:,} columns or tables were"
+
+
+def _reasons(unsearched: Sequence[FoundColumn]) -> str:
+    """Return why columns were not searched: of one reason alone, the others would pass for it."""
+    counts = Counter(column.why for column in unsearched)
+    if len(counts) == 1:
+        return str(unsearched[0].why)
+    told = [f"{count:,} {why}" for why, count in counts.most_common(REASONS)]
+    return "; ".join([*told, *(["others, which the list has"] if len(counts) > REASONS else [])])
 
 
 def compared_with(record: Record) -> str:

@@ -129,6 +129,19 @@ def test_the_card_has_ten_lines_at_most_and_the_list_has_everything(settings: Se
     assert len(to_paste(many.columns)) == 31
 
 
+def test_the_card_names_each_reason_why_columns_were_not_searched(settings: Settings) -> None:
+    def unknown(*columns: FoundColumn) -> str:
+        (line,) = (line for line in card(record(settings, NAMES, *columns), "x") if line.startswith("unknown"))
+        return line
+
+    view, other = replace(UNKNOWN, why="a view"), replace(UNKNOWN, table="more")
+    assert unknown(UNKNOWN).endswith("1 column or table was not searched: this user may not use the schema")
+    assert unknown(UNKNOWN, other).endswith(" 2 columns or tables were not searched: this user may not use the schema")
+    assert unknown(view, UNKNOWN, other).endswith(" searched: 2 this user may not use the schema; 1 a view")
+    many = [replace(UNKNOWN, why=f"reason {number}") for number in range(5)]
+    assert unknown(*many).endswith("1 reason 0; 1 reason 1; 1 reason 2; others, which the list has")
+
+
 def test_an_acknowledged_column_needs_a_table(tmp_path: Path) -> None:
     with pytest.raises(RehomeError, match=r"rehome_acknowledged_columns \(url\): names no column"):
         read_settings(given(state_dir=str(tmp_path), acknowledged_columns=["url"]))
