@@ -239,7 +239,7 @@ def test_settings_that_are_missing_or_wrong_are_named_at_once() -> None:
     lines = {
         line.strip() for line in played.output.splitlines() if line.strip().startswith("awx_site_environments: lacks")
     }
-    assert [line[-32:] for line in lines] == ["Add it there, or remove it here."]
+    assert [line[-41:] for line in lines] == ["Add it there, or remove it here. [RH-901]"]
 
 
 def test_a_name_that_nothing_reads_is_refused(empty: Awx) -> None:

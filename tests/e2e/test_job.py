@@ -253,6 +253,7 @@ def jobs_of(world: World, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
     return job
 
 
+@pytest.mark.timeout(900)  # five runs: on a busy machine, they took longer than other tests may
 def test_an_approved_plan_is_launched_again_after_jobs_that_were_cancelled_and_killed(
     world: World, tmp_path: Path
 ) -> None:
