@@ -462,7 +462,8 @@ options:
           the message names the limit, and the next run goes on. These limits are above those
           of C(rehome_throttle), at which the rewrite only pauses, and are looked at while it
           pauses, too. What cannot be read ends nothing; the preflight refuses a limit whose
-          figure this user cannot read. By default there are none.'
+          figure this user cannot read. A figure that the server does not have (the lag without
+          replicas, the redo log of PostgreSQL) ends nothing either. By default there are none.'
         type: dict
         suboptions:
           max_lag_s:

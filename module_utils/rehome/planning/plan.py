@@ -270,9 +270,11 @@ def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:
 
 
 def _not_under_the_map(count: int, reference: str, form: str) -> str:
-    one = count == 1
-    would = f"would be with the form {form}" if is_form(form) else f"{'names' if one else 'name'} a key of it {form}"
-    if one:
+    if is_form(form):
+        would = f"would be with the form {form}"
+    else:
+        would = f"names a key of it {form}" if count == 1 else f"name a key of it {form}"
+    if count == 1:
         return f"1 row of {reference} is not under the map, but {would}; it stays as it is"
     return f"{count:,} rows of {reference} are not under the map, but {would}; they stay as they are"
 
