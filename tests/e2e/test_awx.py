@@ -104,7 +104,18 @@ def test_a_dry_run_of_an_empty_awx_says_what_it_would_make_and_writes_nothing(em
 def test_an_empty_awx_gets_all_that_a_migration_needs(made: tuple[Awx, Played]) -> None:
     awx, played = made
     assert played.code == 0, played.output
-    verbs = ("grants", "preflight", "plan", "migrate", "verify", "rollback", "redirect", "retire", "control", "discover")
+    verbs = [
+        "grants",
+        "preflight",
+        "discover",
+        "plan",
+        "migrate",
+        "control",
+        "verify",
+        "rollback",
+        "redirect",
+        "retire",
+    ]
     assert awx.names("job_templates") == {f"Rehome: {verb}" for verb in verbs}
     migrate = awx.named("job_templates", "Rehome: migrate")
     assert migrate["playbook"] == "playbooks/migrate.yml"
