@@ -106,10 +106,10 @@ def start_program(program: str, *arguments: str, folder: Path, environment: Mapp
     )
 
 
-def play_to_end(process: subprocess.Popen[str]) -> Played:
-    """Wait until a program ends. Kills it and raises subprocess.TimeoutExpired after PLAY_TIMEOUT_S."""
+def play_to_end(process: subprocess.Popen[str], timeout_s: int = PLAY_TIMEOUT_S) -> Played:
+    """Wait until a program ends. Kills it and raises subprocess.TimeoutExpired after `timeout_s`."""
     try:
-        output, _ = process.communicate(timeout=PLAY_TIMEOUT_S)
+        output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

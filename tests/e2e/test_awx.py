@@ -39,7 +39,8 @@ def play(url: str, *arguments: str, held: str = "of-admin", user: str = ":", **s
     mail = yaml.safe_load((ROOT / SITE).read_text())["awx_site_notify"]["failure"]
     own = {"awx_site_secrets": SECRETS, "awx_site_notify": {"failure": mail, "approval": SLACK}, **site}
     options = ["playbooks/awx.yml", "-e", f"@{SITE}", "-e", json.dumps(own), *arguments]
-    return play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=environment))
+    process = start_program("ansible-playbook", *options, folder=ROOT, environment=environment)
+    return play_to_end(process, timeout_s=600)  # some 60 modules of awx.awx start one by one
 
 
 @pytest.fixture(scope="module")
