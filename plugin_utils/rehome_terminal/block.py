@@ -231,7 +231,7 @@ def _flow(parts: Iterable[str], width: int) -> list[str]:
     return lines
 
 
-def _wrapped(text: str, width: int, most: int = 3) -> list[str]:
+def _wrapped(text: str, width: int, most: int = 5) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines[-1] else f"{INDENT}{word}"

@@ -152,3 +152,11 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_that_is_missing_or_odd_e
     for line in drawn(snapshot, width, encoding, pace):
         assert cell_len(line) < width
         assert readable(line) == line, "what a terminal takes for a command"
+
+
+def test_at_eighty_columns_a_pause_says_how_to_resume_behind_a_long_path() -> None:
+    way_out = "resume with playbooks/control.yml -e do=resume, or delete the file"
+    place = "/srv/ops/migrations/of-the-shop/.rehome/rehome-prod/avatars/control.json"
+    why = f"paused by anna in {place}, since 1970-01-01T00:16:30+00:00; {way_out}"
+    shown = drawn({**COPYING, "waiting": {"why": why, "since": 990.0}}, 80)
+    assert way_out in " ".join(" ".join(shown).split())
