@@ -140,8 +140,10 @@ packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.install
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
 	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
 	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; })
-	@{ command -v npm && command -v chromium; } >/dev/null || $(if $(call on,CHECK),echo "npm and chromium would be installed",{ $(SUDO) apt-get update -q && \
-	  $(SUDO) apt-get install -yq --no-install-recommends npm chromium; })
+	@command -v npm >/dev/null || $(if $(call on,CHECK),echo "npm would be installed",{ $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends npm; })
+	@command -v chromium >/dev/null || $(if $(call on,CHECK),echo "chromium would be installed",{ $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends chromium; })
 
 sandbox-up: setup ## start the sandbox: an object store and a database (DB=mariadb|postgresql|sqlite)
 	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
