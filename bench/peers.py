@@ -99,6 +99,17 @@ def s5cmd_keeping_metadata(job: Job) -> Command:
     return s5cmd(job, "--metadata-directive", "COPY")
 
 
+def s3bolt(job: Job) -> Command:
+    """Return the command; it keeps metadata, and takes its endpoint from the environment alone."""
+    return Command(
+        [
+            *(BIN / "s3bolt", "--recursive", "--concurrency", "256"),
+            *(f"s3://{SOURCE_BUCKET}/{avatars.PREFIX}", f"s3://{TARGET_BUCKET}/{job.target_prefix}"),
+        ],
+        environment(job) | {"AWS_ENDPOINT_URL_S3": job.store.url},
+    )
+
+
 def rclone(job: Job, *options: str) -> Command:
     """Return the command with `--checksum`, as its manual advises between S3 remotes: two HEADs for each object."""
     remote = {
@@ -136,12 +147,12 @@ def aws_sync(job: Job) -> Command:
     )
 
 
-def boto3(job: Job) -> Command:
+def boto3(job: Job, prefix: str) -> Command:
     """Return the command of a typical script: a paginator, and 64 threads that copy."""
     return Command(
         [
             *(BIN / "python", Path(__file__).with_name("boto3_copy.py"), job.store.url),
-            *(SOURCE_BUCKET, avatars.PREFIX, TARGET_BUCKET, job.target_prefix),
+            *(SOURCE_BUCKET, prefix, TARGET_BUCKET, job.target_prefix),
         ],
         environment(job),
     )
@@ -175,6 +186,7 @@ def versions() -> dict[str, str]:
     (s5cmd_program,) = PEERS.glob(S5CMD)
     return {
         "s5cmd": _said([s5cmd_program, "version"]).partition("-")[0],
+        "s3bolt": _said([BIN / "python", "-c", "import importlib.metadata as m; print(m.version('s3bolt'))"]),
         "rclone": _said([BIN / "rclone", "version"]).split()[1],
         "aws-cli": _said([BIN / "aws", "--version"]).split()[0].partition("/")[2],
         "boto3": _said([BIN / "python", "-c", "import boto3; print(boto3.__version__)"]),

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from .figures import Figure
+
+WHOLE_FROM = 9.95
+"""What is shown with one digit behind the point would be 10.0 from here on."""
+_UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -33,7 +39,9 @@ class Section:
     about: what was measured and how, so that a reader can tell what the figures do not say
     commands: the exact command of each side
     versions: program → version, of what took part
+    figures: what the page's first table needs of it
     busy: the share of the machine that others used in the second before the suite began, in percent
+    took_s: how long the suite took, its servers' start and end included
     """
 
     title: str
@@ -42,7 +50,9 @@ class Section:
     tables: tuple[Table, ...] = ()
     commands: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    figures: dict[Figure, float] = field(default_factory=dict)
     busy: float = 0.0
+    took_s: float = 0.0
 
 
 def at_most(measure: str, value: float, bar: float, unit: str = "", digits: int = 2) -> Verdict:
@@ -53,6 +63,13 @@ def at_most(measure: str, value: float, bar: float, unit: str = "", digits: int 
 def at_least(measure: str, value: float, bar: float, unit: str = "", digits: int = 0) -> Verdict:
     """Return the verdict on a value that should be large."""
     return Verdict(measure, f"{value:,.{digits}f}{unit}", f"≥ {bar:,.{digits}f}{unit}", value >= bar)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the largest unit of which it has at least two, with two digits or more."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "s"))
+    count = seconds / size
+    return f"{count:,.{0 if count >= WHOLE_FROM else 1}f} {unit}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -75,7 +92,9 @@ def markdown(section: Section) -> str:
     parts += [markdown_table(table.header, table.rows) for table in section.tables]
     if section.commands:
         parts.append("```console\n" + "\n".join(f"$ {command}" for command in section.commands) + "\n```")
-    parts.append(f"Others used {section.busy:.0f} % of the machine in the second before this began.")
+    parts.append(
+        f"It took {duration(section.took_s)}. Others used {section.busy:.0f} % of the machine in the second before."
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -94,5 +113,7 @@ def read_json(path: Path) -> Section:
         tables=tuple(Table(tuple(one["header"]), tuple(map(tuple, one["rows"]))) for one in facts["tables"]),
         commands=tuple(facts["commands"]),
         versions=facts["versions"],
+        figures={Figure(name): value for name, value in facts["figures"].items()},
         busy=facts["busy"],
+        took_s=facts["took_s"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,11 @@ class BenchError(Exception):
     """A measurement that failed; the text says why."""
 
 
+def tell(text: str) -> None:
+    """Tell the one who waits how far the suite is."""
+    sys.stderr.write(f"  {text}\n")
+
+
 def run_suite(name: str, measure: Callable[[bool], Section]) -> int:
     """Measure and print. Return the exit status: a missed bar is a finding, not a failure."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
@@ -29,11 +35,13 @@ def run_suite(name: str, measure: Callable[[bool], Section]) -> int:
     # as an exception it runs every `finally`, so no server is left behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     busy = psutil.cpu_percent(interval=LOOK_S)
+    began = time.monotonic()
     try:
-        section = replace(measure(options.quick), busy=busy)
+        section = measure(options.quick)
     except BenchError as error:
         sys.stderr.write(f"bench.{name}: {error}\n")
         return 1
+    section = replace(section, busy=busy, took_s=time.monotonic() - began)
     if options.json:
         write_json(section, options.json)
     sys.stdout.write(markdown(section))

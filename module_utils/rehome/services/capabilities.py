@@ -54,7 +54,7 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
             found = found._replace(findings=(_no_copies(settings.copy.method),))
         if not found.findings:
             # a probe that was refused is incomplete
-            _keep(settings, source.endpoint, target.endpoint, found.capabilities)
+            keep_capabilities(settings, source.endpoint, target.endpoint, found.capabilities)
     described = found.capabilities
     if described.keys_tried:
         # the plan reports the objects with such keys, if there are any
@@ -124,7 +124,8 @@ def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -
     return found or (AMAZON if source.is_aws and target.is_aws else UNTRIED)
 
 
-def _keep(settings: Settings, source: Endpoint, target: Endpoint, found: Capabilities) -> None:
+def keep_capabilities(settings: Settings, source: Endpoint, target: Endpoint, found: Capabilities) -> None:
+    """Write what a probe found about these services to the state folder, for `known_capabilities`."""
     kept = {"of": _places(source, target), "capabilities": found.to_json()}
     write_json(settings.state_dir / CAPABILITIES_FILE, kept)
 

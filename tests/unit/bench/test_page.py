@@ -32,7 +32,7 @@ COSTS = {
     OURS: [Cost(6.0, 1.0), Cost(12.0, 2.0)],
     "s5cmd": [Cost(10.0, 5.0), Cost(20.0, 10.0)],
     "s5cmd, keeping metadata": [Cost(8.0, 8.0), Cost(16.0, 16.0)],
-    "rclone": [Cost(20.0, 1.0), Cost(40.0, 2.0)],
+    "s3bolt": [Cost(7.5, 2.5), Cost(15.0, 5.0)],
     "rclone, unverified": [Cost(16.0, 1.0), Cost(32.0, 2.0)],
     "aws s3 sync": [Cost(20.0, 1.0), Cost(40.0, 2.0)],
 }
@@ -42,7 +42,9 @@ def test_a_bar_is_held_against_the_better_way_of_a_peer() -> None:
     assert [(one.figure, one.met) for one in verdicts(COSTS)] == [
         ("0.75", False),  # not 0.60
         ("0.20", True),  # not 0.12
-        ("0.38", True),  # not 0.30
+        ("0.80", True),
+        ("0.40", False),
+        ("0.38", True),
         ("0.30", False),
     ]
 
@@ -51,7 +53,7 @@ def test_every_peer_has_its_ratios() -> None:
     assert ratio_rows(COSTS) == (
         ("s5cmd", "0.60", "0.20"),
         ("s5cmd, keeping metadata", "0.75", "0.12"),
-        ("rclone", "0.30", "1.00"),
+        ("s3bolt", "0.80", "0.40"),
         ("rclone, unverified", "0.38", "1.00"),
         ("aws s3 sync", "0.30", "1.00"),
     )

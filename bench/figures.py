@@ -1,0 +1,27 @@
+"""The figures that the page's first table is worked out from. A suite that measures one keeps it in its section."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Figure(StrEnum):
+    """What a figure says. All rates are per second, all else is in seconds."""
+
+    LISTED = "keys listed into the catalog, one core"
+    COPIED_HTTP = "copies of one process, the server costs nothing, HTTP"
+    COPIED_TLS = "copies of one process, the server costs nothing, TLS"
+    COPIED_SEAWEEDFS = "objects copied inside SeaweedFS, the whole command"
+    STREAMED_4_KIB = "objects of 4 KiB streamed from service to service"
+    STREAMED_256_KIB = "objects of 256 KiB streamed from service to service"
+    STREAMED_64_MIB = "objects of 64 MiB streamed from service to service"
+    STREAMED_1_GIB = "objects of 1 GiB streamed from service to service"
+    SCANNED_MARIADB = "rows read into the catalog, MariaDB"
+    SCANNED_POSTGRESQL = "rows read into the catalog, PostgreSQL"
+    REWRITTEN_MARIADB = "rows rewritten, MariaDB"
+    REWRITTEN_POSTGRESQL = "rows rewritten, PostgreSQL"
+    GIVING_WAY_MARIADB = "rows rewritten beside an application, default throttle, MariaDB"
+    GIVING_WAY_POSTGRESQL = "rows rewritten beside an application, default throttle, PostgreSQL"
+    SMALL_JOB_S = "seconds of a whole migration of 1,000 objects and rows"
+    NO_OP_S = "seconds of the same once more, with nothing left to do"
+    PLAYBOOK_S = "seconds of a whole migration of 20,000 objects and rows"
