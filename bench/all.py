@@ -15,7 +15,18 @@ from .cost import ROOT
 from .machine import machine
 from .section import Section, markdown, read_json, verdict_table
 
-SUITES = ("side_by_side", "null_copies", "listing", "memory", "throttling", "no_op", "database", "discover", "playbook")
+SUITES = (
+    "side_by_side",
+    "null_copies",
+    "listing",
+    "memory",
+    "throttling",
+    "no_op",
+    "database",
+    "discover",
+    "small_job",
+    "playbook",
+)
 PAGE = ROOT / "docs" / "benchmarks.md"
 QUICK_PAGE = ROOT / "build" / "benchmarks-quick.md"
 

@@ -8,27 +8,23 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
-from sandbox.lifecycle import DATABASES, Sandbox
+from sandbox.lifecycle import DATABASES
 
 from .cost import ROOT
 from .machine import our_versions
+from .own_sandbox import OwnSandbox, environment, own_sandbox
 from .section import Section, Table
 from .suite import BenchError
 
-BIN = Path(sys.executable).parent
 LOOK_EVERY_S = 0.05
 HEADER = ("run", "wall", "of it in stages", "objects copied", "rows rewritten", "largest process")
 COMMAND = "ansible-playbook migrate.yml -e env=sandbox [--check]"
@@ -71,18 +67,10 @@ def measure(quick: bool, db: str = "mariadb") -> Section:
 
 
 def _runs(objects: int, db: str) -> Iterator[tuple[str, ...]]:
-    with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:
-        folder = Path(name)
-        shutil.copytree(ROOT / "inventory", folder / "inventory")
-        sandbox = Sandbox(folder / ".sandbox")
-        try:
-            sandbox.up(db)
-            command = [sys.executable, "-m", "sandbox.seed", "--folder", str(sandbox.folder)]
-            subprocess.run([*command, "--objects", str(objects)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-            for run in ("dry run", "migration", "the same again"):
-                yield _measure(run, folder)
-        finally:
-            sandbox.down()
+    with own_sandbox(db) as sandbox:
+        sandbox.seed(objects)
+        for run in ("dry run", "migration", "the same again"):
+            yield _measure(run, sandbox)
 
 
 def _say(cells: tuple[str, ...]) -> None:
@@ -102,15 +90,10 @@ def _say_where(db: str) -> None:
     )
 
 
-def _measure(run: str, folder: Path) -> tuple[str, ...]:
-    command = [str(BIN / "ansible-playbook"), "migrate.yml", "-i", str(folder / "inventory"), "-e", "env=sandbox"]
+def _measure(run: str, sandbox: OwnSandbox) -> tuple[str, ...]:
+    command = sandbox.command("migrate.yml", *(["--check"] if run == "dry run" else []))
     began = time.monotonic()
-    process = subprocess.Popen(
-        [*command, *(["--check"] if run == "dry run" else [])],
-        cwd=ROOT,
-        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL)
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process, peak))
     watcher.start()
@@ -119,7 +102,7 @@ def _measure(run: str, folder: Path) -> tuple[str, ...]:
     watcher.join()
     if code != 0:
         raise BenchError(f"the {run} failed with status {code}")
-    facts = json.loads((folder / ".sandbox" / "state" / "summary.json").read_text())
+    facts = json.loads((sandbox.state / "summary.json").read_text())
     return (
         run,
         f"{wall:.1f} s",
