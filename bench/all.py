@@ -6,50 +6,70 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.processes import run_to_end
 
 from .cost import ROOT
+from .how_long import how_long
 from .machine import machine
-from .section import Section, markdown, read_json, verdict_table
+from .section import Section, duration, markdown, markdown_table, read_json, verdict_table
 
-SUITES = (
-    "side_by_side",
-    "null_copies",
-    "listing",
-    "memory",
-    "throttling",
-    "no_op",
-    "database",
-    "discover",
-    "small_job",
-    "playbook",
-)
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many seconds a suite may take on a quiet machine of two cores, and with `--quick`."""
+
+    seconds: float
+    quick_s: float
+
+
+SUITES = {
+    "side_by_side": Budget(600, 30),
+    "null_copies": Budget(120, 10),
+    "listing": Budget(60, 10),
+    "memory": Budget(130, 10),
+    "throttling": Budget(45, 10),
+    "no_op": Budget(40, 10),
+    "database": Budget(720, 60),
+    "discover": Budget(120, 30),
+    "small_job": Budget(150, 45),
+    "playbook": Budget(90, 45),
+}
+"""Every suite, in the order of the page."""
+WHOLE_S = 40 * 60
+QUICK_S = 5 * 60
 PAGE = ROOT / "docs" / "benchmarks.md"
 QUICK_PAGE = ROOT / "build" / "benchmarks-quick.md"
 
 HEAD = """\
 # Benchmarks
 
-`make bench` measured all of this in one go and wrote this page; nothing here is edited by hand. Each suite can be run
-alone, as `python -m bench.<suite>`:
-{suites}.
-
-The machine: {machine}.
-Clients and servers share it, so ratios say more than absolute figures. A bar that is missed is marked as missed.
+`make bench` measured all of this in one go and wrote this page; nothing here is edited by hand. The machine: {machine}.
+Clients and servers share it, so ratios say more than absolute figures.
 """
 FAILED = "A suite did not come to an end, and its figures are missing here: {names}.\n"
-VERSIONS = "Versions: {versions}.\n"
 QUICK = "**Taken with `--quick`: the sizes are far too small for the figures to mean anything.**\n"
+VERDICTS = """\
+## Verdicts
+
+{missed} of {all} bars are missed; they come first.
+"""
+RUN = """\
+## This run
+
+It took {took}. Each suite can be run alone, as `python -m bench.<suite>`.
+"""
+VERSIONS = "Versions: {versions}.\n"
 
 
 def main() -> int:
     """Run the suites and write the page. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.all")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work, not how fast it is")
-    parser.add_argument("--only", nargs="+", choices=SUITES, default=SUITES, help="these suites")
+    parser.add_argument("--only", nargs="+", choices=SUITES, default=tuple(SUITES), help="these suites")
     parser.add_argument("--out", type=Path, help="the page (docs/benchmarks.md; with --quick or --only, one in build/)")
     options = parser.parse_args()
     whole = not options.quick and set(options.only) == set(SUITES)
@@ -57,12 +77,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found, failed = {}, []
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as folder:
-        for name in options.only:
+        for number, name in enumerate(options.only, 1):
             path = Path(folder) / f"{name}.json"
-            sys.stderr.write(f"bench.{name} ...\n")
+            ahead = duration(sum(budget(one, quick=options.quick) for one in options.only[number - 1 :]))
+            sys.stderr.write(f"bench.{name}, {number} of {len(options.only)}; at most {ahead} to go ...\n")
             command = [sys.executable, "-m", f"bench.{name}", "--json", str(path)]
             if run_to_end([*command, *(["--quick"] if options.quick else [])], ROOT) == 0:
                 found[name] = read_json(path)
+                sys.stderr.write(f"bench.{name} took {duration(found[name].took_s)}\n")
             else:
                 failed.append(name)
     out.parent.mkdir(exist_ok=True)
@@ -71,21 +93,40 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def budget(name: str, *, quick: bool) -> float:
+    """Return how many seconds a suite may take."""
+    return SUITES[name].quick_s if quick else SUITES[name].seconds
+
+
 def page(found: Mapping[str, Section], failed: Sequence[str], where: str, *, quick: bool) -> str:
-    """Return the whole page: every verdict first, then each suite's section."""
-    parts = [HEAD.format(suites=", ".join(f"`{name}`" for name in SUITES), machine=where)]
+    """Return the whole page: what a user asks, every verdict, each suite's section, and how long they took."""
+    parts = [HEAD.format(machine=where)]
     if quick:
         parts.append(QUICK)
+    if failed:
+        parts.append(FAILED.format(names=", ".join(failed)))
+    parts.append(
+        how_long({name: value for section in found.values() for name, value in section.figures.items()}) + "\n"
+    )
+    verdicts = sorted((one for section in found.values() for one in section.verdicts), key=lambda one: one.met)
+    parts.append(VERDICTS.format(missed=sum(not one.met for one in verdicts), all=len(verdicts)))
+    parts.append(verdict_table(verdicts) + "\n")
+    parts += [markdown(section) for section in found.values()]
+    parts.append(RUN.format(took=duration(sum(section.took_s for section in found.values()))))
+    parts.append(markdown_table(("suite", "took", "may take"), list(times(found, quick=quick))) + "\n")
     versions: dict[str, str] = {}
     for section in found.values():
         versions |= section.versions
     if versions:
         parts.append(VERSIONS.format(versions=", ".join(f"{name} {version}" for name, version in versions.items())))
-    if failed:
-        parts.append(FAILED.format(names=", ".join(failed)))
-    parts.append(verdict_table([one for section in found.values() for one in section.verdicts]) + "\n")
-    parts += [markdown(section) for section in found.values()]
     return "\n".join(parts)
+
+
+def times(found: Mapping[str, Section], *, quick: bool) -> Iterator[tuple[str, str, str]]:
+    """Return what each suite took and may take; one that took longer stands out."""
+    for name, section in found.items():
+        took, most = duration(section.took_s), budget(name, quick=quick)
+        yield f"`{name}`", f"**{took}**" if section.took_s > most else took, duration(most)
 
 
 if __name__ == "__main__":

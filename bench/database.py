@@ -20,6 +20,7 @@ from sandbox.seed.avatars import MIGRATED_PREFIX, PREFIX
 
 from .application import EVERY_S, SESSIONS
 from .cost import ROOT, spend
+from .figures import ROWS, Figure
 from .machine import our_versions, version_of
 from .migration import given, side, write_given
 from .rounds import spread
@@ -271,6 +272,7 @@ def section(found: dict[Engine, Found], rows: int, seconds: float, rounds: int, 
             f"python -m bench.application admin.json --rows {rows}",
         ),
         versions={**our_versions(), **{name: version_of(name) for name in ("PyMySQL", "psycopg")}},
+        figures={name: rate for engine, facts in found.items() for name, rate in rates(engine, facts, rows).items()},
     )
 
 
@@ -292,6 +294,18 @@ def verdicts(engine: Engine, found: Found, rows: int) -> Iterator[Verdict]:
         if who != BARE:
             yield at_most(f"{name}: growth of the heap, {who}", growth, 1.25)
     yield at_least(f"{name}: rows/s of the rollback, in times of the rewrite's", ours / back, 0.7, digits=2)
+
+
+def rates(engine: Engine, found: Found, rows: int) -> dict[Figure, float]:
+    """Return the rows/s that the page's first table needs."""
+    beside, figures = found.ours[BESIDE], ROWS[engine]
+    measured = {
+        figures.scanned: rows / median(found.scans),
+        figures.rewritten: rows / found.ours[OURS]["wall_s"],
+        figures.giving_way: beside["rows"] / beside["wall_s"],
+    }
+    # in a quick run beside an application, all of the time may be waiting
+    return {figure: rate for figure, rate in measured.items() if rate}
 
 
 def p99(took: Sequence[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final, NamedTuple
 
 
 class Figure(StrEnum):
@@ -11,6 +12,7 @@ class Figure(StrEnum):
     LISTED = "keys listed into the catalog, one core"
     COPIED_HTTP = "copies of one process, the server costs nothing, HTTP"
     COPIED_TLS = "copies of one process, the server costs nothing, TLS"
+    COPIED_PLANNED = "copies of one process with its catalog and outcomes, the server costs nothing, HTTP"
     COPIED_SEAWEEDFS = "objects copied inside SeaweedFS, the whole command"
     STREAMED_4_KIB = "objects of 4 KiB streamed from service to service"
     STREAMED_256_KIB = "objects of 256 KiB streamed from service to service"
@@ -25,3 +27,20 @@ class Figure(StrEnum):
     SMALL_JOB_S = "seconds of a whole migration of 1,000 objects and rows"
     NO_OP_S = "seconds of the same once more, with nothing left to do"
     PLAYBOOK_S = "seconds of a whole migration of 20,000 objects and rows"
+
+
+class OfRows(NamedTuple):
+    """The figures of one database."""
+
+    name: str
+    scanned: Figure
+    rewritten: Figure
+    giving_way: Figure
+
+
+ROWS: Final = {
+    "mariadb": OfRows("MariaDB", Figure.SCANNED_MARIADB, Figure.REWRITTEN_MARIADB, Figure.GIVING_WAY_MARIADB),
+    "postgresql": OfRows(
+        "PostgreSQL", Figure.SCANNED_POSTGRESQL, Figure.REWRITTEN_POSTGRESQL, Figure.GIVING_WAY_POSTGRESQL
+    ),
+}

@@ -11,6 +11,7 @@ from statistics import median
 
 from .canned_listing import SIZE
 from .cost import spend
+from .figures import Figure
 from .machine import our_versions
 from .migration import given, side, write_given
 from .rounds import spread
@@ -65,6 +66,7 @@ def measure(quick: bool) -> Section:
             f"python -m bench.ours settings.json scan --core {core}",
         ),
         versions=our_versions(),
+        figures={Figure.LISTED: keys / median(walls)},
     )
 
 

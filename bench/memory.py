@@ -17,6 +17,7 @@ from rehome.services.capabilities import keep_capabilities
 
 from . import nginx
 from .cost import spend
+from .figures import Figure
 from .machine import our_versions
 from .migration import given, side, write_given
 from .null_replies import ETAG, SIZE
@@ -63,6 +64,7 @@ def measure(quick: bool) -> Section:
         ),
         commands=("python -m bench.ours settings.json copy",),
         versions={**our_versions(), "nginx": nginx.version()},
+        figures={Figure.COPIED_PLANNED: sizes[1] / found[sizes[1]]["phases"]["copy"]["wall_s"]},
     )
 
 

@@ -103,7 +103,7 @@ def s3bolt(job: Job) -> Command:
     """Return the command; it keeps metadata, and takes its endpoint from the environment alone."""
     return Command(
         [
-            *(BIN / "s3bolt", "--recursive", "--concurrency", "256"),
+            *(BIN / "s3bolt", "--recursive", "--concurrency", "512"),
             *(f"s3://{SOURCE_BUCKET}/{avatars.PREFIX}", f"s3://{TARGET_BUCKET}/{job.target_prefix}"),
         ],
         environment(job) | {"AWS_ENDPOINT_URL_S3": job.store.url},

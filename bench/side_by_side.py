@@ -42,8 +42,8 @@ both ends, every result's ETag held against the listed one and recorded. What th
 as the preflight does, and is not counted but told. s5cmd drops content type and metadata unless it is told to copy
 them, and proves nothing; both ways are measured, and the ratio is against the faster. rclone asks for each copy to
 compare its digest, unless it is told not to, as here. s3bolt and aws sync prove nothing. Each peer has the number of
-requests at once with which it is fastest here: s3bolt was tried with 64, 128, 256 and 512, and is no faster with more
-than 256; aws sync is bound by its one core from 64 on.
+requests at once with which it is fastest here: s3bolt was tried with 64, 128, 256, 512 and 1,000, and has 512; aws sync
+is bound by its one core from 64 on.
 
 `s3p` is missing: the npm registry that this was made with does not have it (`npm view s3p`: 404 Not Found).
 

@@ -6,13 +6,15 @@ import importlib.metadata
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
 from .cost import Cost, spend
+from .figures import Figure
 from .machine import our_versions
 from .own_sandbox import OwnSandbox, environment, own_sandbox
 from .rounds import alternating, ratio, spread
 from .section import Section, Table, Verdict, at_most
-from .suite import BenchError, run_suite
+from .suite import BenchError, run_suite, tell
 
 ABOUT = """\
 The least that a playbook costs is Ansible's own start: one play with the task `ping`, on the same host, from the same
@@ -63,6 +65,10 @@ def measure(quick: bool) -> Section:
         ),
         commands=("ansible-playbook ping.yml", "ansible-playbook migrate.yml -e env=sandbox"),
         versions={**our_versions(), "ansible-core": importlib.metadata.version("ansible-core")},
+        figures={
+            figure: median(cost.wall_s for cost in costs[name])
+            for figure, name in ((Figure.SMALL_JOB_S, FRESH), (Figure.NO_OP_S, NO_OP))
+        },
     )
 
 
@@ -86,7 +92,9 @@ def _run(name: str, sandbox: OwnSandbox, ping: Path, objects: int) -> Cost:
         copied = json.loads((sandbox.state / "summary.json").read_text())["objects_copied"]
         if copied != (objects if name == FRESH else 0):
             raise BenchError(f"{name} has copied {copied} objects")
-    return Cost(**json.loads(said))
+    cost = Cost(**json.loads(said))
+    tell(f"{name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s")
+    return cost
 
 
 if __name__ == "__main__":

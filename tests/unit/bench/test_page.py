@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from bench.all import page
+import pytest
+
+from bench.all import QUICK_S, SUITES, WHOLE_S, budget, page
 from bench.cost import Cost
+from bench.figures import Figure
 from bench.section import Section, at_most
 from bench.side_by_side import OURS, phase_rows, ratio_rows, verdicts
 
+FOUND = {
+    "listing": Section(
+        "One", "", (at_most("a", 1, 2),), versions={"x": "1"}, figures={Figure.LISTED: 500.0}, took_s=59
+    ),
+    "memory": Section("Two", "", (at_most("b", 3, 2),), versions={"x": "1", "y": "2"}, took_s=131),
+}
 
-def test_the_page_has_every_verdict_first_and_every_version_once() -> None:
-    found = {
-        "one": Section("One", "", (at_most("a", 1, 2),), versions={"x": "1"}),
-        "two": Section("Two", "", (at_most("b", 3, 2),), versions={"x": "1", "y": "2"}),
-    }
-    text = page(found, [], "2 cores", quick=False)
-    assert "x 1, y 2." in text
-    assert text.index("| a |") < text.index("| b |") < text.index("## One") < text.index("## Two")
-    assert "2 cores" in text
+
+def test_the_page_has_what_a_user_asks_first_then_verdicts_missed_ones_before_others_then_suites() -> None:
+    text = page(FOUND, [], "2 cores", quick=False)
+    order = [
+        "2 cores",
+        "How long for a million",
+        "33 min",
+        "1 of 2 bars are missed",
+        "| b |",
+        "| a |",
+        "## One",
+        "## Two",
+    ]
+    assert sorted(order, key=text.index) == order
     assert "--quick" not in text
+
+
+def test_every_version_is_told_once() -> None:
+    assert "x 1, y 2." in page(FOUND, [], "2 cores", quick=False)
+
+
+def test_a_suite_that_took_longer_than_planned_stands_out() -> None:
+    text = page(FOUND, [], "2 cores", quick=False)
+    assert "| `listing` | 59 s | 60 s |" in text
+    assert "| `memory` | **2.2 min** | 2.2 min |" in text
+    assert "It took 3.2 min." in text
+
+
+@pytest.mark.parametrize(("quick", "most"), [(False, WHOLE_S), (True, QUICK_S)])
+def test_all_suites_together_stay_within_the_time_of_a_run(quick: bool, most: float) -> None:
+    assert sum(budget(name, quick=quick) for name in SUITES) <= most
 
 
 def test_the_page_does_not_hide_a_suite_that_failed() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.figures import Figure
 from bench.section import (
     Section,
     Table,
     Verdict,
     at_least,
     at_most,
+    duration,
     markdown,
     markdown_table,
     read_json,
@@ -26,7 +28,9 @@ SECTION = Section(
     tables=(Table(("", "wall"), (("ours", "1.00 s"),)),),
     commands=("ours --fast", "theirs | cat"),
     versions={"theirs": "1.2"},
+    figures={Figure.LISTED: 5.5},
     busy=25.0,
+    took_s=150.0,
 )
 
 
@@ -60,10 +64,29 @@ def test_a_bar_in_a_cell_does_not_end_it() -> None:
 
 def test_a_section_shows_everything() -> None:
     text = markdown(SECTION)
-    for part in ("## A suite", "What it does.", "**no**", "| ours | 1.00 s |", "$ ours --fast\n$ theirs | cat", "25 %"):
+    for part in (
+        "## A suite",
+        "What it does.",
+        "**no**",
+        "| ours | 1.00 s |",
+        "$ ours --fast\n$ theirs | cat",
+        "25 %",
+        "took 2.5 min",
+    ):
         assert part in text
 
 
 def test_a_section_survives_its_file(tmp_path: Path) -> None:
     write_json(SECTION, tmp_path / "section.json")
     assert read_json(tmp_path / "section.json") == SECTION
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[(0.25, "0.2 s"), (9.5, "9.5 s"), (9.96, "10 s"), (119, "119 s"), (120, "2.0 min"), (7_199, "120 min")],
+        *[(7_200, "2.0 h"), (172_799, "48 h"), (172_800, "2.0 days"), (8_640_000_000, "100,000 days")],
+    ],
+)
+def test_a_duration_is_told_in_a_unit_that_fits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
