@@ -26,7 +26,7 @@ from .migration import given, side, write_given
 from .rounds import spread
 from .section import Section, Verdict, at_least, at_most
 from .section import Table as Figures
-from .suite import BenchError, run_suite
+from .suite import BenchError, run_suite, step
 from .table import Engine, Table, table
 
 NAMES: dict[Engine, str] = {"mariadb": "MariaDB", "postgresql": "PostgreSQL"}
@@ -102,12 +102,17 @@ class Bench:
 
     def run(self) -> Found:
         """Measure everything on this engine."""
-        self._avatars.wear_in()
-        self._speed()
-        self._beside_an_application()
-        self._script()
+        parts = {
+            "wear in": self._avatars.wear_in,
+            "speed": self._speed,
+            "beside an application": self._beside_an_application,
+            "script": self._script,
+        }
         if self._postgresql:
-            self._heap()
+            parts["heap"] = self._heap
+        for name, part in parts.items():
+            with step(f"{NAMES[self._avatars.engine]}, {name}"):
+                part()
         return self.found
 
     def _speed(self) -> None:

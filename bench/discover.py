@@ -22,7 +22,7 @@ from .machine import our_versions, version_of
 from .many_tables import ManyTables
 from .rounds import ratio, spread
 from .section import Section, Table, Verdict, at_most
-from .suite import BenchError, run_suite
+from .suite import BenchError, run_suite, step
 
 BAR = 2.0
 NAMES = {"mariadb": "MariaDB", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
@@ -54,7 +54,8 @@ def measure(quick: bool) -> Section:
             settings, execute = server
             made.make(execute)
             execute("ANALYZE" if engine != "mariadb" else f"ANALYZE TABLE {', '.join(made.names())}")
-            ours, theirs, sampled = _rounds(made, settings, rounds)
+            with step(f"{name}, {rounds} rounds"):
+                ours, theirs, sampled = _rounds(made, settings, rounds)
         verdicts.append(
             at_most(f"{name}: the search of all columns, in times of counting them", ratio(ours, theirs), BAR)
         )

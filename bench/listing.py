@@ -17,7 +17,7 @@ from .migration import given, side, write_given
 from .rounds import spread
 from .section import Section, Table, at_least
 from .servers import serving
-from .suite import BenchError, run_suite
+from .suite import BenchError, run_suite, tell
 
 ABOUT = """\
 The scan of a migration (both buckets listed, every key held against the map, the catalog filled and on disk), bound to
@@ -41,6 +41,7 @@ def measure(quick: bool) -> Section:
             facts = json.loads(said)
             if facts["listed"] != keys:
                 raise BenchError(f"of {keys} keys, {facts['listed']} were listed")
+            tell(f"{keys:,} keys: {facts['phases']['scan']['wall_s']:.2f} s")
             walls.append(facts["phases"]["scan"]["wall_s"])
             cpus.append(facts["phases"]["scan"]["cpu_s"])
             peaks.append(facts["peak_bytes"] / 1e6)

@@ -23,7 +23,7 @@ from .migration import given, side, write_given
 from .null_replies import ETAG, SIZE
 from .ours import CATALOG
 from .section import Section, Table, at_most
-from .suite import BenchError, run_suite
+from .suite import BenchError, run_suite, step
 
 ABOUT = """\
 One process opens a planned catalog and copies all of it (`copy_planned`: the queue is read from the catalog, each copy
@@ -35,11 +35,13 @@ counts (VmHWM), interpreter and libraries included."""
 def measure(quick: bool) -> Section:
     """Measure both sizes."""
     sizes = (2_000, 20_000) if quick else (100_000, 1_000_000)
-    found = {}
+    found: dict[int, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name:
         folder = Path(name)
         with nginx.null_server(folder) as server:
-            found = {objects: _copy(folder / str(objects), server.http_url, objects) for objects in sizes}
+            for objects in sizes:
+                with step(f"{objects:,} objects"):
+                    found[objects] = _copy(folder / str(objects), server.http_url, objects)
     few, many = (found[objects]["peak_bytes"] / 1e6 for objects in sizes)
     return Section(
         title="Memory of the copying process",

@@ -25,7 +25,7 @@ from .figures import Figure
 from .machine import our_versions
 from .own_sandbox import OwnSandbox, environment, own_sandbox
 from .section import Section, Table
-from .suite import BenchError
+from .suite import BenchError, step
 
 LOOK_EVERY_S = 0.05
 DRY_RUN, MIGRATION = "dry run", "migration"
@@ -98,7 +98,9 @@ def _runs(objects: int, db: str) -> Iterator[Measured]:
     with own_sandbox(db) as sandbox:
         sandbox.seed(objects)
         for run in (DRY_RUN, MIGRATION, "the same again"):
-            yield _measure(run, sandbox)
+            with step(run):
+                measured = _measure(run, sandbox)
+            yield measured
 
 
 def _say(cells: tuple[str, ...]) -> None:

@@ -6,7 +6,8 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,14 @@ class BenchError(Exception):
 def tell(text: str) -> None:
     """Tell the one who waits how far the suite is."""
     sys.stderr.write(f"  {text}\n")
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Tell how long the block took."""
+    began = time.monotonic()
+    yield
+    tell(f"{name}: {time.monotonic() - began:.1f} s")
 
 
 def run_suite(name: str, measure: Callable[[bool], Section]) -> int:
