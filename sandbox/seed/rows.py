@@ -18,10 +18,11 @@ RESET = {
         "DELETE FROM avatars",
         "DELETE FROM sqlite_sequence WHERE name = 'avatars'",
         f"DROP TABLE IF EXISTS {JOURNAL}_journal",
+        f"DROP TABLE IF EXISTS {JOURNAL}_control",
     ),
 }
 RESET["mysql"] = RESET["mariadb"]
-"""Statements that empty the table, restart its numbering at 1, and drop Rehome's journal."""
+"""Statements that empty the table, restart its numbering at 1, and drop all that Rehome made."""
 
 
 class Rows:

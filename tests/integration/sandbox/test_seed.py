@@ -124,11 +124,12 @@ def test_a_reset_begins_anew_also_after_a_migration(sandbox: Sandbox, db: str) -
     sandbox.up(db)
     garden = Garden(sandbox, db)
     garden.plant(5, reset=True)
-    journal = "rehome_journal" if db == "sqlite" else "rehome.journal"
+    made = [f"rehome_{name}" if db == "sqlite" else f"rehome.{name}" for name in ("journal", "control")]
     with closing(garden.database.connect("migrate")) as connection, closing(connection.cursor()) as cursor:
         if db != "sqlite":
             cursor.execute("CREATE SCHEMA rehome")
-        cursor.execute(f"CREATE TABLE {journal} (id INTEGER)")
+        for table in made:
+            cursor.execute(f"CREATE TABLE {table} (id INTEGER)")
         connection.commit()
     garden.client.put_object(Bucket="production-s3", Key="avatar/avatar-1.png", Body=b"copied")
     garden.client.create_multipart_upload(Bucket="production-s3", Key="avatar/unfinished.png")
@@ -143,7 +144,8 @@ def test_a_reset_begins_anew_also_after_a_migration(sandbox: Sandbox, db: str) -
     ]
     tables = "sqlite_master" if db == "sqlite" else "information_schema.tables"
     column = "name" if db == "sqlite" else "table_name"
-    assert garden.run(f"SELECT {column} FROM {tables} WHERE {column} IN ('journal', 'rehome_journal')") == []
+    own = "'journal', 'control', 'rehome_journal', 'rehome_control'"
+    assert garden.run(f"SELECT {column} FROM {tables} WHERE {column} IN ({own})") == []
 
 
 def test_the_command_line_says_what_it_made(garden: Garden) -> None:
