@@ -33,8 +33,8 @@ SUITES = {
     "memory": Budget(130, 10),
     "throttling": Budget(45, 10),
     "no_op": Budget(40, 10),
-    "database": Budget(720, 60),
-    "discover": Budget(120, 30),
+    "database": Budget(600, 60),
+    "discover": Budget(100, 20),
     "small_job": Budget(150, 45),
     "playbook": Budget(90, 45),
 }

@@ -42,7 +42,7 @@ is the median of the rounds' own. **By samples** is what `discover` does without
 
 def measure(quick: bool) -> Section:
     """Measure on each engine."""
-    tables, rows, large, rounds = (30, 100, 1_000, 1) if quick else (300, 500, 10_000, 5)
+    tables, rows, large, rounds = (30, 100, 1_000, 1) if quick else (300, 500, 10_000, 3)
     verdicts: list[Verdict] = []
     figures: list[tuple[str, ...]] = []
     versions: dict[str, str] = {}
