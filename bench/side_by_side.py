@@ -131,7 +131,7 @@ def measure(quick: bool) -> Section:
             few=few,
             slice=SLICE,
         ),
-        verdicts=verdicts(costs),
+        verdicts=(*verdicts(costs), closeness(costs[OURS], arena.served[OURS], os.cpu_count() or 1)),
         tables=(
             Table(("", "wall", "client CPU", "objects/s", "CPU per object"), tuple(rows)),
             Table(("Rehome against", "wall", "client CPU"), ratio_rows(costs)),
@@ -164,6 +164,16 @@ def verdicts(costs: Mapping[str, Sequence[Cost]]) -> tuple[Verdict, ...]:
         at_most("copy, wall time, in times of rclone's", walls[RCLONE], 0.45),
         at_most("copy, wall time, in times of aws s3 sync's", walls[AWS], 0.20),
     )
+
+
+def closeness(ours: Sequence[Cost], served: Sequence[float], cores: int) -> Verdict:
+    """Return the verdict on how close Rehome comes to what the server's CPU seconds alone take on all cores.
+
+    The bar is what it was when the ratio to s5cmd was first published as missed.
+    """
+    least = [cpu_s / cores for cpu_s in served]
+    closest = ratio([cost.wall_s for cost in ours], least)
+    return at_most("copy, wall time, in times of the least that the server's own CPU allows", closest, 1.19)
 
 
 def ratio_rows(costs: Mapping[str, Sequence[Cost]]) -> tuple[tuple[str, ...], ...]:

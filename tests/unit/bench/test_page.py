@@ -8,7 +8,7 @@ from bench.all import QUICK_S, SUITES, WHOLE_S, budget, page
 from bench.cost import Cost
 from bench.figures import Figure
 from bench.section import Section, at_most
-from bench.side_by_side import OURS, phase_rows, ratio_rows, verdicts
+from bench.side_by_side import OURS, closeness, phase_rows, ratio_rows, verdicts
 
 FOUND = {
     "listing": Section(
@@ -77,6 +77,11 @@ def test_a_bar_is_held_against_the_better_way_of_a_peer() -> None:
         ("0.38", True),
         ("0.30", False),
     ]
+
+
+def test_the_servers_own_work_is_shared_by_all_cores() -> None:
+    one = closeness([Cost(6.0, 1.0), Cost(12.0, 2.0)], [10.0, 20.0], cores=2)
+    assert (one.figure, one.met) == ("1.20", False)
 
 
 def test_every_peer_has_its_ratios() -> None:
