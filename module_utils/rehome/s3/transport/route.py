@@ -30,12 +30,12 @@ class Route:
         self.endpoint = endpoint
         self.skew = skew
         self.pool = Pool(Dialer(endpoint, connect_timeout, resolver), max_connections)
-        self.signer = Signer(endpoint.region, endpoint.credentials, self._time)
-        self._signed_always = {"host": endpoint.host_header}
+        constant = {"host": endpoint.host_header}
         if endpoint.requester_pays:
-            self._signed_always["x-amz-request-payer"] = "requester"
+            constant["x-amz-request-payer"] = "requester"
         if endpoint.expected_owner is not None:
-            self._signed_always["x-amz-expected-bucket-owner"] = endpoint.expected_owner
+            constant["x-amz-expected-bucket-owner"] = endpoint.expected_owner
+        self.signer = Signer(endpoint.region, endpoint.credentials, self._time, constant)
         # Not signed, as proxies change it. Without it, some compress what they pass on.
         self._ending = b"accept-encoding: identity\r\nuser-agent: rehome\r\n\r\n"
         self._origin = ""
@@ -60,7 +60,7 @@ class Route:
             method,
             path,
             encoded_query,
-            {**self._signed_always, **headers},
+            headers,
             sha256(body).hexdigest() if body else EMPTY_SHA256,
         )
         target = f"{path}?{encoded_query}" if encoded_query else path
