@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from ..codes import Code
@@ -333,7 +334,7 @@ _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _REGION_OF_HOST = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?([a-z]{2,}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?$")
 
 
-def read_region(headers: dict[bytes, bytes], body: bytes) -> str | None:
+def read_region(headers: Mapping[bytes, bytes], body: bytes) -> str | None:
     """Return the region that an error reply names: in a header, in its document, or in the endpoint it points to."""
     fields = _error_fields(body)
     region = headers.get(b"x-amz-bucket-region", b"").decode("latin-1") or fields.get("Region", "")

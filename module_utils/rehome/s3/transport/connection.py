@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from math import inf
 from typing import NamedTuple, cast
@@ -19,6 +19,48 @@ _COLLECTED_LIMIT = 16 * 1024 * 1024
 _TOTAL_TIMEOUTS = 10
 """Maximum duration of a reply, in read timeouts."""
 
+_SHORT_REPLY = 4096
+"""Bytes up to which what came with a head is kept with it: to cut it off takes longer."""
+
+
+class Headers(Mapping[bytes, bytes]):
+    """The headers of a reply, names in lower case. They are only read if one is asked for: most replies to a copy need
+    none, and to take each from the parser would cost more than all the rest of a reply.
+
+    head: begins with the status line and the lines of the headers, which the parser found to be well-formed
+    """
+
+    __slots__ = ("_found", "_head")
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._found: dict[bytes, bytes] | None = None
+
+    def __getitem__(self, name: bytes) -> bytes:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def _all(self) -> dict[bytes, bytes]:
+        if self._found is None:
+            _, *lines = _cut(self._head)[0].split(b"\r\n")
+            found = (line.partition(b":") for line in lines)
+            self._found = {name.lower(): value.strip() for name, _, value in found}
+        return self._found
+
+
+def _cut(reply: bytes) -> tuple[bytes, bytes]:
+    """Return the head of a reply, and what follows it."""
+    head, _, rest = reply.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    return head, rest
+
 
 class Response(NamedTuple):
     """A complete reply.
@@ -30,7 +72,7 @@ class Response(NamedTuple):
     """
 
     status: int
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]
     body: bytes
     attempts: int = 1
     repeated: bool = False
@@ -78,7 +120,8 @@ class _Reader:
         self._head_only = head_only
         self._sink = sink
         self._status = 0
-        self._headers: dict[bytes, bytes] = {}
+        self._head = b""
+        self._in_head = True
         self._chunks: list[bytes] = []
         self._collected = 0
         self._keep_alive = False
@@ -90,6 +133,8 @@ class _Reader:
     def feed(self, data: bytes) -> None:
         """Parse more bytes of the reply. Raises httptools' errors if they are not HTTP/1.1."""
         self.begun = True
+        if self._in_head:
+            self._head += data
         self._parser.feed_data(data)
 
     @property
@@ -99,15 +144,15 @@ class _Reader:
 
     def response(self) -> Response:
         """Return the reply, once it is `complete`."""
-        return Response(self._status, self._headers, b"".join(self._chunks))
+        return Response(self._status, Headers(self._head), b"".join(self._chunks))
 
     def on_message_begin(self) -> None:
         self._surplus = self.complete
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        if len(self._head) > _SHORT_REPLY:
+            self._head, _ = _cut(self._head)
         self._status = self._parser.get_status_code()
         if self._head_only and self._status >= 200:
             # The parser does not know that the reply to a HEAD has no body, whatever its content-length says.
@@ -128,7 +173,9 @@ class _Reader:
 
     def on_message_complete(self) -> None:
         if self._status < 200:
-            self._headers.clear()
+            # What follows it is the reply.
+            _, self._head = _cut(self._head)
+            self._in_head = True
         elif not self.complete:
             self._finish()
 

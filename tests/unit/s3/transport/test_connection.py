@@ -1,0 +1,80 @@
+"""The replies on a connection, however they are cut into packets."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from unittest import mock
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rehome.s3.transport.connection import Connection, Fault, Response, TransportError
+
+TOKENS = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=12).filter(
+    lambda name: name.lower() not in ("connection", "upgrade")
+)
+VALUES = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), min_size=1))
+HEADERS = st.dictionaries(TOKENS, VALUES.map(" ".join), max_size=5)
+SPACES = st.sampled_from(["", " ", "  ", "\t"])
+CUTS = st.lists(st.integers(0, 200), max_size=4)
+
+
+async def reply_to_one_request(*packets: bytes, head_only: bool = False) -> Response:
+    connection = Connection()
+    connection.connection_made(mock.Mock(spec=asyncio.Transport))
+    reply = asyncio.ensure_future(connection.exchange(b"", head_only=head_only, read_timeout=9))
+    await asyncio.sleep(0)
+    for packet in packets:
+        connection.data_received(packet)
+    try:
+        return await reply
+    finally:
+        connection.close()
+
+
+def encoded(headers: dict[str, str], before: str = " ", after: str = "") -> bytes:
+    return "".join([f"{name}:{before}{value}{after}\r\n" for name, value in headers.items()]).encode("latin-1")
+
+
+@given(HEADERS, SPACES, SPACES, st.binary(max_size=50), CUTS, st.sampled_from([b"", b"\r\n"]), st.booleans())
+@example({"X-Amz-Request-Id": "7"}, " ", "", b"<Error/>", [1, 17, 20], b"\r\n", True)
+def test_a_reply_is_the_same_however_it_is_cut(
+    headers: dict[str, str], before: str, after: str, body: bytes, cuts: list[int], blank: bytes, interim: bool
+) -> None:
+    sent = b"HTTP/1.1 100 Continue\r\nx-of: another\r\n\r\n" if interim else b""
+    sent += blank + b"HTTP/1.1 200 OK\r\n" + encoded(headers, before, after)
+    sent += b"Content-Length: %d\r\n\r\n" % len(body) + body
+    places = [0, *sorted(cuts), len(sent)]
+    packets = [sent[start:end] for start, end in pairwise(places) if sent[start:end]]
+    reply = asyncio.run(reply_to_one_request(*packets))
+    lowered = {name.lower().encode(): value.encode("latin-1") for name, value in headers.items()}
+    assert (reply.status, reply.body) == (200, body)
+    assert reply.headers == lowered | {b"content-length": b"%d" % len(body)}
+
+
+def test_the_reply_to_a_head_has_its_headers_and_no_body() -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: "e1"\r\nContent-Length: 7\r\n\r\n'
+    reply = asyncio.run(reply_to_one_request(head, head_only=True))
+    assert (reply.body, reply.headers[b"etag"], reply.headers.get(b"content-length")) == (b"", b'"e1"', b"7")
+    assert b"x-amz-version-id" not in reply.headers
+
+
+def test_long_headers_are_all_there() -> None:
+    headers = {f"x-amz-meta-{number}": "v" * 1000 for number in range(9)}
+    reply = asyncio.run(
+        reply_to_one_request(b"HTTP/1.1 200 OK\r\n" + encoded(headers) + b"Content-Length: 2\r\n\r\n", b"{}")
+    )
+    assert {name: reply.headers[name.encode()] for name in headers} == {
+        name: value.encode() for name, value in headers.items()
+    }
+    assert (reply.body, len(reply.headers)) == (b"{}", 10)
+
+
+@pytest.mark.parametrize(
+    "line", [b"a: b\n", b"a : b\r\n", b": b\r\n", b"a\r\n", b"a: b\r\n c\r\n", b"a: \0\r\n", b"a: b\rc\r\n"]
+)
+def test_what_is_no_header_is_no_reply(line: bytes) -> None:
+    with pytest.raises(TransportError) as raised:
+        asyncio.run(reply_to_one_request(b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 0\r\n\r\n"))
+    assert raised.value.fault is Fault.INVALID
