@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import jinja2
 
+from .compiled import compiled_templates
 from .estimate import between
 from .facts import Report
 from .lines import size
@@ -107,6 +108,7 @@ def _template() -> jinja2.Template:
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=False,  # noqa: S701 - Markdown: each value goes through `code` or `words`
         undefined=jinja2.StrictUndefined,
+        bytecode_cache=compiled_templates(),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

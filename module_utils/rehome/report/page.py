@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from .charts import Drawn
+from .compiled import compiled_templates
 from .estimate import between, duration
 from .facts import Report
 from .flow import flows, picture
@@ -123,6 +124,7 @@ def _template() -> jinja2.Template:
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        bytecode_cache=compiled_templates(),
         trim_blocks=True,
         lstrip_blocks=True,
     )
