@@ -17,6 +17,8 @@ from sandbox.lifecycle import Sandbox
 from .cost import ROOT
 
 BIN = Path(sys.executable).parent
+NOT_OPERATORS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+"""What machines that build and test set: without bytecode, each module compiles the whole engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ class OwnSandbox:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of an operator who has activated Rehome's."""
-    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    """Return the environment of an operator who has activated Rehome's, and who does not forbid Python its caches."""
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_OPERATORS}
+    return kept | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 @contextmanager
