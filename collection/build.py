@@ -81,8 +81,8 @@ def qualified(text: str, in_playbooks: bool = False) -> str:
     for pattern, replacement in (
         (rf"^( +(?:- )?)({modules}):$", rf"\1{COLLECTION}.\2:"),
         (rf"^( +{item})({roles})$", rf"\1{COLLECTION}.\2"),
-        (rf"(include_role:\n +name: )({roles})$", rf"\1{COLLECTION}.\2"),
-        (rf"(import_role: {{name: )({roles})(?=}})", rf"\1{COLLECTION}.\2"),
+        (rf"((?:include|import)_role:\n +name: )({roles})$", rf"\1{COLLECTION}.\2"),
+        (rf"(import_role: {{name: )({roles})(?=[,}}])", rf"\1{COLLECTION}.\2"),
         (r"^(  - )(rehome(?:\.[a-z]+)?)$", rf"\1{COLLECTION}.\2"),
         (r"playbooks/([a-z]+)\.yml", rf"{COLLECTION}.\1"),
         (r"(?<![\w/.-])migrate\.yml", f"{COLLECTION}.migrate"),

@@ -37,6 +37,8 @@ PLUGINS = [
     if not path.is_symlink()
 ]
 TASKS = sorted((ROOT / "roles").glob("*/tasks/*.yml"))
+TOLD = ROOT / "roles" / "environment" / "vars" / "main.yml"
+"""What the one task that checks the environment may say."""
 
 MEANINGS = {
     "RH-101": "A setting is missing",
@@ -174,8 +176,8 @@ A code that is no longer used stays here, under `RETIRED`, so that its number is
 RETIRED: frozenset[str] = frozenset()
 """Numbers that no message has any more."""
 
-WITH_MESSAGES_OF_OTHERS = ("refusal", "problems", "awx_wrong", "awx_may_not")
-"""What a task's message repeats, and what has its own codes."""
+WITH_MESSAGES_OF_OTHERS = ("refusal", "problems", "environment_fault", "awx_wrong", "awx_may_not")
+"""What a task's message repeats, and what has codes of its own."""
 
 OF_NO_TROUBLE = "module_utils/rehome/preflight/column.py"
 """Where a check takes its status as an argument that can only be `pass` or `info`, by its type."""
@@ -210,7 +212,7 @@ def test_each_heading_of_a_code_says_what_it_means_and_what_to_do() -> None:
 
 def test_each_code_is_in_use() -> None:
     named = {name for path in SOURCES if path.name != "codes.py" for name in _names_of_codes(path)}
-    written = {number for path in [*PLUGINS, *TASKS] for number in re.findall(r"RH-\d{3}", path.read_text())}
+    written = {number for path in [*PLUGINS, *TASKS, TOLD] for number in re.findall(r"RH-\d{3}", path.read_text())}
     unused = {str(code) for code in Code if code.name not in named and str(code) not in written}
     assert unused == set()
     assert written <= {str(code) for code in Code}
@@ -271,6 +273,9 @@ def _kinds(of: type[RehomeError]) -> Iterator[type[RehomeError]]:
 
 def test_each_message_of_a_role_that_ends_a_run_ends_with_a_code() -> None:
     messages = [(path, text) for path in TASKS for text in _messages(yaml.safe_load(path.read_text()))]
+    told = [(TOLD, text) for name, text in yaml.safe_load(TOLD.read_text()).items() if name.endswith("_told")]
+    assert len(told) == 6
+    messages += told
     assert len(messages) > 15
     for path, text in messages:
         ends = re.search(r"\[(RH-\d{3}|\{\{.*'RH-\d{3}'.*\}\})\]\s*\"?$", text.strip(), flags=re.DOTALL)

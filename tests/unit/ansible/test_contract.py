@@ -181,6 +181,18 @@ def test_playbooks_are_tables_of_contents() -> None:
         assert len(path.read_text().splitlines()) <= 20, path
 
 
+def test_a_role_is_not_validated_only_where_it_has_no_variables_of_its_own() -> None:
+    unchecked = {
+        given["name"]
+        for _, module, given in tasks()
+        if module.endswith(("import_role", "include_role")) and given.get("rolespec_validate") is False
+    }
+    assert {"passes", "plan", "copy", "rewrite", "verify", "summary", "ending"} <= unchecked
+    for role in unchecked:
+        spec = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+        assert spec["argument_specs"]["main"]["options"] == {}, role
+
+
 def test_the_wheel_has_the_collections_that_requirements_yml_names() -> None:
     wanted = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
     package = importlib.metadata.distribution("ansible").locate_file("ansible_collections")

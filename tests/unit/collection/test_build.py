@@ -54,9 +54,9 @@ def test_no_role_is_named_without_its_collection(folder: Path) -> None:
     for path in folder.glob("playbooks/*.yml"):
         for play in loaded(path):
             named += [entry if isinstance(entry, str) else entry["role"] for entry in play.get("roles", [])]
-        named += re.findall(r"import_role: {name: ([\w.]+)}", path.read_text(encoding="utf-8"))
+        named += re.findall(r"import_role: {name: ([\w.]+)[,}]", path.read_text(encoding="utf-8"))
     for path in folder.glob("roles/*/tasks/*.yml"):
-        named += re.findall(r"include_role:\n +name: (\S+)", path.read_text(encoding="utf-8"))
+        named += re.findall(r"(?:include|import)_role:\n +name: (\S+)", path.read_text(encoding="utf-8"))
     assert len(named) > 30
     assert all(name.startswith(f"{COLLECTION}.") for name in named), named
 
