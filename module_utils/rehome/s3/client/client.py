@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
@@ -29,6 +29,10 @@ _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error[\s>]")
 
 _RECOVERIES_PER_REQUEST = 3
 """Token, clock and region may each be wrong once."""
+
+
+_Parameters = tuple[str, str | None, Sequence[tuple[str, str]], Mapping[str, str], bytes, Sink | None, float]
+"""Of a request, as `_Request` names them: to make one for each of millions would take as long as to read a reply."""
 
 
 class _Request(NamedTuple):
@@ -150,15 +154,16 @@ class Client:
         fail, too, else S3RequestError, once `retry` gives up.
         """
         headers = self._spare.kept(method, headers)
-        request = _Request(method, key, query, headers, body, sink, read_timeout or self._read_timeout)
+        parameters = method, key, query, headers, body, sink, read_timeout or self._read_timeout
         try:
-            result = await self._attempt(request)
+            result = await self._attempt(parameters)
             if isinstance(result, Response):
                 return result
+            request = _Request(*parameters)
             if (reply := await self._without_spare(request, result)) is not None:
                 return reply
         except DeadEndpointError as error:
-            raise self._dead(request, error, attempts=0, repeated=False) from None
+            raise self._dead(_Request(*parameters), error, attempts=0, repeated=False) from None
         return await self._retried(request, result)
 
     async def put_object(self, key: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
@@ -261,8 +266,16 @@ class Client:
         attempts.obstacle = obstacle or ""
         return obstacle is None
 
-    async def _attempt(self, request: _Request) -> Response | _Failure:
-        """Raises DeadEndpointError if the endpoint is found dead while this request waits to probe it."""
+    def _attempt(self, request: _Parameters) -> Awaitable[Response | _Failure]:
+        """Send a request once, as soon as the limits allow it. The result is to be awaited at once.
+
+        Raises DeadEndpointError if the endpoint is found dead while this request waits to probe it.
+        """
+        if self._breaker.broken or (started_at := self.limiter.acquire_now()) is None:
+            return self._send_in_turn(request)
+        return self._send(request, started_at)
+
+    async def _send_in_turn(self, request: _Parameters) -> Response | _Failure:
         started_at = await self.limiter.acquire()
         if not self._breaker.broken:
             return await self._send(request, started_at)
@@ -270,7 +283,7 @@ class Client:
         async with self._breaker.turn():
             return await self._send(request, await self.limiter.acquire())
 
-    async def _send(self, request: _Request, started_at: float) -> Response | _Failure:
+    async def _send(self, request: _Parameters, started_at: float) -> Response | _Failure:
         limiter, meter = self.limiter, self.meter
         route = self._recovery.route
         meter.sent += 1

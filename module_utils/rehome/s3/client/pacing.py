@@ -91,12 +91,18 @@ class ConcurrencyLimiter:
             self._ceiling = requests
             self._admit()
 
-    async def acquire(self) -> float:
-        """Wait for a free slot. Returns the time, for `succeeded` and `throttled`. Each return needs one `release`."""
+    def acquire_now(self) -> float | None:
+        """Return as `acquire` if a slot is free, else None."""
         # without a call: this is asked of every request
         if self._in_flight + 1 <= self._limit and self._in_flight < self._ceiling and not self._waiters:
             self._in_flight += 1
             return self._clock()
+        return None
+
+    async def acquire(self) -> float:
+        """Wait for a free slot. Returns the time, for `succeeded` and `throttled`. Each return needs one `release`."""
+        if (now := self.acquire_now()) is not None:
+            return now
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -110,7 +116,8 @@ class ConcurrencyLimiter:
     def release(self) -> None:
         """Free a slot."""
         self._in_flight -= 1
-        self._admit()
+        if self._waiters:
+            self._admit()
 
     def succeeded(self, started_at: float) -> None:
         """Record a reply that is not throttled. The limit grows only while at least half of it is in use."""
