@@ -8,11 +8,12 @@ import socket
 import ssl
 
 from .addresses import Addresses, HostResolver, resolve_host
-from .connection import Connection, Fault, TransportError
+from .connection import Connection, Fault, TlsConnection, TransportError
 from .endpoint import Endpoint
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})\b([^\r\n]*)")
 _TUNNEL_REPLY_LIMIT = 65536
+_READ_BYTES = 256 * 1024
 
 
 class Dialer:
@@ -29,6 +30,7 @@ class Dialer:
         peer = endpoint.proxy or endpoint
         self._addresses = Addresses(peer.host, peer.port, resolver)
         self._port = peer.port
+        self._read_buffer = memoryview(bytearray(_READ_BYTES if endpoint.tls else 0))
         self._via = f" (through the proxy {endpoint.proxy.name})" if endpoint.proxy else ""
 
     async def dial(self) -> Connection:
@@ -75,18 +77,21 @@ class Dialer:
         name = endpoint.host if endpoint.tls else None
         if endpoint.proxy is None or endpoint.tls is None:
             _, connection = await loop.create_connection(
-                Connection, address, self._port, ssl=endpoint.tls, server_hostname=name
+                self._new_connection, address, self._port, ssl=endpoint.tls, server_hostname=name
             )
             return connection
         tunnel = await self._tunnel(address)
         try:
             _, connection = await loop.create_connection(
-                Connection, sock=tunnel, ssl=endpoint.tls, server_hostname=name
+                self._new_connection, sock=tunnel, ssl=endpoint.tls, server_hostname=name
             )
         except BaseException:
             tunnel.close()
             raise
         return connection
+
+    def _new_connection(self) -> Connection:
+        return TlsConnection(self._read_buffer) if self._endpoint.tls else Connection()
 
     async def _tunnel(self, address: str) -> socket.socket:
         """Return a connection through the proxy to the endpoint (CONNECT, RFC 9110)."""

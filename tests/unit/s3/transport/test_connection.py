@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rehome.s3.transport.connection import Connection, Fault, Response, TransportError
+from rehome.s3.transport.connection import Connection, Fault, Response, TlsConnection, TransportError
 
 TOKENS = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=12).filter(
     lambda name: name.lower() not in ("connection", "upgrade")
@@ -78,3 +78,29 @@ def test_what_is_no_header_is_no_reply(line: bytes) -> None:
     with pytest.raises(TransportError) as raised:
         asyncio.run(reply_to_one_request(b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 0\r\n\r\n"))
     assert raised.value.fault is Fault.INVALID
+
+
+def test_connections_that_share_a_buffer_do_not_share_what_they_read() -> None:
+    async def read() -> list[Response]:
+        buffer = memoryview(bytearray(256))
+        connections = [TlsConnection(buffer) for _ in range(2)]
+        replies = []
+        for connection in connections:
+            connection.connection_made(mock.Mock(spec=asyncio.Transport))
+            replies.append(asyncio.ensure_future(connection.exchange(b"", head_only=False, read_timeout=9)))
+        await asyncio.sleep(0)
+        packets = [b"HTTP/1.1 200 OK\r\nx-of: %d\r\nContent-Length: 2\r\n\r\n%d", b"%d"]
+        for packet in packets:
+            for number, connection in enumerate(connections):
+                data = packet % ((number,) * packet.count(b"%"))
+                connection.get_buffer(-1)[: len(data)] = data
+                connection.buffer_updated(len(data))
+        try:
+            return await asyncio.gather(*replies)
+        finally:
+            for connection in connections:
+                connection.close()
+
+    replies = asyncio.run(read())
+    assert [reply.body for reply in replies] == [b"00", b"11"]
+    assert [reply.headers[b"x-of"] for reply in replies] == [b"0", b"1"]
