@@ -50,7 +50,7 @@ HEAD = """\
 `make bench` measured all of this in one go and wrote this page; nothing here is edited by hand. The machine: {machine}.
 Clients and servers share it, so ratios say more than absolute figures.
 """
-FAILED = "A suite did not come to an end, and its figures are missing here: {names}.\n"
+MISSING = "Suites that did not come to an end, and whose figures are missing here: {names}.\n"
 QUICK = "**Taken with `--quick`: the sizes are far too small for the figures to mean anything.**\n"
 VERDICTS = """\
 ## Verdicts
@@ -75,7 +75,8 @@ def main() -> int:
     whole = not options.quick and set(options.only) == set(SUITES)
     out = options.out or (PAGE if whole else QUICK_PAGE)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    found, failed = {}, []
+    out.parent.mkdir(exist_ok=True)
+    found: dict[str, Section] = {}
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as folder:
         for number, name in enumerate(options.only, 1):
             path = Path(folder) / f"{name}.json"
@@ -85,12 +86,11 @@ def main() -> int:
             if run_to_end([*command, *(["--quick"] if options.quick else [])], ROOT) == 0:
                 found[name] = read_json(path)
                 sys.stderr.write(f"bench.{name} took {duration(found[name].took_s)}\n")
-            else:
-                failed.append(name)
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(page(found, failed, machine(), quick=options.quick))
+            # after each suite: a run that is interrupted leaves what it has measured
+            missing = [name for name in options.only if name not in found]
+            out.write_text(page(found, missing, machine(), quick=options.quick))
     sys.stderr.write(f"{out}\n")
-    return 1 if failed else 0
+    return 1 if missing else 0
 
 
 def budget(name: str, *, quick: bool) -> float:
@@ -98,13 +98,13 @@ def budget(name: str, *, quick: bool) -> float:
     return SUITES[name].quick_s if quick else SUITES[name].seconds
 
 
-def page(found: Mapping[str, Section], failed: Sequence[str], where: str, *, quick: bool) -> str:
+def page(found: Mapping[str, Section], missing: Sequence[str], where: str, *, quick: bool) -> str:
     """Return the whole page: what a user asks, every verdict, each suite's section, and how long they took."""
     parts = [HEAD.format(machine=where)]
     if quick:
         parts.append(QUICK)
-    if failed:
-        parts.append(FAILED.format(names=", ".join(failed)))
+    if missing:
+        parts.append(MISSING.format(names=", ".join(missing)))
     parts.append(
         how_long({name: value for section in found.values() for name, value in section.figures.items()}) + "\n"
     )
