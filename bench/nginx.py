@@ -1,4 +1,7 @@
-"""A private nginx that answers every request with the same result of a copy: what remains is the client's cost."""
+"""A private nginx that answers every request with the same result of a copy: what remains is the client's cost.
+
+Only the bucket itself has an answer of its own, the listing that a peer begins with.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.nginx import BINARY, UNPACKED, end_nginx, start_nginx
 from sandbox.ports import find_free
 
-from .null_replies import COPIED
+from .null_replies import COPIED, listing
 from .suite import BenchError
 
 _MODULE = UNPACKED / "lib" / "nginx" / "modules" / "ngx_http_headers_more_filter_module.so"
@@ -27,10 +30,12 @@ _HTTP = """\
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;
     default_type application/xml;
+    root {folder};
     # nginx would take the copy's own "if-none-match: *" for a cache's question and answer 304. The header is only
     # cleared at the end of the rewriting, which `return` does not wait for: hence the second location.
     location / {{ more_clear_input_headers If-None-Match; rewrite ^ /done last; }}
     location = /done {{ internal; return 200 '{reply}'; }}
+    location = /legacy {{ try_files /listing.xml =404; }}
   }}
 """
 
@@ -50,8 +55,12 @@ def version() -> str:
 
 
 @contextmanager
-def null_server(folder: Path) -> Iterator[NullServer]:
-    """Run it in `folder` for the length of the block."""
+def null_server(folder: Path, listed: int = 0) -> Iterator[NullServer]:
+    """Run it in `folder` for the length of the block.
+
+    listed: so many objects are in the listing of the bucket `legacy`
+    """
+    (folder / "listing.xml").write_bytes(listing(listed))
     http, https = find_free(2)
     certificate, _ = write_certificate(folder)
     try:
