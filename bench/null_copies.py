@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -63,7 +64,7 @@ def measure(quick: bool) -> Section:
         s5cmd = _S5cmd(server, Path(name), few)
         sides = ((HTTP, settings.source, server.http_url), (TLS, settings.target, server.https_url))
         found = {
-            label: uvloop.run(_rounds(resolve(one), count, rounds, lambda url=url: s5cmd.copies_cpu_s(url)))
+            label: uvloop.run(_rounds(resolve(one), count, rounds, partial(s5cmd.copies_cpu_s, url)))
             for label, one, url in sides
         }
     rates = {
