@@ -152,7 +152,8 @@ class Outcomes:
         suffix = job.source_key[self._skip :]
         self._begun.pop(suffix, None)
         # in the order of the table's columns
-        self._rows.append((suffix, job.size, job.etag, *outcome[1:], self._part))
+        became = outcome.result, outcome.target_etag, outcome.evidence, outcome.attempts, outcome.error, outcome.message
+        self._rows.append((suffix, job.size, job.etag, *became, outcome.duration_s, self._part))
         self._in_part += 1
         if self._in_part == PART_ROWS or time.monotonic() >= self._due:
             self._end_part()

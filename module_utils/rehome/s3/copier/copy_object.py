@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from urllib.parse import quote
 
 from ..client.client import Client
@@ -70,7 +71,7 @@ class ServerSide:
             # (CopyObject in botocore 1.44's service model).
             self._constant["x-amz-object-annotation-directive"] = "EXCLUDE"
 
-    async def copy(self, job: CopyJob) -> CopyOutcome:
+    def copy(self, job: CopyJob) -> Awaitable[CopyOutcome]:
         """Copy one object and prove the copy. Raises SourceChanged, S3Error and S3StopError."""
         headers = {
             "x-amz-copy-source": self._copy_source + encode_key(job.source_key),
@@ -87,8 +88,8 @@ class ServerSide:
         if job.storage_class != "STANDARD" and self._keeps_class and job.storage_class:
             headers["x-amz-storage-class"] = job.storage_class
         if is_plain:
-            return await self._send(job, headers)
-        return await self._copy_in_steps(job, headers)
+            return self._send(job, headers)
+        return self._copy_in_steps(job, headers)
 
     async def _send(self, job: CopyJob, headers: dict[str, str], tags: str = "") -> CopyOutcome:
         reply = await self._target.request("PUT", job.target_key, headers=headers, read_timeout=copy_timeout(job.size))

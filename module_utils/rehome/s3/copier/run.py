@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from ..client.client import Client
 from ..client.pacing import RateLimiter
@@ -28,8 +28,6 @@ _REJECTIONS_TO_STOP = 5
 """Equal failures in a row of a service that says that it does not do what a copy asks for."""
 _REJECTIONS_IN_ALL = 50
 """The same, with copies between them that need it not."""
-_REJECTIONS_TO_STOP = 5
-"""Equal failures in a row that are about the service: it does not support what a copy needs."""
 
 _DEFAULTS = CopyOptions()
 
@@ -130,11 +128,9 @@ class _Run:
                 rejects = is_rejection(error.status, error.code, error.message)
                 if isinstance(error, S3StopError):
                     self._end(error)
-            took = time.monotonic() - began
+            outcome.duration_s = time.monotonic() - began
             if outcome.result == "copied" and job.size < self._in_parts_from:
-                self._batching.record(took)
-            # `_replace` would take three times as long.
-            outcome = CopyOutcome(*outcome[:-1], took)
+                self._batching.record(outcome.duration_s)
             if outcome.result == "failed":
                 reason = self._streak.failed(outcome, rejects=rejects)
                 if reason is not None:
@@ -143,14 +139,14 @@ class _Run:
                 self._streak.succeeded()
             self._on_outcome(outcome)
 
-    async def _copy(self, job: CopyJob) -> CopyOutcome:
+    def _copy(self, job: CopyJob) -> Awaitable[CopyOutcome]:
         if self._streams:
-            return await stream_object(self._context, job)
+            return stream_object(self._context, job)
         if job.size < self._in_parts_from:
-            return await self._server_side.copy(job)
+            return self._server_side.copy(job)
         if self._copies_parts:
-            return await copy_in_parts(self._context, job)
-        return await stream_object(self._context, job)
+            return copy_in_parts(self._context, job)
+        return stream_object(self._context, job)
 
     def _end(self, reason: S3StopError) -> None:
         if self.stop is None:

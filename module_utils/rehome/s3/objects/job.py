@@ -53,7 +53,8 @@ class CopyJob(NamedTuple):
         return {"if-none-match": "*"} if self.replace_etag is None else {"if-match": f'"{self.replace_etag}"'}
 
 
-class CopyOutcome(NamedTuple):
+@dataclass(slots=True)
+class CopyOutcome:
     """The outcome of a job.
 
     result: `copied`: made by this job, content proven · `present`: the target existed with the same content ·
@@ -63,7 +64,7 @@ class CopyOutcome(NamedTuple):
     evidence: what proved the content, for `copied` and `present`
     attempts: copy requests sent
     error, message: S3's code and message, if the result is neither `copied` nor `present`
-    duration_s: seconds from taking the job to its outcome
+    duration_s: seconds from taking the job to its outcome; the copier sets it last
     """
 
     job: CopyJob
