@@ -1,7 +1,7 @@
 """`python -m bench.canned_listing BUCKET/PREFIX=COUNT…`: a server that lists invented objects as fast as it can send.
 
-Under each prefix are `avatar-0000000.png` and so on. All entries have the same length, so any page is a slice of
-prepared bytes.
+Under each prefix are `avatar-0000000.png` and so on, with more digits if it takes more. All entries have the same
+length, so any page is a slice of prepared bytes.
 """
 
 from __future__ import annotations
@@ -18,21 +18,32 @@ from .canned import reply, serve
 
 BLOCK = 1_000
 SIZE = 600
+LEAST_DIGITS = 7
 _LAST = "\U0010ffff"
-_MARK = b"@@@@"
-"""Placeholder for the thousands of an entry's number, in its key and in its ETag."""
+_MARK = b"@"
+"""Placeholder, once for each digit, for the thousands of an entry's number, in its key and in its ETag."""
+
+
+def name(number: int, digits: int) -> str:
+    """Return the name of the object with this number."""
+    return f"avatar-{number:0{digits}d}.png"
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The objects under one prefix. Numbers have seven digits, so keys and numbers have the same order."""
+    """The objects under one prefix. All numbers have as many digits, so keys and numbers have the same order."""
 
     prefix: str
     count: int
 
+    @property
+    def digits(self) -> int:
+        """How many digits each number has."""
+        return max(LEAST_DIGITS, len(str(self.count - 1)))
+
     def key(self, number: int) -> str:
         """Return the key of the object with this number."""
-        return f"{self.prefix}avatar-{number:07d}.png"
+        return f"{self.prefix}{name(number, self.digits)}"
 
     def first_after(self, key: str) -> int:
         """Return the number of the first object whose key comes after this one."""
@@ -45,12 +56,13 @@ class Shelf:
 
     def entries(self, begin: int, end: int) -> bytes:
         """Return the listing's entries of these numbers."""
-        template, length = _template(self.prefix)
+        template, length = _template(self.prefix, self.digits)
+        mark = _MARK * (self.digits - 3)
         cut = []
         while begin < end:
             block, offset = divmod(begin, BLOCK)
             take = min(end - begin, BLOCK - offset)
-            cut.append(template[offset * length : (offset + take) * length].replace(_MARK, b"%04d" % block))
+            cut.append(template[offset * length : (offset + take) * length].replace(mark, b"%0*d" % (len(mark), block)))
             begin += take
         return b"".join(cut)
 
@@ -72,12 +84,13 @@ class Shelf:
 
 
 @lru_cache
-def _template(prefix: str) -> tuple[bytes, int]:
+def _template(prefix: str, digits: int) -> tuple[bytes, int]:
     """Return a thousand entries with placeholders for their thousands, and the length of each."""
+    mark = _MARK * (digits - 3)
     entries = [
         b"<Contents><Key>%savatar-%s%03d.png</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-        b"<ETag>&quot;5eed000000000000000000000%s%03d&quot;</ETag><Size>%d</Size>"
-        b"<StorageClass>STANDARD</StorageClass></Contents>" % (prefix.encode(), _MARK, number, _MARK, number, SIZE)
+        b"<ETag>&quot;%s%s%03d&quot;</ETag><Size>%d</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        % (prefix.encode(), mark, number, b"5eed".ljust(32 - digits, b"0"), mark, number, SIZE)
         for number in range(BLOCK)
     ]
     return b"".join(entries), len(entries[0])

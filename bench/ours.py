@@ -1,6 +1,7 @@
 """`python -m bench.ours SETTINGS PHASE…`: the phases of a migration in one process, as the modules run them.
 
-Prints one line of JSON: the time of each phase, the outcomes of the objects, and the peak memory.
+`rows` and `listing` are the two parts of `scan`, `recall` is one of `listing`. Prints one line of JSON: the time of
+each phase, the outcomes of the objects, and the peak memory.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.planning.plan import make_plan
 from rehome.progress import Progress
+from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, write_lists
 from rehome.run import Run
-from rehome.scan.scan import scan
+from rehome.scan.rows import read_rows
+from rehome.scan.scan import scan, scan_buckets
 from rehome.stages.copy_objects import CopyCounts, copy_planned
+from rehome.state.outcomes import load_proofs
 
 CATALOG = "catalog.duckdb"
-PHASES = ("scan", "plan", "copy")
+PHASES = ("scan", "rows", "listing", "plan", "copy", "lists", "recall")
+_NEW = {"scan", "rows"}
+"""They begin with an empty catalog."""
 
 
 def main() -> int:
@@ -40,11 +46,15 @@ def main() -> int:
     path = settings.state_dir / CATALOG
     progress, counts = Progress(settings.state_dir), CopyCounts()
     took: dict[str, dict[str, float]] = {}
-    with Catalog.create(path, {}) if "scan" in options.phases else Catalog.open(path) as catalog:
+    with Catalog.create(path, {}) if _NEW & {*options.phases} else Catalog.open(path) as catalog:
         work: dict[str, Callable[[], object]] = {
             "scan": lambda: scan(Run(settings, catalog, progress)),
+            "rows": lambda: catalog.note("rows_foreign", read_rows(Run(settings, catalog, progress))),
+            "listing": lambda: scan_buckets(Run(settings, catalog, progress)),
             "plan": lambda: make_plan(catalog, settings),
             "copy": lambda: copy_planned(Run(settings, catalog, progress), counts),
+            "lists": lambda: write_lists(catalog, settings, PLAN_LISTS | OUTCOME_LISTS),
+            "recall": lambda: load_proofs(catalog, settings),
         }
         for phase in options.phases:
             took[phase] = _timed(work[phase])

@@ -48,11 +48,19 @@ def test_it_answers_listings_of_its_buckets_and_nothing_else() -> None:
     assert answer(shelves, b"GET /other?list-type=2 HTTP/1.1").startswith(b"HTTP/1.1 501")
 
 
-def test_every_etag_is_another() -> None:
-    page = SHELF.entries(0, SHELF.count)
+@pytest.mark.parametrize("count", [2_500, 100_000_000])
+def test_every_etag_is_another(count: int) -> None:
+    page = Shelf("image/", count).entries(count - 2_500, count)
     etags = {part.partition(b"&quot;")[0] for part in page.split(b"<ETag>&quot;")[1:]}
-    assert len(etags) == SHELF.count
+    assert len(etags) == 2_500
     assert {len(etag) for etag in etags} == {32}
+
+
+def test_a_hundred_million_keys_are_in_their_order() -> None:
+    shelf = Shelf("image/", 100_000_000)
+    assert shelf.key(0) == "image/avatar-00000000.png"
+    page = shelf.page("image/", shelf.key(12_345_678), 2)
+    assert _keys(page) == [shelf.key(12_345_679), shelf.key(12_345_680)]
 
 
 def test_the_null_servers_reply_names_the_etag_that_the_jobs_expect() -> None:
