@@ -102,6 +102,21 @@ class Catalog:
         finally:
             self.run(f"DETACH {name}")
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what the block writes one transaction, which no other cursor sees before its end.
+
+        Many rows are written to the file but once that way, instead of to its log, to a part of it, and anew with the
+        next ones. An exception leaves the catalog as it was.
+        """
+        self.run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
     def metadata(self) -> dict[str, str]:
         """Return what the catalog was made for."""
         return dict(self.query("SELECT name, value FROM facts"))

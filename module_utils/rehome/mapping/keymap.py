@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .key_shapes import MAX_KEY_BYTES, KeyShape, shapes_of
+
+_UTF8_BYTES = 4
+"""The most that a character takes."""
 
 
 def _compile(globs: tuple[str, ...]) -> re.Pattern[str]:
@@ -43,6 +47,14 @@ class KeyMap:
             return False
         return self._excluded is None or self._excluded.match(suffix) is None
 
+    def covers_each(self, suffixes: Sequence[str]) -> list[bool]:
+        """Return `covers` of each suffix, faster where only one of its rules applies."""
+        if self.only is None and self._included is None and self._excluded is None:
+            return [True] * len(suffixes)
+        if self.only is None and self._included is not None and self._excluded is None:
+            return [found is not None for found in map(self._included.match, suffixes)]
+        return list(map(self.covers, suffixes))
+
     def includes(self, suffix: str) -> bool:
         """Return whether one of the globs to include matches, whatever the others say."""
         return self._included is None or self._included.match(suffix) is not None
@@ -68,3 +80,13 @@ class KeyMap:
             shapes = " and ".join(shape.words for shape in KeyShape if shape in refused)
             return f"the target key has {shapes}, which this service does not take as it is"
         return None
+
+    def unroutable_each(
+        self, keys: Sequence[str], refused_keys: frozenset[KeyShape] = frozenset()
+    ) -> Sequence[str | None]:
+        """Return `unroutable` of each key, at once if all are short and the target refuses no shape."""
+        lengths = set(map(len, keys)) or {0}
+        growth = len(self.target_prefix) - len(self.source_prefix)
+        if refused_keys or min(lengths) + growth <= 0 or _UTF8_BYTES * (max(lengths) + growth) > MAX_KEY_BYTES:
+            return [self.unroutable(key, refused_keys) for key in keys]
+        return [None] * len(keys)

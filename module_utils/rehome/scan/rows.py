@@ -30,7 +30,7 @@ def read_rows(run: Run) -> int:
     """
     settings = run.settings
     detect_form = form_detector(settings.keymap, settings.source, settings.target)
-    with connect(settings.database) as database:
+    with connect(settings.database) as database, run.catalog.transaction():
         return sum(_read(run, database, reference, detect_form) for reference in settings.references)
 
 

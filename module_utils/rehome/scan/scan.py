@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
-from itertools import compress, islice
+from itertools import compress, islice, repeat
 
 import uvloop
 
@@ -80,7 +80,7 @@ async def _scan_buckets(run: Run) -> None:
 
         def source_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
             listed = (page.sizes, page.etags, page.last_modified, page.storage_classes, page.restores, page.tiers)
-            return suffixes, *listed, list(map(unroutable, page.keys))
+            return suffixes, *listed, keymap.unroutable_each(page.keys, refused_keys)
 
         def target_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
             return suffixes, page.sizes, page.etags
@@ -90,7 +90,11 @@ async def _scan_buckets(run: Run) -> None:
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
             run.progress.stage("list objects")
             samples = _Samples()
-            with catalog.bulk_appender("source_objects") as sources, catalog.bulk_appender("target_objects") as targets:
+            with (
+                catalog.transaction(),
+                catalog.bulk_appender("source_objects") as sources,
+                catalog.bulk_appender("target_objects") as targets,
+            ):
                 foreign, _ = await run_all(
                     _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter, samples),
                     _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
@@ -104,8 +108,6 @@ async def _scan_buckets(run: Run) -> None:
             if error.code != DISORDERED:
                 raise
             # list again without relying on the order of keys
-            for table in ("source_objects", "target_objects"):
-                catalog.run(f"DELETE FROM {table}")
             foreign = await list_both(1)
         catalog.note("source_foreign", foreign)
         catalog.note(SOURCE_LISTING, listing_of(settings))
@@ -186,7 +188,12 @@ async def _fill(
         async for page in pages:
             suffixes = [key[skip:] for key in page.keys]
             # scratch objects of a probe never belong to the application, in whichever migration they turn up
-            is_covered = [keymap.covers(suffix) and not suffix.startswith(SCRATCH_NAME) for suffix in suffixes]
+            is_covered = keymap.covers_each(suffixes)
+            if any(map(str.startswith, suffixes, repeat(SCRATCH_NAME))):
+                is_covered = [
+                    covered and not suffix.startswith(SCRATCH_NAME)
+                    for covered, suffix in zip(is_covered, suffixes, strict=True)
+                ]
             covered = page
             if not all(is_covered):
                 if samples is not None:

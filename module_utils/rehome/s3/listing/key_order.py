@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import lt
 
+from .split_points import common_length
+
 Order = Callable[[str], str | bytes]
 """Returns what a key is sorted by."""
 
@@ -48,7 +50,11 @@ class KeyOrder:
             self._possible = self._possible if plain else ()
             return
         text = "".join(chain)
-        same: dict[Order, bool] = {by_code_point: True, by_utf_16: text.isascii(), by_folder: "/" not in text}
+        same: dict[Order, bool] = {
+            by_code_point: True,
+            by_utf_16: text.isascii(),
+            by_folder: "/" not in text or (plain and _in_one_folder(chain, text)),
+        }
         self._possible = tuple(
             order
             for order in self._possible
@@ -62,6 +68,12 @@ class KeyOrder:
     def never_below(self, one: str, other: str) -> bool:
         """Return whether `one` comes before `other` in no possible order."""
         return not any(order(one) < order(other) for order in self._possible)  # type: ignore[operator]
+
+
+def _in_one_folder(chain: Sequence[str], text: str) -> bool:
+    """Return whether ascending keys, whose text together is given, have all their slashes in what they begin with."""
+    start = chain[0][: common_length(chain[0], chain[-1])]
+    return text.count("/") == start.count("/") * len(chain)
 
 
 def _is_ascending(values: Sequence[str | bytes]) -> bool:
