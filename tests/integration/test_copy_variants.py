@@ -286,7 +286,8 @@ def test_the_sample_is_taken_of_what_is_present_however_little_that_is(migration
     migration.plan(settings)
     migration.copy(settings)
     migration.plan(settings)
-    migration.catalog.run("INSERT INTO objects (suffix, class) SELECT i, 'to_copy' FROM range(1000) n(i)")
+    migration.catalog.run("INSERT INTO source_objects (suffix) SELECT i FROM range(1000) n(i)")
+    migration.catalog.run("INSERT INTO object_verdicts (class) SELECT 'to_copy' FROM range(1000) n(i)")
     assert compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir))).sampled == 1
 
 

@@ -640,8 +640,9 @@ def test_contents_that_only_their_size_speaks_for_are_read_before_they_are_delet
 
     def weakly(catalog: Catalog, settings: Settings) -> Any:
         plan = original(catalog, settings)
-        catalog.run("UPDATE objects SET weak = true, etag = etag || '' WHERE suffix <> 'avatar-1.png'")
-        catalog.run("UPDATE objects SET target_etag = 'another-1' WHERE suffix = 'avatar-3.png'")
+        verdict = "UPDATE object_verdicts SET {} WHERE rowid IN (SELECT place FROM objects WHERE suffix {})"
+        catalog.run(verdict.format("weak = true", "<> 'avatar-1.png'"))
+        catalog.run(verdict.format("other_etag = 'another-1'", "= 'avatar-3.png'"))
         return plan
 
     monkeypatch.setattr(deletable, "make_plan", weakly)

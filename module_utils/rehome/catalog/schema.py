@@ -33,6 +33,27 @@ class Table:
         return f"CREATE OR REPLACE {'TEMP ' * self.temporary}TABLE {self.name} {content};"
 
 
+@dataclass(frozen=True, slots=True)
+class Joined(Table):
+    """A table and what was found of each of its rows, read as one table: a view, which copies nothing.
+
+    base: the table
+    verdicts: the table of what was found, with a row for each row of `base` in its order
+    select: the columns, of the row `b` and its verdict `v`
+    """
+
+    base: str = ""
+    verdicts: str = ""
+    select: str = ""
+
+    def create(self, select: str = "") -> str:
+        """Return the statement that makes the view. A row without a verdict is an error of whoever reads it."""
+        return (
+            f"CREATE OR REPLACE VIEW {self.name} AS SELECT {select or self.select} "
+            f"FROM {self.base} b POSITIONAL JOIN {self.verdicts} v;"
+        )
+
+
 FACTS = Table(
     "facts", "name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL", filled_by="catalog/catalog", read_by="catalog/catalog"
 )
@@ -216,22 +237,47 @@ ROWS_GONE = Table(
 )
 """Rewritten rows that are no longer in the database."""
 
-OBJECTS = Table(
+OBJECT_VERDICTS = Table(
+    "object_verdicts",
+    "class VARCHAR, weak BOOLEAN, named BOOLEAN, is_in_target BOOLEAN, other_etag VARCHAR, other_size BIGINT",
+    filled_by="planning/plan",
+    read_by="planning/plan",
+)
+"""What the plan found of each source object, in the order of `source_objects`, whose rows stay as they are from then
+on. other_etag, other_size: of the target object, where they differ from the source's."""
+
+OBJECTS = Joined(
     "objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, storage_class VARCHAR, restore VARCHAR, unroutable VARCHAR, "
-    "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN",
+    "target_etag VARCHAR, target_size BIGINT, class VARCHAR, weak BOOLEAN, named BOOLEAN, place BIGINT",
     filled_by="planning/plan",
     read_by="planning/plan report/lists report/samples report/showing stages/copy_objects stages/deletion_candidates "
     "stages/forecast stages/restore_archived stages/rewrite_rows stages/rollback_rows stages/verify_sample",
+    base="source_objects",
+    verdicts="object_verdicts",
+    select="b.suffix, b.size, b.etag, b.storage_class, b.restore, b.unroutable, "
+    "CASE WHEN v.is_in_target THEN coalesce(v.other_etag, b.etag) END AS target_etag, "
+    "CASE WHEN v.is_in_target THEN coalesce(v.other_size, b.size) END AS target_size, "
+    "coalesce(v.class, error('an object without a class')) AS class, v.weak, v.named, v.rowid AS place",
 )
-"""The plan: every source object under the map, with its class. weak: only its size proves that the copy is the same."""
+"""The plan: every source object under the map, with its class. weak: only its size proves that the copy is the same.
+named: a row names it. place: its row in `object_verdicts`."""
 
-PLANNED_ROWS = Table(
+ROW_VERDICTS = Table(
+    "row_verdicts", "object_class VARCHAR, class VARCHAR", filled_by="planning/plan", read_by="planning/plan"
+)
+"""What the plan found of each row, in the order of `reference_rows`, whose rows stay as they are from then on."""
+
+PLANNED_ROWS = Joined(
     "planned_rows",
     "reference VARCHAR, ordinal BIGINT, key VARCHAR, value VARCHAR, suffix VARCHAR, object_class VARCHAR, "
     "class VARCHAR, is_old BOOLEAN",
     filled_by="planning/plan",
     read_by="planning/earlier_passes planning/plan report/lists report/samples report/showing stages/rewrite_rows",
+    base="reference_rows",
+    verdicts="row_verdicts",
+    select="b.reference, b.ordinal, b.key, b.value, b.suffix, v.object_class, "
+    "coalesce(v.class, error('a row without a class')) AS class, b.is_old",
 )
 """The plan: every row under the map, with its class and its object's."""
 

@@ -1,7 +1,8 @@
 """The plan: every object and every row gets one class. The same catalog always gives the same plan.
 
 It reads and writes the catalog only. The classes are in its tables `objects` and `planned_rows`, which are the queues
-of the copy and of the rewrite.
+of the copy and of the rewrite. Only what was found is written, beside what was listed and read: to write all of it once
+more would take longer than to join it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from dataclasses import dataclass
 
 from ..catalog.catalog import Catalog
-from ..catalog.schema import OBJECTS, PLANNED_ROWS
+from ..catalog.schema import OBJECT_VERDICTS, OBJECTS, PLANNED_ROWS, ROW_VERDICTS
 from ..codes import Code, marked
 from ..config.settings import DIGEST_LENGTH, TAG_LENGTH, OnConflict, OnDangling, Settings
 from ..errors import Finding
@@ -44,7 +45,7 @@ VERIFIED = """(
 has copied it so, by the outcomes in a table. If only the target has it, there is no older content to stand for."""
 
 _CLASSIFY_OBJECTS = f"""
-SELECT s.suffix, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.etag AS target_etag, t.size AS target_size,
+SELECT
     CASE
         WHEN t.suffix IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
@@ -54,16 +55,20 @@ SELECT s.suffix, s.size, s.etag, s.storage_class, s.restore, s.unroutable, t.eta
         ELSE 'to_copy'
     END AS class,
     class = 'present' AND NOT {SAME_ETAG} AND c.evidence = 'size' AS weak,
-    EXISTS (SELECT 1 FROM reference_rows r WHERE r.suffix = s.suffix) AS named
+    EXISTS (SELECT 1 FROM reference_rows r WHERE r.suffix = s.suffix) AS named,
+    t.suffix IS NOT NULL AS is_in_target,
+    CASE WHEN t.etag <> s.etag THEN t.etag END AS other_etag,
+    CASE WHEN t.size <> s.size THEN t.size END AS other_size
 FROM source_objects s
 LEFT JOIN target_objects t ON t.suffix = s.suffix
 LEFT JOIN compared c ON c.suffix = s.suffix
 LEFT JOIN own_copies w ON w.suffix = s.suffix
+ORDER BY s.rowid
 """
 
 _DEFER = """
-UPDATE objects SET class = 'deferred' WHERE suffix IN (
-    SELECT o.suffix FROM objects o
+UPDATE object_verdicts SET class = 'deferred' WHERE rowid IN (
+    SELECT o.place FROM objects o
     WHERE o.class IN ('to_copy', 'outdated')
         OR (o.class = 'present' AND EXISTS (SELECT 1 FROM reference_rows r WHERE r.suffix = o.suffix AND r.is_old))
     ORDER BY NOT o.named, o.suffix OFFSET $limit
@@ -72,7 +77,7 @@ UPDATE objects SET class = 'deferred' WHERE suffix IN (
 """Objects beyond the first `$limit` in the order of their keys. Those that rows name come first."""
 
 _CLASSIFY_ROWS = """
-SELECT r.reference, r.ordinal, r.key, r.value, r.suffix, o.class AS object_class,
+SELECT o.class AS object_class,
     CASE
         WHEN r.is_old AND o.suffix IS NULL AND t.suffix IS NULL AND NOT (r.overflows AND $rewrite_dangling)
             THEN 'dangling'
@@ -83,11 +88,11 @@ SELECT r.reference, r.ordinal, r.key, r.value, r.suffix, o.class AS object_class
         WHEN r.is_old THEN 'to_rewrite'
         WHEN t.suffix IS NULL AND o.suffix IS NULL THEN 'dangling'
         ELSE 'done'
-    END AS class,
-    r.is_old
+    END AS class
 FROM reference_rows r
 LEFT JOIN objects o ON o.suffix = r.suffix
 LEFT JOIN target_objects t ON t.suffix = r.suffix
+ORDER BY r.rowid
 """
 
 DECIDED = {
@@ -197,12 +202,11 @@ class Plan:
 
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     """Classify everything in `catalog` under the policies of `settings`. It writes only the catalog's own tables."""
-    classify_objects(catalog)
-    if settings.limit is not None:
-        catalog.run(_DEFER, {"limit": settings.limit})
+    _classify(catalog, settings)
+    if catalog.count("FROM row_verdicts") != catalog.count("FROM reference_rows"):
+        _drop_repeated(catalog, "source_objects")
+        _classify(catalog, settings)
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
-    params = {"overwrite": overwrite, "rewrite_dangling": rewrite_dangling, "limited": settings.limit is not None}
-    catalog.run(PLANNED_ROWS.create(_CLASSIFY_ROWS), params)
     metadata = catalog.metadata()
     objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
         catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
@@ -250,7 +254,33 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
 
 def classify_objects(catalog: Catalog) -> None:
     """Make the table `objects`: every source object under the map with its class."""
-    catalog.run(OBJECTS.create(_CLASSIFY_OBJECTS))
+    catalog.run(OBJECT_VERDICTS.create(_CLASSIFY_OBJECTS))
+    if catalog.count("FROM object_verdicts") != catalog.count("FROM source_objects"):
+        _drop_repeated(catalog, "target_objects", "compared")
+        catalog.run(OBJECT_VERDICTS.create(_CLASSIFY_OBJECTS))
+    catalog.run(OBJECTS.create())
+
+
+def _classify(catalog: Catalog, settings: Settings) -> None:
+    classify_objects(catalog)
+    if settings.limit is not None:
+        catalog.run(_DEFER, {"limit": settings.limit})
+    params = {
+        "overwrite": settings.on_conflict == "overwrite",
+        "rewrite_dangling": settings.on_dangling == "rewrite",
+        "limited": settings.limit is not None,
+    }
+    catalog.run(ROW_VERDICTS.create(_CLASSIFY_ROWS), params)
+    catalog.run(PLANNED_ROWS.create())
+
+
+def _drop_repeated(catalog: Catalog, *tables: str) -> None:
+    """Leave one row for each suffix: of a key that is there twice, the verdicts would not be in the order of the rows.
+
+    S3 lists each key once, and a listing that is divided is checked for it; another service may not keep to that.
+    """
+    for table in tables:
+        catalog.run(f"DELETE FROM {table} WHERE rowid NOT IN (SELECT min(rowid) FROM {table} GROUP BY suffix)")
 
 
 def warnings_of_other_forms(catalog: Catalog, settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import duckdb
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
@@ -177,3 +178,79 @@ def test_an_etag_that_every_object_may_have_makes_none_present(tmp_path: Path, b
         make_plan(catalog, settings)
         found = dict(catalog.query("SELECT suffix, class FROM objects"))
     assert found == {"proven": "present", "unproven": "conflict"}
+
+
+MANY = 300_000
+"""More than two of DuckDB's row groups."""
+
+
+def many(tmp_path: Path, *changes: str) -> Catalog:
+    """Return a catalog of `MANY` objects and rows, some of which are gone again by `changes`."""
+    catalog = Catalog.create(tmp_path / "many.duckdb", {})
+    numbers = f"(SELECT i, format('{{}}.png', i) AS suffix FROM range({MANY}) n(i))"
+    catalog.run(f"INSERT INTO source_objects SELECT suffix, i, 'e' || i, '', 'STANDARD', '', '', NULL FROM {numbers}")
+    # the target's half in another order, every third with other content
+    catalog.run(
+        f"INSERT INTO target_objects SELECT suffix, i, if(i % 3 = 0, 'other', 'e' || i) FROM {numbers} "
+        "WHERE i % 2 = 0 ORDER BY hash(i)"
+    )
+    catalog.run(
+        "INSERT INTO reference_rows SELECT 'avatars.path', i, format('[{}]', i), suffix, suffix, true, false "
+        f"FROM {numbers} ORDER BY hash(i + 1)"
+    )
+    for change in changes:
+        catalog.run(change)
+    return catalog
+
+
+RIGHT = "CASE WHEN size % 2 <> 0 THEN 'to_copy' WHEN size % 3 = 0 THEN 'conflict' ELSE 'present' END"
+WRONG_OBJECTS = f"""
+SELECT * FROM objects WHERE class <> {RIGHT} OR target_etag IS DISTINCT FROM
+    CASE WHEN size % 2 <> 0 THEN NULL WHEN size % 3 = 0 THEN 'other' ELSE etag END
+    OR target_size IS DISTINCT FROM CASE WHEN size % 2 = 0 THEN size END OR suffix <> size || '.png'
+"""
+WRONG_ROWS = f"""
+SELECT * FROM planned_rows WHERE object_class <> {RIGHT.replace("size", "ordinal")} OR suffix <> ordinal || '.png'
+"""
+GONE = (
+    "DELETE FROM source_objects WHERE size BETWEEN 100000 AND 250000 OR size % 7 = 3",
+    "DELETE FROM reference_rows WHERE ordinal BETWEEN 100000 AND 250000 OR ordinal % 7 = 3",
+)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("changes", [(), GONE], ids=["all", "gaps"])
+def test_each_of_many_has_its_own_class(tmp_path: Path, changes: tuple[str, ...], threads: int) -> None:
+    with many(tmp_path, f"SET threads = {threads}", *changes) as catalog:
+        make_plan(catalog, read_settings(given()))
+        for _ in range(2):
+            assert catalog.count("FROM objects") == catalog.count("FROM source_objects")
+            assert catalog.count("FROM planned_rows") == catalog.count("FROM reference_rows")
+            assert catalog.query(WRONG_OBJECTS) == catalog.query(WRONG_ROWS) == []
+            catalog.run("CHECKPOINT")
+
+
+def test_nothing_that_was_listed_or_read_is_written_again(tmp_path: Path) -> None:
+    with many(tmp_path) as catalog:
+        make_plan(catalog, read_settings(given()))
+        columns = catalog.query(
+            "SELECT column_name FROM duckdb_columns() WHERE table_name IN ('object_verdicts', 'row_verdicts')"
+        )
+        assert not {"suffix", "key", "value", "etag", "size"} & {name for (name,) in columns}
+        assert catalog.count("FROM object_verdicts WHERE other_etag IS NOT NULL") == MANY / 6
+
+
+@pytest.mark.parametrize("table", ["source_objects", "target_objects"])
+def test_a_key_that_a_bucket_lists_twice_is_planned_once(tmp_path: Path, table: str) -> None:
+    with many(tmp_path, f"INSERT INTO {table} FROM {table} WHERE size < 1000") as catalog:
+        plan = make_plan(catalog, read_settings(given()))
+        assert (plan.objects_seen, plan.rows_seen) == (MANY, MANY)
+        assert catalog.query(WRONG_OBJECTS) == catalog.query(WRONG_ROWS) == []
+
+
+def test_an_object_that_joined_after_the_plan_is_no_object_without_a_class(tmp_path: Path) -> None:
+    with many(tmp_path) as catalog:
+        make_plan(catalog, read_settings(given()))
+        catalog.run("INSERT INTO source_objects (suffix) VALUES ('late.png')")
+        with pytest.raises(duckdb.Error, match="an object without a class"):
+            catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
