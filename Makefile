@@ -7,7 +7,7 @@ VERBS := grants migrate preflight plan verify control discover rollback redirect
 LOOKS := report show
 PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down packages
 TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
-  bench-packages collection docs pictures lock
+  bench-scale bench-packages collection docs pictures lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
 .NOTPARALLEL:
@@ -30,7 +30,7 @@ TAKE_DIFF := $(PLAYED)
 TAKE_DO := control
 TAKE_ENV := $(VERBS) $(LOOKS) init
 TAKE_INVENTORY := $(VERBS) $(LOOKS) init
-TAKE_OBJECTS := demo seed
+TAKE_OBJECTS := demo seed bench-scale
 TAKE_PYTHON := $(TARGETS)
 TAKE_QUICK := bench
 TAKE_RESTORE := retire
@@ -252,6 +252,14 @@ test-newest: setup ## test-short with the newest Ansible, on a Python of the nex
 
 bench: bench-packages ## measure Rehome beside its peers and write docs/benchmarks.md (QUICK=1: only see that it works)
 	@$(BIN)/python -m bench.all $(if $(call on,QUICK),--quick)
+
+# The size of a demo is none here.
+SCALE = $(if $(filter default file,$(origin OBJECTS)),10000000,$(call quoted,OBJECTS))
+
+bench-scale: bench-packages ## measure ten million objects and rows and write docs/scale.md (OBJECTS=10000000)
+	@$(BIN)/python -m bench.scale plan $(SCALE)
+	@$(BIN)/python -m bench.scale plan $(SCALE) --every 10
+	@$(BIN)/python -m bench.scale copy $(SCALE)
 
 bench-packages: setup $(PEERS)/.installed $(NGINX)/.installed
 	@$(BIN)/ansible-playbook playbooks/sandbox.yml -e state=installed -e db=mariadb

@@ -1,6 +1,7 @@
 """Benchmarks: Rehome and its peers on the same machine, against the same servers.
 
 `python -m bench.all` runs every suite and writes docs/benchmarks.md; `python -m bench.<suite>` runs one and prints it.
+`python -m bench.scale` measures big catalogs and writes docs/scale.md.
 """
 
 import sys

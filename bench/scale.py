@@ -52,13 +52,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.scale")
     parser.add_argument("kind", choices=("plan", "copy"))
     parser.add_argument("objects", type=int)
-    parser.add_argument("--rows", type=int, help="of a plan: so many of the objects have a row (all)")
+    parser.add_argument("--every", type=int, default=1, help="of a plan: one of so many objects has a row (1)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     trial = options.objects < TRIAL_BELOW
     results = TRIALS if trial else RESULTS
-    rows = options.objects if options.rows is None else options.rows
-    result = _begun(options.kind, options.objects, rows if options.kind == "plan" else 0)
+    rows = options.objects // options.every if options.kind == "plan" else 0
+    result = _begun(options.kind, options.objects, rows)
     try:
         with tempfile.TemporaryDirectory(prefix="rehome-bench-") as folder:
             (measure_plan if options.kind == "plan" else measure_copy)(Path(folder), result, results)

@@ -16,8 +16,8 @@ HEAD = """\
 # Big catalogs
 
 What a migration of many millions of objects costs the machine that runs it. `make bench-scale` measures ten million
-objects and writes this page; `make bench-scale OBJECTS=100000000` measures the sizes that it names, and leaves the
-others as they are. Nothing here is edited by hand.
+objects and writes this page; each section's own command measures it alone, and leaves the others as they are. Nothing
+here is edited by hand.
 
 - **rows**: the referencing column is read from a private MariaDB into the catalog.
 - **listing**: both buckets are listed into the catalog, from a server of the benchmark's own that sends invented

@@ -49,7 +49,8 @@ class Result:
     @property
     def command(self) -> str:
         """The command that measured it."""
-        return f"python -m bench.scale {self.kind} {self.objects}" + f" --rows {self.rows}" * (self.kind == "plan")
+        every = self.objects // self.rows if self.rows else 1
+        return f"python -m bench.scale {self.kind} {self.objects}" + f" --every {every}" * (every > 1)
 
     @property
     def cpu_s(self) -> float:

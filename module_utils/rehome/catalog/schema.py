@@ -82,10 +82,18 @@ TARGET_OBJECTS = Table(
     "target_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
     filled_by="scan/scan",
-    read_by="discover/listing planning/empty planning/plan scan/lookups scan/scan "
+    read_by="discover/listing planning/empty planning/plan scan/lookups "
     "stages/forecast stages/rewrite_rows stages/rollback_rows stages/verify_rows state/outcomes",
 )
 """The target's objects under the map."""
+
+UNPROVEN = Table(
+    "unproven",
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, target_size BIGINT, target_etag VARCHAR",
+    filled_by="state/outcomes",
+    read_by="scan/scan state/outcomes",
+)
+"""Pairs of source and target objects whose ETags do not prove that their contents are equal."""
 
 COMPARED = Table(
     "compared",

@@ -15,7 +15,7 @@ from ..discover.listing import NOTE as SOURCE_LISTING
 from ..discover.listing import listing_of
 from ..errors import RefusedError
 from ..mapping.keymap import KeyMap
-from ..planning.plan import ARCHIVED, SAME_ETAG
+from ..planning.plan import ARCHIVED
 from ..progress import Progress
 from ..run import Run
 from ..s3.client.client import Client
@@ -39,9 +39,8 @@ FOREIGN_SAMPLES = 100
 COMPARISONS_IN_FLIGHT = 8
 
 _INCONCLUSIVE = f"""
-SELECT s.suffix, s.size, s.etag, t.etag FROM source_objects s JOIN target_objects t ON t.suffix = s.suffix
-WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {ARCHIVED}
-    AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.suffix = s.suffix)
+SELECT s.suffix, s.size, s.etag, u.target_etag FROM unproven u JOIN source_objects s ON s.suffix = u.suffix
+WHERE s.size = u.target_size AND NOT {ARCHIVED} AND NOT EXISTS (SELECT 1 FROM compared c WHERE c.suffix = s.suffix)
 """
 """Pairs that may have the same content although their ETags differ."""
 

@@ -49,16 +49,21 @@ COPY (
 """
 """DuckDB holds a row group in memory until it is complete: this many of the longest keys are a few megabytes."""
 
+_UNPROVEN = f"""
+SELECT s.suffix, s.size, s.etag, t.size AS target_size, t.etag AS target_etag
+FROM source_objects s JOIN target_objects t ON t.suffix = s.suffix WHERE NOT {SAME_ETAG}
+"""
+"""Mostly there is none. For those that there are, DuckDB reads only the row groups that may have their keys."""
+
 _KNOWN = f"""
-WITH proofs AS (
-    SELECT key, etag, target_key, target_etag, evidence FROM read_parquet($files, union_by_name = true)
-    WHERE evidence IS NOT NULL AND result IN ('copied', 'present')
-)
-SELECT s.suffix, min(o.evidence) FROM source_objects s
-JOIN target_objects t ON t.suffix = s.suffix
-JOIN (FROM proofs UNION ALL SELECT target_key, target_etag, key, etag, evidence FROM proofs) o
-    ON o.key = $source_prefix || s.suffix AND o.target_key = $target_prefix || s.suffix
-WHERE s.size = t.size AND NOT {SAME_ETAG} AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = t.etag
+SELECT s.suffix, min(o.evidence) FROM unproven s
+JOIN (
+    SELECT key, etag, target_key, target_etag, evidence, result FROM read_parquet($files, union_by_name = true)
+    UNION ALL
+    SELECT target_key, target_etag, key, etag, evidence, result FROM read_parquet($files, union_by_name = true)
+) o ON o.key = $source_prefix || s.suffix AND o.target_key = $target_prefix || s.suffix
+WHERE s.size = s.target_size AND NOT {BLANK_ETAG} AND o.etag = s.etag AND o.target_etag = s.target_etag
+    AND o.evidence IS NOT NULL AND o.result IN ('copied', 'present')
 GROUP BY s.suffix
 """
 """The best proof of each pair, in either direction: `bytes` and `checksum` sort before `size`."""
@@ -76,15 +81,14 @@ NOT EXISTS (SELECT 1 FROM removed r WHERE r.key = o.target_key AND r.file > pars
 """Both kinds of files are named after their start. An object that exists after its removal is somebody else's."""
 
 _OWN = f"""
-SELECT DISTINCT t.suffix FROM target_objects t
-JOIN source_objects s ON s.suffix = t.suffix
+SELECT DISTINCT s.suffix FROM unproven s
 JOIN read_parquet($files, union_by_name = true, filename = true) o
-    ON o.key = $source_prefix || t.suffix AND o.target_key = $target_prefix || t.suffix
-WHERE {_NOT_REMOVED_SINCE} AND NOT {SAME_ETAG} AND NOT starts_with(t.etag, '{"0" * 32}') AND t.etag <> ''
-    AND o.target_bucket = $target_bucket AND o.size = t.size
+    ON o.key = $source_prefix || s.suffix AND o.target_key = $target_prefix || s.suffix
+WHERE {_NOT_REMOVED_SINCE} AND NOT starts_with(s.target_etag, '{"0" * 32}') AND s.target_etag <> ''
+    AND o.target_bucket = $target_bucket AND o.size = s.target_size
     AND (
-        o.result = 'copied' AND o.target_etag = t.etag
-        OR o.result IN ('begun', 'changed', 'failed') AND o.etag = t.etag
+        o.result = 'copied' AND o.target_etag = s.target_etag
+        OR o.result IN ('begun', 'changed', 'failed') AND o.etag = s.target_etag
     )
 """
 """A copy whose reply was lost may exist all the same: it is recognised by the ETag of its source."""
@@ -162,7 +166,7 @@ class Outcomes:
 
     def _end_part(self) -> None:
         self.flush()
-        for file in export_outcomes(self._catalog, self._state_dir):
+        for file in export_outcomes(self._catalog, self._state_dir, self._part):
             if self._keep:
                 self._keep(file)
                 self._due = time.monotonic() + PART_S
@@ -181,19 +185,20 @@ class Outcomes:
         self._rows += [(suffix, *source, *unknown) for suffix, source in self._begun.items()]
         self._begun.clear()
         self.flush()
-        export_outcomes(self._catalog, self._state_dir)
+        export_outcomes(self._catalog, self._state_dir, self._part)
         self._begun_file.unlink(missing_ok=True)
 
 
-def export_outcomes(catalog: Catalog, state_dir: Path) -> list[Path]:
+def export_outcomes(catalog: Catalog, state_dir: Path, first: int = 0) -> list[Path]:
     """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all.
 
+    first: the parts before it have their files; neither those nor their rows are looked at
     Return the files that were written.
     """
     written = []
     metadata = catalog.metadata()
     folder = state_dir / FOLDER
-    for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes ORDER BY part"):
+    for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes WHERE part >= ? ORDER BY part", [first]):
         file = folder / f"{metadata['began']}-{part:05}.parquet"
         if file.exists():
             continue
@@ -232,9 +237,12 @@ def export_leftover_outcomes(path: Path, state_dir: Path) -> None:
 def load_proofs(catalog: Catalog, settings: Settings) -> None:
     """Load what earlier passes and runs have proven, as far as the ETags are still those of the proof.
 
-    Fills `compared` (pairs whose contents are equal) and `own_copies` (target objects that they created). An ETag
-    changes with every change of content. Raises RehomeError if a file is damaged.
+    Fills `unproven` (pairs whose ETags prove nothing), `compared` (of them, those whose contents are equal) and
+    `own_copies` (target objects that earlier passes and runs created). An ETag changes with every change of content.
+    Of the files, only what may be of such a pair is read, and how they begin and end. Raises RehomeError if a file is
+    damaged.
     """
+    catalog.run(schema.UNPROVEN.create(_UNPROVEN))
     files = _files(settings, FOLDER, "*.parquet")
     if files:
         params = {"files": files, "source_prefix": settings.source.prefix, "target_prefix": settings.target.prefix}

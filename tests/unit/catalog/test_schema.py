@@ -187,6 +187,7 @@ _REASONS = [
 SELECTED = {
     "OBJECT_VERDICTS": plan._CLASSIFY_OBJECTS,
     "ROW_VERDICTS": plan._CLASSIFY_ROWS,
+    "UNPROVEN": outcomes._UNPROVEN,
     "STANDING_ROWS": journal._STANDING,
     "DIFFERING_RANGES": verify_rows._DIFFERING,
     "ROLLBACK_ROWS": rollback_rows._CLASSIFY,

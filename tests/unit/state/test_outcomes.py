@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -206,3 +207,48 @@ def test_a_file_that_is_cut_short_ends_in_one_message_that_names_it(settings: Se
             load_proofs(catalog, settings)
         assert str(file) in str(caught.value)
         assert "delete it" in str(caught.value)
+
+
+def test_earlier_outcomes_are_not_read_but_for_pairs_that_need_a_proof(settings: Settings) -> None:
+    rows = 20_000
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for number in range(rows):
+            job = CopyJob(f"image/{number:09}", f"e{number}", 1, f"avatar/{number:09}")
+            record.add(CopyOutcome(job, "copied", f"t{number}", Evidence.SIZE))
+        record.close()
+    with new_catalog(settings, "later.duckdb") as catalog:
+        made = f"SELECT format('{{:09}}', i), 1, 'e' || i FROM range({rows}) n(i)"
+        catalog.run(f"INSERT INTO source_objects (suffix, size, etag) {made}")
+        catalog.run(f"INSERT INTO target_objects {made}")
+        catalog.run("UPDATE target_objects SET etag = 't777' WHERE suffix = '000000777'")
+        load_proofs(catalog, settings)
+        assert catalog.query("FROM compared") == [("000000777", "size")]
+        params = {"files": outcomes._files(settings, FOLDER, "*.parquet")}
+        params |= {"source_prefix": "image/", "target_prefix": "avatar/"}
+        # by DuckDB's own account
+        ((_, said),) = catalog.query(f"EXPLAIN (ANALYZE, FORMAT json) {outcomes._KNOWN}", params)
+        assert 0 < json.loads(said)["query"]["total_rows_scanned"] < rows / 2
+
+
+def looks_of(settings: Settings, parts: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Return how many statements and looks at a file recording so many parts takes."""
+    statements, files = [], []
+    with monkeypatch.context() as patched, new_catalog(settings, f"{parts}.duckdb") as catalog:
+        patched.setattr(outcomes, "PART_ROWS", 2)
+        execute, stat = Catalog._execute, Path.stat
+        patched.setattr(Catalog, "_execute", lambda *given: (statements.append(given[2]), execute(*given))[1])
+        patched.setattr(Path, "stat", lambda path, **given: (files.append(path), stat(path, **given))[1])
+        record = Outcomes(catalog, settings)
+        for number in range(2 * parts):
+            record.add(outcome(number))
+        record.close()
+    return len(statements), sum(path.parent.name == FOLDER for path in files)
+
+
+def test_ten_times_the_parts_take_ten_times_the_statements_and_looks_at_files(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = looks_of(settings, 5, monkeypatch), looks_of(settings, 50, monkeypatch)
+    assert all(few)
+    assert all(more <= 10 * less for less, more in zip(few, many, strict=True))
