@@ -140,9 +140,12 @@ class Catalog:
         """Append rows, given as the table's columns in their order and of equal length."""
         self.append(table, list(zip(*columns, strict=True)))
 
-    def bulk_appender(self, table: str) -> BulkAppender:
-        """Return a context manager that appends to a table, batch after batch."""
-        return BulkAppender(self._connection.appender(table))
+    def bulk_appender(self, table: str, columns: Sequence[str] | None = None) -> BulkAppender:
+        """Return a context manager that appends to a table, batch after batch.
+
+        columns: those that are given; the others take their defaults, and cost nothing
+        """
+        return BulkAppender(self._connection.appender(table, columns=list(columns) if columns else None))
 
     def run(self, statement: str, params: Params = ()) -> None:
         """Execute a statement that returns no rows."""

@@ -61,8 +61,8 @@ FACTS = Table(
 
 SOURCE_OBJECTS = Table(
     "source_objects",
-    "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, restore VARCHAR, "
-    "tier VARCHAR, unroutable VARCHAR",
+    "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, "
+    "restore VARCHAR DEFAULT '', tier VARCHAR DEFAULT '', unroutable VARCHAR",
     filled_by="scan/lookups scan/scan",
     read_by="discover/listing planning/plan scan/lookups scan/scan stages/deletion_candidates stages/rollback_rows "
     "stages/verify_rows state/outcomes",

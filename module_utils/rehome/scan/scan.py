@@ -9,7 +9,6 @@ from itertools import compress, islice, repeat
 
 import uvloop
 
-from ..catalog.catalog import BulkAppender
 from ..codes import Code
 from ..discover.listing import NOTE as SOURCE_LISTING
 from ..discover.listing import listing_of
@@ -37,6 +36,9 @@ PARALLEL_LISTS = 16
 FOREIGN_SAMPLES = 100
 """So many of the first source keys that are not under the map are kept, for a message if nothing else is there."""
 COMPARISONS_IN_FLIGHT = 8
+
+_LISTED_OF_ALL = ("suffix", "size", "etag", "last_modified", "storage_class")
+"""The columns of `source_objects` that every object has; what the others say, few do."""
 
 _INCONCLUSIVE = f"""
 SELECT s.suffix, s.size, s.etag, u.target_etag FROM unproven u JOIN source_objects s ON s.suffix = u.suffix
@@ -77,13 +79,6 @@ async def _scan_buckets(run: Run) -> None:
         def unroutable(key: str) -> str | None:
             return keymap.unroutable(key, refused_keys)
 
-        def source_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
-            listed = (page.sizes, page.etags, page.last_modified, page.storage_classes, page.restores, page.tiers)
-            return suffixes, *listed, keymap.unroutable_each(page.keys, refused_keys)
-
-        def target_columns(page: Page, suffixes: Sequence[str]) -> tuple[Sequence[object], ...]:
-            return suffixes, page.sizes, page.etags
-
         async def list_both(parallel: int) -> int:
             from_source = await _source_pages(run, source, stack, parallel)
             from_target = list_objects(target, settings.target.prefix, parallel=parallel)
@@ -92,11 +87,24 @@ async def _scan_buckets(run: Run) -> None:
             with (
                 catalog.transaction(),
                 catalog.bulk_appender("source_objects") as sources,
+                catalog.bulk_appender("source_objects", _LISTED_OF_ALL) as plain_sources,
                 catalog.bulk_appender("target_objects") as targets,
             ):
+
+                def add_sources(page: Page, suffixes: Sequence[str]) -> None:
+                    listed = suffixes, page.sizes, page.etags, page.last_modified, page.storage_classes
+                    reasons = keymap.unroutable_each(page.keys, refused_keys)
+                    if any(page.restores) or any(page.tiers) or any(reasons):
+                        sources.append(*listed, page.restores, page.tiers, reasons)
+                    else:
+                        plain_sources.append(*listed)
+
+                def add_targets(page: Page, suffixes: Sequence[str]) -> None:
+                    targets.append(suffixes, page.sizes, page.etags)
+
                 foreign, _ = await run_all(
-                    _fill(from_source, keymap, settings.source.prefix, sources, source_columns, counter, samples),
-                    _fill(from_target, keymap, settings.target.prefix, targets, target_columns, counter),
+                    _fill(from_source, keymap, settings.source.prefix, add_sources, counter, samples),
+                    _fill(from_target, keymap, settings.target.prefix, add_targets, counter),
                 )
             catalog.append("foreign_samples", [("object", suffix) for suffix in samples.suffixes])
             return foreign
@@ -173,13 +181,13 @@ async def _fill(
     pages: AsyncGenerator[Page, None],
     keymap: KeyMap,
     prefix: str,
-    appender: BulkAppender,
-    columns: Callable[[Page, Sequence[str]], tuple[Sequence[object], ...]],
+    add: Callable[[Page, Sequence[str]], None],
     counter: _Counter,
     samples: _Samples | None = None,
 ) -> int:
     """Add the objects under the map to the catalog. Returns how many objects are not under it.
 
+    add: takes a page of them with their suffixes
     samples: takes the first of those
     """
     foreign, skip = 0, len(prefix)
@@ -199,7 +207,7 @@ async def _fill(
                     samples.add(suffix for suffix, covers in zip(suffixes, is_covered, strict=True) if not covers)
                 covered, suffixes = page.select(is_covered), list(compress(suffixes, is_covered))
             if suffixes:
-                appender.append(*columns(covered, suffixes))
+                add(covered, suffixes)
             foreign += len(page) - len(covered)
             counter.add(len(page))
     return foreign

@@ -173,21 +173,30 @@ def _parse_by_pattern(body: bytes) -> Page | None:
     shape = _shape(text[: text.index("</Contents>") + len(_END)])
     if shape is None:
         return None
-    names, flat = shape
-    extras = tuple(name for name in (*_EXTRAS, *flat) if f"<{name}>" in text)
-    # One column is the whole entry: its total length shows whether anything was skipped.
-    columns = dict(zip(("", *names), zip(*_pattern(names, extras).findall(text), strict=True), strict=False))
-    if not columns or sum(map(len, columns[""])) != len(text):
-        return None
-    return _page(columns, frame)
+    names, others = shape
+    # if the first entry has no further child, mostly none has one, which is tried sooner than looked for
+    extras: tuple[str, ...] = ()
+    columns = None if others else _columns(text, names, extras)
+    if columns is None:
+        flat = sorted(others - _EXTRAS.keys())
+        extras = tuple(name for name in (*_EXTRAS, *flat) if f"<{name}>" in text)
+        columns = _columns(text, names, extras) if extras else None
+    return None if columns is None else _page(columns, frame, may_be_restored="RestoreStatus" in extras)
 
 
-def _page(columns: dict[str, tuple[str, ...]], frame: _Frame) -> Page:
+def _columns(text: str, names: tuple[str, ...], extras: tuple[str, ...]) -> dict[str, tuple[str, ...]] | None:
+    """Return the fields of all entries, and as the field without a name the entries; None if anything was skipped."""
+    found = _pattern(names, extras).findall(text)
+    columns = dict(zip(("", *names), zip(*found, strict=True), strict=False))
+    return columns if columns and sum(map(len, columns[""])) == len(text) else None
+
+
+def _page(columns: dict[str, tuple[str, ...]], frame: _Frame, *, may_be_restored: bool) -> Page:
     entries = columns[""]
     count = len(entries)
     classes = columns.get("StorageClass", ("",) * count)
     restored: list[Restore] = [""] * count
-    for index, entry in enumerate(entries) if "RestoreStatus" in "".join(entries) else ():
+    for index, entry in enumerate(entries) if may_be_restored else ():
         if "<RestoreStatus>" in entry:
             restored[index] = _restore(
                 "<IsRestoreInProgress>true</IsRestoreInProgress>" in entry, "<RestoreExpiryDate>" in entry
@@ -204,8 +213,8 @@ def _page(columns: dict[str, tuple[str, ...]], frame: _Frame) -> Page:
     )
 
 
-def _shape(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the order of an entry's fields and the names of its unknown children; None if it is too unusual."""
+def _shape(entry: str) -> tuple[tuple[str, ...], frozenset[str]] | None:
+    """Return the order of an entry's fields and the names of its other children; None if it is too unusual."""
     try:
         children = list(ET.fromstring(entry))  # noqa: S314 - an entry without a document type declares no entities
     except ET.ParseError:
@@ -213,8 +222,8 @@ def _shape(entry: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     names = tuple(child.tag for child in children if child.tag in _FIELDS)
     if len(set(names)) != len(names) or not {"Key", "LastModified", "ETag", "Size"} <= set(names):
         return None
-    unknown = {child.tag for child in children if child.tag not in _FIELDS and child.tag not in _EXTRAS}
-    return (names, tuple(sorted(unknown))) if all(map(_PLAIN_NAME.fullmatch, unknown)) else None
+    others = frozenset(child.tag for child in children if child.tag not in _FIELDS)
+    return (names, others) if all(map(_PLAIN_NAME.fullmatch, others)) else None
 
 
 @lru_cache(maxsize=64)
