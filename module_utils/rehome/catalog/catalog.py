@@ -136,10 +136,6 @@ class Catalog:
             appender.append_rows(rows)
             appender.flush()
 
-    def append_columns(self, table: str, columns: Sequence[Sequence[object]]) -> None:
-        """Append rows, given as the table's columns in their order and of equal length."""
-        self.append(table, list(zip(*columns, strict=True)))
-
     def bulk_appender(self, table: str, columns: Sequence[str] | None = None) -> BulkAppender:
         """Return a context manager that appends to a table, batch after batch.
 
@@ -229,7 +225,7 @@ class BulkAppender:
         self.flush()
 
     def append(self, *columns: Sequence[object]) -> None:
-        """Append rows, given as columns, as `Catalog.append_columns`."""
+        """Append rows, given as the columns in their order and of equal length."""
         self._appender.append_rows(zip(*columns, strict=True))
         self._buffered += len(columns[0])
         if self._buffered >= FILL_ROWS:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from .keymap import KeyMap
 from .percent import decode, encode, encoded_slash, spellings
@@ -138,6 +139,28 @@ class ValueMap:
         """Return the suffix of a new value's key, or None if the value is not a new one."""
         suffix = self._new.suffix(value)
         return suffix if suffix is not None and self.keymap.covers(suffix) else None
+
+    def suffixes_if_old(self, values: Sequence[str | None]) -> Sequence[str | None]:
+        """Return `suffix_if_old` of each value, at once if all have the head in its usual spelling; None of None."""
+        return self._suffixes(self._old, self.suffix_if_old, values)
+
+    def suffixes_if_new(self, values: Sequence[str | None]) -> Sequence[str | None]:
+        """Return `suffix_if_new` of each value, as `suffixes_if_old`."""
+        return self._suffixes(self._new, self.suffix_if_new, values)
+
+    def _suffixes(
+        self, head: _Head, suffix_if: Callable[[str], str | None], values: Sequence[str | None]
+    ) -> Sequence[str | None]:
+        texts = [value for value in values if value is not None]
+        decodes = self.form.encoded or self.form.query
+        if decodes or len(texts) < len(values) or not all(map(str.startswith, texts, repeat(head.usual))):
+            return [None if value is None else suffix_if(value) for value in values]
+        skip = len(head.usual)
+        suffixes = [text[skip:] for text in texts]
+        is_covered = self.keymap.covers_each(suffixes)
+        if all(is_covered):
+            return suffixes
+        return [suffix if covers else None for suffix, covers in zip(suffixes, is_covered, strict=True)]
 
     @property
     def feeds_itself(self) -> bool:

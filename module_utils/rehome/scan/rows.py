@@ -40,35 +40,37 @@ def _read(run: Run, database: Dialect, reference: Reference, detect_form: Callab
     run.progress.stage(f"read {reference.name}")
     read = kept = 0
     others = _OtherForms(run.catalog, reference.name, detect_form)
-    for batch in read_by_keyset(database, facts):
-        is_old, suffixes = _match(batch.values, value_map)
-        is_covered = [suffix is not None for suffix in suffixes]
-        count = sum(is_covered)
-        if count:
-            old, values = list(compress(is_old, is_covered)), list(compress(batch.values, is_covered))
-            columns = (
-                [reference.name] * count,
-                range(kept, kept + count),
-                keys_to_json(list(compress(batch.keys, is_covered))),
-                values,
-                list(compress(suffixes, is_covered)),
-                old,
-                _overflows(facts, value_map, values, old),
-            )
-            run.catalog.append_columns("reference_rows", columns)
-        if count < len(batch):
-            others.add(batch.keys, batch.values, is_covered)
-        read, kept = read + len(batch), kept + count
-        run.progress.at(read)
+    with run.catalog.bulk_appender("reference_rows") as appender:
+        for batch in read_by_keyset(database, facts):
+            is_old, suffixes = _match(batch.values, value_map)
+            is_covered = [suffix is not None for suffix in suffixes]
+            count = sum(is_covered)
+            if count:
+                old, values = list(compress(is_old, is_covered)), list(compress(batch.values, is_covered))
+                appender.append(
+                    [reference.name] * count,
+                    range(kept, kept + count),
+                    keys_to_json(list(compress(batch.keys, is_covered))),
+                    values,
+                    list(compress(suffixes, is_covered)),
+                    old,
+                    _overflows(facts, value_map, values, old),
+                )
+            if count < len(batch):
+                others.add(batch.keys, batch.values, is_covered)
+            read, kept = read + len(batch), kept + count
+            run.progress.at(read)
     return read - kept
 
 
-def _match(values: Sequence[str | None], value_map: ValueMap) -> tuple[list[bool], list[str | None]]:
+def _match(values: Sequence[str | None], value_map: ValueMap) -> tuple[list[bool], Sequence[str | None]]:
     """Return for each value whether it is an old one, and its key's suffix if it is an old or a new one."""
-    if_old, if_new = value_map.suffix_if_old, value_map.suffix_if_new
-    suffixes = [None if value is None or not value_map.moves else if_old(value) for value in values]
+    suffixes = value_map.suffixes_if_old(values) if value_map.moves else [None] * len(values)
     is_old = [suffix is not None for suffix in suffixes]
-    if not all(is_old):
+    if not any(is_old):
+        suffixes = value_map.suffixes_if_new(values)
+    elif not all(is_old):
+        if_new = value_map.suffix_if_new
         suffixes = [
             if_new(value) if suffix is None and value is not None else suffix
             for value, suffix in zip(values, suffixes, strict=True)

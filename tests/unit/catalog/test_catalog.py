@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +28,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 ROW = st.tuples(TEXT, st.integers(-(2**63), 2**63 - 1) | st.none(), TEXT | st.none(), st.booleans() | st.none())
 
 
+def append_columns(catalog: Catalog, columns: Sequence[Sequence[object]]) -> None:
+    with catalog.transaction(), catalog.bulk_appender("things") as filling:
+        filling.append(*columns)
+
+
 @settings(max_examples=100, deadline=None)
 @given(rows=st.lists(ROW, max_size=12), same=st.booleans())
 def test_rows_are_in_the_table_as_they_were_appended(
@@ -38,7 +43,7 @@ def test_rows_are_in_the_table_as_they_were_appended(
     catalog.append("things", rows)
     assert things(catalog) == rows
     if rows:
-        catalog.append_columns("things", list(zip(*rows, strict=True)))
+        append_columns(catalog, list(zip(*rows, strict=True)))
         assert things(catalog) == rows * 2
 
 
@@ -52,15 +57,37 @@ def test_nothing_is_downloaded_for_it(catalog: Catalog) -> None:
 @pytest.mark.parametrize("values", [[None, None], ["a", "a"], ["", ""], ["\x1f", "\x1e\x00"], [None, "a"]])
 def test_columns_of_one_value_and_of_none_are_kept(catalog: Catalog, values: list[str | None]) -> None:
     catalog.run("TRUNCATE things")
-    catalog.append_columns("things", [values, [1, 1], [None, None], [True, True]])
+    append_columns(catalog, [values, [1, 1], [None, None], [True, True]])
     assert things(catalog) == [(value, 1, None, True) for value in values]
 
 
 def test_columns_of_different_lengths_are_an_error_and_leave_the_table_as_it_was(catalog: Catalog) -> None:
     catalog.run("TRUNCATE things")
     with pytest.raises(ValueError):
-        catalog.append_columns("things", [["a", "b"], [1], [None, None], [True, True]])
+        append_columns(catalog, [["a", "b"], [1], [None, None], [True, True]])
     assert things(catalog) == []
+
+
+def test_columns_that_are_not_given_have_their_defaults(catalog: Catalog) -> None:
+    catalog.run("CREATE OR REPLACE TABLE defaulted (a VARCHAR, b VARCHAR DEFAULT 'b', c VARCHAR)")
+    with catalog.bulk_appender("defaulted", ["a"]) as some, catalog.bulk_appender("defaulted") as all_of_them:
+        some.append(["1", "2"])
+        all_of_them.append(["3"], ["x"], ["y"])
+    assert sorted(catalog.query("FROM defaulted")) == [("1", "b", None), ("2", "b", None), ("3", "x", "y")]
+
+
+def test_a_transaction_is_kept_as_a_whole_or_not_at_all(catalog: Catalog) -> None:
+    catalog.run("TRUNCATE things")
+    row = ("a", 1, None, True)
+    with pytest.raises(KeyError), catalog.transaction(), catalog.bulk_appender("things") as filling:
+        filling.append(*zip(row, row, strict=True))
+        raise KeyError
+    assert things(catalog) == []
+    with catalog.transaction(), catalog.bulk_appender("things") as filling:
+        filling.append(*zip(row, row, strict=True))
+        filling.flush()
+        assert list(catalog.stream("FROM things")) == [], "no cursor sees it before its end"
+    assert things(catalog) == [row, row]
 
 
 def test_a_table_is_filled_in_large_batches_and_wholly(catalog: Catalog) -> None:
@@ -126,7 +153,7 @@ def test_a_statement_that_cannot_do_with_the_memory_of_the_catalog_is_given_more
 def test_a_range_is_the_numbers_in_it(catalog: Catalog, numbers: range) -> None:
     catalog.run("TRUNCATE things")
     same = [None] * len(numbers)
-    catalog.append_columns("things", [same, numbers, same, same])
+    append_columns(catalog, [same, numbers, same, same])
     assert catalog.query("SELECT size FROM things") == [(number,) for number in numbers]
 
 

@@ -94,7 +94,7 @@ def _calls(path: str) -> Iterator[tuple[str, str]]:
 def _filled(path: str) -> set[str]:
     """Return the names of the tables that a module makes or fills."""
     in_sql = (name for text in _strings(path, {}) for names in FILLED.findall(text) for name in names if name)
-    appended = (name for method, name in _calls(path) if method in ("append", "append_columns", "bulk_appender"))
+    appended = (name for method, name in _calls(path) if method in ("append", "bulk_appender"))
     return {*in_sql, *appended, *_made(path)}
 
 

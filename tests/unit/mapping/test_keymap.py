@@ -266,3 +266,44 @@ def test_a_map_of_urls_whose_results_may_be_mapped_again_is_known(
     form: Form, source: str, target: str, feeds: bool
 ) -> None:
     assert ValueMap(KeyMap(source, target), form).feeds_itself is feeds
+
+
+SUFFIXES = st.lists(
+    st.sampled_from(["avatar-1.png", "x.png", "avatar-2.gif", "", "é" * 500, "a//b", "a/../b"]), max_size=5
+)
+
+
+@given(
+    suffixes=SUFFIXES,
+    include=st.sampled_from([("*",), ("avatar-*",)]),
+    exclude=st.sampled_from([(), ("*.gif",)]),
+    only=st.sampled_from([None, frozenset({"avatar-1.png", "x.png"})]),
+    target=st.sampled_from(["", "avatar/", "t" * 500]),
+    refused=st.sampled_from([frozenset(), frozenset({KeyShape.DOT_SEGMENT})]),
+)
+def test_of_a_whole_page_the_map_says_what_it_says_of_each_key(
+    suffixes: list[str],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    only: frozenset[str] | None,
+    target: str,
+    refused: frozenset[KeyShape],
+) -> None:
+    keymap = KeyMap("image/", target, include, exclude, only)
+    keys = ["image/" + suffix for suffix in suffixes]
+    assert keymap.covers_each(suffixes) == [keymap.covers(suffix) for suffix in suffixes]
+    assert list(keymap.unroutable_each(keys, refused)) == [keymap.unroutable(key, refused) for key in keys]
+
+
+@given(
+    values=st.lists(
+        st.sampled_from([None, "image/avatar-1.png", "image/x.png", "avatar/avatar-1.png", "image%2Favatar-1.png", ""]),
+        max_size=4,
+    ),
+    form=st.sampled_from([Form(), Form(encoded=True), Form(query=True)]),
+)
+def test_of_many_values_the_map_says_what_it_says_of_each(values: list[str | None], form: Form) -> None:
+    value_map = ValueMap(KeyMap("image/", "avatar/", ("avatar-*",)), form)
+    old, new = value_map.suffix_if_old, value_map.suffix_if_new
+    assert list(value_map.suffixes_if_old(values)) == [None if value is None else old(value) for value in values]
+    assert list(value_map.suffixes_if_new(values)) == [None if value is None else new(value) for value in values]
