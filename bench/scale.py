@@ -40,7 +40,7 @@ from .scale_results import RESULTS, Kind, Result, Step, keep, read_all
 from .servers import serving
 from .suite import LOOK_S, BenchError, step
 
-TRIAL_BELOW = 10_000_000
+TRIAL_BELOW = 1_000_000
 """A measurement of fewer objects is a trial, which the project does not keep."""
 TRIALS = ROOT / "build" / "scale"
 CONFLICT_EVERY = 100
