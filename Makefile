@@ -94,7 +94,8 @@ PEERS := .venv/peers
 # Whole playbooks leave much of two cores idle: three thirds of the tests share them, each with servers of its own.
 THIRDS := -n 3 --dist worksteal
 # What one Ansible or one Python does otherwise than another.
-SHORT := $(addprefix tests/e2e/test_,collection.py grants.py migrate.py outcome.py stop.py terminal.py where_it_runs.py) \
+SHORT := $(addprefix tests/e2e/test_,collection.py forked_modules.py grants.py migrate.py outcome.py stop.py terminal.py) \
+  tests/e2e/test_where_it_runs.py \
   $(addprefix tests/integration/,db/test_connections.py s3/test_object_store.py s3/test_stream.py)
 NGINX := .venv/nginx
 NGINX_PACKAGES := nginx libnginx-mod-http-headers-more-filter

@@ -40,6 +40,7 @@ HERE = Path(__file__).resolve().parents[1] / "plugin_utils"
 if str(HERE) not in sys.path:
     sys.path.append(str(HERE))
 
+import rehome_fork  # noqa: E402
 from rehome_terminal.lines import FIRST_LINE_S, progress_line, until_next_line  # noqa: E402
 
 CHECK_EVERY_S = 0.5
@@ -51,7 +52,6 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _IMPORT_ERROR = re.compile(
     r"(?:(?:ModuleNotFound|Import|Syntax)Error: |TypeError: (?=dataclass\(\) got an unexpected ))(.+?)(?:\\n|$)"
 )
-ENGINE = Path(__file__).resolve().parents[1] / "module_utils"
 
 JOB_FACTS = {
     "id": "job_id",
@@ -84,9 +84,17 @@ OF_JOBS = ("awx_", "tower_")
 BESIDE = ("migration_control",)
 """Modules that work beside a run: the progress in the state folder is not theirs."""
 PROGRAM = "ansible-playbook"
+OF_A_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+"""How the names of variables begin that count only when a program starts."""
+STARTS_PYTHON = "the module starts a Python of its own, which takes longer [RH-113]"
 
 GO_ON = "what was done is recorded. Run the same command to go on. [RH-501]"
 BETWEEN = f"interrupted between two steps; {GO_ON}"
+
+
+# The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module and compiling
+# it there took longer than most stages. The modules run on this machine in any case.
+ENGINE = {"PYTHONPATH": os.pathsep.join(filter(None, [str(rehome_fork.ENGINE), os.environ.get("PYTHONPATH")]))}
 
 
 def _is_worker() -> bool:
@@ -118,6 +126,9 @@ def _print_each_line_at_once() -> None:
 
 
 _print_each_line_at_once()
+NAME = Path(__file__).stem
+"""The module whose action plugin this is."""
+CAN_FORK = rehome_fork.load(NAME)
 
 
 class _LastStep:
@@ -190,6 +201,8 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
     _supports_async = False
+    _forked = False
+    """Whether the module runs in a fork of this process."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result. Raises AnsibleError if the command line leaves out what every run needs."""
@@ -209,13 +222,9 @@ class ActionModule(ActionBase):
                 **run,
                 "run_origin": origin_of(context.CLIARGS, self._loader, task_vars or {}),
             }
-            # The engine is imported from its folder, with the bytecode of earlier runs: packing it into each module
-            # and compiling it there took longer than most stages. The modules run on this machine in any case.
-            path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
-            self._task.environment = [*(self._task.environment or []), {"PYTHONPATH": path}]
             result: dict[str, Any] = {}
             if not stop.requested():
-                result = self._execute_module(module_args=arguments, task_vars=task_vars)
+                result = self._run_module(arguments, task_vars or {})
             stop.over.set()
             watcher.join()
             if stop.requested():
@@ -225,6 +234,67 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             LAST_STEP.record(failure=str(result.get("msg", ""))[:LONGEST_FAILURE])
         return result
+
+    def _run_module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's result. It runs in a fork of this process if that is the same as what Ansible starts."""
+        self._forked = self._is_to_be_forked(task_vars)
+        if self._forked:
+            try:
+                return self._execute_module(module_args={**arguments}, task_vars=task_vars)
+            except rehome_fork.CannotForkError as error:
+                Display().warning(f"{error}: {STARTS_PYTHON}")
+                self._forked = False
+        self._task.environment = [*(self._task.environment or []), ENGINE]
+        return self._execute_module(module_args=arguments, task_vars=task_vars)
+
+    def _is_to_be_forked(self, task_vars: dict[str, Any]) -> bool:
+        """Return whether Ansible would run our module on this machine, as this user, with the Python it runs in."""
+        config = constants.config
+        if (
+            not CAN_FORK
+            or self._connection.transport != "local"
+            or self._connection.become
+            or self._task.delegate_to
+            or constants.DEFAULT_KEEP_REMOTE_FILES
+            or config.get_config_value("PYTHON_MODULE_RLIMIT_NOFILE", variables=task_vars)
+            or any(name.startswith(OF_A_START) for name in self._environment())
+        ):
+            return False
+        used = self._templar.template(config.get_config_value("INTERPRETER_PYTHON", variables=task_vars))
+        found = self._shared_loader_obj.module_loader.find_plugin(
+            self._task.action, collection_list=self._task.collections
+        )
+        return is_this_python(str(used)) and Path(found or "").resolve() == rehome_fork.MODULES / f"{NAME}.py"
+
+    def _environment(self) -> dict[str, str]:
+        """Return the variables that the play, its blocks and the task set for the module."""
+        variables: dict[str, Any] = {}
+        self._compute_environment_string(variables)
+        return {str(name): str(value) for name, value in variables.items()}
+
+    # What ActionBase._execute_module calls
+
+    def _is_pipelining_enabled(self, module_style: str, wrap_async: bool = False) -> bool:
+        return self._forked or bool(super()._is_pipelining_enabled(module_style, wrap_async))
+
+    def _configure_module(self, module_name: str, module_args: dict[str, Any], task_vars: Any) -> Any:
+        if not self._forked:
+            return super()._configure_module(module_name, module_args, task_vars)
+        return rehome_fork.built(module_args), str(rehome_fork.MODULES / f"{NAME}.py")
+
+    def _low_level_execute_command(self, cmd: str, *args: Any, in_data: bytes | None = None, **more: Any) -> Any:
+        if not self._forked or in_data is None:
+            return super()._low_level_execute_command(cmd, *args, in_data=in_data, **more)
+        Display().vvv("The module runs in a fork of Ansible's worker.")
+        ended = rehome_fork.run(NAME, in_data, Path(self._loader.get_basedir()), self._environment() | ENGINE)
+        out, err = (part.decode(errors="replace") for part in (ended.out, ended.err))
+        return {
+            "rc": ended.code,
+            "stdout": out,
+            "stdout_lines": out.splitlines(),
+            "stderr": err,
+            "stderr_lines": err.splitlines(),
+        }
 
     def _of_interpreter(self, lacking: str, task_vars: dict[str, Any]) -> str:
         """Return the message about a Python that cannot run the modules. An inventory often sets one for all hosts."""
@@ -456,6 +526,17 @@ def _near(path: str) -> str:
 def _readable(text: str) -> str:
     """Return a text that any JSON can hold: the name of a file may be no text."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_this_python(program: str) -> bool:
+    """Return whether `program` is the Python that runs Ansible, perhaps by another name in its folder.
+
+    The Python of another virtual environment may be the same file in the end.
+    """
+    path, ours = Path(program), Path(sys.executable)
+    with contextlib.suppress(OSError):
+        return path.is_absolute() and path.parent.samefile(ours.parent) and path.samefile(ours)
+    return False
 
 
 def lacking_of_interpreter(result: dict[str, Any]) -> str | None:

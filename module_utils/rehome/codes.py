@@ -42,6 +42,7 @@ class Code(Enum):
     WRONG_PYTHON = "RH-110", "The Python of the modules lacks something"
     UNCONFIRMED = "RH-111", "A deletion is not confirmed"
     KEYS_FILE = "RH-112", "The file of keys cannot be used"
+    NO_FORK = "RH-113", "The machine has no memory or processes to spare"
 
     # 2xx: buckets and objects
     NO_BUCKET = "RH-201", "There is no such bucket"

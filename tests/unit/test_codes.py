@@ -53,6 +53,7 @@ MEANINGS = {
     "RH-110": "The Python of the modules lacks something",
     "RH-111": "A deletion is not confirmed",
     "RH-112": "The file of keys cannot be used",
+    "RH-113": "The machine has no memory or processes to spare",
     "RH-201": "There is no such bucket",
     "RH-202": "A right on a bucket is missing",
     "RH-203": "The S3 service does not accept the credentials",
