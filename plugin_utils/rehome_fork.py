@@ -62,6 +62,8 @@ def load(name: str) -> bool:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     except Exception:  # of any kind: the module meets it again, and tells
         return False
+    # what is loaded by now stays: each worker's collector would look at it, and so have the kernel copy it
+    gc.freeze()
     return True
 
 

@@ -178,3 +178,14 @@ def test_of_a_job_only_the_values_of_its_variables_are_told(plugin: Any, tmp_pat
     )
     assert found["arguments"] == ["-e", "env=prod", "-e", "rehome_on_conflict=skip"]
     assert found["left_out"] == ["rehome_source"]
+
+
+def test_only_the_python_that_runs_ansible_counts_as_such(plugin: Any, tmp_path: Path) -> None:
+    of_another_environment = tmp_path / "python"
+    of_another_environment.symlink_to(sys.executable)
+    ours = Path(sys.executable)
+    assert plugin.is_this_python(sys.executable)
+    by_another_name = ours.with_name(ours.resolve().name)  # python3.11
+    assert plugin.is_this_python(str(by_another_name)) is by_another_name.exists()
+    for other in (str(of_another_environment), ours.name, str(ours.with_name("pip")), "/nowhere/python", "auto_silent"):
+        assert not plugin.is_this_python(other), other
