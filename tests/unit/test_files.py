@@ -112,7 +112,7 @@ def _capabilities(settings: Settings) -> tuple[Path, Callable[[], object]]:
         )
         for side in (settings.source, settings.target)
     )
-    capabilities._keep(settings, source, target, AMAZON)
+    capabilities.keep_capabilities(settings, source, target, AMAZON)
     file = settings.state_dir / capabilities.CAPABILITIES_FILE
     return file, lambda: capabilities.known_capabilities(settings, source, target)
 
