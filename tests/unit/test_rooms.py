@@ -11,7 +11,7 @@ import pytest
 ENGINE = Path(__file__).parents[2] / "module_utils" / "rehome"
 
 FLOORS = (
-    ("codes", "duckdb_engine", "backoff", "job", "latency", "version"),
+    ("codes", "collector", "duckdb_engine", "backoff", "job", "latency", "version"),
     ("errors",),
     ("files",),
     ("timeline",),

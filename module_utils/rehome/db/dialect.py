@@ -83,7 +83,8 @@ def common_heads(changes: Sequence[Change]) -> Heads | None:
     """Return the longest heads by which every new value differs from its old one; None if values differ otherwise."""
     heads = common_head([change.old for change in changes]), common_head([change.new for change in changes])
     old, new = map(len, heads)
-    return heads if all(change.old[old:] == change.new[new:] for change in changes) else None
+    same = [change.old[old:] for change in changes] == [change.new[new:] for change in changes]
+    return heads if same else None
 
 
 def common_head(texts: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from ..catalog.catalog import Catalog
+from ..collector import rare_collections
 from ..db.dialect import Change, Dialect, TableFacts
 from ..db.engines.open import connect
 from ..db.journal import JournalTarget, pack
@@ -101,7 +102,8 @@ class ChunkRunner:
 
         Raises DatabaseError if the server fails; the chunks until then are committed, journalled and noted.
         """
-        with self._run.progress.measured_by(self._gauge):
+        # a row is a few tuples, none of them in a cycle
+        with rare_collections(), self._run.progress.measured_by(self._gauge):
             self._workers.run(chunks, note)
 
     def _allowed(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import uvloop
 
 from ..catalog.catalog import Catalog
 from ..codes import Code
+from ..collector import rare_collections
 from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
 from ..run import Run
@@ -196,12 +196,8 @@ async def _copy(
         capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
         counts.method = await choose_method(settings, source, target, capabilities)
         options = copy_options(settings, counts.method, capabilities)
-        # What exists by now stays, and new objects leave no cycles: the collector need not run after every few
-        # copies, as it would by default.
-        gc.freeze()
-        stack.callback(gc.unfreeze)
-        stack.callback(gc.set_threshold, *gc.get_threshold())
-        gc.set_threshold(20_000)
+        # new objects leave no cycles, and by default the collector would run after every few copies
+        stack.enter_context(rare_collections())
         await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping, pace.rate)
         if not run.stopping():
             # the whole queue was read: an upload that is open now belongs to no object any more

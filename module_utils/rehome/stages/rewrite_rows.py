@@ -47,6 +47,8 @@ SELECT value FROM planned_rows
 WHERE reference = $reference AND is_old AND (class = 'to_rewrite' OR (class = 'dangling' AND $rewrite_dangling))
 ORDER BY ordinal
 """
+QUEUED_AT_ONCE = 1_000
+"""Rows that are read from the catalog at once: less time than a chunk takes, so that no connection waits for it."""
 SAMPLE_ROWS = 3
 MAX_REREADS = 3
 """A busy application may write old values without end; what is left is counted, and for the next pass."""
@@ -165,7 +167,7 @@ class _Rewrite:
                 return
 
     def _queued(self) -> Iterator[Change]:
-        for batch in self._catalog.stream(QUEUE, self._params):
+        for batch in self._catalog.stream(QUEUE, self._params, QUEUED_AT_ONCE):
             yield from self._changes(batch)
 
     def _changes(self, rows: Sequence[tuple[Any, ...]]) -> list[Change]:

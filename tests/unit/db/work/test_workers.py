@@ -50,6 +50,39 @@ def test_two_connections_work_at_the_same_time() -> None:
     Workers(connections(2), work, nothing).run(CHUNKS[:4], lambda _chunk, _outcome: None)
 
 
+def test_a_connection_goes_on_while_the_caller_is_busy_with_what_it_has_done() -> None:
+    begun = [threading.Event() for _ in CHUNKS]
+
+    def work(_connection: Dialect, chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        begun[int(chunk[0].key[0])].set()
+
+    def note(chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        number = int(chunk[0].key[0])
+        waited.append(number == 3 or begun[number + 1].wait(10))
+
+    waited: list[bool] = []
+    Workers(connections(1), work, nothing).run(CHUNKS[:4], note)
+    assert waited == [True] * 4
+
+
+def test_a_chunk_that_is_ready_is_not_begun_once_the_caller_has_failed() -> None:
+    begun: list[int] = []
+    failed = threading.Event()
+
+    def work(_connection: Dialect, chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        begun.append(int(chunk[0].key[0]))
+        if begun[-1] == 1:
+            failed.wait(10)
+
+    def note(_chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
+        threading.Timer(0.2, failed.set).start()
+        raise ValueError("the catalog is full")
+
+    with pytest.raises(ValueError, match="full"):
+        Workers(connections(1), work, nothing).run(CHUNKS[:3], note)
+    assert begun == [0, 1]
+
+
 def test_repeated_conflicts_take_connections_away_but_for_the_last() -> None:
     def work(_connection: Dialect, _chunk: Sequence[Change], outcome: ChunkOutcome) -> None:
         outcome.conflicts = 1
