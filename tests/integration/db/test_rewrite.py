@@ -437,6 +437,52 @@ def test_rows_between_the_changed_ones_stay_also_if_they_appear_meanwhile(
         assert path == f"{'avatar' if selected else 'image'}/{number}.png"
 
 
+@only("mariadb", "postgresql")
+def test_of_neighbours_only_the_planned_are_rewritten_and_no_change_of_the_application_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.create()
+    bench.fill(*[f"image/{number}.png" for number in range(1, 41)])
+    bench.execute("DELETE FROM T WHERE id = 20")
+    changes = [change for change in planned(bench) if change.key != (30,)]
+    original = getattr(type(bench.rehome()), STEPS[bench.engine]["first"])
+    done: list[str] = []
+
+    def with_an_application_before(*arguments: Any) -> Any:
+        if not done:
+            bench.execute("INSERT INTO T (id, path) VALUES (20, 'image/20.png')")
+            # the head is as planned
+            bench.execute("UPDATE T SET path = 'image/other.png' WHERE id = 7")
+        done.append(original.__name__)
+        return original(*arguments)
+
+    monkeypatch.setattr(type(bench.rehome()), original.__name__, with_an_application_before)
+    assert rewrite(bench, changes) == ChunkOutcome(rewritten=37, changed_by_app=[changes[6]])
+    left = {7: "image/other.png", 20: "image/20.png", 30: "image/30.png"}
+    expected = {number: left.get(number, f"avatar/{number}.png") for number in range(1, 41)}
+    assert dict(bench.execute("SELECT id, path FROM T ")) == expected
+    ((_, _, entry),) = journalled(bench)
+    assert journal.unpack(entry.entries) == [change for change in changes if change.key != (7,)]
+
+
+@only("postgresql")
+@pytest.mark.parametrize("missing", [(), (2, 3, 9), tuple(range(2, 40, 3))])
+def test_rows_beside_others_are_rewritten_at_once_however_many_are_between(
+    bench: Bench, missing: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.create()
+    bench.fill(*[f"image/{number}.png" for number in range(1, 41)])
+    changes = [change for change in planned(bench) if change.key[0] not in missing]
+    original = type(bench.rehome()).rewrite_as_planned
+    done: list[bool] = []
+    monkeypatch.setattr(
+        type(bench.rehome()), "rewrite_as_planned", lambda *given: done.append(original(*given)) or done[-1]
+    )
+    assert rewrite(bench, changes) == ChunkOutcome(rewritten=len(changes))
+    assert done == [True]
+    assert [number for number, path in bench.execute("SELECT id, path FROM T ") if "image" in path] == [*missing]
+
+
 def test_a_row_whose_key_has_changed_is_left_alone_and_the_next_plan_finds_it(bench: Bench) -> None:
     bench.create()
     bench.fill("image/a.png", "image/b.png")

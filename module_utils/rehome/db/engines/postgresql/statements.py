@@ -8,6 +8,9 @@ from typing import Any, Final
 from ... import control, journal
 from ...dialect import Change, Heads, Key, KeyColumn, RowBatch, TableFacts
 
+MAX_GAPS: Final = 8
+"""Keys within a range that are not wanted: each row of the range is compared with all of them."""
+
 _FAMILY: Final = """
 WITH RECURSIVE family(oid, kind) AS (
     SELECT oid, relkind FROM pg_class WHERE oid = to_regclass(%s)
@@ -182,6 +185,25 @@ def among(facts: TableFacts) -> str:
     return f"({names}) IN (SELECT {given} FROM {_key_table(facts)}){condition(facts, 'AND')}"
 
 
+def _neighbours(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, list[object]]:
+    """Return the condition of the rows of `changes` that meet the operator's condition, and its parameters.
+
+    A list of keys is looked up one by one; keys that follow each other are a range without its few gaps, which is read
+    at once.
+    """
+    part = facts.key[0]
+    if len(facts.key) == 1 and part.family == "integer":
+        keys = [int(change.key[0]) for change in changes]
+        first, last = min(keys), max(keys)
+        if last - first < len(keys) + MAX_GAPS:
+            name = f"t.{quoted(part.name)}"
+            span = f"{name} BETWEEN %s::{part.sql_type} AND %s::{part.sql_type}"
+            gaps = sorted(set(range(first, last + 1)).difference(keys))
+            others = f" AND {name} <> ALL(%s::{part.sql_type}[])"
+            return f"{span}{others}{condition(facts, 'AND')}", [first, last, _array(part, gaps)]
+    return among(facts), key_arrays(facts, changes)
+
+
 def _key_table(facts: TableFacts, *more: str) -> str:
     arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
     names = [f"k{i}" for i in range(len(facts.key))]
@@ -196,11 +218,12 @@ def swap_heads(facts: TableFacts, changes: Sequence[Change], heads: Heads) -> tu
     """Return the statement that replaces one head by another, and its parameters."""
     old, new = heads
     column = quoted(facts.column)
+    rows, values = _neighbours(facts, changes)
     return (
         # no cast to the column's type: an explicit one would cut an overlong value silently
         f"UPDATE {quoted_table(facts.table)} t SET {column} = %s::text || substr({column}::text, %s)"
-        f' WHERE {among(facts)} AND left(t.{column}::text, %s) COLLATE "C" = %s',
-        [new, len(old) + 1, *key_arrays(facts, changes), len(old), old],
+        f' WHERE {rows} AND left(t.{column}::text, %s) COLLATE "C" = %s',
+        [new, len(old) + 1, *values, len(old), old],
     )
 
 
