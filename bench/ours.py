@@ -24,11 +24,12 @@ from rehome.report.lists import OUTCOME_LISTS, PLAN_LISTS, write_lists
 from rehome.run import Run
 from rehome.scan.rows import read_rows
 from rehome.scan.scan import scan, scan_buckets
+from rehome.services.capabilities import probe_services
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.state.outcomes import load_proofs
 
 CATALOG = "catalog.duckdb"
-PHASES = ("scan", "rows", "listing", "plan", "copy", "lists", "recall")
+PHASES = ("probe", "scan", "rows", "listing", "plan", "copy", "lists", "recall")
 _NEW = {"scan", "rows"}
 """They begin with an empty catalog."""
 
@@ -48,6 +49,7 @@ def main() -> int:
     took: dict[str, dict[str, float]] = {}
     with Catalog.create(path, {}) if _NEW & {*options.phases} else Catalog.open(path) as catalog:
         work: dict[str, Callable[[], object]] = {
+            "probe": lambda: probe_services(settings),
             "scan": lambda: scan(Run(settings, catalog, progress)),
             "rows": lambda: catalog.note("rows_foreign", read_rows(Run(settings, catalog, progress))),
             "listing": lambda: scan_buckets(Run(settings, catalog, progress)),

@@ -14,7 +14,7 @@ _HAS = Support.HAS
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the probe found. The defaults are what Amazon's S3 supports.
+    """What the probe found. The defaults are what Amazon's S3 supports, except for `content_md5`.
 
     copy: CopyObject
     missing_source: a copy of an object that does not exist is refused (404)
@@ -24,6 +24,8 @@ class Capabilities:
         `If-Match` if it has another ETag
     put_condition, put_match: the same on PutObject
     complete_condition, complete_match: the same on CompleteMultipartUpload
+    content_md5: PutObject takes a payload that is not signed, and refuses one that is not what Content-MD5 says: then
+        content need not be digested here to be proven. Nothing relies on it that was not tried
     uploads: CreateMultipartUpload
     part_copy: UploadPartCopy
     part_condition: `x-amz-copy-source-if-match` with another ETag is refused by UploadPartCopy
@@ -46,6 +48,7 @@ class Capabilities:
     put_match: Support = _HAS
     complete_condition: Support = _HAS
     complete_match: Support = _HAS
+    content_md5: Support = Support.UNKNOWN
     uploads: Support = _HAS
     part_copy: Support = _HAS
     part_condition: Support = _HAS

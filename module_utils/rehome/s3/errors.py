@@ -108,6 +108,9 @@ THROTTLE_CODES = frozenset(
 )
 """Codes that ask for fewer requests, not only for a later one (KMS's and MinIO's, too)."""
 
+DIGEST_CODES = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
+"""Codes of a body that is not the one whose digest was sent along."""
+
 RETRY_CODES = frozenset(
     {
         "BadDigest",

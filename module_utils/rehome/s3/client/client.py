@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
-from ..errors import ENDPOINT_DEAD, STOP_CODES, Meaning, S3Error, S3RequestError, S3StopError, meaning_of, read_error
+from ..errors import (
+    DIGEST_CODES,
+    ENDPOINT_DEAD,
+    STOP_CODES,
+    Meaning,
+    S3Error,
+    S3RequestError,
+    S3StopError,
+    meaning_of,
+    read_error,
+)
 from ..transport.addresses import HostResolver, resolve_host
-from ..transport.connection import Fault, Response, Sink, TransportError
+from ..transport.connection import Body, Fault, Response, Sink, TransportError
 from ..transport.endpoint import Credentials, Endpoint
 from ..transport.route import Route
 from .circuit_breaker import CircuitBreaker, DeadEndpointError
@@ -31,7 +41,7 @@ _RECOVERIES_PER_REQUEST = 3
 """Token, clock and region may each be wrong once."""
 
 
-_Parameters = tuple[str, str | None, Sequence[tuple[str, str]], Mapping[str, str], bytes, Sink | None, float]
+_Parameters = tuple[str, str | None, Sequence[tuple[str, str]], Mapping[str, str], Body, Sink | None, float, bool]
 """Of a request, as `_Request` names them: to make one for each of millions would take as long as to read a reply."""
 
 
@@ -42,9 +52,10 @@ class _Request(NamedTuple):
     key: str | None
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
-    body: bytes
+    body: Body
     sink: Sink | None
     read_timeout: float
+    proven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +148,10 @@ class Client:
         *,
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] = _NO_HEADERS,
-        body: bytes = b"",
+        body: Body = b"",
         sink: Sink | None = None,
         read_timeout: float | None = None,
+        proven: bool = False,
     ) -> Response:
         """Send a request about `key` (None: about the bucket), again until there is a reply.
 
@@ -147,14 +159,18 @@ class Client:
         sink: receives the body of a 2xx reply in chunks. If the connection breaks after the first chunk, the request
             is not repeated (the sink would get the beginning twice) but raises S3Error ConnectionBroken.
         read_timeout: seconds of silence in place of the client's (`Connection.exchange`)
+        body: a producer begins anew with each attempt, and needs `proven`
+        proven: the service compares the body with a digest in `headers`, on which the caller relies: the body is not
+            signed, no header is left out, and a body that differs is not sent again
 
         Headers that the request can do without are left out where the service rejects them (`SpareHeaders`).
 
         Returns the reply if its status is 2xx, 304, 404 or 412. Raises S3StopError if every further request would
         fail, too, else S3RequestError, once `retry` gives up.
         """
-        headers = self._spare.kept(method, headers)
-        parameters = method, key, query, headers, body, sink, read_timeout or self._read_timeout
+        if not proven:
+            headers = self._spare.kept(method, headers)
+        parameters = method, key, query, headers, body, sink, read_timeout or self._read_timeout, proven
         try:
             result = await self._attempt(parameters)
             if isinstance(result, Response):
@@ -192,6 +208,8 @@ class Client:
         Raises DeadEndpointError.
         """
         method, headers = request.method, request.headers
+        if request.proven:
+            return None
         for taken in self._spare.trials(method, headers, failure.status, failure.code, failure.message):
             result = await self._attempt(request._replace(headers=taken))
             if isinstance(result, Response):
@@ -210,7 +228,8 @@ class Client:
                 if not recovered:
                     if not failure.alive:
                         self._breaker.check()
-                    if failure.final or not attempts.may_retry(failure, self._breaker.broken):
+                    final = failure.final or (request.proven and failure.code in DIGEST_CODES)
+                    if final or not attempts.may_retry(failure, self._breaker.broken):
                         self.meter.failed += 1
                         raise _error(request, failure, attempts)
                     await attempts.wait(failure, self._breaker.broken)
@@ -287,12 +306,14 @@ class Client:
         limiter, meter = self.limiter, self.meter
         route = self._recovery.route
         meter.sent += 1
-        method, key, query, headers, body, sink, read_timeout = request
+        method, key, query, headers, body, sink, read_timeout, proven = request
         try:
             # Signed only now: the wait for a free slot may outlast a signature.
-            data = route.build(method, key, query, headers, body)
+            head = route.build(method, key, query, headers, body, signs_body=not proven)
             signed_with, skew = route.signer.signed_with, route.skew
-            response = await route.pool.exchange(data, head_only=method == "HEAD", read_timeout=read_timeout, sink=sink)
+            response = await route.pool.exchange(
+                head, head_only=method == "HEAD", read_timeout=read_timeout, sink=sink, body=body
+            )
         except TransportError as error:
             failure = _no_reply(error, _Sent(route, signed_with, skew))
         else:

@@ -1,4 +1,4 @@
-"""Read an object, whole or in part, into a buffer."""
+"""Read an object, whole or in part: into a buffer, or as it comes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,45 @@ from ..client.client import Client
 from ..errors import S3Error, S3RequestError, read_error
 from ..objects.compare import etag_of
 from ..objects.job import SourceChanged
-from ..transport.connection import Response
+from ..transport.connection import Response, Sink
 
 
 class _OverflowError(Exception):
     """A reply is longer than requested."""
 
 
-class _BufferSink:
-    """A sink that fills `content` from its start."""
+class Counter:
+    """Counts the bytes of one reply.
 
-    def __init__(self, content: bytearray) -> None:
-        self._buffer = memoryview(content)
+    expected: so many must come
+    """
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
         self.filled = 0
         self.overflowed = False
 
-    def __call__(self, chunk: bytes) -> None:
-        end = self.filled + len(chunk)
-        if end > len(self._buffer):
+    def add(self, chunk: bytes) -> None:
+        """Count a chunk. Raises an error, which ends the reply, if it is one too many."""
+        filled = self.filled + len(chunk)
+        if filled > self.expected:
             # Refused at once: a server that ignores `Range` would send the whole object.
             self.overflowed = True
             raise _OverflowError
-        self._buffer[self.filled : end] = chunk
-        self.filled = end
+        self.filled = filled
+
+
+class _BufferSink(Counter):
+    """A sink that fills `content` from its start."""
+
+    def __init__(self, content: bytearray) -> None:
+        super().__init__(len(content))
+        self._buffer = memoryview(content)
+
+    def __call__(self, chunk: bytes) -> None:
+        start = self.filled
+        self.add(chunk)
+        self._buffer[start : self.filled] = chunk
 
     def begin(self) -> Self:
         """Fill from the start again. Raises _OverflowError if an earlier reply was too long."""
@@ -62,6 +78,21 @@ async def read_range(source: Client, key: str, etag: str, offset: int, content: 
     return await _read(source, key, etag, {"range": f"bytes={offset}-{offset + len(content) - 1}"}, content)
 
 
+async def read_once(source: Client, key: str, etag: str, counter: Counter, sink: Sink) -> Response:
+    """GET the object once, chunk by chunk; otherwise as `read_range`.
+
+    counter: of what `sink` gets, which gives it each chunk
+    """
+    try:
+        reply = await source.request("GET", key, headers={"if-match": f'"{etag}"'}, sink=sink)
+    except S3RequestError:
+        if counter.overflowed:
+            raise _wrong_length(key, counter.expected, "more") from None
+        raise
+    _check(reply, key, etag, counter)
+    return reply
+
+
 async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, str], content: bytearray) -> Response:
     sink = _BufferSink(content)
     try:
@@ -70,16 +101,17 @@ async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, st
         if sink.overflowed:
             raise _wrong_length(key, len(content), "more") from None
         raise
-    _check(reply, key, etag, len(content), sink.filled)
+    _check(reply, key, etag, sink)
     return reply
 
 
-def _check(reply: Response, key: str, etag: str, expected: int, filled: int) -> None:
+def _check(reply: Response, key: str, etag: str, counter: Counter) -> None:
     if reply.status not in (200, 206):
         raise SourceChanged(read_error(reply.status, reply.body)[0])
     if etag_of(reply) not in ("", etag):
         # Some services ignore `If-Match`.
         raise SourceChanged("PreconditionFailed")
+    filled, expected = counter.filled, counter.expected
     if filled != expected:
         encoding = reply.headers.get(b"content-encoding", b"").decode("latin-1")
         raise _wrong_length(key, expected, f"{filled}, with Content-Encoding {encoding}" if encoding else str(filled))

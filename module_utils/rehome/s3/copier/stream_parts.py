@@ -6,7 +6,6 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from ..client.client import Client
 from ..errors import S3RequestError, read_error
@@ -22,9 +21,6 @@ from ..transport.connection import Response
 from .copy_object import explain_refused_upload, stored_outcome
 from .download import damaged_error, read_range
 from .memory_budget import MemoryBudget
-
-COPIES_IN_MEMORY = 2
-"""Content is in memory as it was read, and again in the request that the client makes of it."""
 
 _SLOWEST_LINE = 64 * 1024
 """Bytes per second of one of many uploads over a line that is slow but works."""
@@ -128,7 +124,7 @@ class PartSender:
         if self.expected:
             # A part that waits for the digest of an earlier one must not take the memory that this one needs.
             await self._memory_turns.wait(part.number)
-        async with self.memory.reserve(COPIES_IN_MEMORY * part.size):
+        async with self.memory.reserve(part.size):
             self._memory_turns.end(part.number)
             content = bytearray(part.size)
             await read_range(self.source, self.job.source_key, self.job.etag, part.offset, content)
@@ -155,8 +151,7 @@ class PartSender:
             key,
             query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
             headers={"content-md5": b64encode(digest).decode()},
-            # The client only joins and hashes it, which works for both types.
-            body=cast(bytes, content),
+            body=content,
             read_timeout=send_timeout(part.size),
         )
         if reply.status != 200:

@@ -21,6 +21,7 @@ from ..objects.compare import head
 from ..objects.etags import composite_etag
 from ..objects.job import CopyJob, CopyOptions, SourceChanged, target_conflicts
 from ..objects.target_headers import TargetHeaders
+from ..objects.target_proof import TargetProof
 from ..support import is_rejection
 from ..transport.connection import Response
 from .abort import StoredPart, abort, abort_recorded, abort_unidentified, stored_parts
@@ -98,6 +99,7 @@ class CopyContext:
     uploads: where multipart uploads are recorded while they are open
     gate: for parts
     headers: class, encryption and access of target objects
+    proof: which content the target proves
     """
 
     source: Client
@@ -106,6 +108,7 @@ class CopyContext:
     uploads: Uploads
     gate: Gate
     headers: TargetHeaders
+    proof: TargetProof = field(default_factory=TargetProof)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES
 from ..capabilities import Capabilities
 from ..client.client import Client
 from ..concurrency import run_all
+from ..errors import DIGEST_CODES
 from ..support import Support
 from ..transport.sigv4 import encode_copy_source
 from .scratch import Scratch, TrialResponse, list_first, try_request
@@ -31,6 +32,7 @@ _TAG_SET = (
 )
 _TAG = re.compile(rb"<Key>rehome-probe</Key>\s*<Value>yes</Value>")
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
+_OTHER_CONTENT = b"Content that is refused, as it is not what its Content-MD5 says.\n"
 _WRONG_ETAG = f'"{"0" * 32}"'
 
 _BADNESS = (Support.HAS, Support.IGNORES, Support.DENIED, Support.UNKNOWN, Support.REJECTS)
@@ -216,7 +218,13 @@ class _Trials:
         copying = [self._try_missing_source(), self._try_wrong_etag()] if server_side else []
         tags = [self._try_tags()] if self.needs.tags else [self._try_leaving_tags()] if server_side else []
         await run_all(
-            *copying, *tags, self._try_put(), self._try_uploads(), self._try_shapes(), self.scratch.clean_stale()
+            *copying,
+            *tags,
+            self._try_put(),
+            self._try_content_md5(),
+            self._try_uploads(),
+            self._try_shapes(),
+            self.scratch.clean_stale(),
         )
         if not self.scratch.may_delete:
             kept = ", ".join(self.scratch.written)
@@ -376,6 +384,25 @@ class _Trials:
     async def _try_put(self) -> None:
         for name, wrong in (("put_condition", {"if-none-match": "*"}), ("put_match", {"if-match": _WRONG_ETAG})):
             self._note(name, (await self.scratch.put("taken", {**_METADATA, **wrong})).support(kept=False))
+
+    async def _try_content_md5(self) -> None:
+        """Try whether content is compared with its Content-MD5, in requests whose payload is not signed."""
+        if self.needs.method != "stream":
+            return
+        right = await self.scratch.put("taken", _METADATA, proven=True)
+        if not right.ok:
+            self.found["content_md5"] = right.support()
+            return
+        wrong = await self.scratch.put(
+            "taken", _METADATA, proven=True, body=_OTHER_CONTENT, digest_of=self.scratch.body
+        )
+        if wrong.ok:
+            self.found["content_md5"] = Support.IGNORES
+            return
+        # That it is refused is half of the proof: nothing may be stored of it either.
+        stored = await try_request(self.target, "GET", self.scratch.folder + "taken")
+        checks = wrong.code in DIGEST_CODES and stored.ok and stored.body == self.scratch.body
+        self.found["content_md5"] = Support.HAS if checks else Support.UNKNOWN
 
     async def _try_uploads(self) -> None:
         await self._try_upload()

@@ -176,9 +176,25 @@ class Scratch:
         if date := response.headers.get(b"date"):
             self._server_time = parsedate_to_datetime(date.decode())
 
-    async def put(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
-        """Send PutObject with `body`, and with `headers` besides the marker and `storage_headers`."""
-        return await self.write("PUT", name, headers={**self.storage_headers, _MARKER: self._label, **headers})
+    async def put(
+        self,
+        name: str,
+        headers: Mapping[str, str],
+        *,
+        body: bytes | None = None,
+        digest_of: bytes | None = None,
+        proven: bool = False,
+    ) -> TrialResponse:
+        """Send PutObject with `headers` besides the marker and `storage_headers`.
+
+        body: None: the property `body`
+        digest_of: the content of which to send the digest; None: of the body
+        proven: as of `Client.request`
+        """
+        marked = {**self.storage_headers, _MARKER: self._label, **headers}
+        if digest_of is not None:
+            marked["content-md5"] = content_md5(digest_of)
+        return await self.write("PUT", name, headers=marked, body=body, proven=proven)
 
     async def copy(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
         """Send CopyObject with `headers`, which name its source."""
@@ -202,13 +218,14 @@ class Scratch:
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str],
         body: bytes | None = None,
+        proven: bool = False,
     ) -> TrialResponse:
         """Send a request that may create an object: `clean` removes it, even if the request is interrupted."""
         content = self.body if body is None else body
         if content:
             # A bucket with a default retention refuses content without its digest (PutObject, S3 API reference).
-            headers = {**headers, "content-md5": content_md5(content)}
-        writing = asyncio.ensure_future(self._write(method, name, query, headers, content))
+            headers = {"content-md5": content_md5(content), **headers}
+        writing = asyncio.ensure_future(self._write(method, name, query, headers, content, proven=proven))
         self._in_flight.add(writing)
         # The server may finish what it has begun, so the request is not cancelled but waited for, and removed.
         response = await asyncio.shield(writing)
@@ -216,13 +233,20 @@ class Scratch:
         return response
 
     async def _write(
-        self, method: str, name: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        name: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        proven: bool,
     ) -> TrialResponse:
         key = self.folder + name
         is_new = key not in self._written
         versions = self._written.setdefault(key, set())
         self._unsure.add(key)
-        response = await try_request(self._client, method, key, query=query, headers=headers, body=body)
+        response = await try_request(self._client, method, key, query=query, headers=headers, body=body, proven=proven)
         if response.status < 500:
             self._unsure.discard(key)
         if version := response.headers.get(b"x-amz-version-id"):

@@ -6,12 +6,43 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from math import inf
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
 Sink = Callable[[bytes], None]
 """Receives a body in chunks."""
+
+
+class PacedSink(Protocol):
+    """A sink that may be slower than the server."""
+
+    def __call__(self, chunk: bytes) -> None: ...
+
+    def begin_from(self, connection: Connection) -> None:
+        """Called before the reply: this connection can be told to pause and to resume."""
+
+
+class Producer(Protocol):
+    """A body that is made while it is sent."""
+
+    length: int
+    """In bytes; what `Connection.send` gets in all."""
+
+    def begin(self, connection: Connection) -> None:
+        """Give the content from its start to `connection.send`, or an error to `connection.abandon`."""
+
+    def pause(self) -> None:
+        """Called when more chunks would only fill the memory."""
+
+    def resume(self) -> None:
+        """Called when there is room for more."""
+
+    def end(self) -> None:
+        """Called when nothing more can be sent, whether all was or not."""
+
+
+Body = bytes | bytearray | Producer
 
 _COLLECTED_LIMIT = 16 * 1024 * 1024
 """Most bytes of a reply in memory; a full page of a listing with the longest keys has about 4 MiB."""
@@ -21,6 +52,18 @@ _TOTAL_TIMEOUTS = 10
 
 _SHORT_REPLY = 4096
 """Bytes up to which what came with a head is kept with it: to cut it off takes longer."""
+
+_SLICE = 256 * 1024
+"""Bytes of a body that are handed to the transport at once. TLS encrypts them into a copy."""
+
+_JOINED = 64 * 1024
+"""Up to this length a body is sent in one piece with its head."""
+
+_WRITE_AHEAD = 1024 * 1024
+"""Bytes that may wait in the transport."""
+
+_UNPARSED = 64 * 1024
+"""From this length on, a body is counted and not parsed, which would copy each chunk once more."""
 
 
 class Headers(Mapping[bytes, bytes]):
@@ -126,12 +169,16 @@ class _Reader:
         self._collected = 0
         self._keep_alive = False
         self._surplus = False
+        self._left = 0
         self.complete = False
         self.begun = False
         self.delivered = False
 
     def feed(self, data: bytes) -> None:
         """Parse more bytes of the reply. Raises httptools' errors if they are not HTTP/1.1."""
+        if self._left and self._sink is not None:
+            self._pass_on(data, self._sink)
+            return
         self.begun = True
         if self._in_head:
             self._head += data
@@ -158,12 +205,35 @@ class _Reader:
             # The parser does not know that the reply to a HEAD has no body, whatever its content-length says.
             self._finish()
             self._parser = httptools.HttpResponseParser(self)
+        elif self._sink is not None and 200 <= self._status < 300:
+            headers = Headers(self._head)
+            length = int(headers.get(b"content-length", b"0"))
+            if length >= _UNPARSED and b"transfer-encoding" not in headers:
+                self._left = length
+
+    def _pass_on(self, data: bytes, sink: Sink) -> None:
+        """Give part of a body to the sink, whose length is known."""
+        surplus = len(data) - self._left
+        self._left = max(0, -surplus)
+        self.delivered = True
+        try:
+            sink(data[:-surplus] if surplus > 0 else data)
+        except Exception as error:
+            # As the parser reports errors of the sinks that it calls.
+            raise httptools.HttpParserCallbackError from error
+        if not self._left:
+            self._finish()
+            self._surplus = surplus > 0
+            # This parser still waits for the body.
+            self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, chunk: bytes) -> None:
         if self._head_only:
             self._surplus = True
         elif self._sink is not None and 200 <= self._status < 300:
             self.delivered = True
+            if self._left:
+                self._left -= len(chunk)
             self._sink(chunk)
         else:
             self._collected += len(chunk)
@@ -184,6 +254,31 @@ class _Reader:
         self._keep_alive = self._parser.should_keep_alive()
 
 
+class _Slices:
+    """A `Producer` of content that is in memory."""
+
+    def __init__(self, content: bytes | bytearray) -> None:
+        self._content = memoryview(content)
+        self.length = len(content)
+
+    def begin(self, connection: Connection) -> None:
+        self._connection = connection
+        self._at = 0
+        self.resume()
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        while not self._paused and self._at < self.length:
+            start, self._at = self._at, self._at + _SLICE
+            self._connection.send(self._content[start : self._at])
+
+    def end(self) -> None:
+        self._at = self.length
+
+
 class Connection(asyncio.BaseProtocol):
     """One connection. Await each `exchange` before the next one.
 
@@ -201,20 +296,26 @@ class Connection(asyncio.BaseProtocol):
         self._end = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._reading_paused = False
+        self._producer: Producer | None = None
+        self._head = b""
+        self._unsent = 0
         self.opened_at = self.used_at = self._loop.time()
         self.reusable = True
 
     async def exchange(
-        self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
+        self, head: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None, body: Body = b""
     ) -> Response:
-        """Send `request` (head and body) and wait for the complete reply.
+        """Send a request and wait for the complete reply.
 
+        head: with the empty line at its end
         head_only: the request is a HEAD
         read_timeout: seconds of silence. Without a sink, the complete reply may take ten times as long: S3 sends
             white space during a long copy (CopyObject, S3 API reference), but not for ever.
         sink: receives the body of a 2xx reply, in place of `Response.body`
+        body: of the request. A producer's first chunk takes the head along, and its silence counts as the server's.
 
-        Raises TransportError.
+        Raises TransportError, and what a producer calls `abandon` with.
         """
         if self._transport is None or not self.reusable:
             raise TransportError(Fault.BROKEN, "the server closed the connection", sent=False)
@@ -228,12 +329,79 @@ class Connection(asyncio.BaseProtocol):
         self._waiter = waiter
         if self._timer is None or self._timer_at > self._deadline:
             self._set_timer()
-        self._transport.write(request)
+        if sink is not None and (begin_from := getattr(sink, "begin_from", None)) is not None:
+            begin_from(self)
+        if body:
+            return await self._exchange_with_body(head, body, waiter)
+        self._transport.write(head)
         try:
             return await waiter
         except asyncio.CancelledError:
             self.close()
             raise
+
+    async def _exchange_with_body(self, head: bytes, body: Body, waiter: asyncio.Future[Response]) -> Response:
+        if isinstance(body, bytes | bytearray) and len(body) <= _JOINED:
+            cast(asyncio.Transport, self._transport).write(head + body)
+        else:
+            self._producer = producer = _Slices(body) if isinstance(body, bytes | bytearray) else body
+            self._head, self._unsent, self._end = head, producer.length, inf
+            producer.begin(self)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            if self._producer is not None:
+                self._producer.end()
+                self._producer = None
+
+    def send(self, chunk: bytes | memoryview) -> None:
+        """Send the next chunk of a producer's body; nothing once the reply or an error is there."""
+        if self._waiter is None or self._transport is None:
+            return
+        now = self._loop.time()
+        self._unsent -= len(chunk)
+        self._deadline = now + self._read_timeout
+        if not self._unsent:
+            self._end = now + _TOTAL_TIMEOUTS * self._read_timeout
+        if self._head:
+            chunks, self._head = (self._head, chunk), b""
+            self._transport.writelines(chunks)
+        else:
+            self._transport.write(chunk)
+
+    def abandon(self, error: Exception) -> None:
+        """End an exchange whose producer cannot go on: it raises `error`."""
+        waiter, self._waiter = self._waiter, None
+        self.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def pause_reading(self) -> None:
+        """Receive nothing more for now: what receives the reply is behind. The server's silence does not count."""
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Receive again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._deadline = self._loop.time() + self._read_timeout
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """Called by asyncio when enough waits to be sent."""
+        if self._producer is not None:
+            self._producer.pause()
+
+    def resume_writing(self) -> None:
+        """Called by asyncio when there is room for more."""
+        if self._producer is not None:
+            self._producer.resume()
 
     def close(self) -> None:
         """Close the connection and abort what is in flight on it."""
@@ -247,6 +415,7 @@ class Connection(asyncio.BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio once the connection is open."""
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(_WRITE_AHEAD)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio with bytes from the server."""
@@ -262,7 +431,9 @@ class Connection(asyncio.BaseProtocol):
             self._fail(Fault.INVALID, "the reply is not HTTP/1.1 that can be read")
             return
         if reader.complete:
-            if not reader.clean:
+            if not reader.clean or self._unsent:
+                # A refusal need not wait for the whole body, whose remainder would be taken for another request.
+                self._unsent = 0
                 self.close()
             self._waiter = None
             waiter.set_result(reader.response())
@@ -287,6 +458,8 @@ class Connection(asyncio.BaseProtocol):
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
+        if self._reading_paused:
+            self._deadline = self._loop.time() + self._read_timeout
         if self._loop.time() < self._deadline:
             self._set_timer()
         elif self._deadline == self._end:

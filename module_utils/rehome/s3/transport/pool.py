@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .connection import Connection, Fault, Response, Sink, TransportError
+from .connection import Body, Connection, Fault, Response, Sink, TransportError
 from .dialer import Dialer
 
 _LIFETIME = 300.0
@@ -22,7 +22,7 @@ class Pool:
         self._closed = False
 
     async def exchange(
-        self, request: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None
+        self, head: bytes, *, head_only: bool, read_timeout: float, sink: Sink | None = None, body: Body = b""
     ) -> Response:
         """Like `Connection.exchange`, on an idle connection or a new one.
 
@@ -32,11 +32,13 @@ class Pool:
         idle = self._take_idle()
         connection = idle or await self._dialer.dial()
         try:
-            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
+            response = await connection.exchange(
+                head, head_only=head_only, read_timeout=read_timeout, sink=sink, body=body
+            )
         except TransportError as error:
             if idle is None or error.fault is not Fault.BROKEN or error.begun:
                 raise
-            return await self._exchange_again(error.sent, request, head_only, read_timeout, sink)
+            return await self._exchange_again(error.sent, head, head_only, read_timeout, sink, body)
         self._keep(connection)
         return response
 
@@ -65,11 +67,13 @@ class Pool:
             connection.close()
 
     async def _exchange_again(
-        self, sent: bool, request: bytes, head_only: bool, read_timeout: float, sink: Sink | None
+        self, sent: bool, head: bytes, head_only: bool, read_timeout: float, sink: Sink | None, body: Body
     ) -> Response:
         try:
             connection = await self._dialer.dial()
-            response = await connection.exchange(request, head_only=head_only, read_timeout=read_timeout, sink=sink)
+            response = await connection.exchange(
+                head, head_only=head_only, read_timeout=read_timeout, sink=sink, body=body
+            )
         except TransportError as error:
             error.sent = error.sent or sent
             raise

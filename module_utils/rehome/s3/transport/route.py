@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from .addresses import HostResolver, resolve_host
+from .connection import Body
 from .dialer import Dialer
 from .endpoint import Endpoint
 from .pool import Pool
-from .sigv4 import EMPTY_SHA256, Signer, encode_key, encode_query
+from .sigv4 import EMPTY_SHA256, UNSIGNED, Signer, encode_key, encode_query
 
 
 class Route:
@@ -46,12 +47,20 @@ class Route:
                 self._ending = f"proxy-authorization: {endpoint.proxy.authorization}\r\n".encode() + self._ending
 
     def build(
-        self, method: str, key: str | None, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        key: str | None,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: Body = b"",
+        *,
+        signs_body: bool = True,
     ) -> bytes:
-        """Return the bytes of a signed request. Raises ValueError if a header value has a line break.
+        """Return the head of a signed request. Raises ValueError if a header value has a line break.
 
         key: None for the bucket
         headers: names in lower case
+        signs_body: whether the signature holds for the body, too; never for a producer's
         """
         base = self.endpoint.base_path
         path = base or "/" if key is None else f"{base}/{encode_key(key)}"
@@ -61,11 +70,11 @@ class Route:
             path,
             encoded_query,
             headers,
-            sha256(body).hexdigest() if body else EMPTY_SHA256,
+            _payload_digest(body, signs_body=signs_body) if body else EMPTY_SHA256,
         )
         target = f"{path}?{encoded_query}" if encoded_query else path
-        length = f"content-length: {len(body)}\r\n" if body or method in ("PUT", "POST") else ""
-        return f"{method} {self._origin}{target} HTTP/1.1\r\n{signed}{length}".encode() + self._ending + body
+        length = f"content-length: {_length(body)}\r\n" if body or method in ("PUT", "POST") else ""
+        return f"{method} {self._origin}{target} HTTP/1.1\r\n{signed}{length}".encode() + self._ending
 
     def close(self) -> None:
         """Close the connections."""
@@ -73,3 +82,13 @@ class Route:
 
     def _time(self) -> float:
         return time.time() + self.skew
+
+
+def _payload_digest(body: Body, *, signs_body: bool) -> str:
+    if signs_body and isinstance(body, bytes | bytearray):
+        return sha256(body).hexdigest()
+    return UNSIGNED
+
+
+def _length(body: Body) -> int:
+    return len(body) if isinstance(body, bytes | bytearray) else body.length

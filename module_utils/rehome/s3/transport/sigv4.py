@@ -18,6 +18,8 @@ from urllib.parse import quote
 from .endpoint import Credentials
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
+UNSIGNED = "UNSIGNED-PAYLOAD"
+"""In place of a payload's digest: the signature does not hold for the payload."""
 
 _HEADER_SETS_KEPT = 256
 """Sets of header names that are cached; with user metadata, every object may have another one."""
@@ -81,7 +83,7 @@ class Signer:
 
         path, query: encoded, as they are sent
         headers: with `host` if it is not constant, names in lower case
-        payload_sha256: in hex
+        payload_sha256: in hex, or UNSIGNED
 
         Raises ValueError if a value has a line break.
         """

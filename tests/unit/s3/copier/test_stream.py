@@ -17,7 +17,7 @@ from rehome.s3.client.client import Client
 from rehome.s3.copier.memory_budget import MemoryBudget
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.copier.stream_object import stream_object
-from rehome.s3.copier.stream_parts import COPIES_IN_MEMORY, PartSender
+from rehome.s3.copier.stream_parts import PartSender
 from rehome.s3.multipart.parts import even_parts
 from rehome.s3.multipart.record import Uploads
 from rehome.s3.multipart.upload import CopyContext, Gate
@@ -552,7 +552,7 @@ async def test_parts_that_come_in_another_order_than_theirs_do_not_wait_for_each
     source, target = LargeSource(), LargeTarget()
     parts = even_parts(len(LARGE), 8 * MEBIBYTE)
     async with services(source, target) as both:
-        memory = MemoryBudget(COPIES_IN_MEMORY * parts[0].size)
+        memory = MemoryBudget(parts[0].size)
         send = PartSender(
             both.source, both.target, LARGE_JOB, memory, {"md5": bytes.fromhex(LARGE_JOB.etag)}, len(parts)
         )

@@ -1,0 +1,230 @@
+"""`python -m bench.streaming`: Rehome and rclone copy between two separate services, in alternation."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sandbox.certificate import write_certificate
+from sandbox.ports import find_free
+from sandbox.s3_server import SOURCE_BUCKET, TARGET_BUCKET
+from sandbox.seaweedfs import SeaweedFS
+
+from . import peers
+from .cost import Cost, spend
+from .machine import our_versions, version_of
+from .migration import given, side, write_given
+from .rounds import alternating, ratio, spread
+from .section import Section, Table, Verdict, at_most
+from .servers import serving
+from .suite import BenchError, run_suite
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+LATENCY_MS = 30
+OURS, RCLONE = "Rehome", "rclone"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Objects of one size."""
+
+    name: str
+    size: int
+    count: int
+
+    @property
+    def folder(self) -> str:
+        """The prefix of its keys."""
+        return f"image/{self.size}/"
+
+
+LOADS = (
+    Load("4 KiB", 4 * KIB, 4_000),
+    Load("256 KiB", 256 * KIB, 1_500),
+    Load("64 MiB", 64 * MIB, 12),
+    Load("1 GiB", GIB, 1),
+)
+
+
+class Store(SeaweedFS):
+    """A store with HTTP and TLS.
+
+    certificate, key: files in PEM form
+    """
+
+    def __init__(self, folder: Path, certificate: Path, key: Path) -> None:
+        super().__init__(folder)
+        self._tls = (certificate, key)
+        (self.https_port,) = find_free(1)
+
+    def command(self) -> Sequence[str]:
+        certificate, key = self._tls
+        tls = [f"-s3.port.https={self.https_port}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
+        return [*super().command(), *tls]
+
+    @property
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that it has used since its start."""
+        (process,) = self.processes
+        times = psutil.Process(process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def fill(self, load: Load) -> None:
+        """Store a load's objects in the source bucket."""
+        client = self.client()
+        body = os.urandom(load.size)
+        for number in range(load.count):
+            # each another content, so that no object passes for another one
+            client.put_object(
+                Bucket=SOURCE_BUCKET,
+                Key=f"{load.folder}{number:06d}.bin",
+                Body=number.to_bytes(8, "big") + body[8:],
+                ContentType="image/png",
+                Metadata={"owner": str(number)},
+            )
+
+    def remove(self, prefix: str) -> None:
+        """Remove what a run has stored in the target bucket."""
+        client = self.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=TARGET_BUCKET, Prefix=prefix):
+            names = [{"Key": one["Key"]} for one in page.get("Contents", [])]
+            if names:
+                client.delete_objects(Bucket=TARGET_BUCKET, Delete={"Objects": names, "Quiet": True})
+
+    def check(self, prefix: str, load: Load) -> None:
+        """Raise BenchError unless the target has everything."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=TARGET_BUCKET, Prefix=prefix)
+        sizes = [one["Size"] for page in pages for one in page.get("Contents", [])]
+        if sizes != [load.size] * load.count:
+            raise BenchError(f"of {load.count} objects of {load.size} bytes, {len(sizes)} are in {prefix}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to copy, how, and where to.
+
+    urls: of source and target
+    """
+
+    load: Load
+    stores: tuple[Store, Store]
+    urls: tuple[str, str]
+    certificate: Path
+    folder: Path
+    target_prefix: str
+
+
+def _ours(job: Job) -> peers.Command:
+    ends = []
+    places = ((SOURCE_BUCKET, job.load.folder), (TARGET_BUCKET, job.target_prefix))
+    for store, url, (bucket, prefix) in zip(job.stores, job.urls, places, strict=True):
+        user = store.users["admin"]
+        trust = {"ca_bundle": str(job.certificate)} if url.startswith("https") else {}
+        ends.append(side(url, bucket, prefix, user.access_key, user.secret_key, **trust))
+    path = write_given(job.folder, given(job.folder, *ends, include=["*"]))
+    command = [sys.executable, "-m", "bench.ours", path, "probe", "scan", "plan", "copy"]
+    return peers.Command(command, {"PATH": os.environ["PATH"], "HOME": str(job.folder)})
+
+
+def _rclone(job: Job, *options: str) -> peers.Command:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(job.folder), "RCLONE_CONFIG": os.devnull}
+    for name, store, url in zip(("SOURCE", "TARGET"), job.stores, job.urls, strict=True):
+        user = store.users["admin"]
+        remote = {
+            "TYPE": "s3",
+            "PROVIDER": "SeaweedFS",
+            "ENDPOINT": url,
+            "REGION": "us-east-1",
+            "ACCESS_KEY_ID": user.access_key,
+            "SECRET_ACCESS_KEY": user.secret_key,
+        }
+        environment |= {f"RCLONE_CONFIG_{name}_{key}": value for key, value in remote.items()}
+    return peers.Command(
+        [
+            *(peers.BIN / "rclone", "copy", "--transfers", "32", "--checkers", "32", "--fast-list"),
+            *("--s3-no-check-bucket", "--s3-no-head", "--ca-cert", job.certificate, *options),
+            *(f"source:{SOURCE_BUCKET}/{job.load.folder}", f"target:{TARGET_BUCKET}/{job.target_prefix}"),
+        ],
+        environment,
+    )
+
+
+def _rclone_whole(job: Job) -> peers.Command:
+    """Return the command that sends each object in one request: parts need a digest each."""
+    return _rclone(job, "--s3-upload-cutoff", "5G", "--multi-thread-streams", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A contender of the comparison, and how it copies."""
+
+    name: str
+    command: Callable[[Job], peers.Command]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run cost; the bytes of memory are known of our own process alone."""
+
+    cost: Cost
+    served_s: float
+    peak_bytes: int = 0
+
+
+class Arena:
+    """Two stores, and what was copied between them."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self.certificate, key = write_certificate(folder)
+        found = []
+        for name in ("source", "target"):
+            store = Store(folder / name, self.certificate, key)
+            stack.callback(store.destroy)
+            store.up()
+            found.append(store)
+        self.stores = (found[0], found[1])
+        self._stack = stack
+        self._runs = 0
+        self.shown: dict[str, str] = {}
+
+    def urls(self, link: str) -> tuple[str, str]:
+        """Return the endpoints of both stores behind a link: http, https, or late (http, with latency)."""
+        if link == "https":
+            return tuple(f"https://127.0.0.1:{store.https_port}" for store in self.stores)  # type: ignore[return-value]
+        urls = [store.endpoint_url for store in self.stores]
+        if link == "late":
+            ports = [url.rpartition(":")[2] for url in urls]
+            urls = [self._stack.enter_context(serving("delay", port, str(LATENCY_MS / 2))) for port in ports]
+        return urls[0], urls[1]
+
+    def run(self, contender: Contender, load: Load, urls: tuple[str, str]) -> Run:
+        """Let one contender copy a load."""
+        self._runs += 1
+        folder = self._folder / str(self._runs)
+        folder.mkdir()
+        job = Job(load, self.stores, urls, self.certificate, folder, f"run-{self._runs}/")
+        command = contender.command(job)
+        before = sum(store.cpu_s for store in self.stores)
+        cost, said = spend([str(part) for part in command.arguments], command.environment)
+        served = sum(store.cpu_s for store in self.stores) - before
+        target = self.stores[1]
+        target.check(job.target_prefix, load)
+        target.remove(job.target_prefix)
+        line = shlex.join(map(str, [Path(command.arguments[0]).name, *command.arguments[1:]]))
+        self.shown.setdefault(contender.name, line.replace(str(self._folder), "FOLDER"))
+        peak = json.loads(said)["peak_bytes"] if contender.name == OURS else 0
+        sys.stderr.write(
+            f"  {contender.name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s, servers {served:.2f} s, "
+            f"{peak / 1e6:.0f} MB\n"
+        )
+        return Run(cost, served, peak)

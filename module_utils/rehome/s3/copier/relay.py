@@ -1,0 +1,107 @@
+"""Send an object on while it is read: little of it is in memory at any time, whatever its size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ..client.client import Client
+from ..transport.connection import Connection
+from .download import Counter, read_once
+
+_AHEAD = 1024 * 1024
+"""Bytes that are read ahead of what the target takes."""
+
+RELAY_BYTES = 3 * 1024 * 1024
+"""What a relay has in memory: here, in the sending transport, and in the buffers of TLS."""
+
+
+class Relay:
+    """The content of a source object as the body of a request; a `Producer`.
+
+    Each time it begins, the object is read again from its start, in one reply, so that what one request sends is never
+    of two replies. The last chunk is sent only once the whole reply was read and checked (`read_once`): until then the
+    target has no complete object.
+
+    etag, length: of the object; another one is not sent
+    """
+
+    def __init__(self, source: Client, key: str, etag: str, length: int) -> None:
+        self._source = source
+        self._key = key
+        self._etag = etag
+        self.length = length
+        self._reading: _Reading | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Read the object, and send it over `connection`."""
+        self.end()
+        self._reading = _Reading(self._source, self._key, self._etag, self.length, connection)
+
+    def pause(self) -> None:
+        """Send nothing for now."""
+        if self._reading is not None:
+            self._reading.pause()
+
+    def resume(self) -> None:
+        """Send what has come, and read on."""
+        if self._reading is not None:
+            self._reading.resume()
+
+    def end(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.task.cancel()
+            self._reading = None
+
+
+class _Reading(Counter):
+    """One reply with the content, on its way to one connection; a `PacedSink`."""
+
+    def __init__(self, source: Client, key: str, etag: str, length: int, outlet: Connection) -> None:
+        super().__init__(length)
+        self._outlet = outlet
+        self._inlet: Connection | None = None
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._held = 1
+        self._paused = False
+        self.task = asyncio.get_running_loop().create_task(self._run(source, key, etag))
+
+    async def _run(self, source: Client, key: str, etag: str) -> None:
+        try:
+            await read_once(source, key, etag, self, self)
+        except Exception as error:
+            self._outlet.abandon(error)
+            return
+        self._held = 0
+        self._send()
+
+    def begin_from(self, connection: Connection) -> None:
+        self._inlet = connection
+
+    def __call__(self, chunk: bytes) -> None:
+        self.add(chunk)
+        self._waiting.append(chunk)
+        self._bytes += len(chunk)
+        if not self._paused:
+            self._send()
+        elif self._bytes > _AHEAD and self._inlet is not None:
+            self._inlet.pause_reading()
+
+    def pause(self) -> None:
+        """Send nothing for now."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Send what has come, and read on."""
+        self._paused = False
+        self._send()
+        if not self._paused and self._inlet is not None:
+            self._inlet.resume_reading()
+
+    def _send(self) -> None:
+        while not self._paused and len(self._waiting) > self._held:
+            chunk = self._waiting.popleft()
+            self._bytes -= len(chunk)
+            self._outlet.send(chunk)
