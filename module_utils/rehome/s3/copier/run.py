@@ -17,6 +17,7 @@ from ..objects.target_headers import TargetHeaders
 from ..support import is_rejection
 from .copy_object import ServerSide
 from .copy_parts import copy_in_parts
+from .memory_budget import keep_blocks
 from .reply_batching import ReplyBatching
 from .stream_object import stream_object
 
@@ -66,6 +67,8 @@ async def copy_objects(
     # Half of the connections stay free for small objects, which would otherwise wait for parts each time.
     gate = Gate(max(1, target.max_connections // 2))
     headers = TargetHeaders(source, target, options)
+    if options.method == "stream":
+        keep_blocks()
     run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping, rate)
     batching = asyncio.create_task(run.batch_replies())
     try:

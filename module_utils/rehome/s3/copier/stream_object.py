@@ -63,9 +63,9 @@ async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget
     """
     check_size(job)
     source, target, options = context.source, context.target, context.options
-    if _PASSED_ON_FROM < job.size <= min(options.multipart_threshold, MAX_COPY_BYTES) and (
-        outcome := await pass_on(context, job, memory)
-    ):
+    passes_on = _PASSED_ON_FROM < job.size <= min(options.multipart_threshold, MAX_COPY_BYTES)
+    passes_on = passes_on and context.proof.holds(options.capabilities, job.etag, {})
+    if passes_on and (outcome := await _pass_on(context, job, memory)):
         return outcome
     parts = await _parts(source, job, options, memory)
     if parts:
@@ -77,7 +77,7 @@ async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget
         # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
     async with memory.reserve(job.size):
-        return await _stream_whole(context, job)
+        return await _stream_whole(context, job, digests=passes_on)
 
 
 async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:
@@ -107,15 +107,13 @@ class _Content(NamedTuple):
     by_target: bool = False
 
 
-async def pass_on(context: CopyContext, job: CopyJob, memory: MemoryBudget) -> CopyOutcome | None:
+async def _pass_on(context: CopyContext, job: CopyJob, memory: MemoryBudget) -> CopyOutcome | None:
     """Stream an object in one request while it is read; None if the target does not prove its content.
 
     Raises SourceChanged, S3Error and S3StopError.
     """
     source, target, options = context.source, context.target, context.options
     able, proof = options.capabilities, context.proof
-    if not proof.holds(able, job.etag, {}):
-        return None
     source_head, existing = await run_all(head(source, job.source_key, job.etag), head(target, job.target_key))
     if source_head.status != 200:
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
@@ -161,11 +159,15 @@ async def _relay_once(source: Client, target: Client, job: CopyJob, headers: Map
     )
 
 
-async def _stream_whole(context: CopyContext, job: CopyJob) -> CopyOutcome:
+async def _stream_whole(context: CopyContext, job: CopyJob, *, digests: bool) -> CopyOutcome:
+    """Read an object, and send it in one request.
+
+    digests: whether to digest it here in any case
+    """
     source, target, options = context.source, context.target, context.options
     data = bytearray(job.size)
     (content, reply), others = await run_all(
-        _read(context, job, data), read_other_properties(source, job, context.headers, options)
+        _read(context, job, data, digests=digests), read_other_properties(source, job, context.headers, options)
     )
     properties = carried_properties(job, reply, others, options)
     try:
@@ -192,10 +194,10 @@ async def _put(
     )
 
 
-async def _read(context: CopyContext, job: CopyJob, data: bytearray) -> tuple[_Content, Response]:
+async def _read(context: CopyContext, job: CopyJob, data: bytearray, *, digests: bool) -> tuple[_Content, Response]:
     """Read the content; check it unless the target does."""
     source, able = context.source, context.options.capabilities
-    if not context.proof.holds(able, job.etag, {}):
+    if digests or not context.proof.holds(able, job.etag, {}):
         return await _read_digested(source, job, data)
     reply = await read_whole(source, job.source_key, job.etag, data)
     if not context.proof.holds(able, job.etag, reply.headers):

@@ -17,7 +17,8 @@ Sink = Callable[[bytes], None]
 class PacedSink(Protocol):
     """A sink that may be slower than the server."""
 
-    def __call__(self, chunk: bytes) -> None: ...
+    def __call__(self, chunk: bytes) -> None:
+        """Take the next chunk."""
 
     def begin_from(self, connection: Connection) -> None:
         """Called before the reply: this connection can be told to pause and to resume."""

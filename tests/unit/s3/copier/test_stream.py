@@ -576,3 +576,201 @@ def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_in_flight
         assert memory.reserved == 0
 
     scenario()
+
+
+PROVING = CopyOptions(method="stream", capabilities=Capabilities(content_md5=Support.HAS))
+BAD_DIGEST = error(400, "BadDigest")
+
+
+class ProvingTarget:
+    """A target that compares content with its Content-MD5.
+
+    damages: of so many requests, a byte changes on the way to it
+    """
+
+    def __init__(self, damages: int = 0) -> None:
+        self.damages = damages
+        self.stored: list[bytes] = []
+        self.sums: list[bytes] = []
+        self.refused = 0
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        if not request.startswith(b"PUT"):
+            writer.write(reply(404))
+            return
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        self.sums.append(lines[b"x-amz-content-sha256"])
+        if self.damages:
+            self.damages -= 1
+            body = body[:-1] + b"?"
+        if lines.get(b"content-md5") != base64_md5(body).encode():
+            self.refused += 1
+            writer.write(BAD_DIGEST)
+            return
+        self.stored.append(body)
+        writer.write(reply(200, etag=f'"{md5(body)}"'))
+
+
+class PlainSource:
+    """A source with one object.
+
+    bodies: of its replies to GET, the last of which comes again; one that is shorter breaks off
+    """
+
+    def __init__(self, *bodies: bytes, etag: str = "") -> None:
+        self.bodies = list(bodies)
+        self.size = len(bodies[-1])
+        self.etag = etag or md5(bodies[-1])
+        self.reads = 0
+
+    def job(self) -> CopyJob:
+        return CopyJob("old/big", self.etag, self.size, "new/big")
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        if kind.endswith("?tagging="):
+            writer.write(NO_TAGS)
+        elif kind.startswith("HEAD"):
+            writer.write(found(self.etag, self.size, content_type="image/png"))
+        else:
+            self.reads += 1
+            body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+            whole = b"content-length: %d" % self.size
+            writer.write(content(body, self.etag).replace(b"content-length: %d" % len(body), whole))
+            await writer.drain()
+            if len(body) < self.size:
+                writer.close()
+
+
+SIZES = pytest.mark.parametrize("size", [5, MEBIBYTE, 5 * MEBIBYTE + 3], ids=["small", "read whole", "passed on"])
+
+
+@SIZES
+def test_where_the_target_proves_content_it_is_sent_in_one_request_that_does_not_sign_it(size: int) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        source, target = PlainSource(LARGE[:size]), ProvingTarget()
+        outcome = await outcome_of(source, target, source.job(), PROVING)
+        assert summary(outcome) == ("copied", source.etag, Evidence.ETAG, None)
+        assert (target.stored, target.sums, source.reads) == ([LARGE[:size]], [b"UNSIGNED-PAYLOAD"], 1)
+
+    scenario()
+
+
+@SIZES
+def test_a_byte_that_changes_on_the_way_from_the_source_never_makes_an_object(size: int) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        wrong = LARGE[: size - 1] + b"?"
+        source, target = PlainSource(wrong, etag=md5(LARGE[:size])), ProvingTarget()
+        outcome = await outcome_of(source, target, source.job(), PROVING)
+        assert (outcome.result, outcome.error) == ("failed", "ContentDiffers")
+        assert (target.stored, target.refused) == ([], 1)
+
+    scenario()
+
+
+@SIZES
+def test_a_byte_that_changes_once_on_the_way_to_the_target_costs_another_request(size: int) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        source, target = PlainSource(LARGE[:size]), ProvingTarget(damages=1)
+        able = CopyOptions(method="stream", capabilities=Capabilities(content_md5=Support.HAS, uploads=Support.REJECTS))
+        outcome = await outcome_of(source, target, source.job(), able)
+        assert summary(outcome) == ("copied", source.etag, Evidence.ETAG, None)
+        assert (target.stored, target.refused) == ([LARGE[:size]], 1)
+        # the second time a digest made here goes along, and the signature holds for the content
+        assert target.sums[1] == hashlib.sha256(LARGE[:size]).hexdigest().encode()
+
+    scenario()
+
+
+@pytest.mark.parametrize("support", [one for one in Support if one is not Support.HAS])
+def test_a_target_of_which_it_is_not_known_that_it_compares_digests_is_never_relied_upon(support: Support) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        source, target = PlainSource(b"1X345", etag=ETAG), ProvingTarget()
+        able = CopyOptions(method="stream", capabilities=Capabilities(content_md5=support))
+        outcome = await outcome_of(source, target, source.job(), able)
+        assert (outcome.error, target.sums) == ("ContentDiffers", [])
+
+    scenario()
+
+
+@on_uvloop
+async def test_a_source_whose_etag_is_no_digest_is_digested_here() -> None:
+    source = {"GET old/a b": [content(BODY, ETAG, **KMS), content(BODY, ETAG, **KMS)]}
+    async with services(source, {"PUT new/a b": [STORED]}) as both:
+        await copy_objects(both.source, both.target, iter([JOB]), lambda _: None, PROVING)
+    (put,) = both.target_wire.requests
+    assert b"UNSIGNED-PAYLOAD" not in put
+
+
+@on_uvloop
+async def test_what_is_passed_on_is_always_of_one_reply() -> None:
+    whole = LARGE[: 5 * MEBIBYTE]
+    source, target = PlainSource(b"x" * (3 * MEBIBYTE), whole), ProvingTarget()
+    outcome = await outcome_of(source, target, source.job(), PROVING)
+    assert (outcome.result, target.stored, source.reads) == ("copied", [whole], 2)
+
+
+@on_uvloop
+async def test_a_source_that_breaks_off_each_time_is_never_completed() -> None:
+    whole = LARGE[: 5 * MEBIBYTE]
+    source, target = PlainSource(*[whole[:-1]] * 9, whole), ProvingTarget()
+    outcome = await outcome_of(source, target, source.job(), PROVING)
+    assert (outcome.result, outcome.error) == ("failed", "ConnectionBroken")
+    assert (target.sums, source.reads) == ([], 4)
+
+
+@on_uvloop
+async def test_what_a_source_that_ignores_the_condition_sends_of_another_version_is_never_complete() -> None:
+    """The last chunk waits until the whole reply is checked, so the target has nothing to compare."""
+    whole = LARGE[: 5 * MEBIBYTE]
+    listed = md5(whole)
+
+    async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        if kind.startswith("GET") and "tagging" not in kind:
+            writer.write(content(whole, "another"))
+        else:
+            writer.write(NO_TAGS if "tagging" in kind else found(listed, len(whole)))
+
+    target = ProvingTarget()
+    outcome = await outcome_of(source, target, CopyJob("old/big", listed, len(whole), "new/big"), PROVING)
+    assert (outcome.result, target.sums) == ("changed", [])
+
+
+@on_uvloop
+async def test_a_busy_target_gets_what_is_passed_on_again_from_the_start() -> None:
+    source, proving = PlainSource(LARGE[: 5 * MEBIBYTE]), ProvingTarget()
+    left = [error(503, "SlowDown"), error(500, "InternalError")]
+
+    async def target(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(b"PUT") and left:
+            writer.write(left.pop())
+        else:
+            await proving(request, writer)
+
+    outcome = await outcome_of(source, target, source.job(), PROVING)
+    assert (outcome.result, outcome.attempts, source.reads) == ("copied", 3, 3)
+
+
+@on_uvloop
+async def test_nothing_is_read_for_a_target_key_that_is_taken() -> None:
+    source = PlainSource(LARGE[: 5 * MEBIBYTE])
+    outcome = await outcome_of(source, {"HEAD new/big": [found("t1", 6)] * 2}, source.job(), PROVING)
+    assert (outcome.result, source.reads) == ("conflict", 0)
+
+
+@on_uvloop
+async def test_a_target_that_refuses_again_and_again_is_left_to_compare_no_more() -> None:
+    right = CopyJob("old/big", ETAG, len(BODY), "new/big")
+    source, target = PlainSource(BODY), ProvingTarget(damages=10**6)
+    outcomes: list[CopyOutcome] = []
+    async with services(source, target) as both:
+        jobs = (right._replace(target_key=f"new/{number}") for number in range(8))
+        await copy_objects(both.source, both.target, jobs, outcomes.append, PROVING)
+    assert {outcome.result for outcome in outcomes} == {"failed"}
+    assert 5 <= target.sums.count(b"UNSIGNED-PAYLOAD") < 8

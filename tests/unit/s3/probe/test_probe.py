@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -132,12 +133,18 @@ class Service:
             return there is None or f'"{there.etag}"' != request.headers["if-match"]
         return "if-none-match" in request.headers and there is not None and f"{call}_condition" not in self.lacks
 
-    def put(self, request: Request, name: str) -> bytes:
+    def put(self, request: Request, name: str) -> bytes:  # noqa: PLR0911 - a table of cases
         copies = request.source is not None
         if {"if-none-match", "if-match"} & set(request.headers) and "knowing_conditions" in self.lacks:
             return error(501, "NotImplemented")
         if self.target_conflicts(request, name, "target" if copies else "put"):
             return error(412, "PreconditionFailed")
+        if "unsigned" in self.lacks and request.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD":
+            return error(400, "InvalidRequest", "the payload is not signed")
+        if not self.digest_is_right(request) and "content_md5" not in self.lacks:
+            if "refusing_all" in self.lacks:
+                self.store(name, request.body, request.headers)
+            return error(400, "BadDigest")
         if not copies or "copying" in self.lacks:
             return self.store(name, request.body, request.headers)
         source = self.objects.get(request.source or "")
@@ -159,6 +166,10 @@ class Service:
         version = None if "copy_version" in self.lacks else re.search(rb"x-amz-version-id: (\S+)", stored)
         more = {"x_amz_version_id": version[1].decode()} if version else {}
         return reply(200, f"<CopyObjectResult>{etag}</CopyObjectResult>".encode(), **more)
+
+    def digest_is_right(self, request: Request) -> bool:
+        digest = b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
+        return request.headers.get("content-md5", digest) == digest
 
     def store(self, name: str, body: bytes, headers: dict[str, str]) -> bytes:
         stored = self.objects[name] = Stored(body, headers, f"v{len(self.seen)}")
@@ -331,14 +342,42 @@ async def test_a_service_that_stores_nothing_for_a_copy_ignores_copies() -> None
 async def test_if_the_content_is_streamed_nothing_is_copied() -> None:
     service = Service(frozenset({"missing_source", "target_condition", "put_condition"}))
     result = await probed(service, method="stream")
-    assert result == ProbeResult(replace(AMAZON, put_condition=Support.IGNORES))
+    assert result == ProbeResult(replace(AMAZON, put_condition=Support.IGNORES, content_md5=Support.HAS))
     assert all(request.source is None for request in service.seen)
 
 
 @on_uvloop
 async def test_a_source_that_streams_another_version_than_the_listed_is_found() -> None:
     result = await probed(Service(frozenset({"source_condition"})), method="stream")
-    assert result.capabilities == replace(AMAZON, source_condition=Support.IGNORES)
+    assert result.capabilities == replace(AMAZON, source_condition=Support.IGNORES, content_md5=Support.HAS)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "found"),
+    [
+        (frozenset(), Support.HAS),
+        (frozenset({"content_md5"}), Support.IGNORES),
+        (frozenset({"unsigned"}), Support.REJECTS),
+        (frozenset({"refusing_all"}), Support.UNKNOWN),
+    ],
+    ids=["refuses other content", "stores other content", "wants signatures", "refuses and stores other content"],
+)
+def test_only_a_target_that_refuses_content_with_another_digest_and_stores_nothing_of_it_is_relied_upon(
+    lacks: frozenset[str], found: Support
+) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        service = Service(lacks)
+        result = await probed(service, method="stream")
+        assert (result.capabilities.content_md5, result.findings) == (found, ())
+        assert set(service.objects) == {"image/a.png"}
+
+    scenario()
+
+
+@on_uvloop
+async def test_whether_digests_are_compared_is_not_tried_where_no_content_is_sent() -> None:
+    assert (await probed(Service())).capabilities.content_md5 is Support.UNKNOWN
 
 
 @on_uvloop
@@ -354,7 +393,8 @@ async def test_a_service_that_rejects_every_condition_gets_none() -> None:
     put, target = ("put_condition", "put_match"), ("target_condition", "target_match")
     for method, names in (("server_side", (*target, *put)), ("stream", put)):
         result = await probed(Service(frozenset({"knowing_conditions"})), method=method)
-        assert result == ProbeResult(replace(AMAZON, **dict.fromkeys(names, Support.REJECTS)))
+        digests = {"content_md5": Support.HAS} if method == "stream" else {}
+        assert result == ProbeResult(replace(AMAZON, **dict.fromkeys(names, Support.REJECTS), **digests))
 
 
 REJECTIONS = {
