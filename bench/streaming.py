@@ -275,7 +275,7 @@ def measure(quick: bool) -> Section:
                         runs[contender.name].append(arena.run(contender, load, urls[link]))
                 if link == "http" and load.figure is not None:
                     figures[load.figure] = load.count / median(run.cost.wall_s for run in runs[OURS])
-                verdicts += _verdicts(f"{load.name} over {title}", runs, late=link == "late")
+                verdicts += _verdicts(f"streams of {load.name} over {title}", runs, late=link == "late")
                 rows += [_row(load, title, contender, found) for contender, found in runs.items()]
         commands = tuple(arena.shown.values())
     return Section(
