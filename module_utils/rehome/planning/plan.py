@@ -11,8 +11,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from ..catalog.catalog import Catalog
-from ..catalog.schema import OBJECT_VERDICTS, OBJECTS, PLANNED_ROWS, ROW_VERDICTS
+from ..catalog.catalog import Catalog, Params
+from ..catalog.schema import OBJECT_VERDICTS, OBJECTS, PLANNED_ROWS, ROW_VERDICTS, Table
 from ..codes import Code, marked
 from ..config.settings import DIGEST_LENGTH, TAG_LENGTH, OnConflict, OnDangling, Settings
 from ..errors import Finding
@@ -45,7 +45,7 @@ VERIFIED = """(
 has copied it so, by the outcomes in a table. If only the target has it, there is no older content to stand for."""
 
 _CLASSIFY_OBJECTS = f"""
-SELECT
+SELECT s.rowid AS place,
     CASE
         WHEN t.suffix IS NOT NULL AND s.size = t.size AND ({SAME_ETAG} OR c.evidence IS NOT NULL) THEN 'present'
         WHEN s.unroutable IS NOT NULL THEN 'unroutable'
@@ -63,7 +63,6 @@ FROM source_objects s
 LEFT JOIN target_objects t ON t.suffix = s.suffix
 LEFT JOIN compared c ON c.suffix = s.suffix
 LEFT JOIN own_copies w ON w.suffix = s.suffix
-ORDER BY s.rowid
 """
 
 _DEFER = """
@@ -77,7 +76,7 @@ UPDATE object_verdicts SET class = 'deferred' WHERE rowid IN (
 """Objects beyond the first `$limit` in the order of their keys. Those that rows name come first."""
 
 _CLASSIFY_ROWS = """
-SELECT o.class AS object_class,
+SELECT r.rowid AS place, o.class AS object_class,
     CASE
         WHEN r.is_old AND o.suffix IS NULL AND t.suffix IS NULL AND NOT (r.overflows AND $rewrite_dangling)
             THEN 'dangling'
@@ -92,7 +91,6 @@ SELECT o.class AS object_class,
 FROM reference_rows r
 LEFT JOIN objects o ON o.suffix = r.suffix
 LEFT JOIN target_objects t ON t.suffix = r.suffix
-ORDER BY r.rowid
 """
 
 DECIDED = {
@@ -254,10 +252,10 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
 
 def classify_objects(catalog: Catalog) -> None:
     """Make the table `objects`: every source object under the map with its class."""
-    catalog.run(OBJECT_VERDICTS.create(_CLASSIFY_OBJECTS))
+    _keep_in_order(catalog, OBJECT_VERDICTS, _CLASSIFY_OBJECTS)
     if catalog.count("FROM object_verdicts") != catalog.count("FROM source_objects"):
         _drop_repeated(catalog, "target_objects", "compared")
-        catalog.run(OBJECT_VERDICTS.create(_CLASSIFY_OBJECTS))
+        _keep_in_order(catalog, OBJECT_VERDICTS, _CLASSIFY_OBJECTS)
     catalog.run(OBJECTS.create())
 
 
@@ -270,8 +268,19 @@ def _classify(catalog: Catalog, settings: Settings) -> None:
         "rewrite_dangling": settings.on_dangling == "rewrite",
         "limited": settings.limit is not None,
     }
-    catalog.run(ROW_VERDICTS.create(_CLASSIFY_ROWS), params)
+    _keep_in_order(catalog, ROW_VERDICTS, _CLASSIFY_ROWS, params)
     catalog.run(PLANNED_ROWS.create())
+
+
+def _keep_in_order(catalog: Catalog, table: Table, verdicts: str, params: Params = ()) -> None:
+    """Make the table of verdicts, which a SELECT returns with the `place` of each, in the order of their places.
+
+    Two statements: one that joins and sorts needs the memory of both at once, and cannot spill what it needs.
+    """
+    loose = f"{table.name}_loose"
+    catalog.run(f"CREATE OR REPLACE TABLE {loose} AS {verdicts}", params)
+    catalog.run(table.create(f"SELECT * EXCLUDE (place) FROM {loose} ORDER BY place"))
+    catalog.run(f"DROP TABLE {loose}")
 
 
 def _drop_repeated(catalog: Catalog, *tables: str) -> None:
