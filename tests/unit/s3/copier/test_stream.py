@@ -8,13 +8,14 @@ import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import unquote
 
 import pytest
 from rehome.s3.capabilities import Capabilities
 from rehome.s3.client.client import Client
 from rehome.s3.copier.memory_budget import MemoryBudget
+from rehome.s3.copier.relay import Relay
 from rehome.s3.copier.run import copy_objects
 from rehome.s3.copier.stream_object import stream_object
 from rehome.s3.copier.stream_parts import PartSender
@@ -22,9 +23,10 @@ from rehome.s3.multipart.parts import even_parts
 from rehome.s3.multipart.record import Uploads
 from rehome.s3.multipart.upload import CopyContext, Gate
 from rehome.s3.objects.compare import Evidence
-from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome
+from rehome.s3.objects.job import CopyJob, CopyOptions, CopyOutcome, SourceChanged
 from rehome.s3.objects.target_headers import TargetHeaders
 from rehome.s3.support import Support
+from rehome.s3.transport.connection import Connection
 
 from tests.unit.s3.wire import Handler, Wire, client_of, error, on_uvloop, reply
 
@@ -774,3 +776,30 @@ async def test_a_target_that_refuses_again_and_again_is_left_to_compare_no_more(
         await copy_objects(both.source, both.target, jobs, outcomes.append, PROVING)
     assert {outcome.result for outcome in outcomes} == {"failed"}
     assert 5 <= target.sums.count(b"UNSIGNED-PAYLOAD") < 8
+
+
+class Outlet:
+    """Takes the place of the connection to the target, and takes everything at once."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.error: Exception | None = None
+        self.ended = asyncio.Event()
+
+    def send(self, chunk: bytes) -> None:
+        self.sent += len(chunk)
+
+    def abandon(self, error: Exception) -> None:
+        self.error = error
+        self.ended.set()
+
+
+@on_uvloop
+async def test_the_last_chunk_is_never_sent_before_the_reply_is_checked() -> None:
+    whole = LARGE[: 5 * MEBIBYTE]
+    outlet = Outlet()
+    async with services({"GET old/big": [content(whole, "another")]}, {}) as both:
+        Relay(both.source, "old/big", md5(whole), len(whole)).begin(cast(Connection, outlet))
+        await outlet.ended.wait()
+    assert isinstance(outlet.error, SourceChanged)
+    assert 0 < outlet.sent < len(whole)
