@@ -92,6 +92,7 @@ def _section(result: Result) -> str:
         [
             f"## {title}{mark}\n",
             *([] if result.complete else [PARTIAL]),
+            *([f"{result.note}\n"] if result.note else []),
             markdown_table(("", "CPU", "of each", "wall", "memory"), [*rows, total]) + "\n",
             f"The catalog has {result.catalog_bytes / 1e6:,.0f} MB by then.\n",
             f"```console\n$ {result.command}\n```\n",

@@ -33,6 +33,7 @@ class Result:
     complete: whether it came to its end
     began: the day, ISO 8601
     busy: the share of the machine that others used in the second before it began, in percent
+    note: what else has to be said of it
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Result:
     steps: dict[str, Step] = field(default_factory=dict)
     catalog_bytes: int = 0
     complete: bool = False
+    note: str = ""
 
     @property
     def command(self) -> str:
