@@ -625,6 +625,27 @@ def keep_old(bench: Bench, table: str) -> str:
     )
 
 
+@only("mariadb", "postgresql")
+def test_a_value_that_only_a_trigger_makes_like_the_planned_one_is_left_alone_and_reported(bench: Bench) -> None:
+    bench.create()
+    bench.fill("image/a.png", "image/b.png")
+    changes = planned(bench)
+    if bench.engine == "mariadb":
+        bench.execute(f"CREATE TRIGGER tr_{bench.table} BEFORE UPDATE ON T FOR EACH ROW SET NEW.path = LOWER(NEW.path)")
+    else:
+        bench.execute(
+            f"CREATE FUNCTION f_{bench.table}() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN NEW.path := lower(NEW.path); RETURN NEW; END $$"
+        )
+        bench.execute(f"CREATE TRIGGER tr BEFORE UPDATE ON T FOR EACH ROW EXECUTE FUNCTION f_{bench.table}()")
+    bench.execute("DELETE FROM T WHERE id = 2")
+    bench.execute("INSERT INTO T (id, path) VALUES (2, 'image/B.png')")
+    assert rewrite(bench, changes) == ChunkOutcome(rewritten=1, changed_by_app=[changes[1]])
+    assert dict(bench.execute("SELECT id, path FROM T ")) == {1: "avatar/a.png", 2: "image/B.png"}
+    ((_, _, entry),) = journalled(bench)
+    assert journal.unpack(entry.entries) == changes[:1]
+
+
 @only("postgresql")
 def test_a_trigger_created_after_the_table_was_described_is_detected_too(bench: Bench) -> None:
     bench.create()
