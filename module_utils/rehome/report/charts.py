@@ -21,7 +21,9 @@ from .facts import TimelinePoint
 DRAW: Final = Path(__file__).with_name("draw.py")
 TIMEOUT_S: Final = 60
 FEWEST_POINTS: Final = 4
-"""Of a chart: a run of a few seconds is told by its tables."""
+"""Of a chart."""
+SHORTEST_S: Final = 5.0
+"""The shortest stage that charts tell more of than the tables do: to draw them takes a second of CPU."""
 
 _Point = Mapping[str, Any]
 """A `TimelinePoint`, whose figures are read by names that are put together."""
@@ -54,8 +56,10 @@ class Drawn:
 
 
 def charts_of(timeline: Sequence[TimelinePoint]) -> list[Chart]:
-    """Return the charts of a run. None of what it has too few figures of."""
+    """Return the charts of a run. None of what it has too few figures of, or if no stage took `SHORTEST_S`."""
     points = _thinned([cast(_Point, point) for point in timeline])
+    if all(stage[-1]["at_s"] - stage[0]["at_s"] < SHORTEST_S for stage in _stages(points)):
+        return []
     unit, seconds = _unit(points)
     axis = _Axis(unit, seconds, _held(points, seconds), max((p["at_s"] for p in points), default=0.0) / seconds)
     made: list[Chart | None] = [

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from .attention import needs
 from .card import again_line, heading, lists_line, next_lines, outcome_line, report_line
+from .done import done
 from .estimate import between
 from .facts import Estimate, Report, Sample
 from .fields import SummaryFields
@@ -71,7 +72,7 @@ def _text(report: Report, fields: SummaryFields, samples: int) -> list[str]:
         *lists_line(report),
         *under("human", packed(wanted, 4)),
         *([labelled("digest", report["plan_sha256"])] if report["plan_sha256"] else []),
-        outcome_line(report, fields, "", len(wanted)),
+        outcome_line(report, fields, done(report, fields).sentence, len(wanted)),
         report_line(report),
         *next_lines(report, _NEXT_LINES),
         *again_line(report),

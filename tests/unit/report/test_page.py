@@ -220,9 +220,12 @@ def test_without_any_count_there_is_no_picture(tmp_path: Path) -> None:
     assert flows(report_of(settings_in(tmp_path), "preflight")) == []
 
 
-def test_a_run_of_a_second_has_no_charts_and_a_longer_one_has() -> None:
+def test_a_run_of_a_few_seconds_has_no_charts_and_a_longer_one_has() -> None:
     assert charts_of([]) == []
     assert charts_of(points(2)) == []
+    assert charts_of(points(5)) == []
+    assert charts_of([*points(5), *({**point, "stage": "list objects"} for point in points(5))]) == []
+    assert charts_of([*points(5), *({**point, "stage": "list objects"} for point in points(6))]) != []
     titles = [chart.title for chart in charts_of(points())]
     assert titles[0] == "Objects per second (copied)"
     assert "Time of a request (ms)" in titles

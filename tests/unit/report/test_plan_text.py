@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -77,6 +78,13 @@ def test_a_plan_shows_what_would_be_done_what_it_costs_and_the_command(tmp_path:
         "next:    Once it is approved, carry out exactly this plan; what has changed since is refused:",
         f"         ansible-playbook playbooks/migrate.yml {GIVEN} -e approved_plan={DIGEST}",
     ]
+
+
+@pytest.mark.parametrize("verb", ["plan", "migrate-check"])
+def test_a_plan_of_nothing_says_so_and_what_was_moved_before(tmp_path: Path, verb: str) -> None:
+    lines = report_of(settings_in(tmp_path), verb, objects_present=3, rows_done=2)["card"]
+    said = "nothing was left to do; 3 objects and 2 rows were moved before"
+    assert f"outcome  complete: {said} (6.4 s)" in lines
 
 
 def test_what_stops_it_is_marked_with_its_list_and_leaves_no_command_to_carry_it_out(tmp_path: Path) -> None:
