@@ -122,10 +122,6 @@ class Table:
             self.execute("ANALYZE TABLE rehome.journal")
         return int(self._value(_JOURNAL_BYTES[self.engine]))
 
-    def dead_rows(self) -> int:
-        """Return the dead tuples by the server's statistics (PostgreSQL)."""
-        return int(self._value("SELECT pg_stat_get_dead_tuples('avatars'::regclass)"))
-
     def execute(self, statement: str, user: str = "admin") -> int:
         """Run one statement in its own transaction. Return the number of its rows."""
         with self._cursor(user) as cursor:

@@ -115,8 +115,8 @@ _WORKAROUNDS = {
     ),
     "uploads": (
         "multipart uploads",
-        "an object is copied in one request, and one that is too large for that (5 GiB, or 64 MiB if it is streamed) "
-        "fails",
+        "an object is copied in one request, and one that is too large for that (5 GiB; if it is streamed, 96 MiB, or "
+        "rehome_multipart_threshold where the target proves content) fails",
     ),
     "part_copy": (
         "UploadPartCopy",

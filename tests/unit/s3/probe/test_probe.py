@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rehome.mapping.key_shapes import UNTRIED_SHAPES, KeyShape, shapes_of
 from rehome.s3.capabilities import AMAZON, Capabilities, describe
 from rehome.s3.client.client import Client
+from rehome.s3.copier.stream_object import MEMORY
 from rehome.s3.errors import S3Error
 from rehome.s3.probe.probe import ProbeResult, probe
 from rehome.s3.probe.scratch import SCRATCH_NAME
@@ -322,6 +323,11 @@ async def test_a_request_that_ignores_both_conditions_on_its_target_is_told_once
     assert result == ProbeResult(able)
     (line,) = describe(able)
     assert line.startswith("the service ignores If-None-Match and If-Match on copies: ")
+
+
+def test_the_largest_object_that_is_streamed_without_parts_is_told_as_it_is() -> None:
+    (line,) = describe(replace(AMAZON, uploads=Support.REJECTS))
+    assert f"if it is streamed, {MEMORY.limit // 1024**2} MiB, " in line
 
 
 @on_uvloop
