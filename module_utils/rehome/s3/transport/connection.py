@@ -190,6 +190,11 @@ class _Reader:
         """Whether the connection may be used for another request."""
         return self._keep_alive and not self._surplus
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the reply reports success."""
+        return 200 <= self._status < 300
+
     def response(self) -> Response:
         """Return the reply, once it is `complete`."""
         return Response(self._status, Headers(self._head), b"".join(self._chunks))
@@ -199,9 +204,10 @@ class _Reader:
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if len(self._head) > _SHORT_REPLY:
-            self._head, _ = _cut(self._head)
         self._status = self._parser.get_status_code()
+        # What came with an interim reply is the reply.
+        if len(self._head) > _SHORT_REPLY and self._status >= 200:
+            self._head, _ = _cut(self._head)
         if self._head_only and self._status >= 200:
             # The parser does not know that the reply to a HEAD has no body, whatever its content-length says.
             self._finish()
@@ -301,6 +307,7 @@ class Connection(asyncio.BaseProtocol):
         self._producer: Producer | None = None
         self._head = b""
         self._unsent = 0
+        self._writing_paused = False
         self.opened_at = self.used_at = self._loop.time()
         self.reusable = True
 
@@ -396,11 +403,13 @@ class Connection(asyncio.BaseProtocol):
 
     def pause_writing(self) -> None:
         """Called by asyncio when enough waits to be sent."""
+        self._writing_paused = True
         if self._producer is not None:
             self._producer.pause()
 
     def resume_writing(self) -> None:
         """Called by asyncio when there is room for more."""
+        self._writing_paused = False
         if self._producer is not None:
             self._producer.resume()
 
@@ -432,8 +441,12 @@ class Connection(asyncio.BaseProtocol):
             self._fail(Fault.INVALID, "the reply is not HTTP/1.1 that can be read")
             return
         if reader.complete:
-            if not reader.clean or self._unsent:
-                # A refusal need not wait for the whole body, whose remainder would be taken for another request.
+            if self._unsent and reader.succeeded:
+                self._fail(Fault.INVALID, "the server reports success before it has the whole body")
+                return
+            if not reader.clean or self._unsent or self._writing_paused:
+                # A refusal need not wait for the whole body, whose remainder would be taken for another request. If
+                # all was given to the transport, which has too much of it, the next body would not be paused.
                 self._unsent = 0
                 self.close()
             self._waiter = None

@@ -506,6 +506,40 @@ async def test_the_parts_of_the_source_are_kept_so_that_the_etag_comes_out_equal
     assert summary(outcome) == ("copied", etag, Evidence.ETAG, None)
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["wrong only on the way", "other parts"])
+def test_parts_whose_digests_contradict_the_etag_of_the_source_are_read_again_at_both_ends(keeps: bool) -> None:
+    """Either a part was not read as it is stored, or the source was uploaded in as many parts of other sizes."""
+    step = 5 * MEBIBYTE
+    body = LARGE[: 12 * MEBIBYTE]
+    right = [body[start : start + step] for start in range(0, len(body), step)]
+    etag = composite(right if keeps else [body[:1], body[1:2], body[2:]])
+
+    @on_uvloop
+    async def scenario() -> None:
+        source, target = LargeSource(body, etag, step), LargeTarget()
+
+        async def read(request: bytes, writer: asyncio.StreamWriter) -> None:
+            if kind_of(request) == "GET old/big" and b"\r\nrange: " not in request:
+                writer.write(content(body, etag))
+                return
+            source.body = bytes(len(body)) if keeps and b"range: bytes=5242880-" in request else body
+            await source(request, writer)
+
+        async def stored(request: bytes, writer: asyncio.StreamWriter) -> None:
+            whole = b"".join(target.parts[number] for number in sorted(target.parts))
+            if not target.completed or request[:4] not in (b"HEAD", b"GET "):
+                await target(request, writer)
+            else:
+                answer = content(whole, composite(list(target.parts.values())))
+                writer.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if request[:4] == b"HEAD" else answer)
+
+        outcome = await outcome_of(read, stored, LARGE_JOB._replace(etag=etag, size=len(body)))
+        proven: tuple[object, ...] = ("failed", None, "ContentDiffers") if keeps else ("copied", Evidence.BYTES, None)
+        assert (outcome.result, outcome.evidence, outcome.error) == proven
+
+    scenario()
+
+
 @on_uvloop
 async def test_a_part_whose_read_breaks_off_is_read_anew() -> None:
     source, target = LargeSource(), LargeTarget()

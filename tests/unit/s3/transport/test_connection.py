@@ -39,6 +39,7 @@ def encoded(headers: dict[str, str], before: str = " ", after: str = "") -> byte
 
 @given(HEADERS, SPACES, SPACES, st.binary(max_size=50), CUTS, st.sampled_from([b"", b"\r\n"]), st.booleans())
 @example({"X-Amz-Request-Id": "7"}, " ", "", b"<Error/>", [1, 17, 20], b"\r\n", True)
+@example({"X-Amz-Request-Id": "7"}, " ", "", b"long" * 2000, [], b"", True)
 def test_a_reply_is_the_same_however_it_is_cut(
     headers: dict[str, str], before: str, after: str, body: bytes, cuts: list[int], blank: bytes, interim: bool
 ) -> None:
@@ -51,6 +52,52 @@ def test_a_reply_is_the_same_however_it_is_cut(
     lowered = {name.lower().encode(): value.encode("latin-1") for name, value in headers.items()}
     assert (reply.status, reply.body) == (200, body)
     assert reply.headers == lowered | {b"content-length": b"%d" % len(body)}
+
+
+class Rest:
+    """A body of which the end has not come yet, or all of whose ten bytes are in the transport."""
+
+    length = 10
+
+    def __init__(self, sent: int) -> None:
+        self.sent = sent
+
+    def begin(self, connection: Connection) -> None:
+        connection.send(b"x" * self.sent)
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def end(self) -> None: ...
+
+
+async def early_reply(body: Rest, status: int, *, writing_paused: bool = False) -> bool:
+    """Return whether the connection can take another request after a reply to one whose body is on its way."""
+    connection = Connection()
+    connection.connection_made(mock.Mock(spec=asyncio.Transport))
+    exchange = asyncio.ensure_future(connection.exchange(b"", head_only=False, read_timeout=9, body=body))
+    await asyncio.sleep(0)
+    if writing_paused:
+        connection.pause_writing()
+    connection.data_received(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
+    try:
+        assert (await exchange).status == status
+        return connection.reusable
+    finally:
+        connection.close()
+
+
+def test_a_refusal_before_the_body_was_received_ends_the_connection() -> None:
+    """A body that waits in the transport is no better: the next one would be added to it without a pause."""
+    assert asyncio.run(early_reply(Rest(10), 412))
+    assert not asyncio.run(early_reply(Rest(9), 412))
+    assert not asyncio.run(early_reply(Rest(10), 412, writing_paused=True))
+
+
+def test_success_before_the_whole_body_was_sent_is_not_believed() -> None:
+    assert asyncio.run(early_reply(Rest(10), 200))
+    with pytest.raises(TransportError) as raised:
+        asyncio.run(early_reply(Rest(9), 200))
+    assert raised.value.fault is Fault.INVALID
 
 
 def test_the_reply_to_a_head_has_its_headers_and_no_body() -> None:
