@@ -243,7 +243,7 @@ class Arena:
         peak = json.loads(said)["peak_bytes"] if contender.name == OURS else 0
         sys.stderr.write(
             f"  {contender.name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s, servers {served:.2f} s, "
-            f"{peak / 1e6:.0f} MB\n"
+            f"{_memory(peak)}\n"
         )
         return Run(cost, served, peak)
 
@@ -311,7 +311,6 @@ def _verdicts(name: str, runs: Mapping[str, Sequence[Run]], *, late: bool) -> li
 
 
 def _row(load: Load, link: str, contender: str, runs: Sequence[Run]) -> tuple[str, ...]:
-    memory = max(run.peak_bytes for run in runs) / 1e6
     return (
         f"{load.count:,} of {load.name}",
         link,
@@ -319,8 +318,12 @@ def _row(load: Load, link: str, contender: str, runs: Sequence[Run]) -> tuple[st
         spread([run.cost.wall_s for run in runs], 2) + " s",
         spread([run.cost.cpu_s for run in runs], 2) + " s",
         spread([run.served_s for run in runs], 2) + " s",
-        f"{memory:,.0f} MB" if memory else "-",
+        _memory(max(run.peak_bytes for run in runs)),
     )
+
+
+def _memory(peak_bytes: int) -> str:
+    return f"{peak_bytes / 1e6:,.0f} MB" if peak_bytes else "-"
 
 
 if __name__ == "__main__":
