@@ -39,6 +39,9 @@ _RELAY_TIMEOUT = 120.0
 _READ_ATTEMPTS = 2
 """Content that does not match the source's digests is read again, once."""
 
+_TLS_BYTES = 512 * 1024
+"""Of content, what a connection with TLS has in its buffers besides, at most: 256 KiB, encrypted and not."""
+
 MEMORY = MemoryBudget(96 * _MEBIBYTE)
 """Of this process, for all streams."""
 
@@ -76,8 +79,14 @@ async def stream_object(context: CopyContext, job: CopyJob, memory: MemoryBudget
         # Between this check and the PUT somebody else may store the object, and lose it: that is the price of a
         # service that ignores the condition.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
-    async with memory.reserve(job.size):
+    async with memory.reserve(_whole_bytes(source, target, job.size)):
         return await _stream_whole(context, job, digests=passes_on)
+
+
+def _whole_bytes(source: Client, target: Client, size: int) -> int:
+    """Return the bytes of memory for an object that is read whole: its own, and those in the buffers of TLS."""
+    encrypted = sum(one.endpoint.tls is not None for one in (source, target))
+    return size + encrypted * min(2 * size, _TLS_BYTES)
 
 
 async def _parts(source: Client, job: CopyJob, options: CopyOptions, memory: MemoryBudget) -> list[Part]:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import mmap
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 from rehome.s3.copier.memory_budget import MemoryBudget
@@ -98,3 +104,26 @@ async def test_a_request_that_is_cancelled_just_when_it_is_granted_gives_the_mem
     with pytest.raises(asyncio.CancelledError):
         await waiting.task
     assert (waiting.holds, budget.reserved) == (False, 0)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_of_chunks_is_not_given_back_and_mapped_anew_each_time() -> None:
+    program = """
+from resource import RUSAGE_SELF, getrusage
+from rehome.s3.copier.memory_budget import keep_blocks
+
+keep_blocks()
+faults = []
+for _ in range(3):
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        chunks = [b"x" * 256 * 1024 for _ in range(20)]
+        del chunks
+    faults.append(getrusage(RUSAGE_SELF).ru_minflt - before)
+print(faults)
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    pages = 10 * 20 * 256 * 1024 // mmap.PAGESIZE
+    assert json.loads(said.stdout)[-1] < pages / 10

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import NamedTuple, cast
 from urllib.parse import unquote
 
@@ -612,6 +614,21 @@ def test_what_is_in_memory_at_once_is_bounded_however_many_objects_are_in_flight
         assert memory.reserved == 0
 
     scenario()
+
+
+@on_uvloop
+async def test_the_buffers_of_tls_count_as_memory_of_a_stream() -> None:
+    source = PlainSource(LARGE[:MEBIBYTE])
+    peaks = []
+    for context in (None, ssl.create_default_context()):
+        memory = MemoryBudget(96 * MEBIBYTE)
+        async with services(source, ProvingTarget()) as both:
+            for client in (both.source, both.target):
+                # what it says of itself; the connections of this test are plain
+                client.endpoint = replace(client.endpoint, tls=context)
+            await stream_object(context_of(both, Uploads(None)), source.job(), memory)
+        peaks.append(memory.peak)
+    assert peaks == [MEBIBYTE, 2 * MEBIBYTE]
 
 
 PROVING = CopyOptions(method="stream", capabilities=Capabilities(content_md5=Support.HAS))
