@@ -19,20 +19,24 @@ What a migration of many millions of objects costs the machine that runs it. `ma
 objects and writes this page; each section's own command measures it alone, and leaves the others as they are. Nothing
 here is edited by hand.
 
-- **rows**: the referencing column is read from a private MariaDB into the catalog.
-- **listing**: both buckets are listed into the catalog, from a server of the benchmark's own that sends invented
-  entries (1,000 a page, each with an ETag of its own; the ETags differ in their last digits only and so compress better
-  than real ones). The target is empty.
-- **plan**: every object and every row gets its class, its count, and its part in the digest.
-- **copy**: a planned catalog, made by SQL, is copied from an nginx that answers every request with the same result of a
-  copy; each outcome goes to the catalog and to files. One object in a hundred is a conflict, which is skipped.
-- **lists**: the lists of what needs a human are written.
-- **recall**: the same catalog as a second pass finds it, which reads what the first has proven (`outcomes/`).
+{steps}
 
 Each step is a process of its own, CPU is its user and system time without the servers', and memory is its largest
 resident size, interpreter and libraries included. What is marked † was measured while others used the machine: its
 wall times say little, its CPU times are a little too long.
 """
+STEPS = {
+    "rows": "the referencing column is read from a private MariaDB into the catalog.",
+    "listing": "both buckets are listed into the catalog, from a server of the benchmark's own that sends invented\n"
+    "  entries (1,000 a page, each with an ETag of its own; the ETags differ in their last digits only and so compress "
+    "better\n  than real ones). The target is empty.",
+    "plan": "every object and every row gets its class, its count, and its part in the digest.",
+    "copy": "a planned catalog, made by SQL, is copied from an nginx that answers every request with the same result\n"
+    "  of a copy; each outcome goes to the catalog and to files. One object in a hundred is a conflict, which is skipped.",
+    "lists": "the lists of what needs a human are written.",
+    "recall": "the same catalog as a second pass finds it, which reads what the first has proven (`outcomes/`).",
+}
+"""What each step does. Those that were measured are told."""
 NOTHING = "Nothing has been measured yet.\n"
 PARTIAL = "It did not come to its end; what is shown is what it reached.\n"
 
@@ -45,11 +49,13 @@ def write(results: Sequence[Result], path: Path = PAGE) -> None:
 
 def page(results: Sequence[Result]) -> str:
     """Return the page's text."""
+    measured = [name for name in STEPS if not results or any(name in one.steps for one in results)]
+    head = HEAD.format(steps="\n".join(f"- **{name}**: {STEPS[name]}" for name in measured))
     if not results:
-        return f"{HEAD}\n{NOTHING}"
+        return f"{head}\n{NOTHING}"
     judged = verdicts(results)
     bars = [verdict_table(judged) + "\n"] if judged else []
-    return "\n".join([HEAD, *bars, *map(_section, results)])
+    return "\n".join([head, *bars, *map(_section, results)])
 
 
 def verdicts(results: Sequence[Result]) -> list[Verdict]:

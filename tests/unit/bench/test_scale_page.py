@@ -44,6 +44,11 @@ def test_a_machine_that_others_used_is_told() -> None:
     assert "rows †" not in page([result(BIG, BIG, 1)])
 
 
+def test_the_steps_that_were_measured_are_explained_and_no_others() -> None:
+    text = page([result(BIG, BIG, 1)])
+    assert ("- **rows**: " in text, "- **listing**: " in text, "- **recall**: " in text) == (True, True, False)
+
+
 def test_every_section_names_the_command_that_measures_it() -> None:
     text = page([result(BIG, BIG, 1), result(BIG, BIG // 10, 1)])
     assert "$ python -m bench.scale plan 10000000\n" in text
