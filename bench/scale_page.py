@@ -32,7 +32,8 @@ STEPS = {
     "better\n  than real ones). The target is empty.",
     "plan": "every object and every row gets its class, its count, and its part in the digest.",
     "copy": "a planned catalog, made by SQL, is copied from an nginx that answers every request with the same result\n"
-    "  of a copy; each outcome goes to the catalog and to files. One object in a hundred is a conflict, which is skipped.",
+    "  of a copy; each outcome goes to the catalog and to files. One object in a hundred is a conflict, which is "
+    "skipped.",
     "lists": "the lists of what needs a human are written.",
     "recall": "the same catalog as a second pass finds it, which reads what the first has proven (`outcomes/`).",
 }
