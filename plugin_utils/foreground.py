@@ -128,7 +128,6 @@ def _print_each_line_at_once() -> None:
 _print_each_line_at_once()
 NAME = Path(__file__).stem
 """The module whose action plugin this is."""
-CAN_FORK = rehome_fork.load(NAME)
 
 
 class _LastStep:
@@ -154,11 +153,15 @@ class _LastStep:
         """Replace these fields.
 
         state_dir, verb: of the module; said: whether it has said itself how far it came; failure: the message of the
-        last one that failed, for the action plugin `run_facts`
+        last one that failed, for the action plugin `run_facts`; imported: see `imported`
         """
         text = json.dumps(self._read() | fields).encode()
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text, 0)
+
+    def imported(self) -> list[str]:
+        """Return what the modules so far imported when they were at work, and ansible-playbook may for the next."""
+        return list(self._read().get("imported", ()))
 
     def _read(self) -> dict[str, Any]:
         kept: dict[str, Any] = json.loads(os.pread(self._fd, 65536, 0) or b"{}")
@@ -187,6 +190,7 @@ class _LastStep:
 
 
 LAST_STEP = _LastStep()
+CAN_FORK = rehome_fork.load(NAME, LAST_STEP.imported())
 
 
 def _reached(progress: dict[str, Any]) -> str:
@@ -287,6 +291,7 @@ class ActionModule(ActionBase):
             return super()._low_level_execute_command(cmd, *args, in_data=in_data, **more)
         Display().vvv("The module runs in a fork of Ansible's worker.")
         ended = rehome_fork.run(NAME, in_data, Path(self._loader.get_basedir()), self._environment() | ENGINE)
+        LAST_STEP.record(imported=[*LAST_STEP.imported(), *ended.late])
         out, err = (part.decode(errors="replace") for part in (ended.out, ended.err))
         return {
             "rc": ended.code,

@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import json
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -31,26 +32,34 @@ _HERE = Path(__file__).resolve().parents[1]
 ENGINE = _HERE / "module_utils"
 MODULES = next((folder for folder in (_HERE / "library", _HERE / "modules") if folder.is_dir()), _HERE)
 """The folder of the modules, in the project or in the collection."""
+_ROOM = 16_384
+"""For the names of what a module imports while it works."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a module has ended: its exit code, as a shell reports it, and what it has written."""
+    """How a module has ended: its exit code, as a shell reports it, and what it has written.
+
+    late: the engine's modules that it imported only when it was at work, such as those of the database
+    """
 
     code: int
     out: bytes
     err: bytes
+    late: tuple[str, ...]
 
 
 class CannotForkError(Exception):
     """This process cannot be forked: the machine has no memory, or no process, left for it."""
 
 
-def load(name: str) -> bool:
+def load(name: str, late: Iterable[str] = ()) -> bool:
     """Import what the module `name` imports. Return whether it can be forked from here.
 
     False if this Python lacks something. The modules' own may be another one; if not, the module reports what is
     missing.
+
+    late: what modules before it imported when they were at work, such as the database's driver: it needs the same
     """
     if str(ENGINE) not in sys.path:
         sys.path.insert(0, str(ENGINE))
@@ -60,6 +69,8 @@ def load(name: str) -> bool:
     try:
         _ansible()
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        for one in late:
+            importlib.import_module(one)
     except Exception:  # of any kind: the module meets it again, and tells
         return False
     # what is loaded by now stays: each worker's collector would look at it, and so have the kernel copy it
@@ -86,19 +97,22 @@ def run(name: str, arguments: bytes, folder: Path, environment: Mapping[str, str
     """
     # files without a name, in memory: a pipe would have to be read meanwhile
     out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
+    late = mmap.mmap(-1, _ROOM)  # the module has no other descriptors than if it was started
     try:
         try:
             pid = os.fork()
         except OSError as error:
             raise CannotForkError(f"Ansible's worker cannot be forked ({error})") from error
         if pid == 0:
-            _end_with(lambda: _be_module(name, arguments, folder, environment, out, err))
+            _end_with(lambda: _be_module(name, arguments, folder, environment, out, err, late))
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
+        said = _content(err)
         if code < 0:  # a signal, which a shell reports so
-            return Ended(128 - code, _content(out), _content(err) + f"{signal.strsignal(-code)}\n".encode())
-        return Ended(code, _content(out), _content(err))
+            code, said = 128 - code, said + f"{signal.strsignal(-code)}\n".encode()
+        return Ended(code, _content(out), said, tuple(late[:].rstrip(b"\0").decode().split()))
     finally:
+        late.close()
         os.close(out)
         os.close(err)
 
@@ -107,7 +121,9 @@ def _content(file: int) -> bytes:
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
-def _be_module(name: str, arguments: bytes, folder: Path, environment: Mapping[str, str], out: int, err: int) -> None:
+def _be_module(
+    name: str, arguments: bytes, folder: Path, environment: Mapping[str, str], out: int, err: int, late: mmap.mmap
+) -> None:
     """Make of this process what a new interpreter would be, and run the module in it."""
     atexit._clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -129,7 +145,15 @@ def _be_module(name: str, arguments: bytes, folder: Path, environment: Mapping[s
     sys.path.insert(0, str(MODULES))
     ansible = _ansible()
     ansible.forget_the_controller()
-    ansible.run_module(json_params=arguments, profile=PROFILE, module_fqn=name, modlib_path=str(ENGINE), extensions={})
+    before = set(sys.modules)
+    try:
+        ansible.run_module(
+            json_params=arguments, profile=PROFILE, module_fqn=name, modlib_path=str(ENGINE), extensions={}
+        )
+    finally:
+        names = " ".join(one for one in sorted(sys.modules.keys() - before) if one.startswith("rehome."))
+        if len(names) <= _ROOM:
+            late.write(names.encode())
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,28 @@ def test_a_fork_ends_as_a_module_that_ansible_starts(project: Path, tmp_path: Pa
         assert forked == started, do
 
 
+LATE = """
+import importlib, sys
+from ansible.module_utils.basic import AnsibleModule
+
+DRIVER = "rehome.db.engines.sqlite.dialect"
+
+if __name__ == "__main__":
+    module = AnsibleModule({name: {"type": "raw"} for name in ("run_pid", "run_verb", "run_job", "run_origin")})
+    known = DRIVER in sys.modules
+    importlib.import_module(DRIVER)
+    module.exit_json(known=known)
+"""
+
+
+def test_what_a_module_has_imported_late_is_there_for_the_next_one(project: Path, tmp_path: Path) -> None:
+    for name in ("late", "later"):
+        (project / "library" / f"{name}.py").write_text(LATE)
+        (project / "action_plugins" / f"{name}.py").symlink_to("../plugin_utils/foreground.py")
+    first, second = results(project, [{"late": {}}, {"later": {}}], exported={})
+    assert (first["known"], second["known"]) == (False, True)
+
+
 SITE = """
 import os, sys
 fork = os.fork
