@@ -20,7 +20,7 @@ def root_of(body: bytes) -> ET.Element | None:
     try:
         # Safe with hostile documents: expat limits entity expansion since 2.4.1.
         return ET.fromstring(body.strip())  # noqa: S314
-    except (ET.ParseError, ValueError):
+    except (ET.ParseError, ValueError, LookupError):  # the last for a character set that Python does not know
         return None
 
 

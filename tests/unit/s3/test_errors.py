@@ -207,7 +207,17 @@ def test_a_200_that_is_no_success_is_tried_again_and_never_taken_for_one(body: b
     scenario()
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe<Error>", b"<Error>" * 10_000, b"<a/>", b"not xml", b"\x00"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xfe<Error>",
+        b"<Error>" * 10_000,
+        b"<a/>",
+        b"not xml",
+        b"\x00",
+        b"<?xml version='1.0' encoding='unheard-of'?><Error/>",
+    ],
+)
 def test_garbage_in_place_of_an_explanation_is_no_obstacle(body: bytes) -> None:
     @on_uvloop
     async def scenario() -> None:

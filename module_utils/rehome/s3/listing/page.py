@@ -239,7 +239,7 @@ def _frame(body: bytes) -> _Frame:
     try:
         # Safe with hostile documents: expat limits entity expansion since 2.4.1.
         root = ET.fromstring(body)  # noqa: S314
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError) as error:  # the latter for a character set that Python does not know
         raise ValueError(f"not XML: {error}") from None
     namespace = root.tag.removesuffix("ListBucketResult")
     if namespace == root.tag:

@@ -66,6 +66,7 @@ def test_keys_of_a_server_that_does_not_encode_are_taken_as_they_are() -> None:
         page(entry("a"), "<", entry("b")),
         page(entry("a"), "</ListBucketResult>", entry("b")),
         page(entry("a")).replace(b"<IsTruncated>false", b"<IsTruncated>true"),
+        b'<?xml version="1.0" encoding="unheard-of"?><ListBucketResult/>',
     ],
 )
 def test_what_is_no_whole_listing_is_refused(body: bytes) -> None:
