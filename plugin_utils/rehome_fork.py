@@ -151,7 +151,7 @@ def _be_module(
             json_params=arguments, profile=PROFILE, module_fqn=name, modlib_path=str(ENGINE), extensions={}
         )
     finally:
-        names = " ".join(one for one in sorted(sys.modules.keys() - before) if one.startswith("rehome."))
+        names = " ".join(one for one in sorted(set(sys.modules) - before) if one.startswith("rehome."))
         if len(names) <= _ROOM:
             late.write(names.encode())
 
