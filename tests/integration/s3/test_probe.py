@@ -107,6 +107,29 @@ async def test_moto_lacks_the_conditions_on_copies(moto: Moto, versioned: bool) 
     assert left_in(moto, buckets) == []
 
 
+@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize("user", ["migrate", "admin"])
+@on_uvloop
+async def test_the_trial_of_content_that_is_refused_leaves_nothing(
+    object_store: S3Server, user: str, versioned: bool
+) -> None:
+    buckets = new_buckets(object_store)
+    if versioned:
+        witness(object_store).put_bucket_versioning(
+            Bucket=buckets.target, VersioningConfiguration={"Status": "Enabled"}
+        )
+    async with opened(object_store, buckets, user) as (source, target):
+        found = await probe(source, target, "avatar/", source_prefix="image/", method="stream")
+        assert (found.findings, found.capabilities.content_md5) == ((), Support.HAS)
+        for steps in (20, 60, 100):
+            running = asyncio.create_task(probe(source, target, "avatar/", method="stream"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+    assert left_in(object_store, buckets) == []
+
+
 @pytest.mark.needs("rights")
 @on_uvloop
 async def test_credentials_that_may_not_write_are_reported(object_store: S3Server, buckets: Buckets) -> None:
