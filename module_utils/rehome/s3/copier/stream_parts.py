@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..client.client import Client
-from ..errors import S3RequestError, read_error
+from ..errors import DIGEST_CODES, S3RequestError, read_error
 from ..multipart.parts import Part, SentPart, sent_part
 from ..multipart.upload import CopyContext, MultipartUpload, UploadResult
 from ..objects.carried import carried_properties, read_other_properties
@@ -16,7 +16,7 @@ from ..objects.compare import Evidence, compare, etag_of, full_checksums, head
 from ..objects.digests import Digests, check_digests, expected_digests
 from ..objects.etags import checksums_match, composite_etag, hides_digest, is_md5, same_etag
 from ..objects.job import CopyJob, CopyOutcome, SourceChanged
-from ..objects.properties import put_tags
+from ..objects.properties import Properties, put_tags
 from ..transport.connection import Response
 from .copy_object import explain_refused_upload, stored_outcome
 from .download import damaged_error, read_range
@@ -24,6 +24,8 @@ from .memory_budget import MemoryBudget
 
 _SLOWEST_LINE = 64 * 1024
 """Bytes per second of one of many uploads over a line that is slow but works."""
+
+_UNPROVEN_CODES = DIGEST_CODES | {"ContentDiffers"}
 
 
 def send_timeout(size: int) -> float:
@@ -36,6 +38,10 @@ async def stream_in_parts(
 ) -> CopyOutcome:
     """Stream one object in these parts and prove the copy; as `stream_object` for one that is sent in parts.
 
+    Where the source's ETag is of as many parts, and the target is one that proves content, nothing is digested here:
+    before the upload is completed, the ETags that the target gave to its parts must give the source's ETag. If they do
+    not, no object has come into existence, and everything is read, digested and sent again.
+
     Raises SourceChanged, S3Error and S3StopError.
     """
     source, target = context.source, context.target
@@ -44,11 +50,40 @@ async def stream_in_parts(
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
     others = await read_other_properties(source, job, context.headers, context.options)
     properties = carried_properties(job, source_head, others, context.options)
+    if context.proof.holds_parts(context.options.capabilities, job.etag, len(parts), source_head.headers):
+        plain = _PlainSender(source, target, job, memory)
+        upload = MultipartUpload(context, job, properties.headers, parts, plain, etag=job.etag)
+        try:
+            done = await upload.run()
+        except S3RequestError as error:
+            # What could not be aborted would be resumed, with the parts that it has.
+            still_open = context.uploads.find(target.endpoint.bucket, job.target_key) is not None
+            if error.code not in _UNPROVEN_CODES or still_open:
+                raise
+            context.proof.other_parts()
+        else:
+            return await _ended(context, job, source_head, properties, done)
     recorded = context.uploads.find(target.endpoint.bucket, job.target_key)
     # Parts that an earlier run sent are not read again, so there is no digest of the whole.
     expected = expected_digests(job.etag, source_head.headers, full_checksums(source_head)) if recorded is None else {}
     send = PartSender(source, target, job, memory, expected, len(parts))
     done = await MultipartUpload(context, job, properties.headers, parts, send).run()
+    return await _ended(context, job, source_head, properties, done, send)
+
+
+async def _ended(
+    context: CopyContext,
+    job: CopyJob,
+    source_head: Response,
+    properties: Properties,
+    done: UploadResult,
+    send: PartSender | None = None,
+) -> CopyOutcome:
+    """Return the outcome of an upload, and store the tags that it could not take.
+
+    send: None: the parts were not digested here
+    """
+    source, target = context.source, context.target
     if done.status != 200:
         return await explain_refused_upload(source, target, job, done)
     if properties.tags:
@@ -57,7 +92,7 @@ async def stream_in_parts(
 
 
 async def _judge(
-    source: Client, target: Client, job: CopyJob, source_head: Response, send: PartSender, done: UploadResult
+    source: Client, target: Client, job: CopyJob, source_head: Response, send: PartSender | None, done: UploadResult
 ) -> CopyOutcome:
     """Return the outcome of an upload that the target reports as completed."""
     etag = done.etag or etag_of(await head(target, job.target_key))
@@ -70,11 +105,61 @@ async def _judge(
         evidence = Evidence.ETAG
     elif match is not None:
         evidence = Evidence.CHECKSUM if match else None
-    elif (send.hides_digests or etag == sent) and not (doubtful and send.evidence is Evidence.SIZE):
+    elif (
+        send is not None and (send.hides_digests or etag == sent) and not (doubtful and send.evidence is Evidence.SIZE)
+    ):
         evidence = send.evidence
     else:
         evidence = await compare(source, job.source_key, job.etag, target, job.target_key, etag)
     return stored_outcome(job, etag, evidence, done.attempts)
+
+
+async def _put_part(
+    target: Client,
+    key: str,
+    upload_id: str,
+    part: Part,
+    content: bytearray,
+    headers: Mapping[str, str],
+    *,
+    proven: bool,
+) -> tuple[SentPart, Response]:
+    """Send a part. `proven` as for `Client.request`; raises the same."""
+    reply = await target.request(
+        "PUT",
+        key,
+        query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
+        headers=headers,
+        body=content,
+        read_timeout=send_timeout(part.size),
+        proven=proven,
+    )
+    if reply.status != 200:
+        code, message = read_error(reply.status, reply.body)
+        raise S3RequestError(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
+    return sent_part(part, reply, key), reply
+
+
+class _PlainSender:
+    """Reads parts and sends them as they are: the ETags that the target gives them prove them; a `SendPart`."""
+
+    def __init__(self, source: Client, target: Client, job: CopyJob, memory: MemoryBudget) -> None:
+        self._source = source
+        self._target = target
+        self._job = job
+        self._memory = memory
+
+    async def __call__(self, upload_id: str, part: Part) -> SentPart:
+        """Raises S3RequestError ContentDiffers if the target gives the part an ETag that proves nothing."""
+        job = self._job
+        async with self._memory.reserve(part.size):
+            content = bytearray(part.size)
+            await read_range(self._source, job.source_key, job.etag, part.offset, content)
+            sent, reply = await _put_part(self._target, job.target_key, upload_id, part, content, {}, proven=True)
+        if not is_md5(sent.etag, reply.headers):
+            message = f"the ETag that the target gives to part {part.number} is no digest"
+            raise S3RequestError(400, "ContentDiffers", message, job.target_key, verb="PUT", attempts=reply.attempts)
+        return sent
 
 
 class _Turns:
@@ -149,18 +234,8 @@ class PartSender:
 
     async def _send(self, upload_id: str, part: Part, content: bytearray, digest: bytes) -> SentPart:
         key = self.job.target_key
-        reply = await self.target.request(
-            "PUT",
-            key,
-            query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
-            headers={"content-md5": b64encode(digest).decode()},
-            body=content,
-            read_timeout=send_timeout(part.size),
-        )
-        if reply.status != 200:
-            code, message = read_error(reply.status, reply.body)
-            raise S3RequestError(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
-        sent = sent_part(part, reply, key)
+        headers = {"content-md5": b64encode(digest).decode()}
+        sent, reply = await _put_part(self.target, key, upload_id, part, content, headers, proven=False)
         self.hides_digests = self.hides_digests or hides_digest(reply.headers)
         if is_md5(sent.etag, reply.headers) and sent.etag != digest.hex():
             message = f"the target reports another digest for part {part.number} than that of the content sent"

@@ -121,6 +121,8 @@ class MultipartUpload:
     source_state: what tells the source object from others with its ETag; an upload that began with another is not
         resumed
     before_complete: called when the target has all parts; may raise what `send` raises
+    etag: that the ETags of the parts must give, without quotes; if they do not, the upload is aborted, with
+        S3RequestError ContentDiffers. "": whatever they give
     """
 
     context: CopyContext
@@ -131,6 +133,7 @@ class MultipartUpload:
     complete_headers: Mapping[str, str] = field(default_factory=dict)
     source_state: str = ""
     before_complete: Callable[[], Awaitable[None]] | None = None
+    etag: str = ""
     _id: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -228,6 +231,9 @@ class MultipartUpload:
         """Complete the upload if the target key still is as the job expects it."""
         ours = composite_etag([part.etag for part in sent])
         attempts = sum(part.attempts for part in sent)
+        if self.etag and ours != self.etag:
+            message = "the parts that the target received are not those of the source's ETag"
+            raise S3RequestError(400, "ContentDiffers", message, self.job.target_key, verb="POST", attempts=attempts)
         if self.before_complete is not None:
             await self.before_complete()
         if not self._condition and await self._conflicts():

@@ -854,3 +854,95 @@ async def test_the_last_chunk_is_never_sent_before_the_reply_is_checked() -> Non
         await outlet.ended.wait()
     assert isinstance(outlet.error, SourceChanged)
     assert 0 < outlet.sent < len(whole)
+
+
+PART = 5 * MEBIBYTE
+IN_PARTS = LARGE[: 12 * MEBIBYTE]
+PARTS_ETAG = composite([IN_PARTS[start : start + PART] for start in range(0, len(IN_PARTS), PART)])
+PARTS_JOB = LARGE_JOB._replace(etag=PARTS_ETAG, size=len(IN_PARTS))
+
+
+class PartsTarget(LargeTarget):
+    """A target that compares no part with anything.
+
+    damages: of so many parts, a byte changes on the way to it
+    opaque: its parts' ETags are no digests
+    """
+
+    def __init__(self, damages: int = 0, *, opaque: bool = False) -> None:
+        super().__init__()
+        self.damages = damages
+        self.opaque = opaque
+        self.sums: list[bytes] = []
+        self.objects: list[bytes] = []
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        kind = kind_of(request)
+        head, _, body = request.partition(b"\r\n\r\n")
+        if kind.startswith("PUT"):
+            number = int(kind.partition("partNumber=")[2].partition("&")[0])
+            lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+            self.sums.append(lines[b"x-amz-content-sha256"])
+            if self.damages:
+                self.damages -= 1
+                body = body[:-1] + b"?"
+            self.parts[number] = body
+            writer.write(reply(200, etag=f'"{"opaque-1" if self.opaque else md5(body)}"'))
+            return
+        if kind.endswith("?uploads="):
+            self.parts.clear()
+        elif kind.startswith("POST"):
+            self.objects.append(b"".join(self.parts[number] for number in sorted(self.parts)))
+        await super().__call__(request, writer)
+
+
+@on_uvloop
+async def test_parts_whose_etags_give_that_of_the_source_are_neither_digested_nor_signed() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget()
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert summary(outcome) == ("copied", PARTS_ETAG, Evidence.ETAG, None)
+    assert (target.objects, target.sums, len(source.ranges)) == ([IN_PARTS], [b"UNSIGNED-PAYLOAD"] * 3, 3)
+
+
+@on_uvloop
+async def test_an_upload_with_a_part_that_changed_on_the_way_to_the_target_is_never_completed() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget(damages=1)
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert summary(outcome) == ("copied", PARTS_ETAG, Evidence.ETAG, None)
+    assert (target.objects, target.aborted, len(target.sums)) == ([IN_PARTS], True, 6)
+    assert b"UNSIGNED-PAYLOAD" not in target.sums[3:]
+
+
+@on_uvloop
+async def test_an_upload_with_a_part_that_changed_on_the_way_from_the_source_is_never_completed() -> None:
+    right = LargeSource(IN_PARTS, PARTS_ETAG, PART)
+    wrong = LargeSource(IN_PARTS[:-1] + b"?", PARTS_ETAG, PART)
+
+    async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
+        reads = len(right.ranges) + len(wrong.ranges)
+        await (wrong if reads < 3 else right)(request, writer)
+
+    target = PartsTarget()
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert summary(outcome) == ("copied", PARTS_ETAG, Evidence.ETAG, None)
+    assert (target.objects, target.aborted, len(wrong.ranges)) == ([IN_PARTS], True, 3)
+
+
+@on_uvloop
+async def test_parts_whose_etags_are_no_digests_are_digested_here() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget(opaque=True)
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert (outcome.result, target.aborted, target.objects) == ("copied", True, [IN_PARTS])
+    assert b"UNSIGNED-PAYLOAD" not in target.sums[-3:]
+
+
+@pytest.mark.parametrize("support", [one for one in Support if one is not Support.HAS])
+def test_parts_go_unsigned_only_to_a_target_that_is_known_to_compare(support: Support) -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget()
+        able = CopyOptions(method="stream", capabilities=Capabilities(content_md5=support))
+        outcome = await outcome_of(source, target, PARTS_JOB, able)
+        assert (outcome.result, b"UNSIGNED-PAYLOAD" in target.sums) == ("copied", False)
+
+    scenario()
