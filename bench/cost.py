@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,14 @@ class Cost:
     cpu_s: float
 
 
-def spend(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Cost, str]:
+def spend(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    started: Callable[[int], None] | None = None,
+) -> tuple[Cost, str]:
     """Run a command to its end. Return its cost and its standard output.
+
+    started: called with the number of the process once it runs
 
     Raises BenchError if it fails: half a job costs less.
     """
@@ -35,6 +41,8 @@ def spend(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         try:
+            if started is not None:
+                started(process.pid)
             # not Popen.wait: only wait4 reports the usage of the process tree
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:

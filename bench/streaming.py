@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from .cost import Cost, spend
 from .figures import Figure
 from .machine import our_versions, version_of
 from .migration import given, side, write_given
+from .peak import Peak
 from .rounds import alternating, ratio, spread
 from .section import Section, Table, Verdict, at_most
 from .servers import serving
@@ -32,6 +34,7 @@ from .suite import BenchError, run_suite
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 LATENCY_MS = 30
+_FILLERS = 4
 OURS, RCLONE, RCLONE_WHOLE = "Rehome (probe, scan, plan, copy)", "rclone", "rclone, in one request"
 
 ABOUT = f"""\
@@ -40,7 +43,7 @@ HTTP, over TLS, and over HTTP through a proxy that passes on each byte {LATENCY_
 (`bench.delay`; what it costs is the same for both sides). Wall time and client CPU (user and system) of the whole
 command, its start and its listing included; server CPU of both stores. By turns, each round in the other order than the
 one before; medians (least … most), and a ratio is the median of the rounds' own ratios. Memory is the largest resident
-size of Rehome's process (VmHWM).
+size of the process (VmHWM).
 
 Rehome does the job with all its safety: it tries the services, lists both buckets into a catalog, plans, reads each
 object under the condition of its ETag with its metadata and its tags, writes it under the condition that the target
@@ -65,9 +68,9 @@ class Load:
 
 QUICK_LOADS = (Load("4 KiB", 4 * KIB, 50), Load("256 KiB", 256 * KIB, 20), Load("8 MiB", 8 * MIB, 2))
 LOADS = (
-    Load("4 KiB", 4 * KIB, 4_000, Figure.STREAMED_4_KIB),
-    Load("256 KiB", 256 * KIB, 1_500, Figure.STREAMED_256_KIB),
-    Load("64 MiB", 64 * MIB, 12, Figure.STREAMED_64_MIB),
+    Load("4 KiB", 4 * KIB, 1_500, Figure.STREAMED_4_KIB),
+    Load("256 KiB", 256 * KIB, 800, Figure.STREAMED_256_KIB),
+    Load("64 MiB", 64 * MIB, 6, Figure.STREAMED_64_MIB),
     Load("1 GiB", GIB, 1, Figure.STREAMED_1_GIB),
 )
 
@@ -100,7 +103,8 @@ class Store(SeaweedFS):
         """Store a load's objects in the source bucket."""
         client = self.client()
         body = os.urandom(load.size)
-        for number in range(load.count):
+
+        def put(number: int) -> None:
             # each another content, so that no object passes for another one
             client.put_object(
                 Bucket=SOURCE_BUCKET,
@@ -109,6 +113,9 @@ class Store(SeaweedFS):
                 ContentType="image/png",
                 Metadata={"owner": str(number)},
             )
+
+        with ThreadPoolExecutor(_FILLERS) as pool:
+            list(pool.map(put, range(load.count)))
 
     def remove(self, prefix: str) -> None:
         """Remove what a run has stored in the target bucket."""
@@ -191,7 +198,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run cost; the bytes of memory are known of our own process alone."""
+    """What one run cost. peak_bytes: its largest resident size; 0 where the system does not tell."""
 
     cost: Cost
     served_s: float
@@ -233,19 +240,20 @@ class Arena:
         job = Job(load, self.stores, urls, self.certificate, folder, f"run-{self._runs}/")
         command = contender.command(job)
         before = sum(store.cpu_s for store in self.stores)
-        cost, said = spend([str(part) for part in command.arguments], command.environment)
+        with Peak() as peak:
+            cost, said = spend([str(part) for part in command.arguments], command.environment, peak.watch)
         served = sum(store.cpu_s for store in self.stores) - before
         target = self.stores[1]
         target.check(job.target_prefix, load)
         target.remove(job.target_prefix)
         line = shlex.join(map(str, [Path(command.arguments[0]).name, *command.arguments[1:]]))
         self.shown.setdefault(contender.name, line.replace(str(self._folder), "FOLDER"))
-        peak = json.loads(said)["peak_bytes"] if contender.name == OURS else 0
+        peak_bytes = json.loads(said)["peak_bytes"] if contender.name == OURS else peak.bytes
         sys.stderr.write(
             f"  {contender.name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s, servers {served:.2f} s, "
-            f"{_memory(peak)}\n"
+            f"{_memory(peak_bytes)}\n"
         )
-        return Run(cost, served, peak)
+        return Run(cost, served, peak_bytes)
 
 
 CONTENDERS = (Contender(OURS, _ours), Contender(RCLONE, _rclone))
