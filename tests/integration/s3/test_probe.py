@@ -120,7 +120,9 @@ async def test_the_trial_of_content_that_is_refused_leaves_nothing(
         )
     async with opened(object_store, buckets, user) as (source, target):
         found = await probe(source, target, "avatar/", source_prefix="image/", method="stream")
-        assert (found.findings, found.capabilities.content_md5) == ((), Support.HAS)
+        assert found.findings == ()
+        if object_store.name == "seaweedfs":
+            assert found.capabilities.content_md5 is Support.HAS
         for steps in (20, 60, 100):
             running = asyncio.create_task(probe(source, target, "avatar/", method="stream"))
             for _ in range(steps):
