@@ -84,7 +84,7 @@ OF_JOBS = ("awx_", "tower_")
 BESIDE = ("migration_control",)
 """Modules that work beside a run: the progress in the state folder is not theirs."""
 PROGRAM = "ansible-playbook"
-OF_A_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+OF_A_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_")
 """How the names of variables begin that count only when a program starts."""
 STARTS_PYTHON = "the module starts a Python of its own, which takes longer [RH-113]"
 

@@ -9,6 +9,7 @@ process waits for work, and none outlives the module.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib.util
 import json
@@ -105,7 +106,12 @@ def run(name: str, arguments: bytes, folder: Path, environment: Mapping[str, str
             raise CannotForkError(f"Ansible's worker cannot be forked ({error})") from error
         if pid == 0:
             _end_with(lambda: _be_module(name, arguments, folder, environment, out, err, late))
-        _, status = os.waitpid(pid, 0)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except BaseException:  # the time that Ansible gives a task is over: nothing may work beside the next one
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+            raise
         code = os.waitstatus_to_exitcode(status)
         said = _content(err)
         if code < 0:  # a signal, which a shell reports so
@@ -130,7 +136,7 @@ def _be_module(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
         os.dup2(file, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_others()
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, closefd=False)  # noqa: SIM115 - until the end
         for number, mode in enumerate("rww")
@@ -154,6 +160,22 @@ def _be_module(
         names = " ".join(one for one in sorted(set(sys.modules) - before) if one.startswith("rehome."))
         if len(names) <= _ROOM:
             late.write(names.encode())
+
+
+def _close_others() -> None:
+    """Close all files but the three standard ones.
+
+    os.closerange tries every number up to the limit where the kernel cannot: in containers that is often a billion.
+    """
+    try:
+        numbers = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    except OSError:
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        return
+    for number in numbers:
+        if number > 2:
+            with contextlib.suppress(OSError):  # that of the list itself
+                os.close(number)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ def main():
         threading.Thread(target=lambda: (time.sleep(0.3), left(path))).start()
         open(path + "." + os.path.basename(module.tmpdir), "w").close()
         module.exit_json()
+    if do == "work until it is stopped":
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), left(path), sys.exit(1)))
+        time.sleep(20)
     if do == "refuse":
         AnsibleModule({"another": {"required": True}})
 
@@ -204,6 +207,35 @@ def test_what_a_module_has_imported_late_is_there_for_the_next_one(project: Path
     assert (first["known"], second["known"]) == (False, True)
 
 
+def test_when_the_time_of_a_task_is_over_its_module_ends_before_the_next_task(project: Path, tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    late = {"awkward": {"do": "work until it is stopped", "path": str(left)}, "timeout": 2, "ignore_errors": True}
+    timed_out, found = results(project, [late, {"ansible.builtin.stat": {"path": str(left)}}], exported={})
+    assert timed_out["failed"]
+    assert "Timed out after 2 second" in timed_out["msg"]
+    assert found["stat"]["exists"]
+
+
+ONE_BY_ONE = """
+import os, sys
+closerange = os.closerange
+def refused(first, last):
+    if sys._getframe(1).f_code.co_filename.endswith("rehome_fork.py"):
+        raise OSError(f"closes {last - first} numbers, one by one")
+    closerange(first, last)
+os.closerange = refused
+"""
+
+
+def test_a_high_limit_of_open_files_costs_nothing_where_the_kernel_closes_no_ranges(
+    project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ONE_BY_ONE)
+    (found,) = results(project, tasks_of(tmp_path, {})[:1], exported={"PYTHONPATH": str(tmp_path)})
+    assert found["told"] == "******** is told"
+    assert found["descriptors"] == []
+
+
 SITE = """
 import os, sys
 fork = os.fork
@@ -234,10 +266,18 @@ def test_where_a_worker_cannot_be_forked_the_module_is_started_and_the_run_says_
         {"vars": {"ansible_python_interpreter": "{{ playbook_dir }}/python"}},
         {"environment": {"PYTHONDONTWRITEBYTECODE": "1"}},
         {"environment": {"LD_PRELOAD": ""}},
+        {"environment": {"OPENSSL_CONF": "/dev/null"}},
         {"vars": {"ansible_python_module_rlimit_nofile": 512}},
         {"become": True, "become_method": "ansible.builtin.su"},
     ],
-    ids=["another python", "python's own variable", "the loader's variable", "a limit", "another user"],
+    ids=[
+        "another python",
+        "python's own variable",
+        "the loader's variable",
+        "the variable of a library that reads it once",
+        "a limit",
+        "another user",
+    ],
 )
 def test_what_only_a_start_can_heed_starts_the_module(project: Path, tmp_path: Path, play: dict[str, Any]) -> None:
     (project / "python").unlink(missing_ok=True)
