@@ -186,6 +186,14 @@ def describe(capabilities: Capabilities) -> list[str]:
     return lines
 
 
+def about_content_md5(support: Support) -> str:
+    """Return what a target costs that is not known to compare streamed content with its Content-MD5."""
+    return (
+        f"{_VERBS[support]} a comparison of content with its Content-MD5: what is streamed is digested and signed by "
+        "this machine, which takes up to four times the CPU"
+    )
+
+
 def _about_target(able: Capabilities, request: str) -> list[str]:
     what, instead = _TARGET_WORKAROUNDS[request]
     absent: Support = getattr(able, f"{request}_condition")

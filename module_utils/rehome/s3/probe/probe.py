@@ -12,7 +12,7 @@ from ...codes import Code
 from ...config.settings import CopyMethod
 from ...errors import Finding
 from ...mapping.key_shapes import LONGEST_SEGMENT, MAX_KEY_BYTES, UNTRIED_SHAPES, KeyShape
-from ..capabilities import Capabilities
+from ..capabilities import Capabilities, about_content_md5
 from ..client.client import Client
 from ..concurrency import run_all
 from ..errors import DIGEST_CODES
@@ -389,20 +389,23 @@ class _Trials:
         """Try whether content is compared with its Content-MD5, in requests whose payload is not signed."""
         if self.needs.method != "stream":
             return
+        self.found["content_md5"] = found = await self._content_md5()
+        if not found:
+            self.notes.append(about_content_md5(found))
+
+    async def _content_md5(self) -> Support:
         right = await self.scratch.put("taken", _METADATA, proven=True)
         if not right.ok:
-            self.found["content_md5"] = right.support()
-            return
+            return right.support()
         wrong = await self.scratch.put(
             "taken", _METADATA, proven=True, body=_OTHER_CONTENT, digest_of=self.scratch.body
         )
         if wrong.ok:
-            self.found["content_md5"] = Support.IGNORES
-            return
+            return Support.IGNORES
         # That it is refused is half of the proof: nothing may be stored of it either.
         stored = await try_request(self.target, "GET", self.scratch.folder + "taken")
         checks = wrong.code in DIGEST_CODES and stored.ok and stored.body == self.scratch.body
-        self.found["content_md5"] = Support.HAS if checks else Support.UNKNOWN
+        return Support.HAS if checks else Support.UNKNOWN
 
     async def _try_uploads(self) -> None:
         await self._try_upload()

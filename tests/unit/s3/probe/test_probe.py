@@ -376,6 +376,7 @@ def test_only_a_target_that_refuses_content_with_another_digest_and_stores_nothi
         service = Service(lacks)
         result = await probed(service, method="stream")
         assert (result.capabilities.content_md5, result.findings) == (found, ())
+        assert any("Content-MD5" in note for note in result.notes) == (found is not Support.HAS)
         assert set(service.objects) == {"image/a.png"}
 
     scenario()
