@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import pytest
@@ -67,20 +67,26 @@ def test_a_connection_goes_on_while_the_caller_is_busy_with_what_it_has_done() -
 
 def test_a_chunk_that_is_ready_is_not_begun_once_the_caller_has_failed() -> None:
     begun: list[int] = []
-    failed = threading.Event()
+    ready = threading.Event()
+    allowed = [1]
+
+    def chunks() -> Iterator[Sequence[Change]]:
+        yield from CHUNKS[:2]
+        ready.set()
+        yield CHUNKS[2]
 
     def work(_connection: Dialect, chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
         begun.append(int(chunk[0].key[0]))
-        if begun[-1] == 1:
-            failed.wait(10)
+        ready.wait(10)
+        allowed[0] = 0  # the next one stays ready until the caller has failed
 
     def note(_chunk: Sequence[Change], _outcome: ChunkOutcome) -> None:
-        threading.Timer(0.2, failed.set).start()
+        threading.Timer(0.2, allowed.__setitem__, (0, 1)).start()
         raise ValueError("the catalog is full")
 
     with pytest.raises(ValueError, match="full"):
-        Workers(connections(1), work, nothing).run(CHUNKS[:3], note)
-    assert begun == [0, 1]
+        Workers(connections(1), work, nothing, lambda: allowed[0]).run(chunks(), note)
+    assert begun == [0]
 
 
 def test_repeated_conflicts_take_connections_away_but_for_the_last() -> None:
