@@ -30,7 +30,8 @@ from .suite import BenchError, run_suite, step
 from .table import Engine, Table, table
 
 NAMES: dict[Engine, str] = {"mariadb": "MariaDB", "postgresql": "PostgreSQL"}
-LEAST_SPEED: dict[Engine, float] = {"mariadb": 0.60, "postgresql": 0.45}
+LEAST_SPEED: dict[Engine, tuple[float, float]] = {"mariadb": (0.75, 0.60), "postgresql": (0.55, 0.45)}
+"""Bars: the rewrite's rows/s in times of a bare UPDATE's, as it comes and with one connection."""
 BARE, OURS, ONE, ROLLBACK = "bare UPDATE", "rewrite", "rewrite, 1 connection", "rollback"
 BESIDE = "rewrite, default throttle, beside an application"
 LATENCIES = ("median", "p99", "most")
@@ -285,9 +286,9 @@ def verdicts(engine: Engine, found: Found, rows: int) -> Iterator[Verdict]:
     """Return one engine's figures against their bars."""
     name, bare = NAMES[engine], mean(found.bare)
     ours, single, back = (found.ours[one]["wall_s"] for one in (OURS, ONE, ROLLBACK))
-    least = LEAST_SPEED[engine]
+    least, least_of_one = LEAST_SPEED[engine]
     yield at_least(f"{name}: rows/s of the rewrite, in times of a bare UPDATE's", bare / ours, least, digits=2)
-    yield at_least(f"{name}: the same with 1 connection", bare / single, least, digits=2)
+    yield at_least(f"{name}: the same with 1 connection", bare / single, least_of_one, digits=2)
     script = rows / found.script_rows_per_s
     yield at_least(f"{name}: rows/s of the rewrite, in times of a script's", script / ours, 8, digits=1)
     beside, alone = (map(p99, found.took_ms[one]) for one in ("rewrite", "alone"))
