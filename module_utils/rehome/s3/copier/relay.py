@@ -78,6 +78,7 @@ class _Reading(Counter):
         self._send()
 
     def begin_from(self, connection: Connection) -> None:
+        """Remember the connection that the content comes from, to pause it."""
         self._inlet = connection
 
     def __call__(self, chunk: bytes) -> None:

@@ -212,7 +212,7 @@ class _Reader:
             # The parser does not know that the reply to a HEAD has no body, whatever its content-length says.
             self._finish()
             self._parser = httptools.HttpResponseParser(self)
-        elif self._sink is not None and 200 <= self._status < 300:
+        elif self._sink is not None and self.succeeded:
             headers = Headers(self._head)
             length = int(headers.get(b"content-length", b"0"))
             if length >= _UNPARSED and b"transfer-encoding" not in headers:
@@ -237,7 +237,7 @@ class _Reader:
     def on_body(self, chunk: bytes) -> None:
         if self._head_only:
             self._surplus = True
-        elif self._sink is not None and 200 <= self._status < 300:
+        elif self._sink is not None and self.succeeded:
             self.delivered = True
             if self._left:
                 self._left -= len(chunk)
