@@ -48,7 +48,7 @@ QUICK_PAGE = ROOT / "build" / "benchmarks-quick.md"
 HEAD = """\
 # Benchmarks
 
-`make bench` writes this page from what its suites have measured; nothing here is edited by hand. The machine: {machine}.
+`make bench` writes this page from what its suites measured; nothing is edited by hand. The machine: {machine}.
 Clients and servers share it, so ratios say more than absolute figures.
 """
 MISSING = "Suites that did not come to an end, and whose figures are missing here: {names}.\n"
