@@ -230,7 +230,7 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ü x") / "re home"
     (folder / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    requirements = [f"requirements{which}.txt" for which in ("", "-dev", "-collections", "-awx")]
+    requirements = [f"requirements{which}.txt" for which in ("", "-dev", "-cluster", "-collections", "-awx")]
     for name in (*requirements, "constraints.txt"):
         (folder / name).touch()
     (folder / ".venv" / ".installed").touch()
