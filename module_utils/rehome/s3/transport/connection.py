@@ -199,6 +199,11 @@ class _Reader:
         """Return the reply, once it is `complete`."""
         return Response(self._status, Headers(self._head), b"".join(self._chunks))
 
+    def end(self) -> None:
+        """Let go of what has received the reply: it has memory that others wait for."""
+        self._sink = None
+        self._chunks = []
+
     def on_message_begin(self) -> None:
         self._surplus = self.complete
 
@@ -451,6 +456,7 @@ class Connection(asyncio.BaseProtocol):
                 self.close()
             self._waiter = None
             waiter.set_result(reader.response())
+            reader.end()
 
     def eof_received(self) -> None:
         """Called by asyncio when the server sends nothing more: it closes the connection then."""

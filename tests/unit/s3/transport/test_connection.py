@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from itertools import pairwise
 from unittest import mock
 
@@ -105,6 +106,30 @@ def test_the_reply_to_a_head_has_its_headers_and_no_body() -> None:
     reply = asyncio.run(reply_to_one_request(head, head_only=True))
     assert (reply.body, reply.headers[b"etag"], reply.headers.get(b"content-length")) == (b"", b'"e1"', b"7")
     assert b"x-amz-version-id" not in reply.headers
+
+
+def test_an_idle_connection_does_not_keep_what_its_last_reply_was_read_into() -> None:
+    """Its memory is another object's by then."""
+
+    class Content:
+        def __call__(self, chunk: bytes) -> None: ...
+
+    async def kept() -> bool:
+        connection, content = Connection(), Content()
+        connection.connection_made(mock.Mock(spec=asyncio.Transport))
+        reply = asyncio.ensure_future(connection.exchange(b"", head_only=False, read_timeout=9, sink=content))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+        await reply
+        kept = weakref.ref(content)
+        del content, reply
+        try:
+            assert connection.reusable
+            return kept() is not None
+        finally:
+            connection.close()
+
+    assert not asyncio.run(kept())
 
 
 def test_long_headers_are_all_there() -> None:
