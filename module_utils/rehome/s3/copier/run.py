@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 from ..client.client import Client
 from ..client.pacing import RateLimiter
@@ -36,20 +38,34 @@ _STOPPED = S3StopError(0, "", "the run is to stop", None)
 """What a part that may not begin any more is told."""
 
 
+class ArrivingJobs(Protocol):
+    """Jobs that arrive while others are copied."""
+
+    def take(self) -> CopyJob | None:
+        """Return the next job that has arrived; None if there is none at the moment."""
+
+    async def wait(self) -> bool:
+        """Wait until jobs have arrived. Returns False if none will arrive any more."""
+
+    def close(self) -> None:
+        """Let every `wait` return False: the run has ended by itself."""
+
+
 async def copy_objects(
     source: Client,
     target: Client,
-    jobs: Iterator[CopyJob],
+    jobs: Iterator[CopyJob] | ArrivingJobs,
     on_outcome: Callable[[CopyOutcome], None],
     options: CopyOptions = _DEFAULTS,
     uploads: Uploads | None = None,
     stopping: Callable[[], bool] = lambda: False,
     rate: RateLimiter | None = None,
 ) -> None:
-    """Copy what `jobs` yields, and call `on_outcome` exactly once for every job that was taken, unless it is to stop.
+    """Copy `jobs`, and call `on_outcome` exactly once for every job that was taken, unless it is to stop.
 
     The target's credentials send server-side copies, so they must be able to read the source bucket as well.
-    Jobs are taken one by one, when a worker is free. Returns when `jobs` ends and all outcomes are reported.
+    Jobs are taken one by one, when a worker is free. Returns when `jobs` ends and all outcomes are reported. Jobs that
+    arrive one after the other are waited for.
 
     uploads: where multipart uploads are recorded; None: nowhere, so that a killed run leaves them open
     stopping: once it returns True, no job is taken and no part is sent any more, jobs that wait for the rate are
@@ -80,20 +96,33 @@ async def copy_objects(
         raise run.stop
 
 
+async def _no_more() -> bool:
+    return False
+
+
+def _nothing_to_close() -> None:
+    pass
+
+
 class _Run:
     """What the workers of one `copy_objects` share."""
 
     def __init__(
         self,
         context: CopyContext,
-        jobs: Iterator[CopyJob],
+        jobs: Iterator[CopyJob] | ArrivingJobs,
         on_outcome: Callable[[CopyOutcome], None],
         stopping: Callable[[], bool],
         rate: RateLimiter | None,
     ) -> None:
         options = context.options
         self._context = context
-        self._jobs = jobs
+        if isinstance(jobs, Iterator):
+            # in C: it runs for each of millions
+            self._take: Callable[[], CopyJob | None] = partial(next, jobs, None)
+            self._wait, self._close = _no_more, _nothing_to_close
+        else:
+            self._take, self._wait, self._close = jobs.take, jobs.wait, jobs.close
         self._on_outcome = on_outcome
         self._stopping = stopping
         self._server_side = ServerSide(context.source, context.target, options, context.headers)
@@ -113,7 +142,7 @@ class _Run:
             await self._batching.run()
 
     async def work(self) -> None:
-        while self.stop is None and (job := next(self._jobs, None)) is not None:
+        while self.stop is None and (job := self._take() or await self._arrived()) is not None:
             if self._rate.limits and not await self._rate.wait(self._stopping):
                 return
             began = time.monotonic()
@@ -142,6 +171,12 @@ class _Run:
                 self._streak.succeeded()
             self._on_outcome(outcome)
 
+    async def _arrived(self) -> CopyJob | None:
+        while await self._wait():
+            if (job := self._take()) is not None:
+                return job
+        return None
+
     def _copy(self, job: CopyJob) -> Awaitable[CopyOutcome]:
         if self._streams:
             return stream_object(self._context, job)
@@ -155,6 +190,7 @@ class _Run:
         if self.stop is None:
             self.stop = reason
             self._context.gate.close(reason)
+            self._close()
 
 
 class _FailureStreak:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -415,6 +415,63 @@ async def test_jobs_are_taken_no_faster_than_they_are_done() -> None:
     async with client_of(answering(lambda _: copied("e1"))) as (client, _, _):
         await copy_objects(client, client, numbered(200, pulled), note)
     assert (len(done), max(ahead) <= 4) == (200, True)
+
+
+class Arriving:
+    """Jobs that a test lets arrive."""
+
+    def __init__(self) -> None:
+        self._jobs: list[CopyJob] = []
+        self._arrived = asyncio.Event()
+        self._is_open = True
+
+    def arrive(self, jobs: Iterable[CopyJob]) -> None:
+        self._jobs += jobs
+        self._arrived.set()
+
+    def take(self) -> CopyJob | None:
+        if self._jobs:
+            return self._jobs.pop(0)
+        self._arrived.clear()
+        return None
+
+    async def wait(self) -> bool:
+        if self._is_open:
+            await self._arrived.wait()
+        return self._is_open
+
+    def close(self) -> None:
+        self._is_open = False
+        self._arrived.set()
+
+
+@on_uvloop
+async def test_jobs_that_arrive_later_are_waited_for() -> None:
+    jobs, outcomes = Arriving(), list[CopyOutcome]()
+
+    def note(outcome: CopyOutcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 30:
+            jobs.close()
+        elif len(outcomes) % 10 == 0:
+            # once all that wait for a job do so
+            asyncio.get_running_loop().call_later(0.01, jobs.arrive, numbered(10))
+
+    async with client_of(answering(lambda _: copied("e1"))) as (client, _, _):
+        jobs.arrive(numbered(10))
+        await copy_objects(client, client, jobs, note)
+    assert [outcome.result for outcome in outcomes] == ["copied"] * 30
+
+
+@on_uvloop
+async def test_what_stops_the_run_ends_the_wait_for_jobs() -> None:
+    jobs, outcomes = Arriving(), list[CopyOutcome]()
+    async with client_of(answering(lambda _: error(400, "ExpiredToken"))) as (client, _, _):
+        jobs.arrive(numbered(1))
+        with pytest.raises(S3StopError, match="ExpiredToken"):
+            async with asyncio.timeout(30):
+                await copy_objects(client, client, jobs, outcomes.append)
+    assert len(outcomes) == 1
 
 
 @on_uvloop
