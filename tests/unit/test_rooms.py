@@ -18,7 +18,7 @@ FLOORS = (
     ("mapping", "catalog", "checks", "progress", "control"),
     ("config",),
     ("run", "s3", "db", "planning", "report"),
-    ("services", "redirect", "state", "discover"),
+    ("services", "redirect", "state", "discover", "fleet"),
     ("preflight", "scan", "ansible_module"),
     ("stages",),
     ("grants",),

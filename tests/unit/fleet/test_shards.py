@@ -1,0 +1,54 @@
+"""The queue is cut into shards that hold each row once, in order, within both bounds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rehome.fleet.shards import SHARD_BYTES, SHARD_OBJECTS, Row, cut
+
+MOST = st.integers(1, 7), st.integers(1, 50)
+SIZES = st.lists(st.integers(0, 60), max_size=60)
+
+
+def rows(sizes: list[int]) -> list[Row]:
+    return [(f"avatar-{number}.png", size, "e", None, "STANDARD") for number, size in enumerate(sizes)]
+
+
+@given(SIZES, *MOST)
+def test_the_shards_hold_every_row_once_and_in_order(sizes: list[int], objects: int, most_bytes: int) -> None:
+    shards = list(cut(rows(sizes), objects, most_bytes))
+    assert [row for shard in shards for row in shard.rows] == rows(sizes)
+    assert [shard.number for shard in shards] == list(range(len(shards)))
+
+
+@given(SIZES, *MOST)
+def test_a_shard_exceeds_no_bound_but_for_a_single_object(sizes: list[int], objects: int, most_bytes: int) -> None:
+    for shard in cut(rows(sizes), objects, most_bytes):
+        assert 1 <= len(shard.rows) <= objects
+        assert len(shard.rows) == 1 or sum(row[1] for row in shard.rows) <= most_bytes
+
+
+@given(SIZES, *MOST)
+def test_a_shard_takes_as_many_rows_as_it_may(sizes: list[int], objects: int, most_bytes: int) -> None:
+    shards = list(cut(rows(sizes), objects, most_bytes))
+    for shard, following in pairwise(shards):
+        size = sum(row[1] for row in shard.rows)
+        assert len(shard.rows) == objects or size + following.rows[0][1] > most_bytes
+
+
+def test_rows_are_taken_no_earlier_than_their_shard() -> None:
+    taken = []
+
+    def queue() -> list[Row]:
+        return rows([1] * 10)
+
+    shards = cut((taken.append(row[0]) or row for row in queue()), 3)  # type: ignore[func-returns-value]
+    next(shards)
+    assert len(taken) == 4
+
+
+def test_a_shard_has_two_thousand_objects_or_eight_gigabytes() -> None:
+    assert [len(shard.rows) for shard in cut(rows([1] * (SHARD_OBJECTS + 1)))] == [2_000, 1]
+    assert [len(shard.rows) for shard in cut(rows([SHARD_BYTES // 2] * 3))] == [2, 1]
