@@ -19,6 +19,7 @@ from ..objects.target_headers import TargetHeaders
 from ..support import is_rejection
 from .copy_object import ServerSide
 from .copy_parts import copy_in_parts
+from .crew import Crew
 from .memory_budget import keep_blocks
 from .reply_batching import ReplyBatching
 from .stream_object import stream_object
@@ -31,6 +32,9 @@ _REJECTIONS_TO_STOP = 5
 """Equal failures in a row of a service that says that it does not do what a copy asks for."""
 _REJECTIONS_IN_ALL = 50
 """The same, with copies between them that need it not."""
+
+_STREAMS = 32
+"""Objects that are streamed at once, at first, and again where more are not faster."""
 
 _DEFAULTS = CopyOptions()
 
@@ -85,10 +89,12 @@ async def copy_objects(
     headers = TargetHeaders(source, target, options)
     if options.method == "stream":
         keep_blocks()
-    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping, rate)
+    workers = target.max_connections
+    crew = Crew(workers, _STREAMS if options.method == "stream" else workers)
+    run = _Run(CopyContext(source, target, options, uploads, gate, headers), jobs, on_outcome, stopping, rate, crew)
     batching = asyncio.create_task(run.batch_replies())
     try:
-        work = run_all(*(run.work() for _ in range(target.max_connections)))
+        work = run_all(*(run.work(number) for number in range(workers)))
         await end_in_time(work, stopping, lambda: gate.close(_STOPPED))
     finally:
         batching.cancel()
@@ -114,6 +120,7 @@ class _Run:
         on_outcome: Callable[[CopyOutcome], None],
         stopping: Callable[[], bool],
         rate: RateLimiter | None,
+        crew: Crew,
     ) -> None:
         options = context.options
         self._context = context
@@ -132,6 +139,7 @@ class _Run:
         self._in_parts_from = max(1, min(threshold, MAX_COPY_BYTES + 1))
         self._streams = options.method == "stream"
         self._rate = rate or RateLimiter(options.objects_per_second)
+        self._crew = crew
         self._batching = ReplyBatching()
         self._streak = _FailureStreak()
         self.stop: S3StopError | None = None
@@ -141,8 +149,18 @@ class _Run:
         if not self._streams:
             await self._batching.run()
 
-    async def work(self) -> None:
-        while self.stop is None and (job := self._take() or await self._arrived()) is not None:
+    async def work(self, number: int) -> None:
+        """Copy one object after the other. The first worker that finds none any more ends the wait of the others."""
+        try:
+            await self._work(number)
+        finally:
+            self._crew.end()
+
+    async def _work(self, number: int) -> None:
+        crew = self._crew
+        while self.stop is None and (number < crew.limit or await crew.joins(number)):
+            if (job := self._take() or await self._arrived()) is None:
+                return
             if self._rate.limits and not await self._rate.wait(self._stopping):
                 return
             began = time.monotonic()
@@ -161,14 +179,7 @@ class _Run:
                 if isinstance(error, S3StopError):
                     self._end(error)
             outcome.duration_s = time.monotonic() - began
-            if outcome.result == "copied" and job.size < self._in_parts_from:
-                self._batching.record(outcome.duration_s)
-            if outcome.result == "failed":
-                reason = self._streak.failed(outcome, rejects=rejects)
-                if reason is not None:
-                    self._end(reason)
-            else:
-                self._streak.succeeded()
+            self._count(outcome, rejects=rejects)
             self._on_outcome(outcome)
 
     async def _arrived(self) -> CopyJob | None:
@@ -176,6 +187,17 @@ class _Run:
             if (job := self._take()) is not None:
                 return job
         return None
+
+    def _count(self, outcome: CopyOutcome, *, rejects: bool) -> None:
+        """Let what paces the run and what may stop it know of an outcome."""
+        if self._streams:
+            self._crew.completed()
+        elif outcome.result == "copied" and outcome.job.size < self._in_parts_from:
+            self._batching.record(outcome.duration_s)
+        if outcome.result != "failed":
+            self._streak.succeeded()
+        elif (reason := self._streak.failed(outcome, rejects=rejects)) is not None:
+            self._end(reason)
 
     def _copy(self, job: CopyJob) -> Awaitable[CopyOutcome]:
         if self._streams:
