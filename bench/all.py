@@ -28,7 +28,7 @@ class Budget:
 
 SUITES = {
     "side_by_side": Budget(540, 30),
-    "streaming": Budget(450, 40),
+    "streaming": Budget(660, 45),
     "null_copies": Budget(110, 10),
     "listing": Budget(50, 10),
     "memory": Budget(120, 10),

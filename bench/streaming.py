@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -35,43 +36,69 @@ from .suite import BenchError, run_suite
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 LATENCY_MS = 30
 _FILLERS = 4
-OURS, RCLONE, RCLONE_WHOLE = "Rehome (probe, scan, plan, copy)", "rclone", "rclone, in one request"
+OURS, UNTAGGED = "Rehome (probe, scan, plan, copy)", "Rehome, with `rehome_tags: none`"
+RCLONE, RCLONE_WHOLE = "rclone", "rclone, in one request"
 
 ABOUT = f"""\
-Objects of one size are copied from one SeaweedFS to another, which share the machine's cores with the client: over
-HTTP, over TLS, and over HTTP through a proxy that passes on each byte {LATENCY_MS / 2:g} ms later in both directions
-(`bench.delay`; what it costs is the same for both sides). Wall time and client CPU (user and system) of the whole
-command, its start and its listing included; server CPU of both stores. By turns, each round in the other order than the
-one before; medians (least … most), and a ratio is the median of the rounds' own ratios. Memory is the largest resident
-size of the process (VmHWM).
+Objects are copied from one SeaweedFS to another, which share the machine's cores with the client: over HTTP, over TLS,
+and over HTTP through a proxy that passes on each byte {LATENCY_MS / 2:g} ms later in both directions (`bench.delay`;
+what it costs is the same for both sides). Wall time and client CPU (user and system) of the whole command, its start
+and its listing included, which the row of one object tells apart; server CPU of both stores. By turns, each round in
+the other order than the one before; medians (least … most), and a ratio is the median of the rounds' own ratios. Memory
+is the largest resident size of the process (VmHWM).
 
 Rehome does the job with all its safety: it tries the services, lists both buckets into a catalog, plans, reads each
 object under the condition of its ETag with its metadata and its tags, writes it under the condition that the target
 key is free, and records what proved it. rclone carries no tags, checks no condition, and trusts the target's reply
-(`--s3-no-head`). What it would send in parts is measured in one request, too, and the ratio is against the better."""
+(`--s3-no-head`). What it would send in parts is measured in one request, too, and the ratio is against the better. The
+tags of an object take a request of their own, as no reply says that it has none: over HTTP, small objects are also
+streamed without, which no verdict counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Objects of one size; `figure` tells how many of them a second were streamed."""
+    """Objects to stream.
+
+    sizes: their sizes, and how many have each; those of one size are spread evenly among the others
+    figure: tells how many of them a second were streamed
+    judged: whether there are verdicts
+    """
 
     name: str
-    size: int
-    count: int
+    sizes: Mapping[int, int]
     figure: Figure | None = None
+    judged: bool = True
 
     @property
     def folder(self) -> str:
         """The prefix of its keys."""
-        return f"image/{self.size}/"
+        return "image/" + "-".join(f"{count}x{size}" for size, count in self.sizes.items()) + "/"
+
+    @property
+    def count(self) -> int:
+        """How many objects there are."""
+        return sum(self.sizes.values())
+
+    def in_order(self) -> list[int]:
+        """Return the size of each object, in the order of their keys."""
+        places = [((number + 0.5) / count, size) for size, count in self.sizes.items() for number in range(count)]
+        return [size for _, size in sorted(places)]
 
 
-QUICK_LOADS = (Load("4 KiB", 4 * KIB, 50), Load("256 KiB", 256 * KIB, 20), Load("8 MiB", 8 * MIB, 2))
+START = Load("one object of 4 KiB", {4 * KIB: 1}, judged=False)
+QUICK_LOADS = (
+    START,
+    Load("4 KiB", {4 * KIB: 50}),
+    Load("256 KiB", {256 * KIB: 20}),
+    Load("4 KiB and 8 MiB together", {4 * KIB: 20, 8 * MIB: 2}),
+)
 LOADS = (
-    Load("4 KiB", 4 * KIB, 1_500, Figure.STREAMED_4_KIB),
-    Load("256 KiB", 256 * KIB, 800, Figure.STREAMED_256_KIB),
-    Load("64 MiB", 64 * MIB, 6, Figure.STREAMED_64_MIB),
-    Load("1 GiB", GIB, 1, Figure.STREAMED_1_GIB),
+    START,
+    Load("4 KiB", {4 * KIB: 4_000}, Figure.STREAMED_4_KIB),
+    Load("256 KiB", {256 * KIB: 2_000}, Figure.STREAMED_256_KIB),
+    Load("64 MiB", {64 * MIB: 12}, Figure.STREAMED_64_MIB),
+    Load("1 GiB", {GIB: 1}, Figure.STREAMED_1_GIB),
+    Load("16 KiB and 128 MiB together", {16 * KIB: 1_500, 128 * MIB: 3}),
 )
 
 
@@ -102,20 +129,20 @@ class Store(SeaweedFS):
     def fill(self, load: Load) -> None:
         """Store a load's objects in the source bucket."""
         client = self.client()
-        body = os.urandom(load.size)
+        bodies = {size: os.urandom(size - 8) for size in load.sizes}
 
-        def put(number: int) -> None:
+        def put(number: int, size: int) -> None:
             # each another content, so that no object passes for another one
             client.put_object(
                 Bucket=SOURCE_BUCKET,
                 Key=f"{load.folder}{number:06d}.bin",
-                Body=number.to_bytes(8, "big") + body[8:],
+                Body=number.to_bytes(8, "big") + bodies[size],
                 ContentType="image/png",
                 Metadata={"owner": str(number)},
             )
 
         with ThreadPoolExecutor(_FILLERS) as pool:
-            list(pool.map(put, range(load.count)))
+            list(pool.map(put, count(), load.in_order()))
 
     def remove(self, prefix: str) -> None:
         """Remove what a run has stored in the target bucket."""
@@ -129,8 +156,8 @@ class Store(SeaweedFS):
         """Raise BenchError unless the target has everything."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=TARGET_BUCKET, Prefix=prefix)
         sizes = [one["Size"] for page in pages for one in page.get("Contents", [])]
-        if sizes != [load.size] * load.count:
-            raise BenchError(f"of {load.count} objects of {load.size} bytes, {len(sizes)} are in {prefix}")
+        if sizes != load.in_order():
+            raise BenchError(f"of {load.count} objects ({load.name}), {len(sizes)} are in {prefix}, or other ones")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +175,21 @@ class Job:
     target_prefix: str
 
 
-def _ours(job: Job) -> peers.Command:
+def _ours(job: Job, tags: str = "copy") -> peers.Command:
     ends = []
     places = ((SOURCE_BUCKET, job.load.folder), (TARGET_BUCKET, job.target_prefix))
     for store, url, (bucket, prefix) in zip(job.stores, job.urls, places, strict=True):
         user = store.users["admin"]
         trust = {"ca_bundle": str(job.certificate)} if url.startswith("https") else {}
         ends.append(side(url, bucket, prefix, user.access_key, user.secret_key, **trust))
-    path = write_given(job.folder, given(job.folder, *ends, include=["*"]))
+    path = write_given(job.folder, given(job.folder, *ends, include=["*"], tags=tags))
     command: list[str | Path] = [sys.executable, "-m", "bench.ours", path, "probe", "scan", "plan", "copy"]
     return peers.Command(command, {"PATH": os.environ["PATH"], "HOME": str(job.folder)})
+
+
+def _untagged(job: Job) -> peers.Command:
+    """Return the command that carries as little as rclone does: no tags, which take a request for each object."""
+    return _ours(job, tags="none")
 
 
 def _rclone(job: Job, *options: str) -> peers.Command:
@@ -190,10 +222,14 @@ def _rclone_whole(job: Job) -> peers.Command:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A contender of the comparison, and how it copies."""
+    """A contender of the comparison, and how it copies.
+
+    is_peer: a program that is not ours
+    """
 
     name: str
     command: Callable[[Job], peers.Command]
+    is_peer: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +284,7 @@ class Arena:
         target.remove(job.target_prefix)
         line = shlex.join(map(str, [Path(command.arguments[0]).name, *command.arguments[1:]]))
         self.shown.setdefault(contender.name, line.replace(str(self._folder), "FOLDER"))
-        peak_bytes = json.loads(said)["peak_bytes"] if contender.name == OURS else peak.bytes
+        peak_bytes = peak.bytes if contender.is_peer else json.loads(said)["peak_bytes"]
         sys.stderr.write(
             f"  {contender.name}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s, servers {served:.2f} s, "
             f"{_memory(peak_bytes)}\n"
@@ -256,7 +292,8 @@ class Arena:
         return Run(cost, served, peak_bytes)
 
 
-CONTENDERS = (Contender(OURS, _ours), Contender(RCLONE, _rclone))
+CONTENDERS = (Contender(OURS, _ours, is_peer=False), Contender(RCLONE, _rclone))
+WITHOUT_TAGS = Contender(UNTAGGED, _untagged, is_peer=False)
 IN_ONE_REQUEST = Contender(RCLONE_WHOLE, _rclone_whole)
 _PARTS_FROM = 200 * MIB
 """From this size on, rclone sends parts unless it is told not to."""
@@ -276,14 +313,15 @@ def measure(quick: bool) -> Section:
             arena.stores[0].fill(load)
             for link, title in LINKS.items():
                 sys.stderr.write(f"  {load.name}, {title}\n")
-                contenders = (*CONTENDERS, IN_ONE_REQUEST) if load.size >= _PARTS_FROM else CONTENDERS
+                contenders = _contenders(load, link)
                 runs: dict[str, list[Run]] = {one.name: [] for one in contenders}
                 for order in alternating(contenders, rounds):
                     for contender in order:
                         runs[contender.name].append(arena.run(contender, load, urls[link]))
                 if link == "http" and load.figure is not None:
                     figures[load.figure] = load.count / median(run.cost.wall_s for run in runs[OURS])
-                verdicts += _verdicts(f"streams of {load.name} over {title}", runs, late=link == "late")
+                if load.judged:
+                    verdicts += _verdicts(f"streams of {load.name} over {title}", runs, late=link == "late")
                 rows += [_row(load, title, contender, found) for contender, found in runs.items()]
         commands = tuple(arena.shown.values())
     return Section(
@@ -301,10 +339,17 @@ def measure(quick: bool) -> Section:
     )
 
 
+def _contenders(load: Load, link: str) -> tuple[Contender, ...]:
+    if max(load.sizes) >= _PARTS_FROM:
+        return (*CONTENDERS, IN_ONE_REQUEST)
+    # what tags cost is a request for each object, whatever the link
+    return (*CONTENDERS, WITHOUT_TAGS) if link == "http" and max(load.sizes) < MIB and load.judged else CONTENDERS
+
+
 def _verdicts(name: str, runs: Mapping[str, Sequence[Run]], *, late: bool) -> list[Verdict]:
     """Return the verdicts. Of rclone's two ways, the one that is worse for Rehome counts."""
     ours = runs[OURS]
-    theirs = [found for name, found in runs.items() if name != OURS]
+    theirs = [found for name, found in runs.items() if name in (RCLONE, RCLONE_WHOLE)]
     wall = max(ratio([one.cost.wall_s for one in ours], [one.cost.wall_s for one in other]) for other in theirs)
     found = [at_most(f"{name}: wall time, in times of rclone's", wall, 0.9)]
     if late:
@@ -320,7 +365,7 @@ def _verdicts(name: str, runs: Mapping[str, Sequence[Run]], *, late: bool) -> li
 
 def _row(load: Load, link: str, contender: str, runs: Sequence[Run]) -> tuple[str, ...]:
     return (
-        f"{load.count:,} of {load.name}",
+        _counted(load),
         link,
         contender,
         spread([run.cost.wall_s for run in runs], 2) + " s",
@@ -328,6 +373,13 @@ def _row(load: Load, link: str, contender: str, runs: Sequence[Run]) -> tuple[st
         spread([run.served_s for run in runs], 2) + " s",
         _memory(max(run.peak_bytes for run in runs)),
     )
+
+
+def _counted(load: Load) -> str:
+    if load is START:
+        return load.name
+    names = load.name.removesuffix(" together").split(" and ")
+    return " and ".join(f"{count:,} of {name}" for name, count in zip(names, load.sizes.values(), strict=True))
 
 
 def _memory(peak_bytes: int) -> str:
