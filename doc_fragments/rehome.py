@@ -357,7 +357,8 @@ options:
             - Expedited
             default: Standard
       max_requests:
-        description: The maximum number of requests in flight to one bucket (1 to 1000).
+        description: The maximum number of requests in flight to one bucket (1 to 1000), from
+          each worker if there is a cluster.
         type: int
         default: 256
       objects_per_second:
@@ -367,6 +368,33 @@ options:
         description: The size from which an object is copied in parts (V(5MB) to V(5GB)).
         type: bytes
         default: 1GB
+      cluster:
+        description: A cluster of dask.distributed whose workers copy the objects. They run the
+          same Rehome and find the keys of both buckets in their own credential chain; the database
+          is never reached from them. If unset, this machine copies.
+        type: dict
+        suboptions:
+          address:
+            description: The address of the scheduler, such as V(tls://10.0.0.5:8786).
+            type: str
+          ca:
+            description: The certificate of the cluster's own authority, as a file in PEM form.
+            type: path
+          cert:
+            description: The controller's certificate, signed by that authority, as a file in
+              PEM form.
+            type: path
+          key:
+            description: The key of that certificate, as a file in PEM form.
+            type: path
+          workers:
+            description: How many workers there are to be; by default 1. The run begins when
+              they are there, and after C(rehome_cluster.wait_s) with those that are.
+            type: int
+          wait_s:
+            description: How long to wait for the workers, in seconds; by default 60. If there
+              is none after that time the run ends, also in the middle.
+            type: float
       chunk_ms:
         description: The target duration of a transaction that rewrites rows, in milliseconds
           (5 to 10000). The application may wait that long for a row. The number of rows per

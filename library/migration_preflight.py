@@ -133,13 +133,22 @@ def work(stage: Stage) -> dict[str, object]:
     """Run all checks, and begin the summary of a migration."""
     summary = stage.start_summary("migration")
     for_run, deletes = stage.params["for_run"], stage.params["deletes"]
-    found = preflight(stage.settings, stage.dry_run, stage.progress, for_run=for_run, deletes=deletes, job=stage.job)
+    verb_name = stage.verb.removesuffix("-check")
+    found = preflight(
+        stage.settings,
+        stage.dry_run,
+        stage.progress,
+        for_run=for_run,
+        deletes=deletes,
+        copies=verb_name in ("migrate", "preflight"),
+        job=stage.job,
+    )
     refused = [str(finding) for finding in refusals(found.checks)]
     # the preflight alone has come to its end, and any other run has not
     problems = refused if for_run else refused or summary.fields["problems"]
     summary.add(copy_method=found.copy_method, problems=problems)
     stage.record.keep(preflight=preflight_facts(found.checks), refusals=refused)
-    if stage.verb.removesuffix("-check") != "verify":  # it needs but a part of them
+    if verb_name != "verify":  # it needs but a part of them
         verb: Verb = "retire" if deletes else "migrate"
         stage.record.keep(rights=rights_needed(stage.settings, verb, found.tables))
     stage.record.write(summary.fields, text=bool(refused) or for_run)

@@ -40,7 +40,9 @@ did:
   type: str
   sample: 1,000 objects copied (531.1 KiB) in 3.1 s
 counts:
-  description: The number of objects by outcome. In check mode only C(objects_to_copy).
+  description:
+    - The number of objects by outcome. In check mode only C(objects_to_copy).
+    - With O(settings.cluster), also how many C(movers) have copied.
   returned: success
   type: dict
   sample:
@@ -63,6 +65,9 @@ lists:
       count: 2
       sha256: 9f2feb0f1ef425b292f2f94bc8482494df430413c3d4d8a6c1c2f2fd5c1e5b3a
 """
+
+from collections import Counter
+from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from rehome.ansible_module.run import run_module
@@ -92,13 +97,21 @@ def work(stage: Stage) -> dict[str, object]:
                 restores = restore_archived(run)
         finally:
             counts = add_earlier_passes(stage.summary().fields, done.counts())
-            outcome = SummaryFields(copy_method=done.method, failures=failures(catalog))
+            outcome = SummaryFields(
+                copy_method=done.method, failures=failures(catalog), movers=_added(stage.summary().fields, done.movers)
+            )
             proofs = added_proofs(stage.record.kept.get("proofs", {}).get("copied", []), proofs_of_copies(catalog))
             stage.record.keep(proofs={"copied": proofs})
             lists = stage.report(catalog, OUTCOME_LISTS, counts, **outcome)
         stage.summary().add(restores.counts())
     changed = done.copied > 0 or restores.requested > 0
-    return {"changed": changed, "counts": done.counts() | restores.counts(), "lists": lists, "diff": diff}
+    movers = {"movers": len(done.movers)} if done.movers else {}
+    return {"changed": changed, "counts": done.counts() | restores.counts() | movers, "lists": lists, "diff": diff}
+
+
+def _added(before: SummaryFields, movers: Mapping[str, int]) -> dict[str, int]:
+    """Return each mover's objects in all passes of the run so far."""
+    return dict(Counter(before.get("movers", {})) + Counter(movers))
 
 
 if __name__ == "__main__":

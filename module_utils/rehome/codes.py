@@ -136,7 +136,7 @@ class Code(Enum):
     DELETED_BUT_NAMED = "RH-617", "Rows name objects that were deleted"
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
-    # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init
+    # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init, 76x the cluster
     NO_RUN = "RH-711", "The state folder has no run yet"
     REPORT_UNREADABLE = "RH-712", "What a run has left cannot be read"
     UNKNOWN_CLASS = "RH-713", "There is no such class"
@@ -157,6 +157,12 @@ class Code(Enum):
     UNANSWERED = "RH-751", "Answers are missing, and nobody can be asked"
     NOT_WRITABLE = "RH-752", "The inventory cannot take the environment"
     VAULT_FILE = "RH-753", "The vault's file cannot be used"
+
+    CLUSTER_UNREACHABLE = "RH-761", "The cluster cannot be reached"
+    CLUSTER_CERTIFICATE = "RH-762", "A certificate of the cluster is not accepted"
+    CLUSTER_ENGINE = "RH-763", "A worker has another engine"
+    CLUSTER_WORKERS = "RH-764", "The cluster has no worker"
+    CLUSTER_LOST = "RH-765", "The cluster was lost"
 
     # 8xx: redirects and grants
     WEBSITE = "RH-802", "The bucket's website cannot be configured"

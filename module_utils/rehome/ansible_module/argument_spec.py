@@ -91,6 +91,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "max_requests": {"type": "int", "default": 256},
             "objects_per_second": {"type": "float"},
             "multipart_threshold": {"type": "bytes", "default": "1GB"},
+            "cluster": {
+                "type": "dict",
+                "options": {
+                    "address": {"type": "str"},
+                    "ca": {"type": "path"},
+                    "cert": {"type": "path"},
+                    "key": {"type": "path", "no_log": False},
+                    "workers": {"type": "int"},
+                    "wait_s": {"type": "float"},
+                },
+                "apply_defaults": True,
+            },
             "chunk_ms": {"type": "int"},
             "connections": {"type": "int", "default": 2},
             "touch_updated_at": {"type": "bool", "default": False},

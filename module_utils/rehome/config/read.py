@@ -23,6 +23,7 @@ from .read_buckets import (
     read_side,
     read_state_uri,
 )
+from .read_cluster import read_cluster
 from .read_database import read_chunk_ms, read_connections, read_database, read_references
 from .read_values import at_least, at_most, read_approved_plan, read_limit, read_name, read_period, read_time
 from .redirect import read_redirect
@@ -86,6 +87,7 @@ def read_settings(given: Mapping[str, Any], variables: Mapping[str, str] = NO_VA
         prices=read_prices(given.get("prices") or {}, findings),
         discover=_read_discover(given, findings),
         metrics_file=read_metrics_file(given.get("metrics_file"), findings),
+        cluster=read_cluster(given.get("cluster"), source, target, findings),
     )
     if not settings.include:
         findings.append(

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from ..control.orders import Range, ranges
 from ..mapping.keymap import KeyMap
 from ..mapping.value_map import Form, ValueMap
+from .cluster import Cluster
 from .critical import CriticalSettings
 from .prices import Prices
 from .redirect import Redirect
@@ -202,6 +203,7 @@ class Settings:
     report_samples: how many keys and rows of each class the report shows
     prices: None: the report says nothing about money
     metrics_file: where the metrics for Prometheus are written; None: nowhere
+    cluster: whose workers copy the objects; None: this machine does
     """
 
     name: str
@@ -237,6 +239,7 @@ class Settings:
     prices: Prices | None
     discover: Discover
     metrics_file: Path | None = None
+    cluster: Cluster | None = None
 
     @property
     def keymap(self) -> KeyMap:

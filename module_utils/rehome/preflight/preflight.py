@@ -44,6 +44,8 @@ from ..services.capabilities import method_of_run, probe_services
 from ..services.copy_method import is_same_service
 from ..services.storage_class import check_storage_class
 from ..services.way_back import check_way_back
+from .cluster import SUBJECT as CLUSTER
+from .cluster import check_cluster
 from .column import Column, inspect_column, inspect_rights
 from .control import check_control
 from .machine import SUBJECT as MACHINE
@@ -53,7 +55,9 @@ from .trial import not_tried, try_rewrite
 
 PREFLIGHT_FILE = "preflight.json"
 
-_ORDER = {subject: place for place, subject in enumerate((MACHINE, "source bucket", "target bucket", "database"))}
+_ORDER = {
+    subject: place for place, subject in enumerate((MACHINE, CLUSTER, "source bucket", "target bucket", "database"))
+}
 
 
 class Preflight(NamedTuple):
@@ -78,6 +82,7 @@ def preflight(
     *,
     for_run: bool = False,
     deletes: bool = False,
+    copies: bool = True,
     job: Job | None = None,
 ) -> Preflight:
     """Check this machine, both buckets and the database. A check that stops the run does not stop the others.
@@ -85,12 +90,15 @@ def preflight(
     dry_run: then nothing is created
     for_run: judge for a run, also in a dry run. Otherwise, what only writing needs stops no dry run
     deletes: also check that what is deleted from the source can be brought back
+    copies: whether objects are copied
     job: whose job this run is
     """
     lenient = dry_run and not for_run
     progress.stage("check the buckets")
     checks = inspect_keeping(settings, job, moves=not (lenient or deletes))
     checks += inspect_machine(settings.state_dir)
+    if copies and not (lenient or deletes):
+        checks += check_cluster(settings)
     checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)

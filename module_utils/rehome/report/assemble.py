@@ -138,6 +138,8 @@ def moves(settings: Settings, summary: SummaryFields) -> Moves:
         ],
         policies=_policies(settings),
         copy_method=summary["copy_method"],
+        cluster=None if settings.cluster is None else settings.cluster.address,
+        movers=summary.get("movers", {}),
     )
 
 

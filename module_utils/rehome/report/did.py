@@ -42,7 +42,9 @@ def _plan(counts: Counts, _dry_run: bool) -> str:
 def _copy(counts: Counts, dry_run: bool) -> str:
     if dry_run:
         return f"{_objects(counts['objects_to_copy'])} would be copied"
-    parts = [f"{_objects(counts['objects_copied'])} copied ({size(counts['bytes_copied'])})"]
+    movers = counts.get("movers", 0)
+    by_whom = f" by {_of(movers, 'mover', 'movers')}" if movers else ""
+    parts = [f"{_objects(counts['objects_copied'])} copied ({size(counts['bytes_copied'])}){by_whom}"]
     return ", ".join([*parts, *_besides(counts, _NOT_COPIED)])
 
 

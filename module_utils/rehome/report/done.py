@@ -108,7 +108,7 @@ def _migration(fields: SummaryFields) -> Done:
     would = "would be " if dry else ""
     objects, in_bytes = ("objects_to_copy", "bytes_to_copy") if dry else ("objects_copied", "bytes_copied")
     rows = counts["rows_to_rewrite"] if dry else rewritten
-    through = " through this machine" if fields["copy_method"] == "stream" and counts[objects] else ""
+    through = _by_whom(fields) if counts[objects] else ""
     ended = _NOT_DONE if not dry else {name: text for name, text in _NOT_DONE.items() if "not_reached" not in name}
     return Done(
         sentence=moved if copied or rewritten else f"nothing was left to do; {before} were moved before",
@@ -125,6 +125,14 @@ def _migration(fields: SummaryFields) -> Done:
             *(["carried out as approved"] if fields["approved_plan"] else []),
         ],
     )
+
+
+def _by_whom(fields: SummaryFields) -> str:
+    """Return which machines have copied, unless the service did by itself as this one asked it to."""
+    streamed = fields["copy_method"] == "stream"
+    if movers := len(fields.get("movers", {})):
+        return f" {'through' if streamed else 'by'} {many(movers, 'mover')}"
+    return " through this machine" if streamed else ""
 
 
 def _verification(fields: SummaryFields) -> Done:

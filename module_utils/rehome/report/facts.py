@@ -86,6 +86,10 @@ class Moves(TypedDict):
     """The settings that decide what a run does and what copies are like."""
     copy_method: str | None
     """None: nothing to copy, or not known yet."""
+    cluster: str | None
+    """The scheduler of `rehome_cluster`; None: this machine copies."""
+    movers: dict[str, int]
+    """Worker, by its name → objects that it has copied or looked at."""
 
 
 class ClassFact(TypedDict):

@@ -265,6 +265,8 @@ class SummaryFields(RunCounts, VerifyCounts, RetireCounts, RemovalCounts, total=
     passes: list[PassFound]
     copy_method: CopyMethod | None
     """None: nothing to copy."""
+    movers: dict[str, int]
+    """Worker of `rehome_cluster`, by its name → objects that it has copied or looked at; empty: this machine copied."""
     failures: dict[str, int]
     """S3 error code → objects that failed with it."""
     throttled_s: dict[str, float]

@@ -93,7 +93,9 @@ def _moved(report: Report) -> Iterator[_Part]:
     if new := copies - outdated - over:
         orphans = counts.get("objects_orphan", 0)
         named = f"; {orphans:,} under the map are named by no row" if orphans else ""
-        through = ", through this machine" if report["moves"]["copy_method"] == "stream" else ""
+        moves = report["moves"]
+        place = "the cluster" if moves.get("cluster") else "this machine"
+        through = f", through {place}" if moves["copy_method"] == "stream" else ""
         text = f"copy {many(new, 'object')}{_bytes(report, 'to_copy')}{through}{named}"
         yield _Part("+", text, ("objects", "to_copy"))
     if outdated:

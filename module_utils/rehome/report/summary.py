@@ -68,6 +68,7 @@ class Summary:
             dict.fromkeys(RunCounts.__annotations__, 0),
             passes=[],
             copy_method=None,
+            movers={},
             failures={},
             throttled_s={},
             control=[],

@@ -14,6 +14,7 @@ from ..files import read_json, write_json
 from ..s3.capabilities import AMAZON, UNTRIED, Capabilities, describe
 from ..s3.client.client import Client
 from ..s3.errors import S3Error
+from ..s3.objects.job import CopyOptions
 from ..s3.objects.target_headers import TargetHeaders
 from ..s3.probe.probe import ProbeResult, probe
 from ..s3.transport.endpoint import Endpoint
@@ -102,6 +103,12 @@ async def _method_of_run(settings: Settings) -> CopyMethod:
     async with open_clients(settings, probing=True) as (source, target):
         able = known_capabilities(settings, source.endpoint, target.endpoint)
         return await choose_method(settings, source, target, able)
+
+
+async def choose_options(settings: Settings, source: Client, target: Client) -> CopyOptions:
+    """Return how a run copies. Raises S3Error or S3StopError if that is inconclusive."""
+    able = known_capabilities(settings, source.endpoint, target.endpoint)
+    return copy_options(settings, await choose_method(settings, source, target, able), able)
 
 
 def known_capabilities(settings: Settings, source: Endpoint, target: Endpoint) -> Capabilities:

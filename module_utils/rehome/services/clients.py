@@ -46,11 +46,18 @@ async def open_clients(
 async def metered(progress: Progress, *clients: Client) -> AsyncIterator[None]:
     """Show the requests of `clients` in the progress for the length of the block, also while no reply arrives."""
     with progress.measured_by(RequestGauge(clients)):
-        ticking = asyncio.create_task(_tick(progress))
-        try:
+        async with ticking(progress):
             yield
-        finally:
-            ticking.cancel()
+
+
+@asynccontextmanager
+async def ticking(progress: Progress) -> AsyncIterator[None]:
+    """Show for the length of the block that time goes on, also while nothing else happens."""
+    task = asyncio.create_task(_tick(progress))
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _tick(progress: Progress) -> None:

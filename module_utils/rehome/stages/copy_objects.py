@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
@@ -15,6 +15,7 @@ from ..collector import rare_collections
 from ..config.settings import CopyMethod, Settings
 from ..errors import RehomeError
 from ..run import Run
+from ..s3.client.pacing import RateLimiter
 from ..s3.copier.run import copy_objects
 from ..s3.errors import CREDENTIAL_CODES, DENIED_CODES, ENDPOINT_DEAD, FULL_CODES, S3StopError, trouble_of
 from ..s3.multipart.abort import abort_unfinished
@@ -24,9 +25,8 @@ from ..s3.objects.job import CopyJob, CopyOutcome
 from ..s3.objects.properties import TAGS_NOT_KEPT
 from ..s3.support import is_rejection
 from ..s3.transport.connection import Fault
-from ..services.capabilities import known_capabilities
+from ..services.capabilities import choose_options
 from ..services.clients import open_clients
-from ..services.copy_method import choose_method, copy_options
 from ..state.outcomes import Outcomes
 from ..state.sync import uploading
 from .failure_limit import FailureLimit
@@ -58,6 +58,8 @@ class CopyCounts:
     failed: refused by S3 for a reason of their own
     weak: of the copied, those that nothing but their size proves
     method: how they were copied; None if there was nothing to copy
+    movers: how many objects each worker of a cluster had, by its name
+    at_work: how many workers a cluster has
     """
 
     planned: int = 0
@@ -71,6 +73,8 @@ class CopyCounts:
     bytes_copied: int = 0
     bytes_present: int = 0
     method: CopyMethod | None = None
+    movers: dict[str, int] = field(default_factory=dict)
+    at_work: int = 0
 
     @property
     def done(self) -> int:
@@ -151,13 +155,13 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
             uploads.bytes_sent.pop(outcome.job.target_key, None)
         if not progress.is_due:
             return
-        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
+        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived, "movers": counts.at_work}
         others = {name: count for name, count in left.items() if count}
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:
         with uploads, progress.measured_by(_Bytes(counts, uploads)):
-            uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
+            _copy_somewhere(run, outcomes, note, uploads, counts)
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
@@ -169,6 +173,20 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         progress.at(counts.done)
         outcomes.close()
     limit.require()
+
+
+def _copy_somewhere(
+    run: Run, outcomes: Outcomes, note: Callable[[CopyOutcome], None], uploads: Uploads, counts: CopyCounts
+) -> None:
+    cluster = run.settings.cluster
+    if cluster is None:
+        uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
+        return
+    # it imports dask, which a single machine does not have
+    from .copy_on_cluster import copy_on_cluster  # noqa: PLC0415
+
+    rows = (row for batch in _windows(run) for row in _interleaved(batch))
+    copy_on_cluster(run, cluster, rows, outcomes, note, uploads, counts)
 
 
 class _Bytes:
@@ -192,13 +210,13 @@ async def _copy(
 ) -> None:
     settings = run.settings
     async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
-        pace = await stack.enter_async_context(paced(run, source, target))
-        capabilities = known_capabilities(settings, source.endpoint, target.endpoint)
-        counts.method = await choose_method(settings, source, target, capabilities)
-        options = copy_options(settings, counts.method, capabilities)
+        rate = RateLimiter(settings.copy.objects_per_second)
+        await stack.enter_async_context(paced(run, source, target, rate=rate))
+        options = await choose_options(settings, source, target)
+        counts.method = options.method
         # new objects leave no cycles, and by default the collector would run after every few copies
         stack.enter_context(rare_collections())
-        await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping, pace.rate)
+        await copy_objects(source, target, jobs, on_outcome, options, uploads, run.stopping, rate)
         if not run.stopping():
             # the whole queue was read: an upload that is open now belongs to no object any more
             await abort_unfinished(target, uploads)
@@ -207,12 +225,16 @@ async def _copy(
 def _jobs(run: Run, outcomes: Outcomes) -> Iterator[CopyJob]:
     settings, stopping = run.settings, run.stopping
     source, target = settings.source.prefix, settings.target.prefix
-    for batch in run.catalog.stream(QUEUE, [settings.on_conflict == "overwrite"], batch=WINDOW):
+    for batch in _windows(run):
         outcomes.begin((suffix, size, etag) for suffix, size, etag, _, _ in batch)
         for suffix, size, etag, replace_etag, storage_class in _interleaved(batch):
             if stopping():
                 return
             yield CopyJob(source + suffix, etag, size, target + suffix, replace_etag, storage_class)
+
+
+def _windows(run: Run) -> Iterator[Sequence[tuple[Any, ...]]]:
+    return run.catalog.stream(QUEUE, [run.settings.on_conflict == "overwrite"], batch=WINDOW)
 
 
 _NOT_SUPPORTED = (

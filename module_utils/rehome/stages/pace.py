@@ -6,14 +6,36 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from ..control.orders import OFF
 from ..run import Run
-from ..s3.client.client import Client
 from ..s3.client.pacing import RateLimiter
 
 LOOK_EVERY_S = 0.1
 """How often it looks what is asked: nothing is asked of each request, which would cost the hot path."""
+
+
+class Ceiling(Protocol):
+    """Holds requests back."""
+
+    def set_ceiling(self, requests: int) -> None:
+        """Let no more than this many requests in flight; 0 holds all back."""
+
+
+class Limited(Protocol):
+    """What has requests in flight: a client, or the workers of a cluster."""
+
+    @property
+    def limiter(self) -> Ceiling:
+        """What holds them back."""
+
+
+class Rate(Protocol):
+    """What limits the objects per second."""
+
+    def retune(self, per_second: float | None) -> None:
+        """Change the rate; None: no limit."""
 
 
 class Pace:
@@ -23,7 +45,7 @@ class Pace:
     """
 
     def __init__(
-        self, run: Run, clients: Sequence[Client], rate: RateLimiter, clock: Callable[[], float] = time.monotonic
+        self, run: Run, clients: Sequence[Limited], rate: Rate, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.rate = rate
         self._run = run
@@ -58,13 +80,13 @@ class Pace:
 
 
 @asynccontextmanager
-async def paced(run: Run, *clients: Client) -> AsyncIterator[Pace]:
-    """Hold the requests of `clients` to what operators ask, for the length of the block."""
-    pace = Pace(run, clients, RateLimiter(run.settings.copy.objects_per_second))
+async def paced(run: Run, *clients: Limited, rate: Rate | None = None) -> AsyncIterator[None]:
+    """Hold the requests of `clients`, and `rate`, to what operators ask, for the length of the block."""
+    pace = Pace(run, clients, rate or RateLimiter(None))
     pace.follow()
     following = asyncio.create_task(_follow(pace))
     try:
-        yield pace
+        yield
     finally:
         following.cancel()
         pace.follow()

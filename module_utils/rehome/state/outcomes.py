@@ -130,6 +130,7 @@ class Outcomes:
         self._rows: list[tuple[object, ...]] = []
         self._begun: dict[str, tuple[int, str]] = {}
         self._begun_file = _begun_file(catalog, self._state_dir)
+        self._shard_files: dict[int, Path] = {}
         # a part that may have been exported already takes no more rows
         (self._part,) = catalog.one("SELECT coalesce(max(part) + 1, 0) FROM outcomes")
         self._in_part = 0
@@ -142,13 +143,19 @@ class Outcomes:
         """
         self.flush()
         self._begun |= {suffix: (size, etag) for suffix, size, etag in objects}
-        self._begun_file.parent.mkdir(mode=0o700, exist_ok=True)
-        # not in the catalog: rows that come and go by the thousand cost it half as much memory again
-        with replacing(self._begun_file) as temporary, temporary.open("w") as file:
-            rows = ((suffix, *source) for suffix, source in self._begun.items())
-            # `json.dump` encodes in Python, not in C; `json.dumps` of everything would need much memory
-            while some := list(islice(rows, LINE_ROWS)):
-                file.write(json.dumps(some) + "\n")
+        _write_begun(self._begun_file, self._begun)
+
+    def begin_shard(self, number: int, objects: Iterable[tuple[str, int, str]]) -> None:
+        """As `begin`, in a file of its own until `end_shard`: many shards are under way at once, and end by turns."""
+        begun = {suffix: (size, etag) for suffix, size, etag in objects}
+        self._begun |= begun
+        self._shard_files[number] = _begun_file(self._catalog, self._state_dir, f"-{number:06}")
+        _write_begun(self._shard_files[number], begun)
+
+    def end_shard(self, number: int) -> None:
+        """Record that every object of a shard has its outcome."""
+        self.flush()
+        self._shard_files.pop(number).unlink()
 
     def add(self, outcome: CopyOutcome) -> None:
         """Add one outcome."""
@@ -186,7 +193,19 @@ class Outcomes:
         self._begun.clear()
         self.flush()
         export_outcomes(self._catalog, self._state_dir, self._part)
-        self._begun_file.unlink(missing_ok=True)
+        for file in (self._begun_file, *self._shard_files.values()):
+            file.unlink(missing_ok=True)
+        self._shard_files.clear()
+
+
+def _write_begun(path: Path, begun: Mapping[str, tuple[int, str]]) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # not in the catalog: rows that come and go by the thousand cost it half as much memory again
+    with replacing(path) as temporary, temporary.open("w") as file:
+        rows = ((suffix, *source) for suffix, source in begun.items())
+        # `json.dump` encodes in Python, not in C; `json.dumps` of everything would need much memory
+        while some := list(islice(rows, LINE_ROWS)):
+            file.write(json.dumps(some) + "\n")
 
 
 def export_outcomes(catalog: Catalog, state_dir: Path, first: int = 0) -> list[Path]:
@@ -225,13 +244,17 @@ def export_leftover_outcomes(path: Path, state_dir: Path) -> None:
     with contextlib.suppress(duckdb.Error, KeyError), catalog:
         if catalog.query("FROM duckdb_columns() WHERE table_name = 'outcomes' AND column_name = 'rest'"):
             catalog.run("ALTER TABLE outcomes RENAME rest TO suffix")  # its name before 0.1.0
-        begun = _begun_file(catalog, state_dir)
-        if begun.exists():
+        began = _begun_file(catalog, state_dir)
+        files = sorted(began.parent.glob(f"{began.stem}*.begun"))
+        if files:
             catalog.run(schema.BEGUN.create())
+        for begun in files:
             catalog.append("begun", [row for rows in read_json_lines(begun, _BEGUN_WAY_OUT) for row in rows])
+        if files:
             catalog.run(_END_BEGUN)
         export_outcomes(catalog, state_dir)
-        begun.unlink(missing_ok=True)
+        for begun in files:
+            begun.unlink(missing_ok=True)
 
 
 def load_proofs(catalog: Catalog, settings: Settings) -> None:
@@ -287,5 +310,5 @@ def _run_on_files(catalog: Catalog, statement: str, params: Mapping[str, object]
         ) from error
 
 
-def _begun_file(catalog: Catalog, state_dir: Path) -> Path:
-    return state_dir / FOLDER / f"{catalog.metadata()['began']}.begun"
+def _begun_file(catalog: Catalog, state_dir: Path, shard: str = "") -> Path:
+    return state_dir / FOLDER / f"{catalog.metadata()['began']}{shard}.begun"

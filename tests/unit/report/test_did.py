@@ -19,6 +19,7 @@ COPY = {"objects_copied": 1000, "bytes_copied": 543854, "objects_failed": 0, "ob
             False,
             "1,000 objects copied (531.1 KiB), 2 failed, 1 not reached in 3.1 s",
         ),
+        ("copy", {"counts": COPY | {"movers": 4}}, False, "1,000 objects copied (531.1 KiB) by 4 movers in 3.1 s"),
         ("copy", {"counts": {"objects_to_copy": 1}}, True, "1 object would be copied in 3.1 s"),
         (
             "rewrite",

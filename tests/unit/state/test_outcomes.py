@@ -182,6 +182,33 @@ def test_a_copy_that_began_and_ended_is_recorded_once(settings: Settings, monkey
     assert {file.suffix for file in (settings.state_dir / FOLDER).iterdir()} == {".parquet"}
 
 
+def test_a_shard_that_was_under_way_is_recorded_as_begun_and_one_that_ended_is_not(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        for shard in range(3):
+            numbers = range(2 * shard, 2 * shard + 2)
+            record.begin_shard(shard, ((f"o'{number}.png", number, f"e{number}") for number in numbers))
+        for number in (2, 3, 4):
+            record.add(outcome(number))
+        record.end_shard(1)
+        assert len(list((settings.state_dir / FOLDER).glob("*.begun"))) == 2
+        record.flush()
+    export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
+    results = {row[2]: row[4] for row in kept(settings)}
+    assert results == {0: "begun", 1: "begun", 2: "copied", 3: "copied", 4: "copied", 5: "begun"}
+    assert list((settings.state_dir / FOLDER).glob("*.begun")) == []
+
+
+def test_a_shard_without_all_outcomes_ends_as_begun(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin_shard(0, ((f"o'{number}.png", number, f"e{number}") for number in range(2)))
+        record.add(outcome(0))
+        record.close()
+    assert [row[4] for row in kept(settings)] == ["copied", "begun"]
+    assert list((settings.state_dir / FOLDER).glob("*.begun")) == []
+
+
 def test_an_outcome_recorded_before_the_kill_is_not_recorded_as_begun(settings: Settings) -> None:
     with new_catalog(settings) as catalog:
         record = Outcomes(catalog, settings)

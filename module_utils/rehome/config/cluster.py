@@ -1,0 +1,35 @@
+"""The settings of a copy on more than one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A scheduler of dask.distributed, and its workers.
+
+    address: of the scheduler, such as `tls://10.0.0.5:8786`
+    ca, cert, key: the files of the cluster's authority, of our certificate and of its key
+    workers: how many there are to be
+    wait_s: how long to wait for them, in seconds
+    """
+
+    address: str
+    ca: Path
+    cert: Path
+    key: Path
+    workers: int
+    wait_s: float
+
+    @property
+    def host(self) -> str:
+        """The scheduler's host."""
+        return urlsplit(self.address).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The scheduler's port."""
+        return urlsplit(self.address).port or 0

@@ -1,0 +1,183 @@
+"""Connect to a cluster, and say in one message which setting to change if that cannot work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import distributed
+from distributed import Client, Security
+
+from ..codes import Code
+from ..config.cluster import Cluster
+from ..errors import RefusedError
+from .engine import Engine, python_version, this_engine
+from .worker import tell_engine
+
+_DASK: str = distributed.__version__  # type: ignore[attr-defined]
+
+Dask = Any
+"""A client of dask, most of whose methods have no types."""
+
+CONNECT_S = 10.0
+"""How long a scheduler may take to answer."""
+
+_ALONE = "or leave rehome_cluster unset to copy from this machine alone"
+_WEEKLY = "`date` on both machines tells whether a clock is wrong"
+
+
+@asynccontextmanager
+async def connected(cluster: Cluster) -> AsyncIterator[Dask]:
+    """Yield a connection to a scheduler that has workers with this engine. Raises RefusedError."""
+    await _check_door(cluster)
+    _be_quiet()
+    connect: Dask = Client
+    secure: Any = Security
+    files = {"tls_ca_file": str(cluster.ca), "tls_client_cert": str(cluster.cert), "tls_client_key": str(cluster.key)}
+    security = secure(require_encryption=True, **files)
+    try:
+        client = await connect(cluster.address, security=security, timeout=CONNECT_S, asynchronous=True)
+    except (OSError, TimeoutError) as error:
+        raise _refused(cluster, "does not answer as a scheduler of dask.distributed does", _OF_ADDRESS) from error
+    try:
+        await _wait_for_workers(cluster, client)
+        await check_engines(cluster, client, await workers_of(client))
+        yield client
+    finally:
+        await client.close()
+
+
+async def workers_of(client: Dask) -> list[str]:
+    """Return the addresses of the workers that take work."""
+    info = await client.scheduler.identity(n_workers=-1)
+    return [address for address, worker in info["workers"].items() if worker["status"] == "running"]
+
+
+async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) -> None:
+    """Refuse workers of another Python, another distributed or another engine; dask itself only warns."""
+    # first without sending code, which another Python may not survive
+    versions: Mapping[str, Any] = await client.scheduler.broadcast(
+        msg={"op": "versions", "packages": []}, workers=list(workers), on_error="ignore"
+    )
+    ours = this_engine()
+    for worker, found in versions.items():
+        theirs = dict(found["host"])["python"], dict(found["packages"])["distributed"]
+        python = ".".join(theirs[0].split(".")[:2])
+        if (python, theirs[1]) != (python_version(), _DASK):
+            runs = f"Python {python} with distributed {theirs[1]}"
+            raise _other_engine(worker, runs, f"Python {ours.python} with distributed {_DASK}")
+    engines = await client.run(tell_engine, workers=list(workers), on_error="return")
+    for worker, found in engines.items():
+        if isinstance(found, OSError):  # it has left meanwhile
+            continue
+        if isinstance(found, Exception):
+            raise _other_engine(worker, f"no engine of Rehome that tells its version ({found!r})", str(ours))
+        if Engine(*found) != ours:
+            raise _other_engine(worker, str(Engine(*found)), str(ours))
+
+
+def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
+    return RefusedError.of(
+        "rehome_cluster.address",
+        worker,
+        f"this worker has {theirs}, and this machine {ours}",
+        f"Install the same Rehome there from the same lists, and start the worker again, {_ALONE}",
+        Code.CLUSTER_ENGINE,
+    )
+
+
+async def _wait_for_workers(cluster: Cluster, client: Dask) -> None:
+    """Wait for all workers. With some of them the run may begin: the others join when they come."""
+    try:
+        async with asyncio.timeout(cluster.wait_s):
+            while len(await workers_of(client)) < cluster.workers:  # noqa: ASYNC110 - it is a scheduler that knows
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        if not await workers_of(client):
+            raise RefusedError.of(
+                "rehome_cluster.workers",
+                str(cluster.workers),
+                f"after rehome_cluster.wait_s ({cluster.wait_s:g} s) the scheduler at {cluster.address} has no worker",
+                f"Start workers, and see in their log why they do not join; or wait longer, {_ALONE}",
+                Code.CLUSTER_WORKERS,
+            ) from None
+
+
+_OF_ADDRESS = "Correct the address, start the scheduler there and see that a firewall lets this machine through"
+
+
+async def _check_door(cluster: Cluster) -> None:
+    """Connect once by hand: what dask says of a connection that failed does not tell one reason from another."""
+    context = _context(cluster)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(cluster.host, cluster.port, ssl=context)
+            try:
+                # the scheduler speaks first; a certificate of ours that it refuses shows only here
+                said = await reader.read(1)
+            finally:
+                writer.close()
+    except ssl.SSLCertVerificationError as error:
+        problem = f"the scheduler's certificate is not accepted: {error.verify_message}"
+        way_out = f"Name the authority of this cluster, and renew certificates that have expired; {_WEEKLY}"
+        raise _refused(cluster, problem, way_out, "ca", Code.CLUSTER_CERTIFICATE) from error
+    except ssl.SSLError as error:
+        raise _of_tls(cluster, error) from error
+    except (TimeoutError, OSError) as error:
+        reason = "nothing answers in time" if isinstance(error, TimeoutError) else f"cannot be reached ({error})"
+        raise _refused(cluster, reason, _OF_ADDRESS) from error
+    if not said:
+        raise _refused(cluster, "closes the connection, as no scheduler of dask.distributed does", _OF_ADDRESS)
+
+
+def _of_tls(cluster: Cluster, error: ssl.SSLError) -> RefusedError:
+    reason = error.reason or str(error)
+    words = reason.split("_")
+    # a scheduler whose authority has the name of ours, and another key, cannot decrypt the signature
+    if "ALERT" in words and ("CERTIFICATE" in words or "CA" in words or "DECRYPT" in words):
+        problem = f"the scheduler refuses this certificate ({_plain(reason)})"
+        way_out = f"Give one that the cluster's authority has signed and that has not expired; {_WEEKLY}"
+        return _refused(cluster, problem, way_out, "cert", Code.CLUSTER_CERTIFICATE)
+    problem = f"what listens there does not speak TLS as a scheduler does ({_plain(reason)})"
+    way_out = "Start the scheduler with --protocol tls, and give its port"
+    return _refused(cluster, problem, way_out)
+
+
+def _plain(reason: str) -> str:
+    return reason.replace("_", " ").lower()
+
+
+def _context(cluster: Cluster) -> ssl.SSLContext:
+    name = "ca"
+    try:
+        context = ssl.create_default_context(cafile=str(cluster.ca))
+        name = "cert"
+        context.load_cert_chain(str(cluster.cert), str(cluster.key))
+    except (OSError, ssl.SSLError) as error:
+        problem = f"cannot be used: {error.strerror or error}"
+        if name == "cert":
+            problem += f" (with the key {cluster.key})"
+        way_out = "Name a file in PEM form that this user can read"
+        raise _refused(cluster, problem, way_out, name, Code.CLUSTER_CERTIFICATE) from error
+    # as dask does: the authority is the cluster's own, and members are reached by their addresses
+    context.check_hostname = False
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _refused(
+    cluster: Cluster, problem: str, way_out: str, name: str = "address", code: Code = Code.CLUSTER_UNREACHABLE
+) -> RefusedError:
+    return RefusedError.of(f"rehome_cluster.{name}", str(getattr(cluster, name)), problem, f"{way_out}, {_ALONE}", code)
+
+
+def _be_quiet() -> None:
+    """Keep dask's warnings out of a module's output: what matters of them is told in words of our own."""
+    for name in ("distributed", "distributed.client", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"distributed\b")

@@ -1,0 +1,43 @@
+"""Which engine this is: workers must run the same one, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from ..version import VERSION
+
+_ENGINE = Path(__file__).parents[1]
+
+
+class Engine(NamedTuple):
+    """The versions and the code of a process that copies.
+
+    python: major and minor version: code for another one may crash it
+    digest: of the engine's source
+    """
+
+    python: str
+    version: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"Rehome {self.version} ({self.digest[:8]}) on Python {self.python}"
+
+
+@cache
+def this_engine() -> Engine:
+    """Return the engine of this process."""
+    digest = hashlib.sha256()
+    for file in sorted(_ENGINE.rglob("*.py")):
+        digest.update(f"{file.relative_to(_ENGINE).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return Engine(python_version(), VERSION, digest.hexdigest())
+
+
+def python_version() -> str:
+    """Return the major and minor version of this Python."""
+    return ".".join(platform.python_version_tuple()[:2])

@@ -1,0 +1,69 @@
+"""How dask's worker runs a mover: a plugin that starts it, and the functions that the controller calls.
+
+The controller sends these functions by name, so that a worker has the engine installed; the scheduler reads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from distributed import WorkerPlugin, get_worker, secede
+
+from ..s3.multipart.record import Upload
+from .engine import this_engine
+from .mover import Mover
+from .orders import Orders, Pace
+from .shards import Row
+
+
+class MoverPlugin(WorkerPlugin):
+    """Starts a mover on every worker, also on those that join later."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self.mover: Mover | None = None
+
+    def setup(self, worker: object) -> None:
+        """Start the mover."""
+        self.mover = Mover(self._orders)
+        self.mover.start()
+
+    def teardown(self, worker: object) -> None:
+        """Close the mover. It ends by itself: the worker's loop waits for nothing."""
+        if self.mover is not None:
+            self.mover.close()
+
+
+def copy_shard(plugin: str, rows: Sequence[Row], uploads: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Copy a shard, and return its `Report` and the worker's name.
+
+    plugin: the name of the run's plugin
+    uploads: the fields of what earlier runs have recorded of it
+    """
+    worker = get_worker()
+    ticket = _mover(worker, plugin).copy(rows, [Upload(*upload) for upload in uploads])
+    ticket.half_taken.wait()
+    # its thread counts no longer as busy: the worker begins the next shard before this one has ended
+    secede()  # type: ignore[no-untyped-call]
+    ticket.done.wait()
+    ended, left, stopped, error = ticket.report
+    return ended, [tuple(upload) for upload in left], stopped and tuple(stopped), error, str(worker.name)
+
+
+def set_pace(plugin: str, pace: Sequence[Any], dask_worker: Any) -> bool:
+    """Hold the mover to this pace. Return False of a worker that is just joining: it is to be told again."""
+    if plugin not in dask_worker.plugins:
+        return False
+    _mover(dask_worker, plugin).set_pace(Pace(*pace))
+    return True
+
+
+def tell_engine() -> tuple[str, ...]:
+    """Return the worker's engine."""
+    return tuple(this_engine())
+
+
+def _mover(worker: Any, plugin: str) -> Mover:
+    mover: Mover = worker.plugins[plugin].mover
+    return mover

@@ -1,0 +1,94 @@
+"""The playbooks with a cluster: as without one, and each mover's share is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import World, Worlds
+from tests.integration.fleet.cluster import FleetOfTest, exported
+
+OBJECTS = 2_100
+"""More than one shard."""
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Worlds) -> World:
+    return worlds.of("sqlite")
+
+
+@pytest.fixture(scope="module")
+def keys(world: World) -> dict[str, str]:
+    migrate = world.record["s3"]["users"]["migrate"]
+    return exported(migrate["access_key"], migrate["secret_key"])
+
+
+@pytest.fixture(scope="module")
+def fleet(world: World, keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOfTest]:
+    made = FleetOfTest(tmp_path_factory.mktemp("fleet"), keys)
+    try:
+        made.start_scheduler()
+        made.start_worker()
+        made.start_worker()
+        yield made
+    finally:
+        made.stop()
+
+
+def settings_of(world: World, fleet: FleetOfTest) -> dict[str, Any]:
+    """The settings that leave the keys to each machine."""
+    store = world.record["s3"]
+    service = {"endpoint_url": store["endpoint_url"], "region": store["region"]}
+    return {
+        "rehome_source": {"bucket": store["source_bucket"], "prefix": "image/", **service},
+        "rehome_target": {"bucket": store["target_bucket"], "prefix": "avatar/", **service},
+        "rehome_cluster": fleet.settings(workers=2),
+    }
+
+
+def test_a_migration_by_movers_is_complete_and_done_once(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(OBJECTS)
+    settings = settings_of(world, fleet)
+    played = world.play(exported=keys, **settings)
+    assert played.code == 0, played.output
+    summary = world.summary
+    assert (summary["complete"], summary["objects_copied"]) == (True, OBJECTS)
+    assert sum(summary["movers"].values()) == OBJECTS
+    assert set(summary["movers"]) == {"mover-0", "mover-1"}
+    assert f"{OBJECTS:,} objects copied" in played.output
+    assert "by 2 movers" in played.output
+    world.assert_no_row_dangles()
+    again = world.play(exported=keys, **settings)
+    assert (again.code, again.changed) == (0, 0), again.output
+    report = (world.state / "report.md").read_text() if (world.state / "report.md").exists() else ""
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + report + json.dumps(summary)
+
+
+def test_keys_in_the_settings_are_refused_together_with_a_cluster(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(10)
+    before = world.everything()
+    played = world.play(rehome_cluster=fleet.settings())
+    assert played.code != 0
+    assert "rehome_source.access_key: is set together with rehome_cluster" in played.message
+    assert world.everything() == before
+
+
+def test_a_cluster_that_is_not_there_is_told_by_the_preflight(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(10)
+    before = world.everything()
+    settings = settings_of(world, fleet)
+    settings["rehome_cluster"]["address"] = "tls://127.0.0.1:1"
+    played = world.play(exported=keys, **settings)
+    assert played.code != 0
+    assert "rehome_cluster.address (tls://127.0.0.1:1): cannot be reached" in played.message
+    assert "RH-761" in played.message
+    assert world.everything() == before

@@ -1,0 +1,181 @@
+"""Workers, the scheduler and the controller are killed in the middle: nothing is lost, and nothing counts twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from rehome.catalog.catalog import Catalog
+from rehome.errors import RehomeError
+from rehome.state.outcomes import export_leftover_outcomes
+
+from sandbox.s3_server import S3Server
+from tests.integration.fleet.cluster import ROOT, FleetOfTest, keys_of
+from tests.integration.fleet.conftest import Starter
+from tests.integration.fleet.work import MEBIBYTE, fill, once_copied, outcomes_of, settings_of
+from tests.integration.migration import Migration
+
+SLOWLY = 100.0
+"""Objects per second, so that there is a middle."""
+
+
+def test_a_killed_worker_costs_nothing_and_its_copies_count_as_copied(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(2)
+    large = 6 * MEBIBYTE
+    fill(migration, 300, lambda number: b"x" * large if number == 299 else b"%d" % number)
+    undisturbed = settings_of(migration, object_store, None, multipart_threshold=5 * MEBIBYTE)
+    migration.plan(undisturbed)
+    migration.copy(undisturbed)
+    expected = outcomes_of(migration)
+    for key in migration.target_keys():
+        migration.target_s3.delete_object(Bucket=migration.target, Key=key)
+    settings = settings_of(
+        migration, object_store, fleet, workers=2, objects_per_second=SLOWLY, multipart_threshold=5 * MEBIBYTE
+    )
+    migration.plan(settings)
+
+    def kill() -> None:
+        for process in fleet.worker_processes():
+            process.kill()
+        # as a worker leaves it that dies in the middle of an upload
+        migration.target_s3.create_multipart_upload(Bucket=migration.target, Key="avatar/avatar-00299.png")
+
+    with once_copied(migration, 60, kill):
+        counts = migration.copy(settings)
+    assert (counts.copied, counts.present, counts.done) == (300, 0, 300)
+    assert outcomes_of(migration) == expected
+    assert "Uploads" not in migration.target_s3.list_multipart_uploads(Bucket=migration.target)
+    assert migration.plan(settings).objects["present"] == 300
+
+
+def test_a_frozen_worker_is_given_up_and_does_no_harm_when_it_wakes(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    frozen = list[psutil.Process]()
+
+    def freeze() -> None:
+        frozen.append(fleet.worker_processes()[0])
+        frozen[0].suspend()
+
+    def wake() -> None:
+        with suppress(psutil.NoSuchProcess):
+            frozen[0].resume()
+
+    with once_copied(migration, 40, freeze), once_copied(migration, 300, wake):
+        counts = migration.copy(settings)
+    assert (counts.copied, counts.present, counts.done) == (400, 0, 400)
+    assert [result for _, result, _, _ in outcomes_of(migration)] == ["copied"] * 400
+    assert migration.plan(settings).objects["present"] == 400
+
+
+def test_a_killed_scheduler_ends_the_run_and_the_next_one_goes_on(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(1)
+    fill(migration, 300)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    assert fleet.scheduler is not None
+    with (
+        once_copied(migration, 100, fleet.scheduler.kill),
+        pytest.raises(RehomeError, match=rf"{fleet.address}.*is lost.*goes on from here.*RH-765"),
+    ):
+        migration.copy(settings)
+    known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
+    fleet.stop()  # its workers have copied on meanwhile
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+    again = start(1)
+    settings = settings_of(migration, object_store, again)
+    left = migration.plan(settings).objects["to_copy"]
+    assert 0 < left < 300
+    assert migration.copy(settings).copied == left
+    assert migration.plan(settings).objects["present"] == 300
+
+
+CONTROLLER = """
+import json, sys
+from pathlib import Path
+from rehome.catalog.catalog import Catalog
+from rehome.config.read import read_settings
+from rehome.progress import Progress
+from rehome.run import Run
+from rehome.stages import copy_on_cluster
+from rehome.stages.copy_objects import CopyCounts, copy_planned
+copy_on_cluster.SHARD_OBJECTS = 40
+settings = read_settings(json.loads(sys.argv[1]))
+with Catalog.open(Path(sys.argv[2])) as catalog:
+    copy_planned(Run(settings, catalog, Progress(settings.state_dir)), CopyCounts())
+"""
+
+
+def test_a_killed_controller_leaves_a_record_of_every_copy(
+    start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    fleet = start(1)
+    fill(migration, 300)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    path = tmp_path / "1.duckdb"
+    migration.close()
+    given = _given(migration, object_store, fleet)
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(object_store, "migrate")},
+        start_new_session=True,
+    )
+    try:
+        with once_copied(migration, 100, lambda: os.killpg(controller.pid, signal.SIGKILL)):
+            assert controller.wait() == -signal.SIGKILL
+    finally:
+        controller.kill()
+        controller.wait()
+    export_leftover_outcomes(path, settings.state_dir)
+    with Catalog.create(tmp_path / "read.duckdb", {}) as reader:
+        files = str(tmp_path / "outcomes" / "*.parquet")
+        known = {key for (key,) in reader.query(f"SELECT target_key FROM read_parquet('{files}')")}
+    there = set(migration.target_keys())
+    assert there <= known
+    settings = settings_of(migration, object_store, fleet)
+    migration.plan(settings)
+    counts = migration.copy(settings)
+    # what the workers had left to do of the killed run's shards is there, or is not
+    assert counts.done == counts.copied + counts.present
+    assert migration.plan(settings).objects["present"] == 300
+
+
+def _given(migration: Migration, store: S3Server, fleet: FleetOfTest) -> dict[str, object]:
+    given: dict[str, object] = {}
+    taken = migration.settings
+
+    def take(**changes: object) -> object:
+        given.update(changes)
+        return taken(**changes)
+
+    migration.settings = take  # type: ignore[method-assign, assignment]
+    settings = settings_of(migration, store, fleet, objects_per_second=SLOWLY)
+    migration.settings = taken  # type: ignore[method-assign]
+    return {
+        "name": "test",
+        "include": ["avatar-*.png"],
+        "exclude": [],
+        "database": {"engine": "sqlite", "path": settings.database.path},
+        "references": [{"table": "avatars", "column": "path", "form": "key"}],
+        "on_conflict": "fail",
+        "on_dangling": "fail",
+        "journal_schema": "rehome",
+        "state_dir": str(settings.state_dir),
+        **given,
+    }

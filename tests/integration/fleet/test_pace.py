@@ -1,0 +1,74 @@
+"""One rate for all workers, a pause that reaches them, and a stop."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from rehome.control.controls import Door
+from rehome.control.orders import Order
+from rehome.stages.copy_objects import CopyCounts, copy_planned
+
+from sandbox.s3_server import S3Server
+from tests.integration.fleet.cluster import FleetOfTest
+from tests.integration.fleet.work import fill, once_copied, outcomes_of, settings_of
+from tests.integration.migration import Migration
+
+RATE = 100.0
+DOOR = Door("a file", "resume it")
+
+
+def test_the_rate_is_that_of_the_whole_run(fleet: FleetOfTest, object_store: S3Server, migration: Migration) -> None:
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=RATE)
+    migration.plan(settings)
+    counts = migration.copy(settings)
+    assert counts.copied == 400
+    assert len(counts.movers) == 2
+    stored = migration.target_s3.list_objects_v2(Bucket=migration.target)["Contents"]
+    seconds = Counter(item["LastModified"].replace(microsecond=0) for item in stored)
+    assert max(seconds.values()) <= 1.1 * RATE
+
+
+def test_a_pause_reaches_all_workers_and_they_go_on(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=RATE)
+    migration.plan(settings)
+    run = migration.run_with(settings)
+    seen = list[int]()
+
+    def pause() -> None:
+        run.controls.hear(DOOR, Order(paused=True))
+        # until all have heard of it, and what was in flight has ended
+        time.sleep(2)
+        for _ in range(2):
+            seen.append(len(migration.target_keys()))
+            time.sleep(1)
+        run.controls.hear(DOOR, Order(limits={"objects_per_second": 1000.0}))
+
+    counts = CopyCounts()
+    with once_copied(migration, 40, pause):
+        copy_planned(run, counts)
+    assert seen[0] == seen[1] < 400
+    assert counts.copied == 400
+
+
+def test_a_stop_ends_the_workers_and_every_copy_is_recorded(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=RATE)
+    migration.plan(settings)
+    stops = list[bool]()
+    run = migration.run_with(settings).until(lambda: bool(stops))
+    counts = CopyCounts()
+    with once_copied(migration, 40, lambda: stops.append(True)):
+        copy_planned(run, counts)
+    there = {key.removeprefix("avatar/") for key in migration.target_keys()}
+    assert 40 <= len(there) < 400
+    assert {suffix for suffix, result, _, _ in outcomes_of(migration) if result == "copied"} == there
+    assert counts.copied == len(there)
+    time.sleep(0.5)
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} == there

@@ -1,0 +1,188 @@
+"""What is wrong with a cluster is one message with the setting, before the first copy."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehome.config.cluster import Cluster
+from rehome.errors import RefusedError
+from rehome.fleet.connect import connected
+from rehome.fleet.engine import Engine, this_engine
+
+from sandbox.s3_server import S3Server
+from tests.integration.fleet.certificates import Authority
+from tests.integration.fleet.cluster import FleetOfTest
+from tests.integration.fleet.conftest import Starter
+from tests.integration.fleet.work import fill, settings_of
+from tests.integration.migration import Migration
+
+ALONE = r".* or leave rehome_cluster unset to copy from this machine alone"
+
+
+def cluster_of(fleet: FleetOfTest, **changes: Any) -> Cluster:
+    given = fleet.settings() | changes
+    files = {name: Path(given.pop(name)) for name in ("ca", "cert", "key")}
+    return Cluster(**given, **files)
+
+
+def refusal_of(cluster: Cluster) -> str:
+    """What is refused, which is one finding."""
+
+    async def connect() -> None:
+        async with connected(cluster):
+            pass
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(connect())
+    (finding,) = refused.value.findings
+    return str(finding)
+
+
+def assert_refused(cluster: Cluster, pattern: str, code: str) -> None:
+    told = refusal_of(cluster)
+    assert re.search(rf"{pattern}{ALONE}\. \[{code}\]$", told), told
+
+
+def test_an_address_where_nobody_listens(fleet: FleetOfTest) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"tls://127.0.0.1:{taken.getsockname()[1]}"
+        assert_refused(
+            cluster_of(fleet, address=address),
+            rf"^rehome_cluster.address \({address}\): cannot be reached .*start the scheduler",
+            "RH-761",
+        )
+
+
+def test_a_scheduler_without_tls(tmp_path: Path) -> None:
+    plain = FleetOfTest(tmp_path, {})
+    try:
+        plain.start_scheduler("--protocol", "tcp")
+        assert_refused(cluster_of(plain), r"^rehome_cluster.address .*does not speak TLS.*--protocol tls", "RH-761")
+    finally:
+        plain.stop()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = list[socket.socket]()
+        threading.Thread(target=lambda: kept.append(server.accept()[0]), daemon=True).start()
+        yield server.getsockname()[1]
+        for one in kept:
+            one.close()
+
+
+def test_a_server_that_says_nothing(fleet: FleetOfTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rehome.fleet.connect.CONNECT_S", 0.5)
+    with silent_server() as port:
+        address = f"tls://127.0.0.1:{port}"
+        assert_refused(cluster_of(fleet, address=address), "nothing answers in time", "RH-761")
+
+
+def test_a_foreign_authority(fleet: FleetOfTest, tmp_path: Path) -> None:
+    foreign = Authority(tmp_path).ca
+    assert_refused(
+        cluster_of(fleet, ca=foreign),
+        rf"^rehome_cluster.ca \({foreign}\): the scheduler's certificate is not accepted",
+        "RH-762",
+    )
+
+
+def test_a_foreign_certificate(fleet: FleetOfTest, tmp_path: Path) -> None:
+    _, cert, key = Authority(tmp_path).member("stranger")
+    assert_refused(
+        cluster_of(fleet, cert=cert, key=key),
+        rf"^rehome_cluster.cert \({cert}\): the scheduler refuses this certificate",
+        "RH-762",
+    )
+
+
+def test_an_expired_certificate(fleet: FleetOfTest) -> None:
+    _, cert, key = fleet.authority.member("late", timedelta(days=-1))
+    assert_refused(
+        cluster_of(fleet, cert=cert, key=key),
+        r"^rehome_cluster.cert .*the scheduler refuses this certificate \(.*expired\)",
+        "RH-762",
+    )
+
+
+def test_an_expired_certificate_of_the_scheduler(tmp_path: Path) -> None:
+    late = FleetOfTest(tmp_path, {})
+    good = late.member
+    late.member = late.authority.member("late", timedelta(days=-1))
+    try:
+        late.start_scheduler()
+        cluster = cluster_of(late, **dict(zip(("ca", "cert", "key"), map(str, good), strict=True)))
+        assert_refused(cluster, r"^rehome_cluster.ca .*certificate has expired", "RH-762")
+    finally:
+        late.stop()
+
+
+@pytest.mark.parametrize("name", ["ca", "cert"])
+def test_a_file_that_is_missing_or_no_certificate(fleet: FleetOfTest, tmp_path: Path, name: str) -> None:
+    missing, other = tmp_path / "missing.pem", tmp_path / "other.pem"
+    other.write_text("no certificate")
+    for path in (missing, other):
+        told = rf"^rehome_cluster.{name} \({path}\): cannot be used"
+        assert_refused(cluster_of(fleet, **{name: path}), told, "RH-762")
+
+
+def test_no_worker(start: Starter) -> None:
+    assert_refused(
+        cluster_of(start(0), wait_s=0.5),
+        r"^rehome_cluster.workers \(1\): after rehome_cluster.wait_s \(0.5 s\) the scheduler at .* has no worker",
+        "RH-764",
+    )
+
+
+def test_fewer_workers_than_asked_for_begin_after_the_wait(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 50)
+    settings = settings_of(migration, object_store, fleet, workers=3, wait_s=1.0)
+    migration.plan(settings)
+    assert migration.copy(settings).copied == 50
+
+
+def test_a_worker_with_another_engine(fleet: FleetOfTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Engine(this_engine().python, "9.9.9", "f" * 64)
+    monkeypatch.setattr("rehome.fleet.connect.this_engine", lambda: other)
+    assert_refused(
+        cluster_of(fleet),
+        r"this worker has Rehome 0.1.0 \(.{8}\) on Python .*, and this machine Rehome 9.9.9 \(ffffffff\)",
+        "RH-763",
+    )
+
+
+def test_a_worker_with_another_python(fleet: FleetOfTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rehome.fleet.connect.python_version", lambda: "3.99")
+    assert_refused(cluster_of(fleet), r"this worker has Python 3\.\d+ with distributed", "RH-763")
+
+
+def test_a_worker_without_an_engine(start: Starter) -> None:
+    fleet = start(0)
+    fleet.start_worker(PYTHONPATH="")
+    assert_refused(cluster_of(fleet), "this worker has no engine of Rehome", "RH-763")
+
+
+def test_nothing_is_copied_if_the_cluster_is_refused(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    fill(migration, 5)
+    stranger = Authority(tmp_path / "strangers").member("stranger")
+    migration.plan(settings_of(migration, object_store, None))
+    settings = settings_of(migration, object_store, fleet, member=stranger)
+    with pytest.raises(RefusedError, match="RH-762"):
+        migration.copy(settings)
+    assert migration.target_keys() == []

@@ -1,0 +1,92 @@
+"""What the tests of a cluster do to a migration."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from rehome.config.settings import Settings
+
+from sandbox.s3_server import S3Server
+from tests.integration.fleet.certificates import Member
+from tests.integration.fleet.cluster import FleetOfTest
+from tests.integration.migration import Migration
+from tests.integration.s3.opening import access_of
+
+MEBIBYTE = 1024**2
+Ended = tuple[str, str, str | None, str | None]
+
+
+def settings_of(
+    migration: Migration,
+    store: S3Server,
+    fleet: FleetOfTest | None,
+    *,
+    workers: int = 1,
+    wait_s: float = 60.0,
+    member: Member | None = None,
+    with_keys: bool = False,
+    **more: Any,
+) -> Settings:
+    """The settings; without a cluster if `fleet` is None.
+
+    with_keys: the sides have keys, and a profile for the workers
+    """
+    access = access_of(store)
+    if with_keys:
+        access["profile"] = "mover"
+    else:
+        access = {name: value for name, value in access.items() if "key" not in name}
+    sides = {
+        "source": {"bucket": migration.source, "prefix": "image/", **access},
+        "target": {"bucket": migration.target, "prefix": "avatar/", **access},
+    }
+    cluster = None if fleet is None else fleet.settings(member, workers=workers, wait_s=wait_s)
+    return migration.settings(**sides, cluster=cluster, **more)
+
+
+def fill(migration: Migration, count: int, body: Callable[[int], bytes] = lambda number: b"%d" % number) -> None:
+    """Store objects in the source."""
+
+    def put(number: int) -> None:
+        migration.s3.put_object(
+            Bucket=migration.source, Key=f"image/avatar-{number:05}.png", Body=body(number), ContentType="image/png"
+        )
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(put, range(count)))
+
+
+def outcomes_of(migration: Migration) -> list[Ended]:
+    """What is recorded of each object."""
+    found = migration.catalog.query("SELECT suffix, result, target_etag, evidence FROM outcomes ORDER BY suffix")
+    return [(suffix, result, etag, evidence) for suffix, result, etag, evidence in found]
+
+
+@contextmanager
+def once_copied(migration: Migration, least: int, do: Callable[[], object]) -> Iterator[None]:
+    """Do something once the target has so many objects, while the block is at work."""
+    failures = list[BaseException]()
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        try:
+            while len(migration.target_keys()) < least:
+                assert time.monotonic() < deadline, "nothing is copied"
+                time.sleep(0.02)
+            do()
+        except BaseException as error:  # raised again in the test's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failures:
+        raise failures[0]
