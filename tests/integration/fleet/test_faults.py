@@ -81,6 +81,56 @@ def test_a_frozen_worker_is_given_up_and_does_no_harm_when_it_wakes(
     assert migration.plan(settings).objects["present"] == 400
 
 
+def test_a_shard_whose_workers_die_again_and_again_ends_the_run(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    fill(migration, 200)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+
+    def kill() -> None:
+        for process in fleet.worker_processes():
+            process.kill()
+
+    with (
+        once_copied(migration, 60, kill),
+        pytest.raises(RehomeError, match=r"one shard of 40 objects died .* the last at tls://127.0.0.1:\d+.*RH-765"),
+    ):
+        migration.copy(settings)
+    known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+
+
+def test_a_run_whose_workers_are_all_gone_ends_after_the_wait(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(1)
+    fill(migration, 200)
+    settings = settings_of(migration, object_store, fleet, wait_s=3.0, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    with (
+        once_copied(migration, 60, lambda: os.killpg(fleet.workers[0].pid, signal.SIGKILL)),
+        pytest.raises(RehomeError, match=r"for 3 s \(rehome_cluster.wait_s\) it has had no worker.*RH-765"),
+    ):
+        migration.copy(settings)
+    known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+
+
+def test_a_worker_that_joins_in_the_middle_takes_its_share(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(1)
+    fill(migration, 800)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    with once_copied(migration, 20, fleet.start_worker):
+        counts = migration.copy(settings)
+    assert counts.copied == 800
+    assert set(counts.movers) == {"mover-0", "mover-1"}
+
+
 def test_a_killed_scheduler_ends_the_run_and_the_next_one_goes_on(
     start: Starter, object_store: S3Server, migration: Migration
 ) -> None:
