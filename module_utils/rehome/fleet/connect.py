@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import distributed
@@ -15,9 +16,11 @@ from distributed import Client, Security
 
 from ..codes import Code
 from ..config.cluster import Cluster
-from ..errors import RefusedError
+from ..config.settings import Side
+from ..errors import Finding, RefusedError
 from .engine import Engine, python_version, this_engine
-from .worker import tell_engine
+from .orders import without_secrets
+from .worker import tell_engine, tell_reach
 
 _DASK: str = distributed.__version__  # type: ignore[attr-defined]
 
@@ -79,6 +82,20 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
             raise _other_engine(worker, f"no engine of Rehome that tells its version ({found!r})", str(ours))
         if Engine(*found) != ours:
             raise _other_engine(worker, str(Engine(*found)), str(ours))
+
+
+async def check_reach(client: Dask, sides: Sequence[Side]) -> list[Finding]:
+    """Return what keeps workers from the buckets: what several of them find, once."""
+    told = [without_secrets(side) for side in sides]
+    found: Mapping[str, list[Finding]] = await client.run(tell_reach, told, on_error="ignore")
+    workers: dict[Finding, list[str]] = {}
+    for worker, findings in found.items():
+        for finding in findings:
+            workers.setdefault(finding, []).append(worker)
+    return [
+        replace(finding, problem=f"{len(there)} of {len(found)} workers, such as {there[0]}, find: {finding.problem}")
+        for finding, there in workers.items()
+    ]
 
 
 def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:

@@ -41,10 +41,11 @@ class Orders:
 
 def orders_of(source: Side, target: Side, options: CopyOptions, max_requests: int) -> Orders:
     """Return the orders. Workers find the keys in their own credential chain: the profile, or what the machine has."""
-    return Orders(_without_secrets(source), _without_secrets(target), options, max_requests)
+    return Orders(without_secrets(source), without_secrets(target), options, max_requests)
 
 
-def _without_secrets(side: Side) -> Side:
+def without_secrets(side: Side) -> Side:
+    """Return a side as workers are told it."""
     return replace(side, access_key=None, secret_key=None, session_token=None)
 
 

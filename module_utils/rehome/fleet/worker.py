@@ -5,12 +5,16 @@ The controller sends these functions by name, so that a worker has the engine in
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from distributed import WorkerPlugin, get_worker, secede
 
+from ..config.settings import Side
+from ..errors import Finding
 from ..s3.multipart.record import Upload
+from ..s3.probe.reachable import check_bucket
 from .engine import this_engine
 from .mover import Mover
 from .orders import Orders, Pace
@@ -62,6 +66,13 @@ def set_pace(plugin: str, pace: Sequence[Any], dask_worker: Any) -> bool:
 def tell_engine() -> tuple[str, ...]:
     """Return the worker's engine."""
     return tuple(this_engine())
+
+
+async def tell_reach(sides: Sequence[Side]) -> list[Finding]:
+    """Return what keeps this worker from the buckets."""
+    # beside the loop on which the worker answers its scheduler
+    found = [await asyncio.to_thread(check_bucket, side) for side in sides]
+    return [finding for findings in found for finding in findings]
 
 
 def _mover(worker: Any, plugin: str) -> Mover:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from ..checks import Check, stops
 from ..config.cluster import Cluster
-from ..config.settings import Settings
-from ..errors import RefusedError
+from ..config.settings import Settings, Side
+from ..errors import Finding, RefusedError
 from ..fleet.installed import require_dask
 
 SUBJECT = "cluster"
@@ -20,15 +21,19 @@ def check_cluster(settings: Settings) -> list[Check]:
         return []
     try:
         require_dask()
-        workers = asyncio.run(_workers(cluster))
+        workers, findings = asyncio.run(_ask(cluster, (settings.source, settings.target)))
     except RefusedError as refusal:
         return stops(SUBJECT, "workers", list(refusal.findings))
     words = f"{workers} of {cluster.workers} workers at {cluster.address} have this engine"
-    return [Check(SUBJECT, "workers", "pass", words)]
+    checks = [Check(SUBJECT, "workers", "pass", words)]
+    if findings:
+        return [*checks, *stops(SUBJECT, "reach", findings)]
+    return [*checks, Check(SUBJECT, "reach", "pass", "every worker reaches both buckets with keys of its own")]
 
 
-async def _workers(cluster: Cluster) -> int:
-    from ..fleet.connect import connected, workers_of  # noqa: PLC0415 - it imports dask
+async def _ask(cluster: Cluster, sides: Sequence[Side]) -> tuple[int, list[Finding]]:
+    """Return how many workers there are, and what keeps them from the buckets."""
+    from ..fleet.connect import check_reach, connected, workers_of  # noqa: PLC0415 - it imports dask
 
     async with connected(cluster) as client:
-        return len(await workers_of(client))
+        return len(await workers_of(client)), await check_reach(client, sides)
