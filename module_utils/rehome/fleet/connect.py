@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,8 +35,11 @@ _WEEKLY = "`date` on both machines tells whether a clock is wrong"
 
 
 @asynccontextmanager
-async def connected(cluster: Cluster) -> AsyncIterator[Dask]:
-    """Yield a connection to a scheduler that has workers with this engine. Raises RefusedError."""
+async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[Dask]:
+    """Yield a connection to a scheduler that has workers with this engine. Raises RefusedError.
+
+    stopping: once it returns True, no worker is waited for
+    """
     await _check_door(cluster)
     _be_quiet()
     connect: Dask = Client
@@ -48,7 +51,7 @@ async def connected(cluster: Cluster) -> AsyncIterator[Dask]:
     except (OSError, TimeoutError) as error:
         raise _refused(cluster, "does not answer as a scheduler of dask.distributed does", _OF_ADDRESS) from error
     try:
-        await _wait_for_workers(cluster, client)
+        await _wait_for_workers(cluster, client, stopping)
         await check_engines(cluster, client, await workers_of(client))
         yield client
     finally:
@@ -108,11 +111,11 @@ def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
     )
 
 
-async def _wait_for_workers(cluster: Cluster, client: Dask) -> None:
+async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[], bool]) -> None:
     """Wait for all workers. With some of them the run may begin: the others join when they come."""
     try:
         async with asyncio.timeout(cluster.wait_s):
-            while len(await workers_of(client)) < cluster.workers:  # noqa: ASYNC110 - it is a scheduler that knows
+            while not stopping() and len(await workers_of(client)) < cluster.workers:  # noqa: ASYNC110 - it is a scheduler that knows
                 await asyncio.sleep(0.2)
     except TimeoutError:
         if not await workers_of(client):

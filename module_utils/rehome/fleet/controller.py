@@ -30,10 +30,11 @@ from .worker import MoverPlugin, set_pace
 LOOK_EVERY_S = 0.1
 WORKERS_EVERY_S = 1.0
 """How often the scheduler is asked who works for it."""
-ANSWER_S = 3.0
+ANSWER_S = 2.0
 """How long a worker may take to answer. One that does not is told again."""
-PATIENCE_S = 10.0
-"""How long shards may take to end once the run is to stop: more than a request that is in flight at a stop has."""
+PATIENCE_S = 5.0
+"""How long shards may take to end once the run is to stop: more than requests in flight have on a worker
+(`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
 
 
 class Throttle:
@@ -107,7 +108,7 @@ class Fleet:
         Raises S3StopError if no further copy can succeed, RefusedError before the first if the cluster cannot be used,
         and RehomeError if it is lost. What was reported until then was passed on.
         """
-        async with connected(self.cluster) as client:
+        async with connected(self.cluster, self.stopping) as client:
             await client.register_plugin(MoverPlugin(self.orders), name=self.plugin)
             await client.run_on_scheduler(_count_runs(), name=self.plugin)
             crew = _Crew(self, client)

@@ -11,6 +11,7 @@ from rehome.stages.copy_objects import CopyCounts, copy_planned
 
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.cluster import FleetOfTest
+from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.work import fill, once_copied, outcomes_of, settings_of
 from tests.integration.migration import Migration
 
@@ -53,6 +54,19 @@ def test_a_pause_reaches_all_workers_and_they_go_on(
         copy_planned(run, counts)
     assert seen[0] == seen[1] < 400
     assert counts.copied == 400
+
+
+def test_a_stop_ends_the_wait_for_workers(start: Starter, object_store: S3Server, migration: Migration) -> None:
+    fleet = start(0)
+    fill(migration, 10)
+    settings = settings_of(migration, object_store, fleet, wait_s=3600.0)
+    migration.plan(settings)
+    began = time.monotonic()
+    run = migration.run_with(settings).until(lambda: time.monotonic() > began + 2)
+    counts = CopyCounts()
+    copy_planned(run, counts)
+    assert counts.done == 0
+    assert migration.target_keys() == []
 
 
 def test_a_stop_ends_the_workers_and_every_copy_is_recorded(
