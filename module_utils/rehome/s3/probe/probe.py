@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ from ..capabilities import Capabilities, about_content_md5
 from ..client.client import Client
 from ..concurrency import run_all
 from ..errors import DIGEST_CODES
+from ..listing.page import Listed
 from ..support import Support
 from ..transport.sigv4 import encode_copy_source
 from .scratch import Scratch, TrialResponse, list_first, try_request
-from .source_rights import check_reading, has_tags, no_acls
+from .source_rights import SAMPLE, check_reading_of, has_tags, list_source, no_acls
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _METADATA: Mapping[str, str] = MappingProxyType(
@@ -34,6 +36,11 @@ _TAG = re.compile(rb"<Key>rehome-probe</Key>\s*<Value>yes</Value>")
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 _OTHER_CONTENT = b"Content that is refused, as it is not what its Content-MD5 says.\n"
 _WRONG_ETAG = f'"{"0" * 32}"'
+_IF_NONE: Mapping[str, str] = MappingProxyType({"if-none-match": "*"})
+_IF_ANOTHER: Mapping[str, str] = MappingProxyType({"if-match": _WRONG_ETAG})
+"""Conditions that an object that exists does not meet."""
+_CLASSES_OF = 1_000
+"""Of so many of the source's first objects, the storage classes are tried."""
 
 _BADNESS = (Support.HAS, Support.IGNORES, Support.DENIED, Support.UNKNOWN, Support.REJECTS)
 """A header that one request rejects is sent with none."""
@@ -47,16 +54,17 @@ _SETTINGS = (
 _CONTROLS = "".join(chr(code) for code in (*range(1, 32), 127) if chr(code) not in "\n\r")
 
 _SPECIMENS: Mapping[KeyShape, tuple[str, ...]] = {
+    # The first one creates the folder; some services then report that its marker exists already.
     # `..` never leads out of the scratch folder, not even on a service that resolves it.
     KeyShape.DOT_SEGMENT: ("a/./b", "a/../c", "a/.."),
     KeyShape.EMPTY_SEGMENT: ("/a", "a//b"),
-    # The first one creates the folder; some services then report that its marker exists already.
     KeyShape.FOLDER: ("a/b", "a/"),
     KeyShape.BACKSLASH: ("a\\b",),
     KeyShape.NUL: ("a\0b",),
     KeyShape.LINE_BREAK: ("a\nb\rc",),
     KeyShape.CONTROL: (f"a{_CONTROLS}b",),
 }
+_ALL = "all"
 _EVERYTHING = ("f/a", "f/", f"a/.././/b\\c\0d\ne\r{_CONTROLS}/{'L' * (LONGEST_SEGMENT + 1)}/..")
 """Every shape in few keys: if a target takes these unchanged, no shape need be tried alone."""
 
@@ -111,6 +119,7 @@ async def probe(
     - elsewhere the trials use fixed names (`<prefix>.rehome-probe-kept/…`), so that at most seven objects of a hundred
       bytes stay, whatever the number of probes; keys of odd shapes are not tried, and count as refused.
 
+    What does not depend on another reply is asked at the same time: on a far service, the waits are what a probe costs.
     Sends about 60 requests if the target takes all keys, 95 if it refuses most shapes, as many at once as the client
     allows: a tenth of a second on a near server.
     Raises S3Error if the service does not reply, S3StopError if no request can succeed.
@@ -118,6 +127,7 @@ async def probe(
     needs = _Needs(method, storage_class, acl, tags)
     trials = _Trials(source, target, source_prefix, prefix, needs, Scratch(target, prefix, storage_headers))
     try:
+        await trials.look_around()
         await run_all(trials.run(), trials.read_source())
         await trials.look_for_tags()
     finally:
@@ -138,6 +148,7 @@ class _Needs(NamedTuple):
 class _Trials:
     """The trials of one probe, and what they have found so far.
 
+    first: the first objects of the source
     found: capabilities that differ from their defaults
     keys: the fields about keys of Capabilities
     """
@@ -148,6 +159,7 @@ class _Trials:
     prefix: str
     needs: _Needs
     scratch: Scratch
+    first: Sequence[Listed] = ()
     found: dict[str, Support] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -160,6 +172,8 @@ class _Trials:
                 "scratch objects stay, hidden by delete markers. Grant s3:DeleteObjectVersion on "
                 f"{self._scratch_arn}, and nothing else, to have them removed"
             )
+        if self.scratch.unaborted is not None:
+            self._add_refusal(self.scratch.unaborted, "s3:AbortMultipartUpload", "abort multipart uploads")
         # Several trials may miss the same right.
         return ProbeResult(self.able, tuple(dict.fromkeys(self.findings)), tuple(self.notes))
 
@@ -169,11 +183,19 @@ class _Trials:
         found: dict[str, Any] = {**self.found, **self.keys}
         return Capabilities(**found)
 
+    async def look_around(self) -> None:
+        """List the first objects of the source, and find out whether the target's credentials may delete."""
+        limit = SAMPLE if self.needs.storage_class != "keep" else _CLASSES_OF
+        self.first, _ = await run_all(
+            list_source(self.source, self.source_prefix, limit), self.scratch.check_delete_right()
+        )
+
     async def read_source(self) -> None:
         """Find out whether the source can be read as the copies will read it."""
         streams = self.needs.method == "stream"
-        reading = await check_reading(
+        reading = await check_reading_of(
             self.source,
+            self.first,
             self.source_prefix,
             None if streams else self.target,
             acl=self.needs.acl,
@@ -189,7 +211,7 @@ class _Trials:
         able = self.able
         if self.findings or not self.needs.tags or able.keep_tags or not able.source_tags:
             return
-        key = await has_tags(self.source, self.source_prefix)
+        key = await has_tags(self.source, self.first)
         if key is not None:
             self.findings.append(
                 Finding(
@@ -204,23 +226,25 @@ class _Trials:
 
     async def run(self) -> None:
         """Try the target."""
-        await self.scratch.check_delete_right()
         if not self.scratch.may_delete and self.target.endpoint.is_aws:
             await self._try_rights()
             self._note_no_deleting("nothing was stored to try the service, which is assumed to be as documented")
             return
-        stored = await self._store_plain()
-        if stored is None or not await self._store_taken():
+        first = await self._store_first()
+        if not await self._may_store(first) or not await self._is_taken(first["taken"]):
             return
         server_side = self.needs.method == "server_side"
-        if server_side and not await self._try_good_copy(stored.etag()):
+        if server_side and not await self._try_good_copy(first["plain"].etag()):
             return
         copying = [self._try_missing_source(), self._try_wrong_etag()] if server_side else []
-        tags = [self._try_tags()] if self.needs.tags else [self._try_leaving_tags()] if server_side else []
+        tags = (
+            [self._try_tags(first["tagged"])] if self.needs.tags else [self._try_leaving_tags()] if server_side else []
+        )
         await run_all(
             *copying,
             *tags,
-            self._try_put(),
+            self._try_put("put_condition", _IF_NONE),
+            self._try_put("put_match", _IF_ANOTHER),
             self._try_content_md5(),
             self._try_uploads(),
             self._try_shapes(),
@@ -232,21 +256,35 @@ class _Trials:
 
     # Trials
 
-    async def _store_plain(self) -> TrialResponse | None:
-        """Store an object with the headers of a copy; None if that is refused, which is a finding."""
-        stored = await self.scratch.put("plain", _METADATA)
+    async def _store_first(self) -> dict[str, TrialResponse]:
+        """Store the objects that the trials begin with: name → response.
+
+        `plain` with the headers of a copy, `taken` under the condition that none exists, `tagged` with a tag,
+        `with-acl` with an ACL, and one that makes the folder of all shapes.
+        """
+        headers_of = {"plain": _METADATA, "taken": {**_METADATA, **self._if_absent("put_condition")}}
+        if self.needs.tags:
+            headers_of["tagged"] = _TAGS
+        if self.needs.acl:
+            headers_of["with-acl"] = {**_METADATA, "x-amz-acl": "private"}
+        if self.scratch.may_delete:
+            headers_of[f"{_ALL}/{_EVERYTHING[0]}"] = _NO_HEADERS
+        responses = await run_all(*(self.scratch.put(name, headers) for name, headers in headers_of.items()))
+        return dict(zip(headers_of, responses, strict=True))
+
+    async def _may_store(self, first: Mapping[str, TrialResponse]) -> bool:
+        """Return whether objects are stored with the headers of a copy, and with an ACL; if not, that is a finding."""
+        stored, private = first["plain"], first.get("with-acl")
         if not stored.ok and stored.support() is Support.REJECTS and (finding := await self._rejected_setting(stored)):
             self.findings.append(finding)
-            return None
+            return False
         if not stored.ok:
             self._add_refusal(stored, "s3:PutObject", "store objects")
-            return None
-        if self.needs.acl:
-            private = await self.scratch.put("with-acl", {**_METADATA, "x-amz-acl": "private"})
-            if private.support() is Support.REJECTS:
-                self.findings.append(no_acls("target", private))
-                return None
-        return stored
+            return False
+        if private is not None and private.support() is Support.REJECTS:
+            self.findings.append(no_acls("target", private))
+            return False
+        return True
 
     async def _rejected_setting(self, refused: TrialResponse) -> Finding | None:
         """Return which setting's headers the service rejects, by leaving them out; None if it is none of them."""
@@ -261,9 +299,8 @@ class _Trials:
             self.scratch.storage_headers = headers
         return None
 
-    async def _store_taken(self) -> bool:
-        """Store an object under the condition that none exists, or without where that is rejected."""
-        taken = await self.scratch.put("taken", {**_METADATA, **self._if_absent("put_condition")})
+    async def _is_taken(self, taken: TrialResponse) -> bool:
+        """Return whether `taken` is stored: under the condition that none exists, or without where that is rejected."""
         if taken.ok or taken.status == 412:  # if a reply was lost, the existing object is ours
             return True
         if taken.denied:
@@ -295,7 +332,11 @@ class _Trials:
                 self._add_refusal(copied, "s3:GetObject and s3:PutObject", "copy objects inside the target")
             return False
         self._note("etag", Support.IGNORES if _ETAG.search(copied.body) is None else Support.HAS)
-        stored = await try_request(self.target, "GET", self.scratch.folder + "copy")
+        wrong = {"target_condition": _IF_NONE, "target_match": _IF_ANOTHER}
+        stored, *second = await run_all(
+            try_request(self.target, "GET", self.scratch.folder + "copy"),
+            *(self._copy("copy", condition) for condition in wrong.values()),
+        )
         if not stored.ok:
             self._add_refusal(stored, "s3:GetObject", "read what it stored")
             return True
@@ -306,8 +347,8 @@ class _Trials:
                 "Report this to the service; no copy can be proven",
                 Code.S3_ANSWERED,
             )
-        for name, wrong in (("target_condition", {"if-none-match": "*"}), ("target_match", {"if-match": _WRONG_ETAG})):
-            self._note(name, (await self._copy("copy", wrong)).support(kept=False))
+        for name, response in zip(wrong, second, strict=True):
+            self._note(name, response.support(kept=False))
         return True
 
     async def _is_empty(self, name: str) -> bool:
@@ -336,9 +377,11 @@ class _Trials:
         refused = await self._copy("from-another", {"x-amz-copy-source-if-match": _WRONG_ETAG})
         self._note("source_condition", refused.support(kept=False))
 
-    async def _try_tags(self) -> None:
-        """Try the ways in which tags reach an object: in a header, by a request of their own, and along with a copy."""
-        stored = await self.scratch.put("tagged", _TAGS)
+    async def _try_tags(self, stored: TrialResponse) -> None:
+        """Try the ways in which tags reach an object: in a header, by a request of their own, and along with a copy.
+
+        stored: the response to `tagged`
+        """
         if stored.denied:
             self._add_refusal(stored, "s3:PutObjectTagging", "store tags")
             return
@@ -381,9 +424,8 @@ class _Trials:
             return Support.HAS
         return Support.HAS if _TAG.search(tags.body) else Support.IGNORES
 
-    async def _try_put(self) -> None:
-        for name, wrong in (("put_condition", {"if-none-match": "*"}), ("put_match", {"if-match": _WRONG_ETAG})):
-            self._note(name, (await self.scratch.put("taken", {**_METADATA, **wrong})).support(kept=False))
+    async def _try_put(self, name: str, wrong: Mapping[str, str]) -> None:
+        self._note(name, (await self.scratch.put("taken", {**_METADATA, **wrong})).support(kept=False))
 
     async def _try_content_md5(self) -> None:
         """Try whether content is compared with its Content-MD5, in requests whose payload is not signed."""
@@ -407,167 +449,151 @@ class _Trials:
         checks = wrong.code in DIGEST_CODES and stored.ok and stored.body == self.scratch.body
         return Support.HAS if checks else Support.UNKNOWN
 
-    async def _try_uploads(self) -> None:
-        await self._try_upload()
-        if self.able.uploads:
-            await self._try_classes()
-
     async def _try_classes(self) -> None:
         """Try the storage classes that the copies will have, without storing an object in them."""
         given = self.needs.storage_class
-        wanted = {given}
-        if given == "keep":
-            try:
-                first = await list_first(self.source, self.source_prefix)
-            except ValueError:
-                first = []  # the scan reports it, as it needs the listing
-            wanted = {one.storage_class for one in first}
-        for name in sorted(wanted - {"", "STANDARD"}):
-            # to a key that is taken: removing one that is not would leave a delete marker
-            created = await self.scratch.create_upload("taken", {"x-amz-storage-class": name})
-            if "taken" in self.scratch.uploads:
-                await self.scratch.abort_upload("taken")
-            if created.support() is Support.REJECTS:
-                problem = (
-                    f"the target's service rejects the storage class {name}, which is no missing right "
-                    f"({created.answer})"
-                )
-                way_out = "Set it to STANDARD, or to a class that the target has"
-                self.findings.append(Finding("rehome_storage_class", given, problem, way_out, Code.S3_LACKS))
+        wanted = {one.storage_class for one in self.first} if given == "keep" else {given}
+        await run_all(*(self._try_class(name) for name in sorted(wanted - {"", "STANDARD"})))
 
-    async def _try_upload(self) -> None:
-        """Try multipart uploads of one tiny part to a key that is taken."""
-        upload = await self._begin_upload()
-        if upload is None:
-            return
+    async def _try_class(self, name: str) -> None:
+        # to a key that is taken: removing one that is not would leave a delete marker
+        created, _ = await self.scratch.create_upload("taken", {"x-amz-storage-class": name})
+        if created.support() is Support.REJECTS:
+            problem = (
+                f"the target's service rejects the storage class {name}, which is no missing right ({created.answer})"
+            )
+            way_out = "Set it to STANDARD, or to a class that the target has"
+            finding = Finding("rehome_storage_class", self.needs.storage_class, problem, way_out, Code.S3_LACKS)
+            self.findings.append(finding)
+
+    async def _try_uploads(self) -> None:
+        """Try multipart uploads of one tiny part to keys that are taken, each trial in an upload of its own."""
+        trials: list[tuple[str, Callable[[str, str], Coroutine[Any, Any, None]]]] = [
+            ("taken", partial(self._try_completion, "complete_match", _IF_ANOTHER)),
+            ("plain", partial(self._try_completion, "complete_condition", _IF_NONE)),
+        ]
         if self.needs.method == "server_side":
-            await self._try_part_copy(upload)
             # Ceph completes an upload only with all of its parts, and rclone replaces none.
-            await self.scratch.abort_upload("taken")
-            if await self._begin_upload() is None:
-                return
-        await self._try_completion("complete_match", {"if-match": _WRONG_ETAG})
-        await self._try_completion("complete_condition", {"if-none-match": "*"})
-        await self._try_listing_uploads("taken", self.scratch.uploads["taken"])
-        # If it was completed there is nothing left to abort, but a missing right shows nevertheless.
-        await self._try_abort("taken")
+            trials.append(("taken", self._try_part_copy))
+        begun = await run_all(*(self.scratch.create_upload(name, _METADATA) for name, _ in trials))
+        uploads = [upload for created, upload in begun if created.ok and upload is not None]
+        if len(uploads) < len(trials):
+            refused = next((created for created, _ in begun if not created.ok), begun[0][0])
+            if refused.denied:
+                self._add_refusal(refused, "s3:PutObject", "begin multipart uploads")
+            else:
+                self._note("uploads", refused.support(kept=False))
+            return
+        await run_all(
+            *(trial(name, upload) for (name, trial), upload in zip(trials, uploads, strict=True)),
+            self._try_listing_uploads("taken", uploads[0]),
+            self._try_classes(),
+        )
 
-    async def _begin_upload(self) -> str | None:
-        """Begin an upload and return its id; None if there is none, which is noted."""
-        created = await self.scratch.create_upload("taken", _METADATA)
-        if created.denied:
-            self._add_refusal(created, "s3:PutObject", "begin multipart uploads")
-            return None
-        upload = self.scratch.uploads.get("taken")
-        if not created.ok or upload is None:
-            self._note("uploads", created.support(kept=False))
-            return None
-        return upload
-
-    async def _try_completion(self, name: str, condition: Mapping[str, str]) -> None:
+    async def _try_completion(self, name: str, condition: Mapping[str, str], key: str, upload: str) -> None:
         """Try whether a condition that does not hold keeps the upload from being completed."""
-        completed = await self._complete(condition)
+        completed = await self._complete(key, upload, condition)
         support = completed.support(kept=False)
-        if support is Support.REJECTS:
+        if support is Support.REJECTS and not (await self._complete(key, upload, _NO_HEADERS)).ok:
             # if the service does not complete it without the condition either, the answer is about something else
-            completed = await self._complete({})
-            if not completed.ok:
-                support = Support.UNKNOWN
+            support = Support.UNKNOWN
         self._note(name, support)
-        if completed.ok:
-            await self._begin_upload()
 
-    async def _complete(self, condition: Mapping[str, str]) -> TrialResponse:
-        query = [("uploadId", self.scratch.uploads["taken"])]
-        part = await self.scratch.write("PUT", "taken", query=[("partNumber", "1"), *query], headers={})
+    async def _complete(self, name: str, upload: str, condition: Mapping[str, str]) -> TrialResponse:
+        query = [("uploadId", upload)]
+        part = await self.scratch.write("PUT", name, query=[("partNumber", "1"), *query], headers={})
         parts = f"<Part><PartNumber>1</PartNumber><ETag>{part.etag()}</ETag></Part>"
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-        return await self.scratch.write("POST", "taken", query=query, headers=condition, body=body)
+        return await self.scratch.write("POST", name, query=query, headers=condition, body=body)
 
-    async def _try_part_copy(self, upload: str) -> None:
+    async def _try_part_copy(self, name: str, upload: str) -> None:
         """Try a part that is copied, in an upload that is not to be completed."""
         query = [("partNumber", "1"), ("uploadId", upload)]
         source = {"x-amz-copy-source": self._copy_source("plain")["x-amz-copy-source"]}
 
         async def copied(condition: Mapping[str, str]) -> TrialResponse:
-            return await self.scratch.write("PUT", "taken", query=query, headers={**source, **condition}, body=b"")
+            return await self.scratch.write("PUT", name, query=query, headers={**source, **condition}, body=b"")
 
-        part = await copied({})
+        part, refused = await run_all(copied(_NO_HEADERS), copied({"x-amz-copy-source-if-match": _WRONG_ETAG}))
         # rclone takes it for a part without content
         self._note("part_copy", part.support(kept=_ETAG.search(part.body) is not None))
         if self.able.part_copy:
-            refused = await copied({"x-amz-copy-source-if-match": _WRONG_ETAG})
             self._note("part_condition", refused.support(kept=False))
 
     async def _try_listing_uploads(self, name: str, upload: str) -> None:
         """Try what a run that resumes lists: the open uploads, and the parts of one."""
         query = [("uploads", ""), ("prefix", self.scratch.folder)]
-        uploads = await try_request(self.target, "GET", None, query=query)
+        uploads, parts = await run_all(
+            try_request(self.target, "GET", None, query=query),
+            try_request(self.target, "GET", self.scratch.folder + name, query=[("uploadId", upload)]),
+        )
         if uploads.denied:
             bucket = f"arn:aws:s3:::{self.target.endpoint.bucket}"
             self._add_refusal(uploads, "s3:ListBucketMultipartUploads", "list open multipart uploads", bucket)
-        parts = await try_request(self.target, "GET", self.scratch.folder + name, query=[("uploadId", upload)])
         if parts.denied:
             self._add_refusal(parts, "s3:ListMultipartUploadParts", "list the parts of an upload")
 
-    async def _try_abort(self, name: str) -> None:
-        aborted = await self.scratch.abort_upload(name)
-        if aborted.denied:
-            self._add_refusal(aborted, "s3:AbortMultipartUpload", "abort multipart uploads")
-
     async def _try_rights(self) -> None:
         """Find missing rights without storing an object: creating an upload needs all rights that storing does."""
-        created = await self.scratch.create_upload("upload", {**_METADATA, **(_TAGS if self.needs.tags else {})})
+        created, upload = await self.scratch.create_upload(
+            "upload", {**_METADATA, **(_TAGS if self.needs.tags else {})}
+        )
         if created.denied:
-            untagged = await self.scratch.create_upload("upload", _METADATA)
+            untagged, upload = await self.scratch.create_upload("upload", _METADATA)
             if untagged.ok:
                 self._add_refusal(created, "s3:PutObjectTagging", "store tags")
             created = untagged
         if not created.ok:
             self._add_refusal(created, "s3:PutObject", "store objects")
             return
-        if upload := self.scratch.uploads.get("upload"):
+        if upload is not None:
             await self._try_listing_uploads("upload", upload)
-            await self._try_abort("upload")
 
     async def _try_shapes(self) -> None:
         """Find out which shapes of keys the target does not take unchanged."""
         if not self.scratch.may_delete:
             self.keys = {"refused_keys": UNTRIED_SHAPES, "keys_tried": False}
             return
-        if await self._accepts("all", _EVERYTHING):
+        if await self._accepts(_ALL, _EVERYTHING, made=1):
             return
         refused: set[KeyShape] = set()
         room = MAX_KEY_BYTES - len(f"{self.scratch.folder}{KeyShape.LONG_SEGMENT}/copy/".encode())
         specimens = {**_SPECIMENS, KeyShape.LONG_SEGMENT: ("L" * (LONGEST_SEGMENT + 1), "L" * room)}
 
         async def try_shape(shape: KeyShape) -> None:
-            if not await self._accepts(shape, specimens[shape]):
+            if not await self._accepts(shape, specimens[shape], made=shape is KeyShape.FOLDER):
                 refused.add(shape)
 
         await run_all(*(try_shape(shape) for shape in specimens))
         self.keys = {"refused_keys": frozenset(refused)}
 
-    async def _accepts(self, folder: str, names: tuple[str, ...]) -> bool:
-        """Return whether keys in `folder`, which is empty, are stored, copied, listed and found unchanged."""
-        written = []
-        for name in names:
-            written.append(f"{folder}/{name}")
-            if not (await self.scratch.put(written[-1], self._if_absent("put_condition"))).ok:
+    async def _accepts(self, folder: str, names: tuple[str, ...], *, made: int) -> bool:
+        """Return whether keys in `folder` are stored, copied, listed and found unchanged. No others are in it.
+
+        made: so many of the names only make the folder that the others are in; they are written first
+        """
+        for step in (names[:made], names[made:]):
+            if not all(await run_all(*(self._stores(folder, name) for name in step))):
                 return False
-            if self.needs.method == "server_side":
-                written.append(f"{folder}/copy/{name}")
-                headers = {**self._copy_source(written[-2]), **self._if_absent("target_condition")}
-                if not (await self.scratch.copy(written[-1], headers)).ok:
-                    return False
-        keys = [self.scratch.folder + name for name in written]
+        place = f"{self.scratch.folder}{folder}/"
+        places = (place, f"{place}copy/") if self.needs.method == "server_side" else (place,)
+        heads = (try_request(self.target, "HEAD", start + name) for start in places for name in names[made:])
         try:
-            found = [one.key for one in await list_first(self.target, f"{self.scratch.folder}{folder}/")]
+            listed, replies = await run_all(list_first(self.target, place), run_all(*heads))
         except ValueError:
             return False  # such a key makes the listing unreadable
-        if sorted(found) != sorted(keys):
+        is_listed = sorted(one.key for one in listed) == sorted(start + name for start in places for name in names)
+        return is_listed and all(reply.ok for reply in replies)
+
+    async def _stores(self, folder: str, name: str) -> bool:
+        """Return whether an object is stored under a name, unless it is already, and copied beside it."""
+        stored, copied = f"{folder}/{name}", f"{folder}/copy/{name}"
+        if not self.scratch.has(stored) and not (await self.scratch.put(stored, self._if_absent("put_condition"))).ok:
             return False
-        return all([(await try_request(self.target, "HEAD", key)).ok for key in keys])
+        if self.needs.method != "server_side":
+            return True
+        headers = {**self._copy_source(stored), **self._if_absent("target_condition")}
+        return (await self.scratch.copy(copied, headers)).ok
 
     # Helpers
 

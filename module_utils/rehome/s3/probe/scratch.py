@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
+from itertools import compress
 from typing import Any, NamedTuple
 
 from ..client.client import Client
@@ -122,7 +123,8 @@ class Scratch:
     storage_headers: those that copies will have as well, for encryption and access; sent with every write
     may_delete: whether the credentials may delete (`check_delete_right`)
     hides_versions: versions could not be removed, and stay under delete markers
-    uploads: ids of open multipart uploads, by name
+    uploads: open multipart uploads: id → name
+    unaborted: the refusal of an abort for which a right is missing
     """
 
     def __init__(self, client: Client, prefix: str, storage_headers: Mapping[str, str]) -> None:
@@ -138,6 +140,7 @@ class Scratch:
         self._server_time = datetime.now(UTC)
         self.may_delete = True
         self.hides_versions = False
+        self.unaborted: TrialResponse | None = None
 
     @property
     def folder(self) -> str:
@@ -158,6 +161,10 @@ class Scratch:
     def written(self) -> list[str]:
         """The keys under which an object may exist now."""
         return sorted(self._written)
+
+    def has(self, name: str) -> bool:
+        """Return whether an object may exist under a name now."""
+        return self.folder + name in self._written
 
     async def check_delete_right(self) -> None:
         """Find out whether the credentials may delete here; if not, use the fixed names.
@@ -200,15 +207,14 @@ class Scratch:
         """Send CopyObject with `headers`, which name its source."""
         return await self.write("PUT", name, headers={**self.storage_headers, **headers}, body=b"")
 
-    async def create_upload(self, name: str, headers: Mapping[str, str]) -> TrialResponse:
-        """Send CreateMultipartUpload; `uploads` has its id then."""
-        marked = {**self.storage_headers, _MARKER: self._label, **headers}
-        return await self.write("POST", name, query=[("uploads", "")], headers=marked, body=b"")
+    async def create_upload(self, name: str, headers: Mapping[str, str]) -> tuple[TrialResponse, str | None]:
+        """Send CreateMultipartUpload. Returns the upload's id as well; None if there is none.
 
-    async def abort_upload(self, name: str) -> TrialResponse:
-        """Send AbortMultipartUpload for the upload to this name in `uploads`."""
-        upload = self.uploads.pop(name)
-        return await try_request(self._client, "DELETE", self.folder + name, query=[("uploadId", upload)])
+        `clean` aborts it, also if it was completed meanwhile: a missing right shows nevertheless.
+        """
+        marked = {**self.storage_headers, _MARKER: self._label, **headers}
+        created = await self.write("POST", name, query=[("uploads", "")], headers=marked, body=b"")
+        return created, _upload_id(created.body)
 
     async def write(
         self,
@@ -252,8 +258,8 @@ class Scratch:
         if version := response.headers.get(b"x-amz-version-id"):
             versions.add(version.decode())
             self._keeps_versions = True
-        if upload := _UPLOAD_ID.search(response.body):
-            self.uploads[name] = unescape(upload[1].decode())
+        if upload := _upload_id(response.body):
+            self.uploads[upload] = name
         if is_new and 400 <= response.status < 500:
             # Deleting an object that does not exist would leave a delete marker in a versioned bucket.
             self._written.pop(key, None)
@@ -266,22 +272,23 @@ class Scratch:
             for writing in self._in_flight:
                 if not writing.cancel() and not writing.cancelled():
                     writing.exception()  # retrieved, or asyncio warns that it never was
-        for name in list(self.uploads):
-            with suppress(S3Error):
-                await self.abort_upload(name)
-        if self.may_delete:
-            sure = [
-                (key, versions)
-                for key, versions in self._written.items()
-                if versions or not (self._keeps_versions or key in self._unsure)
-            ]
-            await run_all(*(self._delete(key, versions) for key, versions in sure))
-            # The service changed their keys, or it is not known whether they exist.
-            others = {*self._unsure, *(one.key for one in await self._listed(self.folder))}
-            if self._keeps_versions:
-                # Ceph does not say which version a copy or a completed upload is
-                others.update(self._written)
-            await run_all(*(self._remove(key) for key in others))
+        if not self.may_delete:
+            await self._abort_all()
+            return
+        sure = {
+            key: versions
+            for key, versions in self._written.items()
+            if versions or not (self._keeps_versions or key in self._unsure)
+        }
+        listed, (deleted, _) = await run_all(
+            self._listed(self.folder), run_all(self._delete_all(sure), self._abort_all())
+        )
+        # The service changed their keys, or it is not known whether they exist.
+        others = {*self._unsure, *(one.key for one in listed)} - deleted
+        if self._keeps_versions:
+            # Ceph does not say which version a copy or a completed upload is
+            others.update(self._written)
+        await run_all(*(self._remove(key) for key in others))
 
     async def clean_stale(self) -> None:
         """Remove what killed probes left: objects with our name and our marker, more than an hour old."""
@@ -313,13 +320,39 @@ class Scratch:
         except (S3Error, ValueError):
             return []  # an odd key makes the listing unreadable; objects known by name are removed
 
-    async def _delete(self, key: str, versions: set[str]) -> None:
-        """Delete these versions; the object if there are none, or without the right (s3:DeleteObjectVersion)."""
+    async def _abort_all(self) -> None:
+        await run_all(*(self._abort_those_of(name) for name in {*self.uploads.values()}))
+
+    async def _abort_those_of(self, name: str) -> None:
+        # One by one: if two of one key are aborted at once, SeaweedFS 4.48 takes a second for it.
+        for upload in [upload for upload, its_name in self.uploads.items() if its_name == name]:
+            with suppress(S3Error):
+                aborted = await try_request(self._client, "DELETE", self.folder + name, query=[("uploadId", upload)])
+                if aborted.denied:
+                    self.unaborted = aborted
+
+    async def _delete_all(self, versions_of: Mapping[str, set[str]]) -> set[str]:
+        """Delete these versions of keys. Returns the keys for which that succeeded."""
+        succeeded = await run_all(*(self._delete(key, versions) for key, versions in versions_of.items()))
+        return set(compress(versions_of, succeeded))
+
+    async def _delete(self, key: str, versions: set[str]) -> bool:
+        """Delete these versions; the object if there are none, or without the right (s3:DeleteObjectVersion).
+
+        Returns whether that succeeded.
+        """
         with suppress(S3Error):  # a later probe removes what stays
             responses = [await try_request(self._client, "DELETE", key, query=[("versionId", one)]) for one in versions]
             self.hides_versions |= any(response.denied for response in responses)
             if not responses or not all(response.ok for response in responses):
-                await try_request(self._client, "DELETE", key)
+                return (await try_request(self._client, "DELETE", key)).ok
+            return True
+        return False
+
+
+def _upload_id(body: bytes) -> str | None:
+    found = _UPLOAD_ID.search(body)
+    return unescape(found[1].decode()) if found else None
 
 
 def _stored_at(listed: Listed) -> datetime:

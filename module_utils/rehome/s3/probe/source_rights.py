@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ...codes import Code
 from ...errors import Finding
 from ..client.client import Client
+from ..concurrency import run_all
+from ..listing.page import Listed
 from ..support import Support
 from .scratch import RETRY, TrialResponse, list_first, try_request
 
 _ARCHIVED = "InvalidObjectState"
 _TAG = re.compile(rb"<Tag[\s>]")
-_SAMPLE = 20
+_FIRST_BYTE: Mapping[str, str] = MappingProxyType({"range": "bytes=0-0"})
+SAMPLE = 20
 """Objects whose tags are read if the target keeps none."""
 
 
@@ -34,8 +39,34 @@ class Reading(NamedTuple):
 async def check_reading(
     source: Client, prefix: str, target: Client | None, *, acl: bool = False, tags: bool = True
 ) -> Reading:
-    """Read the first object under `prefix` and its tags, and its ACL if the copies get that.
+    """Read the first object under `prefix`; as `check_reading_of`."""
+    first = await list_source(source, prefix, 1)
+    return await check_reading_of(source, first, prefix, target, acl=acl, tags=tags)
 
+
+async def list_source(source: Client, prefix: str, limit: int) -> list[Listed]:
+    """Return the first objects under `prefix`; none if the page cannot be read: the scan reports that.
+
+    Raises S3Error and S3StopError.
+    """
+    try:
+        return await list_first(source, prefix, limit)
+    except ValueError:
+        return []
+
+
+async def check_reading_of(
+    source: Client,
+    listed: Sequence[Listed],
+    prefix: str,
+    target: Client | None,
+    *,
+    acl: bool,
+    tags: bool,
+) -> Reading:
+    """Read the first of the listed objects and its tags, and its ACL if the copies get that.
+
+    prefix: for messages
     target: whose credentials read the object, as in a copy inside the service; None: the source's own
     acl: whether to read the ACL, with the source's own credentials
     tags: whether to read the tags
@@ -43,13 +74,9 @@ async def check_reading(
     A right is missing only if S3 denies it (403): an archived object, or one that is gone by now, shows nothing.
     Raises S3Error if the service does not reply, S3StopError if no request can succeed.
     """
-    try:
-        first = await list_first(source, prefix, 1)
-    except ValueError:
-        first = []  # the scan reports it, as it needs the listing
-    if not first:
+    if not listed:
         return Reading()
-    key = first[0].key
+    key = listed[0].key
     if acl:
         grants = await try_request(source, "GET", key, query=[("acl", "")])
         if grants.denied:
@@ -74,27 +101,29 @@ def no_acls(place: str, response: TrialResponse) -> Finding:
     )
 
 
-async def has_tags(source: Client, prefix: str) -> str | None:
-    """Return the key of an object with tags, of the first under `prefix`; None if those have none, or do not say."""
-    for listed in await list_first(source, prefix, _SAMPLE):
-        response = await try_request(source, "GET", listed.key, query=[("tagging", "")])
+async def has_tags(source: Client, listed: Sequence[Listed]) -> str | None:
+    """Return the key of an object with tags, of the first `SAMPLE`; None if those have none, or do not say."""
+    for one in listed[:SAMPLE]:
+        response = await try_request(source, "GET", one.key, query=[("tagging", "")])
         if response.ok and _TAG.search(response.body):
-            return listed.key
+            return one.key
     return None
 
 
 async def _read(reader: Client, key: str, prefix: str, setting: str, tags: bool) -> Reading:
-    content = await try_request(reader, "GET", key, headers={"range": "bytes=0-0"})
+    content, other, *tagging = await run_all(
+        try_request(reader, "GET", key, headers=_FIRST_BYTE),
+        try_request(reader, "GET", key, headers={**_FIRST_BYTE, "if-match": f'"{"0" * 32}"'}),
+        *([try_request(reader, "GET", key, query=[("tagging", "")])] if tags else []),
+    )
     if content.denied and content.code != _ARCHIVED:
         return Reading((_finding(reader, prefix, setting, content, "s3:GetObject", "read"),))
     keeps = Support.HAS
-    if tags:
-        found = await try_request(reader, "GET", key, query=[("tagging", "")])
+    for found in tagging:
         if found.denied:
             return Reading((_finding(reader, prefix, setting, found, "s3:GetObjectTagging", "read the tags of"),))
         # with 404 the object may be gone, and the tags of the others would be left behind
         keeps = found.support() if found.status != 404 else Support.HAS
-    other = await try_request(reader, "GET", key, headers={"range": "bytes=0-0", "if-match": f'"{"0" * 32}"'})
     return Reading(condition=Support.IGNORES if other.ok else Support.HAS, tags=keeps)
 
 
