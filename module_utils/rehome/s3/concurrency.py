@@ -34,6 +34,24 @@ async def run_all(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     return tuple([task.result() for task in tasks])
 
 
+async def held(coroutine: Coroutine[Any, Any, _T]) -> Callable[[], _T]:
+    """Run it, and return a function that returns its result or raises its error.
+
+    For what runs beside something that decides whether the error matters.
+    """
+    try:
+        result = await coroutine
+    except Exception as error:
+        failure = error
+    else:
+        return lambda: result
+
+    def fail() -> _T:
+        raise failure
+
+    return fail
+
+
 async def run_each(
     function: Callable[..., Coroutine[Any, Any, _T]], rows: Iterable[Sequence[Any]], limit: int
 ) -> tuple[_T, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..capabilities import Capabilities
 from ..client.client import Client
-from ..concurrency import run_all
+from ..concurrency import held, run_all
 from ..errors import DIGEST_CODES, S3RequestError, read_error
 from ..multipart.parts import Part, check_size, even_parts, layout
 from ..multipart.upload import CopyContext
@@ -123,7 +123,10 @@ async def _pass_on(context: CopyContext, job: CopyJob, memory: MemoryBudget) -> 
     """
     source, target, options = context.source, context.target, context.options
     able, proof = options.capabilities, context.proof
-    source_head, existing = await run_all(head(source, job.source_key, job.etag), head(target, job.target_key))
+    (source_head, existing), others = await run_all(
+        run_all(head(source, job.source_key, job.etag), head(target, job.target_key)),
+        held(read_other_properties(source, job, context.headers, options)),
+    )
     if source_head.status != 200:
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
     if not proof.holds(able, job.etag, source_head.headers):
@@ -131,8 +134,7 @@ async def _pass_on(context: CopyContext, job: CopyJob, memory: MemoryBudget) -> 
     if target_conflicts(existing, job):
         # Seen before its content is moved. What is stored from now on, the condition finds.
         return await explain_refusal(source, target, job, "PreconditionFailed", attempts=0)
-    others = await read_other_properties(source, job, context.headers, options)
-    properties = carried_properties(job, source_head, others, options)
+    properties = carried_properties(job, source_head, others(), options)
     content = _Content(bytes.fromhex(job.etag), Evidence.BYTES, full_checksums(source_head), by_target=True)
     headers = _put_headers(job, content, properties, able)
     async with memory.reserve(RELAY_BYTES):

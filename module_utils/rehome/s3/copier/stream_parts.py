@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..client.client import Client
+from ..concurrency import held, run_all
 from ..errors import DIGEST_CODES, S3RequestError, read_error
 from ..multipart.parts import Part, SentPart, sent_part
 from ..multipart.upload import CopyContext, MultipartUpload, UploadResult
@@ -45,11 +46,13 @@ async def stream_in_parts(
     Raises SourceChanged, S3Error and S3StopError.
     """
     source, target = context.source, context.target
-    source_head = await head(source, job.source_key, job.etag)
+    source_head, others = await run_all(
+        head(source, job.source_key, job.etag),
+        held(read_other_properties(source, job, context.headers, context.options)),
+    )
     if source_head.status != 200:
         raise SourceChanged(read_error(source_head.status, source_head.body)[0])
-    others = await read_other_properties(source, job, context.headers, context.options)
-    properties = carried_properties(job, source_head, others, context.options)
+    properties = carried_properties(job, source_head, others(), context.options)
     if context.proof.holds_parts(context.options.capabilities, job.etag, len(parts), source_head.headers):
         plain = _PlainSender(source, target, job, memory)
         upload = MultipartUpload(context, job, properties.headers, parts, plain, etag=job.etag)

@@ -768,6 +768,42 @@ async def test_what_is_passed_on_is_always_of_one_reply() -> None:
     assert (outcome.result, target.stored, source.reads) == ("copied", [whole], 2)
 
 
+@pytest.mark.parametrize("etag", [md5(LARGE[: 5 * MEBIBYTE]), f"{ETAG}-2"], ids=["passed on", "in parts"])
+@on_uvloop
+async def test_the_tags_of_a_large_object_are_asked_for_while_it_is_looked_up(etag: str) -> None:
+    """Between far services each wait costs an object more than its properties are worth."""
+    asked = asyncio.Event()
+
+    async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"tagging" in request:
+            asked.set()
+            writer.write(error(403, "AccessDenied"))
+            return
+        if b"partNumber" not in request:  # of a part: how the object was uploaded
+            await asked.wait()
+        writer.write(found(etag, 5 * MEBIBYTE))
+
+    async def target(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(404))
+
+    job = CopyJob("old/big", etag, 5 * MEBIBYTE, "new/big")
+    outcome = await outcome_of(source, target, job, PROVING)
+    assert (outcome.result, outcome.error) == ("failed", "AccessDenied")
+
+
+@on_uvloop
+async def test_tags_that_cannot_be_read_do_not_hide_that_the_source_is_gone() -> None:
+    async def source(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(error(403, "AccessDenied") if b"tagging" in request else reply(404))
+
+    async def target(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(404))
+
+    for etag in (ETAG, f"{ETAG}-2"):
+        job = CopyJob("old/big", etag, 5 * MEBIBYTE, "new/big")
+        assert (await outcome_of(source, target, job, PROVING)).result == "changed"
+
+
 @on_uvloop
 async def test_a_source_that_breaks_off_each_time_is_never_completed() -> None:
     whole = LARGE[: 5 * MEBIBYTE]
