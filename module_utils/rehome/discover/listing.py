@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -13,11 +11,10 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..errors import RehomeError
 from .evidence import Exists
+from .noted import SOURCE_LISTING, listing_of
 
 CATALOGS: Final = ("catalog.duckdb", "verify.duckdb")
 """Those that may have a listing, the better one first: a verification may be older than the last migration."""
-NOTE: Final = "source_listing"
-"""What the catalog says of its listing: `listing_of`, if it is whole."""
 
 _EXISTING: Final = """
 SELECT DISTINCT g.suffix FROM (SELECT unnest(?::VARCHAR[]) AS suffix) g
@@ -25,15 +22,6 @@ WHERE EXISTS (SELECT 1 FROM source_objects s WHERE s.suffix = g.suffix)
     OR EXISTS (SELECT 1 FROM target_objects t WHERE t.suffix = g.suffix)
 """
 """An object that was moved and retired is named as well: its row would be left dangling."""
-
-
-def listing_of(settings: Settings) -> str:
-    """Return what is the same for two listings of the same objects; empty for that of a slice, which proves nothing."""
-    if settings.only_keys is not None:
-        return ""
-    source = settings.source
-    what = [source.endpoint_url, source.bucket, source.prefix, settings.include, settings.exclude]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 class Listing(NamedTuple):
@@ -50,7 +38,7 @@ def last_listing(settings: Settings) -> Iterator[Listing | None]:
         if (catalog := _opened(settings, name)) is not None:
             with catalog:
                 objects = catalog.count("FROM source_objects")
-                if objects and catalog.metadata().get(NOTE) == listing_of(settings) != "":
+                if objects and catalog.metadata().get(SOURCE_LISTING) == listing_of(settings) != "":
                     yield Listing(_asking(catalog), objects)
                     return
     yield None

@@ -104,6 +104,17 @@ _DIGEST = "SELECT count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), COLUM
 """Independent of the order of rows, which is not part of the plan."""
 
 
+# Few statements: DuckDB takes a millisecond to prepare one, which is more than a small plan takes to count.
+_COUNT_OBJECTS = """
+SELECT class, count(*), count(*) FILTER (NOT named), count(*) FILTER (weak), coalesce(sum(size), 0)
+FROM objects GROUP BY class
+"""
+_COUNT_ROWS = "SELECT class, count(*), count(*) FILTER (is_old) FROM planned_rows GROUP BY class"
+_BESIDE = """
+SELECT EXISTS (FROM moved_objects), EXISTS (FROM moved_rows), (SELECT count(*) FROM other_forms)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The counts of each class, and the plan's digest.
@@ -201,32 +212,31 @@ class Plan:
 def make_plan(catalog: Catalog, settings: Settings) -> Plan:
     """Classify everything in `catalog` under the policies of `settings`. It writes only the catalog's own tables."""
     _classify(catalog, settings)
-    if catalog.count("FROM row_verdicts") != catalog.count("FROM reference_rows"):
+    if not _are_as_many(catalog, "FROM row_verdicts", "FROM reference_rows"):
         _drop_repeated(catalog, "source_objects")
         _classify(catalog, settings)
     overwrite, rewrite_dangling = settings.on_conflict == "overwrite", settings.on_dangling == "rewrite"
     metadata = catalog.metadata()
-    objects = dict.fromkeys(OBJECT_CLASSES, 0) | dict(
-        catalog.query("SELECT class, count(*) FROM objects GROUP BY class")
-    )
-    rows = dict.fromkeys(ROW_CLASSES, 0) | dict(
-        catalog.query("SELECT class, count(*) FROM planned_rows GROUP BY class")
-    )
+    of_objects = catalog.query(_COUNT_OBJECTS)
+    of_rows = catalog.query(_COUNT_ROWS)
+    objects = dict.fromkeys(OBJECT_CLASSES, 0) | {name: count for name, count, *_ in of_objects}
+    rows = dict.fromkeys(ROW_CLASSES, 0) | {name: count for name, count, _ in of_rows}
+    old_rows = {name: old for name, _, old in of_rows}
     objects["foreign"] = int(metadata.get("source_foreign", 0))
     rows["foreign"] = int(metadata.get("rows_foreign", 0))
-    (orphans, weak) = catalog.one("SELECT count(*) FILTER (NOT named), count(*) FILTER (weak) FROM objects")
-    (moved_before,) = catalog.one(
-        "SELECT count(*) FROM objects SEMI JOIN moved_objects USING (suffix) WHERE class = 'present'"
-    )
-    (remaining, dangling_old) = catalog.one(
-        "SELECT count(*) FILTER (is_old), count(*) FILTER (is_old AND class = 'dangling') FROM planned_rows"
-    )
-    (rewritten_before, dangling_rewritten) = catalog.one(
-        "SELECT count(*), count(*) FILTER (class = 'dangling') FROM planned_rows"
-        " SEMI JOIN moved_rows USING (reference, key) WHERE NOT is_old"
-    )
+    moved_before = rewritten_before = dangling_rewritten = 0
+    objects_moved, rows_moved, other_forms = catalog.one(_BESIDE)
+    if objects_moved:
+        (moved_before,) = catalog.one(
+            "SELECT count(*) FROM objects SEMI JOIN moved_objects USING (suffix) WHERE class = 'present'"
+        )
+    if rows_moved:
+        (rewritten_before, dangling_rewritten) = catalog.one(
+            "SELECT count(*), count(*) FILTER (class = 'dangling') FROM planned_rows"
+            " SEMI JOIN moved_rows USING (reference, key) WHERE NOT is_old"
+        )
     moved = ("to_copy", "outdated", *(("conflict",) if overwrite else ()))
-    (to_copy,) = catalog.one("SELECT coalesce(sum(size), 0) FROM objects WHERE class IN ?", [moved])
+    dangling_old = old_rows.get("dangling", 0)
     # the tag is part of what is digested, too: the beginning of a digest must not fit another environment either
     digest = hashlib.sha256(f"{settings.fingerprint} {settings.plan_tag}".encode())
     digest.update(json.dumps(settings.policies, sort_keys=True).encode())
@@ -237,23 +247,29 @@ def make_plan(catalog: Catalog, settings: Settings) -> Plan:
         rows=rows,
         to_overwrite=objects["conflict"] if overwrite else 0,
         moved_before=moved_before,
-        orphans=orphans,
-        weak=weak,
-        rows_remaining=remaining,
+        orphans=sum(orphans for _, _, orphans, _, _ in of_objects),
+        weak=sum(weak for _, _, _, weak, _ in of_objects),
+        rows_remaining=sum(old_rows.values()),
         dangling_old=dangling_old,
         dangling_to_rewrite=dangling_old if rewrite_dangling else 0,
         rewritten_before=rewritten_before,
         dangling_rewritten=dangling_rewritten,
-        rows_in_other_forms=catalog.count("FROM other_forms"),
-        bytes_to_copy=int(to_copy),
+        rows_in_other_forms=other_forms,
+        bytes_to_copy=sum(int(size) for name, *_, size in of_objects if name in moved),
         sha256=digest.hexdigest()[: DIGEST_LENGTH - TAG_LENGTH] + settings.plan_tag,
     )
+
+
+def _are_as_many(catalog: Catalog, one: str, other: str) -> bool:
+    """Return whether two tables, or SELECTs, have the same number of rows."""
+    (equal,) = catalog.one(f"SELECT (SELECT count(*) FROM ({one})) = (SELECT count(*) FROM ({other}))")
+    return bool(equal)
 
 
 def classify_objects(catalog: Catalog) -> None:
     """Make the table `objects`: every source object under the map with its class."""
     _keep_in_order(catalog, OBJECT_VERDICTS, _CLASSIFY_OBJECTS)
-    if catalog.count("FROM object_verdicts") != catalog.count("FROM source_objects"):
+    if not _are_as_many(catalog, "FROM object_verdicts", "FROM source_objects"):
         _drop_repeated(catalog, "target_objects", "compared")
         _keep_in_order(catalog, OBJECT_VERDICTS, _CLASSIFY_OBJECTS)
     catalog.run(OBJECTS.create())

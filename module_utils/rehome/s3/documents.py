@@ -50,6 +50,14 @@ def full_checksums_of(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in checksums_of(fields).items() if "-" not in value}
 
 
+def http_time_of(text: str) -> datetime:
+    """Return the time in a header such as `Date`. Raises ValueError if it is none."""
+    # Few runs read such a header, and the import takes as long as eighty copies.
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    return parsedate_to_datetime(text)
+
+
 def time_of(text: str) -> datetime:
     """Return a time that S3 states in ISO 8601; in UTC if it names no zone. Raises ValueError if it is none."""
     time = datetime.fromisoformat(text)

@@ -67,6 +67,7 @@ async def find_named_objects(run: Run, source: Client, unroutable: Callable[[str
 
 async def find_restores(run: Run, source: Client) -> None:
     """HEAD each archived object whose listing does not say whether it is restored. Raises S3Error."""
+    found = False
     async for suffixes, replies in _head_rows(run, source, _ARCHIVED, "look up restores"):
         restored = [
             (suffix, restore)
@@ -74,7 +75,9 @@ async def find_restores(run: Run, source: Client) -> None:
             if reply.status == 200 and (restore := _restore(reply))
         ]
         run.catalog.append("restores", restored)
-    run.catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.suffix = s.suffix")
+        found = found or bool(restored)
+    if found:
+        run.catalog.run("UPDATE source_objects s SET restore = r.restore FROM restores r WHERE r.suffix = s.suffix")
 
 
 async def run_on_rows(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from itertools import compress, islice, repeat
+from types import MappingProxyType
 
 import uvloop
 
 from ..codes import Code
-from ..discover.listing import NOTE as SOURCE_LISTING
-from ..discover.listing import listing_of
+from ..discover.noted import SOURCE_LISTING, listing_of
 from ..errors import RefusedError
 from ..mapping.keymap import KeyMap
 from ..planning.plan import ARCHIVED
@@ -20,7 +20,6 @@ from ..run import Run
 from ..s3.client.client import Client
 from ..s3.concurrency import run_all
 from ..s3.errors import S3Error, S3RequestError
-from ..s3.listing.inventory import open_inventory, read_inventory
 from ..s3.listing.listing import DISORDERED, list_objects
 from ..s3.listing.page import Page
 from ..s3.objects.compare import compare
@@ -36,6 +35,7 @@ PARALLEL_LISTS = 16
 FOREIGN_SAMPLES = 100
 """So many of the first source keys that are not under the map are kept, for a message if nothing else is there."""
 COMPARISONS_IN_FLIGHT = 8
+_NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 _LISTED_OF_ALL = ("suffix", "size", "etag", "last_modified", "storage_class")
 """The columns of `source_objects` that every object has; what the others say, few do."""
@@ -55,13 +55,15 @@ def scan(run: Run) -> None:
 
     Raises S3Error or DatabaseError if anything cannot be read: the catalog is incomplete then.
     """
-    run.catalog.note("rows_foreign", read_rows(run))
-    scan_buckets(run)
+    scan_buckets(run, {"rows_foreign": read_rows(run)})
 
 
-def scan_buckets(run: Run) -> None:
-    """List both buckets, and compare the contents of pairs whose ETags prove nothing. Raises S3Error."""
-    uvloop.run(_scan_buckets(run))
+def scan_buckets(run: Run, facts: Mapping[str, object] = _NO_FACTS) -> None:
+    """List both buckets, and compare the contents of pairs whose ETags prove nothing. Raises S3Error.
+
+    facts: for the catalog's metadata, noted with those of the listing
+    """
+    uvloop.run(_scan_buckets(run, facts))
 
 
 def without_inventory(run: Run) -> Run:
@@ -70,7 +72,7 @@ def without_inventory(run: Run) -> Run:
     return run.with_settings(replace(settings, source=replace(settings.source, inventory=None)))
 
 
-async def _scan_buckets(run: Run) -> None:
+async def _scan_buckets(run: Run, facts: Mapping[str, object] = _NO_FACTS) -> None:
     settings, catalog = run.settings, run.catalog
     async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
         refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
@@ -116,8 +118,7 @@ async def _scan_buckets(run: Run) -> None:
                 raise
             # list again without relying on the order of keys
             foreign = await list_both(1)
-        catalog.note("source_foreign", foreign)
-        catalog.note(SOURCE_LISTING, listing_of(settings))
+        catalog.note_all({**facts, "source_foreign": foreign, SOURCE_LISTING: listing_of(settings)})
         if settings.source.inventory is not None:
             await find_named_objects(run, source, unroutable)
         if settings.source.inventory is not None or not source.endpoint.is_aws:
@@ -130,6 +131,9 @@ async def _source_pages(run: Run, source: Client, stack: AsyncExitStack, paralle
     settings = run.settings
     if settings.source.inventory is None:
         return list_objects(source, settings.source.prefix, parallel=parallel)
+    # Few runs have an inventory, and the import takes as long as a hundred copies.
+    from ..s3.listing.inventory import open_inventory, read_inventory  # noqa: PLC0415
+
     clients: dict[str, Client] = {settings.source.bucket: source}
 
     def client_for(bucket: str) -> Client:

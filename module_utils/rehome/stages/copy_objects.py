@@ -140,8 +140,7 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
     # would take as much memory again for each file of outcomes, and merging the appended batches into larger row
     # groups takes 90 MB for a million rows, in a catalog that the next run replaces.
     catalog.limit_memory(48)
-    for setting, value in {"threads": 1, "checkpoint_threshold": "'4MB'", "max_vacuum_tasks": 0}.items():
-        catalog.run(f"SET {setting} = {value}")
+    catalog.run("SET threads = 1; SET checkpoint_threshold = '4MB'; SET max_vacuum_tasks = 0")
     progress.stage("copy", total, bytes_to_copy(catalog, settings))
     uploads = Uploads(settings.state_dir / UPLOADS_FILE)
     limit = FailureLimit(run, "objects could not be copied")

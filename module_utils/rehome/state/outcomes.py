@@ -123,10 +123,14 @@ class Outcomes:
         self._skip = len(settings.source.prefix)
         if "began" not in catalog.metadata():
             # the export may have nothing but the catalog
-            catalog.note("began", datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
-            catalog.note("source_prefix", settings.source.prefix)
-            catalog.note("target_prefix", settings.target.prefix)
-            catalog.note("target_bucket", settings.target.bucket)
+            catalog.note_all(
+                {
+                    "began": datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
+                    "source_prefix": settings.source.prefix,
+                    "target_prefix": settings.target.prefix,
+                    "target_bucket": settings.target.bucket,
+                }
+            )
         self._rows: list[tuple[object, ...]] = []
         self._begun: dict[str, tuple[int, str]] = {}
         self._begun_file = _begun_file(catalog, self._state_dir)

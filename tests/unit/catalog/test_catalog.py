@@ -24,6 +24,13 @@ def things(catalog: Catalog) -> list[tuple[object, ...]]:
     return catalog.query("SELECT * FROM things")
 
 
+def test_what_is_noted_together_replaces_what_was_noted_before(catalog: Catalog) -> None:
+    catalog.note("a", 1)
+    catalog.note_all({"a": 2, "b'": "it's"})
+    catalog.note_all({})
+    assert catalog.metadata() == {"a": "2", "b'": "it's"}
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 ROW = st.tuples(TEXT, st.integers(-(2**63), 2**63 - 1) | st.none(), TEXT | st.none(), st.booleans() | st.none())
 

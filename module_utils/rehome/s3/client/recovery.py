@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from math import inf
 
 from ...errors import RefusedError
+from ..documents import http_time_of
 from ..errors import CREDENTIAL_CODES, REGION_CODES, SKEW_CODE, read_region
 from ..transport.connection import Response
 from ..transport.endpoint import Credentials, Endpoint
@@ -142,7 +142,7 @@ def _names_region(response: Response, head_only: bool) -> bool:
 
 def _server_time(response: Response) -> float | None:
     try:
-        return parsedate_to_datetime(response.headers.get(b"date", b"").decode("latin-1")).timestamp()
+        return http_time_of(response.headers.get(b"date", b"").decode("latin-1")).timestamp()
     except ValueError:
         return None
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_plus
 
 from ..client.client import Client
 from ..client.replies import document_of
-from ..documents import fields_of, local_name, root_of, time_of
+from ..documents import fields_of, http_time_of, local_name, root_of, time_of
 from ..errors import S3RequestError, read_error
 from ..support import is_rejection
 
@@ -66,7 +65,7 @@ async def versioning_of(client: Client) -> VersioningState:
     status = fields_of(document).get("Status", "")
     state: Versioning = "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
     date = reply.headers.get(b"date")
-    return VersioningState(state, parsedate_to_datetime(date.decode()) if date else None)
+    return VersioningState(state, http_time_of(date.decode()) if date else None)
 
 
 async def has_object_lock(client: Client) -> bool:

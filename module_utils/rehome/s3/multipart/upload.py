@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from html import escape
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
 from ..client.client import Client
 from ..concurrency import run_all
-from ..documents import fields_of, full_checksums_of, local_name, root_of
+from ..documents import fields_of, full_checksums_of, http_time_of, local_name, root_of
 from ..errors import TEMPORARY_CODES, S3Error, S3RequestError, S3StopError, read_error
 from ..objects.compare import head
 from ..objects.etags import composite_etag
@@ -313,7 +312,7 @@ def _is_transient(error: S3Error) -> bool:
 def _server_time(reply: Response) -> float:
     """Return the service's time, or a little less; seconds since the epoch."""
     with suppress(ValueError):
-        return parsedate_to_datetime(reply.headers.get(b"date", b"").decode()).timestamp() - _CLOCK_MARGIN
+        return http_time_of(reply.headers.get(b"date", b"").decode()).timestamp() - _CLOCK_MARGIN
     return time.time() - _UNKNOWN_CLOCK_MARGIN
 
 

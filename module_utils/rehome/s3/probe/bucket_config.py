@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.config import Config
@@ -15,6 +14,7 @@ from ...checks import Check, Status, stop, unknown
 from ...codes import Code
 from ...config.settings import Side
 from ...errors import Finding
+from ..documents import http_time_of
 from ..endpoint.botocore import botocore_client
 from ..errors import DENIED_CODES
 
@@ -123,7 +123,7 @@ class _Bucket:
 
     def _clock(self, date: str | None) -> Check:
         try:
-            skew = (datetime.now(UTC) - parsedate_to_datetime(date or "")).total_seconds()
+            skew = (datetime.now(UTC) - http_time_of(date or "")).total_seconds()
         except (ValueError, TypeError):
             return unknown(self.subject, "clock", "the service does not state the time")
         if abs(skew) < _SKEW_S:

@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from html import unescape
 from itertools import compress
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from ..client.client import Client
 from ..client.pacing import Retry
 from ..concurrency import run_all
-from ..documents import time_of
+from ..documents import http_time_of, time_of
 from ..errors import S3Error, S3RequestError, read_error
 from ..listing.page import Listed, parse_page
 from ..objects.etags import content_md5
@@ -137,7 +136,7 @@ class Scratch:
         self._keeps_versions = False
         self.uploads: dict[str, str] = {}
         self._in_flight: set[asyncio.Future[TrialResponse]] = set()
-        self._server_time = datetime.now(UTC)
+        self._date = ""
         self.may_delete = True
         self.hides_versions = False
         self.unaborted: TrialResponse | None = None
@@ -180,8 +179,7 @@ class Scratch:
             self._label = _KEPT
         if marker := response.headers.get(b"x-amz-version-id"):
             await self._delete(f"{self.folder}nothing", {marker.decode()})
-        if date := response.headers.get(b"date"):
-            self._server_time = parsedate_to_datetime(date.decode())
+        self._date = response.headers.get(b"date", b"").decode()
 
     async def put(
         self,
@@ -295,8 +293,10 @@ class Scratch:
         if not self.may_delete:
             return
         ours = re.compile(re.escape(self._prefix + SCRATCH_NAME) + r"([0-9a-f]{32})/.+", re.DOTALL)
-        dead = self._server_time - _DEAD_AFTER
-        old = [one.key for one in await self._listed(self._prefix + SCRATCH_NAME) if _stored_at(one) < dead]
+        if not (listed := await self._listed(self._prefix + SCRATCH_NAME)):
+            return
+        dead = (http_time_of(self._date) if self._date else datetime.now(UTC)) - _DEAD_AFTER
+        old = [one.key for one in listed if _stored_at(one) < dead]
         found = [(key, match[1]) for key in old if (match := ours.fullmatch(key))]
         await run_all(*(self._remove(key, label) for key, label in found[:_MOST_STALE]))
 

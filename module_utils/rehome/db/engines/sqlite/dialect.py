@@ -10,9 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from filelock import BaseFileLock, FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from ....codes import Code
 from ....config.settings import Database
@@ -38,6 +36,9 @@ from ...dialect import (
 from ..base import BaseDialect, check_column, no_usable_key
 from ..session import prepare_session
 from . import session
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 BUSY_TIMEOUT_S = 3.0
 """How long to wait for another writer to release the file."""
@@ -303,6 +304,9 @@ class SQLite(BaseDialect):
         """Lock a file beside the database's, with a digest of the name in its own."""
         # SQLite has no advisory locks; whoever sees the database file also sees a file beside it
         # not one thread's alone: the thread that watches the lock may take it again
+        # To read the rows takes no lock, and the import takes as long as three hundred copies.
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
         lock = FileLock(self._lock_file(name), timeout=0, mode=0o600, thread_local=False)
         try:
             lock.acquire()
