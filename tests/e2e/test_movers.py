@@ -49,10 +49,11 @@ def settings_of(world: World, fleet: FleetOfTest) -> dict[str, Any]:
     }
 
 
-def test_a_migration_by_movers_is_complete_and_done_once(
+def test_a_migration_by_movers_is_complete_and_can_be_taken_back(
     world: World, fleet: FleetOfTest, keys: dict[str, str]
 ) -> None:
     world.seed(OBJECTS)
+    rows = world.rows()
     settings = settings_of(world, fleet)
     played = world.play(exported=keys, **settings)
     assert played.code == 0, played.output
@@ -65,8 +66,19 @@ def test_a_migration_by_movers_is_complete_and_done_once(
     world.assert_no_row_dangles()
     again = world.play(exported=keys, **settings)
     assert (again.code, again.changed) == (0, 0), again.output
+    deleter = world.record["s3"]["users"]["retire"]
+    back = world.play(
+        playbook="playbooks/rollback.yml",
+        exported=exported(deleter["access_key"], deleter["secret_key"]),
+        rehome_rollback_copies="remove",
+        rehome_confirm=world.record["s3"]["target_bucket"],
+        **settings,
+    )
+    assert back.code == 0, back.output
+    assert world.rows() == rows
+    assert world.objects("production-s3") == {}
     report = (world.state / "report.md").read_text() if (world.state / "report.md").exists() else ""
-    assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + report + json.dumps(summary)
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + back.output + report + json.dumps(summary)
 
 
 def test_keys_in_the_settings_are_refused_together_with_a_cluster(
