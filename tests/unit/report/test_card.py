@@ -52,6 +52,23 @@ def test_a_migration_that_moved_everything_says_so_in_one_sentence_and_what_to_t
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "movers", "words"),
+    [
+        ("server_side", {}, ""),
+        ("stream", {}, " through this machine"),
+        ("server_side", {"mover-0": 600, "mover-1": 400}, " by 2 movers"),
+        ("stream", {"mover-0": 1000}, " through 1 mover"),
+    ],
+)
+def test_a_migration_says_which_machines_copied(
+    tmp_path: Path, method: str, movers: dict[str, int], words: str
+) -> None:
+    counts = {"objects_copied": 1000, "bytes_copied": 1024, "rows_rewritten": 1000}
+    lines = lines_of(tmp_path, "migrate", **counts, copy_method=method, movers=movers)
+    assert line(lines, "done") == f"1,000 objects copied (1.0 KiB){words}, 1,000 rows rewritten"
+
+
 def test_a_migration_repeated_says_that_nothing_was_left_to_do(tmp_path: Path) -> None:
     lines = lines_of(tmp_path, "migrate", objects_present=1, rows_done=2)
     assert line(lines, "outcome").startswith("complete: nothing was left to do; 1 object and 2 rows were moved before")

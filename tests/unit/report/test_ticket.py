@@ -58,6 +58,14 @@ def test_a_ticket_says_what_moves_what_it_costs_what_to_run_and_how_to_go_back(t
         assert line in text
 
 
+def test_the_share_of_each_mover_is_told(tmp_path: Path) -> None:
+    movers = {"mover-0": 1_600, "mover-1": 400}
+    text = render(report_of(settings_in(tmp_path), "migrate", copy_method="server_side", movers=movers))
+    assert "\n- copies are made by the service itself; `mover-0` 1,600, `mover-1` 400\n- policies" in text
+    alone = render(report_of(settings_in(tmp_path), "migrate", copy_method="stream"))
+    assert "\n- copies are made through this machine, which reads and writes each object\n- policies" in alone
+
+
 def test_without_prices_money_is_unknown(tmp_path: Path) -> None:
     kept = KeptFacts(estimate=estimate(WORK, [], Measured(), None))
     assert "Money: unknown" in render(report_of(settings_in(tmp_path), kept=kept))
