@@ -230,11 +230,16 @@ class _Trials:
             await self._try_rights()
             self._note_no_deleting("nothing was stored to try the service, which is assumed to be as documented")
             return
-        first = await self._store_first()
-        if not await self._may_store(first) or not await self._is_taken(first["taken"]):
+        # Alone, so that nothing else is sent if it is refused. And SeaweedFS 4.48 makes room for a new bucket: what is
+        # sent beside its first object waits a second for that.
+        plain = await self.scratch.put("plain", _METADATA)
+        if not await self._may_store(plain):
+            return
+        first = await self._store_more()
+        if self._rejects_acls(first) or not await self._is_taken(first["taken"]):
             return
         server_side = self.needs.method == "server_side"
-        if server_side and not await self._try_good_copy(first["plain"].etag()):
+        if server_side and not await self._try_good_copy(plain.etag()):
             return
         copying = [self._try_missing_source(), self._try_wrong_etag()] if server_side else []
         tags = (
@@ -256,13 +261,13 @@ class _Trials:
 
     # Trials
 
-    async def _store_first(self) -> dict[str, TrialResponse]:
-        """Store the objects that the trials begin with: name → response.
+    async def _store_more(self) -> dict[str, TrialResponse]:
+        """Store the other objects that the trials begin with: name → response.
 
-        `plain` with the headers of a copy, `taken` under the condition that none exists, `tagged` with a tag,
-        `with-acl` with an ACL, and one that makes the folder of all shapes.
+        `taken` under the condition that none exists, `tagged` with a tag, `with-acl` with an ACL, and one that makes
+        the folder of all shapes.
         """
-        headers_of = {"plain": _METADATA, "taken": {**_METADATA, **self._if_absent("put_condition")}}
+        headers_of: dict[str, Mapping[str, str]] = {"taken": {**_METADATA, **self._if_absent("put_condition")}}
         if self.needs.tags:
             headers_of["tagged"] = _TAGS
         if self.needs.acl:
@@ -272,18 +277,22 @@ class _Trials:
         responses = await run_all(*(self.scratch.put(name, headers) for name, headers in headers_of.items()))
         return dict(zip(headers_of, responses, strict=True))
 
-    async def _may_store(self, first: Mapping[str, TrialResponse]) -> bool:
-        """Return whether objects are stored with the headers of a copy, and with an ACL; if not, that is a finding."""
-        stored, private = first["plain"], first.get("with-acl")
+    async def _may_store(self, stored: TrialResponse) -> bool:
+        """Return whether `plain` is stored, with the headers of a copy; if not, that is a finding."""
         if not stored.ok and stored.support() is Support.REJECTS and (finding := await self._rejected_setting(stored)):
             self.findings.append(finding)
             return False
         if not stored.ok:
             self._add_refusal(stored, "s3:PutObject", "store objects")
             return False
-        if private is not None and private.support() is Support.REJECTS:
-            self.findings.append(no_acls("target", private))
+        return True
+
+    def _rejects_acls(self, first: Mapping[str, TrialResponse]) -> bool:
+        """Return whether objects are not stored with an ACL although the copies are to have one, which is a finding."""
+        private = first.get("with-acl")
+        if private is None or private.support() is not Support.REJECTS:
             return False
+        self.findings.append(no_acls("target", private))
         return True
 
     async def _rejected_setting(self, refused: TrialResponse) -> Finding | None:

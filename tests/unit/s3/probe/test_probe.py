@@ -312,7 +312,7 @@ class FarService(Service):
             self.replying = asyncio.Event()
 
 
-@pytest.mark.parametrize(("method", "waits"), [("stream", 7), ("server_side", 12)])
+@pytest.mark.parametrize(("method", "waits"), [("stream", 8), ("server_side", 13)])
 @on_uvloop
 async def test_a_probe_of_a_far_service_waits_for_few_replies_one_after_another(method: str, waits: int) -> None:
     """One less, unless the machine is busy. There were 14 and 22 when each trial waited for the one before it."""
