@@ -7,6 +7,7 @@ from collections import deque
 
 from ..client.client import Client
 from ..transport.connection import Connection
+from ..transport.splice import Splice, splice
 from .download import Counter, read_once
 
 _AHEAD = 1024 * 1024
@@ -18,6 +19,8 @@ RELAY_BYTES = 3 * 1024 * 1024
 
 class Relay:
     """The content of a source object as the body of a request; a `Producer`.
+
+    Where it can, most of the content does not enter this process (`splice`).
 
     Each time it begins, the object is read again from its start, in one reply, so that what one request sends is never
     of two replies. The last chunk is sent only once the whole reply was read and checked (`read_once`): until then the
@@ -66,6 +69,8 @@ class _Reading(Counter):
         self._bytes = 0
         self._held = 1
         self._paused = False
+        self._began = False
+        self._middle: Splice | None = None
         self.task = asyncio.get_running_loop().create_task(self._run(source, key, etag))
 
     async def _run(self, source: Client, key: str, etag: str) -> None:
@@ -85,6 +90,11 @@ class _Reading(Counter):
         self.add(chunk)
         self._waiting.append(chunk)
         self._bytes += len(chunk)
+        if not self._began and self._inlet is not None:
+            self._began = True
+            left = self.expected - self.filled
+            self._middle = splice(self._inlet, self._outlet, left, self._passed, self._go_on)
+            self._held = 0 if self._middle else 1
         if not self._paused:
             self._send()
         elif self._bytes > _AHEAD and self._inlet is not None:
@@ -106,3 +116,17 @@ class _Reading(Counter):
             chunk = self._waiting.popleft()
             self._bytes -= len(chunk)
             self._outlet.send(chunk)
+        if self._middle is not None and not self._paused:
+            self._middle.begin()
+
+    def _passed(self, count: int) -> None:
+        self.filled += count
+
+    def _go_on(self, rest: bytes) -> None:
+        """Take what comes behind the middle."""
+        self._middle = None
+        self._held = 1
+        if rest:
+            self._waiting.append(rest)
+            self._bytes += len(rest)
+        self._send()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from math import inf
@@ -44,6 +46,14 @@ class Producer(Protocol):
 
 
 Body = bytes | bytearray | Producer
+
+
+class Borrower(Protocol):
+    """What receives or sends part of a body on a connection's socket, past its transport."""
+
+    def stop(self) -> None:
+        """Called when the connection is closed: let go of its socket."""
+
 
 _COLLECTED_LIMIT = 16 * 1024 * 1024
 """Most bytes of a reply in memory; a full page of a listing with the longest keys has about 4 MiB."""
@@ -186,6 +196,16 @@ class _Reader:
         self._parser.feed_data(data)
 
     @property
+    def left(self) -> int:
+        """Bytes of the body that are still to come, if it is counted and not parsed; else 0."""
+        return self._left
+
+    def skip(self, count: int) -> None:
+        """Count bytes of the body that came another way; not the last one, which ends the reply."""
+        self._left -= count
+        self.delivered = True
+
+    @property
     def clean(self) -> bool:
         """Whether the connection may be used for another request."""
         return self._keep_alive and not self._surplus
@@ -313,6 +333,7 @@ class Connection(asyncio.BaseProtocol):
         self._head = b""
         self._unsent = 0
         self._writing_paused = False
+        self._borrower: Borrower | None = None
         self.opened_at = self.used_at = self._loop.time()
         self.reusable = True
 
@@ -374,16 +395,63 @@ class Connection(asyncio.BaseProtocol):
         """Send the next chunk of a producer's body; nothing once the reply or an error is there."""
         if self._waiter is None or self._transport is None:
             return
-        now = self._loop.time()
-        self._unsent -= len(chunk)
-        self._deadline = now + self._read_timeout
-        if not self._unsent:
-            self._end = now + _TOTAL_TIMEOUTS * self._read_timeout
+        self.count_sent(len(chunk))
         if self._head:
             chunks, self._head = (self._head, chunk), b""
             self._transport.writelines(chunks)
         else:
             self._transport.write(chunk)
+
+    def count_sent(self, count: int) -> None:
+        """Count bytes of a producer's body; `send` does."""
+        now = self._loop.time()
+        self._unsent -= count
+        self._deadline = now + self._read_timeout
+        if not self._unsent:
+            self._end = now + _TOTAL_TIMEOUTS * self._read_timeout
+
+    @property
+    def body_left(self) -> int:
+        """Bytes of the reply's body that are still to come; 0 if that is not known, or it is not for a sink."""
+        return self._reader.left
+
+    def count_received(self, count: int) -> None:
+        """Count bytes of the reply's body that the borrower received; it must leave the last one to the transport."""
+        self._reader.skip(count)
+        self._deadline = self._loop.time() + self._read_timeout
+
+    def duplicate(self) -> int:
+        """Return a descriptor of the socket, to be closed by the caller. Raises OSError if there is none."""
+        found = None if self._transport is None else self._transport.get_extra_info("socket")
+        if found is None:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return os.dup(found.fileno())
+
+    def lend_input(self, borrower: Borrower) -> None:
+        """Let `borrower` receive what comes next, until `take_input`. It may pause and resume as before."""
+        self.pause_reading()
+        self._borrower = borrower
+
+    def take_input(self) -> None:
+        """Receive again what comes next."""
+        self._borrower = None
+        self._reading_paused = True
+        self.resume_reading()
+
+    def lend_output(self, borrower: Borrower) -> None:
+        """Let `borrower` send what comes next, until `take_output`.
+
+        The producer is paused while the transport has anything to be sent before.
+        """
+        self._borrower = borrower
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(0)
+
+    def take_output(self) -> None:
+        """Send again what comes next."""
+        self._borrower = None
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(_WRITE_AHEAD)
 
     def abandon(self, error: Exception) -> None:
         """End an exchange whose producer cannot go on: it raises `error`."""
@@ -396,14 +464,15 @@ class Connection(asyncio.BaseProtocol):
         """Receive nothing more for now: what receives the reply is behind. The server's silence does not count."""
         if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
-            self._transport.pause_reading()
+            if self._borrower is None:
+                self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Receive again."""
         if self._reading_paused:
             self._reading_paused = False
             self._deadline = self._loop.time() + self._read_timeout
-            if self._transport is not None and not self._transport.is_closing():
+            if self._transport is not None and self._borrower is None and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     def pause_writing(self) -> None:
@@ -421,6 +490,7 @@ class Connection(asyncio.BaseProtocol):
     def close(self) -> None:
         """Close the connection and abort what is in flight on it."""
         self.reusable = False
+        self._end_loan()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -464,8 +534,14 @@ class Connection(asyncio.BaseProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Called by asyncio when the connection is closed, by either end."""
         self.reusable = False
+        self._end_loan()
         self._transport = None
         self._fail(Fault.BROKEN, f"the connection broke before the reply was complete{f' ({error})' if error else ''}")
+
+    def _end_loan(self) -> None:
+        borrower, self._borrower = self._borrower, None
+        if borrower is not None:
+            borrower.stop()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
