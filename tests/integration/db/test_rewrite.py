@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -481,6 +482,51 @@ def test_rows_beside_others_are_rewritten_at_once_however_many_are_between(
     assert rewrite(bench, changes) == ChunkOutcome(rewritten=len(changes))
     assert done == [True]
     assert [number for number, path in bench.execute("SELECT id, path FROM T ") if "image" in path] == [*missing]
+
+
+@only("mariadb", "postgresql")
+def test_a_chunk_does_not_wait_for_the_next_one_that_another_connection_works_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.create()
+    bench.fill(*[f"image/{number}.png" for number in range(1, 5)])
+    changes = planned(bench)
+    database, other = bench.rehome(), bench.rehome()
+    database.create_journal(bench.schema)
+    facts = database.describe(bench.table, "path")
+    name = "swap_heads" if bench.engine == "mariadb" else "append_journal"
+    original = getattr(type(database), name)
+    target, outcome = JournalTarget(bench.schema, "m", "f"), ChunkOutcome()
+    with ExitStack() as until_the_end:
+
+        def begin_the_next(*given: Any) -> Any:
+            until_the_end.enter_context(other.transaction())
+            other.lock(facts, changes[2:])
+            return original(*given)
+
+        monkeypatch.setattr(database, name, lambda *given: begin_the_next(database, *given))
+        rewrite_chunk(database, facts, changes[:2], target, outcome)
+    assert (outcome.rewritten, outcome.conflicts) == (2, 0)
+
+
+@only("postgresql")
+@pytest.mark.parametrize("values", [["image/a.png"], ["image/a.png"] * 3, ["image/", "image/a.png"]])
+@pytest.mark.parametrize("kind", ["BIGINT", "VARCHAR(20)"])
+def test_rows_of_any_likeness_are_rewritten_at_once_beside_a_trigger_that_leaves_their_values_alone(
+    bench: Bench, kind: str, values: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.create(f"id {kind} NOT NULL PRIMARY KEY")
+    bench.fill(*values)
+    bench.execute(f"CREATE FUNCTION f_{bench.table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$")
+    bench.execute(f"CREATE TRIGGER tr BEFORE UPDATE ON T FOR EACH ROW EXECUTE FUNCTION f_{bench.table}()")
+    original = type(bench.rehome()).rewrite_as_planned
+    done: list[bool] = []
+    monkeypatch.setattr(
+        type(bench.rehome()), "rewrite_as_planned", lambda *given: done.append(original(*given)) or done[-1]
+    )
+    assert rewrite(bench, planned(bench)) == ChunkOutcome(rewritten=len(values))
+    assert done == [True]
+    assert bench.values() == [value.replace("image/", "avatar/") for value in values]
 
 
 def test_a_row_whose_key_has_changed_is_left_alone_and_the_next_plan_finds_it(bench: Bench) -> None:

@@ -392,7 +392,11 @@ class MySQL(BaseDialect):
         return found
 
     def rewrite_as_planned(self, facts: TableFacts, changes: Sequence[Change]) -> bool:
-        """Lock and compare the rows, rewrite them, and compare again, each in one statement per part."""
+        """Lock and compare the rows, rewrite them, and compare again, each in one statement per part.
+
+        The second comparison locks nothing. A locking range asks for the row behind it as well, which is the first of
+        the next chunk, and another connection holds that until its COMMIT.
+        """
         heads = common_heads(changes)
         # the operator's condition may be about the very value, and has been met by the rows that are locked
         locked = replace(facts, where=None)
@@ -400,14 +404,18 @@ class MySQL(BaseDialect):
             self.lock_and_compare(facts, changes, "old")
             and (self.swap_heads(locked, changes, heads) if heads else self.update(locked, changes)) == len(changes)
             # always: triggers are hidden from users without the right to them
-            and self.lock_and_compare(locked, changes, "new")
+            and self._compare(locked, changes, "new", "")
         )
 
     def lock_and_compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
         """Lock the rows, and return whether each of them holds the expected value, byte for byte."""
-        return all(self._lock_and_compare_part(facts, part, expected) for part in sql.statement_parts(facts, changes))
+        return self._compare(facts, changes, expected, self.locking)
 
-    def _lock_and_compare_part(self, facts: TableFacts, changes: Sequence[Change], expected: Expected) -> bool:
+    def _compare(self, facts: TableFacts, changes: Sequence[Change], expected: Expected, locking: str) -> bool:
+        parts = sql.statement_parts(facts, changes)
+        return all(self._compare_part(facts, part, expected, locking) for part in parts)
+
+    def _compare_part(self, facts: TableFacts, changes: Sequence[Change], expected: Expected, locking: str) -> bool:
         texts = [change.old if expected == "old" else change.new for change in changes]
         mark = separator(texts)
         if mark is None:
@@ -417,7 +425,7 @@ class MySQL(BaseDialect):
             # One text in place of rows, which PyMySQL parses in Python. The order in which a range is read is not
             # guaranteed; any order but that of the keys makes the result False, which is safe.
             f"SELECT count(t.{sql.quoted(facts.column)}), GROUP_CONCAT(t.{sql.quoted(facts.column)} SEPARATOR '{mark}')"
-            f" FROM {rows} {where} FOR UPDATE",
+            f" FROM {rows} {where} {locking}",
             values,
         )
         return bool(count == len(texts) and sql.as_text(found) == mark.join(texts))

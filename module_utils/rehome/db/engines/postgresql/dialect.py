@@ -226,10 +226,15 @@ class PostgreSQL(BaseDialect):
         if mark is None:
             return False
         counted = self._reaching.get(table, False)
-        # A BEFORE trigger may make the planned value out of another one than the planned: there the exact old value is
-        # a condition. Its creation after the last look is seen as MAY_REACH.
-        heads = None if counted else common_heads(changes)
-        update, values = sql.swap_heads(facts, changes, heads) if heads else sql.update_values(facts, changes)
+        heads = common_heads(changes)
+        if heads is None:
+            update, values = sql.update_values(facts, changes)
+        elif counted:
+            # A BEFORE trigger may make the planned value out of another one than the planned: there the exact old value
+            # is a condition. Its creation after the last look is seen as MAY_REACH.
+            update, values = sql.swap_whole_values(facts, changes, heads, mark)
+        else:
+            update, values = sql.swap_heads(facts, changes, heads)
         try:
             ((count, found, may_alter, may_reach),) = self.run(
                 # One statement, and no lock before it: a row that did not hold `old` does not become `new`, which the

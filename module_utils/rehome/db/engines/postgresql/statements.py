@@ -165,7 +165,7 @@ def from_text(part: KeyColumn, given: str) -> str:
 
 
 def key_arrays(facts: TableFacts, changes: Sequence[Change]) -> list[object]:
-    """Return the parameters of `among`, and the first of `_as_table`: one array per key column."""
+    """Return the parameters of `among`, and the first of `_key_table`: one array per key column."""
     return [_array(part, [change.key[i] for change in changes]) for i, part in enumerate(facts.key)]
 
 
@@ -204,14 +204,11 @@ def _neighbours(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, list
     return among(facts), key_arrays(facts, changes)
 
 
-def _key_table(facts: TableFacts, *more: str) -> str:
+def _key_table(facts: TableFacts, **more: str) -> str:
+    """Return a table `j` of the keys; more: its other columns, and the arrays that they are made of"""
     arrays = [f"%s::{'bigint' if part.family == 'integer' else 'text'}[]" for part in facts.key]
     names = [f"k{i}" for i in range(len(facts.key))]
-    return f"unnest({', '.join([*arrays, *['%s::text[]'] * len(more)])}) AS j({', '.join([*names, *more])})"
-
-
-def _as_table(facts: TableFacts) -> str:
-    return _key_table(facts, "old_value", "new_value")
+    return f"unnest({', '.join([*arrays, *more.values()])}) AS j({', '.join([*names, *more])})"
 
 
 def swap_heads(facts: TableFacts, changes: Sequence[Change], heads: Heads) -> tuple[str, list[object]]:
@@ -227,12 +224,35 @@ def swap_heads(facts: TableFacts, changes: Sequence[Change], heads: Heads) -> tu
     )
 
 
+def swap_whole_values(
+    facts: TableFacts, changes: Sequence[Change], heads: Heads, mark: str
+) -> tuple[str, list[object]]:
+    """Return the statement that replaces one head by another where the whole old value is as planned.
+
+    What follows the heads is sent once for both values, and as one text, as the driver converts a list item by item.
+    mark: a character that is in none of the values
+    """
+    old, new = heads
+    column = quoted(facts.column)
+    # behind the last one as well, with a key of NULL: a single empty text would be split into no text
+    rests = "".join([change.new[len(new) :] + mark for change in changes])
+    table = _key_table(facts, rest="string_to_array(%s, %s)")
+    return (
+        # no cast to the column's type: an explicit one would cut an overlong value silently
+        f"UPDATE {quoted_table(facts.table)} t SET {column} = %s::text || j.rest FROM {table}"
+        f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = (%s::text || j.rest) COLLATE "C"'
+        f"{condition(facts, 'AND')}",
+        [new, *key_arrays(facts, changes), rests, mark, old],
+    )
+
+
 def update_values(facts: TableFacts, changes: Sequence[Change]) -> tuple[str, list[object]]:
     """Return the statement that rewrites values one by one, and its parameters."""
     column = quoted(facts.column)
+    table = _key_table(facts, old_value="%s::text[]", new_value="%s::text[]")
     return (
         # no cast to the column's type: an explicit one would cut an overlong value silently
-        f"UPDATE {quoted_table(facts.table)} t SET {column} = j.new_value FROM {_as_table(facts)}"
+        f"UPDATE {quoted_table(facts.table)} t SET {column} = j.new_value FROM {table}"
         # a nondeterministic collation may take different bytes as equal; "C" compares the bytes
         f' WHERE {_on(facts)} AND t.{column}::text COLLATE "C" = j.old_value COLLATE "C"{condition(facts, "AND")}',
         [*key_arrays(facts, changes), [change.old for change in changes], [change.new for change in changes]],
