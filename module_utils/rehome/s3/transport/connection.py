@@ -509,7 +509,6 @@ class Connection(asyncio.BaseProtocol):
             # No request is in flight: these bytes must not be taken for the next request's reply.
             self.close()
             return
-        self._deadline = min(self._loop.time() + self._read_timeout, self._end)
         try:
             reader.feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -527,6 +526,8 @@ class Connection(asyncio.BaseProtocol):
             self._waiter = None
             waiter.set_result(reader.response())
             reader.end()
+        else:
+            self._deadline = min(self._loop.time() + self._read_timeout, self._end)
 
     def eof_received(self) -> None:
         """Called by asyncio when the server sends nothing more: it closes the connection then."""

@@ -13,6 +13,9 @@ from .endpoint import Endpoint
 from .pool import Pool
 from .sigv4 import EMPTY_SHA256, UNSIGNED, Signer, encode_key, encode_query
 
+_WITHOUT_BODY = dict.fromkeys(("PUT", "POST"), "content-length: 0\r\n")
+"""What requests say of an empty body, by method; the others say nothing."""
+
 
 class Route:
     """The route to one endpoint. What is the same in every request is prepared once.
@@ -73,7 +76,7 @@ class Route:
             _payload_digest(body, signs_body=signs_body) if body else EMPTY_SHA256,
         )
         target = f"{path}?{encoded_query}" if encoded_query else path
-        length = f"content-length: {_length(body)}\r\n" if body or method in ("PUT", "POST") else ""
+        length = f"content-length: {_length(body)}\r\n" if body else _WITHOUT_BODY.get(method, "")
         return f"{method} {self._origin}{target} HTTP/1.1\r\n{signed}{length}".encode() + self._ending
 
     def close(self) -> None:
