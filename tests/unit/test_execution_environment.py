@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.unit.test_requirements import PYTHONS, pinned
 ROOT = Path(__file__).parents[2]
 DEFINITION = ROOT / "execution-environment.yml"
 CONTAINERFILE = ROOT / "Containerfile"
+OF_MOVERS = ROOT / "Containerfile.mover"
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_both_images_can_be_run_by_any_user(context: Path) -> None:
         assert [line for line in lines if line.startswith("USER ")][-1] == "USER 1000"
 
 
-@pytest.mark.parametrize("file", [DEFINITION, CONTAINERFILE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [DEFINITION, CONTAINERFILE, OF_MOVERS], ids=lambda file: file.name)
 def test_no_version_of_a_package_is_written_twice(file: Path) -> None:
     text = re.sub(r"#.*", "", file.read_text())
     assert re.findall(r"[=<>~!]=\s*\d[\w.]*", text) == []
@@ -113,17 +115,34 @@ def test_both_images_have_a_python_that_is_tested() -> None:
     pythons = yaml.safe_load(DEFINITION.read_text())["dependencies"]["python_interpreter"]
     assert pythons["package_system"].removeprefix("python") in PYTHONS
     assert pythons["python_path"] == f"/usr/bin/{pythons['package_system']}"
-    assert re.findall(r"/python:(\d+\.\d+)", image(CONTAINERFILE))[0] in PYTHONS
+    for file in (CONTAINERFILE, OF_MOVERS):
+        assert re.findall(r"/python:(\d+\.\d+)", image(file))[0] in PYTHONS
 
 
-def test_the_plain_image_is_made_of_files_that_are_there_and_of_nothing_else() -> None:
-    copied = {name for line in instructions(CONTAINERFILE) if line.startswith("COPY ") for name in line.split()[1:-1]}
-    assert copied == {"constraints.txt", "requirements.txt", "requirements-collections.txt"}
-    assert all((ROOT / name).is_file() for name in copied)
+def copied(file: Path) -> set[str]:
+    return {name for line in instructions(file) if line.startswith("COPY ") for name in line.split()[1:-1]}
+
+
+def test_the_plain_images_are_made_of_what_is_there_and_of_nothing_else() -> None:
+    assert copied(CONTAINERFILE) == {"constraints.txt", "requirements.txt", "requirements-collections.txt"}
+    lists = {"constraints.txt", "requirements-cluster.txt", "requirements-mover.txt"}
+    assert copied(OF_MOVERS) == {*lists, "module_utils/rehome"}
+    both = copied(CONTAINERFILE) | copied(OF_MOVERS)
+    assert all((ROOT / name).exists() for name in both)
     # the builder is sent these alone: not the settings, nor the state
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert ignored[0] == "*"
-    assert {line.removeprefix("!") for line in ignored[1:]} == copied
+    assert {line.removeprefix("!") for line in ignored[1:]} == {*both, "**/__pycache__"}
+
+
+def test_the_image_of_a_mover_ends_with_an_error_where_a_worker_could_not_start() -> None:
+    (check,) = (line for line in instructions(OF_MOVERS) if line.startswith("RUN ") and " -c " in line)
+    (program,) = re.findall(r'-c "(.*)"$', check)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "module_utils")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert any(line.endswith("pip check") for line in instructions(OF_MOVERS))
+    assert [line for line in instructions(OF_MOVERS) if line.startswith("USER ")][-1] == "USER 1000"
+    assert exported(instructions(OF_MOVERS))["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
 
 
 def test_the_plain_image_has_the_collections_of_the_verbs() -> None:

@@ -54,3 +54,13 @@ def test_what_only_a_cluster_needs_is_left_out_on_a_single_machine_and_installed
     assert "-r requirements-cluster.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
     for python in PYTHONS:
         assert not pinned("requirements-cluster.txt", python).keys() & pinned("requirements.txt", python).keys()
+
+
+def test_a_mover_gets_the_versions_that_the_controller_has() -> None:
+    text = (ROOT / "requirements-mover.txt").read_text()
+    assert "-r requirements-cluster.txt" in text.splitlines()
+    assert "==" not in text
+    for python in PYTHONS:
+        assert {requirement.name for requirement in requirements("requirements-mover.txt")} <= pinned(
+            LOCK, python
+        ).keys()
