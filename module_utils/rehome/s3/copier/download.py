@@ -75,22 +75,31 @@ async def read_range(source: Client, key: str, etag: str, offset: int, content: 
     Returns the reply, without its body. Raises SourceChanged, S3StopError and S3Error; the latter also if a reply is
     longer or shorter than requested (WrongLength).
     """
-    return await _read(source, key, etag, {"range": f"bytes={offset}-{offset + len(content) - 1}"}, content)
+    return await _read(source, key, etag, {"range": _range(offset, len(content))}, content)
 
 
-async def read_once(source: Client, key: str, etag: str, counter: Counter, sink: Sink) -> Response:
-    """GET the object once, chunk by chunk; otherwise as `read_range`.
+async def read_once(
+    source: Client, key: str, etag: str, counter: Counter, sink: Sink, offset: int | None = None
+) -> Response:
+    """GET the object once, chunk by chunk, or from byte `offset` on what `counter` expects; otherwise as `read_range`.
 
     counter: of what `sink` gets, which gives it each chunk
     """
+    headers = {"if-match": f'"{etag}"'}
+    if offset is not None:
+        headers["range"] = _range(offset, counter.expected)
     try:
-        reply = await source.request("GET", key, headers={"if-match": f'"{etag}"'}, sink=sink)
+        reply = await source.request("GET", key, headers=headers, sink=sink)
     except S3RequestError:
         if counter.overflowed:
             raise _wrong_length(key, counter.expected, "more") from None
         raise
     _check(reply, key, etag, counter)
     return reply
+
+
+def _range(offset: int, length: int) -> str:
+    return f"bytes={offset}-{offset + length - 1}"
 
 
 async def _read(source: Client, key: str, etag: str, extra_headers: dict[str, str], content: bytearray) -> Response:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..client.client import Client
-from ..transport.connection import Connection
+from ..errors import S3RequestError
+from ..transport.connection import Connection, Response
 from ..transport.splice import Splice, splice
 from .download import Counter, read_once
 
@@ -15,6 +17,12 @@ _AHEAD = 1024 * 1024
 
 RELAY_BYTES = 3 * 1024 * 1024
 """What a relay has in memory: here, in the sending transport, and in the buffers of TLS."""
+
+
+_TIMEOUT = 120.0
+"""Seconds in which nothing could be sent, more than a source may be silent, and until the reply afterwards."""
+
+_ATTEMPTS = 4
 
 
 class Relay:
@@ -26,20 +34,26 @@ class Relay:
     of two replies. The last chunk is sent only once the whole reply was read and checked (`read_once`): until then the
     target has no complete object.
 
-    etag, length: of the object; another one is not sent
+    etag: of the object; another one is not sent
+    length: of the object, or of a part of it
+    offset: where the part begins; None: it is the whole object
     """
 
-    def __init__(self, source: Client, key: str, etag: str, length: int) -> None:
+    def __init__(self, source: Client, key: str, etag: str, length: int, offset: int | None = None) -> None:
         self._source = source
         self._key = key
         self._etag = etag
+        self._offset = offset
         self.length = length
         self._reading: _Reading | None = None
 
     def begin(self, connection: Connection) -> None:
         """Read the object, and send it over `connection`."""
         self.end()
-        self._reading = _Reading(self._source, self._key, self._etag, self.length, connection)
+        self._reading = _Reading(self.length, connection, self._read)
+
+    async def _read(self, reading: _Reading) -> None:
+        await read_once(self._source, self._key, self._etag, reading, reading, self._offset)
 
     def pause(self) -> None:
         """Send nothing for now."""
@@ -58,10 +72,34 @@ class Relay:
             self._reading = None
 
 
+async def put_relayed(
+    target: Client, key: str, relay: Relay, headers: Mapping[str, str], query: Sequence[tuple[str, str]] = ()
+) -> Response:
+    """PUT what `relay` reads, again from its start if its source's reply breaks off, up to 4 times.
+
+    Raises what `Client.request` does for the target, and `read_once` for the source.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await _put_once(target, key, relay, headers, query)
+        except S3RequestError as error:
+            if error.status or error.verb != "GET":
+                raise
+    return await _put_once(target, key, relay, headers, query)
+
+
+async def _put_once(
+    target: Client, key: str, relay: Relay, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
+) -> Response:
+    return await target.request(
+        "PUT", key, query=query, headers=headers, body=relay, read_timeout=_TIMEOUT, proven=True
+    )
+
+
 class _Reading(Counter):
     """One reply with the content, on its way to one connection; a `PacedSink`."""
 
-    def __init__(self, source: Client, key: str, etag: str, length: int, outlet: Connection) -> None:
+    def __init__(self, length: int, outlet: Connection, read: Callable[[_Reading], Awaitable[None]]) -> None:
         super().__init__(length)
         self._outlet = outlet
         self._inlet: Connection | None = None
@@ -71,11 +109,11 @@ class _Reading(Counter):
         self._paused = False
         self._began = False
         self._middle: Splice | None = None
-        self.task = asyncio.get_running_loop().create_task(self._run(source, key, etag))
+        self.task = asyncio.get_running_loop().create_task(self._run(read))
 
-    async def _run(self, source: Client, key: str, etag: str) -> None:
+    async def _run(self, read: Callable[[_Reading], Awaitable[None]]) -> None:
         try:
-            await read_once(source, key, etag, self, self)
+            await read(self)
         except Exception as error:
             self._outlet.abandon(error)
             return

@@ -22,7 +22,7 @@ from ..transport.connection import Response
 from .copy_object import explain_refusal, explain_refused_reply, stored_outcome
 from .download import damaged_error, read_whole
 from .memory_budget import MemoryBudget
-from .relay import RELAY_BYTES, Relay
+from .relay import RELAY_BYTES, Relay, put_relayed
 from .stream_parts import send_timeout, stream_in_parts
 
 _MEBIBYTE = 1024**2
@@ -33,9 +33,6 @@ _CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1")
 """Algorithms that any service with checksums may support."""
 _PASSED_ON_FROM = _MEBIBYTE
 """Smaller objects are read before they are sent, which saves two requests."""
-_RELAY_ATTEMPTS = 4
-_RELAY_TIMEOUT = 120.0
-"""Seconds in which nothing could be sent, more than a source may be silent, and until the reply afterwards."""
 _READ_ATTEMPTS = 2
 """Content that does not match the source's digests is read again, once."""
 
@@ -139,35 +136,14 @@ async def _pass_on(context: CopyContext, job: CopyJob, memory: MemoryBudget) -> 
     headers = _put_headers(job, content, properties, able)
     async with memory.reserve(RELAY_BYTES):
         try:
-            reply = await _relay(source, target, job, headers)
+            relay = Relay(source, job.source_key, job.etag, job.size)
+            reply = await put_relayed(target, job.target_key, relay, headers)
         except S3RequestError as error:
             if error.code not in DIGEST_CODES:
                 raise
             proof.refused()
             return None
     return await _stored(context, job, properties, content, reply)
-
-
-async def _relay(source: Client, target: Client, job: CopyJob, headers: Mapping[str, str]) -> Response:
-    """Send the object, again from its start if its source's reply breaks off, up to 4 times."""
-    for _ in range(_RELAY_ATTEMPTS - 1):
-        try:
-            return await _relay_once(source, target, job, headers)
-        except S3RequestError as error:
-            if error.status or error.verb != "GET":
-                raise
-    return await _relay_once(source, target, job, headers)
-
-
-async def _relay_once(source: Client, target: Client, job: CopyJob, headers: Mapping[str, str]) -> Response:
-    return await target.request(
-        "PUT",
-        job.target_key,
-        headers=headers,
-        body=Relay(source, job.source_key, job.etag, job.size),
-        read_timeout=_RELAY_TIMEOUT,
-        proven=True,
-    )
 
 
 async def _stream_whole(context: CopyContext, job: CopyJob, *, digests: bool) -> CopyOutcome:

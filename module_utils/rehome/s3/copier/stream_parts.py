@@ -1,10 +1,13 @@
-"""Copy an object through this machine in parts: each is read, digested, sent, and compared with the target's reply."""
+"""Copy an object through this machine in parts.
+
+Each is read, digested, sent, and compared with the target's reply, or passed on as it comes where the target proves it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..client.client import Client
@@ -22,6 +25,7 @@ from ..transport.connection import Response
 from .copy_object import explain_refused_upload, stored_outcome
 from .download import damaged_error, read_range
 from .memory_budget import MemoryBudget
+from .relay import RELAY_BYTES, Relay, put_relayed
 
 _SLOWEST_LINE = 64 * 1024
 """Bytes per second of one of many uploads over a line that is slow but works."""
@@ -117,34 +121,20 @@ async def _judge(
     return stored_outcome(job, etag, evidence, done.attempts)
 
 
-async def _put_part(
-    target: Client,
-    key: str,
-    upload_id: str,
-    part: Part,
-    content: bytearray,
-    headers: Mapping[str, str],
-    *,
-    proven: bool,
-) -> tuple[SentPart, Response]:
-    """Send a part. `proven` as for `Client.request`; raises the same."""
-    reply = await target.request(
-        "PUT",
-        key,
-        query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
-        headers=headers,
-        body=content,
-        read_timeout=send_timeout(part.size),
-        proven=proven,
-    )
+def _part_query(upload_id: str, part: Part) -> list[tuple[str, str]]:
+    return [("partNumber", str(part.number)), ("uploadId", upload_id)]
+
+
+def _sent(part: Part, reply: Response, key: str) -> SentPart:
+    """Return the part that the target has according to its reply. Raises S3RequestError if it has none."""
     if reply.status != 200:
         code, message = read_error(reply.status, reply.body)
         raise S3RequestError(reply.status, code, message, key, verb="PUT", attempts=reply.attempts)
-    return sent_part(part, reply, key), reply
+    return sent_part(part, reply, key)
 
 
 class _PlainSender:
-    """Reads parts and sends them as they are: the ETags that the target gives them prove them; a `SendPart`."""
+    """Passes parts on as they come: the ETags that the target gives them prove them; a `SendPart`."""
 
     def __init__(self, source: Client, target: Client, job: CopyJob, memory: MemoryBudget) -> None:
         self._source = source
@@ -155,10 +145,10 @@ class _PlainSender:
     async def __call__(self, upload_id: str, part: Part) -> SentPart:
         """Raises S3RequestError ContentDiffers if the target gives the part an ETag that proves nothing."""
         job = self._job
-        async with self._memory.reserve(part.size):
-            content = bytearray(part.size)
-            await read_range(self._source, job.source_key, job.etag, part.offset, content)
-            sent, reply = await _put_part(self._target, job.target_key, upload_id, part, content, {}, proven=True)
+        relay = Relay(self._source, job.source_key, job.etag, part.size, part.offset)
+        async with self._memory.reserve(RELAY_BYTES):
+            reply = await put_relayed(self._target, job.target_key, relay, {}, _part_query(upload_id, part))
+        sent = _sent(part, reply, job.target_key)
         if not is_md5(sent.etag, reply.headers):
             message = f"the ETag that the target gives to part {part.number} is no digest"
             raise S3RequestError(400, "ContentDiffers", message, job.target_key, verb="PUT", attempts=reply.attempts)
@@ -238,7 +228,15 @@ class PartSender:
     async def _send(self, upload_id: str, part: Part, content: bytearray, digest: bytes) -> SentPart:
         key = self.job.target_key
         headers = {"content-md5": b64encode(digest).decode()}
-        sent, reply = await _put_part(self.target, key, upload_id, part, content, headers, proven=False)
+        reply = await self.target.request(
+            "PUT",
+            key,
+            query=_part_query(upload_id, part),
+            headers=headers,
+            body=content,
+            read_timeout=send_timeout(part.size),
+        )
+        sent = _sent(part, reply, key)
         self.hides_digests = self.hides_digests or hides_digest(reply.headers)
         if is_md5(sent.etag, reply.headers) and sent.etag != digest.hex():
             message = f"the target reports another digest for part {part.number} than that of the content sent"

@@ -941,6 +941,47 @@ async def test_parts_whose_etags_give_that_of_the_source_are_neither_digested_no
 
 
 @on_uvloop
+async def test_parts_that_the_target_proves_are_passed_on_again_from_their_start_if_their_source_breaks_off() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget()
+    source.cuts = 3
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert summary(outcome) == ("copied", PARTS_ETAG, Evidence.ETAG, None)
+    assert (target.objects, target.sums, len(source.ranges)) == ([IN_PARTS], [b"UNSIGNED-PAYLOAD"] * 3, 3 + 3)
+
+
+@on_uvloop
+async def test_a_part_whose_source_always_breaks_off_is_never_stored() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget()
+    source.cuts = 10**6
+    outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
+    assert (outcome.result, outcome.error) == ("failed", "ConnectionBroken")
+    assert (target.sums, target.objects) == ([], [])
+
+
+@on_uvloop
+async def test_a_source_that_ignores_the_range_of_a_part_never_fills_it() -> None:
+    source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget()
+
+    async def whole(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"\r\nrange: " in request:
+            writer.write(content(IN_PARTS, PARTS_ETAG))
+        else:
+            await source(request, writer)
+
+    outcome = await outcome_of(whole, target, PARTS_JOB, PROVING)
+    assert (outcome.result, outcome.error, target.sums, target.objects) == ("failed", "WrongLength", [], [])
+
+
+@on_uvloop
+async def test_parts_that_are_passed_on_need_little_memory_whatever_their_size() -> None:
+    source, target, memory = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget(), MemoryBudget(96 * MEBIBYTE)
+    async with services(source, target) as both:
+        context = replace(context_of(both, Uploads(None), slots=1), options=PROVING)
+        assert (await stream_object(context, PARTS_JOB, memory)).result == "copied"
+    assert (memory.peak, memory.reserved) == (3 * MEBIBYTE, 0)
+
+
+@on_uvloop
 async def test_an_upload_with_a_part_that_changed_on_the_way_to_the_target_is_never_completed() -> None:
     source, target = LargeSource(IN_PARTS, PARTS_ETAG, PART), PartsTarget(damages=1)
     outcome = await outcome_of(source, target, PARTS_JOB, PROVING)
