@@ -26,8 +26,8 @@ MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("*.yml")])
 TASK_FILES += sorted(ROOT.glob("playbooks/*.yml"))
 OF_GRANTS = ("rehome_grants_", "rehome_admin_")
-FREE = ("import_playbook", "set_fact")
-"""Modules whose options are the caller's own names."""
+FREE = ("import_playbook", "set_fact", "meta")
+"""Modules whose options are the caller's own names, or a word without a name."""
 FILLED_IN = {"run_pid", "run_verb", "run_job", "run_origin"}
 """What no task gives, as the action plugin does."""
 KEYWORDS = {*Task.fattributes, "block", "rescue", "always"}
@@ -182,6 +182,17 @@ def test_every_module_has_its_action_plugin() -> None:
 def test_playbooks_are_tables_of_contents() -> None:
     for path in ROOT.glob("playbooks/*.yml"):
         assert len(path.read_text().splitlines()) <= 20, path
+
+
+def _brings_settings(role: str) -> bool:
+    meta = yaml.safe_load((ROOT / "roles" / role / "meta" / "main.yml").read_text())
+    return {"role": "rehome"} in meta["dependencies"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "playbooks").glob("*.yml")))
+def test_the_first_role_of_a_play_and_no_other_brings_the_settings_along(name: str) -> None:
+    roles = [given["name"] for path, module, given in tasks() if path.name == name and module.endswith("import_role")]
+    assert [_brings_settings(role) for role in roles] == [place == 0 for place in range(len(roles))]
 
 
 def test_a_role_is_not_validated_only_where_it_has_no_variables_of_its_own() -> None:
