@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VERBS := grants migrate preflight plan verify control discover rollback redirect retire
 # They look at what a run has left.
 LOOKS := report show
-PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down packages
+PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down cluster-up cluster-down packages
 TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
   bench-scale bench-packages collection docs pictures lock
 .PHONY: $(TARGETS)
@@ -28,8 +28,8 @@ TAKE_CONFIRM := rollback retire
 TAKE_DB := demo sandbox-up
 TAKE_DIFF := $(PLAYED)
 TAKE_DO := control
-TAKE_ENV := $(VERBS) $(LOOKS) init
-TAKE_INVENTORY := $(VERBS) $(LOOKS) init
+TAKE_ENV := $(VERBS) $(LOOKS) init cluster-up cluster-down
+TAKE_INVENTORY := $(VERBS) $(LOOKS) init cluster-up cluster-down
 TAKE_OBJECTS := demo seed bench-scale
 TAKE_PYTHON := $(TARGETS)
 TAKE_QUICK := bench
@@ -39,9 +39,10 @@ TAKE_SCENARIOS := chaos
 TAKE_SEED := chaos
 TAKE_SEED_ODDITIES := demo seed
 TAKE_SERVERS := matrix
-TAKE_VAULT := $(VERBS) $(LOOKS) init
+TAKE_VAULT := $(VERBS) $(LOOKS) init cluster-up cluster-down
 TAKE_VENV := $(TARGETS)
 TAKE_WHOLE := discover
+TAKE_WORKERS := cluster-up
 KNOWN := $(sort $(patsubst TAKE_%,%,$(filter TAKE_%,$(.VARIABLES))))
 
 # Text as one word of the shell. make does not expand what is in it, nor does the shell.
@@ -82,7 +83,7 @@ $(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
   $(error CHECK: $(filter-out $(TAKE_CHECK) help,$(GOALS)) cannot be tried without being done. Leave CHECK out, or the target)))
 
 # Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
-$(foreach name,CONFIRM DB DO ENV VENV,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
+$(foreach name,CONFIRM DB DO ENV VENV WORKERS,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
   $(error $(name) ($(value $(name))): is not a name))))
 
 BIN := $(VENV)/bin
@@ -139,6 +140,8 @@ $(INSTALLED): requirements.txt requirements-dev.txt requirements-cluster.txt req
 packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.installed) ## install the servers that the tests start (OS packages), where they are missing
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=mariadb)
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
+	@[ -x /usr/sbin/sshd ] || $(if $(call on,CHECK),echo "openssh-server would be installed",$(BIN)/ansible localhost $(if $(SUDO),--become) \
+	  -m ansible.builtin.apt -a "name=openssh-server update_cache=true install_recommends=false policy_rc_d=101")
 	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
 	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; })
 	@command -v npm >/dev/null || $(if $(call on,CHECK),echo "npm would be installed",{ $(SUDO) apt-get update -q && \
@@ -151,6 +154,15 @@ sandbox-up: setup ## start the sandbox: an object store and a database (DB=maria
 
 sandbox-down: setup ## end the sandbox and remove all it made
 	@$(call play,playbooks/sandbox.yml -e state=absent)
+
+cluster-up: setup ## start scheduler and workers of a cluster (WORKERS=4; ENV=…: on the machines that cluster_hosts names)
+	@$(call play,playbooks/cluster.yml $(OF_CLUSTER) $(if $(value WORKERS),-e workers=$(value WORKERS)))
+
+cluster-down: setup ## end a cluster and remove all it made, here and on its machines
+	@$(call play,playbooks/cluster.yml $(OF_CLUSTER) -e state=absent)
+
+OF_CLUSTER = $(if $(value INVENTORY),-i $(call quoted,INVENTORY)) $(if $(value ENV),-e env=$(value ENV)) \
+  $(if $(value VAULT),--vault-password-file $(call quoted,VAULT))
 
 COMMA := ,
 DIGEST = $(BIN)/python -c 'import json; print(json.load(open(".sandbox/state/summary-plan.json"))["plan_sha256"])'

@@ -32,8 +32,8 @@ PLUGINS = {
 }
 """The project's folder → the folder in the collection's `plugins/`."""
 
-LEFT_OUT = ("sandbox", "sandbox.yml", "awx", "awx.yml")
-"""The roles and the playbooks of the sandbox and of AWX, which need the checkout."""
+LEFT_OUT = ("sandbox", "sandbox.yml", "awx", "awx.yml", "cluster", "cluster_member", "cluster.yml")
+"""The roles and the playbooks of the sandbox, of AWX and of a cluster's launch, which need the checkout."""
 
 LINKS = ("roles", "library", "action_plugins")
 """The links beside the playbooks, by which Ansible finds the project's roles and modules without ansible.cfg."""

@@ -174,12 +174,13 @@ class Code(Enum):
     SECRETS_FILE = "RH-815", "The file of secrets cannot be used"
     GRANTS_STOPPED = "RH-816", "Grants stopped half-way"
 
-    # 9xx: AWX, and the installation
+    # 9xx: AWX, the installation, and the launch of a cluster
     AWX_SETTINGS = "RH-901", "The settings of AWX cannot be used"
     AWX_REFUSES = "RH-902", "AWX does not let the playbook work"
     AWX_LACKS = "RH-903", "AWX lacks something that its items need"
     AWX_STOPPED = "RH-904", "AWX refused an item"
     NOT_INSTALLED = "RH-911", "Something is not installed"
+    CLUSTER = "RH-921", "The cluster does not come up, or does not go away"
 
 
 _MARK: Final = re.compile(r" \[(RH-\d{3})\]")

@@ -173,6 +173,7 @@ MEANINGS = {
     "RH-903": "AWX lacks something that its items need",
     "RH-904": "AWX refused an item",
     "RH-911": "Something is not installed",
+    "RH-921": "The cluster does not come up, or does not go away",
 }
 """Every number that was ever given away, with its meaning. Add yours at its place; never change or remove one.
 

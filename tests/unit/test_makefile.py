@@ -24,7 +24,7 @@ VERBS = [
     "show",
     "verify",
 ]
-OTHERS = ["demo", "packages", "sandbox-down", "sandbox-up"]
+OTHERS = ["cluster-down", "cluster-up", "demo", "packages", "sandbox-down", "sandbox-up"]
 """The other targets that run a playbook."""
 
 
@@ -61,7 +61,12 @@ def refused(*arguments: str, **exported: str) -> str:
 
 
 def test_the_verbs_are_the_playbooks() -> None:
-    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {"awx", "environment", "sandbox"}
+    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {
+        "awx",
+        "cluster",
+        "environment",
+        "sandbox",
+    }
     assert playbooks == set(VERBS)
 
 
@@ -131,6 +136,18 @@ def test_an_environment_of_another_python_is_made_where_it_is_asked_for() -> Non
 
 def test_a_dry_run_that_is_not_understood_is_refused_by_every_target() -> None:
     assert "CHECK (maybe): is neither on" in refused("seed", CHECK="maybe")
+
+
+def test_a_cluster_is_started_with_so_many_workers_and_ended() -> None:
+    assert playbook_run("cluster-up") == "ansible-playbook playbooks/cluster.yml"
+    of = "-i ../ops -e env=prod"
+    given = ("ENV=prod", "INVENTORY=../ops")
+    assert (
+        playbook_run("cluster-up", *given, "WORKERS=4") == f"ansible-playbook playbooks/cluster.yml {of} -e workers=4"
+    )
+    assert playbook_run("cluster-down", *given) == f"ansible-playbook playbooks/cluster.yml {of} -e state=absent"
+    assert "WORKERS has no effect on cluster-down" in refused("cluster-down", "WORKERS=4")
+    assert "WORKERS (4 5): is not a name" in refused("cluster-up", "WORKERS=4 5")
 
 
 def test_the_second_key_is_passed_on() -> None:

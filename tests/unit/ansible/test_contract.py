@@ -26,10 +26,10 @@ MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("*.yml")])
 TASK_FILES += sorted(ROOT.glob("playbooks/*.yml"))
 OF_GRANTS = ("rehome_grants_", "rehome_admin_")
-FREE = ("import_playbook", "set_fact", "meta")
+FREE = ("add_host", "import_playbook", "set_fact", "meta")
 """Modules whose options are the caller's own names, or a word without a name."""
-FILLED_IN = {"run_pid", "run_verb", "run_job", "run_origin"}
-"""What no task gives, as the action plugin does."""
+FILLED_IN = {"run_pid", "run_verb", "run_job", "run_origin", "free_form"}
+"""What no task gives, as the action plugin does, or as it is the task's text."""
 KEYWORDS = {*Task.fattributes, "block", "rescue", "always"}
 
 

@@ -1,0 +1,241 @@
+"""A cluster from nothing on two machines that are reached by ssh, and away again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from distributed import Client
+from distributed.security import Security
+from rehome.config.cluster import Cluster
+from rehome.fleet.connect import connected, workers_of
+
+from sandbox.ports import find_free
+from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
+from tests.sshd import Login, sshd
+
+pytestmark = pytest.mark.e2e
+
+PYTHON = os.path.realpath(sys.executable)
+"""The Python of the movers: it has none of the packages of the environment of the tests."""
+
+
+@dataclass
+class Site:
+    """Two machines, and a controller with an inventory of them."""
+
+    folder: Path
+    port: int
+    wheels: Path
+    hosts: dict[str, str]
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    def machine(self, host: str) -> Path:
+        return self.folder / "machines" / host
+
+    def play(self, *arguments: str, exported: dict[str, str] | None = None, **variables: object) -> Played:
+        given = {"cluster_port": self.port, "cluster_folder": str(self.keys), "cluster_wheels": str(self.wheels)}
+        given |= {"cluster_name": "test", "cluster_wait_s": 60, **variables}
+        options = ["playbooks/cluster.yml", "-i", str(self.folder / "inventory.yml"), "-e", json.dumps(given)]
+        # an index that is not there: all comes from the folder of wheels
+        environment = {**os.environ, "PIP_INDEX_URL": "https://127.0.0.1:9/", **(exported or {})}
+        return play_to_end(
+            start_program("ansible-playbook", *options, *arguments, folder=ROOT, environment=environment)
+        )
+
+    def members(self, host: str | None = None) -> list[psutil.Process]:
+        """Return what runs of the cluster, on one machine or on all."""
+        folder = str(self.machine(host) if host else self.folder / "machines")
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.cmdline()[:1] and process.cmdline()[0].startswith(f"{folder}/"):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def leaders(self) -> dict[str, int]:
+        """Return what was started, and its pid: `scheduler`, and workers by their names."""
+        found = {}
+        for process in self.members():
+            command = process.cmdline()
+            if command[1:3] == ["-m", "dask"]:
+                found[command[command.index("--name") + 1] if "--name" in command else command[3]] = process.pid
+        return found
+
+    def client(self) -> Client:
+        record = json.loads((self.keys / "cluster.json").read_text())["rehome_cluster"]
+        security = Security(  # type: ignore[no-untyped-call]
+            tls_ca_file=record["ca"],
+            tls_client_cert=record["cert"],
+            tls_client_key=record["key"],
+            require_encryption=True,
+        )
+        return Client(record["address"], security=security, set_as_default=False)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "-d", str(folder)]
+    lists = ["-r", str(ROOT / "requirements-mover.txt"), "-c", str(ROOT / "constraints.txt")]
+    subprocess.run([*command, *lists], check=True, timeout=240)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Login]]:
+    """Two machines that are reached by ssh."""
+    folder = tmp_path_factory.mktemp("sshd")
+    with sshd(folder / "a", "127.0.0.2") as a, sshd(folder / "b", "127.0.0.3") as b:
+        yield {"mover-a": a, "mover-b": b}
+
+
+@pytest.fixture
+def site(tmp_path: Path, wheels: Path, logins: dict[str, Login]) -> Iterator[Site]:
+    (port,) = find_free(1)
+    site = Site(tmp_path, port, wheels, {host: login.ip for host, login in logins.items()})
+    movers = {
+        host: {
+            **login.variables(),
+            "cluster_member_python": PYTHON,
+            "cluster_member_folder": str(site.machine(host)),
+            "cluster_member_profiles": {"legacy": {"aws_access_key_id": "AK", "aws_secret_access_key": "hunter3"}},
+        }
+        for host, login in logins.items()
+    }
+    groups: dict[str, Any] = {
+        "prod": {
+            "hosts": {"rehome-prod": None},
+            "vars": {"cluster_hosts": "movers", "rehome_cluster": {"workers": 3}},
+        },
+        "movers": {"hosts": movers},
+    }
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"children": groups}}))
+    (tmp_path / "machines").mkdir()
+    yield site
+    for process in site.members():
+        process.kill()
+
+
+def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site) -> None:
+    dry = site.play("--check", env="prod")
+    assert dry.code == 0, dry.output
+    assert dry.changed > 0
+    assert not site.keys.exists()
+    assert list((site.folder / "machines").iterdir()) == []
+    assert site.members() == []
+
+    up = site.play("--diff", "-v", env="prod", exported={"DB_PASSWD": "hunter2"})
+    assert up.code == 0, up.output
+    assert "hunter" not in up.output
+    assert "PRIVATE KEY" not in up.output
+    started = site.leaders()
+    assert started.keys() == {"scheduler", "mover-a/1", "mover-a/2", "mover-b/1"}
+    _assert_only_the_owner_reads(site)
+    _assert_nothing_listens_elsewhere(site)
+    _assert_the_engine_is_there(site)
+    assert b"hunter2" not in b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in started.values())
+
+    again = site.play(env="prod")
+    assert (again.code, again.changed) == (0, 0), again.output
+    assert site.leaders() == started
+    dry = site.play("--check", env="prod")
+    assert (dry.code, dry.changed) == (0, 0), dry.output
+
+    assert site.play("--check", env="prod", state="absent").changed > 0
+    assert site.leaders() == started
+    down = site.play(env="prod", state="absent")
+    assert down.code == 0, down.output
+    assert site.members() == []
+    assert list((site.folder / "machines").iterdir()) == []
+    assert not site.keys.exists()
+    gone = site.play(env="prod", state="absent")
+    assert (gone.code, gone.changed) == (0, 0), gone.output
+
+
+def _assert_only_the_owner_reads(site: Site) -> None:
+    secret = [site.keys, *site.keys.rglob("*")]
+    secret += [path for host in site.hosts for path in (site.machine(host), *site.machine(host).glob("[ta][lw]s/*"))]
+    assert len([path for path in secret if path.suffix == ".key"]) == 4
+    assert [path for path in secret if path.stat().st_mode & 0o077] == []
+
+
+def _assert_nothing_listens_elsewhere(site: Site) -> None:
+    """One port each for members, and one of loopback for dask's own HTTP server."""
+    for host, ip in site.hosts.items():
+        for process in site.members(host):
+            listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+            assert listening <= {ip, "127.0.0.1"}
+
+
+def _assert_the_engine_is_there(site: Site) -> None:
+    """As a run asks for it, and in the virtual environment of the machine."""
+    names = ("rehome.s3.copier.run", "rehome.services.clients", "botocore")
+    imports = f"[__import__('importlib').import_module(name).__name__ for name in {names}]"
+    profiles = "__import__('botocore.session').session.Session().available_profiles"
+    with site.client() as client:
+        answers = client.run(eval, f"({imports}, __import__('sys').prefix, {profiles})")
+        assert len(answers) == 3
+        for imported, prefix, found in answers.values():
+            assert imported == list(names)
+            assert prefix.startswith(f"{site.folder}/machines/")
+            assert found == ["legacy"]
+    asyncio.run(_connect(site))
+
+
+async def _connect(site: Site) -> None:
+    """Connect as a run does, which refuses workers with another engine."""
+    record = json.loads((site.keys / "cluster.json").read_text())["rehome_cluster"]
+    files = {name: Path(record[name]) for name in ("ca", "cert", "key")}
+    cluster = Cluster(address=record["address"], **files, workers=record["workers"], wait_s=20)
+    async with connected(cluster) as client:
+        assert len(await workers_of(client)) == 3
+
+
+def test_a_cluster_is_mended_and_follows_what_is_asked_for(site: Site) -> None:
+    assert site.play(env="prod", workers=2).code == 0
+    before = site.leaders()
+    assert before.keys() == {"scheduler", "mover-a/1", "mover-b/1"}
+
+    os.kill(before["mover-b/1"], signal.SIGKILL)
+    assert site.play("--check", env="prod", workers=2).changed == 1
+    mended = site.play(env="prod", workers=2)
+    assert mended.code == 0, mended.output
+    after = site.leaders()
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} == {"mover-b/1"}
+
+    os.kill(after["scheduler"], signal.SIGKILL)
+    assert site.play(env="prod", workers=3).code == 0
+    assert site.leaders().keys() == {"scheduler", "mover-a/1", "mover-a/2", "mover-b/1"}
+    assert site.play(env="prod", workers=1).code == 0
+    assert site.leaders().keys() == {"scheduler", "mover-a/1"}
+    with site.client() as client:
+        assert len(client.scheduler_info()["workers"]) == 1
+
+    # a machine that has left the group keeps nothing
+    inventory = yaml.safe_load((site.folder / "inventory.yml").read_text())
+    movers = inventory["all"]["children"]["movers"]["hosts"]
+    inventory["all"]["children"]["others"] = {"hosts": {"mover-a": movers.pop("mover-a")}}
+    (site.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    assert site.play(env="prod", workers=1).code == 0
+    assert site.leaders().keys() == {"scheduler", "mover-b/1"}
+    assert not site.machine("mover-a").exists()
+    assert site.play(env="prod", state="absent").code == 0
+    assert site.members() == []
