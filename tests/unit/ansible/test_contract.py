@@ -184,15 +184,23 @@ def test_playbooks_are_tables_of_contents() -> None:
         assert len(path.read_text().splitlines()) <= 20, path
 
 
-def _brings_settings(role: str) -> bool:
+def _needs(role: str) -> list[str]:
     meta = yaml.safe_load((ROOT / "roles" / role / "meta" / "main.yml").read_text())
-    return {"role": "rehome"} in meta["dependencies"]
+    return [needed["role"] for needed in meta["dependencies"]]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "playbooks").glob("*.yml")))
-def test_the_first_role_of_a_play_and_no_other_brings_the_settings_along(name: str) -> None:
+def test_the_first_role_of_a_play_loads_the_settings_and_no_other_does_again(name: str) -> None:
     roles = [given["name"] for path, module, given in tasks() if path.name == name and module.endswith("import_role")]
-    assert [_brings_settings(role) for role in roles] == [place == 0 for place in range(len(roles))]
+    assert ["rehome" in _needs(role) for role in roles] == [place == 0 for place in range(len(roles))]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/tasks/*.yml")), ids=str)
+def test_a_role_that_takes_the_settings_has_them_whatever_a_play_begins_with(path: Path) -> None:
+    """`ending` tells how any run ended, also one whose settings were refused."""
+    role = path.relative_to(ROOT / "roles").parts[0]
+    if role != "ending" and "{{ rehome_settings }}" in path.read_text():
+        assert role == "settings" or {"rehome", "settings"} & {*_needs(role)}
 
 
 def test_a_role_is_not_validated_only_where_it_has_no_variables_of_its_own() -> None:
