@@ -83,7 +83,7 @@ def test_the_parts_of_an_object_count_as_bytes_before_it_is_complete(
 
     monkeypatch.setattr(Progress, "_write", note)
     in_parts = lambda *given: replace(copy_options(*given), part_size=5 * 1024**2)  # noqa: E731
-    monkeypatch.setattr("rehome.stages.copy_objects.copy_options", in_parts)
+    monkeypatch.setattr("rehome.services.capabilities.copy_options", in_parts)
     monkeypatch.setattr("rehome.progress.WRITE_EVERY_S", 0.0)
     monkeypatch.setattr("rehome.services.clients.WRITE_EVERY_S", 0.001)
     copy_planned(Run(settings, migration.catalog, Progress(tmp_path)), CopyCounts())
