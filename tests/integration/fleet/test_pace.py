@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 from rehome.control.controls import Door
 from rehome.control.orders import Order
@@ -27,8 +26,10 @@ def test_the_rate_is_that_of_the_whole_run(fleet: FleetOfTest, object_store: S3S
     assert counts.copied == 400
     assert len(counts.movers) == 2
     stored = migration.target_s3.list_objects_v2(Bucket=migration.target)["Contents"]
-    seconds = Counter(item["LastModified"].replace(microsecond=0) for item in stored)
-    assert max(seconds.values()) <= 1.1 * RATE
+    # Of all seconds together: a store that halts for a moment dates later what it was sent before.
+    seconds = sorted(item["LastModified"].replace(microsecond=0) for item in stored)
+    took_s = (seconds[-1] - seconds[0]).total_seconds() + 1
+    assert 400 / took_s <= 1.1 * RATE
 
 
 def test_a_pause_reaches_all_workers_and_they_go_on(
