@@ -19,17 +19,17 @@ DOOR = Door("a file", "resume it")
 
 
 def test_the_rate_is_that_of_the_whole_run(fleet: FleetOfTest, object_store: S3Server, migration: Migration) -> None:
-    fill(migration, 400)
+    fill(migration, 600)
     settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=RATE)
     migration.plan(settings)
     counts = migration.copy(settings)
-    assert counts.copied == 400
+    assert counts.copied == 600
     assert len(counts.movers) == 2
     stored = migration.target_s3.list_objects_v2(Bucket=migration.target)["Contents"]
     # Of all seconds together: a store that halts for a moment dates later what it was sent before.
     seconds = sorted(item["LastModified"].replace(microsecond=0) for item in stored)
     took_s = (seconds[-1] - seconds[0]).total_seconds() + 1
-    assert 400 / took_s <= 1.1 * RATE
+    assert 600 / took_s <= 1.1 * RATE
 
 
 def test_a_pause_reaches_all_workers_and_they_go_on(
