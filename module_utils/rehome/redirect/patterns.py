@@ -15,11 +15,14 @@ Flavour = Literal["pcre", "ecmascript"]
 _ANY = {
     # one character in UTF-8; keys are valid UTF-8
     "pcre": r"(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]+)",
-    # one character is one or two units of UTF-16
-    "ecmascript": r"(?:[\ud800-\udbff][\udc00-\udfff]|[\s\S])",
+    # one character is one or two units of UTF-16, and half of two is none
+    "ecmascript": r"(?:[\ud800-\udbff][\udc00-\udfff]|[^\ud800-\udfff])",
 }
 _ANYTHING = {"pcre": r"[\x00-\xff]*", "ecmascript": r"[\s\S]*"}
-_BEYOND_ASCII = {"pcre": r"[\xc2-\xf4][\x80-\xbf]+", "ecmascript": r"[\ud800-\udbff][\udc00-\udfff]|[^\x00-\x7f]"}
+_BEYOND_ASCII = {
+    "pcre": r"[\xc2-\xf4][\x80-\xbf]+",
+    "ecmascript": r"[\ud800-\udbff][\udc00-\udfff]|[^\x00-\x7f\ud800-\udfff]",
+}
 
 _PIECE = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|[\s\S]")
 _PLAIN = re.compile(r"[A-Za-z0-9_/-]")

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.redirect.servers import (
@@ -116,6 +116,8 @@ SUFFIX = st.text("ab-!.äé😀/^]", min_size=1, max_size=6).filter(lambda suffi
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(globs=["??"], suffixes=["😀", "😀😀", "ä", "ab"])
+@example(globs=["[!a][!a]"], suffixes=["😀", "😀😀", "ä", "bb"])
 @given(
     globs=st.lists(GLOB, min_size=1, max_size=4),
     suffixes=st.lists(SUFFIX.filter(lambda suffix: "//" not in f"/{suffix}"), min_size=20, max_size=40),
