@@ -117,6 +117,8 @@ class _Reading(Counter):
         except Exception as error:
             self._outlet.abandon(error)
             return
+        # The connection is another request's by now.
+        self._inlet = None
         self._held = 0
         self._send()
 
@@ -146,7 +148,8 @@ class _Reading(Counter):
         """Send what has come, and read on."""
         self._paused = False
         self._send()
-        if not self._paused and self._inlet is not None:
+        # During the middle, that knows whether the source is waited for.
+        if not self._paused and self._middle is None and self._inlet is not None:
             self._inlet.resume_reading()
 
     def _send(self) -> None:

@@ -523,6 +523,9 @@ class Connection(asyncio.BaseProtocol):
                 # all was given to the transport, which has too much of it, the next body would not be paused.
                 self._unsent = 0
                 self.close()
+            if self._reading_paused:
+                # The last chunk was one too many for the sink; the next reply must come nevertheless.
+                self.resume_reading()
             self._waiter = None
             waiter.set_result(reader.response())
             reader.end()

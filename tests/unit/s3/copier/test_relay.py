@@ -447,6 +447,75 @@ def test_a_source_is_not_taken_for_silent_while_the_target_pauses() -> None:
 
 
 @either_way
+def test_a_target_that_takes_something_at_first_and_then_pauses_does_not_make_the_source_silent() -> None:
+    body = BODY * 8
+
+    @on_uvloop
+    async def scenario() -> None:
+        target = Target(pauses=1.0)
+        async with between(Source(whole, body), target, source_timeout=0.3) as clients:
+            relay = Relay(clients[0], "old", ETAG, len(body))
+            passing = asyncio.ensure_future(clients[1].request("PUT", "new", body=relay, proven=True))
+            await asyncio.sleep(0.2)
+            # as the transport does where its buffers are smaller than those of this machine
+            relay.pause()
+            relay.resume()
+            await passing
+        assert target.received == [body]
+
+    scenario()
+
+
+class Stuck:
+    """The connection to a target that takes nothing."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def send(self, chunk: bytes) -> None:
+        raise AssertionError(f"{len(chunk)} bytes are sent although it is paused")
+
+    def abandon(self, error: Exception) -> None:
+        self.error = error
+
+
+def test_a_source_connection_answers_the_next_request_whatever_became_of_the_content_that_it_brought() -> None:
+    """The last chunk of all may be the one with which enough is read ahead."""
+    sizes = (MIB, 64 * KIB)
+
+    async def in_two(writer: asyncio.StreamWriter, body: bytes) -> None:
+        writer.write(head(len(body)) + body[: sizes[0]])
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(body[sizes[0] :])
+
+    @on_uvloop
+    async def scenario() -> None:
+        source = Source(in_two, BODY[: sum(sizes)])
+        async with between(source, Target()) as (reading, _):
+            was_read = asyncio.Event()
+
+            class Watched:
+                async def request(self, *args: Any, **more: Any) -> Response:
+                    reply = await reading.request(*args, **more)
+                    was_read.set()
+                    return reply
+
+            watched: Any = Watched()
+            stuck: Any = Stuck()
+            relay = Relay(watched, "old", ETAG, sum(sizes))
+            relay.begin(stuck)
+            relay.pause()
+            await was_read.wait()
+            relay.end()
+            assert (await reading.request("GET", "old")).body == source.body
+        assert stuck.error is None
+        assert source.connections == 1
+
+    scenario()
+
+
+@either_way
 @pytest.mark.parametrize("size", [len(BODY) - 1, len(BODY) + 1, len(BODY) + MIB, 2 * MIB])
 def test_of_content_of_another_length_the_target_never_has_everything(size: int) -> None:
     sent = (BODY * 2)[:size]
