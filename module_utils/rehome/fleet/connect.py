@@ -51,6 +51,7 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
     except (OSError, TimeoutError) as error:
         raise _refused(cluster, "does not answer as a scheduler of dask.distributed does", _OF_ADDRESS) from error
     try:
+        await _check_scheduler(cluster, client)
         await _wait_for_workers(cluster, client, stopping)
         await check_engines(cluster, client, await workers_of(client))
         yield client
@@ -72,11 +73,8 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
     )
     ours = this_engine()
     for worker, found in versions.items():
-        theirs = dict(found["host"])["python"], dict(found["packages"])["distributed"]
-        python = ".".join(theirs[0].split(".")[:2])
-        if (python, theirs[1]) != (python_version(), _DASK):
-            runs = f"Python {python} with distributed {theirs[1]}"
-            raise _other_engine(worker, runs, f"Python {ours.python} with distributed {_DASK}")
+        if (theirs := _basis(found)) != _our_basis():
+            raise _other_engine(worker, theirs, _our_basis())
     engines = await client.run(tell_engine, workers=list(workers), on_error="return")
     for worker, found in engines.items():
         if isinstance(found, OSError):  # it has left meanwhile
@@ -109,6 +107,25 @@ def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
         f"Install the same Rehome there from the same lists, and start the worker again, {_ALONE}",
         Code.CLUSTER_ENGINE,
     )
+
+
+async def _check_scheduler(cluster: Cluster, client: Dask) -> None:
+    """Refuse a scheduler of another Python or another distributed: it is sent code, too."""
+    theirs = _basis(await client.scheduler.versions(packages=[]))
+    if theirs != _our_basis():
+        problem = f"this scheduler has {theirs}, and this machine {_our_basis()}"
+        way_out = "Start it with the same Python and requirements-cluster.txt"
+        raise _refused(cluster, problem, way_out, code=Code.CLUSTER_ENGINE)
+
+
+def _basis(versions: Mapping[str, Any]) -> str:
+    """Return which Python and which distributed a member of the cluster has, of what it says of itself."""
+    python = ".".join(dict(versions["host"])["python"].split(".")[:2])
+    return f"Python {python} with distributed {dict(versions['packages'])['distributed']}"
+
+
+def _our_basis() -> str:
+    return f"Python {python_version()} with distributed {_DASK}"
 
 
 async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[], bool]) -> None:

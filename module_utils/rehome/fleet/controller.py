@@ -6,6 +6,7 @@ Nothing here is of one object: what is done for each is done for a shard at a ti
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -88,19 +89,26 @@ class Arrival(NamedTuple):
 class Fleet:
     """The workers of one run.
 
-    plugin: names the run's plugin on the workers; another run of the same name takes its place
+    migration: names what is moved where; this run takes the place of an earlier one of the same name
+    plugin: names this run's plugin on the workers and its shards. No other run has the name: the scheduler may still
+        have the shards of a run whose connection is open, though nothing is heard of it, and their numbers are ours
     on_arrival: called once for each shard that came back
     on_movers: called with how many workers there are
     """
 
     cluster: Cluster
-    plugin: str
+    migration: str
     orders: Orders
     throttle: Throttle
     on_arrival: Callable[[Shard, Arrival], None]
     on_movers: Callable[[int], None]
     stopping: Callable[[], bool]
     stop: RehomeError | None = field(default=None, init=False)
+    plugin: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose the name of the plugin."""
+        self.plugin = f"{self.migration}-{secrets.token_hex(4)}"
 
     async def move(self, parcels: Iterator[Parcel]) -> None:
         """Copy what `parcels` yields, each taken when there is room for it.
@@ -109,6 +117,7 @@ class Fleet:
         and RehomeError if it is lost. What was reported until then was passed on.
         """
         async with connected(self.cluster, self.stopping) as client:
+            await self._take_over(client)
             await client.register_plugin(MoverPlugin(self.orders), name=self.plugin)
             await client.run_on_scheduler(_count_runs(), name=self.plugin)
             crew = _Crew(self, client)
@@ -123,6 +132,13 @@ class Fleet:
     def is_ending(self) -> bool:
         """Whether no further shard is submitted."""
         return self.stop is not None or self.stopping()
+
+    async def _take_over(self, client: Dask) -> None:
+        """End the movers of earlier runs that could not do so themselves."""
+        for plugin in await client.run_on_scheduler(_plugins(), prefix=f"{self.migration}-"):
+            with suppress(ValueError, LookupError, OSError):  # that run has ended meanwhile, or a worker
+                await client.unregister_worker_plugin(plugin)
+            await client.run_on_scheduler(_forget_runs(), name=plugin)
 
     async def _move(self, client: Dask, crew: _Crew, parcels: Iterator[Parcel]) -> None:
         pending: dict[asyncio.Task[Arrival], Shard] = {}
@@ -197,6 +213,7 @@ class _Crew:
         self._fleet = fleet
         self._client = client
         self._workers: list[str] = []
+        self._checked: frozenset[str] = frozenset()
         self._told: dict[str, Pace] = {}
         self._telling: asyncio.Task[None] | None = None
         self._look_at = -1.0
@@ -233,9 +250,9 @@ class _Crew:
     async def _count(self) -> None:
         async with asyncio.timeout(ANSWER_S):
             workers = await workers_of(self._client)
-            new = [worker for worker in workers if worker not in self._told]
-            if new and self._told:
+            if new := [worker for worker in workers if worker not in self._checked]:
                 await check_engines(self._fleet.cluster, self._client, new)
+        self._checked = frozenset(workers)
         self._workers = workers
         self._told = {worker: pace for worker, pace in self._told.items() if worker in workers}
         self._fleet.on_movers(len(workers))
@@ -296,8 +313,6 @@ def _count_runs() -> Any:
                 elif finish == "forgotten":
                     self.of.pop(key, None)
 
-        if name in dask_scheduler.plugins:
-            dask_scheduler.remove_plugin(name=name)
         dask_scheduler.add_plugin(Runs(), name=name)
 
     return count_runs
@@ -307,5 +322,9 @@ def _runs_of() -> Any:
     return lambda dask_scheduler, name, key: dask_scheduler.plugins[name].of.get(key, 0)
 
 
+def _plugins() -> Any:
+    return lambda dask_scheduler, prefix: [name for name in dask_scheduler.worker_plugins if name.startswith(prefix)]
+
+
 def _forget_runs() -> Any:
-    return lambda dask_scheduler, name: dask_scheduler.remove_plugin(name=name)
+    return lambda dask_scheduler, name: dask_scheduler.plugins.pop(name, None) and None

@@ -253,7 +253,8 @@ class _Feed:
         self._of_job.clear()
 
     def _end(self, entry: _Open) -> None:
-        left = list[Upload]()
+        # the copy has ended before this shard came: what was recorded of it is as it was
+        left = list(entry.ticket.uploads) if self.uploads is None else []
         if self.uploads is not None:
             for job in entry.uploading:
                 if (known := self.uploads.find(self.bucket, job.target_key)) is not None:

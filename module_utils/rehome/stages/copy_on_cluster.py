@@ -68,7 +68,7 @@ async def _move(run: Run, cluster: Cluster, options: CopyOptions, work: _Work, p
     throttle = Throttle(policy.max_requests, policy.objects_per_second)
     fleet = Fleet(
         cluster=cluster,
-        plugin=f"rehome-{settings.name}-{settings.fingerprint[:12]}",
+        migration=f"rehome-{settings.name}-{settings.plan_tag}",
         orders=orders_of(settings.source, settings.target, options, policy.max_requests),
         throttle=throttle,
         on_arrival=work.arrived,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from rehome.catalog.catalog import Catalog
-from rehome.errors import RehomeError
+from rehome.errors import RefusedError, RehomeError
 from rehome.state.outcomes import export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
@@ -131,6 +132,26 @@ def test_a_worker_that_joins_in_the_middle_takes_its_share(
     assert set(counts.movers) == {"mover-0", "mover-1"}
 
 
+def test_a_worker_that_joins_with_another_engine_once_all_others_are_gone_ends_the_run(
+    start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    fleet = start(1)
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "module_utils", other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "rehome" / "version.py").open("a") as file:
+        file.write("# another\n")
+
+    def replace() -> None:
+        os.killpg(fleet.workers[0].pid, signal.SIGKILL)
+        fleet.start_worker(PYTHONPATH=str(other))
+
+    with once_copied(migration, 40, replace), pytest.raises(RefusedError, match=r"this worker has Rehome .*RH-763"):
+        migration.copy(settings)
+
+
 def test_a_killed_scheduler_ends_the_run_and_the_next_one_goes_on(
     start: Starter, object_store: S3Server, migration: Migration
 ) -> None:
@@ -229,3 +250,35 @@ def _given(migration: Migration, store: S3Server, fleet: FleetOfTest) -> dict[st
         "state_dir": str(settings.state_dir),
         **given,
     }
+
+
+def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_report_of_its_shards(
+    start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    """Its connection is open, so that the scheduler keeps what it has asked for, and the workers copy it."""
+    fleet = start(1)
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    path = tmp_path / "1.duckdb"
+    migration.close()
+    given = _given(migration, object_store, fleet)
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(object_store, "migrate")},
+        start_new_session=True,
+    )
+    try:
+        with once_copied(migration, 60, lambda: os.killpg(controller.pid, signal.SIGSTOP)):
+            pass
+        settings = settings_of(migration, object_store, fleet)
+        migration.plan(settings)
+        counts = migration.copy(settings)
+    finally:
+        controller.kill()
+        controller.wait()
+    there = {key.removeprefix("avatar/") for key in migration.target_keys()}
+    told = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "present")}
+    assert told <= there
+    assert counts.done == counts.planned
+    assert len(there) == 400

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rehome.checks import refusals
 from rehome.config.cluster import Cluster
 from rehome.errors import RefusedError
 from rehome.fleet.connect import connected
-from rehome.fleet.engine import Engine, this_engine
+from rehome.fleet.engine import Engine, python_version, this_engine
 from rehome.preflight.cluster import check_cluster
 
 from sandbox.s3_server import S3Server
@@ -168,8 +169,29 @@ def test_a_worker_with_another_engine(fleet: FleetOfTest, monkeypatch: pytest.Mo
 
 
 def test_a_worker_with_another_python(fleet: FleetOfTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rehome.fleet.connect.python_version", lambda: "3.99")
+    # the scheduler is asked first
+    asked = iter([python_version()])
+    monkeypatch.setattr("rehome.fleet.connect.python_version", lambda: next(asked, "3.99"))
     assert_refused(cluster_of(fleet), r"this worker has Python 3\.\d+ with distributed", "RH-763")
+
+
+def test_a_scheduler_with_another_distributed(fleet: FleetOfTest, tmp_path: Path) -> None:
+    metadata = tmp_path / "distributed-2020.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: distributed\nVersion: 2020.1.0\n")
+    commands = distribution("distributed").read_text("entry_points.txt")
+    assert commands is not None
+    (metadata / "entry_points.txt").write_text(commands)
+    other = FleetOfTest(tmp_path, {})
+    try:
+        other.start_scheduler(PYTHONPATH=str(tmp_path))
+        assert_refused(
+            cluster_of(other),
+            r"^rehome_cluster.address .*this scheduler has Python .* with distributed 2020.1.0, and this machine",
+            "RH-763",
+        )
+    finally:
+        other.stop()
 
 
 def test_a_worker_without_an_engine(start: Starter) -> None:
