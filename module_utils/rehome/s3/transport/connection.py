@@ -347,7 +347,8 @@ class Connection(asyncio.BaseProtocol):
         read_timeout: seconds of silence. Without a sink, the complete reply may take ten times as long: S3 sends
             white space during a long copy (CopyObject, S3 API reference), but not for ever.
         sink: receives the body of a 2xx reply, in place of `Response.body`
-        body: of the request. A producer's first chunk takes the head along, and its silence counts as the server's.
+        body: of the request. A producer's first chunk takes the head along: the server cannot be silent before. From
+            then on the producer's silence counts as the server's.
 
         Raises TransportError, and what a producer calls `abandon` with.
         """
@@ -558,7 +559,7 @@ class Connection(asyncio.BaseProtocol):
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._reading_paused:
+        if self._reading_paused or self._head:
             self._deadline = self._loop.time() + self._read_timeout
         if self._loop.time() < self._deadline:
             self._set_timer()

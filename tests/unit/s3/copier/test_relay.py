@@ -466,6 +466,23 @@ def test_a_target_that_takes_something_at_first_and_then_pauses_does_not_make_th
     scenario()
 
 
+@either_way
+def test_a_target_that_was_sent_nothing_yet_is_not_taken_for_silent() -> None:
+    @on_uvloop
+    async def scenario() -> None:
+        target = Target()
+        async with between(Source(whole), target) as clients:
+            limiter = clients[0].limiter
+            limiter.set_ceiling(0)
+            passing = asyncio.ensure_future(passed_on(clients, read_timeout=0.3))
+            await asyncio.sleep(1.0)
+            limiter.set_ceiling(clients[0].max_connections)
+            await passing
+        assert target.received == [BODY]
+
+    scenario()
+
+
 class Stuck:
     """The connection to a target that takes nothing."""
 
