@@ -25,13 +25,24 @@ async def run_all(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
 
     Raises the first error, or an S3StopError if several fail and one of them raises that.
     """
+    failed: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
     except BaseExceptionGroup as group_error:
         errors = group_error.exceptions
-        raise next((error for error in errors if isinstance(error, S3StopError)), errors[0]) from None
-    return tuple([task.result() for task in tasks])
+        failed = next((error for error in errors if isinstance(error, S3StopError)), errors[0])
+        # An error has its traceback, that the variables of its functions, and these the error: such circles, here and
+        # in the group's own code, would keep what the coroutines have read until a collection.
+        group_error.__traceback__ = None
+        del errors
+    if failed is None:
+        return tuple([task.result() for task in tasks])
+    try:
+        # Not while the group is handled, which would become its context.
+        raise failed
+    finally:
+        del failed, group, tasks, coroutines
 
 
 async def held(coroutine: Coroutine[Any, Any, _T]) -> Callable[[], _T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..client.client import Client
 from ..errors import S3RequestError
@@ -46,14 +46,21 @@ class Relay:
         self._offset = offset
         self.length = length
         self._reading: _Reading | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def begin(self, connection: Connection) -> None:
         """Read the object, and send it over `connection`."""
         self.end()
-        self._reading = _Reading(self.length, connection, self._read)
+        self._reading = _Reading(self.length, connection)
+        self._task = asyncio.get_running_loop().create_task(self._read(self._reading, connection))
 
-    async def _read(self, reading: _Reading) -> None:
-        await read_once(self._source, self._key, self._etag, reading, reading, self._offset)
+    async def _read(self, reading: _Reading, connection: Connection) -> None:
+        try:
+            await read_once(self._source, self._key, self._etag, reading, reading, self._offset)
+        except Exception as error:
+            connection.abandon(error)
+        else:
+            reading.complete()
 
     def pause(self) -> None:
         """Send nothing for now."""
@@ -67,9 +74,11 @@ class Relay:
 
     def end(self) -> None:
         """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
         if self._reading is not None:
-            self._reading.task.cancel()
-            self._reading = None
+            self._reading.end()
+        self._reading = self._task = None
 
 
 async def put_relayed(
@@ -99,7 +108,7 @@ async def _put_once(
 class _Reading(Counter):
     """One reply with the content, on its way to one connection; a `PacedSink`."""
 
-    def __init__(self, length: int, outlet: Connection, read: Callable[[_Reading], Awaitable[None]]) -> None:
+    def __init__(self, length: int, outlet: Connection) -> None:
         super().__init__(length)
         self._outlet = outlet
         self._inlet: Connection | None = None
@@ -109,18 +118,17 @@ class _Reading(Counter):
         self._paused = False
         self._began = False
         self._middle: Splice | None = None
-        self.task = asyncio.get_running_loop().create_task(self._run(read))
 
-    async def _run(self, read: Callable[[_Reading], Awaitable[None]]) -> None:
-        try:
-            await read(self)
-        except Exception as error:
-            self._outlet.abandon(error)
-            return
+    def complete(self) -> None:
+        """Send the end: the whole reply was read and checked."""
         # The connection is another request's by now.
         self._inlet = None
         self._held = 0
         self._send()
+
+    def end(self) -> None:
+        """Let go of what moves the middle: it knows this as well, and would keep what has come until a collection."""
+        self._middle = None
 
     def begin_from(self, connection: Connection) -> None:
         """Remember the connection that the content comes from, to pause it."""

@@ -366,14 +366,17 @@ class Connection(asyncio.BaseProtocol):
             self._set_timer()
         if sink is not None and (begin_from := getattr(sink, "begin_from", None)) is not None:
             begin_from(self)
-        if body:
-            return await self._exchange_with_body(head, body, waiter)
-        self._transport.write(head)
         try:
+            if body:
+                return await self._exchange_with_body(head, body, waiter)
+            self._transport.write(head)
             return await waiter
         except asyncio.CancelledError:
             self.close()
             raise
+        finally:
+            # It has the error, that its traceback, and this the sink: such a circle would stay until a collection.
+            del waiter
 
     async def _exchange_with_body(self, head: bytes, body: Body, waiter: asyncio.Future[Response]) -> Response:
         if isinstance(body, bytes | bytearray) and len(body) <= _JOINED:
@@ -384,10 +387,8 @@ class Connection(asyncio.BaseProtocol):
             producer.begin(self)
         try:
             return await waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
         finally:
+            del waiter
             if self._producer is not None:
                 self._producer.end()
                 self._producer = None
@@ -542,6 +543,8 @@ class Connection(asyncio.BaseProtocol):
         self._end_loan()
         self._transport = None
         self._fail(Fault.BROKEN, f"the connection broke before the reply was complete{f' ({error})' if error else ''}")
+        # It and its parser know each other, so that what it was read into would stay until a collection.
+        self._reader.end()
 
     def _end_loan(self) -> None:
         borrower, self._borrower = self._borrower, None

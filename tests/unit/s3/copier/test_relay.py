@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import hashlib
 import os
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -479,6 +481,43 @@ def test_a_target_that_was_sent_nothing_yet_is_not_taken_for_silent() -> None:
             limiter.set_ceiling(clients[0].max_connections)
             await passing
         assert target.received == [BODY]
+
+    scenario()
+
+
+@pytest.fixture
+def _without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+    gc.enable()
+
+
+@either_way
+@pytest.mark.usefixtures("_without_collector")
+def test_what_was_read_ahead_is_freed_when_the_target_refuses_it() -> None:
+    """A run collects seldom, and a service that is overloaded refuses much."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        # meanwhile it is read ahead
+        await asyncio.sleep(0.1)
+        writer.write(reply(403, b"<Error><Code>AccessDenied</Code></Error>"))
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+    @on_uvloop
+    async def scenario() -> None:
+        async with between(Source(whole), refuse) as clients:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(8):
+                with pytest.raises(S3Error):
+                    await passed_on(clients)
+            await asyncio.sleep(0.3)
+            after, _ = tracemalloc.get_traced_memory()
+        assert after - before < 4 * MIB
 
     scenario()
 
