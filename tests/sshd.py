@@ -52,12 +52,16 @@ def sshd(folder: Path, ip: str) -> Iterator[Login]:
     for name in ("host", "user"):
         made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(made, check=True)
+    # a shell reads the files of the user of the tests otherwise, and may be killed over what those begin
+    home = folder / "home"
+    home.mkdir()
     (port,) = find_free(1)
     config = folder / "config"
     config.write_text(
         f"ListenAddress {ip}\nPort {port}\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'user.pub'}\n"
         "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nMaxStartups 50\nSubsystem sftp internal-sftp\n"
+        f"SetEnv HOME={home}\n"
     )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([PROGRAM, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
