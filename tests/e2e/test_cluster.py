@@ -208,6 +208,24 @@ async def _connect(site: Site) -> None:
         assert len(await workers_of(client)) == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"cluster_port": 0, "cluster_days": -1}, "cluster_port, cluster_days"),
+        ({"cluster_port": 65_536}, "cluster_port"),
+    ],
+)
+def test_numbers_that_nothing_can_be_done_with_are_refused_before_anything_is_written(
+    given: dict[str, int], named: str, tmp_path: Path
+) -> None:
+    variables = {"cluster_folder": str(tmp_path / "keys"), "cluster_member_folder": str(tmp_path / "machine"), **given}
+    options = ["playbooks/cluster.yml", "-e", json.dumps(variables)]
+    played = play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=dict(os.environ)))
+    assert played.code != 0
+    assert f"{named}: has to be 1 at least" in played.message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_cluster_is_mended_and_follows_what_is_asked_for(site: Site) -> None:
     assert site.play(env="prod", workers=2).code == 0
     before = site.leaders()

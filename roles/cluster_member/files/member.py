@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,12 +27,15 @@ from pathlib import Path
 from typing import Any
 
 SCHEDULER = "scheduler"
+KEYS = "tls"
+"""The folder of the keys."""
 MEMBER = "REHOME_MEMBER"
 STARTED_WITH = "REHOME_STARTED_WITH"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "USER", "SSL_CERT_DIR", "SSL_CERT_FILE")
 """What a member gets of the environment. The rest is the operator's, such as the password of a database."""
-PASSED_ON_PREFIXES = ("AWS_",)
-PASSED_ON_SUFFIXES = ("_proxy", "_PROXY")
+WORKERS_PREFIXES = ("AWS_",)
+WORKERS_SUFFIXES = ("_proxy", "_PROXY")
+"""What workers get beside it. The scheduler reaches no bucket, and is to know no credential."""
 PATIENCE_S = 20.0
 """For how long a worker may end its work."""
 START_S = 30.0
@@ -140,7 +144,7 @@ def look(wanted: Wanted) -> dict[str, Any]:
         "folder": str(wanted.folder),
         "there": wanted.folder.exists(),
         "install": _stamp(wanted) != wanted.bundle,
-        "keys": _digest(wanted.folder / "tls" / "member.pem"),
+        "keys": _digest(wanted.folder / KEYS / "member.pem"),
         "profiles": _digest(wanted.folder / "aws" / "credentials"),
         "scheduler_runs": SCHEDULER in running,
     }
@@ -189,7 +193,10 @@ def remove(wanted: Wanted) -> dict[str, Any]:
     if not wanted.check:
         _end(here, wanted)
         if there:
-            shutil.rmtree(wanted.folder)
+            # what shows that the folder is a cluster's goes last, so that one that is interrupted can be run again
+            for path in sorted(wanted.folder.iterdir(), key=lambda path: path.name == KEYS):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            wanted.folder.rmdir()
             _remove_if_empty(wanted.folder.parent)
     return {"changed": there or bool(here), "ended": sorted({process.name for process in here})}
 
@@ -313,14 +320,18 @@ def _install(wanted: Wanted) -> None:
     venv.EnvBuilder(symlinks=True, with_pip=False).create(home)
     (packages,) = (home / "lib").glob("python3*/site-packages")
     with tarfile.open(bundle) as archive:
-        archive.extractall(packages, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(packages, filter="data")
+        else:  # Python 3.11.2, as Debian 12 has it
+            archive.extractall(packages)  # noqa: S202 - our own archive
     bundle.unlink()
     (home / "bundle").write_text(wanted.bundle)
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether the folder has nothing but what a cluster puts there."""
-    return {path.name for path in folder.iterdir()} <= {"venv", "tls", "aws", "work", "logs", "bundle.tar.gz"}
+    """Return whether the folder has nothing but what a cluster puts there, the keys first of all, or is empty."""
+    names = {path.name for path in folder.iterdir()}
+    return not names or (KEYS in names and names <= {KEYS, "venv", "aws", "work", "logs", "bundle.tar.gz"})
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -334,7 +345,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _command(wanted: Wanted, name: str, ip: str) -> list[str]:
     """Return the command of a member. Each listens on the one address by which the others reach it."""
-    tls = wanted.folder / "tls"
+    tls = wanted.folder / KEYS
     keys = ["--tls-ca-file", tls / "ca.pem", "--tls-cert", tls / "member.pem", "--tls-key", tls / "member.key"]
     # --no-dashboard alone leaves an HTTP server on all addresses
     quiet = ["--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
@@ -354,12 +365,15 @@ def _started_with(wanted: Wanted, command: Sequence[str]) -> str:
 
 
 def _environment(wanted: Wanted, name: str, with_what: str) -> dict[str, str]:
-    passed = {
-        variable: value
-        for variable, value in os.environ.items()
-        if variable in PASSED_ON or variable.startswith(PASSED_ON_PREFIXES) or variable.endswith(PASSED_ON_SUFFIXES)
-    }
-    credentials = wanted.folder / "aws" / "credentials"
+    passed = {variable: value for variable, value in os.environ.items() if variable in PASSED_ON}
+    if name != SCHEDULER:
+        passed |= {
+            variable: value
+            for variable, value in os.environ.items()
+            if variable.startswith(WORKERS_PREFIXES) or variable.endswith(WORKERS_SUFFIXES)
+        }
+        if wanted.profiles:
+            passed["AWS_SHARED_CREDENTIALS_FILE"] = str(wanted.folder / "aws" / "credentials")
     return passed | {
         MEMBER: name,
         STARTED_WITH: with_what,
@@ -369,7 +383,6 @@ def _environment(wanted: Wanted, name: str, with_what: str) -> dict[str, str]:
         "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": WORKER_TTL,
         "TMPDIR": str(wanted.folder / "work"),
-        **({"AWS_SHARED_CREDENTIALS_FILE": str(credentials)} if wanted.profiles else {}),
     }
 
 
@@ -410,12 +423,24 @@ def _start_unit(wanted: Wanted, name: str, command: Sequence[str], environment: 
         f"--property={line}" for line in ("KillMode=mixed", "NoNewPrivileges=yes", f"StandardOutput=append:{log}")
     ]
     options += [f"--property=StandardError=append:{log}"]
-    # by name alone: a value on the command line could be read by every user of the machine
-    options += [f"--setenv={variable}" for variable in environment]
+    # systemd shows every user of the machine the variables of a unit, but only the path of a file of them
+    file = wanted.folder / "work" / "environment"
+    options += [f"--property=EnvironmentFile={file}"]
     order = ["systemd-run", *options, "--", *command]
-    made = subprocess.run(order, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    file.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+            output.writelines(f"{variable}={_quoted(value)}\n" for variable, value in environment.items())
+        made = subprocess.run(order, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    finally:
+        file.unlink(missing_ok=True)
     if made.returncode:
         raise MemberError(f"{name}: systemd-run does not start it: {made.stderr.strip()}")
+
+
+def _quoted(value: str) -> str:
+    """Return a value as systemd.exec(5) reads it of an EnvironmentFile."""
+    return '"' + re.sub(r'([\\"`$])', r"\\\1", value) + '"'
 
 
 def _runs(wanted: Wanted, name: str) -> bool:

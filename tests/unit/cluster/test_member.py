@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def there(tmp_path: Path) -> Iterator[Any]:
     plan = wanted(tmp_path)
     plan.python.parent.mkdir(parents=True)
     plan.python.symlink_to(sys.executable)
+    (plan.folder / "tls").mkdir()
     (plan.folder / "venv" / "bundle").write_text("b")
     # `python -m dask …` finds this one in its working folder
     (plan.folder / "work" / "dask").mkdir(parents=True)
@@ -92,6 +94,25 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(there: Any) -> None
     assert there.folder.exists()
 
 
+@pytest.mark.parametrize("knows_filters", [True, False])
+def test_packages_are_unpacked_also_by_a_python_without_filters_as_in_debian_12(
+    there: Any, monkeypatch: pytest.MonkeyPatch, knows_filters: bool
+) -> None:
+    with tarfile.open(there.folder / "bundle.tar.gz", "w:gz") as archive:
+        archive.add(member.__file__, "package.py")
+    if not knows_filters:
+        monkeypatch.delattr(tarfile, "data_filter")
+        extract = tarfile.TarFile.extractall
+
+        def extract_all(self: tarfile.TarFile, path: Path) -> None:
+            extract(self, path)
+
+        monkeypatch.setattr(tarfile.TarFile, "extractall", extract_all)
+    assert member.apply(again(there, bundle="c"))["installed"]
+    assert len(list(there.folder.glob("venv/lib/python3*/site-packages/package.py"))) == 1
+    assert not (there.folder / "bundle.tar.gz").exists()
+
+
 def test_what_is_too_much_is_ended_and_nothing_else(there: Any) -> None:
     member.apply(again(there, workers=("host/1", "host/2")))
     first, _ = await_members(there, 2)
@@ -122,13 +143,16 @@ def test_in_the_end_nothing_is_left_also_of_a_process_that_ignores_the_first_sig
     assert member.remove(there) == {"changed": False, "ended": []}
 
 
-def test_a_folder_with_anything_else_in_it_is_left_alone(there: Any) -> None:
-    (there.folder / "thesis.txt").touch()
+@pytest.mark.parametrize("names", [("thesis.txt", "tls"), ("venv", "work", "logs")])
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, names: tuple[str, ...]) -> None:
+    there = wanted(tmp_path)
+    for name in names:
+        (there.folder / name).mkdir(parents=True)
     with pytest.raises(member.MemberError, match="has files of somebody else; name one of its own"):
         member.look(there)
     with pytest.raises(member.MemberError, match="is no folder of a cluster"):
         member.remove(there)
-    assert (there.folder / "thesis.txt").exists()
+    assert {path.name for path in there.folder.iterdir()} == set(names)
 
 
 def test_a_member_gets_nothing_of_the_operators_environment_but_what_reaches_the_buckets(
@@ -142,6 +166,16 @@ def test_a_member_gets_nothing_of_the_operators_environment_but_what_reaches_the
     names = {line.partition(b"=")[0].decode() for line in lines if line}
     assert names >= {"AWS_PROFILE", "https_proxy"} | KNOWN
     assert not names & {"DB_PASSWD", "S3_LEGACY_SECRET_KEY"}
+
+
+def test_the_scheduler_gets_no_credential(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member, "_await_scheduler", lambda *_: None)
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "https_proxy"):
+        monkeypatch.setenv(name, "hunter2")
+    member.apply(again(there, port=1, profiles="p"))
+    for process in await_members(there, 2):
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert (b"hunter2" in environment, b"AWS_" in environment) == ((process.name != "scheduler",) * 2)
 
 
 def test_a_machine_that_cannot_be_a_member_says_which_variable_decides(there: Any) -> None:
@@ -162,18 +196,23 @@ def test_a_machine_that_cannot_be_a_member_says_which_variable_decides(there: An
 
 
 SYSTEMD_RUN = """#!{python}
-import json, os, subprocess, sys
+import json, os, subprocess, sys, time
 command = sys.argv[sys.argv.index("--") + 1:]
-names = [word.removeprefix("--setenv=") for word in sys.argv if word.startswith("--setenv=")]
+variables = next(word.split("=", 2)[2] for word in sys.argv if word.startswith("--property=EnvironmentFile="))
+assert os.stat(variables).st_mode & 0o077 == 0
 folder = next(word.partition("=")[2] for word in sys.argv if word.startswith("--working-directory="))
 with open({record!r}, "w") as file:
     json.dump(sys.argv[1:], file)
-subprocess.Popen(command, env={{name: os.environ[name] for name in names}}, cwd=folder, start_new_session=True,
-    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+# a shell reads double quotes as systemd.exec(5) describes those of an EnvironmentFile
+read = ["/bin/sh", "-c", 'set -a; . "$0"; printf . >"$TMPDIR/read"; exec "$@"', variables, *command]
+subprocess.Popen(read, env={{}}, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL)
+while not os.path.exists(os.path.join(folder, "read")):
+    time.sleep(0.01)
 """
 
 
-def test_with_systemd_a_member_is_a_transient_unit_and_no_secret_is_on_its_command_line(
+def test_with_systemd_a_member_is_a_transient_unit_and_no_secret_is_where_other_users_read_it(
     there: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "bin" / "systemd-run"
@@ -181,14 +220,17 @@ def test_with_systemd_a_member_is_a_transient_unit_and_no_secret_is_on_its_comma
     program.write_text(SYSTEMD_RUN.format(python=sys.executable, record=str(tmp_path / "given.json")))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    secret = """hunter2 "'$HOME`id`\\\\n#"""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     monkeypatch.setattr(member, "has_systemd", lambda: True)
     assert member.apply(there)["started"] == ["host/1"]
     (process,) = await_members(there, 1)
     given = (tmp_path / "given.json").read_text()
     assert "--unit=rehome-test-host-1" in given
-    assert "--setenv=AWS_SECRET_ACCESS_KEY" in given and "hunter2" not in given
-    assert b"hunter2" in Path(f"/proc/{process.pid}/environ").read_bytes()
+    # systemd shows everybody what --setenv and Environment= have set
+    assert "hunter2" not in given and "--setenv" not in given and "property=Environment=" not in given
+    assert f"AWS_SECRET_ACCESS_KEY={secret}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    assert not any("hunter2" in file.read_text() for file in (there.folder / "work").iterdir() if file.is_file())
     assert member.apply(there)["changed"] is False
     program.write_text("#!/bin/sh\necho 'Access denied' >&2; exit 1\n")
     with pytest.raises(member.MemberError, match="host/1: systemd-run does not start it: Access denied"):
