@@ -232,7 +232,7 @@ if sys.argv[0].endswith("ansible-playbook"):
 
 def test_an_interrupt_that_python_ignores_is_heard_all_the_same(world: World, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SITE)
-    exported = {"PYTHONPATH": str(tmp_path), "INTERRUPT_AT_FORK": "14"}
+    exported = {"PYTHONPATH": str(tmp_path), "INTERRUPT_AT_FORK": "8"}
     played = world.play(exported=exported)
     assert "Exception ignored in: <function ignored" in played.output
     assert played.code != 0

@@ -103,7 +103,7 @@ class FleetOfTest:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env={**inherited, **path, **environment},
+                env={**inherited, **path, "TMPDIR": str(self.folder), **environment},
                 cwd=self.folder,
                 start_new_session=True,
             )
