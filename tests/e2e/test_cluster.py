@@ -211,7 +211,7 @@ async def _connect(site: Site) -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"cluster_port": 0, "cluster_days": -1}, "cluster_port, cluster_days"),
+        ({"cluster_port": 0, "cluster_days": -1}, "cluster_days, cluster_port"),
         ({"cluster_port": 65_536}, "cluster_port"),
     ],
 )
