@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import World, Worlds
-from tests.integration.fleet.cluster import FleetOfTest, exported
+from tests.integration.fleet.cluster import FleetOfTest, exported, running_fleet
 
 OBJECTS = 2_100
 """More than one shard."""
@@ -28,14 +28,8 @@ def keys(world: World) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def fleet(world: World, keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOfTest]:
-    made = FleetOfTest(tmp_path_factory.mktemp("fleet"), keys)
-    try:
-        made.start_scheduler()
-        made.start_worker()
-        made.start_worker()
+    with running_fleet(tmp_path_factory.mktemp("fleet"), keys) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def settings_of(world: World, fleet: FleetOfTest) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class _Open:
         self._half = len(jobs) // 2
 
     def take(self) -> tuple[int, CopyJob] | None:
+        """Return the next job with its place in the shard, None after the last; half-way, more shards are asked for."""
         if len(self.jobs) <= self._half:
             self.ticket.half_taken.set()
         return self.jobs.popleft() if self.jobs else None
@@ -195,6 +196,7 @@ class _Feed:
         self.bucket = ""
 
     def add(self, ticket: Ticket) -> None:
+        """Queue a shard. It ends at once if it is empty, or if nothing is copied any more."""
         source, target = self._orders.source.prefix, self._orders.target.prefix
         jobs = [job_of(row, source, target) for row in ticket.rows]
         entry = _Open(ticket, jobs)
@@ -211,6 +213,7 @@ class _Feed:
         self._arrived.set()
 
     def take(self) -> CopyJob | None:
+        """Return the next job of all shards, None if there is none for now."""
         while self._queue and not self._is_closed:
             entry = self._queue[0]
             if (taken := entry.take()) is not None:
@@ -222,15 +225,18 @@ class _Feed:
         return None
 
     async def wait(self) -> bool:
+        """Wait until there is a job. Return False once no shard will come."""
         if not self._is_closed:
             await self._arrived.wait()
         return not self._is_closed
 
     def close(self) -> None:
+        """Give out no job any more, and end whoever waits for one."""
         self._is_closed = True
         self._arrived.set()
 
     def note(self, outcome: CopyOutcome) -> None:
+        """Add an outcome to the report of its shard, which ends with its last."""
         entry, index = self._of_job.pop(id(outcome.job))
         entry.ticket.report.ended.append(packed(index, outcome))
         entry.left -= 1

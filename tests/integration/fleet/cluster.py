@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,16 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+@contextmanager
+def running_fleet(folder: Path, keys: Mapping[str, str]) -> Iterator[FleetOfTest]:
+    """Run a scheduler and two workers with these keys in their environment."""
+    made = FleetOfTest(folder, keys)
+    try:
+        made.start_scheduler()
+        made.start_worker()
+        made.start_worker()
+        yield made
+    finally:
+        made.stop()

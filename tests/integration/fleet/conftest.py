@@ -10,7 +10,7 @@ import pytest
 from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.fleet.cluster import FleetOfTest, keys_of
+from tests.integration.fleet.cluster import FleetOfTest, keys_of, running_fleet
 from tests.integration.migration import Migration
 
 Starter = Callable[..., FleetOfTest]
@@ -37,14 +37,8 @@ def start(object_store: S3Server, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def fleet(object_store: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOfTest]:
     """A scheduler and two workers."""
-    made = FleetOfTest(tmp_path_factory.mktemp("fleet"), keys_of(object_store, "migrate"))
-    try:
-        made.start_scheduler()
-        made.start_worker()
-        made.start_worker()
+    with running_fleet(tmp_path_factory.mktemp("fleet"), keys_of(object_store, "migrate")) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

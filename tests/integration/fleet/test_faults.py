@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -202,17 +203,11 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
     path = tmp_path / "1.duckdb"
     migration.close()
     given = _given(migration, object_store, fleet)
-    controller = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(object_store, "migrate")},
-        start_new_session=True,
-    )
-    try:
-        with once_copied(migration, 100, lambda: os.killpg(controller.pid, signal.SIGKILL)):
-            assert controller.wait() == -signal.SIGKILL
-    finally:
-        controller.kill()
-        controller.wait()
+    with (
+        _controller(given, path, object_store) as controller,
+        once_copied(migration, 100, lambda: os.killpg(controller.pid, signal.SIGKILL)),
+    ):
+        assert controller.wait() == -signal.SIGKILL
     export_leftover_outcomes(path, settings.state_dir)
     with Catalog.create(tmp_path / "read.duckdb", {}) as reader:
         files = str(tmp_path / "outcomes" / "*.parquet")
@@ -225,6 +220,21 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
     # what the workers had left to do of the killed run's shards is there, or is not
     assert counts.done == counts.copied + counts.present
     assert migration.plan(settings).objects["present"] == 300
+
+
+@contextmanager
+def _controller(given: dict[str, object], catalog: Path, store: S3Server) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the copy of this catalog in a process group of its own, which is killed at the end."""
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(catalog)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(store, "migrate")},
+        start_new_session=True,
+    )
+    try:
+        yield controller
+    finally:
+        controller.kill()
+        controller.wait()
 
 
 def _given(migration: Migration, store: S3Server, fleet: FleetOfTest) -> dict[str, object]:
@@ -263,20 +273,12 @@ def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_repo
     path = tmp_path / "1.duckdb"
     migration.close()
     given = _given(migration, object_store, fleet)
-    controller = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(object_store, "migrate")},
-        start_new_session=True,
-    )
-    try:
+    with _controller(given, path, object_store) as controller:
         with once_copied(migration, 60, lambda: os.killpg(controller.pid, signal.SIGSTOP)):
             pass
         settings = settings_of(migration, object_store, fleet)
         migration.plan(settings)
         counts = migration.copy(settings)
-    finally:
-        controller.kill()
-        controller.wait()
     there = {key.removeprefix("avatar/") for key in migration.target_keys()}
     told = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "present")}
     assert told <= there
