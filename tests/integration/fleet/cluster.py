@@ -1,134 +1,23 @@
-"""A real scheduler and real workers of dask.distributed over mutual TLS on loopback, each in a process group."""
+"""A real scheduler and real workers for the tests."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import psutil
-
+from sandbox.dask_fleet import ROOT, DaskFleet, exported
 from sandbox.s3_server import S3Server
 
-from .certificates import Authority, Member
+__all__ = ["ROOT", "FleetOfTest", "exported", "keys_of", "running_fleet"]
 
-ROOT = Path(__file__).parents[3]
-START_S = 60
-
-
-class FleetOfTest:
-    """A scheduler and workers, which find their keys in their environment as on a machine with a role.
-
-    folder: for certificates and logs
-    keys: the workers' environment
-    """
-
-    def __init__(self, folder: Path, keys: Mapping[str, str]) -> None:
-        self.folder = folder
-        self.authority = Authority(folder / "tls")
-        self.member = self.authority.member("member")
-        self.keys = dict(keys)
-        self.port = _free_port()
-        self.scheduler: subprocess.Popen[bytes] | None = None
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    @property
-    def address(self) -> str:
-        return f"tls://127.0.0.1:{self.port}"
-
-    def settings(self, member: Member | None = None, **more: Any) -> dict[str, Any]:
-        """Return `rehome_cluster`."""
-        ca, cert, key = map(str, member or self.member)
-        return {"address": self.address, "ca": ca, "cert": cert, "key": key, "workers": 1, "wait_s": 60.0} | more
-
-    def start_scheduler(self, *more: str, **environment: str) -> None:
-        options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        self.scheduler = self._start("scheduler", [*options, *(more or ("--protocol", "tls"))], environment)
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            assert self.scheduler.poll() is None, self.log("scheduler")
-            time.sleep(0.1)
-        raise AssertionError(self.log("scheduler"))
-
-    def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        number = len(self.workers)
-        options = ["--host", "127.0.0.1", "--protocol", "tls", "--nthreads", "1", "--no-dashboard", "--nanny"]
-        options += ["--death-timeout", "60", "--name", f"mover-{number}", "--local-directory", str(self.folder)]
-        worker = self._start("worker", [self.address, *options], self.keys | environment, f"worker-{number}")
-        self.workers.append(worker)
-        return worker
-
-    def worker_processes(self) -> list[psutil.Process]:
-        """The processes that copy, which the nannies watch over."""
-        found = []
-        for nanny in self.workers:
-            with suppress(psutil.NoSuchProcess):
-                found += [
-                    child for child in psutil.Process(nanny.pid).children() if "spawn_main" in " ".join(child.cmdline())
-                ]
-        return found
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def stop(self) -> None:
-        for process in [*self.workers, self.scheduler]:
-            if process is not None:
-                # a group that has ended already is gone
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    def _start(
-        self, kind: str, options: list[str], environment: Mapping[str, str], name: str = ""
-    ) -> subprocess.Popen[bytes]:
-        ca, cert, key = map(str, self.member)
-        tls = ["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key] if "tcp" not in options else []
-        command = [sys.executable, "-m", "dask", kind, *options, *tls, "--dashboard-address", "127.0.0.1:0"]
-        inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        # the scheduler has no engine
-        path = {"PYTHONPATH": str(ROOT / "module_utils")} if kind == "worker" else {}
-        with (self.folder / f"{name or kind}.log").open("wb") as log:
-            return subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**inherited, **path, "TMPDIR": str(self.folder), **environment},
-                cwd=self.folder,
-                start_new_session=True,
-            )
+FleetOfTest = DaskFleet
 
 
 def keys_of(store: S3Server, user: str) -> dict[str, str]:
     """Return the environment of a process that has this user's keys."""
     keys = store.users[user]
     return exported(keys.access_key, keys.secret_key)
-
-
-def exported(access_key: str, secret_key: str) -> dict[str, str]:
-    """Return the environment of a process that has these keys."""
-    return {
-        "AWS_ACCESS_KEY_ID": access_key,
-        "AWS_SECRET_ACCESS_KEY": secret_key,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from rehome.fleet.connect import connected
 from rehome.fleet.engine import Engine, python_version, this_engine
 from rehome.preflight.cluster import check_cluster
 
+from sandbox.authority import Authority
 from sandbox.s3_server import S3Server
-from tests.integration.fleet.certificates import Authority
 from tests.integration.fleet.cluster import FleetOfTest
 from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.work import fill, settings_of

@@ -11,8 +11,8 @@ from typing import Any
 
 from rehome.config.settings import Settings
 
+from sandbox.authority import Member
 from sandbox.s3_server import S3Server
-from tests.integration.fleet.certificates import Member
 from tests.integration.fleet.cluster import FleetOfTest
 from tests.integration.migration import Migration
 from tests.integration.s3.opening import access_of

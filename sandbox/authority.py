@@ -29,7 +29,7 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("Rehome test authority")
+        self._name = _name("Rehome sandbox authority")
         made = _builder(self._name, self._name, self._key.public_key(), timedelta(days=1))
         made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self.ca = folder / "ca.pem"
