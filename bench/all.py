@@ -12,9 +12,13 @@ from pathlib import Path
 
 from sandbox.processes import run_to_end
 
+from . import scale_page
 from .cost import ROOT
+from .figures import Figure
+from .figures_kept import keep_figures, read_figures
 from .how_long import how_long
-from .machine import machine
+from .machine import machine, our_versions
+from .scale_results import RESULTS, read_all
 from .section import Section, duration, markdown, markdown_table, read_json, verdict_table
 
 
@@ -91,8 +95,16 @@ def main() -> int:
             # after each suite: a run that is interrupted leaves what it has measured
             missing = [name for name in options.only if name not in found]
             out.write_text(page(found, missing, machine(), quick=options.quick))
+    if whole and not missing:
+        keep_figures(figures_of(found), machine(), our_versions())
+        scale_page.write(read_all(RESULTS), read_figures())
     sys.stderr.write(f"{out}\n")
     return 1 if missing else 0
+
+
+def figures_of(found: Mapping[str, Section]) -> dict[Figure, float]:
+    """Return the figures of all suites."""
+    return {name: value for section in found.values() for name, value in section.figures.items()}
 
 
 def budget(name: str, *, quick: bool) -> float:
@@ -107,9 +119,7 @@ def page(found: Mapping[str, Section], missing: Sequence[str], where: str, *, qu
         parts.append(QUICK)
     if missing:
         parts.append(MISSING.format(names=", ".join(missing)))
-    parts.append(
-        how_long({name: value for section in found.values() for name, value in section.figures.items()}) + "\n"
-    )
+    parts.append(how_long(figures_of(found)) + "\n")
     verdicts = sorted((one for section in found.values() for one in section.verdicts), key=lambda one: one.met)
     parts.append(VERDICTS.format(missed=sum(not one.met for one in verdicts), all=len(verdicts)))
     parts.append(verdict_table(verdicts) + "\n")

@@ -1,4 +1,4 @@
-"""The figures that the page's first table is worked out from. A suite that measures one keeps it in its section."""
+"""The figures that pages are worked out from. A suite that measures one keeps it in its section."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Figure(StrEnum):
-    """What a figure says. All rates are per second, all else is in seconds."""
+    """What a figure says. Rates are per second, bytes and times are named so, and all else is in seconds."""
 
     LISTED = "keys listed into the catalog, one core"
     COPIED_HTTP = "copies of one process, the server costs nothing, HTTP"
@@ -18,6 +18,13 @@ class Figure(StrEnum):
     STREAMED_256_KIB = "objects of 256 KiB streamed from service to service"
     STREAMED_64_MIB = "objects of 64 MiB streamed from service to service"
     STREAMED_1_GIB = "objects of 1 GiB streamed from service to service"
+    STREAM_CPU_256_KIB = "CPU of an object of 256 KiB streamed over TLS, without the start"
+    STREAM_CPU_64_MIB = "CPU of an object of 64 MiB streamed over TLS, without the start"
+    FLEET_OF_4 = "copies of 4 movers, in times of those of 1"
+    FLEET_CONTROLLER_S = "CPU of the controller for an object that movers copy"
+    FLEET_SCHEDULER_S = "CPU of the scheduler for an object that movers copy"
+    FLEET_SCHEDULER_BYTES = "bytes of memory of the scheduler"
+    FLEET_MOVER_BYTES = "bytes of memory of a mover, its nanny included"
     SCANNED_MARIADB = "rows read into the catalog, MariaDB"
     SCANNED_POSTGRESQL = "rows read into the catalog, PostgreSQL"
     REWRITTEN_MARIADB = "rows rewritten, MariaDB"

@@ -31,6 +31,7 @@ from sandbox.seed.avatars import PREFIX
 from . import nginx
 from .canned_listing import LEAST_DIGITS
 from .cost import ROOT, spend
+from .figures_kept import read_figures
 from .machine import machine, our_versions, version_of
 from .migration import given, side, write_given
 from .null_replies import ETAG, SIZE
@@ -67,7 +68,7 @@ def main() -> int:
         return 1
     finally:
         page = TRIALS / "scale.md" if trial else PAGE
-        write(read_all(results), page)
+        write(read_all(results), read_figures(), page)
         sys.stderr.write(f"{page}\n")
     return 0
 

@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cost import ROOT
+from .figures_kept import Kept
+from .scale_cost import cost
 from .scale_results import Result
 from .section import Verdict, at_most, markdown_table, verdict_table
 
 PAGE = ROOT / "docs" / "scale.md"
 BIG, HUGE = 10_000_000, 100_000_000
 
-HEAD = """\
+TITLE = """\
 # Big catalogs
 
-What a migration of many millions of objects costs the machine that runs it. `make bench-scale` measures ten million
-objects and writes this page; each section's own command measures it alone, and leaves the others as they are. Nothing
-here is edited by hand.
+What a migration of many millions of objects costs: first worked out for any number and for more machines, then as it
+was measured. `make bench` and `make bench-scale` write this page, and nothing here is edited by hand.
+"""
+HEAD = """\
+## What was measured on many millions
+
+`make bench-scale` measures ten million objects; each section's own command measures it alone, and leaves the others as
+they are.
 
 {steps}
 
@@ -42,14 +49,21 @@ NOTHING = "Nothing has been measured yet.\n"
 PARTIAL = "It did not come to its end; what is shown is what it reached.\n"
 
 
-def write(results: Sequence[Result], path: Path = PAGE) -> None:
+def write(results: Sequence[Result], kept: Kept, path: Path = PAGE) -> None:
     """Write the page."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(results))
+    path.write_text(page(results, kept))
 
 
-def page(results: Sequence[Result]) -> str:
-    """Return the page's text."""
+def page(results: Sequence[Result], kept: Kept) -> str:
+    """Return the page's text.
+
+    kept: the figures of a whole run of `make bench`
+    """
+    return "\n".join((TITLE, cost(kept.figures, results, kept.said), _measured(results)))
+
+
+def _measured(results: Sequence[Result]) -> str:
     measured = [name for name in STEPS if not results or any(name in one.steps for one in results)]
     head = HEAD.format(steps="\n".join(f"- **{name}**: {STEPS[name]}" for name in measured))
     if not results:

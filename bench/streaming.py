@@ -61,12 +61,14 @@ class Load:
 
     sizes: their sizes, and how many have each; those of one size are spread evenly among the others
     figure: tells how many of them a second were streamed
+    cpu_figure: tells the CPU seconds of each over TLS, without the start
     judged: whether there are verdicts
     """
 
     name: str
     sizes: Mapping[int, int]
     figure: Figure | None = None
+    cpu_figure: Figure | None = None
     judged: bool = True
 
     @property
@@ -95,8 +97,8 @@ QUICK_LOADS = (
 LOADS = (
     START,
     Load("4 KiB", {4 * KIB: 4_000}, Figure.STREAMED_4_KIB),
-    Load("256 KiB", {256 * KIB: 2_000}, Figure.STREAMED_256_KIB),
-    Load("64 MiB", {64 * MIB: 12}, Figure.STREAMED_64_MIB),
+    Load("256 KiB", {256 * KIB: 2_000}, Figure.STREAMED_256_KIB, Figure.STREAM_CPU_256_KIB),
+    Load("64 MiB", {64 * MIB: 12}, Figure.STREAMED_64_MIB, Figure.STREAM_CPU_64_MIB),
     Load("1 GiB", {GIB: 1}, Figure.STREAMED_1_GIB),
     Load("16 KiB and 128 MiB together", {16 * KIB: 1_500, 128 * MIB: 3}),
 )
@@ -306,6 +308,7 @@ def measure(quick: bool) -> Section:
     verdicts: list[Verdict] = []
     figures: dict[Figure, float] = {}
     rows: list[tuple[str, ...]] = []
+    start_cpu_s = 0.0
     with tempfile.TemporaryDirectory(prefix="rehome-bench-") as name, ExitStack() as stack:
         arena = Arena(Path(name), stack)
         urls = {link: arena.urls(link) for link in LINKS}
@@ -320,6 +323,12 @@ def measure(quick: bool) -> Section:
                         runs[contender.name].append(arena.run(contender, load, urls[link]))
                 if link == "http" and load.figure is not None:
                     figures[load.figure] = load.count / median(run.cost.wall_s for run in runs[OURS])
+                if link == "https":
+                    cpu_s = median(run.cost.cpu_s for run in runs[OURS])
+                    if load is START:
+                        start_cpu_s = cpu_s
+                    if load.cpu_figure is not None:
+                        figures[load.cpu_figure] = (cpu_s - start_cpu_s) / load.count
                 if load.judged:
                     verdicts += _verdicts(f"streams of {load.name} over {title}", runs, late=link == "late")
                 rows += [_row(load, title, contender, found) for contender, found in runs.items()]

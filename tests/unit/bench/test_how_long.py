@@ -6,6 +6,7 @@ import pytest
 
 from bench.figures import ROWS, Figure
 from bench.how_long import answers, at, client_rate, copies, everything, how_long, small_jobs, streams
+from bench.scale_cost import cost
 
 FIGURES = {
     **dict.fromkeys(Figure, 1_000.0),
@@ -70,5 +71,8 @@ def test_streams_are_held_against_the_services_rate_and_the_line() -> None:
     assert cells["1 GiB (1,073,742 GB)"] == ("?", "4.8 min", "99 days", "9.9 days")
 
 
-def test_every_figure_is_asked_for() -> None:
-    assert [figure for figure in Figure if how_long({**FIGURES, figure: 123.0}) == how_long(FIGURES)] == []
+def test_every_figure_is_asked_for_by_one_of_the_pages() -> None:
+    def pages(figures: dict[Figure, float]) -> str:
+        return how_long(figures) + cost(figures, (), "")
+
+    assert [figure for figure in Figure if pages({**FIGURES, figure: 123e6}) == pages(FIGURES)] == []

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.scale_page import BIG, HUGE, page, verdicts
+from bench.figures_kept import Kept
+from bench.scale_page import BIG, HUGE, verdicts
+from bench.scale_page import page as whole_page
 from bench.scale_results import Result, Step, keep, read_all
 
 
 def result(objects: int, rows: int, cpu_s: float, *, complete: bool = True, busy: float = 0) -> Result:
     steps = {"rows": Step(2.0, cpu_s / 2, 100_000_000), "listing": Step(3.0, cpu_s / 2, 300_000_000)}
     return Result("plan", objects, rows, "2 cores", {"x": "1"}, "2026-01-01", busy, steps, 500_000_000, complete)
+
+
+def page(results: list[Result]) -> str:
+    return whole_page(results, Kept())
 
 
 def test_what_is_kept_is_read_again_the_largest_last(tmp_path: Path) -> None:
