@@ -119,7 +119,7 @@ class Fleet:
         async with connected(self.cluster, self.stopping) as client:
             await self._take_over(client)
             await client.register_plugin(MoverPlugin(self.orders), name=self.plugin)
-            await client.run_on_scheduler(_count_runs(), name=self.plugin)
+            await client.run_on_scheduler(_count_runs(), name=self.plugin, owner=client.id)
             crew = _Crew(self, client)
             try:
                 await self._move(client, crew, parcels)
@@ -294,14 +294,20 @@ _COPY = _copy_shard()
 
 
 def _count_runs() -> Any:
-    """Return what counts, in the scheduler, how often each shard was begun.
+    """Return what counts, in the scheduler, how often each shard was begun, and ends the movers without their owner.
 
     dask's own count (`suspicious`) lacks shards whose worker was lost after they had ended and before anybody had
     fetched the result.
+
+    A controller that was killed ends nothing itself. A shard that waits for the pace would keep its worker for ever
+    from the shards of other runs.
     """
 
-    def count_runs(dask_scheduler: Any, name: str) -> None:
-        from distributed import SchedulerPlugin  # noqa: PLC0415 - it is sent as code
+    def count_runs(dask_scheduler: Any, name: str, owner: str) -> None:
+        import asyncio  # noqa: PLC0415 - it is sent as code
+        from contextlib import suppress  # noqa: PLC0415
+
+        from distributed import SchedulerPlugin  # noqa: PLC0415
 
         class Runs(SchedulerPlugin):
             def __init__(self) -> None:
@@ -312,6 +318,15 @@ def _count_runs() -> Any:
                     self.of[key] = self.of.get(key, 0) + 1
                 elif finish == "forgotten":
                     self.of.pop(key, None)
+
+            def remove_client(self, scheduler: Any, client: str) -> None:
+                if client == owner:
+                    self.ending = asyncio.create_task(self.end(scheduler))
+
+            async def end(self, scheduler: Any) -> None:
+                with suppress(ValueError, OSError):  # the controller has done it, or a worker has ended
+                    await scheduler.unregister_worker_plugin(None, name)
+                scheduler.plugins.pop(name, None)
 
         dask_scheduler.add_plugin(Runs(), name=name)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.errors import RefusedError, RehomeError
+from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.state.outcomes import export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
@@ -235,6 +237,31 @@ def _controller(given: dict[str, object], catalog: Path, store: S3Server) -> Ite
     finally:
         controller.kill()
         controller.wait()
+
+
+def test_a_controller_that_is_killed_leaves_the_workers_to_other_runs(
+    start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    """Also if its shards wait for the pace, each in the one thread that begins shards."""
+    fleet = start(1)
+    fill(migration, 200)
+    settings = settings_of(migration, object_store, fleet)
+    migration.plan(settings)
+    path = tmp_path / "1.duckdb"
+    migration.close()
+    # so few in flight that half of a shard is not taken
+    given = _given(migration, object_store, fleet) | {"objects_per_second": 0.01, "max_requests": 8}
+    with (
+        _controller(given, path, object_store) as controller,
+        once_copied(migration, 1, lambda: os.killpg(controller.pid, signal.SIGKILL)),
+    ):
+        controller.wait()
+    other = settings_of(migration, object_store, fleet, name="other")
+    left = migration.plan(other).objects["to_copy"]
+    deadline = time.monotonic() + 60
+    counts = CopyCounts()
+    copy_planned(migration.run_with(other).until(lambda: time.monotonic() > deadline), counts)
+    assert counts.done == left > 100
 
 
 def _given(migration: Migration, store: S3Server, fleet: FleetOfTest) -> dict[str, object]:
