@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+ALONE = "or leave rehome_cluster unset to copy from this machine alone"
+"""How every message about a cluster ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:

@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 from ..codes import Code
 from ..errors import Finding
-from .cluster import Cluster
+from .cluster import ALONE, Cluster
 from .read_values import at_least, unset
 from .settings import Side
 
 _FILES = ("ca", "cert", "key")
 _EXAMPLE = "tls://10.0.0.5:8786"
-_OTHERWISE = "or leave rehome_cluster unset to copy from this machine alone"
 
 
 def read_cluster(
@@ -52,7 +51,7 @@ def _read_address(address: str | None, findings: list[Finding]) -> str:
         is_whole = False
     if not is_whole:
         problem = "is no address of a scheduler that speaks TLS"
-        way_out = f"Write it as {_EXAMPLE}, {_OTHERWISE}"
+        way_out = f"Write it as {_EXAMPLE}, {ALONE}"
         findings.append(Finding("rehome_cluster.address", address, problem, way_out, Code.UNUSABLE_VALUE))
     return address
 
@@ -70,6 +69,6 @@ def _keys_of(side: Side) -> Finding:
         "is set together with rehome_cluster: keys are not sent to workers, where everybody with a certificate of the "
         "cluster could read them",
         f"Give the workers keys of their own (a role of the machine, or a profile that {side.setting}.profile names), "
-        f"{_OTHERWISE}",
+        f"{ALONE}",
         Code.CONTRADICTION,
     )

@@ -8,19 +8,16 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import distributed
 from distributed import Client, Security
 
 from ..codes import Code
-from ..config.cluster import Cluster
-from ..config.settings import Side
-from ..errors import Finding, RefusedError
+from ..config.cluster import ALONE, Cluster
+from ..errors import RefusedError
 from .engine import Engine, python_version, this_engine
-from .orders import without_secrets
-from .worker import tell_engine, tell_reach
+from .worker import tell_engine
 
 _DASK: str = distributed.__version__  # type: ignore[attr-defined]
 
@@ -30,7 +27,6 @@ Dask = Any
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
 
-_ALONE = "or leave rehome_cluster unset to copy from this machine alone"
 _WEEKLY = "`date` on both machines tells whether a clock is wrong"
 
 
@@ -85,26 +81,12 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
             raise _other_engine(worker, str(Engine(*found)), str(ours))
 
 
-async def check_reach(client: Dask, sides: Sequence[Side]) -> list[Finding]:
-    """Return what keeps workers from the buckets: what several of them find, once."""
-    told = [without_secrets(side) for side in sides]
-    found: Mapping[str, list[Finding]] = await client.run(tell_reach, told, on_error="ignore")
-    workers: dict[Finding, list[str]] = {}
-    for worker, findings in found.items():
-        for finding in findings:
-            workers.setdefault(finding, []).append(worker)
-    return [
-        replace(finding, problem=f"{len(there)} of {len(found)} workers, such as {there[0]}, find: {finding.problem}")
-        for finding, there in workers.items()
-    ]
-
-
 def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
     return RefusedError.of(
         "rehome_cluster.address",
         worker,
         f"this worker has {theirs}, and this machine {ours}",
-        f"Install the same Rehome there from the same lists, and start the worker again, {_ALONE}",
+        f"Install the same Rehome there from the same lists, and start the worker again, {ALONE}",
         Code.CLUSTER_ENGINE,
     )
 
@@ -140,7 +122,7 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
                 "rehome_cluster.workers",
                 str(cluster.workers),
                 f"after rehome_cluster.wait_s ({cluster.wait_s:g} s) the scheduler at {cluster.address} has no worker",
-                f"Start workers, and see in their log why they do not join; or wait longer, {_ALONE}",
+                f"Start workers, and see in their log why they do not join; or wait longer, {ALONE}",
                 Code.CLUSTER_WORKERS,
             ) from None
 
@@ -210,7 +192,7 @@ def _context(cluster: Cluster) -> ssl.SSLContext:
 def _refused(
     cluster: Cluster, problem: str, way_out: str, name: str = "address", code: Code = Code.CLUSTER_UNREACHABLE
 ) -> RefusedError:
-    return RefusedError.of(f"rehome_cluster.{name}", str(getattr(cluster, name)), problem, f"{way_out}, {_ALONE}", code)
+    return RefusedError.of(f"rehome_cluster.{name}", str(getattr(cluster, name)), problem, f"{way_out}, {ALONE}", code)
 
 
 def _be_quiet() -> None:

@@ -8,6 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import botocore
+import httptools
+import uvloop
+
 from ..version import VERSION
 
 _ENGINE = Path(__file__).parents[1]
@@ -41,3 +45,12 @@ def this_engine() -> Engine:
 def python_version() -> str:
     """Return the major and minor version of this Python."""
     return ".".join(platform.python_version_tuple()[:2])
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages by which this process copies."""
+    return {
+        "botocore": botocore.__version__,
+        "httptools": httptools.__version__,
+        "uvloop": uvloop.__version__,  # type: ignore[attr-defined]
+    }

@@ -6,16 +6,15 @@ The controller sends these functions by name, so that a worker has the engine in
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from distributed import WorkerPlugin, get_worker, secede
 
-from ..config.settings import Side
-from ..errors import Finding
 from ..s3.multipart.record import Upload
-from ..s3.probe.reachable import check_bucket
-from .engine import this_engine
+from .access import Access, find_access
+from .engine import package_versions, this_engine
 from .mover import Mover
 from .orders import Orders, Pace
 from .shards import Row
@@ -68,11 +67,15 @@ def tell_engine() -> tuple[str, ...]:
     return tuple(this_engine())
 
 
-async def tell_reach(sides: Sequence[Side]) -> list[Finding]:
-    """Return what keeps this worker from the buckets."""
+def tell_machine() -> tuple[float, dict[str, str]]:
+    """Return what time it is here, and the versions of the packages that copy."""
+    return time.time(), package_versions()
+
+
+async def tell_access(orders: Orders, *, writes: bool) -> Access:
+    """Return what this worker's own keys are good for. See `find_access`."""
     # beside the loop on which the worker answers its scheduler
-    found = [await asyncio.to_thread(check_bucket, side) for side in sides]
-    return [finding for findings in found for finding in findings]
+    return await asyncio.to_thread(find_access, orders, writes=writes)
 
 
 def _mover(worker: Any, plugin: str) -> Mover:

@@ -97,11 +97,11 @@ def preflight(
     progress.stage("check the buckets")
     checks = inspect_keeping(settings, job, moves=not (lenient or deletes))
     checks += inspect_machine(settings.state_dir)
-    if copies and not (lenient or deletes):
-        checks += check_cluster(settings)
     checks += stops("target bucket", "place", _check_places(settings))
     for side in (settings.source, settings.target):
         checks += _bucket(settings, side)
+    if copies and not (lenient or deletes):
+        checks += check_cluster(settings, dry_run, tries=not refusals(checks))
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
     found, created, tables = _database(settings, dry_run, lenient, progress, checks)

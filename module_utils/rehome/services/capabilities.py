@@ -66,8 +66,7 @@ async def _probe(settings: Settings) -> tuple[list[Finding], list[str]]:
 
 
 async def _probed(settings: Settings, source: Client, target: Client, method: CopyMethod) -> ProbeResult:
-    # in the default storage class: others bill weeks of storage, however soon an object is deleted
-    options = replace(copy_options(settings, method, AMAZON), storage_class="keep")
+    options = _trial_options(settings, method)
     return await probe(
         source,
         target,
@@ -103,6 +102,17 @@ async def _method_of_run(settings: Settings) -> CopyMethod:
     async with open_clients(settings, probing=True) as (source, target):
         able = known_capabilities(settings, source.endpoint, target.endpoint)
         return await choose_method(settings, source, target, able)
+
+
+def trial_options(settings: Settings) -> CopyOptions | None:
+    """Return the options with which the rights of a copy are tried; None if it is unclear how a run would copy."""
+    method = method_of_run(settings)
+    return None if method is None else _trial_options(settings, method)
+
+
+def _trial_options(settings: Settings, method: CopyMethod) -> CopyOptions:
+    # in the default storage class: others bill weeks of storage, however soon an object is deleted
+    return replace(copy_options(settings, method, AMAZON), storage_class="keep")
 
 
 async def choose_options(settings: Settings, source: Client, target: Client) -> CopyOptions:

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rehome.checks import refusals
 from rehome.config.cluster import Cluster
 from rehome.errors import RefusedError
 from rehome.fleet.connect import connected
 from rehome.fleet.engine import Engine, python_version, this_engine
-from rehome.preflight.cluster import check_cluster
 
 from sandbox.authority import Authority
 from sandbox.s3_server import S3Server
@@ -198,21 +196,6 @@ def test_a_worker_without_an_engine(start: Starter) -> None:
     fleet = start(0)
     fleet.start_worker(PYTHONPATH="")
     assert_refused(cluster_of(fleet), "this worker has no engine of Rehome", "RH-763")
-
-
-def test_workers_that_do_not_reach_the_buckets_are_told_by_the_preflight(
-    start: Starter, fleet: FleetOfTest, object_store: S3Server, migration: Migration
-) -> None:
-    without_keys = start(0)
-    without_keys.keys = {"AWS_EC2_METADATA_DISABLED": "true"}
-    without_keys.start_worker()
-    found = refusals(check_cluster(settings_of(migration, object_store, without_keys)))
-    assert [finding.setting for finding in found] == ["rehome_source.access_key", "rehome_target.access_key"]
-    assert all("1 of 1 workers, such as tls://127.0.0.1:" in finding.problem for finding in found)
-    assert all(str(finding).endswith("[RH-204]") for finding in found)
-    checks = check_cluster(settings_of(migration, object_store, fleet, workers=2))
-    assert [(check.name, check.status) for check in checks] == [("workers", "pass"), ("reach", "pass")]
-    assert check_cluster(settings_of(migration, object_store, None)) == []
 
 
 def test_nothing_is_copied_if_the_cluster_is_refused(

@@ -31,7 +31,7 @@ _ABSENT = frozenset(
 )
 """S3's codes for a configuration that does not exist ("Error responses", S3 API reference)."""
 
-_SKEW_S, _LARGEST_SKEW_S = 60, 15 * 60
+SKEW_S, LARGEST_SKEW_S = 60, 15 * 60
 """S3 refuses requests that are more than a quarter of an hour off (RequestTimeTooSkewed)."""
 
 _CREATED = ("s3:ObjectCreated:", "s3:ObjectTagging:", "s3:ObjectAcl:", "s3:LifecycleTransition")
@@ -126,12 +126,12 @@ class _Bucket:
             skew = (datetime.now(UTC) - http_time_of(date or "")).total_seconds()
         except (ValueError, TypeError):
             return unknown(self.subject, "clock", "the service does not state the time")
-        if abs(skew) < _SKEW_S:
+        if abs(skew) < SKEW_S:
             return self._check("clock", "pass", "this machine's and the service's agree")
         ahead = "ahead of" if skew > 0 else "behind"
         found = f"this machine's clock is {abs(skew):,.0f} s {ahead} the service's"
         advice = "Set this machine's clock (timedatectl set-ntp true)"
-        if abs(skew) < _LARGEST_SKEW_S:
+        if abs(skew) < LARGEST_SKEW_S:
             return self._check("clock", "warn", found, advice, Code.CLOCK)
         return stop(
             self.subject, "clock", Finding(f"{self.side.setting}.endpoint_url", None, found, advice, Code.CLOCK)

@@ -135,6 +135,56 @@ async def probe(
     return trials.result()
 
 
+class Rights(NamedTuple):
+    """Which rights of a copy the credentials lack, or why that is not known.
+
+    findings: missing rights
+    unread: why it is not known whether the source's objects can be read; None if it is
+    unwritten: why it is not known whether objects can be stored in the target; None if it is
+    """
+
+    findings: tuple[Finding, ...] = ()
+    unread: str | None = None
+    unwritten: str | None = None
+
+
+async def probe_rights(
+    source: Client,
+    target: Client,
+    prefix: str,
+    *,
+    source_prefix: str,
+    method: CopyMethod,
+    storage_headers: Mapping[str, str],
+    acl: bool,
+    tags: bool,
+    writes: bool,
+) -> Rights:
+    """Find out which rights of a copy the credentials lack, and nothing else of `probe`, whose parameters these are.
+
+    writes: begin an upload in the target and abort it, for which S3 asks all rights that storing an object takes.
+        Nothing is stored, and nothing deleted
+
+    Raises S3Error if the service does not reply, S3StopError if no request can succeed.
+    """
+    needs = _Needs(method, "keep", acl, tags)
+    trials = _Trials(source, target, source_prefix, prefix, needs, Scratch(target, prefix, storage_headers))
+    trials.scratch.may_delete = False
+    unwritten = None if writes else "not tried"
+    try:
+        trials.first = await list_source(source, source_prefix, 1)
+        await trials.read_source()
+        if writes and (unclear := await trials.begin_upload()) is not None:
+            unwritten = f"the service does not begin an upload, which is no missing right ({unclear.answer})"
+    finally:
+        await trials.scratch.clean()
+    unread = None
+    if not trials.was_read:
+        place = f"s3://{source.endpoint.bucket}/{source_prefix}"
+        unread = f"the first object under {place} was not sent" if trials.first else f"no object is under {place}"
+    return Rights(trials.result().findings, unread, unwritten)
+
+
 class _Needs(NamedTuple):
     """What the copies ask for; the parameters of `probe`."""
 
@@ -149,6 +199,7 @@ class _Trials:
     """The trials of one probe, and what they have found so far.
 
     first: the first objects of the source
+    was_read: the first of them can be read
     found: capabilities that differ from their defaults
     keys: the fields about keys of Capabilities
     """
@@ -160,6 +211,7 @@ class _Trials:
     needs: _Needs
     scratch: Scratch
     first: Sequence[Listed] = ()
+    was_read: bool = False
     found: dict[str, Support] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -202,6 +254,7 @@ class _Trials:
             tags=self.needs.tags,
         )
         self.findings += reading.findings
+        self.was_read = reading.was_read
         self._note("source_tags", reading.tags)
         if streams:
             self._note("source_condition", reading.condition)
@@ -227,7 +280,8 @@ class _Trials:
     async def run(self) -> None:
         """Try the target."""
         if not self.scratch.may_delete and self.target.endpoint.is_aws:
-            await self._try_rights()
+            if (unclear := await self.begin_upload()) is not None:
+                self._add_refusal(unclear, "s3:PutObject", "store objects")
             self._note_no_deleting("nothing was stored to try the service, which is assumed to be as documented")
             return
         # Alone, so that nothing else is sent if it is refused. And SeaweedFS 4.48 makes room for a new bucket: what is
@@ -542,8 +596,11 @@ class _Trials:
         if parts.denied:
             self._add_refusal(parts, "s3:ListMultipartUploadParts", "list the parts of an upload")
 
-    async def _try_rights(self) -> None:
-        """Find missing rights without storing an object: creating an upload needs all rights that storing does."""
+    async def begin_upload(self) -> TrialResponse | None:
+        """Find missing rights without storing an object: creating an upload needs all rights that storing does.
+
+        Return the response that leaves open whether objects can be stored; None if that is known.
+        """
         created, upload = await self.scratch.create_upload(
             "upload", {**_METADATA, **(_TAGS if self.needs.tags else {})}
         )
@@ -552,11 +609,13 @@ class _Trials:
             if untagged.ok:
                 self._add_refusal(created, "s3:PutObjectTagging", "store tags")
             created = untagged
-        if not created.ok:
+        if created.denied:
             self._add_refusal(created, "s3:PutObject", "store objects")
-            return
-        if upload is not None:
+        elif not created.ok:
+            return created
+        elif upload is not None:
             await self._try_listing_uploads("upload", upload)
+        return None
 
     async def _try_shapes(self) -> None:
         """Find out which shapes of keys the target does not take unchanged."""

@@ -29,11 +29,13 @@ class Reading(NamedTuple):
     findings: missing rights, and what the service does not have although the settings ask for it
     condition: `If-Match` with another ETag is refused
     tags: GetObjectTagging
+    was_read: the content was sent, or is in an archive, of which only those who may read it are told
     """
 
     findings: tuple[Finding, ...] = ()
     condition: Support = Support.HAS
     tags: Support = Support.HAS
+    was_read: bool = False
 
 
 async def check_reading(
@@ -124,7 +126,8 @@ async def _read(reader: Client, key: str, prefix: str, setting: str, tags: bool)
             return Reading((_finding(reader, prefix, setting, found, "s3:GetObjectTagging", "read the tags of"),))
         # with 404 the object may be gone, and the tags of the others would be left behind
         keeps = found.support() if found.status != 404 else Support.HAS
-    return Reading(condition=Support.IGNORES if other.ok else Support.HAS, tags=keeps)
+    was_read = content.ok or content.code == _ARCHIVED
+    return Reading(condition=Support.IGNORES if other.ok else Support.HAS, tags=keeps, was_read=was_read)
 
 
 def _finding(reader: Client, prefix: str, setting: str, response: TrialResponse, action: str, doing: str) -> Finding:
