@@ -33,6 +33,8 @@ WORKERS_EVERY_S = 1.0
 """How often the scheduler is asked who works for it."""
 ANSWER_S = 2.0
 """How long a worker may take to answer. One that does not is told again."""
+SILENT_S = 60.0
+"""For how long a scheduler may answer nothing: one that is frozen keeps its connections."""
 PATIENCE_S = 5.0
 """How long shards may take to end once the run is to stop: more than requests in flight have on a worker
 (`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
@@ -217,6 +219,7 @@ class _Crew:
         self._told: dict[str, Pace] = {}
         self._telling: asyncio.Task[None] | None = None
         self._look_at = -1.0
+        self._unanswered = 0
         self._alone_since: float | None = None
 
     @property
@@ -228,8 +231,10 @@ class _Crew:
         """See who works now, and tell each the pace if it has changed."""
         fleet = self._fleet
         if time.monotonic() >= self._look_at:
+            self._unanswered += 1
             with suppress(OSError, TimeoutError, CommClosedError):
                 await self._count()
+            self._require_answers()
             self._look_at = time.monotonic() + WORKERS_EVERY_S
         pace = fleet.throttle.pace(len(self._workers), stop=fleet.is_ending)
         if self._telling is not None and self._telling.done():
@@ -250,6 +255,7 @@ class _Crew:
     async def _count(self) -> None:
         async with asyncio.timeout(ANSWER_S):
             workers = await workers_of(self._client)
+            self._unanswered = 0
             if new := [worker for worker in workers if worker not in self._checked]:
                 await check_engines(self._fleet.cluster, self._client, new)
         self._checked = frozenset(workers)
@@ -264,6 +270,12 @@ class _Crew:
         self._alone_since = None if self._workers else self._alone_since or now
         if self._alone_since is not None and now - self._alone_since > wait_s:
             self._fleet._end(f"for {wait_s:g} s (rehome_cluster.wait_s) it has had no worker. Start workers again")
+
+    def _require_answers(self) -> None:
+        """End the run if the scheduler is silent: what it was asked for would be waited for, for ever."""
+        # counted, so that the time in which this machine slept is none
+        if self._unanswered * (ANSWER_S + WORKERS_EVERY_S) >= SILENT_S:
+            self._fleet._end(f"the scheduler has answered nothing for {SILENT_S:g} s. Start it again")
 
     async def _tell(self, pace: Pace) -> None:
         # those that have had a larger share first, so that all together never have more than the whole

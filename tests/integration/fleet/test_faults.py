@@ -179,6 +179,29 @@ def test_a_killed_scheduler_ends_the_run_and_the_next_one_goes_on(
     assert migration.plan(settings).objects["present"] == 300
 
 
+def test_a_frozen_scheduler_ends_the_run(
+    start: Starter, object_store: S3Server, migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open, so that nothing else tells."""
+    monkeypatch.setattr("rehome.fleet.controller.SILENT_S", 6.0)
+    fleet = start(1)
+    fill(migration, 300)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    assert fleet.scheduler is not None
+    scheduler = psutil.Process(fleet.scheduler.pid)
+    deadline = time.monotonic() + 60
+    run = migration.run_with(settings).until(lambda: time.monotonic() > deadline)
+    with (
+        once_copied(migration, 60, scheduler.suspend),
+        pytest.raises(RehomeError, match=r"the scheduler has answered nothing for 6 s.*goes on from here.*RH-765"),
+    ):
+        copy_planned(run, CopyCounts())
+    known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
+    fleet.stop()  # its workers have copied on meanwhile
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+
+
 CONTROLLER = """
 import json, sys
 from pathlib import Path
