@@ -17,7 +17,7 @@ from ..fleet.outcomes import folded, job_of
 from ..fleet.shards import SHARD_OBJECTS, Row, Shard, cut
 from ..fleet.uploads import intend, may_upload, settle
 from ..run import Run
-from ..s3.multipart.abort import abort_unfinished, abort_unidentified
+from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Upload, Uploads
 from ..s3.objects.job import CopyOptions, CopyOutcome
 from ..services.capabilities import choose_options
@@ -102,7 +102,6 @@ class _Work:
         self._counts = counts
         self._bucket = run.settings.target.bucket
         self._prefixes = run.settings.source.prefix, run.settings.target.prefix
-        self._of_lost_workers: list[str] = []
 
     def parcels(self, rows: Iterable[Row]) -> Iterator[Parcel]:
         """Yield the shards, each recorded as begun."""
@@ -131,11 +130,6 @@ class _Work:
     async def abort_leftovers(self) -> None:
         """Abort the uploads that workers which were lost, and earlier runs, have left open."""
         async with open_clients(self._run.settings, self._run.progress) as (_, target):
-            for key in self._of_lost_workers:
-                known = self._uploads.find(self._bucket, key)
-                if known is not None:
-                    await abort_unidentified(target, known)
-                    self._uploads.remove(self._bucket, key)
             await abort_unfinished(target, self._uploads)
 
     def _large(self, shard: Shard) -> Iterator[Row]:
@@ -146,6 +140,6 @@ class _Work:
             key = self._prefixes[1] + row[0]
             if lost:
                 # what the lost worker has left open has an id that nobody knows
-                self._of_lost_workers.append(key)
+                self._uploads.leave(self._bucket, key)
             else:
                 settle(self._uploads, self._bucket, key, left.get(key))

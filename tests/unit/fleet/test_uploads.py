@@ -43,3 +43,14 @@ def test_an_upload_of_an_earlier_run_is_handed_on_and_stays_covered() -> None:
         assert (upload.upload_id, upload.began) == (None, 100.0)
         settle(uploads, "production-s3", JOB.target_key, known)
         assert uploads.recorded("production-s3") == [known]
+
+
+def test_what_a_lost_worker_may_have_left_open_is_aborted_at_the_end() -> None:
+    with Uploads(None) as uploads:
+        intend(uploads, "production-s3", JOB)
+        assert uploads.unfinished("production-s3") == []
+        uploads.leave("production-s3", JOB.target_key)
+        (upload,) = uploads.unfinished("production-s3")
+        assert (upload.target_key, upload.upload_id) == ("avatar/a", None)
+        uploads.remove("production-s3", JOB.target_key)
+        assert uploads.unfinished("production-s3") == []

@@ -106,8 +106,15 @@ class Uploads:
         return [Upload(*row) for row in rows]
 
     def unfinished(self, bucket: str) -> list[Upload]:
-        """Return the uploads to `bucket` that an earlier run left open and whose jobs have not come in this run."""
+        """Return the uploads to `bucket` that nobody goes on with.
+
+        They are those of an earlier run whose jobs have not come in this run, and those of `leave`.
+        """
         return [upload for upload in self.recorded(bucket) if (bucket, upload.target_key) in self._inherited]
+
+    def leave(self, bucket: str, target_key: str) -> None:
+        """Let `unfinished` return the upload of a job of this run, which may have left one open, and has an outcome."""
+        self._inherited.add((bucket, target_key))
 
     def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with self._explaining_errors():
