@@ -114,6 +114,11 @@ class Migration:
         """Return what a stage works on, after `plan`."""
         return Run(settings, self.catalog, self.progress)
 
+    def run_on_nothing(self, settings: Settings) -> Run:
+        """Return what a stage works on that begins with an empty catalog."""
+        self.catalog = self._new_catalog()
+        return self.run_with(settings)
+
     def rewrite(self, settings: Settings) -> RewriteCounts:
         counts = RewriteCounts()
         rewrite_planned(Run(settings, self.catalog, self.progress), counts)

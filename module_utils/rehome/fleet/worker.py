@@ -1,4 +1,4 @@
-"""How dask's worker runs a mover: a plugin that starts it, and the functions that the controller calls.
+"""How dask's worker runs a mover or a reader: plugins that start them, and the functions that the controller calls.
 
 The controller sends these functions by name, so that a worker has the engine installed; the scheduler reads none.
 """
@@ -12,11 +12,14 @@ from typing import Any
 
 from distributed import WorkerPlugin, get_worker, secede
 
+from ..config.settings import Side
 from ..s3.multipart.record import Upload
 from .access import Access, find_access
 from .engine import package_versions, this_engine
 from .mover import Mover
 from .orders import Orders, Pace
+from .reader import Reader
+from .readings import READINGS
 from .shards import Row
 
 
@@ -25,17 +28,36 @@ class MoverPlugin(WorkerPlugin):
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
-        self.mover: Mover | None = None
+        self.started: Mover | None = None
 
     def setup(self, worker: object) -> None:
         """Start the mover."""
-        self.mover = Mover(self._orders)
-        self.mover.start()
+        self.started = Mover(self._orders)
+        self.started.start()
 
     def teardown(self, worker: object) -> None:
         """Close the mover. It ends by itself: the worker's loop waits for nothing."""
-        if self.mover is not None:
-            self.mover.close()
+        if self.started is not None:
+            self.started.close()
+
+
+class ReaderPlugin(WorkerPlugin):
+    """Starts a reader on every worker, also on those that join later."""
+
+    def __init__(self, sides: Sequence[Side], max_requests: int) -> None:
+        self._sides = sides
+        self._max_requests = max_requests
+        self.started: Reader | None = None
+
+    def setup(self, worker: object) -> None:
+        """Start the reader."""
+        self.started = Reader(self._sides, self._max_requests)
+        self.started.start()
+
+    def teardown(self, worker: object) -> None:
+        """Close the reader. It ends by itself: the worker's loop waits for nothing."""
+        if self.started is not None:
+            self.started.close()
 
 
 def copy_shard(plugin: str, rows: Sequence[Row], uploads: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -45,7 +67,8 @@ def copy_shard(plugin: str, rows: Sequence[Row], uploads: Sequence[tuple[Any, ..
     uploads: the fields of what earlier runs have recorded of it
     """
     worker = get_worker()
-    ticket = _mover(worker, plugin).copy(rows, [Upload(*upload) for upload in uploads])
+    mover: Mover = _started(worker, plugin)
+    ticket = mover.copy(rows, [Upload(*upload) for upload in uploads])
     ticket.half_taken.wait()
     # its thread counts no longer as busy: the worker begins the next shard before this one has ended
     secede()  # type: ignore[no-untyped-call]
@@ -54,11 +77,26 @@ def copy_shard(plugin: str, rows: Sequence[Row], uploads: Sequence[tuple[Any, ..
     return ended, [tuple(upload) for upload in left], stopped and tuple(stopped), error, str(worker.name)
 
 
+def read_shard(plugin: str, reading: str, shard: Any) -> tuple[Any, ...]:
+    """Read a shard, and return the fields of its `Answer` and the worker's name.
+
+    plugin: the name of the run's plugin
+    reading: the name of one of `READINGS`
+    """
+    worker = get_worker()
+    reader: Reader = _started(worker, plugin)
+    # its thread counts no longer as busy: the window bounds what is read at once, and requests wait in the reader
+    secede()  # type: ignore[no-untyped-call]
+    result, failure = reader.read(READINGS[reading], shard)
+    return result, failure and tuple(failure), str(worker.name)
+
+
 def set_pace(plugin: str, pace: Sequence[Any], dask_worker: Any) -> bool:
-    """Hold the mover to this pace. Return False of a worker that is just joining: it is to be told again."""
+    """Hold the mover or reader to this pace. Return False of a worker that is just joining: it is to be told again."""
     if plugin not in dask_worker.plugins:
         return False
-    _mover(dask_worker, plugin).set_pace(Pace(*pace))
+    started: Mover | Reader = _started(dask_worker, plugin)
+    started.set_pace(Pace(*pace))
     return True
 
 
@@ -78,6 +116,6 @@ async def tell_access(orders: Orders, *, writes: bool) -> Access:
     return await asyncio.to_thread(find_access, orders, writes=writes)
 
 
-def _mover(worker: Any, plugin: str) -> Mover:
-    mover: Mover = worker.plugins[plugin].mover
-    return mover
+def _started(worker: Any, plugin: str) -> Any:
+    """Return what a run's plugin has started on this worker."""
+    return worker.plugins[plugin].started

@@ -27,10 +27,10 @@ from ..s3.support import is_rejection
 from ..s3.transport.connection import Fault
 from ..services.capabilities import choose_options
 from ..services.clients import open_clients
+from ..services.pace import paced
 from ..state.outcomes import Outcomes
 from ..state.sync import uploading
 from .failure_limit import FailureLimit
-from .pace import paced
 
 UPLOADS_FILE = "uploads.sqlite"
 WINDOW = 10_000

@@ -22,8 +22,8 @@ from ..s3.multipart.record import Upload, Uploads
 from ..s3.objects.job import CopyOptions, CopyOutcome
 from ..services.capabilities import choose_options
 from ..services.clients import open_clients, ticking
+from ..services.pace import paced
 from ..state.outcomes import Outcomes
-from .pace import paced
 
 if TYPE_CHECKING:
     from ..fleet.controller import Arrival, Parcel
@@ -61,25 +61,20 @@ async def _options(run: Run) -> CopyOptions:
 
 
 async def _move(run: Run, cluster: Cluster, options: CopyOptions, work: _Work, parcels: Iterator[Parcel]) -> None:
-    from ..fleet.controller import Fleet, Throttle  # noqa: PLC0415 - it imports dask
+    from ..fleet.controller import Copying  # noqa: PLC0415 - it imports dask
+    from ..fleet.dispatch import Dispatch, Throttle  # noqa: PLC0415 - likewise
 
     settings = run.settings
     policy = settings.copy
     throttle = Throttle(policy.max_requests, policy.objects_per_second)
-    fleet = Fleet(
-        cluster=cluster,
-        migration=f"rehome-{settings.name}-{settings.plan_tag}",
-        orders=orders_of(settings.source, settings.target, options, policy.max_requests),
-        throttle=throttle,
-        on_arrival=work.arrived,
-        on_movers=work.movers,
-        stopping=run.stopping,
-    )
+    orders = orders_of(settings.source, settings.target, options, policy.max_requests)
+    copying = Copying(f"rehome-{settings.name}-{settings.plan_tag}", orders, work.arrived)
+    dispatch = Dispatch(cluster, throttle, work.movers, run.stopping)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(paced(run, throttle, rate=throttle))
         await stack.enter_async_context(ticking(run.progress))
         stack.enter_context(rare_collections())
-        await fleet.move(parcels)
+        await dispatch.do(copying, parcels)
 
 
 class _Work:

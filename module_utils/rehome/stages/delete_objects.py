@@ -25,11 +25,11 @@ from ..s3.probe.conditional_delete import delete_method
 from ..s3.probe.same_place import is_same_place, may_be_same_object
 from ..scan.named_keys import read_named_keys
 from ..services.clients import metered, open_client
+from ..services.pace import paced
 from ..services.way_back import grant_markers, way_back
 from ..state.delete_log import LIVE_MARKERS, DeleteLog
 from .delete_side import BucketState, DeleteSide
 from .deletion_candidates import TO_DELETE
-from .pace import paced
 
 BATCHES_IN_FLIGHT = 4
 _SAMPLE = 3

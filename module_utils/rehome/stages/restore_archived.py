@@ -15,7 +15,7 @@ from ..s3.concurrency import end_in_time
 from ..s3.errors import S3StopError
 from ..s3.objects.restore import ArchivedObject, RestoreResult, request_restores
 from ..services.clients import metered, open_client
-from .pace import paced
+from ..services.pace import paced
 
 _ARCHIVED = """
 SELECT suffix, storage_class FROM objects WHERE class = 'archived' AND restore <> 'in_progress'

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from rehome.config.cluster import Cluster
 from rehome.errors import RehomeError
-from rehome.fleet.connect import connected
 
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.cluster import FleetOfTest
 from tests.integration.fleet.conftest import Starter
-from tests.integration.fleet.work import MEBIBYTE, fill, outcomes_of, settings_of
+from tests.integration.fleet.work import MEBIBYTE, fill, left_in, outcomes_of, settings_of
 from tests.integration.migration import Migration
 
 
@@ -143,19 +140,4 @@ def test_nothing_is_left_in_the_cluster(fleet: FleetOfTest, object_store: S3Serv
     migration.plan(settings)
     migration.copy(settings)
     assert settings.cluster is not None
-    assert asyncio.run(_left(settings.cluster)) == {"scheduler": [], "tasks": 0, "mover-0": [], "mover-1": []}
-
-
-async def _left(cluster: Cluster) -> dict[str, object]:
-    """The plugins of scheduler and workers that are ours, and how many tasks there are."""
-    async with connected(cluster) as client:
-        ours = await client.run_on_scheduler(
-            lambda dask_scheduler: {
-                "scheduler": [name for name in dask_scheduler.plugins if name.startswith("rehome")],
-                "tasks": len(dask_scheduler.tasks),
-            }
-        )
-        workers = await client.run(
-            lambda dask_worker: (dask_worker.name, [name for name in dask_worker.plugins if name.startswith("rehome")])
-        )
-        return ours | dict(workers.values())
+    assert left_in(settings.cluster) == {"scheduler": [], "tasks": 0, "mover-0": [], "mover-1": []}

@@ -183,7 +183,7 @@ def test_a_frozen_scheduler_ends_the_run(
     start: Starter, object_store: S3Server, migration: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connections stay open, so that nothing else tells."""
-    monkeypatch.setattr("rehome.fleet.controller.SILENT_S", 6.0)
+    monkeypatch.setattr("rehome.fleet.dispatch.SILENT_S", 6.0)
     fleet = start(1)
     fill(migration, 300)
     settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from rehome.config.cluster import Cluster
 from rehome.config.settings import Settings
+from rehome.fleet.comparing import Pair
+from rehome.fleet.connect import connected
 
 from sandbox.authority import Member
 from sandbox.s3_server import S3Server
@@ -90,3 +94,46 @@ def once_copied(migration: Migration, least: int, do: Callable[[], object]) -> I
         thread.join()
     if failures:
         raise failures[0]
+
+
+def fill_target_in_parts(migration: Migration, count: int, body: Callable[[int], bytes]) -> None:
+    """Store objects in the target whose ETags are no digests, as other programs upload them."""
+
+    def put(number: int) -> None:
+        where = {"Bucket": migration.target, "Key": f"avatar/avatar-{number:05}.png"}
+        upload = {**where, "UploadId": migration.target_s3.create_multipart_upload(**where)["UploadId"]}
+        part = migration.target_s3.upload_part(**upload, PartNumber=1, Body=body(number))
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        migration.target_s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(put, range(count)))
+
+
+def pairs_of(migration: Migration) -> list[Pair]:
+    """Every object in the source, with the one of its name in the target."""
+    found = [
+        s3.list_objects_v2(Bucket=bucket)["Contents"]
+        for s3, bucket in ((migration.s3, migration.source), (migration.target_s3, migration.target))
+    ]
+    etags = [{item["Key"].partition("/")[2]: item["ETag"].strip('"') for item in items} for items in found]
+    return [(suffix, etag, etags[1][suffix]) for suffix, etag in etags[0].items()]
+
+
+def left_in(cluster: Cluster) -> dict[str, object]:
+    """The plugins of scheduler and workers that are ours, and how many tasks there are."""
+    return asyncio.run(_left(cluster))
+
+
+async def _left(cluster: Cluster) -> dict[str, object]:
+    async with connected(cluster) as client:
+        ours = await client.run_on_scheduler(
+            lambda dask_scheduler: {
+                "scheduler": [name for name in dask_scheduler.plugins if name.startswith("rehome")],
+                "tasks": len(dask_scheduler.tasks),
+            }
+        )
+        workers = await client.run(
+            lambda dask_worker: (dask_worker.name, [name for name in dask_worker.plugins if name.startswith("rehome")])
+        )
+        return ours | dict(workers.values())

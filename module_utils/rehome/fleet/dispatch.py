@@ -1,0 +1,318 @@
+"""The controller's side of any work: submit shards in a window, follow the workers, and take what they report.
+
+What the work is, its `Work` says: a copy (`controller`) or a reading (`reading`). Nothing here is of one object: what
+is done for each is done for a shard at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from distributed import KilledWorker, WorkerPlugin
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+
+from ..codes import Code
+from ..config.cluster import Cluster
+from ..errors import RehomeError
+from .connect import Dask, check_engines, connected, workers_of
+from .orders import Pace, share
+from .worker import set_pace
+
+LOOK_EVERY_S = 0.1
+WORKERS_EVERY_S = 1.0
+"""How often the scheduler is asked who works for it."""
+ANSWER_S = 2.0
+"""How long a worker may take to answer. One that does not is told again."""
+SILENT_S = 60.0
+"""For how long a scheduler may answer nothing: one that is frozen keeps its connections."""
+PATIENCE_S = 5.0
+"""How long shards may take to end once the run is to stop: more than requests in flight have on a worker
+(`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
+
+P = TypeVar("P")
+A = TypeVar("A")
+_P_contra = TypeVar("_P_contra", contravariant=True)
+_A = TypeVar("_A")
+
+
+class Throttle:
+    """What operators ask of the whole run, as `services/pace.py` sets it.
+
+    limiter: itself, as a client has one
+    """
+
+    def __init__(self, requests: int, per_second: float | None) -> None:
+        self.limiter = self
+        self._requests = requests
+        self._per_second = per_second
+
+    def set_ceiling(self, requests: int) -> None:
+        """Let each worker have no more requests in flight to one bucket; 0 holds all back."""
+        self._requests = requests
+
+    def retune(self, per_second: float | None) -> None:
+        """Let the run start so many objects per second; None: as many as the services take."""
+        self._per_second = per_second
+
+    def pace(self, movers: int, *, stop: bool) -> Pace:
+        """Return the pace of each worker."""
+        return share(self._requests, self._per_second, movers, stop=stop)
+
+
+class Work(Protocol[_P_contra, _A]):
+    """What is done with the shards of a run."""
+
+    @property
+    def plugin(self) -> WorkerPlugin:
+        """What each worker needs for it, also those that join later."""
+
+    async def begin(self, client: Dask) -> str:
+        """Make room for the plugin, and return its name: no other run's has it, nor do this run's other works."""
+
+    async def send(self, client: Dask, plugin: str, parcel: _P_contra) -> _A:
+        """Have a worker do a shard, and return its report.
+
+        plugin: the name of the plugin
+        """
+
+    def arrived(self, parcel: _P_contra, arrival: _A) -> RehomeError | None:
+        """Take the report of a shard. Return why there is to be no further one, if so."""
+
+    def words(self, parcel: _P_contra) -> str:
+        """Return what a shard is, in a sentence: `shard of 40 objects`."""
+
+
+@dataclass
+class Dispatch:
+    """The workers of one run.
+
+    throttle: what all of them together are held to
+    on_movers: called with how many there are
+    """
+
+    cluster: Cluster
+    throttle: Throttle
+    on_movers: Callable[[int], None]
+    stopping: Callable[[], bool]
+    stop: RehomeError | None = field(default=None, init=False)
+
+    async def do(self, work: Work[P, A], parcels: Iterator[P]) -> None:
+        """Have `parcels` done, each taken when there is room for it. The work takes what is reported.
+
+        Raises RefusedError before the first if the cluster cannot be used, RehomeError if it is lost, and what the work
+        ends with.
+        """
+        async with connected(self.cluster, self.stopping) as client:
+            plugin = await work.begin(client)
+            crew = _Crew(self, client, plugin)
+            try:
+                await client.register_plugin(work.plugin, name=plugin)
+                await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
+                await self._do(client, crew, work, parcels)
+            finally:
+                await crew.dismiss()
+        if self.stop is not None:
+            raise self.stop
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no further shard is submitted."""
+        return self.stop is not None or self.stopping()
+
+    def end(self, why: str) -> None:
+        """Submit no further shard: the cluster is lost."""
+        if self.stop is None:
+            text = (
+                f"rehome_cluster.address ({self.cluster.address}): {why}, then run the same command again: it goes on"
+            )
+            self.stop = RehomeError(f"{text} from here.", code=Code.CLUSTER_LOST)
+
+    async def _do(self, client: Dask, crew: _Crew, work: Work[P, A], parcels: Iterator[P]) -> None:
+        pending: dict[asyncio.Task[A], P] = {}
+        patience: float | None = None
+        await crew.look()
+        try:
+            while True:
+                while not self.is_ending and len(pending) < crew.window and (parcel := next(parcels, None)):
+                    pending[asyncio.create_task(work.send(client, crew.plugin, parcel))] = parcel
+                if not pending:
+                    return
+                done, _ = await asyncio.wait(pending, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    self._arrived(work, pending.pop(task), task)
+                if self.is_ending:
+                    patience = patience or time.monotonic() + PATIENCE_S
+                    if time.monotonic() > patience:
+                        return
+                await crew.look()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    def _arrived(self, work: Work[P, A], parcel: P, task: asyncio.Task[A]) -> None:
+        try:
+            arrival = task.result()
+        except KilledWorker as killed:
+            self.end(
+                f"the workers that had one {work.words(parcel)} died one after the other, the last at "
+                f"{getattr(killed.last_worker, 'address', killed.last_worker)}. See their logs and their memory",
+            )
+        except (FutureCancelledError, CommClosedError, OSError, asyncio.CancelledError) as lost:
+            self.end(f"the scheduler at {self.cluster.address} is lost ({type(lost).__name__}). Start it again")
+        except Exception as error:
+            # raised on a worker: the text of what nobody expects may hold a secret
+            self.end(f"a worker has failed ({type(error).__name__}). See the workers' logs")
+        else:
+            stop = work.arrived(parcel, arrival)
+            self.stop = self.stop or stop
+
+
+class _Crew:
+    """Who works for a run, and what each was told."""
+
+    def __init__(self, dispatch: Dispatch, client: Dask, plugin: str) -> None:
+        self.plugin = plugin
+        self._dispatch = dispatch
+        self._client = client
+        self._workers: list[str] = []
+        self._checked: frozenset[str] = frozenset()
+        self._told: dict[str, Pace] = {}
+        self._telling: asyncio.Task[None] | None = None
+        self._look_at = -1.0
+        self._unanswered = 0
+        self._alone_since: float | None = None
+
+    @property
+    def window(self) -> int:
+        """How many shards are under way: those that are worked on, and the next for each."""
+        return len(self._workers) * 2 + 2
+
+    async def look(self) -> None:
+        """See who works now, and tell each the pace if it has changed."""
+        dispatch = self._dispatch
+        if time.monotonic() >= self._look_at:
+            self._unanswered += 1
+            with suppress(OSError, TimeoutError, CommClosedError):
+                await self._count()
+            self._require_answers()
+            self._look_at = time.monotonic() + WORKERS_EVERY_S
+        pace = dispatch.throttle.pace(len(self._workers), stop=dispatch.is_ending)
+        if self._telling is not None and self._telling.done():
+            self._telling.result()
+            self._telling = None
+        if self._telling is None and any(self._told.get(worker) != pace for worker in self._workers):
+            self._telling = asyncio.create_task(self._tell(pace))
+
+    async def dismiss(self) -> None:
+        """Take the plugin away, and with it what it has started."""
+        if self._telling is not None:
+            self._telling.cancel()
+        with suppress(Exception):  # a scheduler that is lost has been reported
+            async with asyncio.timeout(ANSWER_S):
+                await remove_plugin(self._client, self.plugin)
+
+    async def _count(self) -> None:
+        async with asyncio.timeout(ANSWER_S):
+            workers = await workers_of(self._client)
+            self._unanswered = 0
+            if new := [worker for worker in workers if worker not in self._checked]:
+                await check_engines(self._dispatch.cluster, self._client, new)
+        self._checked = frozenset(workers)
+        self._workers = workers
+        self._told = {worker: pace for worker, pace in self._told.items() if worker in workers}
+        self._dispatch.on_movers(len(workers))
+        self._require()
+
+    def _require(self) -> None:
+        """End the run if nobody has worked for it for as long as it waits for workers."""
+        now, wait_s = time.monotonic(), self._dispatch.cluster.wait_s
+        self._alone_since = None if self._workers else self._alone_since or now
+        if self._alone_since is not None and now - self._alone_since > wait_s:
+            self._dispatch.end(f"for {wait_s:g} s (rehome_cluster.wait_s) it has had no worker. Start workers again")
+
+    def _require_answers(self) -> None:
+        """End the run if the scheduler is silent: what it was asked for would be waited for, for ever."""
+        # counted, so that the time in which this machine slept is none
+        if self._unanswered * (ANSWER_S + WORKERS_EVERY_S) >= SILENT_S:
+            self._dispatch.end(f"the scheduler has answered nothing for {SILENT_S:g} s. Start it again")
+
+    async def _tell(self, pace: Pace) -> None:
+        # those that have had a larger share first, so that all together never have more than the whole
+        for known in (True, False):
+            there = [worker for worker in self._workers if (worker in self._told) is known]
+            await asyncio.gather(*(self._tell_one(worker, pace) for worker in there if self._told.get(worker) != pace))
+
+    async def _tell_one(self, worker: str, pace: Pace) -> None:
+        with suppress(OSError, TimeoutError, CommClosedError):
+            async with asyncio.timeout(ANSWER_S):
+                told = await self._client.run(set_pace, self.plugin, tuple(pace), workers=[worker], on_error="return")
+            if told.get(worker, False) is True:
+                self._told[worker] = pace
+
+
+async def remove_plugin(client: Dask, plugin: str) -> None:
+    """Take a plugin from workers and scheduler."""
+    with suppress(ValueError, LookupError, OSError):  # its run has ended meanwhile, or a worker
+        await client.unregister_worker_plugin(plugin)
+    await client.run_on_scheduler(_forget_runs(), name=plugin)
+
+
+async def times_begun(client: Dask, plugin: str, key: str) -> int:
+    """Return how often a shard of this plugin's was begun: more than once if a worker was lost."""
+    times: int = await client.run_on_scheduler(_runs_of(), name=plugin, key=key)
+    return times
+
+
+def _count_runs() -> Any:
+    """Return what counts, in the scheduler, how often each shard was begun, and ends what has lost its owner.
+
+    dask's own count (`suspicious`) lacks shards whose worker was lost after they had ended and before anybody had
+    fetched the result.
+
+    A controller that was killed ends nothing itself. A shard that waits for the pace would keep its worker for ever
+    from the shards of other runs.
+    """
+
+    def count_runs(dask_scheduler: Any, name: str, owner: str) -> None:
+        import asyncio  # noqa: PLC0415 - it is sent as code
+        from contextlib import suppress  # noqa: PLC0415
+
+        from distributed import SchedulerPlugin  # noqa: PLC0415
+
+        class Runs(SchedulerPlugin):
+            def __init__(self) -> None:
+                self.of: dict[str, int] = {}
+
+            def transition(self, key: Any, start: str, finish: str, *_args: Any, **_more: Any) -> None:
+                if finish == "processing" and str(key).startswith(name):
+                    self.of[key] = self.of.get(key, 0) + 1
+                elif finish == "forgotten":
+                    self.of.pop(key, None)
+
+            def remove_client(self, scheduler: Any, client: str) -> None:
+                if client == owner:
+                    self.ending = asyncio.create_task(self.end(scheduler))
+
+            async def end(self, scheduler: Any) -> None:
+                with suppress(ValueError, OSError):  # the controller has done it, or a worker has ended
+                    await scheduler.unregister_worker_plugin(None, name)
+                scheduler.plugins.pop(name, None)
+
+        dask_scheduler.add_plugin(Runs(), name=name)
+
+    return count_runs
+
+
+def _runs_of() -> Any:
+    return lambda dask_scheduler, name, key: dask_scheduler.plugins[name].of.get(key, 0)
+
+
+def _forget_runs() -> Any:
+    return lambda dask_scheduler, name: dask_scheduler.plugins.pop(name, None) and None
