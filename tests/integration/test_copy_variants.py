@@ -22,9 +22,8 @@ from rehome.s3.capabilities import UNTRIED
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3RequestError
-from rehome.s3.listing.listing import DISORDERED
+from rehome.s3.listing.listing import DISORDERED, Listing
 from rehome.s3.listing.page import Listed, Page
-from rehome.scan import scan
 from rehome.services.capabilities import known_capabilities
 from rehome.stages import verify_sample as sampling
 from rehome.stages.restore_archived import restore_archived
@@ -296,20 +295,24 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
 ) -> None:
     attempts = {migration.source: 0, migration.target: 0}
 
-    async def disordered_once(client: Client, prefix: str, *, parallel: int) -> AsyncGenerator[Page, None]:
-        bucket = client.endpoint.bucket
-        attempts[bucket] += 1
-        if bucket == migration.source:
-            if attempts[bucket] == 1:
-                raise S3RequestError(200, DISORDERED, "no order", None, verb="GET")
-            # the first attempt's listing of the target must have ended by now
-            await asyncio.sleep(0.05)
-            return
-        for number in range(3):
-            await asyncio.sleep(0.005)
-            yield Page.of([Listed(f"{prefix}avatar-{number}.png", 1, "e", "", "STANDARD")])
+    class DisorderedOnce(Listing):
+        def __init__(self, client: Client, prefix: str, *, parallel: int) -> None:
+            self._bucket = client.endpoint.bucket
+            self._prefix = prefix
 
-    monkeypatch.setattr(scan, "list_objects", disordered_once)
+        async def pages(self) -> AsyncGenerator[Page, None]:
+            attempts[self._bucket] += 1
+            if self._bucket == migration.source:
+                if attempts[self._bucket] == 1:
+                    raise S3RequestError(200, DISORDERED, "no order", None, verb="GET")
+                # the first attempt's listing of the target must have ended by now
+                await asyncio.sleep(0.05)
+                return
+            for number in range(3):
+                await asyncio.sleep(0.005)
+                yield Page.of([Listed(f"{self._prefix}avatar-{number}.png", 1, "e", "", "STANDARD")])
+
+    monkeypatch.setattr("rehome.scan.buckets.Listing", DisorderedOnce)
     monkeypatch.setattr(catalog, "FILL_ROWS", 1)
     migration.plan(migration.settings())
     assert attempts == {migration.source: 2, migration.target: 2}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from rehome.planning.plan import make_plan
 from rehome.progress import Progress
 from rehome.report.samples import samples_of_plan
 from rehome.run import Run
+from rehome.s3.client.client import Client
+from rehome.s3.listing.listing import Left, Listing
 from rehome.s3.listing.page import Listed, Page
 from rehome.s3.objects.job import CopyOutcome
 from rehome.s3.transport.endpoint import Credentials, Endpoint
-from rehome.scan import scan as scanning
+from rehome.scan.scan import scan_buckets
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 
 from tests.unit.config.test_settings import given
@@ -35,18 +37,23 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the peak of Python's heap in bytes while this number of objects is listed, planned and copied."""
     settings = read_settings(given(state_dir=str(folder)))
 
-    async def listing(client: Any, prefix: str, *, parallel: int) -> AsyncIterator[Page]:
-        for first in range(0, objects if prefix == "image/" else 0, 1000):
-            yield Page.of(
-                [
-                    Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
-                    for n in range(first, first + 1000)
-                ]
-            )
+    class InventedListing(Listing):
+        def __init__(self, client: Client, prefix: str, **_: Any) -> None:
+            self.left = Left(())
+            self._count = objects if prefix == "image/" else 0
+
+        async def pages(self) -> AsyncGenerator[Page, None]:
+            for first in range(0, self._count, 1000):
+                yield Page.of(
+                    [
+                        Listed(f"image/avatar-{n}.png", 1, f"{n:032x}", "2026-01-01", "STANDARD")
+                        for n in range(first, first + 1000)
+                    ]
+                )
 
     # botocore's model of S3 takes 20 MB while it is read, which would hide any growth
     monkeypatch.setattr("rehome.services.clients.resolve", lambda side: ENDPOINT)
-    monkeypatch.setattr(scanning, "list_objects", listing)
+    monkeypatch.setattr("rehome.scan.buckets.Listing", InventedListing)
     monkeypatch.setattr("rehome.stages.copy_objects._copy", _no_copying)
     # smaller than the smaller number of objects, so that both measurements fill these buffers
     monkeypatch.setattr("rehome.stages.copy_objects.WINDOW", 1_000)
@@ -54,7 +61,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     folder.mkdir()
     tracemalloc.start()
     with Catalog.create(folder / "catalog.duckdb", {}) as catalog:
-        scanning.uvloop.run(scanning._scan_buckets(Run(settings, catalog, Progress(folder))))
+        scan_buckets(Run(settings, catalog, Progress(folder)))
         assert make_plan(catalog, settings).objects["to_copy"] == objects
         assert len(samples_of_plan(catalog, settings)[0]["shown"]) == settings.report_samples
         counts = CopyCounts()

@@ -18,6 +18,7 @@ FLOORS = (
     ("mapping", "catalog", "checks", "progress", "control"),
     ("config",),
     ("run", "s3", "db", "planning", "report"),
+    ("object_rows",),
     ("services", "redirect", "state", "discover", "fleet"),
     ("preflight", "scan", "ansible_module"),
     ("stages",),

@@ -63,7 +63,7 @@ SOURCE_OBJECTS = Table(
     "source_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR, last_modified VARCHAR, storage_class VARCHAR, "
     "restore VARCHAR DEFAULT '', tier VARCHAR DEFAULT '', unroutable VARCHAR",
-    filled_by="scan/lookups scan/scan",
+    filled_by="object_rows scan/lookups",
     read_by="discover/listing planning/plan scan/lookups scan/scan stages/deletion_candidates stages/rollback_rows "
     "stages/verify_rows state/outcomes",
 )
@@ -81,7 +81,7 @@ LOOKED_UP = Table(
 TARGET_OBJECTS = Table(
     "target_objects",
     "suffix VARCHAR, size BIGINT, etag VARCHAR",
-    filled_by="scan/scan",
+    filled_by="object_rows",
     read_by="discover/listing planning/empty planning/plan scan/lookups "
     "stages/forecast stages/rewrite_rows stages/rollback_rows stages/verify_rows state/outcomes",
 )
@@ -126,7 +126,7 @@ words if they cannot."""
 FOREIGN_SAMPLES = Table(
     "foreign_samples",
     "kind VARCHAR, text VARCHAR",
-    filled_by="scan/rows scan/scan",
+    filled_by="scan/buckets scan/rows",
     read_by="planning/empty report/samples report/showing",
 )
 """Some of what is not under the map: suffixes of source objects (kind `object`), and what a row's value begins with, up

@@ -1,7 +1,7 @@
 """Read what exists now, in both buckets and in the database, into a catalog. Reads only.
 
 May import everything below: `s3` and `db`, `services`, `fleet`, `state`, `planning`, `mapping`. Read `scan` (all of a
-scan, and the listing of both buckets) and `rows` (the referencing columns); then `lookups` (single objects by HEAD),
+scan), `buckets` (the listing of both) and `rows` (the referencing columns); then `lookups` (single objects by HEAD),
 `journal` (the rows that a migration has rewritten), `named_keys` (the keys that any row may name, before a deletion)
 and `by_movers` (what the workers of a cluster read).
 """

@@ -6,11 +6,14 @@ S3 sorts by UTF-8 bytes ("Listing object keys programmatically", S3 user guide).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from operator import lt
+from typing import Literal, get_args
 
 from .split_points import common_length
+
+OrderName = Literal["code_point", "utf_16", "folder"]
 
 Order = Callable[[str], str | bytes]
 """Returns what a key is sorted by."""
@@ -31,11 +34,24 @@ def by_folder(key: str) -> str:
     return key.replace("/", "\0")
 
 
+_NAMED: Mapping[OrderName, Order] = dict(zip(get_args(OrderName), (by_code_point, by_utf_16, by_folder), strict=True))
+
+
 class KeyOrder:
     """The orders that are consistent with the keys observed so far."""
 
     def __init__(self, *possible: Order) -> None:
         self._possible = possible
+
+    @classmethod
+    def named(cls, names: Iterable[OrderName]) -> KeyOrder:
+        """Return the order of keys that are in one of the orders with these names."""
+        return cls(*(_NAMED[name] for name in names))
+
+    @property
+    def names(self) -> tuple[OrderName, ...]:
+        """The names of the orders that are left."""
+        return tuple(name for name, order in _NAMED.items() if order in self._possible)
 
     @property
     def is_known(self) -> bool:

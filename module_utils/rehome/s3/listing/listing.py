@@ -1,14 +1,18 @@
-"""List a prefix by ListObjectsV2: page by page, and several ranges of keys in parallel if there is enough to list."""
+"""List a prefix by ListObjectsV2: page by page, and several ranges of keys in parallel if there is enough to list.
+
+A listing can be left after some pages, and be continued by others, who each list some of the ranges.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..client.client import Client
 from ..errors import S3RequestError
-from .key_order import KeyOrder, by_code_point, by_folder, by_utf_16
+from .key_order import KeyOrder, OrderName
 from .page import Page, parse_page
 from .split_points import after_all_with, split_point
 
@@ -22,32 +26,96 @@ _FREE_PROBES = 24
 _PAGES_PER_PROBE = 8
 """A probe ahead may find nothing new: each one beyond the free ones requires this many listed pages."""
 
+ORDERS: tuple[OrderName, ...] = ("code_point", "utf_16", "folder")
+ORDERS_OF_AWS: tuple[OrderName, ...] = ("code_point",)
+
 _DIRECTORY_BUCKET = "--x-s3"
 """The suffix of their names. They list in no order and have no `StartAfter` (ListObjectsV2, S3 API reference)."""
 
 
-async def list_objects(
+class Remainder(NamedTuple):
+    """What is left to list of a range of keys.
+
+    token: the continuation token of its next page; None: it begins with the prefix
+    end: the first key of the next range; None: there is no next range
+    cursor: the last listed key
+    seen, empty_from: hints of where to divide it (`_Range`)
+    """
+
+    token: str | None = None
+    end: str | None = None
+    cursor: str | None = None
+    seen: str | None = None
+    empty_from: str | None = None
+
+
+class Left(NamedTuple):
+    """What is left of a listing, as plain values. Each remainder can be continued by anybody, once.
+
+    orders: those that the keys may be in, by what was listed (`KeyOrder.names`); () if it is not known: an AWS bucket
+        or another one
+    """
+
+    remainders: tuple[Remainder, ...] = (Remainder(),)
+    orders: tuple[OrderName, ...] = ()
+
+
+WHOLE = Left()
+"""Of a listing that has not begun."""
+
+
+def list_objects(
     client: Client, prefix: str, page_size: int = 1000, *, parallel: int = 16
 ) -> AsyncGenerator[Page, None]:
-    """Yield every object under `prefix` once, in pages. Each range of keys is in order, the pages as a whole are not.
+    """Yield every object under `prefix` once, in pages. See `Listing`."""
+    return Listing(client, prefix, page_size, parallel=parallel).pages()
+
+
+class Listing:
+    """A listing of every object under a prefix, or of those that another one has left.
 
     page_size: maximum number of keys in a reply; a server may return fewer
     parallel: maximum number of ranges that are listed at once. With 1, the pages are in the server's order.
-
-    At AWS, the pages also have the restore status of archived objects. A few pages are listed in advance.
-    Close the generator (`aclose`) unless it is exhausted. Raises S3Error and S3StopError.
+    begun: what another listing has left. It has at most `parallel` remainders.
+    left: what this one has left, once its pages are exhausted
     """
-    listing = _Listing(client, prefix, page_size, parallel)
-    running = asyncio.create_task(listing.run())
-    try:
-        while (page := await listing.pages.get()) is not None:
-            yield page
-        await running
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        # Its error, if any, was raised above, or the listing is no longer wanted.
-        _ = running.cancelled() or running.exception()
+
+    def __init__(
+        self,
+        client: Client,
+        prefix: str,
+        page_size: int = 1000,
+        *,
+        parallel: int = 16,
+        begun: Left = WHOLE,
+    ) -> None:
+        self._work = _Listing(client, prefix, page_size, parallel, begun)
+        self.left = Left(())
+
+    def leave(self) -> None:
+        """Leave what is left after the next pages of each range, which are being listed, to others.
+
+        A listing in which `start-after` was not found to work goes on to its end.
+        """
+        self._work.leaving = True
+
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Yield every object once, in pages. Each range of keys is in order, the pages as a whole are not.
+
+        At AWS, the pages also have the restore status of archived objects. A few pages are listed in advance.
+        Close the generator (`aclose`) unless it is exhausted. Raises S3Error and S3StopError.
+        """
+        running = asyncio.create_task(self._work.run())
+        try:
+            while (page := await self._work.pages.get()) is not None:
+                yield page
+            await running
+            self.left = self._work.left()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            # Its error, if any, was raised above, or the listing is no longer wanted.
+            _ = running.cancelled() or running.exception()
 
 
 @dataclass(slots=True)
@@ -58,6 +126,7 @@ class _Range:
     seen: a key that comes before all unlisted ones
     cursor: the last listed key
     empty_from: nothing was found above this text; a hint for the next split, not a bound
+    token: of its next page, if it was left
     """
 
     end: str | None = None
@@ -68,6 +137,7 @@ class _Range:
     pages_before_split: int = 1
     probed: bool = False
     ended: bool = False
+    token: str | None = None
 
 
 class _Listing:
@@ -80,18 +150,19 @@ class _Listing:
     page.
     """
 
-    def __init__(self, client: Client, prefix: str, page_size: int, parallel: int) -> None:
+    def __init__(self, client: Client, prefix: str, page_size: int, parallel: int, begun: Left) -> None:
+        self.leaving = False
         self.pages: asyncio.Queue[Page | None] = asyncio.Queue(_WAITING_PAGES)
         self._client = client
         self._ceiling = after_all_with(prefix)
         self._query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(page_size)), ("prefix", prefix)]
         self._headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if client.endpoint.is_aws else {}
-        self._order = (
-            KeyOrder(by_code_point) if client.endpoint.is_aws else KeyOrder(by_code_point, by_utf_16, by_folder)
-        )
+        self._order = KeyOrder.named(begun.orders or (ORDERS_OF_AWS if client.endpoint.is_aws else ORDERS))
         self._parallel = parallel
         self._splits = parallel > 1 and not client.endpoint.bucket.endswith(_DIRECTORY_BUCKET)
-        self._divided = False
+        self._begun = begun.remainders
+        self._divided = any(remainder.token is not None for remainder in begun.remainders)
+        self._left: list[_Range] = []
         self._running = 0
         self._probe_count = 0
         self._page_count = 0
@@ -108,9 +179,22 @@ class _Listing:
         if failure is not None:
             raise failure
 
+    def left(self) -> Left:
+        """Return what is left, after `run`: what a probe has found meanwhile has shortened the ranges before it."""
+        left = (Remainder(keys.token, keys.end, keys.cursor, keys.seen, keys.empty_from) for keys in self._left)
+        return Left(tuple(left), self._order.names)
+
     async def _list_all(self, group: asyncio.TaskGroup) -> None:
-        self._running = 1
-        await self._list(group, _Range(pages_before_split=_PAGES_BEFORE_SPLIT), await self._page())
+        self._running = len(self._begun)
+        for remainder in self._begun:
+            group.create_task(self._continue(group, remainder))
+
+    async def _continue(self, group: asyncio.TaskGroup, begun: Remainder) -> None:
+        if begun.token is None:
+            await self._list(group, _Range(pages_before_split=_PAGES_BEFORE_SPLIT), await self._page())
+            return
+        keys = _Range(begun.end, begun.seen, begun.cursor, begun.empty_from)
+        await self._list(group, keys, await self._page(("continuation-token", begun.token)))
 
     async def _list(self, group: asyncio.TaskGroup, keys: _Range, page: Page) -> None:
         """List a range to its end. `page` is its first page."""
@@ -123,12 +207,20 @@ class _Listing:
             if keys.ended or page.next_token is None:
                 break
             token = page.next_token
+            if self._is_left:
+                keys.token = token
+                self._left.append(keys)
+                break
             page = await self._page(("continuation-token", token))
             if page.next_token == token:
                 raise S3RequestError(
                     200, "ListingStuck", "the server sends the same continuation token again", None, verb="GET"
                 )
         self._running -= 1
+
+    @property
+    def _is_left(self) -> bool:
+        return self.leaving and self._divided
 
     def _within(self, keys: _Range, page: Page) -> Page:
         """Return the objects of a page that are in the range, which ends here if the next key is in another one.
@@ -184,6 +276,7 @@ class _Listing:
         return (
             self._splits
             and not keys.probed
+            and not self._is_left
             and self._running < self._parallel
             and keys.pages >= keys.pages_before_split
             and self._probe_count < _FREE_PROBES + self._page_count // _PAGES_PER_PROBE

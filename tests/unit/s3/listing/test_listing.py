@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import uuid
 from typing import Any
@@ -13,10 +14,10 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rehome.s3.errors import S3Error, S3StopError
-from rehome.s3.listing.listing import list_objects
+from rehome.s3.listing.listing import WHOLE, Left, Listing, Remainder, list_objects
 from rehome.s3.listing.page import Listed
 
-from tests.unit.s3.fake_bucket import FakeBucket, by_folders, by_utf16
+from tests.unit.s3.fake_bucket import FakeBucket, Order, by_folders, by_utf8, by_utf16
 from tests.unit.s3.list_pages import entry, page
 from tests.unit.s3.wire import client_of, error, on_uvloop, reply, script
 
@@ -288,3 +289,123 @@ async def test_an_error_in_one_range_ends_the_listing() -> None:
     count = len(bucket.requests)
     await asyncio.sleep(0.01)
     assert len(bucket.requests) == count
+
+
+async def listed_and_left(listing: Listing, most_pages: int) -> tuple[list[str], Left]:
+    """List about so many pages."""
+    found, pages = list[str](), 0
+    if not most_pages:
+        listing.leave()
+    async for batch in listing.pages():
+        found += batch.keys
+        pages += 1
+        if pages == most_pages:
+            listing.leave()
+    return found, listing.left
+
+
+def in_shards(bucket: FakeBucket, draw: random.Random, most_pages: int = 3, first_pages: int = 3) -> list[str]:
+    """List as many do: one begins, the others each take some of what is left, one of them twice, in any order."""
+
+    async def some(begun: Left, most_pages: int = most_pages) -> tuple[list[str], Left]:
+        return await listed_and_left(Listing(bucket, "", 5, parallel=6, begun=begun), most_pages)
+
+    async def run() -> list[str]:
+        found, left = await some(WHOLE, first_pages)
+        waiting, possible = list(left.remainders), set(left.orders)
+        while waiting:
+            draw.shuffle(waiting)
+            count = draw.randint(1, min(6, len(waiting)))
+            begun = Left(tuple(waiting[:count]), left.orders)
+            if not draw.randrange(4):
+                await some(begun)  # by one whose report is lost
+            more, after = await some(begun)
+            found += more
+            waiting[:count] = after.remainders
+            possible &= set(after.orders)
+        assert not found or possible
+        return found
+
+    return uvloop.run(run())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    keys=KEYS | st.sets(st.text("ab/-1", min_size=1, max_size=7), max_size=120),
+    draw=st.randoms(use_true_random=False),
+    order=st.sampled_from([by_utf8, by_utf16, by_folders]),
+    most_pages=st.integers(0, 12),
+)
+def test_what_one_has_left_others_list_exactly_once(
+    keys: set[str], draw: random.Random, order: Order, most_pages: int
+) -> None:
+    keys = {key for key in keys if "\0" not in key}
+    bucket = FakeBucket(keys, order=order, skips_folders=order is by_folders)
+    found = in_shards(bucket, draw, most_pages=most_pages)
+    assert sorted(found) == sorted(keys)
+    assert bucket.in_flight == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(keys=KEYS, draw=st.randoms(use_true_random=False), times=st.integers(0, 3))
+def test_what_is_left_is_listed_once_where_start_after_is_forgotten(
+    keys: set[str], draw: random.Random, times: int
+) -> None:
+    assert sorted(in_shards(FakeBucket(keys, honours=lambda time: time <= times), draw)) == sorted(keys)
+
+
+@settings(max_examples=40, deadline=None)
+@given(gone=st.sets(st.integers(0, 399), max_size=200), at=st.integers(1, 60), draw=st.randoms(use_true_random=False))
+def test_objects_that_go_while_others_list_leave_neither_gap_nor_double(
+    gone: set[int], at: int, draw: random.Random
+) -> None:
+    names = [f"{number:04}" for number in range(400)]
+
+    class Changing(FakeBucket):
+        def _page(self, given: dict[str, str]) -> bytes:
+            if len(self.requests) == at:
+                self.remove({names[number] for number in gone})
+            return super()._page(given)
+
+    found = in_shards(Changing(names), draw)
+    assert len(found) == len(set(found))
+    assert set(found) >= {name for number, name in enumerate(names) if number not in gone}
+
+
+def test_a_listing_is_left_in_ranges_that_can_be_sent() -> None:
+    bucket = FakeBucket([f"{number:04}" for number in range(2000)])
+
+    found, left = uvloop.run(listed_and_left(Listing(bucket, "", 10), 60))
+    assert 600 <= len(found) < 900
+    assert len(left.remainders) > 8
+    assert left.orders == ("code_point", "utf_16", "folder")
+    sent: Any = json.loads(json.dumps(left))
+    assert Left(tuple(Remainder(*one) for one in sent[0]), tuple(sent[1])) == left
+
+
+def test_a_listing_that_cannot_be_divided_is_not_left() -> None:
+    keys = {f"{number:04}" for number in range(900)}
+    for server in ({"honours": lambda time: False}, {"refuses": True}, {"name": "fast--use1-az4--x-s3"}):
+        bucket = FakeBucket(keys, **server)  # type: ignore[arg-type]
+        found, left = uvloop.run(listed_and_left(Listing(bucket, "", 10), 20))
+        assert (sorted(found), left.remainders) == (sorted(keys), ())
+
+
+def test_disorder_that_one_of_many_finds_is_an_error_and_not_a_gap() -> None:
+    keys = {f"{n:04}" for n in range(900)}
+
+    def late(key: str) -> str:
+        return key if key < "0700" else key[:2] + key[:1:-1]
+
+    with pytest.raises(S3Error, match="ListingDisordered"):
+        in_shards(FakeBucket(keys, order=late), random.Random(1), most_pages=20)
+
+
+def test_disorder_between_two_pages_shows_also_if_each_is_listed_by_another() -> None:
+    keys = {f"{n:04}" for n in range(900)}
+
+    def by_page(key: str) -> tuple[int, str]:
+        return (0, key) if key < "0700" else (900 - int(key) // 5 * 5, key)
+
+    with pytest.raises(S3Error, match="ListingDisordered"):
+        in_shards(FakeBucket(keys, order=by_page), random.Random(1), most_pages=0, first_pages=20)
