@@ -374,8 +374,14 @@ options:
           is never reached from them. If unset, this machine copies.
         type: dict
         suboptions:
+          hosts:
+            description: A group of the inventory, such as V(movers). C(playbooks/cluster.yml)
+              starts the cluster on its hosts (C(make cluster-up ENV=prod)), and the run takes
+              address, files and number of workers from what that has recorded. In place of C(rehome_cluster.address),
+              C(rehome_cluster.ca), C(rehome_cluster.cert) and C(rehome_cluster.key).
+            type: str
           address:
-            description: The address of the scheduler, such as V(tls://10.0.0.5:8786).
+            description: The address of the scheduler of any other cluster, such as V(tls://10.0.0.5:8786).
             type: str
           ca:
             description: The certificate of the cluster's own authority, as a file in PEM form.
@@ -388,13 +394,28 @@ options:
             description: The key of that certificate, as a file in PEM form.
             type: path
           workers:
-            description: How many workers there are to be; by default 1. The run begins when
-              they are there, and after C(rehome_cluster.wait_s) with those that are.
+            description: How many workers there are to be; by default 1, and with C(rehome_cluster.hosts)
+              as many as were started. The run begins when they are there, and after C(rehome_cluster.wait_s)
+              with those that are.
             type: int
           wait_s:
             description: How long to wait for the workers, in seconds; by default 60. If there
               is none after that time the run ends, also in the middle.
             type: float
+          record:
+            description: With C(rehome_cluster.hosts), the file in which C(playbooks/cluster.yml)
+              has recorded the cluster; by default C(.rehome/cluster-rehome/cluster.json) of
+              this project.
+            type: path
+          machines:
+            description: With C(rehome_cluster.hosts), those hosts; by default what the inventory
+              says.
+            type: list
+            elements: str
+          env:
+            description: The environment that messages about C(rehome_cluster.hosts) name; by
+              default this run's.
+            type: str
       chunk_ms:
         description: The target duration of a transaction that rewrites rows, in milliseconds
           (5 to 10000). The application may wait that long for a row. The number of rows per

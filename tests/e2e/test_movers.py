@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import World, Worlds
 from tests.integration.fleet.cluster import FleetOfTest, exported, running_fleet
@@ -73,6 +75,54 @@ def test_a_migration_by_movers_is_complete_and_can_be_taken_back(
     assert world.objects("production-s3") == {}
     report = (world.state / "report.md").read_text() if (world.state / "report.md").exists() else ""
     assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + back.output + report + json.dumps(summary)
+
+
+@pytest.fixture
+def movers(world: World) -> Iterator[None]:
+    """A group of the inventory whose hosts are the movers."""
+    file = world.folder / "inventory" / "movers.yml"
+    file.write_text(yaml.safe_dump({"movers": {"hosts": {"mover-0": None, "mover-1": None}}}))
+    yield
+    file.unlink()
+
+
+@pytest.mark.usefixtures("movers")
+def test_the_cluster_on_a_groups_hosts_is_found_by_what_was_recorded_of_it(
+    world: World, fleet: FleetOfTest, keys: dict[str, str], tmp_path: Path
+) -> None:
+    world.seed(10)
+    record = tmp_path / "cluster.json"
+    recorded = {"rehome_cluster": fleet.settings(workers=2), "cluster_members": ["mover-0/1", "mover-1/1"]}
+    record.write_text(json.dumps(recorded))
+    settings = settings_of(world, fleet) | {"rehome_cluster": {"hosts": "movers", "record": str(record)}}
+    played = world.play(exported=keys, **settings)
+    assert played.code == 0, played.output
+    assert sum(world.summary["movers"].values()) == 10
+
+
+@pytest.mark.usefixtures("movers")
+def test_a_group_without_a_cluster_is_told_before_anything_is_copied_and_to_no_verb_that_copies_nothing(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(10)
+    before = world.everything()
+    settings = settings_of(world, fleet) | {"rehome_cluster": {"hosts": "movers"}, "cluster_name": "never-started"}
+    for playbook in ("migrate.yml", "playbooks/preflight.yml"):
+        played = world.play(playbook=playbook, exported=keys, **settings)
+        assert played.code != 0
+        assert "rehome_cluster.hosts (movers): no cluster was started there from this controller" in played.message
+        assert "make cluster-up ENV=sandbox" in played.message
+        assert "or leave rehome_cluster unset to copy from this machine alone" in played.message
+    assert world.everything() == before
+    plan = world.play(playbook="playbooks/plan.yml", exported=keys, **settings)
+    assert plan.code == 0, plan.output
+
+
+def test_a_group_that_is_none_is_told_to_every_verb(world: World, fleet: FleetOfTest, keys: dict[str, str]) -> None:
+    settings = settings_of(world, fleet) | {"rehome_cluster": {"hosts": "movres"}}
+    played = world.play(playbook="playbooks/plan.yml", exported=keys, **settings)
+    assert played.code != 0
+    assert "rehome_cluster.hosts (movres): the inventory has no such group, or it has no hosts." in played.message
 
 
 def test_keys_in_the_settings_are_refused_together_with_a_cluster(

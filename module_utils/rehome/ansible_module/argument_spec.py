@@ -94,12 +94,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "cluster": {
                 "type": "dict",
                 "options": {
+                    "hosts": {"type": "str"},
                     "address": {"type": "str"},
                     "ca": {"type": "path"},
                     "cert": {"type": "path"},
                     "key": {"type": "path", "no_log": False},
                     "workers": {"type": "int"},
                     "wait_s": {"type": "float"},
+                    "record": {"type": "path"},
+                    "machines": {"type": "list", "elements": "str"},
+                    "env": {"type": "str"},
                 },
                 "apply_defaults": True,
             },

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..errors import Finding
+
 ALONE = "or leave rehome_cluster unset to copy from this machine alone"
 """How every message about a cluster ends."""
 
@@ -18,6 +20,7 @@ class Cluster:
     ca, cert, key: the files of the cluster's authority, of our certificate and of its key
     workers: how many there are to be
     wait_s: how long to wait for them, in seconds
+    absent: why there is no such cluster, which only matters to a run that copies
     """
 
     address: str
@@ -26,6 +29,7 @@ class Cluster:
     key: Path
     workers: int
     wait_s: float
+    absent: Finding | None = None
 
     @property
     def host(self) -> str:

@@ -36,6 +36,8 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
 
     stopping: once it returns True, no worker is waited for
     """
+    if cluster.absent is not None:
+        raise RefusedError([cluster.absent])
     await _check_door(cluster)
     _be_quiet()
     connect: Dask = Client

@@ -138,7 +138,7 @@ def moves(settings: Settings, summary: SummaryFields) -> Moves:
         ],
         policies=_policies(settings),
         copy_method=summary["copy_method"],
-        cluster=None if settings.cluster is None else settings.cluster.address,
+        cluster=None if settings.cluster is None else settings.cluster.address or None,
         movers=summary.get("movers", {}),
     )
 

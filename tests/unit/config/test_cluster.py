@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rehome.errors import Finding
 
 SOURCE, TARGET = Side("source", "legacy-s3", "image/"), Side("target", "production-s3", "avatar/")
 FILES = {"ca": "/tls/ca.pem", "cert": "/tls/cert.pem", "key": "/tls/key.pem"}
+ALONE = ", or leave rehome_cluster unset to copy from this machine alone"
 GIVEN = {"address": "tls://10.0.0.5:8786", **FILES, "workers": 4, "wait_s": 30.0}
 
 
@@ -48,17 +50,94 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
     ]
 
 
-def test_a_part_alone_is_not_passed_over() -> None:
-    _, told = read({"workers": 4})
-    assert [text.partition(" ")[0] for text in told] == [f"rehome_cluster.{name}:" for name in ("address", *FILES)]
+@pytest.mark.parametrize("given", [{"workers": 4}, {**FILES, "workers": 4}, {"hosts": "", **FILES}])
+def test_without_address_and_hosts_it_is_told_what_to_set(given: dict[str, Any]) -> None:
+    cluster, told = read(given)
+    assert cluster is None
+    (text,) = told
+    assert text.startswith("rehome_cluster: has neither address nor hosts. Set rehome_cluster.address to that of a")
+    assert text.endswith(
+        f"rehome_cluster.hosts to the group of the machines on which make cluster-up starts one{ALONE}. [RH-101]"
+    )
 
 
-@pytest.mark.parametrize("name", ["address", *FILES])
-def test_each_part_is_needed(name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_is_needed(name: str) -> None:
     cluster, told = read(GIVEN | {name: None})
     assert cluster is None
     assert [text.partition(" ")[0] for text in told] == [f"rehome_cluster.{name}:"]
     assert told[0].endswith("[RH-101]")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """What playbooks/cluster.yml records."""
+    file = tmp_path / "cluster.json"
+    settings = {"address": "tls://10.0.0.5:8786", **FILES, "workers": 3}
+    members = ["mover-1/1", "mover-1/2", "mover-2/1"]
+    file.write_text(json.dumps({"rehome_cluster": settings, "cluster_members": members}))
+    return file
+
+
+def of_hosts(file: Path, **more: Any) -> dict[str, Any]:
+    machines = ["mover-1", "mover-2"]
+    return {"hosts": "movers", "machines": machines, "record": str(file), "env": "prod"} | more
+
+
+def test_a_cluster_on_the_hosts_of_a_group_is_as_it_was_recorded(record: Path) -> None:
+    files = {name: Path(path) for name, path in FILES.items()}
+    assert read(of_hosts(record)) == (Cluster("tls://10.0.0.5:8786", **files, workers=3, wait_s=60.0), [])
+    cluster, _ = read(of_hosts(record, workers=2, wait_s=5.0))
+    assert cluster == Cluster("tls://10.0.0.5:8786", **files, workers=2, wait_s=5.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            {"machines": []},
+            "the inventory has no such group, or it has no hosts. Name the group whose hosts are to copy"
+            f"{ALONE}. [RH-102]",
+        ),
+        (
+            {"address": "tls://10.0.0.5:8786", "ca": "/tls/ca.pem"},
+            "is set together with rehome_cluster.address, rehome_cluster.ca: one names the machines of "
+            f"playbooks/cluster.yml, the other any cluster. Leave one of both out{ALONE}. [RH-103]",
+        ),
+    ],
+)
+def test_a_group_that_no_cluster_can_be_found_by_is_one_message(record: Path, more: dict[str, Any], told: str) -> None:
+    cluster, found = read(of_hosts(record, **more))
+    assert cluster is None
+    assert found == [f"rehome_cluster.hosts (movers): {told}"]
+
+
+def absent(given: dict[str, Any]) -> str:
+    """Why there is no cluster, which is told to a run that copies and to no other."""
+    cluster, told = read(given)
+    assert told == []
+    assert cluster is not None
+    return str(cluster.absent)
+
+
+def test_a_cluster_that_was_not_started_is_told_with_the_command_that_starts_it(record: Path) -> None:
+    record.unlink()
+    assert absent(of_hosts(record)) == (
+        "rehome_cluster.hosts (movers): no cluster was started there from this controller, which would have recorded "
+        f"it in {record}. Start one (make cluster-up ENV=prod){ALONE}. [RH-761]"
+    )
+
+
+def test_the_cluster_of_other_machines_is_not_taken(record: Path) -> None:
+    told = absent(of_hosts(record, machines=["mover-1"]))
+    assert "has workers on mover-2, which are not in this group" in told
+    assert "make cluster-up ENV=prod" in told
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"rehome_cluster": {"address": "tls://a:1"}}'])
+def test_a_record_that_is_damaged_is_told(record: Path, text: str) -> None:
+    record.write_text(text)
+    assert "what was recorded of the cluster cannot be read" in absent(of_hosts(record))
 
 
 @pytest.mark.parametrize(("name", "value"), [("workers", 0), ("wait_s", 0.0), ("wait_s", float("nan"))])
