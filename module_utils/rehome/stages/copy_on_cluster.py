@@ -105,7 +105,8 @@ class _Work:
         for shard in cut(rows, SHARD_OBJECTS):
             self._outcomes.begin_shard(shard.number, (row[:3] for row in shard.rows))
             large = [job_of(row, *self._prefixes) for row in self._large(shard)]
-            known = [intend(self._uploads, self._bucket, job) for job in large]
+            with self._uploads.at_once():
+                known = [intend(self._uploads, self._bucket, job) for job in large]
             yield Parcel(shard, [upload for upload in known if upload is not None], bool(large))
 
     def arrived(self, shard: Shard, arrival: Arrival) -> None:
@@ -131,10 +132,11 @@ class _Work:
         return (row for row in shard.rows if may_upload(row[1], row[2], self._options))
 
     def _settle(self, shard: Shard, left: dict[str, Upload], *, lost: bool) -> None:
-        for row in self._large(shard):
-            key = self._prefixes[1] + row[0]
-            if lost:
-                # what the lost worker has left open has an id that nobody knows
-                self._uploads.leave(self._bucket, key)
-            else:
-                settle(self._uploads, self._bucket, key, left.get(key))
+        with self._uploads.at_once():
+            for row in self._large(shard):
+                key = self._prefixes[1] + row[0]
+                if lost:
+                    # what the lost worker has left open has an id that nobody knows
+                    self._uploads.leave(self._bucket, key)
+                else:
+                    settle(self._uploads, self._bucket, key, left.get(key))

@@ -79,6 +79,20 @@ class Uploads:
         """Close the file."""
         self._file.close()
 
+    @contextmanager
+    def at_once(self) -> Generator[None, None, None]:
+        """Record all that the block records in one transaction, or nothing of it if it raises.
+
+        Each transaction waits for the disk.
+        """
+        self._execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._execute("ROLLBACK")
+            raise
+        self._execute("COMMIT")
+
     def find(self, bucket: str, target_key: str) -> Upload | None:
         """Return what is recorded for a job of this run; `unfinished` no longer returns it."""
         self._inherited.discard((bucket, target_key))

@@ -888,6 +888,21 @@ def test_the_record_survives_the_process_and_knows_what_did_not_come_again(tmp_p
         assert uploads.unfinished("bucket") == [recorded("b", None)]
 
 
+def test_uploads_that_are_recorded_at_once_are_all_on_record_or_none(tmp_path: Path) -> None:
+    first, second = recorded("a", None), recorded("b", None)
+    path = tmp_path / "uploads.sqlite"
+    with Uploads(path) as uploads, Uploads(path) as other:
+        with uploads.at_once():
+            uploads.add(first)
+            assert other.recorded("bucket") == []
+        assert other.recorded("bucket") == [first]
+        with pytest.raises(KeyboardInterrupt), uploads.at_once():
+            uploads.add(second)
+            raise KeyboardInterrupt
+        uploads.remove("bucket", "a")
+        assert other.recorded("bucket") == []
+
+
 def test_a_record_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "uploads.sqlite"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 20)
