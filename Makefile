@@ -123,7 +123,7 @@ AWX_COLLECTION := import sys, sysconfig, zipfile; wheel = zipfile.ZipFile(sys.ar
 
 setup: $(INSTALLED) ## install everything into VENV (.venv); quick when nothing changed
 
-$(INSTALLED): requirements.txt requirements-dev.txt requirements-cluster.txt requirements-collections.txt requirements-awx.txt constraints.txt
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-cluster.txt requirements-kubernetes.txt requirements-collections.txt requirements-awx.txt constraints.txt
 	@$(call quoted,PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rehome needs Python 3.11 or later; $$($(call quoted,PYTHON) --version) is what PYTHON=$(call quoted,PYTHON) names." >&2; exit 1; }
 	@$(call quoted,PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -32,7 +32,10 @@ PLUGINS = {
 }
 """The project's folder → the folder in the collection's `plugins/`."""
 
-LEFT_OUT = ("sandbox", "sandbox.yml", "awx", "awx.yml", "cluster", "cluster_member", "cluster.yml")
+LEFT_OUT = (
+    *("sandbox", "sandbox.yml", "awx", "awx.yml", "cluster.yml", "migrate_on_cluster.yml"),
+    *("cluster", "cluster_ecs", "cluster_kubernetes", "cluster_member"),
+)
 """The roles and the playbooks of the sandbox, of AWX and of a cluster's launch, which need the checkout."""
 
 LINKS = ("roles", "library", "action_plugins")

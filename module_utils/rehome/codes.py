@@ -181,6 +181,7 @@ class Code(Enum):
     AWX_STOPPED = "RH-904", "AWX refused an item"
     NOT_INSTALLED = "RH-911", "Something is not installed"
     CLUSTER = "RH-921", "The cluster does not come up, or does not go away"
+    LAUNCH_REFUSED = "RH-922", "The service that runs the cluster refuses"
 
 
 _MARK: Final = re.compile(r" \[(RH-\d{3})\]")

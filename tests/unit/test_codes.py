@@ -174,6 +174,7 @@ MEANINGS = {
     "RH-904": "AWX refused an item",
     "RH-911": "Something is not installed",
     "RH-921": "The cluster does not come up, or does not go away",
+    "RH-922": "The service that runs the cluster refuses",
 }
 """Every number that was ever given away, with its meaning. Add yours at its place; never change or remove one.
 
@@ -183,7 +184,7 @@ A code that is no longer used stays here, under `RETIRED`, so that its number is
 RETIRED: frozenset[str] = frozenset()
 """Numbers that no message has any more."""
 
-WITH_MESSAGES_OF_OTHERS = ("refusal", "problems", "environment_fault", "awx_wrong", "awx_may_not")
+WITH_MESSAGES_OF_OTHERS = ("refusal", "problems", "environment_fault", "awx_wrong", "awx_may_not", "_said if ")
 """What a task's message repeats, and what has codes of its own."""
 
 OF_NO_TROUBLE = "module_utils/rehome/preflight/column.py"

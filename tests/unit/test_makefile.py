@@ -65,6 +65,7 @@ def test_the_verbs_are_the_playbooks() -> None:
         "awx",
         "cluster",
         "environment",
+        "migrate_on_cluster",
         "sandbox",
     }
     assert playbooks == set(VERBS)
@@ -247,7 +248,8 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ü x") / "re home"
     (folder / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    requirements = [f"requirements{which}.txt" for which in ("", "-dev", "-cluster", "-collections", "-awx")]
+    lists = ("", "-dev", "-cluster", "-kubernetes", "-collections", "-awx")
+    requirements = [f"requirements{which}.txt" for which in lists]
     for name in (*requirements, "constraints.txt"):
         (folder / name).touch()
     (folder / ".venv" / ".installed").touch()

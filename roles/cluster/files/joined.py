@@ -29,6 +29,7 @@ def main() -> int:
         parser.add_argument(f"--{file}", required=True)
     parser.add_argument("--wait", type=int, required=True)
     parser.add_argument("--count", type=int, default=0, help="how many, if their names are not known")
+    parser.add_argument("--kind", default="ssh", help="how the cluster was started")
     parser.add_argument("--record", type=Path, help="the file that says how to reach the cluster")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
@@ -64,7 +65,7 @@ def joined(options: argparse.Namespace) -> dict[str, Any]:
                 return {"changed": False, "there": there, "missing": missing, "problem": SHORT}
             time.sleep(POLL_S)
     settings = {"address": options.address, **{name: getattr(options, name) for name in FILES}, "workers": len(there)}
-    record = {"rehome_cluster": settings, "cluster_members": there}
+    record = {"rehome_cluster": settings, "cluster_kind": options.kind, "cluster_members": there}
     changed = options.record is not None and _keep(options.record, record)
     return {"changed": changed, "there": there, "missing": [], "problem": ""}
 
