@@ -38,7 +38,7 @@ def pinned(file: str, python: str) -> dict[str, str]:
 def test_each_python_gets_one_version_of_each_package_and_an_ansible_that_it_can_run(python: str, ansible: str) -> None:
     lock = pinned(LOCK, python)
     asked = pinned("requirements.txt", python) | pinned("requirements-dev.txt", python)
-    asked |= pinned("requirements-cluster.txt", python)
+    asked |= pinned("requirements-cluster.txt", python) | pinned("requirements-kubernetes.txt", python)
     assert {name: lock.get(name) for name in asked} == asked
     assert asked["ansible-core"].startswith(f"{ansible}.")
     assert pinned("requirements-collections.txt", python).keys() == {"ansible"}
@@ -50,10 +50,11 @@ def test_what_is_installed_is_what_the_lock_file_says() -> None:
     assert {name: importlib.metadata.version(name) for name in wanted} == wanted
 
 
-def test_what_only_a_cluster_needs_is_left_out_on_a_single_machine_and_installed_for_the_tests() -> None:
-    assert "-r requirements-cluster.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
+@pytest.mark.parametrize("extra", ["requirements-cluster.txt", "requirements-kubernetes.txt"])
+def test_what_only_a_cluster_needs_is_left_out_on_a_single_machine_and_installed_for_the_tests(extra: str) -> None:
+    assert f"-r {extra}" in (ROOT / "requirements-dev.txt").read_text().splitlines()
     for python in PYTHONS:
-        assert not pinned("requirements-cluster.txt", python).keys() & pinned("requirements.txt", python).keys()
+        assert not pinned(extra, python).keys() & pinned("requirements.txt", python).keys()
 
 
 def test_a_mover_gets_the_versions_that_the_controller_has() -> None:
