@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.core.exceptions import JsonRESTError
+from moto.secretsmanager.models import SecretsManagerBackend
 
 from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
 from tests.e2e.ecs import Ecs, running_ecs, until
@@ -89,13 +91,6 @@ def test_tasks_are_there_after_one_command_and_gone_after_another(site: Site) ->
     assert site.ecs.everything()["services"] == first | {"rehome-test-mover": ("rehome-test-mover:1", 3)}
     assert (site.ecs.started, site.record["workers"]) == (started + 1, 3)
 
-    other = site.play(cluster_kind="ssh", state="absent")
-    assert "was started with cluster_kind=ecs" in other.message
-    assert "RH-103" in other.message
-    assert site.keys.exists()
-
-    assert_tasks_end_and_come_back(site, first)
-
     assert site.play("--check", state="absent").changed > 0
     assert site.ecs.running("mover")
     down = site.play(state="absent")
@@ -107,7 +102,14 @@ def test_tasks_are_there_after_one_command_and_gone_after_another(site: Site) ->
     assert (gone.code, gone.changed) == (0, 0), gone.output
 
 
-def assert_tasks_end_and_come_back(site: Site, first: dict[str, tuple[str, int]]) -> None:
+def test_tasks_end_and_come_back_and_are_not_forgotten_for_another_kind(site: Site) -> None:
+    assert site.play(workers=1).code == 0
+    first = site.ecs.everything()["services"]
+    other = site.play(cluster_kind="ssh", state="absent")
+    assert "was started with cluster_kind=ecs" in other.message
+    assert "RH-103" in other.message
+    assert site.keys.exists()
+
     assert site.play("--check", state="stopped").changed == 1
     assert site.ecs.running("mover")
     stopped = site.play(state="stopped")
@@ -231,4 +233,24 @@ def test_tasks_that_do_not_start_are_told_with_what_ecs_says_and_can_be_deleted(
     assert "RH-921" in played.message
     assert site.play(state="absent", cluster_wait_s=20).code == 0
     assert site.ecs.everything() == NOTHING
+    assert not site.keys.exists()
+
+
+def test_a_right_that_is_missing_half_way_is_told_and_what_was_made_can_be_deleted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_: object, **__: object) -> None:
+        raise JsonRESTError("AccessDeniedException", "operator may not make secrets")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SecretsManagerBackend, "create_secret", deny)
+        played = site.play()
+    assert played.code != 0
+    assert "Hand the keys of a member to the tasks" in played.message
+    assert "operator may not make secrets" in played.message
+    assert "state=absent (make cluster-down) deletes all of it" in played.message
+    assert "RH-922" in played.message
+    assert "PRIVATE KEY" not in played.output
+    assert site.ecs.everything() == NOTHING
+    assert site.play(state="absent").code == 0
     assert not site.keys.exists()
