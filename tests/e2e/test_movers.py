@@ -13,8 +13,11 @@ import yaml
 from tests.e2e.conftest import World, Worlds
 from tests.integration.fleet.cluster import FleetOfTest, exported, running_fleet
 
-OBJECTS = 2_100
+OBJECTS = 2_150
 """More than one shard."""
+COMPARED = 40
+"""Of them, so many are in the target already, with ETags that say nothing."""
+SAMPLED = 30
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +48,33 @@ def settings_of(world: World, fleet: FleetOfTest) -> dict[str, Any]:
     }
 
 
+def put_in_parts(world: World, count: int) -> None:
+    """Store some of the source's objects in the target as another program has uploaded them."""
+    s3 = world.sandbox.store.client()
+    for key in sorted(world.objects("legacy-s3"))[:count]:
+        body = s3.get_object(Bucket="legacy-s3", Key=key)["Body"].read()
+        where = {"Bucket": "production-s3", "Key": key.replace("image/", "avatar/")}
+        upload = {**where, "UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+        part = s3.upload_part(**upload, PartNumber=1, Body=body)
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+
+
 def test_a_migration_by_movers_is_complete_and_can_be_taken_back(
     world: World, fleet: FleetOfTest, keys: dict[str, str]
 ) -> None:
     world.seed(OBJECTS)
+    put_in_parts(world, COMPARED)
     rows = world.rows()
-    settings = settings_of(world, fleet)
+    settings = settings_of(world, fleet) | {"rehome_verify_sample": SAMPLED}
     played = world.play(exported=keys, **settings)
     assert played.code == 0, played.output
     summary = world.summary
-    assert (summary["complete"], summary["objects_copied"]) == (True, OBJECTS)
-    assert sum(summary["movers"].values()) == OBJECTS
+    assert (summary["complete"], summary["objects_copied"]) == (True, OBJECTS - COMPARED)
+    assert (summary["objects_present"], summary["objects_sampled"]) == (COMPARED, SAMPLED)
+    assert (summary["objects_conflict"], summary["objects_differing"]) == (0, 0)
+    assert sum(summary["movers"].values()) == OBJECTS - COMPARED
     assert set(summary["movers"]) == {"mover-0", "mover-1"}
-    assert f"{OBJECTS:,} objects copied" in played.output
+    assert f"{OBJECTS - COMPARED:,} objects copied" in played.output
     assert "by 2 movers" in played.output
     world.assert_no_row_dangles()
     again = world.play(exported=keys, **settings)
@@ -72,7 +89,7 @@ def test_a_migration_by_movers_is_complete_and_can_be_taken_back(
     )
     assert back.code == 0, back.output
     assert world.rows() == rows
-    assert world.objects("production-s3") == {}
+    assert len(world.objects("production-s3")) == COMPARED, "which were there before"
     report = (world.state / "report.md").read_text() if (world.state / "report.md").exists() else ""
     assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + back.output + report + json.dumps(summary)
 
@@ -148,3 +165,22 @@ def test_a_cluster_that_is_not_there_is_told_by_the_preflight(
     assert "rehome_cluster.address (tls://127.0.0.1:1): cannot be reached" in played.message
     assert "RH-761" in played.message
     assert world.everything() == before
+
+
+def test_a_verification_asks_the_cluster_only_if_there_is_something_to_read(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(10)
+    settings = settings_of(world, fleet)
+    assert world.play(exported=keys, **settings).code == 0
+    verify = {"playbook": "playbooks/verify.yml", "exported": keys}
+    sampled = world.play(**verify, **settings, rehome_verify_sample=4)
+    assert (sampled.code, world.summary["objects_sampled"]) == (0, 4), sampled.output
+    settings["rehome_cluster"]["address"] = "tls://127.0.0.1:1"
+    told = "rehome_cluster.address (tls://127.0.0.1:1): cannot be reached"
+    nothing = world.play(**verify, **settings)
+    assert (nothing.code, world.summary["complete"]) == (0, True), nothing.output
+    assert told in nothing.output and "The run ends where contents have to be compared" in nothing.output
+    refused = world.play(**verify, **settings, rehome_verify_sample=4)
+    assert refused.code != 0
+    assert told in refused.message and "RH-761" in refused.message

@@ -14,6 +14,7 @@ import pytest
 from rehome.catalog import catalog
 from rehome.checks import refusals
 from rehome.errors import RehomeError
+from rehome.fleet import comparing
 from rehome.mapping.key_shapes import KeyShape
 from rehome.preflight.preflight import preflight
 from rehome.progress import Progress
@@ -25,7 +26,6 @@ from rehome.s3.errors import S3RequestError
 from rehome.s3.listing.listing import DISORDERED, Listing
 from rehome.s3.listing.page import Listed, Page
 from rehome.services.capabilities import known_capabilities
-from rehome.stages import verify_sample as sampling
 from rehome.stages.restore_archived import restore_archived
 from rehome.stages.verify_sample import compare_sample
 
@@ -274,7 +274,7 @@ def test_a_sample_that_cannot_be_read_is_an_error_with_a_message(
     async def refused(*_: object) -> None:
         raise S3RequestError(403, "AccessDenied", "no", "image/avatar-1.png", verb="GET")
 
-    monkeypatch.setattr(sampling, "compare_bytes", refused)
+    monkeypatch.setattr(comparing, "compare_bytes", refused)
     with pytest.raises(RehomeError, match="AccessDenied"):
         compare_sample(Run(settings, migration.catalog, Progress(settings.state_dir)))
 

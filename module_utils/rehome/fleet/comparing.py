@@ -13,39 +13,41 @@ from ..s3.errors import ARCHIVED_CODES, S3Error, S3RequestError
 from ..s3.objects.compare import Evidence, compare, compare_bytes
 from .reader import Place
 
-IN_FLIGHT = 4
-"""Pairs of one shard at once: each may be read whole on both sides, and a worker has two shards or more."""
+IN_FLIGHT = 8
+"""Pairs of a shard at once: each may be read whole on both sides."""
 
-Pair = tuple[str, str, str]
-"""Suffix, ETag in the source, ETag in the target."""
+SHARD_PAIRS = 200
+SHARD_BYTES = 10**9
+"""What is read at most on each side to know more of the progress, and again if a worker dies."""
+
+Pair = tuple[str, int, str, str]
+"""Suffix, size, ETag in the source, ETag in the target."""
 
 
-async def evidence_of(place: Place, suffix: str, etag: str, target_etag: str) -> Evidence | None:
+async def evidence_of(place: Place, pair: Pair) -> Evidence | None:
     """Return what proves that two objects have the same content. None: nothing does, or they may not be read.
 
     Raises S3Error and S3StopError.
     """
-    keys = [side.prefix + suffix for side in place.sides]
-    source, target = place.clients
+    (key, target_key), (source, target) = _keys(place, pair), place.clients
     await place.rate.wait()
     try:
-        return await compare(source, keys[0], etag, target, keys[1], target_etag)
+        return await compare(source, key, pair[2], target, target_key, pair[3])
     except S3RequestError as error:
         if not 400 <= error.status < 500:
             raise
         return None
 
 
-async def is_same(place: Place, suffix: str, etag: str, target_etag: str) -> bool | None:
+async def is_same(place: Place, pair: Pair) -> bool | None:
     """Read two objects whole, and return whether their contents are the same. None: one of them is archived.
 
     One that was replaced is not the same. Raises S3Error and S3StopError.
     """
-    keys = [side.prefix + suffix for side in place.sides]
-    source, target = place.clients
+    (key, target_key), (source, target) = _keys(place, pair), place.clients
     await place.rate.wait()
     try:
-        return await compare_bytes(source, keys[0], etag, target, keys[1], target_etag) is not None
+        return await compare_bytes(source, key, pair[2], target, target_key, pair[3]) is not None
     except S3Error as error:
         if error.code in ARCHIVED_CODES:
             return None
@@ -53,19 +55,24 @@ async def is_same(place: Place, suffix: str, etag: str, target_etag: str) -> boo
 
 
 async def compare_shard(place: Place, pairs: Sequence[Pair]) -> tuple[str | None, ...]:
-    """Return `evidence_of` each pair, in their order."""
+    """Return the value of the evidence of each pair, in their order."""
 
-    async def one(*pair: str) -> str | None:
-        evidence = await evidence_of(place, *pair)
-        return evidence and evidence.value
+    async def one(*pair: Any) -> str | None:
+        evidence = await evidence_of(place, pair)
+        return None if evidence is None else evidence.value
 
     return await run_each(one, pairs, IN_FLIGHT)
 
 
 async def sample_shard(place: Place, pairs: Sequence[Pair]) -> tuple[bool | None, ...]:
-    """Return whether each pair `is_same`, in their order."""
+    """Return whether each pair is the same, in their order."""
 
-    def one(*pair: str) -> Coroutine[Any, Any, bool | None]:
-        return is_same(place, *pair)
+    def one(*pair: Any) -> Coroutine[Any, Any, bool | None]:
+        return is_same(place, pair)
 
     return await run_each(one, pairs, IN_FLIGHT)
+
+
+def _keys(place: Place, pair: Pair) -> tuple[str, str]:
+    source, target = place.sides
+    return source.prefix + pair[0], target.prefix + pair[0]

@@ -147,6 +147,8 @@ class Reader:
                     self._clients.append(await stack.enter_async_context(Client(resolve(side), self._max_requests)))
             except RehomeError as refusal:
                 self._refusal = Failure(refusal.told)
+            except Exception as unexpected:
+                self._refusal = _unexpected(unexpected)
             self._hold(self._pace)
             self._opened.set()
             await self._closed.wait()
@@ -174,12 +176,16 @@ class Reader:
         except RehomeError as error:
             return Answer(None, Failure(error.told))
         except Exception as unexpected:
-            # its text may hold a secret
-            logging.getLogger(__name__).exception("a reading has failed")
-            return Answer(None, Failure(f"an error that nobody expected ({type(unexpected).__name__}; its log has it)"))
+            return Answer(None, _unexpected(unexpected))
 
     def _hold(self, pace: Pace) -> None:
         self._pace = pace
         for client in self._clients:
             client.limiter.set_ceiling(pace.requests)
         self._rate.retune(pace.per_second)
+
+
+def _unexpected(error: Exception) -> Failure:
+    """Return a failure without the text of an error, which may hold a secret."""
+    logging.getLogger(__name__).error("a reading has failed", exc_info=error)
+    return Failure(f"an error that nobody expected ({type(error).__name__}; its log has it)")

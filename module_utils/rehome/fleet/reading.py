@@ -14,7 +14,7 @@ from ..s3.errors import S3Error, S3RequestError, S3StopError
 from .connect import Dask
 from .dispatch import Dispatch
 from .orders import without_secrets
-from .reader import Failure, Place
+from .reader import STOPPED, Failure, Place
 from .readings import READINGS
 from .worker import ReaderPlugin
 
@@ -56,12 +56,15 @@ async def read_on_cluster(
     """
     work = Reads(sides, max_requests, reading, on_result)
     await dispatch.do(work, map(Parcel, count(), shards))
-    if dispatch.stopping():
+    if dispatch.stopping() or work.is_cut_short:
         raise RehomeError("the run is to stop, and has not read all.", code=Code.INTERRUPTED)
 
 
 class Reads(Generic[Q, R]):
-    """The reading of one run, as `Work`. See `read_on_cluster`."""
+    """The reading of one run, as `Work`. See `read_on_cluster`.
+
+    is_cut_short: a shard was not read, as its reader was to stop
+    """
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Reads(Generic[Q, R]):
         self.plugin = ReaderPlugin(tuple(map(without_secrets, sides)), max_requests)
         self._name = next(name for name, known in READINGS.items() if known is reading)
         self._on_result = on_result
+        self.is_cut_short = False
 
     async def begin(self, _client: Dask) -> str:
         """Return a name of its own. Other readings may be at work: those of a dry run beside a migration."""
@@ -90,6 +94,9 @@ class Reads(Generic[Q, R]):
 
     def arrived(self, parcel: Parcel[Q], arrival: Arrival[R]) -> RehomeError | None:
         """Pass a result on. Return why it could not be read, if so."""
+        if arrival.failure == STOPPED.failure:
+            self.is_cut_short = True
+            return None
         if arrival.failure is not None:
             return _error(arrival.failure, arrival.mover)
         result: Any = arrival.result  # None may be one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 SHARD_OBJECTS = 2_000
 """About 150 kB on the wire; with fewer, the scheduler's 5 ms for each shard begin to count."""
@@ -12,6 +12,9 @@ SHARD_BYTES = 8 * 10**9
 
 Row = tuple[str, int, str, str | None, str]
 """Suffix, size, ETag, ETag of the target object to replace, storage class: as the plan's queue has them."""
+
+
+_R = TypeVar("_R", bound=tuple[Any, ...])
 
 
 class Shard(NamedTuple):
@@ -23,14 +26,25 @@ class Shard(NamedTuple):
 
 def cut(rows: Iterable[Row], most_objects: int = SHARD_OBJECTS, most_bytes: int = SHARD_BYTES) -> Iterator[Shard]:
     """Yield shards of `rows`, in their order. An object of more than `most_bytes` has a shard of its own."""
-    number, size = 0, 0
-    gathered: list[Row] = []
+    for number, gathered in enumerate(bounded(rows, most_objects, most_bytes)):
+        yield Shard(number, gathered)
+
+
+def bounded(rows: Iterable[_R], most_objects: int, most_bytes: int) -> Iterator[tuple[_R, ...]]:
+    """Yield `rows`, which have their object's size in second place, in parts of so many objects and bytes at most."""
+    size = 0
+    gathered: list[_R] = []
     for row in rows:
         if gathered and (len(gathered) == most_objects or size + row[1] > most_bytes):
-            yield Shard(number, tuple(gathered))
-            number, size = number + 1, 0
+            yield tuple(gathered)
+            size = 0
             gathered.clear()
         gathered.append(row)
         size += row[1]
     if gathered:
-        yield Shard(number, tuple(gathered))
+        yield tuple(gathered)
+
+
+def most_of(total: int, workers: int, most_objects: int) -> int:
+    """Return how many of `total` objects a shard has at most, so that each of `workers` has its two."""
+    return max(1, min(most_objects, -(-total // (2 * workers))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from ..fleet.access import Access
 from ..fleet.engine import package_versions
 from ..fleet.installed import require_dask
 from ..fleet.orders import Orders, orders_of
+from ..run import never
 from ..s3.objects.job import CopyOptions
 from ..s3.probe.bucket_config import LARGEST_SKEW_S, SKEW_S
 from ..services.capabilities import trial_options
@@ -64,16 +65,59 @@ def check_cluster(settings: Settings, dry_run: bool, *, tries: bool) -> list[Che
     return checks + judge_rights(answers.workers, answers.access, method_known=options is not None, dry_run=dry_run)
 
 
+def look_at_cluster(settings: Settings, *, tries: bool) -> list[Check]:
+    """Return the checks of `rehome_cluster` for a verb that copies nothing; none if it is unset.
+
+    Such a verb needs the cluster if contents have to be compared, which only the listings tell: nothing stops it here.
+
+    tries: as of `check_cluster`
+    """
+    cluster = settings.cluster
+    if cluster is None:
+        return []
+    try:
+        require_dask()
+        orders = _orders(settings, None) if tries else None
+        answers = asyncio.run(_ask(cluster, orders, writes=False, stopping=_at_once))
+    except RefusedError as refusal:
+        return [_warned(check) for check in stops(SUBJECT, "workers", list(refusal.findings))]
+    count = len(answers.workers)
+    if not count:
+        words = f"{cluster.address} has no worker by now, and contents that have to be compared would wait for one"
+        return [warn(SUBJECT, "workers", words, "Start workers", code=Code.CLUSTER_WORKERS)]
+    words = f"{count} of {cluster.workers} workers at {cluster.address} have this engine"
+    checks = [Check(SUBJECT, "workers", "pass", words)]
+    checks += [judge_packages(answers.workers, answers.machines), *judge_clocks(answers.workers, answers.machines)]
+    if answers.access is not None:
+        checks += judge_reach(answers.workers, answers.access)
+    return [_warned(check) if check.status == "stop" else check for check in checks]
+
+
+def _at_once() -> bool:
+    """Wait for no worker."""
+    return True
+
+
+def _warned(check: Check) -> Check:
+    """Return a check that stops as one that warns."""
+    finding = check.finding
+    setting = finding.setting if finding.value is None else f"{finding.setting} ({finding.value})"
+    problem = f"{setting}: {check.found.rstrip('.')}. The run ends where contents have to be compared"
+    return warn(check.subject, check.name, problem, check.advice, code=finding.code)
+
+
 def _orders(settings: Settings, options: CopyOptions | None) -> Orders:
     given = options or CopyOptions()
     return orders_of(settings.source, settings.target, given, settings.copy.max_requests)
 
 
-async def _ask(cluster: Cluster, orders: Orders | None, *, writes: bool) -> _Answers:
+async def _ask(
+    cluster: Cluster, orders: Orders | None, *, writes: bool, stopping: Callable[[], bool] = never
+) -> _Answers:
     from ..fleet.ask import ask_access, ask_machines  # noqa: PLC0415 - it imports dask
     from ..fleet.connect import connected, workers_of  # noqa: PLC0415
 
-    async with connected(cluster) as client:
+    async with connected(cluster, stopping) as client:
         workers = await workers_of(client)
         machines = await ask_machines(client)
         access = None if orders is None else await ask_access(client, orders, writes=writes)

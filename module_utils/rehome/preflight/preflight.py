@@ -45,7 +45,7 @@ from ..services.copy_method import is_same_service
 from ..services.storage_class import check_storage_class
 from ..services.way_back import check_way_back
 from .cluster import SUBJECT as CLUSTER
-from .cluster import check_cluster
+from .cluster import check_cluster, look_at_cluster
 from .column import Column, inspect_column, inspect_rights
 from .control import check_control
 from .machine import SUBJECT as MACHINE
@@ -102,6 +102,8 @@ def preflight(
         checks += _bucket(settings, side)
     if copies and not (lenient or deletes):
         checks += check_cluster(settings, dry_run, tries=not refusals(checks))
+    else:
+        checks += look_at_cluster(settings, tries=not refusals(checks))
     if deletes and not refusals(checks):
         checks += check_way_back(settings, settings.source)
     found, created, tables = _database(settings, dry_run, lenient, progress, checks)

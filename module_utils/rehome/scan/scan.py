@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from types import MappingProxyType
 
 import uvloop
 
 from ..discover.noted import SOURCE_LISTING, listing_of
+from ..fleet.comparing import Pair, compare_shard
 from ..planning.plan import ARCHIVED
 from ..run import Run
-from ..s3.client.client import Client
-from ..s3.errors import S3RequestError
-from ..s3.objects.compare import compare
+from ..s3.objects.compare import Evidence
 from ..s3.objects.job import CopyJob, CopyOutcome
 from ..services.capabilities import known_capabilities
 from ..services.clients import open_clients
 from ..state.outcomes import Outcomes, load_proofs
 from .buckets import list_buckets
-from .lookups import find_named_objects, find_restores, run_on_rows
+from .compare import compare_pairs
+from .lookups import find_named_objects, find_restores
 from .rows import read_rows
 
-COMPARISONS_IN_FLIGHT = 8
 _NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 _INCONCLUSIVE = f"""
@@ -51,6 +51,7 @@ def scan_buckets(run: Run, facts: Mapping[str, object] = _NO_FACTS) -> None:
     foreign = list_buckets(run)
     run.catalog.note_all({**facts, "source_foreign": foreign, SOURCE_LISTING: listing_of(run.settings)})
     uvloop.run(_look_closer(run))
+    _compare_inconclusive(run)
 
 
 def without_inventory(run: Run) -> Run:
@@ -72,34 +73,33 @@ async def _look_closer(run: Run) -> None:
             await find_named_objects(run, source, unroutable)
         if settings.source.inventory is not None or not source.endpoint.is_aws:
             await find_restores(run, source)
-        await _compare_inconclusive(run, source, target)
 
 
-async def _compare_inconclusive(run: Run, source: Client, target: Client) -> None:
+def _compare_inconclusive(run: Run) -> None:
     """Compare the contents of pairs with equal sizes and different ETags.
 
     The ETag of a multipart upload or of an object under KMS is not a digest of its content (S3 user guide, "Checking
-    object integrity"), so different ETags prove nothing. Proofs of earlier runs are reused.
+    object integrity"), so different ETags prove nothing. Proofs of earlier runs are reused. An object that may not be
+    read cannot be proven equal: it becomes a conflict, for a human.
     """
     settings, catalog = run.settings, run.catalog
     load_proofs(catalog, settings)
-    if not catalog.query(f"SELECT 1 FROM ({_INCONCLUSIVE}) LIMIT 1"):
+    total = catalog.count(_INCONCLUSIVE)
+    if not total:
         return
     outcomes = Outcomes(catalog, settings)
 
-    async def prove(suffix: str, size: int, source_etag: str, target_etag: str) -> tuple[str, str | None]:
-        job = CopyJob(settings.source.prefix + suffix, source_etag, size, settings.target.prefix + suffix)
-        try:
-            evidence = await compare(source, job.source_key, source_etag, target, job.target_key, target_etag)
-        except S3RequestError as error:
-            if not 400 <= error.status < 500:
-                raise
-            # an object that may not be read cannot be proven equal: it becomes a conflict, for a human
-            evidence = None
-        if evidence is not None:
-            outcomes.add(CopyOutcome(job, "present", target_etag, evidence, attempts=0))
-        return suffix, evidence
+    def take(pairs: Sequence[Pair], found: Sequence[str | None]) -> Mapping[str, int]:
+        for (suffix, size, etag, target_etag), evidence in zip(pairs, found, strict=True):
+            if evidence is not None:
+                job = CopyJob(settings.source.prefix + suffix, etag, size, settings.target.prefix + suffix)
+                outcomes.add(CopyOutcome(job, "present", target_etag, Evidence(evidence), attempts=0))
+        catalog.append("compared", [(pair[0], evidence) for pair, evidence in zip(pairs, found, strict=True)])
+        return {}
 
-    async for _, pairs in run_on_rows(run, prove, _INCONCLUSIVE, "compare contents", COMPARISONS_IN_FLIGHT):
-        catalog.append("compared", pairs)
-    outcomes.close()
+    pairs = chain.from_iterable(catalog.stream(_INCONCLUSIVE))
+    try:
+        compare_pairs(run, compare_shard, pairs, total, "compare contents", take)
+    finally:
+        # a run that follows one that was lost in the middle has these proofs
+        outcomes.close()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import chain
 
 import uvloop
 
 from ..catalog.catalog import Catalog
-from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROVEN, Table
+from ..catalog.schema import BROUGHT_BACK, DELETE_OUTCOMES, JUDGED, LOCKED, PROVEN
+from ..fleet.comparing import Pair, compare_shard
 from ..planning.plan import make_plan
 from ..run import Run
 from ..s3.documents import time_of
-from ..s3.errors import S3RequestError
-from ..s3.objects.compare import Evidence, compare, head
+from ..s3.objects.compare import Evidence, head
+from ..scan.compare import compare_pairs
 from ..scan.lookups import run_on_rows
 from ..scan.named_keys import read_named_keys
 from ..scan.scan import scan_buckets
-from ..services.clients import metered, open_client, open_clients
+from ..services.clients import metered, open_client
 from .delete_side import BucketState, DeleteSide
 
 CLASSES = ("to_delete", "unverified", "referenced", "locked")
@@ -42,7 +43,7 @@ FROM objects o JOIN source_objects s ON s.suffix = o.suffix
 """
 
 _UNPROVEN = (
-    "SELECT suffix, etag, target_etag FROM judged WHERE weak AND class = 'unverified' AND plan_class = 'present'"
+    "SELECT suffix, size, etag, target_etag FROM judged WHERE weak AND class = 'unverified' AND plan_class = 'present'"
 )
 _CANDIDATES = "SELECT suffix, etag, target_etag FROM judged WHERE class = 'to_delete'"
 TO_DELETE = "SELECT suffix, etag, size FROM judged WHERE class = 'to_delete' ORDER BY suffix"
@@ -74,7 +75,7 @@ def classify(
     statement = JUDGED.create(_CLASSIFY.format(reasons=cases))
     catalog.run(statement)
     if catalog.count(_UNPROVEN):
-        uvloop.run(_prove_weak(run, side))
+        _prove_weak(run, side)
         catalog.run(statement)
     if bucket.locks:
         uvloop.run(_find_locked(run, side, bucket.now))
@@ -84,17 +85,18 @@ def classify(
     return {name: int(counts.get(name, 0)) for name in (*CLASSES, *reasons)}, int(size)
 
 
-async def _prove_weak(run: Run, side: DeleteSide) -> None:
+def _prove_weak(run: Run, side: DeleteSide) -> None:
     """Compare the contents of objects whose only evidence is the size of our own copy: too little to delete them."""
-    delete_from, proof_in = side.delete_from, side.proof_in
-    async with open_clients(side.settings, run.progress) as (source, target):
+    enough = (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG)
 
-        async def prove(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-            key, target_key = delete_from.prefix + suffix, proof_in.prefix + suffix
-            evidence = await compare(source, key, etag, target, target_key, target_etag)
-            return (suffix,) if evidence in (Evidence.CHECKSUM, Evidence.BYTES, Evidence.ETAG) else None
+    def take(pairs: Sequence[Pair], found: Sequence[str | None]) -> Mapping[str, int]:
+        proven = [(pair[0],) for pair, evidence in zip(pairs, found, strict=True) if evidence in enough]
+        run.catalog.append(PROVEN.name, proven)
+        return {}
 
-        await _fill(run, "compare contents", _UNPROVEN, PROVEN, prove)
+    pairs = chain.from_iterable(run.catalog.stream(_UNPROVEN))
+    total = run.catalog.count(_UNPROVEN)
+    compare_pairs(run.with_settings(side.settings), compare_shard, pairs, total, "compare contents", take)
 
 
 async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
@@ -108,25 +110,5 @@ async def _find_locked(run: Run, side: DeleteSide, now: datetime) -> None:
                 return suffix, "legal hold"
             return (suffix, f"retention until {until}") if until and time_of(until) > now else None
 
-        await _fill(run, "find locks", _CANDIDATES, LOCKED, find_lock)
-
-
-async def _fill(
-    run: Run,
-    stage: str,
-    statement: str,
-    table: Table,
-    find: Callable[[str, str, str], Coroutine[Any, Any, tuple[str, ...] | None]],
-) -> None:
-    """Fill `table` with what `find` returns for each object; an object that must not be read is left out."""
-
-    async def one(suffix: str, etag: str, target_etag: str) -> tuple[str, ...] | None:
-        try:
-            return await find(suffix, etag, target_etag)
-        except S3RequestError as error:
-            if 400 <= error.status < 500 and table is PROVEN:
-                return None
-            raise
-
-    async for _, found in run_on_rows(run, one, statement, stage, _IN_FLIGHT):
-        run.catalog.append(table.name, [row for row in found if row is not None])
+        async for _, found in run_on_rows(run, find_lock, _CANDIDATES, "find locks", _IN_FLIGHT):
+            run.catalog.append(LOCKED.name, [row for row in found if row is not None])

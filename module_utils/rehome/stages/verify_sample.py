@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-import uvloop
-
+from ..fleet.comparing import Pair, sample_shard
 from ..run import Run
-from ..s3.concurrency import run_all
-from ..s3.errors import ARCHIVED_CODES, S3Error
-from ..s3.objects.compare import compare_bytes
-from ..services.clients import open_clients
-
-READS_IN_FLIGHT = 8
+from ..scan.compare import compare_pairs
 
 _SAMPLE = """
-SELECT suffix, etag, target_etag FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
+SELECT suffix, size, etag, target_etag
+FROM (FROM objects WHERE class = 'present') USING SAMPLE reservoir({0} ROWS)
 """
 """DuckDB samples before it filters, so that the filter has to be inside."""
 
@@ -37,34 +34,18 @@ def compare_sample(run: Run) -> SampleCounts:
 
     An object that was replaced since it was listed counts as differing: it is not the one that was planned. One that is
     archived on either side cannot be read, and is not counted.
-    Raises S3Error and S3StopError if another cannot be read.
+    Raises S3Error and S3StopError if another cannot be read, and RehomeError if a cluster is lost.
     """
     counts = SampleCounts()
+
+    def take(pairs: Sequence[Pair], found: Sequence[bool | None]) -> Mapping[str, int]:
+        differing = [pair for pair, same in zip(pairs, found, strict=True) if same is False]
+        counts.sampled += sum(same is not None for same in found)
+        counts.differing += len(differing)
+        run.catalog.append("differing", [(suffix, etag, target_etag) for suffix, _, etag, target_etag in differing])
+        return {"differing": counts.differing}
+
     if sample_size := run.settings.verify_sample:
-        pairs = run.catalog.query(_SAMPLE.format(sample_size))
-        run.progress.stage("compare a sample", len(pairs))
-        uvloop.run(_compare(run, pairs, counts))
+        pairs = cast("list[Pair]", run.catalog.query(_SAMPLE.format(sample_size)))
+        compare_pairs(run, sample_shard, pairs, len(pairs), "compare a sample", take)
     return counts
-
-
-async def _compare(run: Run, pairs: list[tuple[str, str, str]], counts: SampleCounts) -> None:
-    settings = run.settings
-    queue = iter(pairs)
-    async with open_clients(settings, run.progress) as (source, target):
-
-        async def work() -> None:
-            for suffix, etag, target_etag in queue:
-                key, target_key = settings.source.prefix + suffix, settings.target.prefix + suffix
-                try:
-                    same = await compare_bytes(source, key, etag, target, target_key, target_etag)
-                except S3Error as error:
-                    if error.code in ARCHIVED_CODES:
-                        continue
-                    raise
-                counts.sampled += 1
-                if same is None:
-                    counts.differing += 1
-                    run.catalog.append("differing", [(suffix, etag, target_etag)])
-                run.progress.at(counts.sampled, differing=counts.differing)
-
-        await run_all(*(work() for _ in range(READS_IN_FLIGHT)))

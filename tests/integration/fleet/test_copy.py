@@ -10,7 +10,7 @@ from rehome.errors import RehomeError
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.cluster import FleetOfTest
 from tests.integration.fleet.conftest import Starter
-from tests.integration.fleet.work import MEBIBYTE, fill, left_in, outcomes_of, settings_of
+from tests.integration.fleet.work import MEBIBYTE, fill, fill_target_in_parts, left_in, outcomes_of, settings_of
 from tests.integration.migration import Migration
 
 
@@ -106,12 +106,16 @@ def test_no_secret_reaches_the_scheduler(
     fleet.keys = {"AWS_SHARED_CREDENTIALS_FILE": str(profile), "AWS_EC2_METADATA_DISABLED": "true"}
     fleet.start_worker()
     fill(migration, 200)
+    # they are compared, and not copied
+    fill_target_in_parts(migration, 3, lambda number: b"%d" % number)
     settings = settings_of(migration, object_store, fleet, with_keys=True)
     assert settings.source.secret_key == keys.secret_key
-    migration.plan(settings)
-    assert migration.copy(settings).copied == 200
+    assert migration.plan(settings).objects["present"] == 3
     assert fleet.scheduler is not None
     memory = _memory(fleet.scheduler.pid)
+    assert b"avatar-00002.png" in memory and b"avatar-00199.png" not in memory, "what is compared is found"
+    assert migration.copy(settings).copied == 197
+    memory += _memory(fleet.scheduler.pid)
     assert b"avatar-00199.png" in memory, "what it passes on is found"
     assert keys.secret_key.encode() not in memory
     assert keys.access_key.encode() not in memory

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rehome.checks import Check, refusals
+from rehome.config.settings import Settings
+from rehome.fleet.connect import connected
 from rehome.fleet.engine import package_versions
 from rehome.grants.principal_policy import set_policy
-from rehome.preflight.cluster import check_cluster
+from rehome.preflight.cluster import check_cluster, look_at_cluster
 from rehome.s3.probe.scratch import SCRATCH_NAME
 
 from sandbox.s3_server import S3Server
@@ -140,3 +144,36 @@ def test_a_machine_that_does_not_reach_the_buckets_asks_no_worker_to(
     checks = check_cluster(settings_of(migration, object_store, fleet, workers=2), dry_run=False, tries=False)
     assert statuses(checks)["reach"] == "info"
     assert "read rights" not in statuses(checks)
+
+
+def test_a_verb_that_copies_nothing_is_warned_of_what_keeps_it_from_comparing(
+    start: Starter, fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 1)
+    settings = settings_of(migration, object_store, fleet, workers=2)
+    asyncio.run(_wait_for_workers(settings))
+    names = ("workers", "packages", "clock", "reach")
+    assert statuses(look_at_cluster(settings, tries=True)) == dict.fromkeys(names, "pass")
+    assert settings.cluster is not None
+    gone = replace(settings, cluster=replace(settings.cluster, address="tls://127.0.0.1:1"))
+    (check,) = look_at_cluster(gone, tries=True)
+    assert check.status == "warn"
+    told = r"^rehome_cluster.address \(tls://127.0.0.1:1\): cannot be reached .*ends where contents have to be compared"
+    assert re.search(rf"{told}\. Correct the address.*{ALONE}.*\[RH-761\]$", check.text), check.text
+    without_keys = start(0)
+    (check,) = look_at_cluster(settings_of(migration, object_store, without_keys, wait_s=3600.0), tries=True)
+    assert (check.name, check.status, str(check.trouble)) == ("workers", "warn", "RH-764")
+    without_keys.keys = {"AWS_EC2_METADATA_DISABLED": "true"}
+    without_keys.start_worker()
+    asyncio.run(_wait_for_workers(settings_of(migration, object_store, without_keys)))
+    found = look_at_cluster(settings_of(migration, object_store, without_keys), tries=True)
+    reach = [check for check in found if check.name == "reach"]
+    assert [(check.status, str(check.trouble)) for check in reach] == [("warn", "RH-204")] * 2
+    assert refusals(found) == []
+    assert look_at_cluster(settings_of(migration, object_store, None), tries=True) == []
+
+
+async def _wait_for_workers(settings: Settings) -> None:
+    assert settings.cluster is not None
+    async with connected(settings.cluster):
+        pass

@@ -74,13 +74,20 @@ def outcomes_of(migration: Migration) -> list[Ended]:
 @contextmanager
 def once_copied(migration: Migration, least: int, do: Callable[[], object]) -> Iterator[None]:
     """Do something once the target has so many objects, while the block is at work."""
+    with once(lambda: len(migration.target_keys()) >= least, do):
+        yield
+
+
+@contextmanager
+def once(is_reached: Callable[[], bool], do: Callable[[], object]) -> Iterator[None]:
+    """Do something once a moment is reached, while the block is at work."""
     failures = list[BaseException]()
 
     def watch() -> None:
         deadline = time.monotonic() + 60
         try:
-            while len(migration.target_keys()) < least:
-                assert time.monotonic() < deadline, "nothing is copied"
+            while not is_reached():
+                assert time.monotonic() < deadline, "nothing is done"
                 time.sleep(0.02)
             do()
         except BaseException as error:  # raised again in the test's thread
@@ -116,8 +123,10 @@ def pairs_of(migration: Migration) -> list[Pair]:
         s3.list_objects_v2(Bucket=bucket)["Contents"]
         for s3, bucket in ((migration.s3, migration.source), (migration.target_s3, migration.target))
     ]
-    etags = [{item["Key"].partition("/")[2]: item["ETag"].strip('"') for item in items} for items in found]
-    return [(suffix, etag, etags[1][suffix]) for suffix, etag in etags[0].items()]
+    there, moved = (
+        {item["Key"].partition("/")[2]: (item["Size"], item["ETag"].strip('"')) for item in items} for items in found
+    )
+    return [(suffix, size, etag, moved[suffix][1]) for suffix, (size, etag) in there.items()]
 
 
 def left_in(cluster: Cluster) -> dict[str, object]:

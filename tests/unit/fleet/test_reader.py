@@ -90,6 +90,18 @@ def test_a_reader_that_is_closed_ends_what_is_read_and_what_comes_later() -> Non
     reader.close()
 
 
+def test_a_reader_that_cannot_open_its_connections_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_side: Side) -> None:
+        raise ValueError("a secret")
+
+    monkeypatch.setattr("rehome.fleet.reader.resolve", fail)
+    reader = Reader([Side("source", "legacy", "image/")], 4)
+    reader.start()
+    assert reader.read(double, 1).failure == Failure("an error that nobody expected (ValueError; its log has it)")
+    reader.close()
+    reader.join()
+
+
 def test_a_reader_without_keys_says_so_for_each_shard() -> None:
     reader = Reader([Side("source", "legacy", "image/", profile="of-no-machine")], 4)
     reader.start()

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.fleet.shards import SHARD_BYTES, SHARD_OBJECTS, Row, cut
+from rehome.fleet.shards import SHARD_BYTES, SHARD_OBJECTS, Row, cut, most_of
 
 MOST = st.integers(1, 7), st.integers(1, 50)
 SIZES = st.lists(st.integers(0, 60), max_size=60)
@@ -52,3 +52,17 @@ def test_rows_are_taken_no_earlier_than_their_shard() -> None:
 def test_a_shard_has_two_thousand_objects_or_eight_gigabytes() -> None:
     assert [len(shard.rows) for shard in cut(rows([1] * (SHARD_OBJECTS + 1)))] == [2_000, 1]
     assert [len(shard.rows) for shard in cut(rows([SHARD_BYTES // 2] * 3))] == [2, 1]
+
+
+@given(st.integers(1, 10_000), st.integers(1, 50), st.integers(1, 200))
+def test_there_are_shards_for_every_worker_as_far_as_there_are_objects(total: int, workers: int, most: int) -> None:
+    objects = most_of(total, workers, most)
+    assert 1 <= objects <= most
+    shards = -(-total // objects)
+    assert shards >= min(total, workers)
+    if objects < most:
+        assert shards <= 2 * workers
+
+
+def test_a_few_objects_are_shared_among_the_workers() -> None:
+    assert [most_of(total, 4, 200) for total in (1, 8, 80, 10_000)] == [1, 1, 10, 200]
