@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from .ports import find_free
 
 ROOT = Path(__file__).parents[1]
 START_S = 60
+_MEMBER = ROOT / "roles" / "cluster_member" / "files" / "member.py"
+"""Starts members outside the sandbox."""
 
 
 class DaskFleet:
@@ -69,7 +73,16 @@ class DaskFleet:
         """Start a worker with its nanny. It joins when it is ready."""
         number = len(self.workers)
         options = ["--host", "127.0.0.1", "--protocol", "tls", "--nthreads", "1", "--no-dashboard", "--nanny"]
-        options += ["--death-timeout", "60", "--name", f"mover-{number}", "--local-directory", str(self.folder)]
+        options += [
+            "--memory-limit",
+            "0",
+            "--death-timeout",
+            "60",
+            "--name",
+            f"mover-{number}",
+            "--local-directory",
+            str(self.folder),
+        ]
         worker = self._start("worker", [self.address, *options], self.keys | environment, f"worker-{number}")
         self.workers.append(worker)
         return worker
@@ -113,10 +126,23 @@ class DaskFleet:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env={**inherited, **path, "TMPDIR": str(self.folder), **environment},
+                env={**inherited, **path, **(_settings() if tls else {}), "TMPDIR": str(self.folder), **environment},
                 cwd=self.folder,
                 start_new_session=True,
             )
+
+
+@cache
+def _settings() -> dict[str, str]:
+    """Return dask's settings for members, as the environment has them."""
+    spec = importlib.util.spec_from_file_location("member", _MEMBER)
+    if spec is None or spec.loader is None:
+        raise SandboxError(f"{_MEMBER} is missing")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("member", module)  # dataclasses look there
+    spec.loader.exec_module(module)
+    settings: dict[str, str] = module.DASK
+    return settings
 
 
 def exported(access_key: str, secret_key: str) -> dict[str, str]:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask.config
 import pytest
 import yaml
 
+from tests.unit.cluster.programs import load
 from tests.unit.test_requirements import PYTHONS, pinned
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +144,22 @@ def test_the_image_of_a_mover_ends_with_an_error_where_a_worker_could_not_start(
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
     assert any(line.endswith("pip check") for line in instructions(OF_MOVERS))
     assert [line for line in instructions(OF_MOVERS) if line.startswith("USER ")][-1] == "USER 1000"
-    assert exported(instructions(OF_MOVERS))["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
+
+
+def test_members_have_the_same_settings_of_dask_by_whomever_they_are_started() -> None:
+    settings = load("cluster_member", "member").DASK
+    of_image = exported(instructions(OF_MOVERS))
+    assert {name: value for name, value in of_image.items() if name.startswith("DASK_")} == settings
+    by_hand = re.findall(r"(DASK_\w+)=(\S+)", (ROOT / "docs" / "fleet.md").read_text())
+    assert dict(by_hand) == settings
+
+
+def test_dask_knows_every_setting_that_members_are_given() -> None:
+    import distributed  # noqa: F401, PLC0415 - it adds its own to dask's
+
+    for name in load("cluster_member", "member").DASK:
+        setting = name.removeprefix("DASK_").lower().replace("__", ".")
+        assert dask.config.get(setting, default="unknown") != "unknown", setting
 
 
 def test_the_plain_image_has_the_collections_of_the_verbs() -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import dask.config
 import distributed
 from distributed import Client, Security
 
@@ -40,6 +41,7 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
         raise RefusedError([cluster.absent])
     await _check_door(cluster)
     _be_quiet()
+    _keep_little()
     connect: Dask = Client
     secure: Any = Security
     files = {"tls_ca_file": str(cluster.ca), "tls_client_cert": str(cluster.cert), "tls_client_key": str(cluster.key)}
@@ -202,3 +204,8 @@ def _be_quiet() -> None:
     for name in ("distributed", "distributed.client", "distributed.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=r"distributed\b")
+
+
+def _keep_little() -> None:
+    """Keep few of the messages that were sent, which dask does for its developers: shards are large."""
+    dask.config.set({"distributed.admin.low-level-log-length": 10})

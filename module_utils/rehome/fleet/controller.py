@@ -13,7 +13,7 @@ from .connect import Dask
 from .dispatch import remove_plugin, times_begun
 from .mover import Report, Stopped
 from .orders import Orders
-from .shards import Shard
+from .shards import Shard, as_bytes, from_bytes
 from .worker import MoverPlugin
 
 
@@ -64,10 +64,11 @@ class Copying:
 
     async def send(self, client: Dask, plugin: str, parcel: Parcel) -> Arrival:
         """Have a worker copy a shard."""
-        rows, uploads = parcel.shard.rows, [tuple(upload) for upload in parcel.uploads]
+        rows, uploads = as_bytes(parcel.shard.rows), [tuple(upload) for upload in parcel.uploads]
         future = client.submit(_COPY, plugin, rows, uploads, key=f"{plugin}-{parcel.shard.number:06}", pure=False)
         try:
-            ended, left, stopped, error, mover = await future
+            sent, left, stopped, error, mover = await future
+            ended = from_bytes(sent)
             report = Report(ended, [Upload(*one) for one in left], stopped and Stopped(*stopped), error)
             ran_before = False
             if parcel.uploading or any(one[1] == "present" for one in ended):

@@ -20,7 +20,7 @@ from .mover import Mover
 from .orders import Orders, Pace
 from .reader import Reader
 from .readings import READINGS
-from .shards import Row
+from .shards import as_bytes, from_bytes
 
 
 class MoverPlugin(WorkerPlugin):
@@ -60,21 +60,22 @@ class ReaderPlugin(WorkerPlugin):
             self.started.close()
 
 
-def copy_shard(plugin: str, rows: Sequence[Row], uploads: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+def copy_shard(plugin: str, rows: bytes, uploads: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Copy a shard, and return its `Report` and the worker's name.
 
     plugin: the name of the run's plugin
+    rows: as they were sent, as the outcomes are
     uploads: the fields of what earlier runs have recorded of it
     """
     worker = get_worker()
     mover: Mover = _started(worker, plugin)
-    ticket = mover.copy(rows, [Upload(*upload) for upload in uploads])
+    ticket = mover.copy(from_bytes(rows), [Upload(*upload) for upload in uploads])
     ticket.half_taken.wait()
     # its thread counts no longer as busy: the worker begins the next shard before this one has ended
     secede()  # type: ignore[no-untyped-call]
     ticket.done.wait()
     ended, left, stopped, error = ticket.report
-    return ended, [tuple(upload) for upload in left], stopped and tuple(stopped), error, str(worker.name)
+    return as_bytes(ended), [tuple(upload) for upload in left], stopped and tuple(stopped), error, str(worker.name)
 
 
 def read_shard(plugin: str, reading: str, shard: Any) -> tuple[Any, ...]:

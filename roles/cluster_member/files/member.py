@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -43,7 +44,19 @@ BEGIN_S = 5.0
 """For how long a process may take to become its program; one that has ended already is not waited for longer."""
 POLL_S = 0.1
 LOG_LINES = 5
-WORKER_TTL = "60s"
+DASK = {
+    "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
+    # one that has frozen is given up
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
+    # 1,000 messages otherwise, which are shards: hundreds of megabytes in the scheduler
+    "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "10",
+    # what members do when idle costs 1 % of a core with these, and 5 % without
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "2s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__DISK": "false",
+}
+"""dask's settings for all members, which docs/fleet.md and Containerfile.mover have, too."""
 NAME_IT = "name in its host_vars the address by which the others reach it"
 
 
@@ -360,7 +373,7 @@ def _command(wanted: Wanted, name: str, ip: str) -> list[str]:
 
 def _started_with(wanted: Wanted, command: Sequence[str]) -> str:
     """Return a digest of all that a member is started with."""
-    parts = [wanted.bundle, wanted.keys, wanted.profiles, *command]
+    parts = [wanted.bundle, wanted.keys, wanted.profiles, *itertools.chain(*DASK.items()), *command]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -380,8 +393,7 @@ def _environment(wanted: Wanted, name: str, with_what: str) -> dict[str, str]:
         # settings of the machine's own are not read
         "DASK_CONFIG": str(wanted.folder / "work"),
         "DASK_ROOT_CONFIG": str(wanted.folder / "work"),
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": WORKER_TTL,
+        **DASK,
         "TMPDIR": str(wanted.folder / "work"),
     }
 
