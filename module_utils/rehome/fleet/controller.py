@@ -10,7 +10,7 @@ from ..errors import RehomeError
 from ..s3.errors import S3StopError
 from ..s3.multipart.record import Upload
 from .connect import Dask
-from .dispatch import remove_plugin, times_begun
+from .dispatch import failed_at, remove_plugin, times_begun
 from .mover import Report, Stopped
 from .orders import Orders
 from .shards import Shard, as_bytes, from_bytes
@@ -84,7 +84,7 @@ class Copying:
         if report.stopped is not None:
             status, code, message, key, verb = report.stopped
             return S3StopError(status, code, message, key, verb=verb)
-        return None if report.error is None else RehomeError(f"worker {arrival.mover}: {report.error}")
+        return None if report.error is None else failed_at(arrival.mover, report.error)
 
     def words(self, parcel: Parcel) -> str:
         """Return `shard of 40 objects`."""

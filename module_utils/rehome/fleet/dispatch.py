@@ -17,7 +17,7 @@ from distributed import KilledWorker, WorkerPlugin
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
-from ..codes import Code
+from ..codes import Code, codes_in
 from ..config.cluster import Cluster
 from ..errors import RehomeError
 from .connect import Dask, check_engines, connected, workers_of
@@ -255,6 +255,11 @@ class _Crew:
                 told = await self._client.run(set_pace, self.plugin, tuple(pace), workers=[worker], on_error="return")
             if told.get(worker, False) is True:
                 self._told[worker] = pace
+
+
+def failed_at(mover: str, text: str) -> RehomeError:
+    """Return the error of a worker, by its name, that says of itself what is wrong."""
+    return RehomeError(f"worker {mover}: {text}", code=None if codes_in(text) else Code.UNEXPECTED)
 
 
 async def remove_plugin(client: Dask, plugin: str) -> None:

@@ -12,7 +12,7 @@ from ..config.settings import Side
 from ..errors import RehomeError
 from ..s3.errors import S3Error, S3RequestError, S3StopError
 from .connect import Dask
-from .dispatch import Dispatch
+from .dispatch import Dispatch, failed_at
 from .orders import without_secrets
 from .reader import STOPPED, Failure, Place
 from .readings import READINGS
@@ -110,7 +110,7 @@ class Reads(Generic[Q, R]):
 
 def _error(failure: Failure, mover: str) -> RehomeError:
     if not failure.code:
-        return RehomeError(f"worker {mover}: {failure.text}")
+        return failed_at(mover, failure.text)
     kind: type[S3Error] = S3StopError if failure.stops else S3RequestError
     return kind(failure.status, failure.code, failure.text, failure.key, verb=failure.verb)
 
