@@ -19,11 +19,13 @@ DB ?= mariadb
 OBJECTS ?= 1000
 SEED_ODDITIES ?=
 ENV ?=
+CLUSTER ?=
 
 # Which targets take which variable.
 TAKE_ARGS := $(PLAYED) init
 TAKE_CHECK := $(PLAYED)
 TAKE_CLASS := show
+TAKE_CLUSTER := demo
 TAKE_CONFIRM := rollback retire
 TAKE_DB := demo sandbox-up
 TAKE_DIFF := $(PLAYED)
@@ -85,6 +87,15 @@ $(if $(call on,CHECK),$(if $(filter-out $(TAKE_CHECK) help,$(GOALS)),\
 # Names are passed to Ansible as name=value, where spaces and quotes would begin another variable.
 $(foreach name,CONFIRM DB DO ENV VENV WORKERS,$(if $(call is_taken,$(name)),$(if $(call is_special,$(value $(name))),\
   $(error $(name) ($(value $(name))): is not a name))))
+
+# A whole number, from 1 on.
+DIGITS := 0 1 2 3 4 5 6 7 8 9
+without = $(if $1,$(call without,$(wordlist 2,10,$1),$(subst $(firstword $1),,$2)),$2)
+is_number = $(if $(filter 1,$(words $1)),$(if $(filter 0%,$1)$(call without,$(DIGITS),$1),,yes))
+$(if $(call is_taken,CLUSTER),$(if $(value CLUSTER),$(if $(call is_number,$(value CLUSTER)),,\
+  $(error CLUSTER ($(value CLUSTER)): is no number of workers, such as 2))))
+$(if $(call is_taken,CLUSTER),$(if $(value CLUSTER),$(if $(call on,CHECK),\
+  $(error CLUSTER: a dry run copies nothing, and so has no workers. Leave CLUSTER out, or CHECK))))
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -176,8 +187,25 @@ told = out=$$(ANSIBLE_FORCE_COLOR=0 $1 2>&1) || { printf '%s\n' "$$out" >&2; exi
 seed: setup ## fill the sandbox (OBJECTS=1000, SEED_ODDITIES=1 for all that real data has)
 	@$(SEEDED)
 
-demo: setup ## from nothing to a verified migration in the sandbox (CHECK=1: only the dry run, in one that is up)
-ifneq ($(call on,CHECK),)
+# The workers of the demo find their keys as profiles in a file, and so does the controller: no setting has any.
+MOVERS = playbooks/cluster.yml -e $(call as_word,{"cluster_name": "demo"$(COMMA) "cluster_folder": "$(CURDIR)/.sandbox/cluster"$(COMMA) \
+  "cluster_member_folder": "$(CURDIR)/.sandbox/mover"})
+BY_MOVERS := -e @.sandbox/cluster/cluster.json -e sandbox_profiles=true
+FREE_PORT = $(BIN)/python -c 'from sandbox.ports import find_free; print(*find_free(1))'
+# By another name: make would run a line that has this in it in a dry run, too.
+AGAIN = $(MAKE) --no-print-directory
+
+demo: setup ## from nothing to a verified migration in the sandbox (CHECK=1: only the dry run; CLUSTER=2: by two workers)
+ifneq ($(value CLUSTER),)
+	@echo "A private object store and a private database ($(value DB)) are started in .sandbox/ ..."
+	@$(call told,$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB)),'')
+	@export AWS_SHARED_CREDENTIALS_FILE=$(call as_word,$(CURDIR)/.sandbox/aws-credentials) AWS_EC2_METADATA_DISABLED=true; \
+	  away() { $(call told,$(call play,$(MOVERS) -e state=absent),''); echo "The scheduler and the workers are gone again, with their keys."; }; \
+	  trap away EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	  echo "A scheduler and workers ($(value CLUSTER)) are started on this machine, over TLS. Each shard is 2,000 objects ..."; \
+	  $(call told,$(call play,$(MOVERS) -e workers=$(value CLUSTER) -e cluster_port=$$($(FREE_PORT))),''); \
+	  $(AGAIN) demo CLUSTER= ARGS=$(call as_word,$(strip $(value ARGS) $(BY_MOVERS)))
+else ifneq ($(call on,CHECK),)
 	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
 	@$(call DEMO,migrate.yml)
 else

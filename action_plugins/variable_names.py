@@ -46,14 +46,18 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return a failure that names each unknown variable, or that nothing is wrong."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec({"roles": {"type": "path", "required": True}})
+        spec = {
+            "roles": {"type": "path", "required": True},
+            "short": {"type": "list", "elements": "str", "default": []},
+        }
+        _, params = self.validate_argument_spec(spec)
         known = specified(Path(params["roles"]), without=frozenset() if _controls() else {CONTROL})
         extra = set(load_extra_vars(self._loader))
         # what the role of this task computes for itself
         own = self._task._role.get_vars().keys() - extra if self._task._role else set()
         seen = {name: value for name, value in (task_vars or {}).items() if name not in own}
         given = {name: self._value(value) if name in known else None for name, value in seen.items()}
-        found = problems(given, extra, known)
+        found = problems(given, extra, known, params["short"])
         if not found:
             return {"failed": False, "changed": False}
         return {
@@ -93,14 +97,17 @@ def specified(roles: Path, without: Set[str] = frozenset()) -> dict[str, dict[st
     return options
 
 
-def problems(given: Mapping[str, Any], extra: set[str], known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def problems(
+    given: Mapping[str, Any], extra: set[str], known: Mapping[str, Mapping[str, Any]], of_playbook: Iterable[str] = ()
+) -> list[str]:
     """Return a line for each variable that would be ignored and is one of ours, or a slip of one.
 
     given: name → value of all variables; the values of those that are not in `known` are not looked at
     extra: the names of those from the command line
     known: name → option, as argument_specs.yml has it
+    of_playbook: further variables without our prefix, which the playbook reads
     """
-    short = {ENVIRONMENT, *_read_by_defaults(known)}
+    short = {ENVIRONMENT, *of_playbook, *_read_by_defaults(known)}
     unknown = sorted(given.keys() - known.keys() - short - {HANDED_ON})
     found = [_unknown(name, _meant(name, known)) for name in unknown if _is_ours(name, known)]
     for name in unknown:

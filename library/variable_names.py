@@ -19,6 +19,11 @@ options:
     description: The folder of the roles, whose C(meta/argument_specs.yml) specify the variables.
     type: path
     required: true
+  short:
+    description: Further variables without the prefix that the playbook itself reads, such as C(state).
+    type: list
+    elements: str
+    default: []
 requirements:
   - the argument specifications of the roles
 notes:

@@ -17,10 +17,10 @@ from typing import Any
 
 from .database import DatabaseServer
 from .errors import SandboxError
-from .files import read_json, write_json
+from .files import read_json, write_json, write_private
 from .mariadb import MariaDB
 from .postgresql import PostgreSQL
-from .record import FILE, describe
+from .record import FILE, PROFILES, describe, profiles
 from .s3_server import S3Server
 from .seaweedfs import SeaweedFS
 from .sqlite import SQLite
@@ -84,7 +84,8 @@ class Sandbox:
                     self.record.unlink(missing_ok=True)
                 changed |= server.up()
             now = describe(db, store, database)
-            if read_json(self.record) != now:
+            if read_json(self.record) != now or not (self.folder / PROFILES).exists():
+                write_private(self.folder / PROFILES, profiles(store))
                 write_json(self.record, now)
                 changed = True
             return changed

@@ -1,4 +1,4 @@
-"""`sandbox.json`: what the inventory, the seed and the user read about a running sandbox."""
+"""`sandbox.json`: what the inventory, the seed and the user read about a running sandbox; and its users as profiles."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from .s3_server import SOURCE_BUCKET, TARGET_BUCKET, S3Server
 from .sqlite import SQLite
 
 FILE = "sandbox.json"
+PROFILES = "aws-credentials"
+"""The users of the object store as profiles (`AWS_SHARED_CREDENTIALS_FILE`), for processes that are told no keys."""
 
 
 def describe(db: str, store: S3Server, database: DatabaseServer | SQLite) -> dict[str, Any]:
@@ -26,6 +28,14 @@ def describe(db: str, store: S3Server, database: DatabaseServer | SQLite) -> dic
         "database": _describe_database(database),
         "processes": [process.to_json() for process in (*store.processes, *database.processes)],
     }
+
+
+def profiles(store: S3Server) -> str:
+    """Return the text of `PROFILES`."""
+    return "".join(
+        f"[{user}]\naws_access_key_id = {keys.access_key}\naws_secret_access_key = {keys.secret_key}\n"
+        for user, keys in store.users.items()
+    )
 
 
 def _describe_database(database: DatabaseServer | SQLite) -> dict[str, Any]:

@@ -209,20 +209,31 @@ async def _connect(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "told"),
     [
-        ({"cluster_port": 0, "cluster_days": -1}, "cluster_days, cluster_port"),
-        ({"cluster_port": 65_536}, "cluster_port"),
+        ({"cluster_port": 0, "cluster_days": -1}, "cluster_days, cluster_port: has to be 1 at least"),
+        ({"cluster_port": 65_536}, "cluster_port: has to be 1 at least, and a port 65535 at most"),
+        ({"workers": 0}, "workers (0): a cluster has at least one worker. Give -e workers=4"),
+        ({"workers": "many"}, "argument 'cluster_workers' is of type str and we were unable to convert to int"),
+        ({"cluster_name": "my movers"}, "cluster_name (my movers): can have letters, digits and hyphens only"),
+        ({"sate": "absent"}, "sate: is no variable of Rehome and would be ignored; did you mean state?"),
+        (
+            {"cluster_prot": 1},
+            "cluster_prot: is no variable of Rehome and would be ignored; did you mean cluster_port?",
+        ),
+        ({"env": "nowhere"}, "env (nowhere): names no environment"),
+        ({"cluster_hosts": "movres"}, "cluster_hosts (movres): the inventory has no such group, or it has no hosts"),
     ],
 )
-def test_numbers_that_nothing_can_be_done_with_are_refused_before_anything_is_written(
-    given: dict[str, int], named: str, tmp_path: Path
+def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything_is_written(
+    given: dict[str, int], told: str, tmp_path: Path
 ) -> None:
     variables = {"cluster_folder": str(tmp_path / "keys"), "cluster_member_folder": str(tmp_path / "machine"), **given}
     options = ["playbooks/cluster.yml", "-e", json.dumps(variables)]
     played = play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=dict(os.environ)))
     assert played.code != 0
-    assert f"{named}: has to be 1 at least" in played.message
+    assert told in played.message
+    assert played.errors == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -217,6 +217,34 @@ def test_a_variable_that_has_no_effect_on_the_target_is_refused(target: str, giv
     assert f"{name} has no effect on {target}" in refused(target, given)
 
 
+def test_a_demo_by_workers_starts_a_cluster_of_its_own_and_ends_it_whatever_happens() -> None:
+    made = make("demo", "CLUSTER=2", "DB=sqlite", "OBJECTS=5")
+    assert made.returncode == 0, made.stderr
+    script = made.stdout
+    assert "ansible-playbook playbooks/sandbox.yml -e state=present -e db=sqlite" in script
+    assert script.count("ansible-playbook playbooks/cluster.yml") == 2
+    assert script.index("-e state=absent") < script.index("trap away EXIT") < script.index("-e workers=2")
+    assert "trap 'exit 130' INT" in script
+    steps = [line for line in script.splitlines() if " demo CLUSTER= " in line]
+    assert len(steps) == 1
+    assert steps[0].endswith("ARGS='-e @.sandbox/cluster/cluster.json -e sandbox_profiles=true'")
+    # no key is on a command line
+    assert "AWS_SHARED_CREDENTIALS_FILE" in script
+    assert "AWS_SECRET" not in script
+    assert "cluster.yml" not in make("demo").stdout + make("demo", "CLUSTER=").stdout
+
+
+@pytest.mark.parametrize("value", ["0", "02", "-1", "1.5", "two", "2 3", "2;id"])
+def test_a_demo_by_no_number_of_workers_is_refused(value: str) -> None:
+    assert f"CLUSTER ({value}): is no number of workers" in refused("demo", f"CLUSTER={value}")
+
+
+def test_workers_are_for_a_demo_that_copies() -> None:
+    assert "CLUSTER has no effect on seed" in refused("seed", "CLUSTER=2")
+    assert "CLUSTER: a dry run copies nothing" in refused("demo", "CLUSTER=2", "CHECK=1")
+    assert playbook_runs("seed", CLUSTER="a kubernetes context") == []
+
+
 def test_a_dry_run_is_one_of_all_targets_or_of_none() -> None:
     assert "CHECK: seed cannot be tried without being done" in refused("seed", "migrate", "CHECK=1")
     assert "CHECK: seed cannot be tried without being done" in refused("seed", CHECK="1")

@@ -94,7 +94,10 @@ def spec_of(module: str) -> dict[str, Any]:
 
 
 PLUGIN_SPECS = {
-    "variable_names": {"roles": {"type": "path", "required": True}},
+    "variable_names": {
+        "roles": {"type": "path", "required": True},
+        "short": {"type": "list", "elements": "str", "default": []},
+    },
     "run_facts": {
         "state_dir": {"type": "str"},
         "failed": {"type": "bool", "required": True},

@@ -67,6 +67,17 @@ def test_a_slip_of_a_setting_is_refused_wherever_it_is_set(name: str, meant: str
         assert told == f"{name}: is no variable of Rehome and would be ignored; did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("sate", "state"), ("stat", "state"), ("STATE", "state"), ("worker", "workers")]
+)
+def test_a_slip_of_a_word_that_the_playbook_reads_is_refused(name: str, meant: str) -> None:
+    known = PLUGIN.specified(ROOT / "roles")
+    (told,) = PLUGIN.problems({name: 1}, {name}, known, ["state", "workers"])
+    assert told.startswith(f"{name}: is no variable of Rehome and would be ignored; did you mean {meant}?")
+    assert PLUGIN.problems({"state": 1, "workers": 1}, {"state", "workers"}, known, ["state", "workers"]) == []
+    assert PLUGIN.problems({name: 1}, {name}, known) == []
+
+
 def test_what_awx_hands_on_from_the_job_before_is_no_setting_and_no_slip_of_one() -> None:
     assert not problems(rehome_artifacts={"verb": "plan"}, approved_plan="b827db92")
     assert problems(rehome_artifact={})
