@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from rehome.checks import refusals
+from rehome.config.cluster import Cluster
 from rehome.errors import RehomeError
+from rehome.fleet.connect import connected
+from rehome.preflight.cluster import check_cluster
 
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.cluster import FleetOfTest
@@ -94,7 +99,7 @@ def test_workers_without_keys_are_named(start: Starter, object_store: S3Server, 
         migration.copy(settings)
 
 
-def test_no_secret_reaches_the_scheduler(
+def test_no_secret_reaches_the_scheduler_the_nannies_the_logs_or_the_events(
     start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
 ) -> None:
     """The controller has its keys in the settings, the workers theirs in a profile."""
@@ -110,6 +115,7 @@ def test_no_secret_reaches_the_scheduler(
     fill_target_in_parts(migration, 3, lambda number: b"%d" % number)
     settings = settings_of(migration, object_store, fleet, with_keys=True)
     assert settings.source.secret_key == keys.secret_key
+    assert refusals(check_cluster(settings, dry_run=False, tries=True)) == []
     assert migration.plan(settings).objects["present"] == 3
     assert fleet.scheduler is not None
     memory = _memory(fleet.scheduler.pid)
@@ -117,8 +123,29 @@ def test_no_secret_reaches_the_scheduler(
     assert migration.copy(settings).copied == 197
     memory += _memory(fleet.scheduler.pid)
     assert b"avatar-00199.png" in memory, "what it passes on is found"
-    assert keys.secret_key.encode() not in memory
-    assert keys.access_key.encode() not in memory
+    assert settings.cluster is not None
+    told = asyncio.run(_told(settings.cluster))
+    assert "rehome-" in told and "add-worker" in told, "tasks and events are found"
+    (nanny,) = fleet.workers
+    logs = fleet.log("scheduler") + fleet.log("worker-0")
+    for secret in (keys.secret_key, keys.access_key):
+        assert secret.encode() not in memory
+        assert secret.encode() not in _memory(nanny.pid)
+        assert secret not in told + logs
+    # nor anything of the database
+    assert str(settings.database.path).encode() not in memory
+
+
+async def _told(cluster: Cluster) -> str:
+    """All that the scheduler tells of a run: its tasks and what became of them, events, and everybody's logs."""
+    async with connected(cluster) as client:
+        logs = [
+            await client.get_scheduler_logs(),
+            await client.get_worker_logs(),
+            await client.get_worker_logs(nanny=True),
+        ]
+        tasks = await client.run_on_scheduler(lambda dask_scheduler: repr(list(dask_scheduler.transition_log)))
+        return repr([tasks, await client.get_events(), logs])
 
 
 def _memory(pid: int) -> bytes:
