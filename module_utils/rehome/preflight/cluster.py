@@ -55,9 +55,7 @@ def check_cluster(settings: Settings, dry_run: bool, *, tries: bool) -> list[Che
         answers = asyncio.run(_ask(cluster, _orders(settings, options) if tries else None, writes=not dry_run))
     except RefusedError as refusal:
         return stops(SUBJECT, "workers", list(refusal.findings))
-    count = len(answers.workers)
-    words = f"{count} of {cluster.workers} workers at {cluster.address} have this engine"
-    checks = [Check(SUBJECT, "workers", "pass", words)]
+    checks = [judge_count(cluster, len(answers.workers))]
     checks += [judge_packages(answers.workers, answers.machines), *judge_clocks(answers.workers, answers.machines)]
     if answers.access is None:
         return [*checks, unknown(SUBJECT, "reach", "not tried, as this machine does not reach both buckets")]
@@ -122,6 +120,15 @@ async def _ask(
         machines = await ask_machines(client)
         access = None if orders is None else await ask_access(client, orders, writes=writes)
         return _Answers(workers, machines, access)
+
+
+def judge_count(cluster: Cluster, count: int) -> Check:
+    """Return whether there are as many workers as asked for. With fewer a run begins, and the others join."""
+    if count >= cluster.workers:
+        return Check(SUBJECT, "workers", "pass", f"{count} workers at {cluster.address} have this engine")
+    found = f"{count} of {cluster.workers} workers are at {cluster.address}, and a run begins with those"
+    advice = "Start the others, also later: they join. Or ask for fewer (rehome_cluster.workers)"
+    return warn(SUBJECT, "workers", found, advice, code=Code.CLUSTER_WORKERS)
 
 
 def judge_packages(workers: Sequence[str], machines: Mapping[str, Machine]) -> Check:

@@ -64,6 +64,12 @@ def test_an_address_where_nobody_listens(fleet: FleetOfTest) -> None:
         )
 
 
+def test_an_address_whose_name_is_none(fleet: FleetOfTest) -> None:
+    address = "tls://no-such-scheduler.invalid:8786"
+    told = rf"^rehome_cluster.address \({address}\): cannot be reached .*Correct the address"
+    assert_refused(cluster_of(fleet, address=address), told, "RH-761")
+
+
 def test_a_scheduler_without_tls(tmp_path: Path) -> None:
     plain = FleetOfTest(tmp_path, {})
     try:

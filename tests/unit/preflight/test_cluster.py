@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rehome.checks import refusals
 from rehome.codes import Code
+from rehome.config.cluster import Cluster
 from rehome.errors import Finding
 from rehome.fleet.access import Access
 from rehome.fleet.ask import Machine, ahead_s
 from rehome.fleet.engine import package_versions
-from rehome.preflight.cluster import judge_clocks, judge_packages, judge_reach, judge_rights
+from rehome.preflight.cluster import judge_clocks, judge_count, judge_packages, judge_reach, judge_rights
 
 A, B, C = WORKERS = [f"tls://10.0.0.{number}:4000" for number in range(5, 8)]
 OURS = package_versions()
@@ -28,6 +31,15 @@ def denied(who: str) -> Finding:
 @pytest.mark.parametrize(("theirs", "ahead"), [(100.0, 0.0), (103.0, 0.0), (105.0, 1.0), (98.0, -2.0)])
 def test_a_clock_is_held_against_the_time_that_its_answer_took(theirs: float, ahead: float) -> None:
     assert ahead_s(theirs, 100.0, 104.0) == ahead
+
+
+def test_fewer_workers_than_asked_for_warn() -> None:
+    pem = Path("/tls/ca.pem")
+    cluster = Cluster("tls://10.0.0.5:8786", pem, pem, pem, workers=3, wait_s=1.0)
+    check = judge_count(cluster, 2)
+    assert (check.status, check.code) == ("warn", Code.CLUSTER_WORKERS)
+    assert check.found == "2 of 3 workers are at tls://10.0.0.5:8786, and a run begins with those"
+    assert [judge_count(cluster, count).status for count in (3, 4)] == ["pass", "pass"]
 
 
 def test_clocks_that_agree_pass() -> None:
