@@ -98,7 +98,7 @@ class Mover:
         self._pace = WAIT
         self._clients: Sequence[Client] = ()
         self._rate = RateLimiter(None)
-        self._closed = asyncio.Event()
+        self._paced, self._closed = asyncio.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="rehome-mover", daemon=True)
 
     def start(self) -> None:
@@ -165,6 +165,8 @@ class Mover:
             feed.bucket = target.endpoint.bucket
             self._hold(self._pace)
             options, stopping = orders.options, self._is_stopping
+            # jobs that are taken while there is no rate pass it by, all at once
+            await self._paced.wait()
             await copy_objects(source, target, feed, feed.note, options, uploads, stopping, self._rate)
 
     def _is_stopping(self) -> bool:
@@ -172,6 +174,8 @@ class Mover:
 
     def _hold(self, pace: Pace) -> None:
         self._pace = pace
+        if pace != WAIT:
+            self._paced.set()
         for client in self._clients:
             # a run that is to stop waits for nothing
             client.limiter.set_ceiling(self._orders.max_requests if pace.stop else pace.requests)

@@ -80,6 +80,7 @@ class Reader:
         self._clients: list[Client] = []
         self._refusal: Failure | None = None
         self._opened = asyncio.Event()
+        self._paced = asyncio.Event()
         self._closed = asyncio.Event()
         self._lock = threading.Lock()
         self._has_ended = False
@@ -168,6 +169,8 @@ class Reader:
         await self._opened.wait()
         if self._refusal is not None:
             return Answer(None, self._refusal)
+        # what begins while there is no rate passes it by
+        await self._paced.wait()
         try:
             return Answer(await reading(Place(self._sides, self._clients, self._rate), shard), None)
         except S3Error as error:
@@ -180,6 +183,8 @@ class Reader:
 
     def _hold(self, pace: Pace) -> None:
         self._pace = pace
+        if pace != WAIT:
+            self._paced.set()
         for client in self._clients:
             client.limiter.set_ceiling(pace.requests)
         self._rate.retune(pace.per_second)

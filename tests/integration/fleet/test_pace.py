@@ -32,6 +32,23 @@ def test_the_rate_is_that_of_the_whole_run(fleet: FleetOfTest, object_store: S3S
     assert 600 / took_s <= 1.1 * RATE
 
 
+def test_a_worker_that_comes_in_the_middle_is_held_to_the_rate_from_its_first_object_on(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    """What a lost worker had is waiting for it when it comes, before it is told its share."""
+    fleet = start(1)
+    rate = 10.0
+    fill(migration, 100)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=rate)
+    migration.plan(settings)
+    with once_copied(migration, 10, lambda: [process.kill() for process in fleet.worker_processes()]):
+        assert migration.copy(settings).copied == 100
+    stored = migration.target_s3.list_objects_v2(Bucket=migration.target)["Contents"]
+    seconds = sorted(item["LastModified"].replace(microsecond=0) for item in stored)
+    took_s = (seconds[-1] - seconds[0]).total_seconds() + 1
+    assert 100 / took_s <= 1.1 * rate
+
+
 def test_a_pause_reaches_all_workers_and_they_go_on(
     fleet: FleetOfTest, object_store: S3Server, migration: Migration
 ) -> None:

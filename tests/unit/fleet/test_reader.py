@@ -20,6 +20,7 @@ from rehome.s3.errors import S3RequestError, S3StopError
 def reader() -> Iterator[Reader]:
     made = Reader((), 4)
     made.start()
+    made.set_pace(Pace(4))
     yield made
     made.close()
     made.join()
@@ -31,6 +32,19 @@ async def double(_place: Place, number: int) -> int:
 
 def test_a_shard_gives_what_its_reading_returns(reader: Reader) -> None:
     assert [reader.read(double, number) for number in (1, 4)] == [Answer(2, None), Answer(8, None)]
+
+
+def test_nothing_is_read_before_it_is_told_its_share_of_the_rate() -> None:
+    reader = Reader((), 4)
+    reader.start()
+    with ThreadPoolExecutor() as threads:
+        early = threads.submit(reader.read, double, 1)
+        with pytest.raises(TimeoutError):
+            early.result(0.3)
+        reader.set_pace(Pace(4, per_second=10.0))
+        assert early.result(30) == Answer(2, None)
+        reader.close()
+    reader.join()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +94,7 @@ def test_a_stop_ends_what_is_read_and_a_reader_goes_on_after_it(reader: Reader) 
 def test_a_reader_that_is_closed_ends_what_is_read_and_what_comes_later() -> None:
     reader = Reader((), 4)
     reader.start()
+    reader.set_pace(Pace(4))
     with ThreadPoolExecutor() as threads:
         ticket = _hanging(reader, threads)
         reader.close()
