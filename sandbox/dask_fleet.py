@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class DaskFleet:
         (self.port,) = find_free(1)
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._names = count()
 
     @property
     def address(self) -> str:
@@ -69,9 +71,12 @@ class DaskFleet:
             time.sleep(0.1)
         raise SandboxError(f"the scheduler did not start: {last_lines(self.folder / 'scheduler.log')}")
 
-    def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker with its nanny. It joins when it is ready."""
-        number = len(self.workers)
+    def start_worker(self, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker with its nanny. It joins when it is ready.
+
+        more: further options, such as `--no-nanny`
+        """
+        number = next(self._names)
         options = ["--host", "127.0.0.1", "--protocol", "tls", "--nthreads", "1", "--no-dashboard", "--nanny"]
         options += [
             "--memory-limit",
@@ -83,7 +88,7 @@ class DaskFleet:
             "--local-directory",
             str(self.folder),
         ]
-        worker = self._start("worker", [self.address, *options], self.keys | environment, f"worker-{number}")
+        worker = self._start("worker", [self.address, *options, *more], self.keys | environment, f"worker-{number}")
         self.workers.append(worker)
         return worker
 

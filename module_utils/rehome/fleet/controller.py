@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from distributed.comm.core import CommClosedError
+
+from ..config.cluster import Cluster
 from ..errors import RehomeError
 from ..s3.errors import S3StopError
 from ..s3.multipart.record import Upload
 from .connect import Dask
-from .dispatch import failed_at, remove_plugin, times_begun
+from .dispatch import failed_at, lost, remove_plugin, times_begun
 from .mover import Report, Stopped
 from .orders import Orders
 from .shards import Shard, as_bytes, from_bytes
@@ -32,12 +36,12 @@ class Arrival(NamedTuple):
     """What became of a shard.
 
     mover: the worker's name
-    ran_before: it was begun on a worker that was lost
+    ran_before: it was begun on a worker that was lost; None: the scheduler, which knows, was lost before it could say
     """
 
     report: Report
     mover: str
-    ran_before: bool
+    ran_before: bool | None
 
 
 class Copying:
@@ -47,8 +51,11 @@ class Copying:
     on_arrival: called once for each shard that came back
     """
 
-    def __init__(self, migration: str, orders: Orders, on_arrival: Callable[[Shard, Arrival], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, migration: str, orders: Orders, on_arrival: Callable[[Shard, Arrival], None]
+    ) -> None:
         self.plugin = MoverPlugin(orders)
+        self._cluster = cluster
         self._migration = migration
         self._on_arrival = on_arrival
 
@@ -70,9 +77,8 @@ class Copying:
             sent, left, stopped, error, mover = await future
             ended = from_bytes(sent)
             report = Report(ended, [Upload(*one) for one in left], stopped and Stopped(*stopped), error)
-            ran_before = False
-            if parcel.uploading or any(one[1] == "present" for one in ended):
-                ran_before = await times_begun(client, plugin, future.key) > 1
+            asks = parcel.uploading or any(one[1] == "present" for one in ended)
+            ran_before = await _ran_before(client, plugin, future.key) if asks else False
         finally:
             future.release()
         return Arrival(report, mover, ran_before)
@@ -80,6 +86,8 @@ class Copying:
     def arrived(self, parcel: Parcel, arrival: Arrival) -> RehomeError | None:
         """Pass a shard on. Return why its mover has ended, if so."""
         self._on_arrival(parcel.shard, arrival)
+        if arrival.ran_before is None:
+            return lost(self._cluster, "the scheduler is lost. Start it again")
         report = arrival.report
         if report.stopped is not None:
             status, code, message, key, verb = report.stopped
@@ -89,6 +97,15 @@ class Copying:
     def words(self, parcel: Parcel) -> str:
         """Return `shard of 40 objects`."""
         return f"shard of {len(parcel.shard.rows):,} objects"
+
+
+async def _ran_before(client: Dask, plugin: str, key: str) -> bool | None:
+    try:
+        times = await times_begun(client, plugin, key)
+    except (CommClosedError, OSError, asyncio.CancelledError):
+        # also if the run ends while it is asked: what the worker has reported is not lost for that
+        return None
+    return None if times is None else times > 1
 
 
 def _copy_shard() -> Any:

@@ -127,11 +127,7 @@ class Dispatch:
 
     def end(self, why: str) -> None:
         """Submit no further shard: the cluster is lost."""
-        if self.stop is None:
-            text = (
-                f"rehome_cluster.address ({self.cluster.address}): {why}, then run the same command again: it goes on"
-            )
-            self.stop = RehomeError(f"{text} from here.", code=Code.CLUSTER_LOST)
+        self.stop = self.stop or lost(self.cluster, why)
 
     async def _do(self, client: Dask, crew: _Crew, work: Work[P, A], parcels: Iterator[P]) -> None:
         pending: dict[asyncio.Task[A], P] = {}
@@ -155,6 +151,9 @@ class Dispatch:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+            for task, parcel in pending.items():
+                if not task.cancelled() and task.exception() is None:
+                    work.arrived(parcel, task.result())
 
     def _arrived(self, work: Work[P, A], parcel: P, task: asyncio.Task[A]) -> None:
         try:
@@ -164,8 +163,8 @@ class Dispatch:
                 f"the workers that had one {work.words(parcel)} died one after the other, the last at "
                 f"{getattr(killed.last_worker, 'address', killed.last_worker)}. See their logs and their memory",
             )
-        except (FutureCancelledError, CommClosedError, OSError, asyncio.CancelledError) as lost:
-            self.end(f"the scheduler at {self.cluster.address} is lost ({type(lost).__name__}). Start it again")
+        except (FutureCancelledError, CommClosedError, OSError, asyncio.CancelledError) as error:
+            self.end(f"the scheduler is lost ({type(error).__name__}). Start it again")
         except Exception as error:
             # raised on a worker: the text of what nobody expects may hold a secret
             self.end(f"a worker has failed ({type(error).__name__}). See the workers' logs")
@@ -269,9 +268,18 @@ async def remove_plugin(client: Dask, plugin: str) -> None:
     await client.run_on_scheduler(_forget_runs(), name=plugin)
 
 
-async def times_begun(client: Dask, plugin: str, key: str) -> int:
-    """Return how often a shard of this plugin's was begun: more than once if a worker was lost."""
-    times: int = await client.run_on_scheduler(_runs_of(), name=plugin, key=key)
+def lost(cluster: Cluster, why: str) -> RehomeError:
+    """Return what ends a run whose cluster is lost. `why` ends with the way out, without a full stop."""
+    text = f"rehome_cluster.address ({cluster.address}): {why}, then run the same command again: it goes on from here."
+    return RehomeError(text, code=Code.CLUSTER_LOST)
+
+
+async def times_begun(client: Dask, plugin: str, key: str) -> int | None:
+    """Return how often a shard of this plugin's was begun: more than once if a worker was lost.
+
+    None: the scheduler was started again meanwhile, and does not know.
+    """
+    times: int | None = await client.run_on_scheduler(_runs_of(), name=plugin, key=key)
     return times
 
 
@@ -316,7 +324,9 @@ def _count_runs() -> Any:
 
 
 def _runs_of() -> Any:
-    return lambda dask_scheduler, name, key: dask_scheduler.plugins[name].of.get(key, 0)
+    return lambda dask_scheduler, name, key: (
+        dask_scheduler.plugins[name].of.get(key, 0) if name in dask_scheduler.plugins else None
+    )
 
 
 def _forget_runs() -> Any:

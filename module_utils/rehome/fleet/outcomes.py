@@ -29,16 +29,17 @@ def packed(index: int, outcome: CopyOutcome) -> Ended:
 
 
 def folded(
-    shard: Shard, ended: Iterable[Ended], source_prefix: str, target_prefix: str, *, ran_before: bool
+    shard: Shard, ended: Iterable[Ended], source_prefix: str, target_prefix: str, *, ran_before: bool | None
 ) -> Iterator[CopyOutcome]:
     """Yield the outcomes of a shard, one at most for each of its rows.
 
     ran_before: a worker that was lost may have copied some of its objects, which are there now. They are this run's
-        copies, and a rollback has to know them.
+        copies, and a rollback has to know them. None: nobody can say, so that those have no outcome here: they stay
+        on record as begun, which a later run recognises.
     """
     told = set[int]()
     for index, result, target_etag, evidence, attempts, error, message, duration_s in ended:
-        if index in told:
+        if index in told or (ran_before is None and result == "present"):
             continue
         told.add(index)
         yield CopyOutcome(

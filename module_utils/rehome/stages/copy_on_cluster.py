@@ -68,7 +68,7 @@ async def _move(run: Run, cluster: Cluster, options: CopyOptions, work: _Work, p
     policy = settings.copy
     throttle = Throttle(policy.max_requests, policy.objects_per_second)
     orders = orders_of(settings.source, settings.target, options, policy.max_requests)
-    copying = Copying(f"rehome-{settings.name}-{settings.plan_tag}", orders, work.arrived)
+    copying = Copying(cluster, f"rehome-{settings.name}-{settings.plan_tag}", orders, work.arrived)
     dispatch = Dispatch(cluster, throttle, work.movers, run.stopping)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(paced(run, throttle, rate=throttle))
@@ -112,11 +112,14 @@ class _Work:
     def arrived(self, shard: Shard, arrival: Arrival) -> None:
         """Record what became of a shard."""
         report, counts = arrival.report, self._counts
+        told = 0
         for outcome in folded(shard, report.ended, *self._prefixes, ran_before=arrival.ran_before):
             self._on_outcome(outcome)
-        self._settle(shard, {upload.target_key: upload for upload in report.uploads}, lost=arrival.ran_before)
-        counts.movers[arrival.mover] = counts.movers.get(arrival.mover, 0) + len(report.ended)
-        if len(report.ended) == len(shard.rows):
+            told += 1
+        left = {upload.target_key: upload for upload in report.uploads}
+        self._settle(shard, left, lost=arrival.ran_before is not False)
+        counts.movers[arrival.mover] = counts.movers.get(arrival.mover, 0) + told
+        if told == len(shard.rows):
             self._outcomes.end_shard(shard.number)
 
     def movers(self, count: int) -> None:

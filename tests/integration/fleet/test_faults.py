@@ -8,19 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.errors import RefusedError, RehomeError
+from rehome.fleet import dispatch
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.state.outcomes import export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
+from tests.cutting_proxy import CuttingProxy, Moment
 from tests.integration.fleet.cluster import ROOT, FleetOfTest, keys_of
 from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.work import MEBIBYTE, fill, once_copied, outcomes_of, settings_of
@@ -61,17 +66,41 @@ def test_a_killed_worker_costs_nothing_and_its_copies_count_as_copied(
     assert migration.plan(settings).objects["present"] == 300
 
 
-def test_a_frozen_worker_is_given_up_and_does_no_harm_when_it_wakes(
-    start: Starter, object_store: S3Server, migration: Migration
+@pytest.mark.parametrize("what", ["nanny", "machine"])
+def test_what_a_worker_had_is_copied_by_the_others_if_it_never_comes_back(
+    start: Starter, object_store: S3Server, migration: Migration, what: str
 ) -> None:
-    fleet = start(2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    fleet = start(2)
+    fill(migration, 300)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    lost = fleet.workers[0].pid
+
+    def kill() -> None:
+        # a worker ends with its nanny
+        os.kill(lost, signal.SIGKILL) if what == "nanny" else os.killpg(lost, signal.SIGKILL)
+
+    with once_copied(migration, 60, kill):
+        counts = migration.copy(settings)
+    assert (counts.copied, counts.present, counts.done) == (300, 0, 300)
+    assert [result for _, result, _, _ in outcomes_of(migration)] == ["copied"] * 300
+    assert migration.plan(settings).objects["present"] == 300
+    assert len(fleet.worker_processes()) == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--no-nanny",)], ids=["ended-by-its-nanny", "wakes"])
+def test_a_frozen_worker_is_given_up_and_does_no_harm_when_it_wakes(
+    start: Starter, object_store: S3Server, migration: Migration, options: tuple[str, ...]
+) -> None:
+    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    fleet.start_worker(*options)
     fill(migration, 400)
     settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=SLOWLY)
     migration.plan(settings)
     frozen = list[psutil.Process]()
 
     def freeze() -> None:
-        frozen.append(fleet.worker_processes()[0])
+        frozen.append(psutil.Process(fleet.workers[1].pid) if options else fleet.worker_processes()[1])
         frozen[0].suspend()
 
     def wake() -> None:
@@ -85,25 +114,99 @@ def test_a_frozen_worker_is_given_up_and_does_no_harm_when_it_wakes(
     assert migration.plan(settings).objects["present"] == 400
 
 
+class Narrow(CuttingProxy):
+    """A line that takes so many bytes per second of each connection's requests."""
+
+    BYTES_PER_S = 4 * MEBIBYTE
+
+    def taken(self, piece: bytes) -> Moment | None:
+        time.sleep(len(piece) / self.BYTES_PER_S)
+        return None
+
+
+def test_two_workers_upload_one_object_in_parts_at_once_after_one_of_them_has_woken(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    fleet = start(0, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    first = psutil.Process(fleet.start_worker("--no-nanny").pid)
+    body = b"x" * 24 * MEBIBYTE
+    fill(migration, 1, lambda _: body)
+    settings = settings_of(migration, object_store, fleet, copy_method="stream", multipart_threshold=5 * MEBIBYTE)
+    most = 0
+
+    def once_open(uploads: int, do: Callable[[], object]) -> None:
+        nonlocal most
+        deadline = time.monotonic() + 60
+        while len(_uploads(migration)) < uploads:
+            assert time.monotonic() < deadline, f"there are never {uploads} uploads"
+            time.sleep(0.05)
+        most = uploads
+        do()
+
+    def disturb() -> None:
+        once_open(1, first.suspend)
+        fleet.start_worker()
+        once_open(2, first.resume)
+
+    port = int(object_store.endpoint_url.rpartition(":")[2])
+    with Narrow(port) as line, ThreadPoolExecutor(1) as thread:
+        target = replace(settings.target, endpoint_url=f"http://127.0.0.1:{line.port}")
+        settings = replace(settings, target=target)
+        migration.plan(settings)
+        disturbed = thread.submit(disturb)
+        counts = migration.copy(settings)
+        disturbed.result(60)
+        deadline = time.monotonic() + 60
+        while _uploads(migration):
+            assert time.monotonic() < deadline, "an upload stays open"
+            time.sleep(0.1)
+    assert most == 2
+    assert (counts.copied, counts.present, counts.done) == (1, 0, 1)
+    assert migration.content("avatar/avatar-00000.png") == body
+    assert [result for _, result, _, _ in outcomes_of(migration)] == ["copied"]
+
+
+def _uploads(migration: Migration) -> Sequence[object]:
+    return migration.target_s3.list_multipart_uploads(Bucket=migration.target).get("Uploads", [])
+
+
 def test_a_shard_whose_workers_die_again_and_again_ends_the_run(
     start: Starter, object_store: S3Server, migration: Migration
 ) -> None:
-    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
-    fill(migration, 200)
-    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    """It dies for the fourth time, on a worker that its nanny has started again after each death."""
+    fleet = start(1)
+    fill(migration, 80)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=8.0)
     migration.plan(settings)
+    killed = set[int]()
+    is_over = threading.Event()
 
-    def kill() -> None:
-        for process in fleet.worker_processes():
-            process.kill()
+    def kill_each() -> None:
+        while not is_over.is_set():
+            there = len(migration.target_keys())
+            while len(migration.target_keys()) == there and not is_over.wait(0.05):
+                pass
+            for process in fleet.worker_processes():
+                process.kill()
+                killed.add(process.pid)
 
     with (
-        once_copied(migration, 60, kill),
+        ThreadPoolExecutor(1) as thread,
         pytest.raises(RehomeError, match=r"one shard of 40 objects died .* the last at tls://127.0.0.1:\d+.*RH-765"),
     ):
-        migration.copy(settings)
+        killing = thread.submit(kill_each)
+        try:
+            migration.copy(settings)
+        finally:
+            is_over.set()
+            killing.result()
+    assert len(killed) >= 4
     known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
     assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+    settings = settings_of(migration, object_store, fleet)
+    left = migration.plan(settings).objects["to_copy"]
+    assert migration.copy(settings).copied == left > 0
+    assert migration.plan(settings).objects["present"] == 80
 
 
 def test_a_run_whose_workers_are_all_gone_ends_after_the_wait(
@@ -202,6 +305,31 @@ def test_a_frozen_scheduler_ends_the_run(
     assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
 
 
+def test_what_was_fetched_just_before_the_scheduler_died_is_recorded(
+    start: Starter, object_store: S3Server, migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies when it is to say whose copy it was that a worker has found. All others are known."""
+    fleet = start(1)
+    fill(migration, 30)
+    settings = settings_of(migration, object_store, fleet)
+    migration.plan(settings)
+    migration.target_s3.put_object(Bucket=migration.target, Key="avatar/avatar-00007.png", Body=b"7")
+    scheduler = fleet.scheduler
+    assert scheduler is not None
+
+    def die_first() -> object:
+        scheduler.kill()
+        scheduler.wait()
+        return runs_of()
+
+    runs_of = dispatch._runs_of
+    monkeypatch.setattr(dispatch, "_runs_of", die_first)
+    with pytest.raises(RehomeError, match=r"is lost.*RH-765"):
+        migration.copy(settings)
+    results = {suffix: result for suffix, result, _, _ in outcomes_of(migration)}
+    assert results == {f"avatar-{number:05}.png": "copied" for number in range(30)} | {"avatar-00007.png": "begun"}
+
+
 CONTROLLER = """
 import json, sys
 from pathlib import Path
@@ -229,10 +357,10 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
     migration.close()
     given = _given(migration, object_store, fleet)
     with (
-        _controller(given, path, object_store) as controller,
-        once_copied(migration, 100, lambda: os.killpg(controller.pid, signal.SIGKILL)),
+        _controller(given, path, object_store) as process,
+        once_copied(migration, 100, lambda: os.killpg(process.pid, signal.SIGKILL)),
     ):
-        assert controller.wait() == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     export_leftover_outcomes(path, settings.state_dir)
     with Catalog.create(tmp_path / "read.duckdb", {}) as reader:
         files = str(tmp_path / "outcomes" / "*.parquet")
@@ -323,8 +451,8 @@ def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_repo
     path = tmp_path / "1.duckdb"
     migration.close()
     given = _given(migration, object_store, fleet)
-    with _controller(given, path, object_store) as controller:
-        with once_copied(migration, 60, lambda: os.killpg(controller.pid, signal.SIGSTOP)):
+    with _controller(given, path, object_store) as process:
+        with once_copied(migration, 60, lambda: os.killpg(process.pid, signal.SIGSTOP)):
             pass
         settings = settings_of(migration, object_store, fleet)
         migration.plan(settings)

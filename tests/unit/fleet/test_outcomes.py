@@ -53,3 +53,13 @@ def test_what_a_lost_worker_has_copied_counts_as_copied(rows: list[Row], data: s
     again = list(folded(shard, wire, "image/", "avatar/", ran_before=True))
     assert [one.result for one in again] == ["copied" if one.result == "present" else one.result for one in sent]
     assert [one.target_etag for one in again] == [one.target_etag for one in sent]
+
+
+@given(st.lists(row, min_size=1), st.data())
+def test_what_was_present_has_no_outcome_if_nobody_can_say_who_has_copied_it(
+    rows: list[Row], data: st.DataObject
+) -> None:
+    shard, sent = Shard(0, tuple(rows)), [outcome_of(one, data.draw) for one in rows]
+    wire = [packed(index, outcome) for index, outcome in enumerate(sent)]
+    known = list(folded(shard, wire, "image/", "avatar/", ran_before=None))
+    assert known == [one for one in sent if one.result != "present"]
