@@ -135,6 +135,10 @@ def main() -> int:
         result = {"look": look, "apply": apply, "remove": remove}[verb](wanted)
     except MemberError as error:
         result = {"problem": str(error)}
+    except OSError as error:  # a disk that is full, or a folder of another user
+        where = f" ({error.filename})" if error.filename else ""
+        what = f"cluster_member_folder ({wanted.folder}): {error.strerror or error}{where}"
+        result = {"problem": f"{what}. Make room there, or name a folder that this login may write; then run it again"}
     sys.stdout.write(json.dumps({"changed": False, "problem": "", **result}) + "\n")
     return 0
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +213,24 @@ subprocess.Popen(read, env={{}}, cwd=folder, start_new_session=True, stdout=subp
 while not os.path.exists(os.path.join(folder, "read")):
     time.sleep(0.01)
 """
+
+
+def test_a_full_disk_is_said_in_words_with_the_variable_that_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill_up(_builder: object, home: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home))
+
+    monkeypatch.setattr(venv.EnvBuilder, "create", fill_up)
+    plan = wanted(tmp_path)
+    asked = {name: str(value) if name == "folder" else value for name, value in vars(plan).items()}
+    monkeypatch.setattr(sys, "argv", ["-", "apply", json.dumps(asked)])
+    assert member.main() == 0
+    told = json.loads(capsys.readouterr().out)
+    folder = plan.folder
+    assert told["problem"].startswith(
+        f"cluster_member_folder ({folder}): No space left on device ({folder}/venv). Make"
+    )
 
 
 def test_with_systemd_a_member_is_a_transient_unit_and_no_secret_is_where_other_users_read_it(
