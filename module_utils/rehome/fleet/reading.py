@@ -16,6 +16,7 @@ from .dispatch import Dispatch, failed_at
 from .orders import without_secrets
 from .reader import STOPPED, Failure, Place
 from .readings import READINGS
+from .shards import as_bytes, from_bytes
 from .worker import ReaderPlugin
 
 Q = TypeVar("Q")
@@ -85,12 +86,12 @@ class Reads(Generic[Q, R]):
     async def send(self, client: Dask, plugin: str, parcel: Parcel[Q]) -> Arrival[R]:
         """Have a worker read a shard."""
         key = f"{plugin}-{parcel.number:06}"
-        future = client.submit(_READ, plugin, self._name, parcel.shard, key=key, pure=False)
+        future = client.submit(_READ, plugin, self._name, as_bytes(parcel.shard), key=key, pure=False)
         try:
-            result, failure, mover = await future
+            sent, failure, mover = await future
         finally:
             future.release()
-        return Arrival(result, failure and Failure(*failure), mover)
+        return Arrival(from_bytes(sent), failure and Failure(*failure), mover)
 
     def arrived(self, parcel: Parcel[Q], arrival: Arrival[R]) -> RehomeError | None:
         """Pass a result on. Return why it could not be read, if so."""

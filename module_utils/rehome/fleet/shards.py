@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 SHARD_OBJECTS = 2_000
@@ -51,11 +51,11 @@ def most_of(total: int, workers: int, most_objects: int) -> int:
     return max(1, min(most_objects, -(-total // (2 * workers))))
 
 
-def as_bytes(rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Return rows of plain values as they are sent: the scheduler reads and writes every value, but no bytes."""
-    return pickle.dumps(rows, pickle.HIGHEST_PROTOCOL)
+def as_bytes(values: object) -> bytes:
+    """Return plain values as they are sent: the scheduler reads and writes every value, but no bytes."""
+    return pickle.dumps(values, pickle.HIGHEST_PROTOCOL)
 
 
 def from_bytes(sent: bytes) -> Any:
-    """Return the rows that were sent."""
+    """Return the values that were sent."""
     return pickle.loads(sent)  # noqa: S301 - who may call members of a cluster may run any code there

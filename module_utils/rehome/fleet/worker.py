@@ -78,18 +78,19 @@ def copy_shard(plugin: str, rows: bytes, uploads: Sequence[tuple[Any, ...]]) -> 
     return as_bytes(ended), [tuple(upload) for upload in left], stopped and tuple(stopped), error, str(worker.name)
 
 
-def read_shard(plugin: str, reading: str, shard: Any) -> tuple[Any, ...]:
+def read_shard(plugin: str, reading: str, shard: bytes) -> tuple[Any, ...]:
     """Read a shard, and return the fields of its `Answer` and the worker's name.
 
     plugin: the name of the run's plugin
     reading: the name of one of `READINGS`
+    shard: as it was sent, as the result is
     """
     worker = get_worker()
     reader: Reader = _started(worker, plugin)
     # its thread counts no longer as busy: the window bounds what is read at once, and requests wait in the reader
     secede()  # type: ignore[no-untyped-call]
-    result, failure = reader.read(READINGS[reading], shard)
-    return result, failure and tuple(failure), str(worker.name)
+    result, failure = reader.read(READINGS[reading], from_bytes(shard))
+    return as_bytes(result), failure and tuple(failure), str(worker.name)
 
 
 def set_pace(plugin: str, pace: Sequence[Any], dask_worker: Any) -> bool:

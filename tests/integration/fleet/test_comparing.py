@@ -19,6 +19,7 @@ from rehome.config.settings import Settings
 from rehome.control.controls import Door
 from rehome.control.orders import Order
 from rehome.errors import RefusedError, RehomeError
+from rehome.fleet.reading import Reads
 from rehome.planning.plan import make_plan
 from rehome.report.lists import VERIFY_LISTS, write_lists
 from rehome.run import Run
@@ -125,8 +126,27 @@ def once_compared(run: Run, least: int, do: Callable[[], object]) -> Iterator[No
         yield
 
 
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The movers that have read a shard."""
+    names = set[str]()
+    arrived = Reads.arrived
+
+    def note(self: Reads[Any, Any], parcel: Any, arrival: Any) -> RehomeError | None:
+        names.add(arrival.mover)
+        return arrived(self, parcel, arrival)
+
+    monkeypatch.setattr(Reads, "arrived", note)
+    return names
+
+
 def test_movers_find_what_one_machine_finds(
-    fleet: FleetOfTest, store: S3Server, compared: Migration, found_alone: Found, tmp_path: Path
+    fleet: FleetOfTest,
+    store: S3Server,
+    compared: Migration,
+    found_alone: Found,
+    tmp_path: Path,
+    readers: set[str],
 ) -> None:
     assert found_alone.compared == [
         (f"avatar-{number:05}.png", None if number == OTHER else "bytes") for number in range(COUNT)
@@ -136,6 +156,7 @@ def test_movers_find_what_one_machine_finds(
     settings = settings_of(compared, store, fleet, workers=2, state_dir=new_folder(tmp_path, "movers"))
     run = compared.run_on_nothing(settings)
     assert found_by(run) == found_alone
+    assert readers == {"mover-0", "mover-1"}
     told = run.progress.snapshot()
     assert (told["stage"], told["done"], told["counts"]) == ("compare contents", COUNT, {"movers": 2})
     assert settings.cluster is not None
