@@ -404,8 +404,8 @@ options:
             type: float
           record:
             description: With C(rehome_cluster.hosts), the file in which C(playbooks/cluster.yml)
-              has recorded the cluster; by default C(.rehome/cluster-rehome/cluster.json) of
-              this project.
+              has recorded the cluster; by default C(.rehome/cluster-ENVIRONMENT/cluster.json)
+              of this project.
             type: path
           machines:
             description: With C(rehome_cluster.hosts), those hosts; by default what the inventory

@@ -169,6 +169,21 @@ def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site)
     assert (gone.code, gone.changed) == (0, 0), gone.output
 
 
+@pytest.mark.parametrize(
+    ("variables", "name"), [({}, "rehome"), ({"env": "prod_eu"}, "prod-eu"), ({"cluster_name": "mine"}, "mine")]
+)
+def test_each_environment_has_a_cluster_of_its_own(variables: dict[str, str], name: str, tmp_path: Path) -> None:
+    # one for all would end the machines of one environment when another's cluster is started
+    defaults = str(ROOT / "roles" / "cluster" / "defaults" / "main.yml")
+    play = {"hosts": "localhost", "gather_facts": False, "vars_files": [defaults], "vars": {"role_path": "a/b/c"}}
+    tasks = [{"ansible.builtin.debug": {"msg": "folder={{ cluster_folder }}"}}]
+    (tmp_path / "name.yml").write_text(yaml.safe_dump([play | {"tasks": tasks}]))
+    command = [str(tmp_path / "name.yml"), "-i", "localhost,", "-c", "local", "-e", json.dumps(variables)]
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "default"}
+    played = play_to_end(start_program("ansible-playbook", *command, folder=ROOT, environment=environment))
+    assert f"folder=a/.rehome/cluster-{name}" in played.output
+
+
 def _assert_only_the_owner_reads(site: Site) -> None:
     secret = [site.keys, *site.keys.rglob("*")]
     secret += [path for host in site.hosts for path in (site.machine(host), *site.machine(host).glob("[ta][lw]s/*"))]
