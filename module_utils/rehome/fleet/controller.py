@@ -14,7 +14,7 @@ from ..errors import RehomeError
 from ..s3.errors import S3StopError
 from ..s3.multipart.record import Upload
 from .connect import Dask
-from .dispatch import failed_at, lost, remove_plugin, times_begun
+from .dispatch import WAY_TO_SCHEDULER, failed_at, lost, remove_plugin, times_begun
 from .mover import Report, Stopped
 from .orders import Orders
 from .shards import Shard, as_bytes, from_bytes
@@ -87,11 +87,12 @@ class Copying:
         """Pass a shard on. Return why its mover has ended, if so."""
         self._on_arrival(parcel.shard, arrival)
         if arrival.ran_before is None:
-            return lost(self._cluster, "the scheduler is lost. Start it again")
+            return lost(self._cluster, f"the scheduler is lost: {WAY_TO_SCHEDULER}")
         report = arrival.report
         if report.stopped is not None:
             status, code, message, key, verb = report.stopped
-            return S3StopError(status, code, message, key, verb=verb)
+            # its own way to the store may be the only one that is cut
+            return S3StopError(status, code, f"{message.rstrip('.')} (worker {arrival.mover})", key, verb=verb)
         return None if report.error is None else failed_at(arrival.mover, report.error)
 
     def words(self, parcel: Parcel) -> str:

@@ -35,6 +35,8 @@ PATIENCE_S = 5.0
 """How long shards may take to end once the run is to stop: more than requests in flight have on a worker
 (`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
 
+WAY_TO_SCHEDULER = "it has ended, or the network to it is cut. Start it again, or let this machine reach it"
+
 P = TypeVar("P")
 A = TypeVar("A")
 _P_contra = TypeVar("_P_contra", contravariant=True)
@@ -164,7 +166,7 @@ class Dispatch:
                 f"{getattr(killed.last_worker, 'address', killed.last_worker)}. See their logs and their memory",
             )
         except (FutureCancelledError, CommClosedError, OSError, asyncio.CancelledError) as error:
-            self.end(f"the scheduler is lost ({type(error).__name__}). Start it again")
+            self.end(f"the scheduler is lost ({type(error).__name__}): {WAY_TO_SCHEDULER}")
         except Exception as error:
             # raised on a worker: the text of what nobody expects may hold a secret
             self.end(f"a worker has failed ({type(error).__name__}). See the workers' logs")

@@ -240,13 +240,14 @@ class _Feed:
         self._arrived.set()
 
     def note(self, outcome: CopyOutcome) -> None:
-        """Add an outcome to the report of its shard, which ends with its last."""
+        """Add an outcome to the report of its shard, which ends with its last, or with the copy."""
         entry, index = self._of_job.pop(id(outcome.job))
         entry.ticket.report.ended.append(packed(index, outcome))
         entry.left -= 1
         if self.uploads is not None and self.uploads.bytes_sent:
             self.uploads.bytes_sent.pop(outcome.job.target_key, None)
-        if not entry.left:
+        # once no job is given out any more, the copy is about to end, and why is to be told with the last outcomes
+        if not entry.left and not self._is_closed:
             self._open.discard(entry)
             self._end(entry)
 

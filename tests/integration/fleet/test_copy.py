@@ -88,6 +88,22 @@ def test_what_stops_a_worker_stops_the_run_with_its_reason(
     assert set(results) <= {"failed", "begun"}
 
 
+def test_what_stops_a_worker_with_its_last_objects_is_told_with_the_worker(
+    start: Starter, object_store: S3Server, migration: Migration
+) -> None:
+    """The fiftieth failure is the reason, while the other ten are in flight: all have outcomes, and none is left."""
+    fleet = start(0)
+    fleet.start_worker(**_keys(object_store, "reader"))
+    fill(migration, 60)
+    settings = settings_of(migration, object_store, fleet)
+    migration.plan(settings)
+    with pytest.raises(
+        RehomeError, match=r"the copy cannot go on, after 0 of 60 objects: .*AccessDenied.*worker mover-0"
+    ):
+        migration.copy(settings)
+    assert [result for _, result, _, _ in outcomes_of(migration)] == ["failed"] * 60
+
+
 def test_workers_without_keys_are_named(start: Starter, object_store: S3Server, migration: Migration) -> None:
     fleet = start(0)
     fleet.keys = {"AWS_EC2_METADATA_DISABLED": "true"}
