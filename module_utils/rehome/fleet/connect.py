@@ -28,6 +28,10 @@ Dask = Any
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
 
+TIMEOUTS = {"distributed.comm.timeouts.tcp": "30s", "distributed.comm.timeouts.connect": "30s"}
+"""For how long nothing may be heard of a scheduler until its connection counts as cut, and how long a new one may take.
+dask's defaults, which no file of this machine may change; `roles/cluster_member` gives the members the same."""
+
 _WEEKLY = "`date` on both machines tells whether a clock is wrong"
 
 
@@ -46,6 +50,7 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
     secure: Any = Security
     files = {"tls_ca_file": str(cluster.ca), "tls_client_cert": str(cluster.cert), "tls_client_key": str(cluster.key)}
     security = secure(require_encryption=True, **files)
+    dask.config.set(TIMEOUTS)
     try:
         client = await connect(cluster.address, security=security, timeout=CONNECT_S, asynchronous=True)
     except (OSError, TimeoutError) as error:
@@ -147,6 +152,8 @@ async def _check_door(cluster: Cluster) -> None:
                 writer.close()
     except ssl.SSLCertVerificationError as error:
         problem = f"the scheduler's certificate is not accepted: {error.verify_message}"
+        if error.verify_code in _OF_DATES:
+            problem += await _dates_of_scheduler(cluster)
         way_out = f"Name the authority of this cluster, and renew certificates that have expired; {_WEEKLY}"
         raise _refused(cluster, problem, way_out, "ca", Code.CLUSTER_CERTIFICATE) from error
     except ssl.SSLError as error:
@@ -164,11 +171,34 @@ def _of_tls(cluster: Cluster, error: ssl.SSLError) -> RefusedError:
     # a scheduler whose authority has the name of ours, and another key, cannot decrypt the signature
     if "ALERT" in words and ("CERTIFICATE" in words or "CA" in words or "DECRYPT" in words):
         problem = f"the scheduler refuses this certificate ({_plain(reason)})"
+        if "EXPIRED" in words:
+            problem += _dates(cluster.cert.read_bytes())
         way_out = f"Give one that the cluster's authority has signed and that has not expired; {_WEEKLY}"
         return _refused(cluster, problem, way_out, "cert", Code.CLUSTER_CERTIFICATE)
     problem = f"what listens there does not speak TLS as a scheduler does ({_plain(reason)})"
     way_out = "Start the scheduler with --protocol tls, and give its port"
     return _refused(cluster, problem, way_out)
+
+
+_OF_DATES = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (OpenSSL's x509_vfy.h)."""
+
+
+async def _dates_of_scheduler(cluster: Cluster) -> str:
+    """Return from when until when the scheduler's certificate is valid; nothing if it does not show it again."""
+    try:
+        address = cluster.host, cluster.port
+        shown = await asyncio.to_thread(ssl.get_server_certificate, address, timeout=CONNECT_S)
+    except OSError:
+        return ""
+    return _dates(shown.encode())
+
+
+def _dates(certificate: bytes) -> str:
+    from cryptography import x509  # noqa: PLC0415 - for this message only
+
+    read = x509.load_pem_x509_certificate(certificate)
+    return f", valid from {read.not_valid_before_utc:%Y-%m-%d %H:%M} to {read.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
 def _plain(reason: str) -> str:

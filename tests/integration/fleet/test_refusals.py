@@ -119,7 +119,7 @@ def test_an_expired_certificate(fleet: FleetOfTest) -> None:
     _, cert, key = fleet.authority.member("late", timedelta(days=-1))
     assert_refused(
         cluster_of(fleet, cert=cert, key=key),
-        r"^rehome_cluster.cert .*the scheduler refuses this certificate \(.*expired\)",
+        r"^rehome_cluster.cert .*the scheduler refuses this certificate \(.*expired\), valid from \S+ .* to \S+ .* UTC",
         "RH-762",
     )
 
@@ -131,7 +131,9 @@ def test_an_expired_certificate_of_the_scheduler(tmp_path: Path) -> None:
     try:
         late.start_scheduler()
         cluster = cluster_of(late, **dict(zip(("ca", "cert", "key"), map(str, good), strict=True)))
-        assert_refused(cluster, r"^rehome_cluster.ca .*certificate has expired", "RH-762")
+        assert_refused(
+            cluster, r"^rehome_cluster.ca .*certificate has expired, valid from \S+ \S+ to \S+ \S+ UTC", "RH-762"
+        )
     finally:
         late.stop()
 
