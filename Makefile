@@ -153,6 +153,8 @@ packages: setup $(if $(call on,CHECK),,$(NGINX)/.installed $(PGBOUNCER)/.install
 	@$(call play,playbooks/sandbox.yml -e state=installed -e db=postgresql)
 	@[ -x /usr/sbin/sshd ] || $(if $(call on,CHECK),echo "openssh-server would be installed",$(BIN)/ansible localhost $(if $(SUDO),--become) \
 	  -m ansible.builtin.apt -a "name=openssh-server update_cache=true install_recommends=false policy_rc_d=101")
+	@{ command -v ip && command -v faketime; } >/dev/null || $(if $(call on,CHECK),echo "iproute2 and faketime would be installed",{ $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends iproute2 faketime; })
 	@command -v node >/dev/null || $(if $(call on,CHECK),echo "nodejs would be installed",{ $(SUDO) apt-get update -q && \
 	  $(SUDO) apt-get install -yq --no-install-recommends nodejs; })
 	@command -v npm >/dev/null || $(if $(call on,CHECK),echo "npm would be installed",{ $(SUDO) apt-get update -q && \

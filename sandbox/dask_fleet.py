@@ -48,7 +48,7 @@ class DaskFleet:
     @property
     def address(self) -> str:
         """The scheduler's."""
-        return f"tls://127.0.0.1:{self.port}"
+        return f"tls://{self.ip(0)}:{self.port}"
 
     def settings(self, member: Member | None = None, **more: Any) -> dict[str, Any]:
         """Return `rehome_cluster`."""
@@ -62,39 +62,50 @@ class DaskFleet:
 
         Raises SandboxError if it does not start.
         """
-        options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        self.scheduler = self._start("scheduler", [*options, *(more or ("--protocol", "tls"))], environment)
+        options = ["--host", self.ip(0), "--port", str(self.port), "--no-dashboard"]
+        self.scheduler = self._start(0, "scheduler", [*options, *(more or ("--protocol", "tls"))], environment)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.scheduler.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with suppress(OSError), socket.create_connection((self.ip(0), self.port), 1):
                 return
             time.sleep(0.1)
         raise SandboxError(f"the scheduler did not start: {last_lines(self.folder / 'scheduler.log')}")
 
-    def start_worker(self, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, *more: str, folder: Path | None = None, number: int | None = None, **environment: str
+    ) -> subprocess.Popen[bytes]:
         """Start a worker with its nanny. It joins when it is ready.
 
         more: further options, such as `--no-nanny`
+        folder: for what it writes, in place of that of all
+        number: of one that has ended, which it is to replace
         """
-        number = next(self._names)
-        options = ["--host", "127.0.0.1", "--protocol", "tls", "--nthreads", "1", "--no-dashboard", "--nanny"]
-        options += [
-            "--memory-limit",
-            "0",
-            "--death-timeout",
-            "60",
-            "--name",
-            f"mover-{number}",
-            "--local-directory",
-            str(self.folder),
-        ]
-        worker = self._start("worker", [self.address, *options, *more], self.keys | environment, f"worker-{number}")
-        self.workers.append(worker)
+        replaced = number is not None
+        number = next(self._names) if number is None else number
+        folder = folder or self.folder
+        options = ["--host", self.ip(number + 1), "--protocol", "tls", "--nthreads", "1", "--no-dashboard", "--nanny"]
+        options += ["--memory-limit", "0", "--death-timeout", "60", "--name", f"mover-{number}"]
+        options += ["--local-directory", str(folder)]
+        environment = {"TMPDIR": str(folder)} | environment
+        log = folder / f"worker-{number}.log"
+        worker = self._start(number + 1, "worker", [self.address, *options, *more], self.keys | environment, log)
+        if replaced:
+            self.workers[number] = worker
+        else:
+            self.workers.append(worker)
         return worker
 
     def worker_processes(self) -> list[psutil.Process]:
         """Return the processes that copy, which the nannies watch over."""
         return list(self._workers_of(self.workers))
+
+    def ip(self, member: int) -> str:
+        """Return where a member listens: 0 is the scheduler, 1 the first worker."""
+        return "127.0.0.1"
+
+    def placed(self, member: int, command: Sequence[str]) -> list[str]:
+        """Return the command that starts a member where it belongs."""
+        return [*command]
 
     def log(self, name: str) -> str:
         """Return what a member has written."""
@@ -117,7 +128,7 @@ class DaskFleet:
                         yield child
 
     def _start(
-        self, kind: str, options: list[str], environment: Mapping[str, str], name: str = ""
+        self, member: int, kind: str, options: list[str], environment: Mapping[str, str], log_file: Path | None = None
     ) -> subprocess.Popen[bytes]:
         ca, cert, key = map(str, self.member)
         tls = ["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key] if "tcp" not in options else []
@@ -125,9 +136,9 @@ class DaskFleet:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         # the scheduler has no engine
         path = {"PYTHONPATH": str(ROOT / "module_utils")} if kind == "worker" else {}
-        with (self.folder / f"{name or kind}.log").open("wb") as log:
+        with (log_file or self.folder / f"{kind}.log").open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - our own interpreter
-                command,
+                self.placed(member, command),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

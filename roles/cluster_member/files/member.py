@@ -46,7 +46,9 @@ POLL_S = 0.1
 LOG_LINES = 5
 DASK = {
     "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-    # one that has frozen is given up
+    # a silent connection counts as cut after this, a new one as failed, and a worker without a heartbeat as frozen
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "30s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
     # 1,000 messages otherwise, which are shards: hundreds of megabytes in the scheduler
     "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "10",

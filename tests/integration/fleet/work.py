@@ -34,13 +34,17 @@ def settings_of(
     wait_s: float = 60.0,
     member: Member | None = None,
     with_keys: bool = False,
+    endpoint_url: str = "",
     **more: Any,
 ) -> Settings:
     """The settings; without a cluster if `fleet` is None.
 
     with_keys: the sides have keys, and a profile for the workers
+    endpoint_url: the store's, in place of its own
     """
     access = access_of(store)
+    if endpoint_url:
+        access["endpoint_url"] = endpoint_url
     if with_keys:
         access["profile"] = "mover"
     else:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehome.fleet import connect
 
 from tests.unit.cluster.programs import load
 
@@ -169,6 +170,12 @@ def test_a_member_gets_nothing_of_the_operators_environment_but_what_reaches_the
     names = {line.partition(b"=")[0].decode() for line in lines if line}
     assert names >= {"AWS_PROFILE", "https_proxy"} | KNOWN
     assert not names & {"DB_PASSWD", "S3_LEGACY_SECRET_KEY"}
+
+
+def test_members_give_up_a_silent_connection_when_a_controller_does(there: Any) -> None:
+    environment = member._environment(there, "scheduler", "")
+    for setting, after in connect.TIMEOUTS.items():
+        assert environment[f"DASK_{setting.upper().replace('.', '__')}"] == after
 
 
 def test_the_scheduler_gets_no_credential(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
