@@ -1,4 +1,4 @@
-"""An OpenSSH server of the tests' own: its own keys, an address of loopback, a free port."""
+"""An OpenSSH server of the tests' own: its own keys, an address of loopback or of a machine of its own, a free port."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from sandbox.ports import find_free
+from tests.namespaces import Machine
 
 PROGRAM = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 START_S = 20.0
@@ -43,8 +44,11 @@ class Login:
 
 
 @contextmanager
-def sshd(folder: Path, ip: str) -> Iterator[Login]:
-    """Run a server that lets in the user of the tests, by a key."""
+def sshd(folder: Path, ip: str, machine: Machine | None = None) -> Iterator[Login]:
+    """Run a server that lets in the user of the tests, by a key.
+
+    machine: where it runs, and its sessions; None: beside the tests
+    """
     assert PROGRAM, "no sshd: make packages installs it"
     folder.mkdir(parents=True)
     if os.geteuid() == 0:
@@ -64,7 +68,9 @@ def sshd(folder: Path, ip: str) -> Iterator[Login]:
         f"SetEnv HOME={home}\n"
     )
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([PROGRAM, "-D", "-e", "-f", config], stderr=log, start_new_session=True)
+        command = [PROGRAM, "-D", "-e", "-f", str(config)]
+        command = machine.command(*command) if machine else command
+        server = subprocess.Popen(command, stderr=log, start_new_session=True)
     try:
         _await(server, ip, port, folder / "log")
         yield Login(ip, port, folder / "user")

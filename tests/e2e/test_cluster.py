@@ -1,4 +1,4 @@
-"""A cluster from nothing on two machines that are reached by ssh, and away again."""
+"""A cluster from nothing on machines that are reached by ssh, and away again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,17 @@ from rehome.config.cluster import Cluster
 from rehome.fleet.connect import connected, workers_of
 
 from sandbox.ports import find_free
-from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
+from sandbox.seed import manifest
+from tests.e2e.conftest import ROOT, Played, Worlds, own_settings, play_to_end, start_program
+from tests.namespaces import Machine, Network, forwarded, network
 from tests.sshd import Login, sshd
 
 pytestmark = pytest.mark.e2e
 
 PYTHON = os.path.realpath(sys.executable)
 """The Python of the movers: it has none of the packages of the environment of the tests."""
+PROFILE = {"access_key_id": "access_key", "secret_access_key": "secret_key"}
+"""How AWS's files of credentials call the keys of the settings."""
 
 
 @dataclass
@@ -108,29 +113,49 @@ def logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Login
 
 @pytest.fixture
 def site(tmp_path: Path, wheels: Path, logins: dict[str, Login]) -> Iterator[Site]:
+    profiles = {"legacy": {"aws_access_key_id": "AK", "aws_secret_access_key": "hunter3"}}
+    with _site(tmp_path, wheels, logins, profiles, {"rehome_cluster": {"workers": 3}}) as made:
+        yield made
+
+
+@contextmanager
+def _site(
+    folder: Path,
+    wheels: Path,
+    logins: Mapping[str, Login],
+    profiles: Mapping[str, Mapping[str, str]],
+    settings: Mapping[str, Any],
+) -> Iterator[Site]:
+    """Write the inventory of these machines. What is left of a cluster on them is killed.
+
+    profiles: the credentials of workers
+    settings: of the environment `prod`
+    """
     (port,) = find_free(1)
-    site = Site(tmp_path, port, wheels, {host: login.ip for host, login in logins.items()})
+    site = Site(folder, port, wheels, {host: login.ip for host, login in logins.items()})
     movers = {
         host: {
             **login.variables(),
             "cluster_member_python": PYTHON,
             "cluster_member_folder": str(site.machine(host)),
-            "cluster_member_profiles": {"legacy": {"aws_access_key_id": "AK", "aws_secret_access_key": "hunter3"}},
+            "cluster_member_profiles": dict(profiles),
         }
         for host, login in logins.items()
     }
     groups: dict[str, Any] = {
         "prod": {
-            "hosts": {"rehome-prod": None},
-            "vars": {"cluster_hosts": "movers", "rehome_cluster": {"workers": 3}},
+            "hosts": {"rehome-prod": {"ansible_connection": "local"}},
+            "vars": {"cluster_hosts": "movers", **settings},
         },
         "movers": {"hosts": movers},
     }
-    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"children": groups}}))
-    (tmp_path / "machines").mkdir()
-    yield site
-    for process in site.members():
-        process.kill()
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"children": groups}}))
+    (folder / "machines").mkdir()
+    try:
+        yield site
+    finally:
+        for process in site.members():
+            process.kill()
 
 
 def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site) -> None:
@@ -283,3 +308,65 @@ def test_a_cluster_is_mended_and_follows_what_is_asked_for(site: Site) -> None:
     assert not site.machine("mover-a").exists()
     assert site.play(env="prod", state="absent").code == 0
     assert site.members() == []
+
+
+@contextmanager
+def _machines(folder: Path, count: int) -> Iterator[tuple[Network, dict[str, Machine], dict[str, Login]]]:
+    """Join machines that are reached by ssh over a network of their own."""
+    with ExitStack() as stack:
+        joined = stack.enter_context(network(count))
+        machines = {f"mover-{letter}": machine for letter, machine in zip("abc", joined.machines, strict=False)}
+        logins = {name: stack.enter_context(sshd(folder / name, one.ip, one)) for name, one in machines.items()}
+        yield joined, machines, logins
+
+
+def test_a_migration_goes_over_machines_with_a_network_between_them(
+    tmp_path: Path, wheels: Path, worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a loopback of its own, so that the others reach nothing but what listens on its address."""
+    world = worlds.of("sqlite")
+    world.seed(120)
+    settings = own_settings(world)
+    port = world.sandbox.store.state.ports["s3"]
+    keys = world.record["s3"]["users"]["migrate"]
+    profile = {f"aws_{name}": keys[of] for name, of in PROFILE.items()}
+    credentials = tmp_path / "credentials"
+    credentials.write_text("\n".join(["[mover]", *(f"{name} = {value}" for name, value in profile.items())]))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    with _machines(tmp_path / "sshd", 2) as (joined, machines, logins), forwarded(joined.ip, port):
+        for side in ("rehome_source", "rehome_target"):
+            kept = {name: value for name, value in settings[side].items() if name not in keys}
+            settings[side] = {**kept, "profile": "mover", "endpoint_url": f"http://{joined.ip}:{port}"}
+        settings["rehome_state_dir"] = str(world.state)
+        with _site(tmp_path, wheels, logins, {"mover": profile}, settings) as site:
+            before = {name: machine.listening() for name, machine in machines.items()}
+            assert before == {name: {(login.ip, login.port)} for name, login in logins.items()}
+            up = site.play(env="prod", workers=2)
+            assert up.code == 0, up.output
+            assert site.leaders().keys() == {"scheduler", "mover-a/1", "mover-b/1"}
+            _assert_only_members_can_be_reached(site, machines, before)
+            options = ["-i", str(site.folder / "inventory.yml"), "-e", "env=prod", "-e", f"@{site.keys}/cluster.json"]
+            migrated = play_to_end(
+                start_program("ansible-playbook", "migrate.yml", *options, folder=ROOT, environment=dict(os.environ))
+            )
+            assert migrated.code == 0, migrated.output
+            assert world.rows() == list(manifest.rows(120, with_oddities=False, after_migration=True))
+            assert (world.summary["complete"], world.summary["objects_copied"]) == (True, 120)
+            assert sum(world.summary["movers"].values()) == 120
+            down = site.play(env="prod", state="absent")
+            assert down.code == 0, down.output
+            assert site.members() == []
+            assert list((site.folder / "machines").iterdir()) == []
+            assert {name: machine.listening() for name, machine in machines.items()} == before
+
+
+def _assert_only_members_can_be_reached(
+    site: Site, machines: Mapping[str, Machine], before: Mapping[str, set[tuple[str, int]]]
+) -> None:
+    """A worker and its nanny have a port each for members, and the scheduler its own; dask's HTTP is on loopback."""
+    for name, machine in machines.items():
+        new = machine.listening() - before[name]
+        scheduler = {(machine.ip, site.port)} if name == "mover-a" else set()
+        assert scheduler <= new
+        assert {ip for ip, _ in new} == {machine.ip, "127.0.0.1"}
+        assert len([ip for ip, _ in new - scheduler if ip == machine.ip]) == 2
