@@ -59,11 +59,12 @@ CASES: Final = (
 HEAD = """\
 ## What objects cost, by one machine and by movers
 
-**More machines do not help** where the service is the limit. {bound} The listing, the plan, the catalog and the rewrite
-of rows stay on the controller, and take as long with movers as without: of a migration inside one partition, {shares}
-of the time. Nor do they help a job of minutes: starting them takes a minute or two. **They help** where bytes pass
-through Rehome, until links and services are full, and where copies are spread over so many partitions that one process
-is the limit. Several workers on one machine help only if it has cores to spare.
+**More machines do not help** where the service is the limit. {bound} The plan, the catalog and the rewrite of
+rows stay on the controller, and take as long with movers as without. So does the listing in this page, although
+movers divide a long one. Listing and plan are {shares} of a migration inside one partition. Nor do they help a job of
+minutes: starting them takes a minute or two. **They help** where bytes pass through Rehome, until links and services
+are full, and where copies are spread over so many partitions that one process is the limit. Several workers on one
+machine help only if it has cores to spare.
 
 This section is arithmetic on the figures below, and nothing of it was run on AWS or on {movers} machines. What is
 slowest counts: the processes (a mover copies as one process does, less what four were found to lose), the service

@@ -23,7 +23,7 @@ from rehome.s3.capabilities import UNTRIED
 from rehome.s3.client.client import Client
 from rehome.s3.endpoint.resolve import resolve
 from rehome.s3.errors import S3RequestError
-from rehome.s3.listing.listing import DISORDERED, Listing
+from rehome.s3.listing.listing import DISORDERED, Left, Listing
 from rehome.s3.listing.page import Listed, Page
 from rehome.services.capabilities import known_capabilities
 from rehome.stages.restore_archived import restore_archived
@@ -296,9 +296,10 @@ def test_a_listing_that_is_begun_anew_leaves_nothing_of_the_first_attempt(
     attempts = {migration.source: 0, migration.target: 0}
 
     class DisorderedOnce(Listing):
-        def __init__(self, client: Client, prefix: str, *, parallel: int) -> None:
+        def __init__(self, client: Client, prefix: str, _page_size: int, *, parallel: int) -> None:
             self._bucket = client.endpoint.bucket
             self._prefix = prefix
+            self.left = Left(())
 
         async def pages(self) -> AsyncGenerator[Page, None]:
             attempts[self._bucket] += 1

@@ -38,7 +38,7 @@ def _peak(objects: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     settings = read_settings(given(state_dir=str(folder)))
 
     class InventedListing(Listing):
-        def __init__(self, client: Client, prefix: str, **_: Any) -> None:
+        def __init__(self, client: Client, prefix: str, *_: Any, **__: Any) -> None:
             self.left = Left(())
             self._count = objects if prefix == "image/" else 0
 

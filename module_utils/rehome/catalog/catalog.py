@@ -72,6 +72,13 @@ class Catalog:
         return cls(_waiting_for_lock(lambda: duckdb.connect(str(path), config=config)))
 
     @classmethod
+    def in_memory(cls, name: str) -> Catalog:
+        """Create a catalog of this table alone and without a file, for what is sent elsewhere (`export`)."""
+        catalog = cls(duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False}))
+        catalog.run(next(table.create() for table in AT_START if table.name == name))
+        return catalog
+
+    @classmethod
     def peek(cls, path: Path) -> Catalog:
         """Open the catalog at `path` to read it, without any wait: a run may have it open.
 
@@ -151,6 +158,15 @@ class Catalog:
         columns: those that are given; the others take their defaults, and cost nothing
         """
         return BulkAppender(self._connection.appender(table, columns=list(columns) if columns else None))
+
+    def export(self, table: str, path: Path) -> None:
+        """Write a table to a file, which another catalog can `load`."""
+        quoted = str(path).replace("'", "''")
+        self.run(f"COPY {table} TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+
+    def load(self, table: str, path: Path) -> None:
+        """Append the rows of a file that another catalog has exported to the table of that name."""
+        self.run(f"INSERT INTO {table} SELECT * FROM read_parquet($file)", {"file": str(path)})
 
     def run(self, statement: str, params: Params = ()) -> None:
         """Execute a statement that returns no rows."""

@@ -12,6 +12,7 @@ import botocore
 import httptools
 import uvloop
 
+from .. import duckdb_engine as duckdb
 from ..version import VERSION
 
 _ENGINE = Path(__file__).parents[1]
@@ -51,6 +52,7 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages by which this process copies."""
     return {
         "botocore": botocore.__version__,
+        "duckdb": duckdb.__version__,
         "httptools": httptools.__version__,
         "uvloop": uvloop.__version__,  # type: ignore[attr-defined]
     }

@@ -1,14 +1,16 @@
-"""List both buckets into the catalog."""
+"""List both buckets into the catalog: here, or of a long listing all but its beginning on a cluster."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, ExitStack, aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import uvloop
 
 from ..codes import Code
+from ..config.cluster import Cluster
 from ..errors import RefusedError
 from ..object_rows import ObjectRows, SourceRows, TargetRows
 from ..progress import Progress
@@ -20,62 +22,89 @@ from ..s3.listing.listing import DISORDERED, Listing
 from ..s3.listing.page import Page
 from ..services.capabilities import known_capabilities
 from ..services.clients import open_client, open_clients
+from .list_by_movers import list_by_movers
+from .listed import Listed
 
 PARALLEL_LISTS = 16
-
-
-@dataclass(slots=True)
-class Listed:
-    """What was listed.
-
-    foreign: objects of the source that are not under the map
-    samples: the first of them
-    """
-
-    foreign: int = 0
-    samples: list[str] = field(default_factory=list)
+PAGE_KEYS = 1_000
+"""What S3 gives at most."""
+KEYS_HERE = 200_000
+"""Of a listing that a cluster goes on with: a second's work, in which it is divided. A shorter one needs no cluster."""
+LISTED_ALONE = "listed_alone"
+"""The name of the note in the catalog that says what a cluster could not list."""
 
 
 def list_buckets(run: Run) -> int:
     """List both buckets into the catalog. Returns how many objects of the source are not under the map.
 
-    Raises S3Error.
+    Raises S3Error, and what a cluster raises (`read_on_cluster`).
     """
+    cluster = run.settings.cluster
+    # a slice is small, and the keys that it is made of would be sent with each shard
+    here = cluster is None or run.settings.only_keys is not None
     try:
-        listed = _list(run, PARALLEL_LISTS)
+        with run.catalog.transaction():
+            listed = uvloop.run(_list(run)) if cluster is None or here else _list_with(cluster, run)
     except S3Error as error:
         if error.code != DISORDERED:
             raise
         # list again without relying on the order of keys
-        listed = _list(run, 1)
+        with run.catalog.transaction():
+            listed = uvloop.run(_list(run, parallel=1))
+        listed.alone = [] if here else _places(run)
     run.catalog.append("foreign_samples", [("object", suffix) for suffix in listed.samples])
+    if listed.alone:
+        run.catalog.note(LISTED_ALONE, " and ".join(listed.alone))
     return listed.foreign
 
 
-def _list(run: Run, parallel: int) -> Listed:
-    with run.catalog.transaction():
-        return uvloop.run(_list_both(run, parallel))
+def _list_with(cluster: Cluster, run: Run) -> Listed:
+    """Begin here, and have the workers of a cluster list what is left."""
+    listed = uvloop.run(_list(run, keys_here=KEYS_HERE))
+    if any(left.remainders for left in listed.left):
+        list_by_movers(run, cluster, listed, PAGE_KEYS)
+    return listed
 
 
-async def _list_both(run: Run, parallel: int) -> Listed:
+async def _list(run: Run, *, parallel: int = PARALLEL_LISTS, keys_here: float = math.inf) -> Listed:
+    """List on this machine.
+
+    keys_here: leave what is left once a bucket has so many objects, if its listing can be divided
+    """
     settings, catalog = run.settings, run.catalog
     async with AsyncExitStack() as stack, open_clients(settings, run.progress) as (source, target):
         refused_keys = known_capabilities(settings, source.endpoint, target.endpoint).refused_keys
         listings = [
-            Listing(client, side.prefix, parallel=parallel)
+            Listing(client, side.prefix, PAGE_KEYS, parallel=parallel)
             for client, side in ((source, settings.source), (target, settings.target))
         ]
         from_source = await _source_pages(run, source, stack, listings[0])
         run.progress.stage("list objects")
         with ExitStack() as tables:
-            sources = tables.enter_context(SourceRows(catalog, settings.keymap, refused_keys))
-            targets = tables.enter_context(TargetRows(catalog, settings.keymap))
-            counter = _Counter(run.progress)
-            await run_all(
-                _fill(from_source, sources, counter),
-                _fill(listings[1].pages(), targets, counter),
+            rows: tuple[ObjectRows, ...] = (
+                tables.enter_context(SourceRows(catalog, settings.keymap, refused_keys)),
+                tables.enter_context(TargetRows(catalog, settings.keymap)),
             )
-    return Listed(sources.foreign, sources.samples)
+            counter = _Counter(run.progress)
+            pages = from_source, listings[1].pages()
+            await run_all(*(_fill(*one, counter, keys_here) for one in zip(pages, rows, listings, strict=True)))
+    return Listed(
+        sum(one.listed for one in rows),
+        rows[0].foreign,
+        rows[0].samples,
+        tuple(listing.left for listing in listings),
+        [
+            place
+            for place, one, listing in zip(_places(run), rows, listings, strict=True)
+            if one.listed >= keys_here and not listing.is_divided and not (settings.source.inventory and one is rows[0])
+        ],
+        refused_keys,
+    )
+
+
+def _places(run: Run) -> list[str]:
+    """Return source and target in words."""
+    return [f"s3://{side.bucket}/{side.prefix}" for side in (run.settings.source, run.settings.target)]
 
 
 async def _source_pages(
@@ -122,9 +151,16 @@ class _Counter:
         self._progress.at(self._listed)
 
 
-async def _fill(pages: AsyncGenerator[Page, None], rows: ObjectRows, counter: _Counter) -> None:
-    """Add the objects under the map to the catalog."""
+async def _fill(
+    pages: AsyncGenerator[Page, None], rows: ObjectRows, listing: Listing, counter: _Counter, keys_here: float
+) -> None:
+    """Add the objects under the map to the catalog.
+
+    keys_here: leave what is left of `listing` once there are so many objects
+    """
     async with aclosing(pages):
         async for page in pages:
             rows.add(page)
             counter.add(len(page))
+            if rows.listed >= keys_here:
+                listing.leave()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..catalog.catalog import Catalog
 from ..codes import Code, marked
 from ..config.settings import Settings
 from ..planning.approval import approved_digest, objections, save_plan
@@ -12,6 +13,7 @@ from ..planning.empty import nothing_under_map
 from ..planning.plan import Plan, make_plan, refusals, warnings_of_other_forms
 from ..report.fields import PassFound, SummaryFields, counts_in
 from ..run import Run
+from ..scan.buckets import LISTED_ALONE
 from ..scan.scan import scan
 from ..state.completion import completed_at
 
@@ -71,8 +73,20 @@ def plan_pass(run: Run, dry_run: bool) -> PlannedPass:
     approved = approved_digest(settings, plan)
     if dry_run:
         save_plan(catalog, settings, plan)
-    refused, warnings = [str(finding) for finding in findings], warnings_of_other_forms(catalog, settings)
+    refused = [str(finding) for finding in findings]
+    warnings = [*warnings_of_other_forms(catalog, settings), *_listed_alone(catalog)]
     return PlannedPass(plan, refused, warnings, approved)
+
+
+def _listed_alone(catalog: Catalog) -> list[str]:
+    """Return what the workers of a cluster could not list."""
+    if (places := catalog.metadata().get(LISTED_ALONE)) is None:
+        return []
+    text = (
+        f"{places}: the service lists in no known order, or not from a given key on, so that its listing cannot be "
+        "divided among the workers of rehome_cluster: this machine has listed it alone, and all of it"
+    )
+    return [marked(text, Code.S3_DETOUR)]
 
 
 def counts_of_all_passes(summary: SummaryFields, plan: Plan) -> tuple[dict[str, int], list[PassFound]]:

@@ -94,7 +94,7 @@ def test_when_more_machines_do_not_help_is_said_first() -> None:
     assert first.startswith("## ")
     assert "10,000 copies a second over TLS" in second
     assert "up to 2 partitions" in second
-    assert "of a migration inside one partition, 20% of the time" in second.replace("\n", " ")
+    assert "Listing and plan are 20% of a migration inside one partition" in second.replace("\n", " ")
     assert "nothing of it was run on AWS" in third
 
 

@@ -99,6 +99,11 @@ class Listing:
         """
         self._work.leaving = True
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether it was found to work to list from a key on, so that there are several ranges."""
+        return self._work.divided
+
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Yield every object once, in pages. Each range of keys is in order, the pages as a whole are not.
 
@@ -161,7 +166,7 @@ class _Listing:
         self._parallel = parallel
         self._splits = parallel > 1 and not client.endpoint.bucket.endswith(_DIRECTORY_BUCKET)
         self._begun = begun.remainders
-        self._divided = any(remainder.token is not None for remainder in begun.remainders)
+        self.divided = any(remainder.token is not None for remainder in begun.remainders)
         self._left: list[_Range] = []
         self._running = 0
         self._probe_count = 0
@@ -220,18 +225,18 @@ class _Listing:
 
     @property
     def _is_left(self) -> bool:
-        return self.leaving and self._divided
+        return self.leaving and self.divided
 
     def _within(self, keys: _Range, page: Page) -> Page:
         """Return the objects of a page that are in the range, which ends here if the next key is in another one.
 
         Raises S3Error if the keys are in no known order after the listing was divided.
         """
-        if self._splits or self._divided:
+        if self._splits or self.divided:
             self._order.observe(keys.cursor, page.keys)
             if not self._order.is_known:
                 self._splits = False
-                if self._divided:
+                if self.divided:
                     raise S3RequestError(
                         200,
                         DISORDERED,
@@ -297,7 +302,7 @@ class _Listing:
         if page is None or not self._is_ahead(lower, page, point):
             self._running -= 1
             return
-        self._divided = True
+        self.divided = True
         upper = _Range(end=lower.end, seen=lower.cursor, empty_from=empty_from)
         lower.end = page.keys[0]
         await self._list(group, upper, page)
