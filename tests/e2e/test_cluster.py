@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ class Site:
 
     @property
     def keys(self) -> Path:
-        return self.folder / "keys"
+        return self.folder / ".rehome" / "cluster-test"
 
     def machine(self, host: str) -> Path:
         return self.folder / "machines" / host
@@ -277,6 +279,62 @@ def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_machine_that_is_not_reached_is_named_and_nothing_is_started(site: Site) -> None:
+    _change_machine(site, "mover-b", ansible_port=find_free(1)[0])
+    played = site.play(env="prod")
+    assert played.code != 0
+    assert "Failed to connect to the host via ssh" in played.message
+    assert re.search(r"^recap  mover-b : .*unreachable=1", played.output, re.MULTILINE), played.output
+    assert played.errors == 1
+    assert site.members() == []
+    assert list((site.folder / "machines").iterdir()) == []
+
+
+def _change_machine(site: Site, host: str, **variables: object) -> None:
+    inventory = yaml.safe_load((site.folder / "inventory.yml").read_text())
+    inventory["all"]["children"]["movers"]["hosts"][host] |= variables
+    (site.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+
+def test_a_worker_that_never_comes_is_named_and_what_was_started_stays_and_is_not_forgotten(site: Site) -> None:
+    ended = threading.Event()
+
+    def end_workers_of_b() -> None:
+        while not ended.wait(0.05):
+            for process in site.members("mover-b"):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    killer = threading.Thread(target=end_workers_of_b)
+    killer.start()
+    try:
+        played = site.play(env="prod", workers=2, cluster_wait_s=10)
+    finally:
+        ended.set()
+        killer.join()
+    assert played.code != 0
+    assert "cluster_wait_s (10): after so many seconds" in played.message
+    assert "Missing: mover-b/1." in played.message
+    assert "RH-921" in played.message
+    assert site.leaders().keys() == {"scheduler", "mover-a/1"}
+    # also of a machine that leaves the group before a start has succeeded
+    assert site.machine("mover-b").exists()
+    _move_out(site, "mover-b")
+    down = site.play(env="prod", state="absent")
+    assert down.code == 0, down.output
+    assert site.members() == []
+    assert list((site.folder / "machines").iterdir()) == []
+    assert not (site.folder / ".rehome").exists()
+
+
+def _move_out(site: Site, host: str) -> None:
+    """Take a machine out of the group, and leave it in the inventory."""
+    inventory = yaml.safe_load((site.folder / "inventory.yml").read_text())
+    movers = inventory["all"]["children"]["movers"]["hosts"]
+    inventory["all"]["children"]["others"] = {"hosts": {host: movers.pop(host)}}
+    (site.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+
 def test_a_cluster_is_mended_and_follows_what_is_asked_for(site: Site) -> None:
     assert site.play(env="prod", workers=2).code == 0
     before = site.leaders()
@@ -299,10 +357,7 @@ def test_a_cluster_is_mended_and_follows_what_is_asked_for(site: Site) -> None:
         assert len(client.scheduler_info()["workers"]) == 1
 
     # a machine that has left the group keeps nothing
-    inventory = yaml.safe_load((site.folder / "inventory.yml").read_text())
-    movers = inventory["all"]["children"]["movers"]["hosts"]
-    inventory["all"]["children"]["others"] = {"hosts": {"mover-a": movers.pop("mover-a")}}
-    (site.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    _move_out(site, "mover-a")
     assert site.play(env="prod", workers=1).code == 0
     assert site.leaders().keys() == {"scheduler", "mover-b/1"}
     assert not site.machine("mover-a").exists()
