@@ -93,20 +93,31 @@ def test_a_shard_ends_soon_after_so_many_keys(bound: dict[str, int]) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 
 
+def in_shards(place: Place, most: int, movers: int, folder: Path) -> tuple[list[str], int]:
+    """Return the suffixes of all shards, and how many ranges the largest shard had."""
+    ranges, found, widest = Ranges(WHOLE._replace(orders=("code_point", "utf_16"))), list[str](), 0
+    while len(ranges):
+        left = ranges.take(movers)
+        widest = max(widest, len(left.remainders))
+        given = given_by(place, asked(0, left, most_keys=most))
+        rows = rows_in(given.file, folder)
+        assert len(rows) == given.listed
+        assert given.foreign == 0
+        found += [row[0] for row in rows]
+        ranges.add(unpacked(given.left))
+    return found, widest
+
+
+def test_a_shard_of_several_ranges_lists_them_all(tmp_path: Path) -> None:
+    found, widest = in_shards(Place(NAMES), 20, 1, tmp_path)
+    assert sorted(found) == NAMES
+    assert widest > 3
+
+
 @settings(max_examples=30, deadline=None)
 @given(names=st.sets(TEXTS, max_size=80), most=st.integers(1, 60), movers=st.integers(1, 4))
 def test_shards_together_give_every_object_once_whatever_its_key(
     names: set[str], most: int, movers: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("rows")
-    place = Place(list(names))
-    ranges, found, foreign = Ranges(WHOLE._replace(orders=("code_point", "utf_16"))), list[str](), 0
-    while len(ranges):
-        given = given_by(place, asked(0, ranges.take(movers), most_keys=most))
-        rows = rows_in(given.file, folder)
-        assert len(rows) + given.foreign == given.listed
-        found += [row[0] for row in rows]
-        foreign += given.foreign
-        ranges.add(unpacked(given.left))
+    found, _ = in_shards(Place(list(names)), most, movers, tmp_path_factory.mktemp("rows"))
     assert sorted(found) == sorted(names)
-    assert foreign == 0
