@@ -29,7 +29,7 @@ from ..s3.objects.job import CopyJob, CopyOutcome
 from .orders import WAIT, Orders, Pace
 from .outcomes import Ended, job_of, packed
 from .shards import Row
-from .uploads import may_upload
+from .uploads import in_parts
 
 
 class Stopped(NamedTuple):
@@ -78,7 +78,7 @@ class _Open:
         self.ticket = ticket
         self.jobs = deque(enumerate(jobs))
         self.left = len(jobs)
-        self.uploading = list[CopyJob]()
+        self.uploading = list[str]()
         self._half = len(jobs) // 2
 
     def take(self) -> tuple[int, CopyJob] | None:
@@ -207,8 +207,7 @@ class _Feed:
         if self._has_ended or not jobs:
             self._end(entry)
             return
-        options = self._orders.options
-        entry.uploading = [job for job in jobs if may_upload(job.size, job.etag, options)]
+        entry.uploading = [target + row[0] for row in in_parts(ticket.rows, self._orders.options)]
         for known in ticket.uploads:
             if self.uploads is not None:
                 self.uploads.add(known)
@@ -267,10 +266,10 @@ class _Feed:
         # the copy has ended before this shard came: what was recorded of it is as it was
         left = list(entry.ticket.uploads) if self.uploads is None else []
         if self.uploads is not None:
-            for job in entry.uploading:
-                if (known := self.uploads.find(self.bucket, job.target_key)) is not None:
+            for key in entry.uploading:
+                if (known := self.uploads.find(self.bucket, key)) is not None:
                     left.append(known)
-                    self.uploads.remove(self.bucket, job.target_key)
+                    self.uploads.remove(self.bucket, key)
         entry.ticket.report = entry.ticket.report._replace(uploads=left, stopped=self._stopped, error=self._error)
         entry.ticket.half_taken.set()
         entry.ticket.done.set()

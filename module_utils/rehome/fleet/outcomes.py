@@ -11,6 +11,8 @@ from .shards import Row, Shard
 Ended = tuple[int, CopyResult, str | None, str | None, int, str | None, str | None, float]
 """An outcome: the index of its row in the shard, result, ETag, evidence, attempts, error, message, duration."""
 
+_EVIDENCE: dict[str | None, Evidence | None] = {None: None, **{evidence.value: evidence for evidence in Evidence}}
+
 
 def job_of(row: Row, source_prefix: str, target_prefix: str) -> CopyJob:
     """Return the job of a row."""
@@ -46,7 +48,7 @@ def folded(
             job_of(shard.rows[index], source_prefix, target_prefix),
             "copied" if ran_before and result == "present" else result,
             target_etag,
-            None if evidence is None else Evidence(evidence),
+            _EVIDENCE[evidence],
             attempts,
             error,
             message,

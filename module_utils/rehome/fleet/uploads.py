@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from ..s3.copier.stream_object import WHOLE_BYTES
 from ..s3.multipart.record import Upload, Uploads
 from ..s3.objects.job import MAX_COPY_BYTES, CopyJob, CopyOptions
+from .shards import Row
 
 CLOCK_MARGIN_S = 900.0
 """By how much the clocks of the controller and the service may differ: with more, S3 refuses our signatures."""
 
 
-def may_upload(size: int, etag: str, options: CopyOptions) -> bool:
-    """Return whether an object may be uploaded in parts: True for some that are not, never False for one that is."""
+def in_parts(rows: Iterable[Row], options: CopyOptions) -> list[Row]:
+    """Return those whose objects may be uploaded in parts: some that are not, but each that is."""
     if options.method == "stream":
-        return "-" in etag or size > min(WHOLE_BYTES, options.multipart_threshold)
-    return size >= min(options.multipart_threshold, MAX_COPY_BYTES + 1)
+        whole = min(WHOLE_BYTES, options.multipart_threshold)
+        return [row for row in rows if "-" in row[2] or row[1] > whole]
+    least = min(options.multipart_threshold, MAX_COPY_BYTES + 1)
+    return [row for row in rows if row[1] >= least]
 
 
 def intend(uploads: Uploads, bucket: str, job: CopyJob) -> Upload | None:

@@ -15,7 +15,7 @@ from ..fleet.installed import require_dask
 from ..fleet.orders import orders_of
 from ..fleet.outcomes import folded, job_of
 from ..fleet.shards import SHARD_OBJECTS, Row, Shard, cut
-from ..fleet.uploads import intend, may_upload, settle
+from ..fleet.uploads import in_parts, intend, settle
 from ..run import Run
 from ..s3.multipart.abort import abort_unfinished
 from ..s3.multipart.record import Upload, Uploads
@@ -104,7 +104,7 @@ class _Work:
 
         for shard in cut(rows, SHARD_OBJECTS):
             self._outcomes.begin_shard(shard.number, (row[:3] for row in shard.rows))
-            large = [job_of(row, *self._prefixes) for row in self._large(shard)]
+            large = [job_of(row, *self._prefixes) for row in in_parts(shard.rows, self._options)]
             with self._uploads.at_once():
                 known = [intend(self._uploads, self._bucket, job) for job in large]
             yield Parcel(shard, [upload for upload in known if upload is not None], bool(large))
@@ -131,12 +131,9 @@ class _Work:
         async with open_clients(self._run.settings, self._run.progress) as (_, target):
             await abort_unfinished(target, self._uploads)
 
-    def _large(self, shard: Shard) -> Iterator[Row]:
-        return (row for row in shard.rows if may_upload(row[1], row[2], self._options))
-
     def _settle(self, shard: Shard, left: dict[str, Upload], *, lost: bool) -> None:
         with self._uploads.at_once():
-            for row in self._large(shard):
+            for row in in_parts(shard.rows, self._options):
                 key = self._prefixes[1] + row[0]
                 if lost:
                     # what the lost worker has left open has an id that nobody knows
