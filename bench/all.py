@@ -31,17 +31,18 @@ class Budget:
 
 
 SUITES = {
-    "side_by_side": Budget(540, 30),
+    "side_by_side": Budget(480, 30),
     "streaming": Budget(660, 45),
-    "null_copies": Budget(110, 10),
-    "listing": Budget(50, 10),
-    "memory": Budget(120, 10),
+    "null_copies": Budget(60, 10),
+    "listing": Budget(45, 10),
+    "memory": Budget(80, 10),
     "throttling": Budget(45, 10),
-    "no_op": Budget(35, 10),
-    "database": Budget(540, 60),
+    "no_op": Budget(20, 10),
+    "database": Budget(420, 45),
     "discover": Budget(90, 20),
-    "small_job": Budget(130, 40),
-    "playbook": Budget(80, 40),
+    "small_job": Budget(80, 35),
+    "playbook": Budget(60, 40),
+    "cluster": Budget(355, 30),
 }
 """Every suite, in the order of the page."""
 WHOLE_S = 40 * 60
