@@ -76,16 +76,17 @@ class _Open:
 
     def __init__(self, ticket: Ticket, jobs: Sequence[CopyJob]) -> None:
         self.ticket = ticket
-        self.jobs = deque(enumerate(jobs))
-        self.left = len(jobs)
+        self.jobs = deque(jobs)
+        self.count = self.left = len(jobs)
         self.uploading = list[str]()
         self._half = len(jobs) // 2
 
     def take(self) -> tuple[int, CopyJob] | None:
         """Return the next job with its place in the shard, None after the last; half-way, more shards are asked for."""
-        if len(self.jobs) <= self._half:
+        left = len(self.jobs)
+        if left == self._half:
             self.ticket.half_taken.set()
-        return self.jobs.popleft() if self.jobs else None
+        return (self.count - left, self.jobs.popleft()) if left else None
 
 
 class Mover:
