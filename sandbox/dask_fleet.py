@@ -44,6 +44,7 @@ class DaskFleet:
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         self._names = count()
+        self._logs: dict[int, Path] = {}
 
     @property
     def address(self) -> str:
@@ -93,7 +94,17 @@ class DaskFleet:
             self.workers[number] = worker
         else:
             self.workers.append(worker)
+        self._logs[worker.pid] = log
         return worker
+
+    def wait_until_joined(self, worker: subprocess.Popen[bytes]) -> None:
+        """Wait until the scheduler has a worker that was started. Raises SandboxError if it does not come."""
+        log = self._logs[worker.pid]
+        deadline = time.monotonic() + START_S
+        while "Registered to:" not in log.read_text():
+            if time.monotonic() > deadline or worker.poll() is not None:
+                raise SandboxError(f"a worker did not start: {last_lines(log)}")
+            time.sleep(0.1)
 
     def worker_processes(self) -> list[psutil.Process]:
         """Return the processes that copy, which the nannies watch over."""

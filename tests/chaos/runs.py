@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tests.chaos.movers import cut_small_shards
 from tests.e2e.conftest import PLAY_TIMEOUT_S, Played, World
 from tests.e2e.forked import FORKS, PRELOADED, Forked
 
@@ -159,7 +160,8 @@ class ForkedRun(Run):
     """A run that is forked from a preloaded process, as are its modules: the same in a third of the time."""
 
     def __init__(self, world: World, verb: str, variables: dict[str, Any]) -> None:
-        self._child = Forked(world.folder, world.arguments(*_options(verb), playbook=PLAYBOOKS[verb], **variables))
+        arguments = world.arguments(*_options(verb), playbook=PLAYBOOKS[verb], **variables)
+        self._child = Forked(world.folder, arguments, cut_small_shards)
         super().__init__(self._child.pid)
 
     def running(self) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import hypothesis
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.chaos.movers import MOVER_FAULTS
 from tests.chaos.proxies import LINE_TROUBLES, TROUBLES, Fault
 
 Database = Literal["mariadb", "sqlite", "postgresql"]
@@ -37,6 +38,14 @@ class Step:
     second: Second = "same state"
 
 
+class _Kind(NamedTuple):
+    """What decides which steps a scenario can have; as its fields."""
+
+    skip: bool
+    overwrites: bool
+    cluster: bool
+
+
 @dataclass(frozen=True)
 class Scenario:
     """The initial data, the settings, and the steps of one story.
@@ -48,6 +57,7 @@ class Scenario:
     overwrites: the application overwrites objects in place
     slow: copies are limited to some 15 a second, and every rewritten row takes the database a millisecond more
     cold: each module starts its own interpreter, as for an operator
+    cluster: two movers copy
     undo: a rollback with faults, before the final rollback without any
     """
 
@@ -60,6 +70,7 @@ class Scenario:
     method: Literal["auto", "stream"]
     slow: bool
     cold: bool
+    cluster: bool
     steps: tuple[Step, ...]
     undo: Step | None
 
@@ -105,29 +116,31 @@ def _one(strategy: st.SearchStrategy[Scenario], seed: int) -> Scenario:
 
 def scenarios(database: Database, most_steps: int) -> st.SearchStrategy[Scenario]:
     """Return a strategy for scenarios in a world with this database."""
-    return st.tuples(st.booleans(), st.booleans()).flatmap(
+    return st.builds(_Kind, st.booleans(), st.booleans(), st.integers(0, 3).map(lambda one: one == 3)).flatmap(
         lambda kind: st.builds(
             Scenario,
             database=st.just(database),
             dice=st.integers(0, 2**32),
             objects=st.integers(15, 45),
-            pace_s=st.sampled_from([0.02, 0.05, 0.15]),
-            skip=st.just(kind[0]),
-            overwrites=st.just(kind[1]),
+            # to connect to a cluster takes a run seconds, in which a fast application would move everything itself
+            pace_s=st.sampled_from([0.3, 0.6, 1.2] if kind.cluster else [0.02, 0.05, 0.15]),
+            skip=st.just(kind.skip),
+            overwrites=st.just(kind.overwrites),
             method=st.sampled_from(["auto", "auto", "stream"]),
             slow=st.booleans(),
             cold=st.integers(0, 9).map(lambda one: one == 9),
-            steps=_story(database, most_steps, skip=kind[0], overwrites=kind[1]),
+            cluster=st.just(kind.cluster),
+            steps=_story(database, most_steps, kind),
             undo=st.none() | _undoing(database),
         )
     )
 
 
-def _story(database: Database, most_steps: int, *, skip: bool, overwrites: bool) -> st.SearchStrategy[tuple[Step, ...]]:
+def _story(database: Database, most_steps: int, kind: _Kind) -> st.SearchStrategy[tuple[Step, ...]]:
     """Return a strategy for a migration and the steps after it; with most_steps 1, a dry run follows now and then."""
 
     def steps(verbs: list[Verb]) -> st.SearchStrategy[Step]:
-        return st.sampled_from(verbs).flatmap(lambda verb: _step_of(database, verb, skip=skip, overwrites=overwrites))
+        return st.sampled_from(verbs).flatmap(lambda verb: _step_of(database, verb, kind))
 
     if most_steps == 1:
         more = st.one_of(*[st.just([])] * 4, steps(["check"]).map(lambda step: [step]))
@@ -136,17 +149,30 @@ def _story(database: Database, most_steps: int, *, skip: bool, overwrites: bool)
     return st.tuples(steps(["migrate"]), more).map(lambda both: (both[0], *both[1]))
 
 
-def _step_of(database: Database, verb: Verb, *, skip: bool, overwrites: bool) -> st.SearchStrategy[Step]:
+def _step_of(database: Database, verb: Verb, kind: _Kind) -> st.SearchStrategy[Step]:
     # only the state folder of the run that copied an object can tell that a later overwrite replaces our own copy
-    seconds: list[Second] = ["same state"] if overwrites else ["same state", "other state"]
+    seconds: list[Second] = ["same state"] if kind.overwrites else ["same state", "other state"]
     return st.builds(
         Step,
         verb=st.just(verb),
-        faults=st.lists(_faults(database, verb), min_size=2, max_size=5, unique_by=_place).map(tuple),
+        faults=_several(database, verb, kind),
         # the new release overwrites objects in the target, which is a conflict
-        switch=st.booleans() if skip else st.just(False),
+        switch=st.booleans() if kind.skip else st.just(False),
         full_at=st.sampled_from([None] * 7 + [0, 20_000, 300_000]),
         second=st.sampled_from(seconds),
+    )
+
+
+def _several(database: Database, verb: Verb, kind: _Kind) -> st.SearchStrategy[tuple[Fault, ...]]:
+    """Return a strategy for the faults of a step. While a cluster copies, one or two befall it."""
+    others = _faults(database, verb)
+    if not kind.cluster or verb != "migrate":
+        return st.lists(others, min_size=2, max_size=5, unique_by=_place).map(tuple)
+    of_movers = st.builds(
+        Fault, st.just("copy"), st.integers(1, 15), st.sampled_from(["kill a mover", *MOVER_FAULTS]), st.booleans()
+    )
+    return st.tuples(st.lists(of_movers, min_size=1, max_size=2), st.lists(others, max_size=2)).map(
+        lambda both: tuple({_place(fault): fault for fault in (*both[1], *both[0])}.values())
     )
 
 

@@ -43,6 +43,7 @@ from tests.chaos.application import (
     picture,
     read_log,
 )
+from tests.chaos.movers import MOVER_FAULTS, Movers
 from tests.chaos.proxies import DatabaseProxy, Fault, Schedule, StoreProxy
 from tests.chaos.runs import FORKS, BrokenPromiseError, ForkedRun, Run, StartedRun, promise
 from tests.chaos.scenario import KILLS, Scenario, Step
@@ -117,11 +118,15 @@ class ApplicationProcess:
 
 
 class Story:
-    """A scenario in flight. `injected` counts the faults by name, `outcomes` the runs with faults by verb and end."""
+    """A scenario in flight. `injected` counts the faults by name, `outcomes` the runs with faults by verb and end.
 
-    def __init__(self, world: World, scenario: Scenario) -> None:
+    movers: copy, if the scenario says so
+    """
+
+    def __init__(self, world: World, scenario: Scenario, movers: Movers) -> None:
         self.world = world
         self.scenario = scenario
+        self._movers = movers if scenario.cluster else None
         self.injected: Counter[str] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self._log = world.folder / "application.log"
@@ -151,6 +156,9 @@ class Story:
             )
             stack.callback(self._application.close)
             stack.callback(self._end_runs)
+            if self._movers is not None:
+                self._variables |= self._movers.settings()
+                stack.callback(self._movers.wake)
             self._application.order("work")
             for step in scenario.steps:
                 self._step(step)
@@ -168,6 +176,11 @@ class Story:
     # What happens
 
     def _step(self, step: Step) -> Played:
+        if self._movers is not None and step.verb != "check":
+            # in so many seconds the application would move everything itself
+            self._application.order("pause")
+            self._mend(step.verb)
+            self._application.order("work")
         if step.switch:
             self._application.order("switch")
         before: Any = None
@@ -176,6 +189,9 @@ class Story:
             # a module of a killed worker may still write, which is not the dry run's doing
             for run in self._runs:
                 run.wait_until_gone()
+            if self._movers is not None:
+                # those of a killed run may still copy
+                self._movers.stop()
             before = self.world.everything()
         played = self._disrupted_run(step)
         self._check_rows("after a step")
@@ -189,6 +205,7 @@ class Story:
         self._store_proxy.schedule = schedule
         if self._database_proxy is not None:
             self._database_proxy.schedule = schedule
+        self._mend(step.verb)
         run = self._start(step.verb)
         if step.full_at is not None:
             run.limit_files(step.full_at)
@@ -207,7 +224,7 @@ class Story:
             raise self._restart_error
         writes = self._store_proxy.source_writes
         promise(not writes, f"P3: a run has written to the source: {writes[:3]}")
-        killed = any(name.startswith("kill the ") for name in schedule.injected)
+        killed = any(name.startswith("kill the ") for name in schedule.injected if name not in MOVER_FAULTS)
         self.outcomes[step.verb, _outcome(schedule.injected, played)] += 1
         if not killed:
             output = played.output
@@ -244,6 +261,9 @@ class Story:
         self._disruptions.append(f"{datetime.now(UTC).time().isoformat('milliseconds')} {disruption}")
         if disruption == "kill the application":
             self._application.kill()
+        elif disruption in MOVER_FAULTS:
+            if self._movers is not None:
+                self._movers.disrupt(disruption)
         elif disruption == "start a second run":
             self._start("check" if step.verb == "check" else "migrate", step.second)
         elif disruption.endswith(("the store", "the database")):
@@ -263,6 +283,9 @@ class Story:
         """P4: a run without faults completes the migration, whatever happened before."""
         for run in self._runs:
             run.wait_until_gone()
+        if self.scenario.dice % 2:
+            # without the cluster it goes on as well, also if movers of a killed run still copy
+            self._variables["rehome_cluster"] = {}
         played = self._undisturbed_run("migrate")
         promise(played.code == 0, f"P4: a run after the faults completes no migration:\n{played.output[-4000:]}")
         promise(self.world.summary["complete"], "P4: the summary does not say that it is complete")
@@ -300,8 +323,16 @@ class Story:
         self._check_rows("after the rollback")
 
     def _undisturbed_run(self, verb: str) -> Played:
+        if self._movers is not None:
+            self._movers.wake()
+        self._mend(verb)
         # the application is paused: a second pass would find nothing
         return self._start(verb, rehome_max_passes=1).end()
+
+    def _mend(self, verb: str) -> None:
+        """Start what is dead of the cluster, as an operator does before the next run that needs it."""
+        if self._movers is not None and verb != "rollback" and self._variables["rehome_cluster"]:
+            self._movers.mend()
 
     def _start(self, verb: str, state: str = "same state", **more: object) -> Run:
         variables = self._variables | more

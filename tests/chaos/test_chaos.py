@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.lifecycle import Servers
+from tests.chaos.movers import Movers
 from tests.chaos.scenario import KILLS, Database, Scenario, draw
 from tests.chaos.story import BrokenPromiseError, Story
 from tests.e2e.conftest import ROOT, World
@@ -54,6 +55,7 @@ class Lane:
         shutil.copytree(ROOT / "inventory", folder / "inventory")
         self._world = World(folder, database, Servers())
         self._stories = stories
+        self._movers: Movers | None = None
         self.failures: list[str] = []
         self.injected: Counter[str] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -67,6 +69,8 @@ class Lane:
                     return
                 self._play(scenario)
         finally:
+            if self._movers is not None:
+                self._movers.stop()
             self._world.sandbox.down()
 
     def _play(self, scenario: Scenario) -> None:
@@ -76,7 +80,9 @@ class Lane:
         try:
             # an earlier scenario may have failed while a server was down
             self._world.sandbox.up(self._world.db)
-            story = Story(self._world, scenario)
+            if self._movers is None:
+                self._movers = Movers(self._world.folder / "movers", self._world.record["s3"]["users"]["migrate"])
+            story = Story(self._world, scenario, self._movers)
             try:
                 story.play()
             finally:

@@ -6,7 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,15 +17,18 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Forked:
-    """A running `ansible-playbook` with these arguments; `pid` is its process id."""
+    """A running `ansible-playbook` with these arguments; `pid` is its process id.
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    first: called in the process before it plays
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[str], first: Callable[[], object] | None = None) -> None:
         pipe = folder / f"output-{time.monotonic_ns()}"
         os.mkfifo(pipe)
         self._pipe = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         # large enough for the output of a whole run, so that nobody has to read meanwhile
         fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._child = FORKS.Process(target=_play, args=(list(arguments), pipe))
+        self._child = FORKS.Process(target=_play, args=(list(arguments), pipe, first))
         self._child.start()
         self.pid = self._child.pid or 0
 
@@ -60,7 +63,9 @@ class Forked:
         os.close(self._pipe)
 
 
-def _play(arguments: list[str], output: Path) -> None:
+def _play(arguments: list[str], output: Path, first: Callable[[], object] | None) -> None:
     from tests.e2e import warm  # noqa: PLC0415 - sets Ansible's environment variables, which only the forks may see
 
+    if first is not None:
+        first()
     warm.play(arguments, output)
