@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import rehome.stages.copy_on_cluster
+import rehome.fleet.shards
 
 from sandbox.dask_fleet import DaskFleet
 
@@ -120,7 +120,7 @@ class Movers:
 
 def cut_small_shards() -> None:
     """Give this process, and what it forks, shards that are small enough for a story."""
-    rehome.stages.copy_on_cluster.SHARD_OBJECTS = SHARD_OBJECTS
+    rehome.fleet.shards.SHARD_OBJECTS = SHARD_OBJECTS
 
 
 def _self(machine: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -25,6 +25,10 @@ _DASK: str = distributed.__version__  # type: ignore[attr-defined]
 Dask = Any
 """A client of dask, most of whose methods have no types."""
 
+RUNNING = "running"
+"""The status of a worker that takes work, as dask calls it."""
+ANSWERS_S = 90.0
+"""How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen."""
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
 
@@ -58,7 +62,12 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
     try:
         await _check_scheduler(cluster, client)
         await _wait_for_workers(cluster, client, stopping)
-        await check_engines(cluster, client, await workers_of(client))
+        try:
+            async with asyncio.timeout(ANSWERS_S):
+                await check_engines(cluster, client, await workers_of(client))
+        except TimeoutError:
+            problem = f"a worker there has answered nothing for {ANSWERS_S:g} s"
+            raise _refused(cluster, problem, "Start workers again that are frozen") from None
         yield client
     finally:
         await client.close()
@@ -66,8 +75,13 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
 
 async def workers_of(client: Dask) -> list[str]:
     """Return the addresses of the workers that take work."""
+    return [address for address, status in (await statuses_of(client)).items() if status == RUNNING]
+
+
+async def statuses_of(client: Dask) -> dict[str, str]:
+    """Return the status of each worker by its address. One that takes no shard for now may still have some."""
     info = await client.scheduler.identity(n_workers=-1)
-    return [address for address, worker in info["workers"].items() if worker["status"] == "running"]
+    return {address: worker["status"] for address, worker in info["workers"].items()}
 
 
 async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) -> None:

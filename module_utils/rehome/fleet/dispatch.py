@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from distributed.comm.core import CommClosedError
 from ..codes import Code, codes_in
 from ..config.cluster import Cluster
 from ..errors import RehomeError
-from .connect import Dask, check_engines, connected, workers_of
+from .connect import ANSWERS_S, RUNNING, Dask, check_engines, connected, statuses_of
 from .orders import Pace, share
 from .worker import set_pace
 
@@ -111,11 +111,15 @@ class Dispatch:
         ends with.
         """
         async with connected(self.cluster, self.stopping) as client:
-            plugin = await work.begin(client)
+            with self._losing():
+                async with asyncio.timeout(ANSWERS_S):
+                    plugin = await work.begin(client)
             crew = _Crew(self, client, plugin)
             try:
-                await client.register_plugin(work.plugin, name=plugin)
-                await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
+                with self._losing():
+                    async with asyncio.timeout(ANSWERS_S):
+                        await client.register_plugin(work.plugin, name=plugin)
+                        await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
                 await self._do(client, crew, work, parcels)
             finally:
                 await crew.dismiss()
@@ -130,6 +134,18 @@ class Dispatch:
     def end(self, why: str) -> None:
         """Submit no further shard: the cluster is lost."""
         self.stop = self.stop or lost(self.cluster, why)
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Say what it means if the members do not answer."""
+        try:
+            yield
+        except TimeoutError:
+            why = f"scheduler or workers have answered nothing for {ANSWERS_S:g} s. Start those again that are frozen"
+            raise lost(self.cluster, why) from None
+        except OSError as error:  # dask's own are of this kind, too
+            why = f"the scheduler or a worker is lost ({type(error).__name__}). Start it again"
+            raise lost(self.cluster, why) from error
 
     async def _do(self, client: Dask, crew: _Crew, work: Work[P, A], parcels: Iterator[P]) -> None:
         pending: dict[asyncio.Task[A], P] = {}
@@ -182,10 +198,12 @@ class _Crew:
         self.plugin = plugin
         self._dispatch = dispatch
         self._client = client
+        self._there: list[str] = []
         self._workers: list[str] = []
         self._checked: frozenset[str] = frozenset()
         self._told: dict[str, Pace] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._telling_what: Pace | None = None
         self._look_at = -1.0
         self._unanswered = 0
         self._alone_since: float | None = None
@@ -204,12 +222,16 @@ class _Crew:
                 await self._count()
             self._require_answers()
             self._look_at = time.monotonic() + WORKERS_EVERY_S
-        pace = dispatch.throttle.pace(len(self._workers), stop=dispatch.is_ending)
+        pace = dispatch.throttle.pace(len(self._there), stop=dispatch.is_ending)
         if self._telling is not None and self._telling.done():
             self._telling.result()
             self._telling = None
-        if self._telling is None and any(self._told.get(worker) != pace for worker in self._workers):
-            self._telling = asyncio.create_task(self._tell(pace))
+        if self._telling is not None and pace.stop and self._telling_what != pace:
+            # a stop waits for nobody who does not answer
+            self._telling.cancel()
+            self._telling = None
+        if self._telling is None and any(self._told.get(worker) != pace for worker in self._there):
+            self._telling, self._telling_what = asyncio.create_task(self._tell(pace)), pace
 
     async def dismiss(self) -> None:
         """Take the plugin away, and with it what it has started."""
@@ -221,13 +243,16 @@ class _Crew:
 
     async def _count(self) -> None:
         async with asyncio.timeout(ANSWER_S):
-            workers = await workers_of(self._client)
+            statuses = await statuses_of(self._client)
             self._unanswered = 0
+            workers = [worker for worker, status in statuses.items() if status == RUNNING]
             if new := [worker for worker in workers if worker not in self._checked]:
                 await check_engines(self._dispatch.cluster, self._client, new)
         self._checked = frozenset(workers)
         self._workers = workers
-        self._told = {worker: pace for worker, pace in self._told.items() if worker in workers}
+        # one that takes no shard for now (its memory is full, it is about to leave) goes on with those that it has
+        self._there = [worker for worker in statuses if worker in workers or worker in self._told]
+        self._told = {worker: pace for worker, pace in self._told.items() if worker in statuses}
         self._dispatch.on_movers(len(workers))
         self._require()
 
@@ -246,9 +271,13 @@ class _Crew:
 
     async def _tell(self, pace: Pace) -> None:
         # those that have had a larger share first, so that all together never have more than the whole
-        for known in (True, False):
-            there = [worker for worker in self._workers if (worker in self._told) is known]
-            await asyncio.gather(*(self._tell_one(worker, pace) for worker in there if self._told.get(worker) != pace))
+        known = [worker for worker in self._there if worker in self._told]
+        await self._tell_all(known, pace)
+        if all(self._told.get(worker, pace) == pace for worker in known) or pace.stop:
+            await self._tell_all([worker for worker in self._there if worker not in known], pace)
+
+    async def _tell_all(self, workers: Sequence[str], pace: Pace) -> None:
+        await asyncio.gather(*(self._tell_one(worker, pace) for worker in workers if self._told.get(worker) != pace))
 
     async def _tell_one(self, worker: str, pace: Pace) -> None:
         with suppress(OSError, TimeoutError, CommClosedError):

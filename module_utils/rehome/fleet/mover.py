@@ -106,6 +106,11 @@ class Mover:
         """Open the connections, and wait for shards and for the pace."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still ends the shards that it is given."""
+        return self._thread.is_alive()
+
     def copy(self, rows: Sequence[Row], uploads: Sequence[Upload] = ()) -> Ticket:
         """Copy the objects of these rows.
 

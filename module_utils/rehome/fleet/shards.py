@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 SHARD_OBJECTS = 2_000
 """About 150 kB on the wire; with fewer, what the scheduler needs for each shard begins to count."""
+SHARD_S = 10.0
+"""For how long a shard keeps a worker at a limited rate: progress grows, and a death costs, a shard at a time."""
 SHARD_BYTES = 8 * 10**9
 """What is streamed again at most if a worker dies."""
 
@@ -44,6 +46,13 @@ def bounded(rows: Iterable[_R], most_objects: int, most_bytes: int) -> Iterator[
         size += row[1]
     if gathered:
         yield tuple(gathered)
+
+
+def most_at(per_second: float | None, workers: int) -> int:
+    """Return how many objects a shard of a run has at most that starts so many objects per second on all workers."""
+    if per_second is None:
+        return SHARD_OBJECTS
+    return max(1, min(SHARD_OBJECTS, int(SHARD_S * per_second / workers)))
 
 
 def most_of(total: int, workers: int, most_objects: int) -> int:

@@ -22,6 +22,9 @@ from .reader import Reader
 from .readings import READINGS
 from .shards import as_bytes, from_bytes
 
+LOOK_S = 5.0
+"""How often a shard that waits looks whether its mover lives."""
+
 
 class MoverPlugin(WorkerPlugin):
     """Starts a mover on every worker, also on those that join later."""
@@ -70,7 +73,9 @@ def copy_shard(plugin: str, rows: bytes, uploads: Sequence[tuple[Any, ...]]) -> 
     worker = get_worker()
     mover: Mover = _started(worker, plugin)
     ticket = mover.copy(from_bytes(rows), [Upload(*upload) for upload in uploads])
-    ticket.half_taken.wait()
+    while not ticket.half_taken.wait(LOOK_S):
+        if not mover.is_alive:  # it was closed in the moment in which the shard came
+            raise RuntimeError("the mover has ended")
     # its thread counts no longer as busy: the worker begins the next shard before this one has ended
     secede()  # type: ignore[no-untyped-call]
     ticket.done.wait()

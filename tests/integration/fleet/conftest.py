@@ -48,7 +48,7 @@ def migration(
     """A migration whose keys are in the environment. Its shards have 40 objects."""
     for name, value in keys_of(object_store, "migrate").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("rehome.stages.copy_on_cluster.SHARD_OBJECTS", 40)
+    monkeypatch.setattr("rehome.fleet.shards.SHARD_OBJECTS", 40)
     made = Migration(object_store, buckets, sqlite, tmp_path)
     yield made
     made.close()

@@ -337,9 +337,9 @@ from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
 from rehome.progress import Progress
 from rehome.run import Run
-from rehome.stages import copy_on_cluster
+from rehome.fleet import shards
 from rehome.stages.copy_objects import CopyCounts, copy_planned
-copy_on_cluster.SHARD_OBJECTS = 40
+shards.SHARD_OBJECTS = 40
 settings = read_settings(json.loads(sys.argv[1]))
 with Catalog.open(Path(sys.argv[2])) as catalog:
     copy_planned(Run(settings, catalog, Progress(settings.state_dir)), CopyCounts())

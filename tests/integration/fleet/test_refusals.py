@@ -35,15 +35,16 @@ def cluster_of(fleet: FleetOfTest, **changes: Any) -> Cluster:
     return Cluster(**given, **files)
 
 
+async def _connect(cluster: Cluster) -> None:
+    async with connected(cluster):
+        pass
+
+
 def refusal_of(cluster: Cluster) -> str:
     """What is refused, which is one finding."""
 
-    async def connect() -> None:
-        async with connected(cluster):
-            pass
-
     with pytest.raises(RefusedError) as refused:
-        asyncio.run(connect())
+        asyncio.run(_connect(cluster))
     (finding,) = refused.value.findings
     return str(finding)
 
@@ -51,6 +52,20 @@ def refusal_of(cluster: Cluster) -> str:
 def assert_refused(cluster: Cluster, pattern: str, code: str) -> None:
     told = refusal_of(cluster)
     assert re.search(rf"{pattern}{ALONE}\. \[{code}\]$", told), told
+
+
+def test_a_worker_that_answers_nothing(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections stay open, so that nothing else tells."""
+    monkeypatch.setattr("rehome.fleet.connect.ANSWERS_S", 4.0)
+    fleet = start(1)
+    cluster = cluster_of(fleet)
+    asyncio.run(_connect(cluster))
+    (worker,) = fleet.worker_processes()
+    worker.suspend()
+    try:
+        assert_refused(cluster, "a worker there has answered nothing for 4 s", "RH-761")
+    finally:
+        worker.resume()
 
 
 def test_an_address_where_nobody_listens(fleet: FleetOfTest) -> None:
