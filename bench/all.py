@@ -17,7 +17,7 @@ from .cost import ROOT
 from .figures import Figure
 from .figures_kept import keep_figures, read_figures
 from .how_long import how_long
-from .machine import machine, our_versions
+from .machine import machine
 from .scale_results import RESULTS, read_all
 from .section import Section, duration, markdown, markdown_table, read_json, verdict_table
 
@@ -96,8 +96,8 @@ def main() -> int:
             # after each suite: a run that is interrupted leaves what it has measured
             missing = [name for name in options.only if name not in found]
             out.write_text(page(found, missing, machine(), quick=options.quick))
-    if whole and not missing:
-        keep_figures(figures_of(found), machine(), our_versions())
+    if not options.quick:
+        keep_figures(found, machine())
         scale_page.write(read_all(RESULTS), read_figures())
     sys.stderr.write(f"{out}\n")
     return 1 if missing else 0

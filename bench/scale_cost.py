@@ -82,9 +82,9 @@ Amazon's list prices are those of us-east-1 without its taxes and discounts; pri
 def cost(figures: Mapping[Figure, float], results: Sequence[Result], measured: str) -> str:
     """Return the section.
 
-    figures: of a whole run of `make bench`
+    figures: of `make bench`
     results: of `make bench-scale`
-    measured: when and where the figures were measured
+    measured: when and where the figures were measured, in words
     """
     model = _Model(figures, results)
     header = ("objects", "by", "copies take", "bound by", "in all", "CPU", "memory", "requests", "USD", "")

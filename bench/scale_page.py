@@ -9,7 +9,7 @@ from .cost import ROOT
 from .figures_kept import Kept
 from .scale_cost import cost
 from .scale_results import Result
-from .section import Verdict, at_most, markdown_table, verdict_table
+from .section import Verdict, at_most, markdown, markdown_table, verdict_table
 
 PAGE = ROOT / "docs" / "scale.md"
 BIG, HUGE = 10_000_000, 100_000_000
@@ -58,9 +58,10 @@ def write(results: Sequence[Result], kept: Kept, path: Path = PAGE) -> None:
 def page(results: Sequence[Result], kept: Kept) -> str:
     """Return the page's text.
 
-    kept: the figures of a whole run of `make bench`
+    kept: what `make bench` has found of it
     """
-    return "\n".join((TITLE, cost(kept.figures, results, kept.said), _measured(results)))
+    cluster = [markdown(kept.cluster)] if kept.cluster else []
+    return "\n".join((TITLE, cost(kept.figures, results, kept.said), *cluster, _measured(results)))
 
 
 def _measured(results: Sequence[Result]) -> str:

@@ -10,6 +10,7 @@ from bench.figures import Figure
 from bench.figures_kept import Kept, keep_figures, read_figures
 from bench.scale_cost import CASES, cost, requests, requests_usd, transfer_usd
 from bench.scale_results import Result, Step
+from bench.section import Section
 
 FIGURES = {
     Figure.LISTED: 100_000.0,
@@ -104,10 +105,19 @@ def test_what_was_not_measured_is_not_worked_out() -> None:
     assert text.count("not measured yet |") >= len(CASES) * 9
 
 
-def test_the_figures_of_a_whole_run_are_kept_and_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    assert read_figures(path) == Kept()
-    keep_figures(FIGURES, "2 cores", {"Rehome": "abc"}, path)
-    kept = read_figures(path)
-    assert kept.figures == FIGURES
-    assert "2 cores. Rehome abc" in kept.said
+def section(figures: dict[Figure, float], title: str, commit: str) -> Section:
+    return Section(title, "about", versions={"Rehome": commit}, figures=figures)
+
+
+def test_the_figures_of_each_suite_are_kept_until_it_is_measured_again(tmp_path: Path) -> None:
+    assert read_figures(tmp_path) == Kept()
+    streams, cluster = {Figure.STREAM_CPU_256_KIB: 0.1}, {Figure.FLEET_OF_4: 3.0}
+    found = {"streaming": section(streams, "S", "abc"), "cluster": section(cluster, "C", "abc")}
+    keep_figures(found | {"throttling": section({}, "T", "abc")}, "2 cores", tmp_path)
+    keep_figures({"cluster": section({Figure.FLEET_OF_4: 3.5}, "D", "def")}, "2 cores", tmp_path)
+    kept = read_figures(tmp_path)
+    assert kept.figures == streams | {Figure.FLEET_OF_4: 3.5}
+    assert kept.cluster == section({Figure.FLEET_OF_4: 3.5}, "D", "def")
+    lines = kept.said.splitlines()[2:]
+    assert [line.split(":")[0] for line in lines] == ["- `streaming`", "- `cluster`"]
+    assert ["2 cores. Rehome abc." in lines[0], "2 cores. Rehome def." in lines[1]] == [True, True]

@@ -8,6 +8,7 @@ from bench.figures_kept import Kept
 from bench.scale_page import BIG, HUGE, verdicts
 from bench.scale_page import page as whole_page
 from bench.scale_results import Result, Step, keep, read_all
+from bench.section import Section
 
 
 def result(objects: int, rows: int, cpu_s: float, *, complete: bool = True, busy: float = 0) -> Result:
@@ -59,3 +60,10 @@ def test_every_section_names_the_command_that_measures_it() -> None:
     text = page([result(BIG, BIG, 1), result(BIG, BIG // 10, 1)])
     assert "$ python -m bench.scale plan 10000000\n" in text
     assert "$ python -m bench.scale plan 10000000 --every 10\n" in text
+
+
+def test_what_the_suite_of_the_cluster_found_is_between_the_arithmetic_and_the_big_catalogs() -> None:
+    text = whole_page([result(BIG, BIG, 1)], Kept(cluster=Section("More than one machine", "about")))
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[1] == "## More than one machine"
+    assert "## More than one machine" not in page([result(BIG, BIG, 1)])
