@@ -129,7 +129,7 @@ def test_a_group_without_a_cluster_is_told_before_anything_is_copied_and_to_no_v
         assert played.code != 0
         assert "rehome_cluster.hosts (movers): no cluster was started there from this controller" in played.message
         assert "make cluster-up ENV=sandbox" in played.message
-        assert "or leave rehome_cluster unset to copy from this machine alone" in played.message
+        assert "or leave rehome_cluster unset to work with this machine alone" in played.message
     assert world.everything() == before
     plan = world.play(playbook="playbooks/plan.yml", exported=keys, **settings)
     assert plan.code == 0, plan.output

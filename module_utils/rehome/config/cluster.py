@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..errors import Finding
 
-ALONE = "or leave rehome_cluster unset to copy from this machine alone"
+ALONE = "or leave rehome_cluster unset to work with this machine alone"
 """How every message about a cluster ends."""
 
 

@@ -27,7 +27,7 @@ Dask = Any
 
 RUNNING = "running"
 """The status of a worker that takes work, as dask calls it."""
-ANSWERS_S = 90.0
+ANSWERS_S = 130.0
 """How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen."""
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""

@@ -26,7 +26,7 @@ from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.work import fill, settings_of
 from tests.integration.migration import Migration
 
-ALONE = r".* or leave rehome_cluster unset to copy from this machine alone"
+ALONE = r".* or leave rehome_cluster unset to work with this machine alone"
 
 
 def cluster_of(fleet: FleetOfTest, **changes: Any) -> Cluster:

@@ -14,7 +14,7 @@ from rehome.errors import Finding
 
 SOURCE, TARGET = Side("source", "legacy-s3", "image/"), Side("target", "production-s3", "avatar/")
 FILES = {"ca": "/tls/ca.pem", "cert": "/tls/cert.pem", "key": "/tls/key.pem"}
-ALONE = ", or leave rehome_cluster unset to copy from this machine alone"
+ALONE = ", or leave rehome_cluster unset to work with this machine alone"
 GIVEN = {"address": "tls://10.0.0.5:8786", **FILES, "workers": 4, "wait_s": 30.0}
 
 
@@ -46,7 +46,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
     assert cluster is None
     assert told == [
         f"rehome_cluster.address ({address}): is no address of a scheduler that speaks TLS. Write it as "
-        "tls://10.0.0.5:8786, or leave rehome_cluster unset to copy from this machine alone. [RH-102]"
+        "tls://10.0.0.5:8786, or leave rehome_cluster unset to work with this machine alone. [RH-102]"
     ]
 
 

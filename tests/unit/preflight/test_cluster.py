@@ -16,7 +16,7 @@ from rehome.preflight.cluster import judge_clocks, judge_count, judge_packages, 
 
 A, B, C = WORKERS = [f"tls://10.0.0.{number}:4000" for number in range(5, 8)]
 OURS = package_versions()
-ALONE = "or leave rehome_cluster unset to copy from this machine alone"
+ALONE = "or leave rehome_cluster unset to work with this machine alone"
 
 
 def machines(*ahead: float) -> dict[str, Machine]:
