@@ -223,7 +223,11 @@ def test_the_holder_of_a_lock_is_seen_without_taking_it(bench: Bench) -> None:
         holder = looker.lock_holder("avatars")
         assert holder
         assert "of migrate from" in holder.words
-    assert looker.lock_holder("avatars") is None
+    # a server notices after the client that their connection has ended
+    deadline = time.monotonic() + 30
+    while looker.lock_holder("avatars") is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with migration_lock(bench.settings(), "avatars"):
         pass
 
