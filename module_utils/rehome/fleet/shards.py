@@ -6,8 +6,12 @@ import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-SHARD_OBJECTS = 2_000
-"""About 150 kB on the wire; with fewer, what the scheduler needs for each shard begins to count."""
+SHARD_OBJECTS = 5_000
+"""About 400 kB on the wire; with fewer, what the scheduler and dask's worker need for each shard begins to count."""
+SHARES = 8
+"""How many shards each worker has at least of a run that is large enough: at the end, some wait for the last ones."""
+SHARE_OBJECTS = 250
+"""A run that is smaller than that is cut into shards of so many objects."""
 SHARD_S = 10.0
 """For how long a shard keeps a worker at a limited rate: progress grows, and a death costs, a shard at a time."""
 SHARD_BYTES = 8 * 10**9
@@ -27,7 +31,7 @@ class Shard(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def cut(rows: Iterable[Row], most_objects: int = SHARD_OBJECTS, most_bytes: int = SHARD_BYTES) -> Iterator[Shard]:
+def cut(rows: Iterable[Row], most_objects: int, most_bytes: int = SHARD_BYTES) -> Iterator[Shard]:
     """Yield shards of `rows`, in their order. An object of more than `most_bytes` has a shard of its own."""
     for number, gathered in enumerate(bounded(rows, most_objects, most_bytes)):
         yield Shard(number, gathered)
@@ -48,11 +52,13 @@ def bounded(rows: Iterable[_R], most_objects: int, most_bytes: int) -> Iterator[
         yield tuple(gathered)
 
 
-def most_at(per_second: float | None, workers: int) -> int:
-    """Return how many objects a shard of a run has at most that starts so many objects per second on all workers."""
-    if per_second is None:
-        return SHARD_OBJECTS
-    return max(1, min(SHARD_OBJECTS, int(SHARD_S * per_second / workers)))
+def shard_objects(total: int, workers: int, per_second: float | None) -> int:
+    """Return how many objects a shard has at most of a run that copies `total` on so many workers.
+
+    per_second: of all workers; None: no limit
+    """
+    most = min(SHARD_OBJECTS, max(SHARE_OBJECTS, -(-total // (SHARES * workers))))
+    return most if per_second is None else max(1, min(most, int(SHARD_S * per_second / workers)))
 
 
 def most_of(total: int, workers: int, most_objects: int) -> int:

@@ -14,7 +14,7 @@ from ..config.cluster import Cluster
 from ..fleet.installed import require_dask
 from ..fleet.orders import orders_of
 from ..fleet.outcomes import folded, job_of
-from ..fleet.shards import Row, Shard, cut, most_at
+from ..fleet.shards import Row, Shard, cut, shard_objects
 from ..fleet.uploads import in_parts, intend, settle
 from ..run import Run
 from ..s3.multipart.abort import abort_unfinished
@@ -50,7 +50,7 @@ def copy_on_cluster(
     work = _Work(run, options, outcomes, on_outcome, uploads, counts)
     if counts.planned:
         # not uvloop: dask is tested on asyncio's own loop, and here nothing is done for each object
-        most = most_at(run.settings.copy.objects_per_second, cluster.workers)
+        most = shard_objects(counts.planned, cluster.workers, run.settings.copy.objects_per_second)
         asyncio.run(_move(run, cluster, options, work, work.parcels(rows, most)))
     if not run.stopping():
         uvloop.run(work.abort_leftovers())
@@ -99,11 +99,11 @@ class _Work:
         self._bucket = run.settings.target.bucket
         self._prefixes = run.settings.source.prefix, run.settings.target.prefix
 
-    def parcels(self, rows: Iterable[Row], most_objects: int) -> Iterator[Parcel]:
+    def parcels(self, rows: Iterable[Row], most: int) -> Iterator[Parcel]:
         """Yield the shards of so many objects at most, each recorded as begun."""
         from ..fleet.controller import Parcel  # noqa: PLC0415 - it imports dask
 
-        for shard in cut(rows, most_objects):
+        for shard in cut(rows, most):
             self._outcomes.begin_shard(shard.number, (row[:3] for row in shard.rows))
             large = [job_of(row, *self._prefixes) for row in in_parts(shard.rows, self._options)]
             with self._uploads.at_once():

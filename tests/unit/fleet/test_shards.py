@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rehome.fleet.shards import SHARD_BYTES, SHARD_OBJECTS, Row, cut, most_at, most_of
+from rehome.fleet.shards import SHARD_BYTES, SHARD_OBJECTS, Row, cut, most_of, shard_objects
 
 MOST = st.integers(1, 7), st.integers(1, 50)
 SIZES = st.lists(st.integers(0, 60), max_size=60)
@@ -50,17 +50,24 @@ def test_rows_are_taken_no_earlier_than_their_shard() -> None:
     assert len(taken) == 4
 
 
-def test_a_shard_has_two_thousand_objects_or_eight_gigabytes() -> None:
-    assert [len(shard.rows) for shard in cut(rows([1] * (SHARD_OBJECTS + 1)))] == [2_000, 1]
-    assert [len(shard.rows) for shard in cut(rows([SHARD_BYTES // 2] * 3))] == [2, 1]
+def test_a_shard_has_five_thousand_objects_or_eight_gigabytes() -> None:
+    most = shard_objects(10**9, 4, None)
+    assert [len(shard.rows) for shard in cut(rows([1] * (SHARD_OBJECTS + 1)), most)] == [5_000, 1]
+    assert [len(shard.rows) for shard in cut(rows([SHARD_BYTES // 2] * 3), most)] == [2, 1]
 
 
 @pytest.mark.parametrize(
-    ("per_second", "workers", "objects"),
-    [(None, 4, 2_000), (10, 4, 25), (0.1, 4, 1), (100, 1, 1_000), (9_000, 4, 2_000)],
+    ("total", "workers", "objects"), [(10**6, 4, 5_000), (80_000, 4, 2_500), (2_100, 2, 250), (10, 4, 250)]
 )
-def test_a_shard_of_a_slow_run_takes_a_worker_ten_seconds(per_second: float | None, workers: int, objects: int) -> None:
-    assert most_at(per_second, workers) == objects
+def test_each_worker_has_eight_shards_unless_they_were_too_small(total: int, workers: int, objects: int) -> None:
+    assert shard_objects(total, workers, None) == objects
+
+
+@pytest.mark.parametrize(
+    ("per_second", "workers", "objects"), [(10, 4, 25), (0.1, 4, 1), (100, 1, 1_000), (9_000, 4, 5_000)]
+)
+def test_a_shard_of_a_slow_run_takes_a_worker_ten_seconds(per_second: float, workers: int, objects: int) -> None:
+    assert shard_objects(10**6, workers, per_second) == objects
 
 
 @given(st.integers(1, 10_000), st.integers(1, 50), st.integers(1, 200))
