@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 SHARD_OBJECTS = 5_000
 """About 400 kB on the wire; with fewer, what the scheduler and dask's worker need for each shard begins to count."""
-SHARES = 8
-"""How many shards each worker has at least of a run that is large enough: at the end, some wait for the last ones."""
+SHARES = 16
+"""How many shards each worker has at least of a run that is large enough: what a lost worker had is copied again, and
+at the end some wait for the last ones."""
 SHARE_OBJECTS = 250
 """A run that is smaller than that is cut into shards of so many objects."""
 SHARD_S = 10.0

@@ -57,9 +57,9 @@ def test_a_shard_has_five_thousand_objects_or_eight_gigabytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "workers", "objects"), [(10**6, 4, 5_000), (80_000, 4, 2_500), (2_100, 2, 250), (10, 4, 250)]
+    ("total", "workers", "objects"), [(10**6, 4, 5_000), (80_000, 4, 1_250), (2_100, 2, 250), (10, 4, 250)]
 )
-def test_each_worker_has_eight_shards_unless_they_were_too_small(total: int, workers: int, objects: int) -> None:
+def test_each_worker_has_sixteen_shards_unless_they_were_too_small(total: int, workers: int, objects: int) -> None:
     assert shard_objects(total, workers, None) == objects
 
 
