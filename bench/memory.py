@@ -8,20 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
-from rehome.planning.plan import make_plan
-from rehome.s3.capabilities import AMAZON
-from rehome.s3.endpoint.resolve import resolve
-from rehome.services.capabilities import keep_capabilities
 
 from . import nginx
 from .cost import spend
 from .figures import Figure
 from .machine import our_versions
 from .migration import given, side, write_given
-from .null_replies import ETAG, SIZE
-from .ours import CATALOG
+from .planned import plan_catalog
 from .section import Section, Table, at_most
 from .suite import BenchError, run_suite, step
 
@@ -73,16 +67,7 @@ def measure(quick: bool) -> Section:
 def _copy(folder: Path, url: str, objects: int) -> dict[str, Any]:
     folder.mkdir()
     settings = given(folder, side(url, "legacy", "image/"), side(url, "production", "avatar/"))
-    read = read_settings(settings)
-    # a migration's preflight finds that out, but not about a server that says the same to everything
-    keep_capabilities(read, resolve(read.source), resolve(read.target), AMAZON)
-    with Catalog.create(folder / CATALOG, {}) as catalog:
-        catalog.run(
-            "INSERT INTO source_objects (suffix, size, etag, last_modified, storage_class) "
-            f"SELECT printf('avatar-%07d.png', i), {SIZE}, '{ETAG}', '2026-01-01T00:00:00.000Z', 'STANDARD' "
-            f"FROM range({objects}) AS numbers(i)"
-        )
-        make_plan(catalog, read)
+    plan_catalog(folder, read_settings(settings), objects)
     _, said = spend([sys.executable, "-m", "bench.ours", str(write_given(folder, settings)), "copy"])
     facts: dict[str, Any] = json.loads(said)
     if facts["counts"]["copied"] != objects:

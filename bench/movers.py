@@ -17,25 +17,22 @@ from typing import Any
 import psutil
 from rehome.catalog.catalog import Catalog
 from rehome.config.read import read_settings
-from rehome.planning.plan import make_plan
 from rehome.progress import FILE
-from rehome.s3.capabilities import AMAZON
-from rehome.s3.endpoint.resolve import resolve
-from rehome.services.capabilities import keep_capabilities
 
 from sandbox.dask_fleet import DaskFleet, exported
 from sandbox.errors import SandboxError
 
 from .cost import spend
 from .migration import given, side, write_given
-from .null_replies import ETAG, SIZE
 from .ours import CATALOG
+from .planned import plan_catalog
 from .suite import BenchError
 
 ACCESS_KEY, SECRET_KEY = "BENCH", "bench"
 """Of servers that check no signature."""
 JOIN_S = 60.0
 POLL_S = 0.1
+"""How often the logs are read: a worker that has joined says so there."""
 SETTLE_S = 1.0
 """What a worker still does once it has joined."""
 
@@ -143,17 +140,8 @@ def planned(folder: Path, url: str, objects: int, crew: Movers | None, **more: o
     if crew is not None:
         more["cluster"] = crew.settings()
     settings = given(folder, source, target, **more)
-    read = read_settings(settings)
     with _environment(exported(ACCESS_KEY, SECRET_KEY)):
-        # a migration's preflight finds that out, but not about a server that says the same to everything
-        keep_capabilities(read, resolve(read.source), resolve(read.target), AMAZON)
-    with Catalog.create(folder / CATALOG, {}) as catalog:
-        catalog.run(
-            "INSERT INTO source_objects (suffix, size, etag, last_modified, storage_class) "
-            f"SELECT printf('avatar-%07d.png', i), {SIZE}, '{ETAG}', '2026-01-01T00:00:00.000Z', 'STANDARD' "
-            f"FROM range({objects}) AS numbers(i)"
-        )
-        make_plan(catalog, read)
+        plan_catalog(folder, read_settings(settings), objects)
     return write_given(folder, settings)
 
 
