@@ -180,7 +180,7 @@ def test_a_verification_asks_the_cluster_only_if_there_is_something_to_read(
     told = "rehome_cluster.address (tls://127.0.0.1:1): cannot be reached"
     nothing = world.play(**verify, **settings)
     assert (nothing.code, world.summary["complete"]) == (0, True), nothing.output
-    assert told in nothing.output and "The run ends where contents have to be compared" in nothing.output
+    assert told in nothing.output and "The run ends where it needs workers" in nothing.output
     refused = world.play(**verify, **settings, rehome_verify_sample=4)
     assert refused.code != 0
     assert told in refused.message and "RH-761" in refused.message

@@ -66,7 +66,8 @@ def check_cluster(settings: Settings, dry_run: bool, *, tries: bool) -> list[Che
 def look_at_cluster(settings: Settings, *, tries: bool) -> list[Check]:
     """Return the checks of `rehome_cluster` for a verb that copies nothing; none if it is unset.
 
-    Such a verb needs the cluster if contents have to be compared, which only the listings tell: nothing stops it here.
+    Such a verb needs the cluster if contents have to be compared or a listing is long, which only the listings tell:
+    nothing stops it here.
 
     tries: as of `check_cluster`
     """
@@ -81,7 +82,7 @@ def look_at_cluster(settings: Settings, *, tries: bool) -> list[Check]:
         return [_warned(check) for check in stops(SUBJECT, "workers", list(refusal.findings))]
     count = len(answers.workers)
     if not count:
-        words = f"{cluster.address} has no worker by now, and contents that have to be compared would wait for one"
+        words = f"{cluster.address} has no worker by now, for which comparisons and a long listing would wait"
         return [warn(SUBJECT, "workers", words, "Start workers", code=Code.CLUSTER_WORKERS)]
     words = f"{count} of {cluster.workers} workers at {cluster.address} have this engine"
     checks = [Check(SUBJECT, "workers", "pass", words)]
@@ -100,7 +101,8 @@ def _warned(check: Check) -> Check:
     """Return a check that stops as one that warns."""
     finding = check.finding
     setting = finding.setting if finding.value is None else f"{finding.setting} ({finding.value})"
-    problem = f"{setting}: {check.found.rstrip('.')}. The run ends where contents have to be compared"
+    needs = "The run ends where it needs workers: to compare contents, or for a long listing"
+    problem = f"{setting}: {check.found.rstrip('.')}. {needs}"
     return warn(check.subject, check.name, problem, check.advice, code=finding.code)
 
 
