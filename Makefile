@@ -202,9 +202,9 @@ ifneq ($(value CLUSTER),)
 	@echo "A private object store and a private database ($(value DB)) are started in .sandbox/ ..."
 	@$(call told,$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB)),'')
 	@export AWS_SHARED_CREDENTIALS_FILE=$(call as_word,$(CURDIR)/.sandbox/aws-credentials) AWS_EC2_METADATA_DISABLED=true; \
-	  away() { $(call told,$(call play,$(MOVERS) -e state=absent),''); echo "The scheduler and the workers are gone again, with their keys."; }; \
+	  away() { $(call told,$(call play,$(MOVERS) -e state=absent),''); echo "The scheduler and the workers are gone again, with their keys: leave cluster.json out of the commands above."; }; \
 	  trap away EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	  echo "A scheduler and workers ($(value CLUSTER)) are started on this machine, over TLS. Each shard is 2,000 objects ..."; \
+	  echo "A scheduler and workers ($(value CLUSTER)) are started on this machine, over TLS ..."; \
 	  $(call told,$(call play,$(MOVERS) -e workers=$(value CLUSTER) -e cluster_port=$$($(FREE_PORT))),''); \
 	  $(AGAIN) demo CLUSTER= ARGS=$(call as_word,$(strip $(value ARGS) $(BY_MOVERS)))
 else ifneq ($(call on,CHECK),)
