@@ -34,6 +34,7 @@ LEFT = 2 / 3
 """Of the objects, when a worker is killed."""
 PER_SECOND = 1_000
 WINDOW_S = 1.0
+LOOK_S = 0.02
 FLAT = 1.15
 ONE, MOVER = "one process", "1 worker"
 
@@ -276,7 +277,7 @@ def _gain(folder: Path, sizes: Sizes) -> Gain:
 def _kill(crew: Movers, url: str, least: int, kills: list[float]) -> None:
     """Kill a worker once so many copies were asked for, and add when that was."""
     while json.loads(_get(f"{url}/count")) < least:
-        time.sleep(0.02)
+        time.sleep(LOOK_S)  # the server only answers
     kills.append(time.monotonic())
     crew.kill_one()
 

@@ -69,7 +69,7 @@ class DaskFleet:
         while time.monotonic() < deadline and self.scheduler.poll() is None:
             with suppress(OSError), socket.create_connection((self.ip(0), self.port), 1):
                 return
-            time.sleep(0.1)
+            time.sleep(0.1)  # it does not tell when it listens
         raise SandboxError(f"the scheduler did not start: {last_lines(self.folder / 'scheduler.log')}")
 
     def start_worker(

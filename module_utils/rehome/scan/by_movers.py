@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ..config.cluster import Cluster
@@ -33,18 +32,6 @@ def read_by_movers(
     Raises RefusedError if the cluster cannot be used, RehomeError if it is lost or if the run is to stop, and S3Error.
     """
     require_dask()
-    # not uvloop: dask is tested on asyncio's own loop
-    asyncio.run(_read(run, cluster, reading, shards, on_result, on_movers))
-
-
-async def _read(
-    run: Run,
-    cluster: Cluster,
-    reading: Callable[[Place, _Q], Coroutine[Any, Any, _R]],
-    shards: Iterable[_Q],
-    on_result: Callable[[_Q, _R], object],
-    on_movers: Callable[[int], None],
-) -> None:
     from ..fleet.dispatch import Dispatch, Throttle  # noqa: PLC0415 - it imports dask
     from ..fleet.reading import read_on_cluster  # noqa: PLC0415 - likewise
 
@@ -52,7 +39,10 @@ async def _read(
     throttle = Throttle(policy.max_requests, policy.objects_per_second)
     dispatch = Dispatch(cluster, throttle, on_movers, run.stopping)
     sides = settings.source, settings.target
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(paced(run, throttle, rate=throttle))
-        await stack.enter_async_context(ticking(run.progress))
-        await read_on_cluster(dispatch, sides, policy.max_requests, reading, shards, on_result)
+
+    async def read() -> None:
+        async with paced(run, throttle, rate=throttle), ticking(run.progress):
+            await read_on_cluster(dispatch, sides, policy.max_requests, reading, shards, on_result)
+
+    # not uvloop: dask is tested on asyncio's own loop
+    asyncio.run(read())

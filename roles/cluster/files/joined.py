@@ -17,6 +17,7 @@ from distributed import Client
 from distributed.security import Security
 
 POLL_S = 0.2
+"""How often the scheduler is asked: dask waits for a number of workers, but not for names."""
 FILES = ("ca", "cert", "key")
 SHORT = "the scheduler is reached, and not all workers are there"
 

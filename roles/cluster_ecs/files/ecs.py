@@ -22,6 +22,7 @@ except ImportError:  # `look` says it
     ClientError = BotoCoreError = Exception  # type: ignore[misc, assignment]
 
 POLL_S = 1.0
+"""How often ECS is asked. botocore's waiters tell neither an address nor why a task has stopped."""
 LABEL = "rehome.cluster.digest"
 """The label of a container that says what its task definition was made of."""
 PACKAGES = ("boto3", "botocore", "distributed")

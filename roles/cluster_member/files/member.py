@@ -43,6 +43,7 @@ START_S = 30.0
 BEGIN_S = 5.0
 """For how long a process may take to become its program; one that has ended already is not waited for longer."""
 POLL_S = 0.1
+"""How often processes are looked at: those of an earlier login are no children, whose end the system would tell."""
 LOG_LINES = 5
 DASK = {
     "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -189,19 +190,27 @@ def test_a_folder_that_start_after_passes_over_is_listed() -> None:
     assert check(keys, 10, order=by_folders, skips_folders=True).splits > 1
 
 
+class Losing(FakeBucket):
+    """Loses some of its objects before it answers a request, by their numbers and by that of the request."""
+
+    def __init__(self, names: Sequence[str], gone: set[int], at: int) -> None:
+        super().__init__(names)
+        self._gone = {names[number] for number in gone}
+        self._at = at
+
+    def _page(self, given: dict[str, str]) -> bytes:
+        if len(self.requests) == self._at:
+            self.remove(self._gone)
+        return super()._page(given)
+
+
 @settings(max_examples=40, deadline=None)
 @given(gone=st.sets(st.integers(0, 399), max_size=200), at=st.integers(1, 40))
 def test_objects_that_go_meanwhile_leave_neither_gap_nor_double(gone: set[int], at: int) -> None:
     """Also where the first key of a range is among them, at which another one was to end."""
     names = [f"{number:04}" for number in range(400)]
 
-    class Changing(FakeBucket):
-        def _page(self, given: dict[str, str]) -> bytes:
-            if len(self.requests) == at:
-                self.remove({names[number] for number in gone})
-            return super()._page(given)
-
-    found = uvloop.run(listed(Changing(names)))
+    found = uvloop.run(listed(Losing(names, gone, at)))
     assert len(found) == len(set(found))
     assert set(found) >= {name for number, name in enumerate(names) if number not in gone}
 
@@ -361,13 +370,7 @@ def test_objects_that_go_while_others_list_leave_neither_gap_nor_double(
 ) -> None:
     names = [f"{number:04}" for number in range(400)]
 
-    class Changing(FakeBucket):
-        def _page(self, given: dict[str, str]) -> bytes:
-            if len(self.requests) == at:
-                self.remove({names[number] for number in gone})
-            return super()._page(given)
-
-    found = in_shards(Changing(names), draw)
+    found = in_shards(Losing(names, gone, at), draw)
     assert len(found) == len(set(found))
     assert set(found) >= {name for number, name in enumerate(names) if number not in gone}
 
