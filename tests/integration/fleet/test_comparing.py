@@ -257,7 +257,8 @@ def test_an_interrupt_leaves_nothing_in_the_cluster(fleet: FleetOfTest, store: S
         assert main is not None
         with (
             once_compared(run, 20, lambda: signal.pthread_kill(main, signal.SIGUSR1)),
-            pytest.raises(StopRequestedError),
+            # DuckDB makes an error of its own of what a handler raises within a query
+            pytest.raises((StopRequestedError, RuntimeError)),
         ):
             scan(run)
     finally:

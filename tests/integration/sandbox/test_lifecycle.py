@@ -46,6 +46,14 @@ def _processes_of(sandbox: Sandbox) -> list[psutil.Process]:
     return found
 
 
+def _command(process: psutil.Process) -> list[str]:
+    """Return the words of a process's command, or none if it has ended. PostgreSQL's children come and go."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _is_apart_from(process: psutil.Process, recorded: set[int]) -> bool:
     """Return whether a process runs and is no child of the recorded ones. PostgreSQL's children come and go."""
     try:
@@ -101,7 +109,7 @@ def test_no_secret_is_in_a_command_or_a_log(sandbox: Sandbox) -> None:
         record = _record(sandbox)
         secrets |= {user["password"] for user in record["database"]["users"].values()}
         secrets |= {user["secret_key"] for user in record["s3"]["users"].values()}
-        text = " ".join(word for process in _processes_of(sandbox) for word in process.cmdline())
+        text = " ".join(word for process in _processes_of(sandbox) for word in _command(process))
         text += "".join(log.read_text(errors="replace") for log in sandbox.folder.glob("*/*.log"))
         assert not [secret for secret in secrets if secret in text]
 
