@@ -258,7 +258,7 @@ def test_an_interrupt_leaves_nothing_in_the_cluster(fleet: FleetOfTest, store: S
         with (
             once_compared(run, 20, lambda: signal.pthread_kill(main, signal.SIGUSR1)),
             # DuckDB makes an error of its own of what a handler raises within a query
-            pytest.raises((StopRequestedError, RuntimeError), match="^$|^Query interrupted"),
+            pytest.raises((StopRequestedError, RuntimeError), match=r"^$|^Query interrupted"),
         ):
             scan(run)
     finally:
