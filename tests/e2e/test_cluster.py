@@ -27,6 +27,7 @@ from rehome.fleet.connect import connected, workers_of
 from sandbox.ports import find_free
 from sandbox.seed import manifest
 from tests.e2e.conftest import ROOT, Played, Worlds, own_settings, play_to_end, start_program
+from tests.e2e.modules import play_forked
 from tests.namespaces import Machine, Network, forwarded, network
 from tests.sshd import Login, sshd
 
@@ -54,15 +55,25 @@ class Site:
     def machine(self, host: str) -> Path:
         return self.folder / "machines" / host
 
-    def play(self, *arguments: str, exported: dict[str, str] | None = None, **variables: object) -> Played:
+    def play(
+        self, *arguments: str, exported: dict[str, str] | None = None, started: bool = False, **variables: object
+    ) -> Played:
+        """started: as operators do, and not in forks"""
         given = {"cluster_port": self.port, "cluster_folder": str(self.keys), "cluster_wheels": str(self.wheels)}
         given |= {"cluster_name": "test", "cluster_wait_s": 60, **variables}
-        options = ["playbooks/cluster.yml", "-i", str(self.folder / "inventory.yml"), "-e", json.dumps(given)]
+        options = [
+            "playbooks/cluster.yml",
+            "-i",
+            str(self.folder / "inventory.yml"),
+            "-e",
+            json.dumps(given),
+            *arguments,
+        ]
         # an index that is not there: all comes from the folder of wheels
         environment = {**os.environ, "PIP_INDEX_URL": "https://127.0.0.1:9/", **(exported or {})}
-        return play_to_end(
-            start_program("ansible-playbook", *options, *arguments, folder=ROOT, environment=environment)
-        )
+        if not started:
+            return play_forked(options, environment)
+        return play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=environment))
 
     def members(self, host: str | None = None) -> list[psutil.Process]:
         """Return what runs of the cluster, on one machine or on all."""
@@ -168,7 +179,7 @@ def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site)
     assert list((site.folder / "machines").iterdir()) == []
     assert site.members() == []
 
-    up = site.play("--diff", "-v", env="prod", exported={"DB_PASSWD": "hunter2"})
+    up = site.play("--diff", "-v", env="prod", exported={"DB_PASSWD": "hunter2"}, started=True)
     assert up.code == 0, up.output
     assert "hunter" not in up.output
     assert "PRIVATE KEY" not in up.output
@@ -272,7 +283,7 @@ def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything
 ) -> None:
     variables = {"cluster_folder": str(tmp_path / "keys"), "cluster_member_folder": str(tmp_path / "machine"), **given}
     options = ["playbooks/cluster.yml", "-e", json.dumps(variables)]
-    played = play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=dict(os.environ)))
+    played = play_forked(options, os.environ)
     assert played.code != 0
     assert told in played.message
     assert played.errors == 1
