@@ -16,6 +16,7 @@ from moto.secretsmanager.models import SecretsManagerBackend
 
 from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
 from tests.e2e.ecs import Ecs, running_ecs, until
+from tests.e2e.modules import OF_AWS, play_forked
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +34,10 @@ class Site:
     def keys(self) -> Path:
         return self.folder / "keys"
 
-    def play(self, *arguments: str, exported: dict[str, str] | None = None, **variables: object) -> Played:
+    def play(
+        self, *arguments: str, exported: dict[str, str] | None = None, started: bool = False, **variables: object
+    ) -> Played:
+        """started: as operators do, and not in forks"""
         given = {"cluster_folder": str(self.keys), "cluster_name": "test", "cluster_wait_s": 60}
         given |= {**self.ecs.settings, **variables}
         given = {name: value for name, value in given.items() if value is not None}
@@ -41,6 +45,8 @@ class Site:
         environment |= self.ecs.keys | (exported or {})
         environment = {name: value for name, value in environment.items() if value}
         options = ["playbooks/cluster.yml", "-e", json.dumps(given), *arguments]
+        if not started:
+            return play_forked(options, environment, OF_AWS)
         return play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=environment))
 
     @property
@@ -62,7 +68,7 @@ def test_tasks_are_there_after_one_command_and_gone_after_another(site: Site) ->
     assert site.ecs.everything() == NOTHING
     assert not site.keys.exists()
 
-    up = site.play("--diff", "-v", workers=2)
+    up = site.play("--diff", "-v", workers=2, started=True)
     assert up.code == 0, up.output
     assert "PRIVATE KEY" not in up.output
     first = {"rehome-test-scheduler": ("rehome-test-scheduler:1", 1), "rehome-test-mover": ("rehome-test-mover:1", 2)}

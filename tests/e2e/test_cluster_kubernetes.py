@@ -15,9 +15,11 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
 from tests.e2e.kubernetes import Kubernetes, running_kubernetes
+from tests.e2e.modules import play_forked
 
 pytestmark = pytest.mark.e2e
 
+OF_KUBERNETES = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "kubernetes.dynamic")
 FIRST = {"deployments/rehome-test-mover", "deployments/rehome-test-scheduler"}
 ALL = {*FIRST, "secrets/rehome-test", "services/rehome-test"}
 
@@ -33,13 +35,16 @@ class Site:
     def keys(self) -> Path:
         return self.folder / "keys"
 
-    def play(self, *arguments: str, **variables: object) -> Played:
+    def play(self, *arguments: str, started: bool = False, **variables: object) -> Played:
+        """started: as operators do, and not in forks"""
         given = {"cluster_folder": str(self.keys), "cluster_name": "test", "cluster_wait_s": 60}
         given |= {**self.kubernetes.settings, **variables}
         given = {name: value for name, value in given.items() if value is not None}
         options = ["playbooks/cluster.yml", "-e", json.dumps(given), *arguments]
         # the client keeps what it has found of a server there
         environment = {**os.environ, "TMPDIR": str(self.folder)}
+        if not started:
+            return play_forked(options, environment, OF_KUBERNETES)
         return play_to_end(start_program("ansible-playbook", *options, folder=ROOT, environment=environment))
 
     @property
@@ -66,7 +71,7 @@ def test_pods_are_there_after_one_command_and_gone_after_another(site: Site) -> 
     assert kubernetes.writes == []
     assert not site.keys.exists()
 
-    up = site.play("--diff", "-v", workers=2)
+    up = site.play("--diff", "-v", workers=2, started=True)
     assert up.code == 0, up.output
     assert "PRIVATE KEY" not in up.output
     assert base64.b64encode((site.keys / "member.key").read_bytes()).decode() not in up.output

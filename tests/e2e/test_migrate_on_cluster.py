@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from tests.e2e.conftest import ROOT, Played, World, Worlds
 from tests.e2e.ecs import Ecs, running_ecs
+from tests.e2e.modules import OF_AWS, play_forked
 from tests.integration.fleet.cluster import exported
 
 pytestmark = pytest.mark.e2e
@@ -53,10 +55,25 @@ def ecs(world: World, keys: dict[str, str], tmp_path: Path) -> Iterator[Ecs]:
     file.unlink()
 
 
-def run(world: World, ecs: Ecs, keys: dict[str, str], folder: Path, *arguments: str, **variables: Any) -> Played:
+def run(
+    world: World,
+    ecs: Ecs,
+    keys: dict[str, str],
+    folder: Path,
+    *arguments: str,
+    started: bool = False,
+    **variables: Any,
+) -> Played:
+    """started: as operators do, and not in forks"""
     given = {"cluster_folder": str(folder / "keys"), "cluster_name": "test", "cluster_wait_s": 60, **variables}
     playbook = "playbooks/migrate_on_cluster.yml"
-    return world.play(*arguments, playbook=playbook, exported={**ecs.keys, **keys}, **given)
+    if started:
+        return world.play(*arguments, playbook=playbook, exported={**ecs.keys, **keys}, **given)
+    options = world.arguments(*arguments, playbook=playbook, **given)
+    played = play_forked(options, {**os.environ, **ecs.keys, **keys}, OF_AWS)
+    world.assert_figures_add_up()
+    world.assert_troubles_have_codes()
+    return played
 
 
 def counts(ecs: Ecs) -> dict[str, int]:
@@ -73,7 +90,7 @@ def test_a_cluster_is_scaled_up_for_a_migration_and_to_nothing_after_it(
     assert world.everything() == before
     assert ecs.everything()["services"] == {}
 
-    played = run(world, ecs, keys, tmp_path)
+    played = run(world, ecs, keys, tmp_path, started=True)
     assert played.code == 0, played.output
     assert (world.summary["complete"], world.summary["objects_copied"]) == (True, OBJECTS)
     assert sum(world.summary["movers"].values()) == OBJECTS
