@@ -6,7 +6,7 @@ VERBS := grants migrate preflight plan verify control discover rollback redirect
 # They look at what a run has left.
 LOOKS := report show
 PLAYED := $(VERBS) $(LOOKS) demo sandbox-up sandbox-down cluster-up cluster-down packages
-TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix bench \
+TARGETS := $(PLAYED) init help setup seed lint test test-short test-newest unit integration e2e molecule chaos matrix image bench \
   bench-scale bench-packages collection docs pictures lock
 .PHONY: $(TARGETS)
 # Targets that are named together share a sandbox and a state folder: they run in their order, whatever -j says.
@@ -278,6 +278,11 @@ chaos: packages ## the promises, while everything breaks: random scenarios (SCEN
 matrix: packages ## the tests on servers of other kinds and versions, into docs/servers.md (SERVERS="mysql-9.7 ceph": only these)
 	@command -v npm >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends npm; }
 	@$(BIN)/python -m matrix.all $(foreach server,$(value SERVERS),$(call as_word,$(server)))
+
+image: packages ## build both images on Debian's Python, and migrate with containers of them (needs root)
+	@{ command -v buildah && command -v runc && command -v mmdebstrap; } >/dev/null || { $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -yq --no-install-recommends buildah runc mmdebstrap; }
+	$(BIN)/pytest tests/image
 
 # The same ten scenarios each time: what fails then, the change at hand has broken.
 test: lint packages ## everything: lint, unit, integration, end to end, ten scenarios of the chaos, molecule

@@ -2,7 +2,8 @@
 
 The server speaks as much of the API as Ansible's modules ask for, over plain HTTP, and takes nothing that the published
 schemas of Kubernetes do not allow. Every pod has a loopback address. What a node has of the network and of volumes is
-done on the command line: the name of a Service becomes its address, and the folder of a Secret one on this machine.
+done on the command line (`as_process`): the name of a Service becomes its address, and the folder of a Secret one on
+this machine.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
@@ -62,8 +63,41 @@ class Pod:
     deployment: str
     template: str
     ip: str
-    args: list[str]
     process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a node is to start.
+
+    args: of the image's entry point
+    env: its variables, beside the image's
+    keys: the folder of the Secret
+    hosts: addresses by the names that the cluster's DNS has
+    """
+
+    name: str
+    args: list[str]
+    env: dict[str, str]
+    keys: Path
+    hosts: dict[str, str]
+
+
+def as_process(container: Container, folder: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start a process of this machine in place of a container."""
+    args = [word.replace("/keys/", f"{container.keys}/") for word in container.args]
+    for name, ip in container.hosts.items():
+        args = [word.replace(name, ip) for word in args]
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), **of_image(), **container.env}
+    return subprocess.Popen(
+        [*entry_point(), *args],
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
 
 
 @dataclass
@@ -71,12 +105,14 @@ class Kubernetes:
     """A cluster with one namespace.
 
     exported: what the workers' service account gives them
+    start: what starts a container, given the folder of all pods and its log
     forbidden: verbs and kinds that the user has no right on
     writes: what was written
     """
 
     folder: Path
     exported: Mapping[str, str]
+    start: Callable[[Container, Path, BinaryIO], subprocess.Popen[bytes]] = as_process
     url: str = ""
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
@@ -237,25 +273,12 @@ class Kubernetes:
         told = {"status.podIP": ip, "metadata.name": name}
         own = {one["name"]: told[one["valueFrom"]["fieldRef"]["fieldPath"]] for one in container["env"]}
         inside = f"{service['metadata']['name']}.{NAMESPACE}.svc"
-        args = [
-            re.sub(r"\$\((\w+)\)", lambda match: own[match[1]], word)
-            .replace("/keys/", f"{secret}/")
-            .replace(inside, service["spec"]["clusterIP"])
-            for word in container["args"]
-        ]
+        args = [re.sub(r"\$\((\w+)\)", lambda match: own[match[1]], word) for word in container["args"]]
         account = self.exported if spec["serviceAccountName"] == "mover" else {}
-        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.folder), **of_image(), **own, **account}
+        started = Container(name, args, {**own, **account}, secret, {inside: service["spec"]["clusterIP"]})
         with (self.folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [*entry_point(), *args],
-                env=environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.pods[name] = Pod(deployment, _template(value), ip, args, process)
+            process = self.start(started, self.folder, log)
+        self.pods[name] = Pod(deployment, _template(value), ip, process)
         pod["status"] = {"podIP": ip, "containerStatuses": [{"ready": True, "state": {"running": {}}}]}
         self.objects["pods", name] = pod
 
@@ -314,9 +337,13 @@ def _template(deployment: Object) -> str:
 
 
 @contextmanager
-def running_kubernetes(folder: Path, exported: Mapping[str, str]) -> Iterator[Kubernetes]:
-    """Run a Kubernetes whose pods are processes of this machine."""
-    made = Kubernetes(folder, exported)
+def running_kubernetes(
+    folder: Path,
+    exported: Mapping[str, str],
+    start: Callable[[Container, Path, BinaryIO], subprocess.Popen[bytes]] = as_process,
+) -> Iterator[Kubernetes]:
+    """Run a Kubernetes whose pods are on this machine."""
+    made = Kubernetes(folder, exported, start)
     made.objects["namespaces", NAMESPACE] = {
         "apiVersion": "v1",
         "kind": "Namespace",
