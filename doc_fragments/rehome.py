@@ -399,8 +399,8 @@ options:
               with those that are.
             type: int
           wait_s:
-            description: How long to wait for the workers, in seconds; by default 60. If there
-              is none after that time the run ends, also in the middle.
+            description: How long to wait for the workers, in seconds, once in a run; by default
+              60. If there is none after that time the run ends, also in the middle.
             type: float
           record:
             description: With C(rehome_cluster.hosts), the file in which C(playbooks/cluster.yml)

@@ -94,6 +94,22 @@ def test_a_migration_by_movers_is_complete_and_can_be_taken_back(
     assert keys["AWS_SECRET_ACCESS_KEY"] not in played.output + back.output + report + json.dumps(summary)
 
 
+def test_a_run_waits_once_for_a_worker_that_does_not_come(
+    world: World, fleet: FleetOfTest, keys: dict[str, str]
+) -> None:
+    world.seed(10)
+    wait_s = 15.0
+    settings = settings_of(world, fleet) | {"rehome_cluster": fleet.settings(workers=3, wait_s=wait_s)}
+    played = world.play(exported=keys, **settings, rehome_verify_sample=4)
+    assert played.code == 0, played.output
+    assert "2 of 3 workers are at" in played.output
+    stages = json.loads((world.state / "report.json").read_text())["stages"]
+    # those that connect: a pass has a plan and a copy, and the verification reads its sample
+    took_s = {stage["stage"]: stage["seconds"] for stage in stages if stage["stage"] in ("copy", "verify")}
+    assert len(took_s) == 2
+    assert max(took_s.values()) < wait_s, took_s
+
+
 @pytest.fixture
 def movers(world: World) -> Iterator[None]:
     """A group of the inventory whose hosts are the movers."""

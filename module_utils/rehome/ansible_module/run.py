@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .. import duckdb_engine as duckdb
 from ..codes import Code, codes_in, marked
+from ..config.cluster import Waited
 from ..config.confirmation import unconfirmed_verb
 from ..config.environment import Exported
 from ..config.read import read_settings
@@ -36,6 +38,8 @@ from .metrics import Metrics, MetricsFile, NoMetrics
 from .run_report import RunReport
 from .stage import Stage
 from .stopping import Stopping, StopRequestedError
+
+WAITED_FILE = "workers-waited.txt"
 
 
 def _hide_secrets(module: AnsibleModule) -> None:
@@ -185,6 +189,7 @@ def _locked(
     prepare_state_dir(settings.state_dir)
     holder = acquire(settings.state_dir, module.params["run_pid"], verb, read_job(module.params["run_job"]))
     forget_interruption(settings.state_dir)
+    settings = _waiting_once(settings, holder.identity)
     exported = Exported(os.environ)
     exported.add_to(module.params["settings"])
     origin = {**(module.params["run_origin"] or {}), "exported": sorted({*exported.taken.values()})}
@@ -222,6 +227,14 @@ def _locked(
     finally:
         with suppress(OSError):  # a full disk has been reported by what met it first
             progress.end()
+
+
+def _waiting_once(settings: Settings, run: str) -> Settings:
+    """Return settings by which all stages of a run together wait once for the workers of its cluster."""
+    if settings.cluster is None:
+        return settings
+    waited = Waited(settings.state_dir / WAITED_FILE, run)
+    return replace(settings, cluster=replace(settings.cluster, waited=waited))
 
 
 def _known_of_run(stage: Stage) -> dict[str, float | None]:

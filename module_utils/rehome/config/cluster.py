@@ -7,9 +7,29 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import Finding
+from ..files import write_whole
 
 ALONE = "or leave rehome_cluster unset to work with this machine alone"
 """How every message about a cluster ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Whether a run has waited for all of its workers, in a file: its stages are processes of their own.
+
+    run: its id. What another run has noted there does not count
+    """
+
+    file: Path
+    run: str
+
+    def is_noted(self) -> bool:
+        """Return whether the run has waited."""
+        return self.file.exists() and self.file.read_text(encoding="utf-8") == self.run
+
+    def note(self) -> None:
+        """Note that the run has waited."""
+        write_whole(self.file, self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +41,7 @@ class Cluster:
     workers: how many there are to be
     wait_s: how long to wait for them, in seconds
     absent: why there is no such cluster, which only matters to a run that copies
+    waited: whether the run has waited for all of them; None: nobody notes it, and each connection waits
     """
 
     address: str
@@ -30,6 +51,7 @@ class Cluster:
     workers: int
     wait_s: float
     absent: Finding | None = None
+    waited: Waited | None = None
 
     @property
     def host(self) -> str:

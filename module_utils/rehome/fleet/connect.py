@@ -134,10 +134,17 @@ def _our_basis() -> str:
 
 
 async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[], bool]) -> None:
-    """Wait for all workers. With some of them the run may begin: the others join when they come."""
+    """Wait for all workers. With some of them the run may begin: the others join when they come.
+
+    A run that has waited for all of them needs one: those that were lost since, or have never come, may never come.
+    """
+    waited = cluster.waited
+    least = 1 if waited is not None and waited.is_noted() else cluster.workers
     try:
         async with asyncio.timeout(cluster.wait_s):
-            while not stopping() and len(await workers_of(client)) < cluster.workers:  # noqa: ASYNC110 - it is a scheduler that knows
+            while len(await workers_of(client)) < least:
+                if stopping():
+                    return
                 await asyncio.sleep(0.2)
     except TimeoutError:
         if not await workers_of(client):
@@ -148,6 +155,8 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
                 f"Start workers, and see in their log why they do not join; or wait longer, {ALONE}",
                 Code.CLUSTER_WORKERS,
             ) from None
+    if waited is not None:
+        waited.note()
 
 
 _OF_ADDRESS = "Correct the address, start the scheduler there and see that a firewall lets this machine through"

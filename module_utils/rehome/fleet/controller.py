@@ -7,8 +7,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from distributed.comm.core import CommClosedError
-
 from ..config.cluster import Cluster
 from ..errors import RehomeError
 from ..s3.errors import S3StopError
@@ -103,7 +101,7 @@ class Copying:
 async def _ran_before(client: Dask, plugin: str, key: str) -> bool | None:
     try:
         times = await times_begun(client, plugin, key)
-    except (CommClosedError, OSError, asyncio.CancelledError):
+    except (OSError, asyncio.CancelledError):
         # also if the run ends while it is asked: what the worker has reported is not lost for that
         return None
     return None if times is None else times > 1

@@ -15,14 +15,13 @@ from typing import Any, Protocol, TypeVar
 
 from distributed import KilledWorker, WorkerPlugin
 from distributed.client import FutureCancelledError
-from distributed.comm.core import CommClosedError
 
 from ..codes import Code, codes_in
 from ..config.cluster import Cluster
-from ..errors import RehomeError
+from ..errors import RefusedError, RehomeError
 from .connect import ANSWERS_S, RUNNING, Dask, check_engines, connected, statuses_of
 from .orders import Pace, share
-from .worker import set_pace
+from .worker import RunGoneError, set_pace
 
 LOOK_EVERY_S = 0.1
 WORKERS_EVERY_S = 1.0
@@ -31,11 +30,19 @@ ANSWER_S = 2.0
 """How long a worker may take to answer. One that does not is told again."""
 SILENT_S = 60.0
 """For how long a scheduler may answer nothing: one that is frozen keeps its connections."""
+GONE_S = 45.0
+"""For how long a worker that is gone keeps its share of the rate: it may only be cut off, and copy until it notices.
+A connection that is cut counts as such half a minute (`connect.TIMEOUTS`) after the last answer, or after the first
+message that has none. So one end may notice after 20 s, as it was quiet before, and the other after 60 s."""
 PATIENCE_S = 5.0
 """How long shards may take to end once the run is to stop: more than requests in flight have on a worker
 (`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
 
 WAY_TO_SCHEDULER = "it has ended, or the network to it is cut. Start it again, or let this machine reach it"
+TAKEN_OVER = (
+    "its workers do not know this run any more: another run of this migration has begun, or nothing was heard of this "
+    "machine for too long. Let one run work at a time, and let it work without a pause of this machine"
+)
 
 P = TypeVar("P")
 A = TypeVar("A")
@@ -181,8 +188,10 @@ class Dispatch:
                 f"the workers that had one {work.words(parcel)} died one after the other, the last at "
                 f"{getattr(killed.last_worker, 'address', killed.last_worker)}. See their logs and their memory",
             )
-        except (FutureCancelledError, CommClosedError, OSError, asyncio.CancelledError) as error:
+        except (FutureCancelledError, OSError, asyncio.CancelledError) as error:
             self.end(f"the scheduler is lost ({type(error).__name__}): {WAY_TO_SCHEDULER}")
+        except RunGoneError:
+            self.end(TAKEN_OVER)
         except Exception as error:
             # raised on a worker: the text of what nobody expects may hold a secret
             self.end(f"a worker has failed ({type(error).__name__}). See the workers' logs")
@@ -202,6 +211,7 @@ class _Crew:
         self._workers: list[str] = []
         self._checked: frozenset[str] = frozenset()
         self._told: dict[str, Pace] = {}
+        self._gone: dict[str, float] = {}
         self._telling: asyncio.Task[None] | None = None
         self._telling_what: Pace | None = None
         self._look_at = -1.0
@@ -218,11 +228,11 @@ class _Crew:
         dispatch = self._dispatch
         if time.monotonic() >= self._look_at:
             self._unanswered += 1
-            with suppress(OSError, TimeoutError, CommClosedError):
+            with suppress(OSError):
                 await self._count()
             self._require_answers()
             self._look_at = time.monotonic() + WORKERS_EVERY_S
-        pace = dispatch.throttle.pace(len(self._there), stop=dispatch.is_ending)
+        pace = dispatch.throttle.pace(len(self._there) + len(self._gone), stop=dispatch.is_ending)
         if self._telling is not None and self._telling.done():
             self._telling.result()
             self._telling = None
@@ -237,7 +247,7 @@ class _Crew:
         """Take the plugin away, and with it what it has started."""
         if self._telling is not None:
             self._telling.cancel()
-        with suppress(Exception):  # a scheduler that is lost has been reported
+        with suppress(Exception):  # whatever dask raises of a scheduler that is lost, which has been reported
             async with asyncio.timeout(ANSWER_S):
                 await remove_plugin(self._client, self.plugin)
 
@@ -247,11 +257,21 @@ class _Crew:
             self._unanswered = 0
             workers = [worker for worker, status in statuses.items() if status == RUNNING]
             if new := [worker for worker in workers if worker not in self._checked]:
-                await check_engines(self._dispatch.cluster, self._client, new)
+                try:
+                    await check_engines(self._dispatch.cluster, self._client, new)
+                except RefusedError as refusal:
+                    # not raised: what the others have under way is to be reported
+                    self._dispatch.stop = self._dispatch.stop or refusal
+                    workers = [worker for worker in workers if worker not in new]
         self._checked = frozenset(workers)
         self._workers = workers
         # one that takes no shard for now (its memory is full, it is about to leave) goes on with those that it has
         self._there = [worker for worker in statuses if worker in workers or worker in self._told]
+        now = time.monotonic()
+        self._gone |= {worker: now for worker in self._told if worker not in statuses}
+        self._gone = {
+            worker: since for worker, since in self._gone.items() if worker not in statuses and now - since < GONE_S
+        }
         self._told = {worker: pace for worker, pace in self._told.items() if worker in statuses}
         self._dispatch.on_movers(len(workers))
         self._require()
@@ -280,7 +300,7 @@ class _Crew:
         await asyncio.gather(*(self._tell_one(worker, pace) for worker in workers if self._told.get(worker) != pace))
 
     async def _tell_one(self, worker: str, pace: Pace) -> None:
-        with suppress(OSError, TimeoutError, CommClosedError):
+        with suppress(OSError):
             async with asyncio.timeout(ANSWER_S):
                 told = await self._client.run(set_pace, self.plugin, tuple(pace), workers=[worker], on_error="return")
             if told.get(worker, False) is True:

@@ -26,6 +26,10 @@ LOOK_S = 5.0
 """How often a shard that waits looks whether its mover lives."""
 
 
+class RunGoneError(Exception):
+    """The plugin of a run was taken from this worker, by whoever ended that run or took its place."""
+
+
 class MoverPlugin(WorkerPlugin):
     """Starts a mover on every worker, also on those that join later."""
 
@@ -75,7 +79,7 @@ def copy_shard(plugin: str, rows: bytes, uploads: Sequence[tuple[Any, ...]]) -> 
     ticket = mover.copy(from_bytes(rows), [Upload(*upload) for upload in uploads])
     while not ticket.half_taken.wait(LOOK_S):
         if not mover.is_alive:  # it was closed in the moment in which the shard came
-            raise RuntimeError("the mover has ended")
+            raise RunGoneError(plugin)
     # its thread counts no longer as busy: the worker begins the next shard before this one has ended
     secede()  # type: ignore[no-untyped-call]
     ticket.done.wait()
@@ -124,5 +128,7 @@ async def tell_access(orders: Orders, *, writes: bool) -> Access:
 
 
 def _started(worker: Any, plugin: str) -> Any:
-    """Return what a run's plugin has started on this worker."""
+    """Return what a run's plugin has started on this worker. Raises RunGoneError."""
+    if plugin not in worker.plugins:
+        raise RunGoneError(plugin)
     return worker.plugins[plugin].started

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -245,10 +246,7 @@ def test_a_worker_that_joins_with_another_engine_once_all_others_are_gone_ends_t
     fill(migration, 400)
     settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
     migration.plan(settings)
-    other = tmp_path / "other"
-    shutil.copytree(ROOT / "module_utils", other, ignore=shutil.ignore_patterns("__pycache__"))
-    with (other / "rehome" / "version.py").open("a") as file:
-        file.write("# another\n")
+    other = _other_engine(tmp_path)
 
     def replace() -> None:
         os.killpg(fleet.workers[0].pid, signal.SIGKILL)
@@ -256,6 +254,33 @@ def test_a_worker_that_joins_with_another_engine_once_all_others_are_gone_ends_t
 
     with once_copied(migration, 40, replace), pytest.raises(RefusedError, match=r"this worker has Rehome .*RH-763"):
         migration.copy(settings)
+
+
+def test_what_is_under_way_when_a_worker_joins_with_another_engine_is_reported(
+    start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
+) -> None:
+    fleet = start(1)
+    fill(migration, 800)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY)
+    migration.plan(settings)
+    other = _other_engine(tmp_path)
+    with (
+        once_copied(migration, 20, lambda: fleet.start_worker(PYTHONPATH=str(other))),
+        pytest.raises(RefusedError, match=r"this worker has Rehome .*RH-763"),
+    ):
+        migration.copy(settings)
+    copied = {suffix for suffix, result, _, _ in outcomes_of(migration) if result == "copied"}
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} == copied
+    assert 20 <= len(copied) < 800
+
+
+def _other_engine(folder: Path) -> Path:
+    """A copy of the engine that is not the same, byte for byte."""
+    other = folder / "other"
+    shutil.copytree(ROOT / "module_utils", other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "rehome" / "version.py").open("a") as file:
+        file.write("# another\n")
+    return other
 
 
 def test_a_killed_scheduler_ends_the_run_and_the_next_one_goes_on(
@@ -376,12 +401,18 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
 
 
 @contextmanager
-def _controller(given: dict[str, object], catalog: Path, store: S3Server) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the copy of this catalog in a process group of its own, which is killed at the end."""
+def _controller(
+    given: dict[str, object], catalog: Path, store: S3Server, errors: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the copy of this catalog in a process group of its own, which is killed at the end.
+
+    errors: where its error output goes
+    """
     controller = subprocess.Popen(
         [sys.executable, "-c", CONTROLLER, json.dumps(given), str(catalog)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(store, "migrate")},
         start_new_session=True,
+        stderr=errors,
     )
     try:
         yield controller
@@ -451,12 +482,16 @@ def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_repo
     path = tmp_path / "1.duckdb"
     migration.close()
     given = _given(migration, object_store, fleet)
-    with _controller(given, path, object_store) as process:
+    errors = tmp_path / "errors.txt"
+    with errors.open("wb") as output, _controller(given, path, object_store, output) as process:
         with once_copied(migration, 60, lambda: os.killpg(process.pid, signal.SIGSTOP)):
             pass
         settings = settings_of(migration, object_store, fleet)
         migration.plan(settings)
         counts = migration.copy(settings)
+        os.killpg(process.pid, signal.SIGCONT)
+        assert process.wait(60) == 1
+    assert "its workers do not know this run any more: another run of this migration" in errors.read_text()
     there = {key.removeprefix("avatar/") for key in migration.target_keys()}
     told = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "present")}
     assert told <= there
