@@ -2,80 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rehome.catalog.catalog import Catalog
-from rehome.config.settings import Settings
 from rehome.db.dialect import DatabaseError
 from rehome.db.engines.open import connect
 from rehome.errors import RefusedError, RehomeError
 from rehome.preflight.preflight import preflight_rollback
-from rehome.report.lists import REMOVE_LISTS, write_lists
 from rehome.run import Run
 from rehome.s3.errors import S3RequestError
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
-from rehome.stages.delete_objects import DeleteCounts
-from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
-from rehome.stages.rollback_rows import RollbackCounts, inspect_rows, plan_rollback, roll_back
+from rehome.stages.remove_copies import LATE_S, inspect_target
+from rehome.stages.rollback_rows import inspect_rows, plan_rollback
+from rehome.state.outcomes import Outcomes, export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
 from sandbox.sqlite import SQLite
 from tests.conftest import Buckets
-from tests.integration.migration import Migration
+from tests.integration.removal import Removal
 
 NAMES = ("avatar-1.png", "avatar-2.png", "avatar-3.png")
 OLD, NEW = ([f"{prefix}/{name}" for name in NAMES] for prefix in ("image", "avatar"))
-
-
-class Removal(Migration):
-    """A migration that is rolled back, and the removal of its copies."""
-
-    def side(self, label: str) -> dict[str, str]:
-        return {"bucket": getattr(self, label), **self._access(label)}
-
-    def keep_versions(self) -> None:
-        self.s3.put_bucket_versioning(Bucket=self.target, VersioningConfiguration={"Status": "Enabled"})
-
-    def wanted(self, **changes: Any) -> Settings:
-        """Return settings that remove copies, with the credentials of a user who may."""
-        settings = self.settings(**{"rollback_copies": "remove", "confirm": self.target} | changes)
-        return self.as_user(settings, "retire")
-
-    def migrate(self, *names: str, **objects: Any) -> None:
-        for name in names:
-            self.put(name, f"content of {name}".encode(), **objects)
-        settings = self.settings()
-        self.plan(settings)
-        self.copy(settings)
-        self.rewrite(settings)
-
-    def roll_back(self) -> RollbackCounts:
-        settings, catalog = self.settings(), self._new_catalog()
-        counts = plan_rollback(Run(settings, catalog, self.progress))
-        roll_back(Run(settings, catalog, self.progress), counts)
-        return counts
-
-    def judge(self, settings: Settings, to_roll_back: Path | None = None) -> DeleteCounts:
-        self.catalog = self._new_catalog()
-        self.bucket_state = inspect_target(settings, to_roll_back is not None)
-        return plan_removal(Run(settings, self.catalog, self.progress), self.bucket_state, to_roll_back)
-
-    def carry_out(self, settings: Settings, counts: DeleteCounts) -> DeleteCounts:
-        remove_copies(Run(settings, self.catalog, self.progress), self.bucket_state, counts)
-        return counts
-
-    def remove(self, **changes: Any) -> DeleteCounts:
-        settings = self.wanted(**changes)
-        return self.carry_out(settings, self.judge(settings))
-
-    def listed(self, name: str) -> list[dict[str, Any]]:
-        lists = write_lists(self.catalog, self.settings(), REMOVE_LISTS)
-        return [json.loads(line) for line in Path(lists[name]["file"]).read_text().splitlines()]
 
 
 @pytest.fixture
@@ -227,6 +180,64 @@ def test_what_somebody_stores_again_after_the_removal_is_not_ours_until_a_migrat
     one.plan(settings)
     assert one.copy(settings).copied == 3
     assert one.remove().deleted == 3
+
+
+def begin_and_die(one: Removal, tmp_path: Path, *names: str, ended: float | None = None) -> None:
+    """Plan these objects, and let a run begin to copy them that is told of nothing any more.
+
+    ended: Unix time of its last sign of life
+    """
+    for name in names:
+        one.put(name, f"content of {name}".encode())
+    settings = one.settings()
+    one.plan(settings)
+    begun = one.catalog.query("SELECT suffix, size, etag FROM objects WHERE class = 'to_copy' ORDER BY suffix")
+    assert [suffix for suffix, _, _ in begun] == [*names]
+    Outcomes(one.catalog, settings).begin(begun)
+    ((path,),) = one.catalog.query("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL")
+    one.close()
+    if ended is not None:
+        (file,) = (tmp_path / "outcomes").glob("*.begun")
+        os.utime(file, (ended, ended))
+    export_leftover_outcomes(Path(path), tmp_path)
+
+
+def store_in_parts(one: Removal, key: str, body: bytes) -> None:
+    """Store an object whose ETag says nothing about its content."""
+    where = {"Bucket": one.target, "Key": key}
+    upload = {**where, "UploadId": one.s3.create_multipart_upload(**where)["UploadId"]}
+    part = one.s3.upload_part(**upload, PartNumber=1, Body=body)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    one.s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+
+
+def test_a_copy_that_a_run_was_not_told_of_is_its_own_if_etag_and_time_prove_it(one: Removal, tmp_path: Path) -> None:
+    one.s3.put_object(Bucket=one.target, Key="avatar/avatar-0.png", Body=b"content of avatar-0.png")
+    one.put("avatar-0.png", b"content of avatar-0.png")
+    begin_and_die(one, tmp_path, *NAMES, "avatar-4.png")
+    for key in NEW[:2]:
+        one.s3.put_object(Bucket=one.target, Key=key, Body=f"content of {key.removeprefix('avatar/')}".encode())
+    store_in_parts(one, NEW[2], b"content of avatar-3.png")
+    done = one.remove()
+    assert (done.deleted, done.kept["not_ours"], done.kept["uncertain"]) == (2, 1, 1)
+    assert one.target_keys() == ["avatar/avatar-0.png", NEW[2]]
+    assert [row["key"] for row in one.listed("copies-kept-uncertain")] == [NEW[2]]
+
+
+def test_what_is_younger_than_the_run_that_had_begun_it_may_be_somebody_elses_and_is_kept_by_name(
+    one: Removal, tmp_path: Path
+) -> None:
+    """Say, an operator has finished by hand what a killed run had left."""
+    begin_and_die(one, tmp_path, *NAMES, ended=time.time() - LATE_S - 5)
+    for key in NEW:
+        one.s3.put_object(Bucket=one.target, Key=key, Body=f"content of {key.removeprefix('avatar/')}".encode())
+    settings = one.settings()
+    assert one.plan(settings).objects["present"] == 3
+    assert one.rewrite(settings).rewritten == 3
+    assert one.roll_back().restored == 3
+    done = one.remove()
+    assert (done.deleted, done.kept["uncertain"], one.target_keys()) == (0, 3, NEW)
+    assert [row["key"] for row in one.listed("copies-kept-uncertain")] == NEW
 
 
 def test_copies_stay_if_no_value_identifies_its_bucket(one: Removal) -> None:

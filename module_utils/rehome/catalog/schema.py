@@ -372,6 +372,15 @@ BROUGHT_BACK = Table(
 MADE = Table("made", "suffix VARCHAR, etag VARCHAR", filled_by="state/outcomes", read_by="stages/remove_copies")
 """Target objects that any run has copied and verified."""
 
+UNTOLD = Table(
+    "untold",
+    "suffix VARCHAR, alive_at VARCHAR, etag VARCHAR",
+    filled_by="state/outcomes",
+    read_by="stages/remove_copies",
+)
+"""Target objects whose copy a run had begun, and of which it did not learn whether it was made. alive_at: the run's
+last sign of life. etag: that the copy has if it was made; NULL if it cannot have been, or if that is not known."""
+
 REMOVED = Table(
     "removed", "key VARCHAR, file VARCHAR", filled_by="state/outcomes", read_by="state/outcomes", temporary=True
 )

@@ -195,7 +195,7 @@ class RetireCounts(TypedDict, total=False):
 KEPT_OBJECTS = ("unverified", "by_policy", "referenced", "too_young", "locked", "changed", "refused")
 """The reasons for which a retirement keeps objects, as in `RetireCounts`."""
 
-KEPT_COPIES = ("not_ours", "unverified", "referenced", "locked", "changed", "refused")
+KEPT_COPIES = ("not_ours", "uncertain", "unverified", "referenced", "locked", "changed", "refused")
 """The reasons for which the removal of copies keeps objects, as in `RemovalCounts`."""
 
 
@@ -212,6 +212,8 @@ class RemovalCounts(TypedDict, total=False):
     """To be removed, and without an outcome: the run ended before, or was a dry one."""
     copies_kept_not_ours: int
     """Not made by this migration, or changed since."""
+    copies_kept_uncertain: int
+    """A run had begun to copy them and did not learn whether it did; nor do their ETag and time prove it."""
     copies_kept_unverified: int
     """Nothing proves the same content in the source."""
     copies_kept_referenced: int

@@ -181,6 +181,7 @@ _REMOVED: Final = (
         "kept",
         (
             ("copies_kept_not_ours", "not made by this migration", "apart"),
+            ("copies_kept_uncertain", "nothing proves whose they are", "human"),
             ("copies_kept_unverified", "nothing proves them in the source", "human"),
             ("copies_kept_referenced", "a row names them", "human"),
             ("copies_kept_locked", "under a legal hold or retention", "human"),

@@ -155,6 +155,7 @@ IDENTITIES = (
         (
             "copies_to_remove",
             "copies_kept_not_ours",
+            "copies_kept_uncertain",
             "copies_kept_unverified",
             "copies_kept_referenced",
             "copies_kept_locked",

@@ -24,7 +24,23 @@ EXISTS (
     SELECT 1 FROM rollback.rollback_rows r
     WHERE r.obstacle IS NULL AND (r.reference, r.key, r.new_value) = (named_keys.reference, named_keys.key, value))
 """
-_NOT_OURS = "NOT EXISTS (SELECT 1 FROM made m WHERE m.suffix = o.suffix AND m.etag = o.etag)"
+LATE_S = 900
+"""How long after a run's last sign of life a copy that it had begun may have been made: what is in flight is carried
+out, workers of a cluster notice that they are alone, and clocks differ, by a quarter of an hour at most
+(RequestTimeTooSkewed, S3 API reference)."""
+
+_MADE = "EXISTS (SELECT 1 FROM made m WHERE m.suffix = o.suffix AND m.etag = o.etag)"
+_MADE_UNTOLD = f"""
+EXISTS (
+    SELECT 1 FROM untold u WHERE u.suffix = o.suffix AND u.etag = o.etag
+        AND epoch(try_cast(s.last_modified AS TIMESTAMPTZ)) <= epoch(try_cast(u.alive_at AS TIMESTAMPTZ)) + {LATE_S})
+"""
+"""It was not there when the run began, has the source's ETag of then, and is no younger than the run."""
+
+_REASONS = {
+    "not_ours": f"NOT {_MADE} AND NOT EXISTS (SELECT 1 FROM untold u WHERE u.suffix = o.suffix)",
+    "uncertain": f"NOT {_MADE} AND NOT {_MADE_UNTOLD}",
+}
 
 
 def inspect_target(settings: Settings, dry_run: bool) -> BucketState:
@@ -47,12 +63,11 @@ def plan_removal(run: Run, bucket: BucketState, dry_rollback: Path | None) -> De
     catalog = run.catalog
     make_tables(catalog)
     load_made_copies(catalog, run.settings)
-    reasons = {"not_ours": _NOT_OURS}
     with ExitStack() as stack:
         if dry_rollback is not None:
             stack.enter_context(catalog.attached(dry_rollback, "rollback"))
         ignored_rows = _TO_ROLL_BACK if dry_rollback is not None else "false"
-        found = classify(run, DeleteSide.copies(run.settings), reasons, bucket, ignored_rows)
+        found = classify(run, DeleteSide.copies(run.settings), _REASONS, bucket, ignored_rows)
     return DeleteCounts(*found)
 
 

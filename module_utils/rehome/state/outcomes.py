@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from ..config.settings import Settings
 from ..errors import RehomeError
 from ..files import read_json_lines, replacing
 from ..planning.plan import BLANK_ETAG, SAME_ETAG
+from ..s3.errors import ENDPOINT_DEAD
 from .delete_log import REMOVED
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 FOLDER = "outcomes"
 FLUSH_ROWS = 2_000
+FLUSH_S = 60.0
+"""After how many seconds outcomes are written to the catalog though they are few: that is the run's sign of life."""
 LINE_ROWS = 200
 PART_ROWS = 100_000
 PART_S = 300.0
@@ -43,7 +47,7 @@ _FILE_WAY_OUT = (
 _EXPORT = """
 COPY (
     SELECT $source_prefix || suffix AS key, $target_prefix || suffix AS target_key, $target_bucket AS target_bucket,
-        size, etag, result, target_etag, evidence, attempts, duration_s, error, message
+        size, etag, result, target_etag, evidence, attempts, duration_s, error, message, $alive_at::VARCHAR AS alive_at
     FROM outcomes WHERE part = $part
 ) TO $file (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048, USE_TMP_FILE false)
 """
@@ -100,6 +104,24 @@ WHERE {_NOT_REMOVED_SINCE} AND result = 'copied' AND target_bucket = $target_buc
     AND starts_with(target_key, $target_prefix)
 """
 
+_UNTOLD = f"""
+WITH told AS (
+    SELECT *, parse_filename(filename) AS file
+    FROM read_parquet($files, union_by_name = true, filename = true)
+    WHERE target_bucket = $target_bucket AND starts_with(target_key, $target_prefix)
+    UNION ALL BY NAME SELECT NULL::VARCHAR AS alive_at WHERE false
+)
+SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS suffix, alive_at,
+    CASE WHEN result = 'begun' OR attempts > 1 OR (attempts = 1 AND error = '{ENDPOINT_DEAD}')
+        THEN nullif(etag, '') END AS etag
+FROM told o
+WHERE {_NOT_REMOVED_SINCE} AND result IN ('begun', 'changed', 'failed') AND NOT EXISTS (
+    SELECT 1 FROM told c WHERE c.result = 'copied' AND c.target_key = o.target_key AND c.file >= o.file)
+"""
+"""The plan had found none of these in the target, or another one, and no later run has copied them, as one does that
+finds none. Without an ETag are those that S3 refused at once: whoever made them, it was not that request. Files of
+earlier versions have no `alive_at`."""
+
 _END_BEGUN = """
 INSERT INTO outcomes
 SELECT suffix, size, etag, 'begun', NULL, NULL, 0, NULL, NULL, NULL, (SELECT coalesce(max(part) + 1, 0) FROM outcomes)
@@ -132,6 +154,7 @@ class Outcomes:
                 }
             )
         self._rows: list[tuple[object, ...]] = []
+        self._flush_due = time.monotonic() + FLUSH_S
         self._begun: dict[str, tuple[int, str]] = {}
         self._begun_file = _begun_file(catalog, self._state_dir)
         self._shard_files: dict[int, Path] = {}
@@ -158,8 +181,9 @@ class Outcomes:
 
     def end_shard(self, number: int) -> None:
         """Record that every object of a shard has its outcome."""
+        ended = self._shard_files.pop(number)
         self.flush()
-        self._shard_files.pop(number).unlink()
+        ended.unlink()
 
     def add(self, outcome: CopyOutcome) -> None:
         """Add one outcome."""
@@ -170,14 +194,15 @@ class Outcomes:
         became = outcome.result, outcome.target_etag, outcome.evidence, outcome.attempts, outcome.error, outcome.message
         self._rows.append((suffix, job.size, job.etag, *became, outcome.duration_s, self._part))
         self._in_part += 1
-        if self._in_part == PART_ROWS or time.monotonic() >= self._due:
+        now = time.monotonic()
+        if self._in_part == PART_ROWS or now >= self._due:
             self._end_part()
-        elif len(self._rows) >= FLUSH_ROWS:
+        elif len(self._rows) >= FLUSH_ROWS or now >= self._flush_due:
             self.flush()
 
     def _end_part(self) -> None:
         self.flush()
-        for file in export_outcomes(self._catalog, self._state_dir, self._part):
+        for file in export_outcomes(self._catalog, self._state_dir, time.time(), self._part):
             if self._keep:
                 self._keep(file)
                 self._due = time.monotonic() + PART_S
@@ -189,6 +214,9 @@ class Outcomes:
         """Write the gathered outcomes to the catalog."""
         self._catalog.append("outcomes", self._rows)
         self._rows.clear()
+        self._flush_due = time.monotonic() + FLUSH_S
+        with contextlib.suppress(FileNotFoundError):  # nothing has begun yet, or it is no copy
+            os.utime(next(iter(self._shard_files.values()), self._begun_file))
 
     def close(self) -> None:
         """Write everything to the catalog and to files. Copies without an outcome are recorded as `begun`."""
@@ -196,7 +224,7 @@ class Outcomes:
         self._rows += [(suffix, *source, *unknown) for suffix, source in self._begun.items()]
         self._begun.clear()
         self.flush()
-        export_outcomes(self._catalog, self._state_dir, self._part)
+        export_outcomes(self._catalog, self._state_dir, time.time(), self._part)
         for file in (self._begun_file, *self._shard_files.values()):
             file.unlink(missing_ok=True)
         self._shard_files.clear()
@@ -212,15 +240,17 @@ def _write_begun(path: Path, begun: Mapping[str, tuple[int, str]]) -> None:
             file.write(json.dumps(some) + "\n")
 
 
-def export_outcomes(catalog: Catalog, state_dir: Path, first: int = 0) -> list[Path]:
+def export_outcomes(catalog: Catalog, state_dir: Path, alive_at: float | None, first: int = 0) -> list[Path]:
     """Write `outcomes/<began>-<part>.parquet` for each part that has no file yet, each file whole or not at all.
 
+    alive_at: Unix time of the last sign of life of the run whose outcomes they are; None: not known
     first: the parts before it have their files; neither those nor their rows are looked at
     Return the files that were written.
     """
     written = []
     metadata = catalog.metadata()
     folder = state_dir / FOLDER
+    alive = None if alive_at is None else datetime.fromtimestamp(alive_at, UTC).isoformat(timespec="seconds")
     for (part,) in catalog.query("SELECT DISTINCT part FROM outcomes WHERE part >= ? ORDER BY part", [first]):
         file = folder / f"{metadata['began']}-{part:05}.parquet"
         if file.exists():
@@ -228,7 +258,7 @@ def export_outcomes(catalog: Catalog, state_dir: Path, first: int = 0) -> list[P
         folder.mkdir(mode=0o700, exist_ok=True)
         with replacing(file) as temporary:
             params = {name: metadata[name] for name in ("source_prefix", "target_prefix", "target_bucket")}
-            catalog.run(_EXPORT, params | {"part": part, "file": str(temporary)})
+            catalog.run(_EXPORT, params | {"part": part, "file": str(temporary), "alive_at": alive})
         written.append(file)
     return written
 
@@ -256,7 +286,7 @@ def export_leftover_outcomes(path: Path, state_dir: Path) -> None:
             catalog.append("begun", [row for rows in read_json_lines(begun, _BEGUN_WAY_OUT) for row in rows])
         if files:
             catalog.run(_END_BEGUN)
-        export_outcomes(catalog, state_dir)
+        export_outcomes(catalog, state_dir, max((begun.stat().st_mtime for begun in files), default=None))
         for begun in files:
             begun.unlink(missing_ok=True)
 
@@ -280,17 +310,19 @@ def load_proofs(catalog: Catalog, settings: Settings) -> None:
 
 
 def load_made_copies(catalog: Catalog, settings: Settings) -> None:
-    """Fill `made` with the target objects (suffix, ETag) that any run copied there and verified.
+    """Fill `made` with the target objects (suffix, ETag) that any run copied there and verified, and `untold`.
 
     Raises RehomeError if a file is damaged.
     """
     files = _files(settings, FOLDER, "*.parquet")
     if not files:
         catalog.run(schema.MADE.create())
+        catalog.run(schema.UNTOLD.create())
         return
     _load_removed(catalog, settings)
     params = {"files": files, "target_bucket": settings.target.bucket, "target_prefix": settings.target.prefix}
     _run_on_files(catalog, schema.MADE.create(_MADE), params)
+    _run_on_files(catalog, schema.UNTOLD.create(_UNTOLD), params)
 
 
 def _load_removed(catalog: Catalog, settings: Settings) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import psutil
 import pytest
@@ -27,8 +23,9 @@ from rehome.state.outcomes import export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
 from tests.cutting_proxy import CuttingProxy, Moment
-from tests.integration.fleet.cluster import ROOT, FleetOfTest, keys_of
+from tests.integration.fleet.cluster import ROOT
 from tests.integration.fleet.conftest import Starter
+from tests.integration.fleet.controller import given, running_copy
 from tests.integration.fleet.work import MEBIBYTE, fill, once_copied, outcomes_of, settings_of
 from tests.integration.migration import Migration
 
@@ -355,22 +352,6 @@ def test_what_was_fetched_just_before_the_scheduler_died_is_recorded(
     assert results == {f"avatar-{number:05}.png": "copied" for number in range(30)} | {"avatar-00007.png": "begun"}
 
 
-CONTROLLER = """
-import json, sys
-from pathlib import Path
-from rehome.catalog.catalog import Catalog
-from rehome.config.read import read_settings
-from rehome.progress import Progress
-from rehome.run import Run
-from rehome.fleet import shards
-from rehome.stages.copy_objects import CopyCounts, copy_planned
-shards.SHARD_OBJECTS = 40
-settings = read_settings(json.loads(sys.argv[1]))
-with Catalog.open(Path(sys.argv[2])) as catalog:
-    copy_planned(Run(settings, catalog, Progress(settings.state_dir)), CopyCounts())
-"""
-
-
 def test_a_killed_controller_leaves_a_record_of_every_copy(
     start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
 ) -> None:
@@ -380,9 +361,9 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
     migration.plan(settings)
     path = tmp_path / "1.duckdb"
     migration.close()
-    given = _given(migration, object_store, fleet)
+    settings_given = given(migration, object_store, fleet, objects_per_second=SLOWLY)
     with (
-        _controller(given, path, object_store) as process,
+        running_copy(settings_given, path, object_store) as process,
         once_copied(migration, 100, lambda: os.killpg(process.pid, signal.SIGKILL)),
     ):
         assert process.wait() == -signal.SIGKILL
@@ -400,27 +381,6 @@ def test_a_killed_controller_leaves_a_record_of_every_copy(
     assert migration.plan(settings).objects["present"] == 300
 
 
-@contextmanager
-def _controller(
-    given: dict[str, object], catalog: Path, store: S3Server, errors: IO[bytes] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the copy of this catalog in a process group of its own, which is killed at the end.
-
-    errors: where its error output goes
-    """
-    controller = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, json.dumps(given), str(catalog)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "module_utils"), **keys_of(store, "migrate")},
-        start_new_session=True,
-        stderr=errors,
-    )
-    try:
-        yield controller
-    finally:
-        controller.kill()
-        controller.wait()
-
-
 def test_a_controller_that_is_killed_leaves_the_workers_to_other_runs(
     start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
 ) -> None:
@@ -432,9 +392,9 @@ def test_a_controller_that_is_killed_leaves_the_workers_to_other_runs(
     path = tmp_path / "1.duckdb"
     migration.close()
     # so few in flight that half of a shard is not taken
-    given = _given(migration, object_store, fleet) | {"objects_per_second": 0.01, "max_requests": 8}
+    settings_given = given(migration, object_store, fleet, objects_per_second=0.01, max_requests=8)
     with (
-        _controller(given, path, object_store) as controller,
+        running_copy(settings_given, path, object_store) as controller,
         once_copied(migration, 1, lambda: os.killpg(controller.pid, signal.SIGKILL)),
     ):
         controller.wait()
@@ -444,31 +404,6 @@ def test_a_controller_that_is_killed_leaves_the_workers_to_other_runs(
     counts = CopyCounts()
     copy_planned(migration.run_with(other).until(lambda: time.monotonic() > deadline), counts)
     assert counts.done == left > 100
-
-
-def _given(migration: Migration, store: S3Server, fleet: FleetOfTest) -> dict[str, object]:
-    given: dict[str, object] = {}
-    taken = migration.settings
-
-    def take(**changes: object) -> object:
-        given.update(changes)
-        return taken(**changes)
-
-    migration.settings = take  # type: ignore[method-assign, assignment]
-    settings = settings_of(migration, store, fleet, objects_per_second=SLOWLY)
-    migration.settings = taken  # type: ignore[method-assign]
-    return {
-        "name": "test",
-        "include": ["avatar-*.png"],
-        "exclude": [],
-        "database": {"engine": "sqlite", "path": settings.database.path},
-        "references": [{"table": "avatars", "column": "path", "form": "key"}],
-        "on_conflict": "fail",
-        "on_dangling": "fail",
-        "journal_schema": "rehome",
-        "state_dir": str(settings.state_dir),
-        **given,
-    }
 
 
 def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_report_of_its_shards(
@@ -481,9 +416,9 @@ def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_repo
     migration.plan(settings)
     path = tmp_path / "1.duckdb"
     migration.close()
-    given = _given(migration, object_store, fleet)
+    settings_given = given(migration, object_store, fleet, objects_per_second=SLOWLY)
     errors = tmp_path / "errors.txt"
-    with errors.open("wb") as output, _controller(given, path, object_store, output) as process:
+    with errors.open("wb") as output, running_copy(settings_given, path, object_store, output) as process:
         with once_copied(migration, 60, lambda: os.killpg(process.pid, signal.SIGSTOP)):
             pass
         settings = settings_of(migration, object_store, fleet)

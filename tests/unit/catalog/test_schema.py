@@ -181,7 +181,7 @@ def test_a_misspelt_name_is_found(catalog: duckdb.DuckDBPyConnection) -> None:
 _REASONS = [
     retire._BY_POLICY.format(skips=True),
     retire._TOO_YOUNG.format(all_young=False, before="2026-01-01"),
-    remove_copies._NOT_OURS,
+    *remove_copies._REASONS.values(),
 ]
 
 SELECTED = {
@@ -194,6 +194,7 @@ SELECTED = {
     "JUDGED": deletion_candidates._CLASSIFY.format(reasons=" ".join(f"WHEN {reason} THEN ''" for reason in _REASONS)),
     "TO_BRING_BACK": delete_log.LIVE_MARKERS,
     "MADE": outcomes._MADE,
+    "UNTOLD": outcomes._UNTOLD,
 }
 """Tables that are made of what a SELECT returns."""
 

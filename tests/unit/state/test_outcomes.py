@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import duckdb
@@ -12,7 +14,7 @@ from rehome.errors import RehomeError
 from rehome.s3.objects.compare import Evidence
 from rehome.s3.objects.job import CopyJob, CopyOutcome
 from rehome.state import outcomes
-from rehome.state.outcomes import FOLDER, Outcomes, export_leftover_outcomes, load_proofs
+from rehome.state.outcomes import FOLDER, Outcomes, export_leftover_outcomes, load_made_copies, load_proofs
 
 from tests.unit.config.test_settings import given
 
@@ -219,6 +221,78 @@ def test_an_outcome_recorded_before_the_kill_is_not_recorded_as_begun(settings: 
         export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
         assert [(row[2], row[4]) for row in kept(settings)] == [(0, "begun"), (1, "present"), (2, "begun")]
     assert own_copies(settings, (0, "e0"), (1, "e1")) == ["o'0.png"]
+
+
+def untold(settings: Settings) -> dict[str, list[str | None]]:
+    """Copies of which no run was told whether it made them: suffix → ETag, last sign of life."""
+    with new_catalog(settings, "removal.duckdb") as catalog:
+        load_made_copies(catalog, settings)
+        return {suffix: more for suffix, *more in catalog.query("SELECT suffix, etag, alive_at FROM untold")}
+
+
+def failed(number: int, attempts: int, error: str) -> CopyOutcome:
+    job = CopyJob(f"image/o'{number}.png", f"e{number}", number, f"avatar/o'{number}.png")
+    return CopyOutcome(job, "failed", attempts=attempts, error=error)
+
+
+def test_a_copy_may_be_made_if_its_run_ended_before_it_was_told_until_a_later_run_has_to_make_it(
+    settings: Settings,
+) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in range(3))
+        record.add(outcome(0))
+        record.flush()
+    (begun,) = (settings.state_dir / FOLDER).iterdir()
+    os.utime(begun, (1_000_000_000, 1_000_000_000))
+    export_leftover_outcomes(settings.state_dir / "catalog.duckdb", settings.state_dir)
+    died_at = "2001-09-09T01:46:40+00:00"
+    assert untold(settings) == {"o'1.png": ["e1", died_at], "o'2.png": ["e2", died_at]}
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.add(outcome(1))
+        record.close()
+    assert untold(settings) == {"o'2.png": ["e2", died_at]}
+
+
+def test_a_failed_copy_may_be_made_if_a_request_got_no_reply(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.add(failed(1, 1, "AccessDenied"))
+        record.add(failed(2, 4, "ConnectionBroken"))
+        record.add(failed(3, 1, "EndpointDead"))
+        record.add(failed(4, 0, "EndpointDead"))
+        record.close()
+    found = {suffix: etag for suffix, (etag, _) in untold(settings).items()}
+    assert found == {"o'1.png": None, "o'2.png": "e2", "o'3.png": "e3", "o'4.png": None}
+
+
+def test_files_of_earlier_versions_tell_no_sign_of_life(settings: Settings) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin([("o'1.png", 1, "e1")])
+        record.close()
+    (file,) = (settings.state_dir / FOLDER).iterdir()
+    duckdb.execute(f"CREATE OR REPLACE TEMP TABLE whole AS FROM '{file}'")
+    duckdb.execute(f"COPY (SELECT * EXCLUDE (alive_at) FROM whole) TO '{file}' (FORMAT parquet)")
+    assert untold(settings) == {"o'1.png": ["e1", None]}
+
+
+def test_a_run_gives_a_sign_of_life_though_it_has_little_to_tell(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin((f"o'{number}.png", number, f"e{number}") for number in range(2))
+        (begun,) = (settings.state_dir / FOLDER).iterdir()
+        os.utime(begun, (0, 0))
+        record.add(outcome(0))
+        assert begun.stat().st_mtime == 0
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + outcomes.FLUSH_S)
+        record.add(outcome(1))
+        assert begun.stat().st_mtime > 0
+        assert catalog.count("FROM outcomes") == 2
 
 
 def test_a_file_that_is_cut_short_ends_in_one_message_that_names_it(settings: Settings) -> None:
