@@ -28,6 +28,8 @@ from tests.statements import execute_as
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLAY_TIMEOUT_S = 240
+PATIENCE_S = 60
+"""For how long a test waits for what a run is to do."""
 
 
 SLOW = {
@@ -248,6 +250,18 @@ class World:
         assert not missing, f"{len(missing)} rows dangle, such as {missing[:3]}"
 
 
+def copied(world: World) -> int:
+    """Return how many objects are in the target, without the scratch objects of a preflight."""
+    return sum(key.startswith("avatar/avatar-") for key in world.objects("production-s3"))
+
+
+def until_it_copies(world: World, patience_s: float = PATIENCE_S) -> None:
+    until = time.monotonic() + patience_s
+    while copied(world) < 5:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> None:
     """Start a migration, and kill -9 all its processes as soon as `happened` returns true."""
     process = world.start(**variables)
@@ -293,6 +307,16 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterat
     made = Worlds(tmp_path_factory, servers)
     yield made
     made.down()
+
+
+@pytest.fixture
+def signals_of_a_shell() -> Iterator[None]:
+    """Let what a test starts hear the signals that it sends, also if the tests run under nohup or in the background."""
+    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def own_settings(world: World) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import pty
 import select
 import shlex
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,26 +17,17 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import BIN, ROOT, World, Worlds
+from tests.e2e.conftest import BIN, PATIENCE_S, ROOT, World, Worlds, copied, until_it_copies
+
+pytestmark = pytest.mark.usefixtures("signals_of_a_shell")
 
 OBJECTS = 400
 SLOWLY = {"rehome_objects_per_second": 10}
 """Most of a minute's work, of which `rehome_max_requests` are in the queue at once."""
 FAR_FROM_ALL = 200
 GO_ON = "Run the same command to go on. [RH-501]"
-PATIENCE_S = 60
 PROMPT = "prompt> "
 BASH = shutil.which("bash") or "bash"
-
-
-@pytest.fixture(autouse=True)
-def signals_of_a_shell() -> Iterator[None]:
-    """Let what a test starts hear the signals that it sends, also if the tests run under nohup or in the background."""
-    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -85,18 +75,6 @@ def terminal() -> Iterator[Terminal]:
     yield window
     with suppress(OSError):
         window.close()
-
-
-def copied(world: World) -> int:
-    """Return how many objects are in the target, without the scratch objects of a preflight."""
-    return sum(key.startswith("avatar/avatar-") for key in world.objects("production-s3"))
-
-
-def until_it_copies(world: World) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while copied(world) < 5:
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def family_of(pid: int) -> list[psutil.Process]:
