@@ -33,22 +33,25 @@ SLOWLY = 100.0
 """Objects per second, so that there is a middle."""
 
 
-def test_a_killed_worker_costs_nothing_and_its_copies_count_as_copied(
+def test_a_killed_worker_costs_nothing_and_everything_counts_as_if_it_had_lived(
     start: Starter, object_store: S3Server, migration: Migration
 ) -> None:
+    """Its copies are copied. What was present before the plan is present, and nobody's copy."""
     fleet = start(2)
     large = 6 * MEBIBYTE
-    fill(migration, 300, lambda number: b"x" * large if number == 299 else b"%d" % number)
+    fill(migration, 310, lambda number: b"x" * large if number == 299 else b"%d" % number)
+    there = {f"avatar/avatar-{number:05}.png": b"%d" % number for number in range(300, 310)}
+    for key, body in there.items():
+        migration.target_s3.put_object(Bucket=migration.target, Key=key, Body=body)
     undisturbed = settings_of(migration, object_store, None, multipart_threshold=5 * MEBIBYTE)
-    migration.plan(undisturbed)
-    migration.copy(undisturbed)
-    expected = outcomes_of(migration)
-    for key in migration.target_keys():
+    expected = migration.plan(undisturbed).objects, replace(migration.copy(undisturbed), movers={}, at_work=0)
+    outcomes = outcomes_of(migration)
+    for key in set(migration.target_keys()) - there.keys():
         migration.target_s3.delete_object(Bucket=migration.target, Key=key)
     settings = settings_of(
         migration, object_store, fleet, workers=2, objects_per_second=SLOWLY, multipart_threshold=5 * MEBIBYTE
     )
-    migration.plan(settings)
+    planned = migration.plan(settings).objects
 
     def kill() -> None:
         for process in fleet.worker_processes():
@@ -56,12 +59,13 @@ def test_a_killed_worker_costs_nothing_and_its_copies_count_as_copied(
         # as a worker leaves it that dies in the middle of an upload
         migration.target_s3.create_multipart_upload(Bucket=migration.target, Key="avatar/avatar-00299.png")
 
-    with once_copied(migration, 60, kill):
+    with once_copied(migration, 70, kill):
         counts = migration.copy(settings)
-    assert (counts.copied, counts.present, counts.done) == (300, 0, 300)
-    assert outcomes_of(migration) == expected
+    assert (planned["present"], counts.copied, counts.present, counts.done) == (10, 300, 0, 300)
+    assert (planned, replace(counts, movers={}, at_work=0)) == expected
+    assert outcomes_of(migration) == outcomes
     assert "Uploads" not in migration.target_s3.list_multipart_uploads(Bucket=migration.target)
-    assert migration.plan(settings).objects["present"] == 300
+    assert migration.plan(settings).objects["present"] == 310
 
 
 @pytest.mark.parametrize("what", ["nanny", "machine"])
