@@ -48,8 +48,8 @@ def read_cluster(
     findings += [_keys_of(side) for side in (source, target) if side.access_key and not side.profile]
     if len(findings) > before:
         return None
-    files = {name: Path(given.get(name, "")) for name in _FILES}
-    return Cluster(given.get("address", ""), **files, workers=workers, wait_s=wait_s, absent=absent)
+    ca, cert, key = (Path(given.get(name, "")) for name in _FILES)
+    return Cluster(given.get("address", ""), ca, cert, key, workers, wait_s, absent)
 
 
 def _check_hosts(given: Mapping[str, Any], findings: list[Finding]) -> None:
