@@ -22,6 +22,8 @@ from tests.e2e.forked import Forked
 
 OF_AWS = ("boto3", "ansible_collections.amazon.aws.plugins.module_utils.modules")
 """What the modules of amazon.aws and community.aws import."""
+OF_KUBERNETES = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "kubernetes.dynamic")
+"""What those of kubernetes.core import."""
 READ_BY_ANSIBLE = "ANSIBLE_"
 """How the names of variables begin that are read when Ansible is imported: those of tests.e2e.warm hold."""
 

@@ -15,11 +15,10 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Played, play_to_end, start_program
 from tests.e2e.kubernetes import Kubernetes, running_kubernetes
-from tests.e2e.modules import play_forked
+from tests.e2e.modules import OF_KUBERNETES, play_forked
 
 pytestmark = pytest.mark.e2e
 
-OF_KUBERNETES = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "kubernetes.dynamic")
 FIRST = {"deployments/rehome-test-mover", "deployments/rehome-test-scheduler"}
 ALL = {*FIRST, "secrets/rehome-test", "services/rehome-test"}
 

@@ -16,7 +16,7 @@ import yaml
 from tests.e2e.conftest import PLAY_TIMEOUT_S, ROOT, Played, World, Worlds, copied, play_to_end, until_it_copies
 from tests.e2e.ecs import Ecs, running_ecs, until
 from tests.e2e.kubernetes import Kubernetes, running_kubernetes
-from tests.e2e.modules import OF_AWS, play_forked
+from tests.e2e.modules import OF_AWS, OF_KUBERNETES, play_forked
 from tests.integration.fleet.cluster import exported
 
 pytestmark = pytest.mark.e2e
@@ -81,7 +81,7 @@ def run(
     if started:
         return world.play(*arguments, **given)
     environment = {**os.environ, **given.pop("exported")}
-    modules = OF_AWS if isinstance(service, Ecs) else ()
+    modules = OF_AWS if isinstance(service, Ecs) else OF_KUBERNETES
     played = play_forked(world.arguments(*arguments, **given), environment, modules)
     world.assert_figures_add_up()
     world.assert_troubles_have_codes()
@@ -150,10 +150,10 @@ def test_a_migration_that_is_interrupted_scales_nothing_and_one_command_does(
 ) -> None:
     """Ansible ends without its `always` block, as the docs say."""
     world.seed(400)
-    run = world.start(**how, rehome_objects_per_second=10)
+    started = world.start(**how, rehome_objects_per_second=10)
     until_it_copies(world, PLAY_TIMEOUT_S)
-    os.killpg(run.pid, signal.SIGINT)
-    stopped = play_to_end(run)
+    os.killpg(started.pid, signal.SIGINT)
+    stopped = play_to_end(started)
     assert stopped.code != 0
     assert stopped.output.count("interrupted: migrate_on_cluster was stopped in 'copy' at ") == 1, stopped.output
     assert copied(world) < 200
