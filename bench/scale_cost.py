@@ -8,7 +8,7 @@ from math import ceil, isnan, nan
 from typing import Final
 
 from .figures import Figure
-from .how_long import GBIT, KEYS, PARTITION_WRITES, client_rate
+from .how_long import GBIT, KEYS, PARTITION_WRITES, READINGS, client_rate
 from .scale_results import Result
 from .section import duration, markdown_table
 
@@ -23,7 +23,7 @@ WRITE_USD: Final = 5e-6
 READ_USD: Final = 4e-7
 """A GET of an object or of its tags there."""
 OUT_USD_PER_GB: Final = ((10_000, 0.09), (40_000, 0.085), (100_000, 0.07), (float("inf"), 0.05))
-"""What leaves AWS for the internet: so many GB of a month at this price, then so many at the next."""
+"""What leaves AWS for the internet: so many GB (10⁹ bytes) of a month at this price, then so many at the next."""
 MOVER_HOUR_USD: Final = 0.04048 + 2 * 0.004445
 """One vCPU and 2 GB of Fargate there."""
 MACHINE_HOUR_USD: Final = 2 * 0.04048 + 4 * 0.004445
@@ -40,6 +40,7 @@ class Case:
     object_bytes: what passes through the movers of each; 0: the service copies
     cpu: of one process for each, in seconds; unset: `client_rate` tells it
     reads: of each object from the source: its content and its tags
+    leaves_amazon: the target is another provider's, whose price is not known here
     """
 
     title: str
@@ -47,13 +48,14 @@ class Case:
     object_bytes: int = 0
     cpu: Figure | None = None
     reads: int = 0
+    leaves_amazon: bool = False
 
 
 CASES: Final = (
     Case("Inside S3, one partition", 1),
     Case("Inside S3, 100 partitions", 100),
-    Case("From S3 to another provider, 256 KiB each", 10, 256 * 1024, Figure.STREAM_CPU_256_KIB, 2),
-    Case("From S3 to another provider, 64 MiB each", 10, 64 * 1024**2, Figure.STREAM_CPU_64_MIB, 2),
+    Case("From S3 to another provider, 256 KiB each", 10, 256 * 1024, Figure.STREAM_CPU_256_KIB, 2, leaves_amazon=True),
+    Case("From S3 to another provider, 64 MiB each", 10, 64 * 1024**2, Figure.STREAM_CPU_64_MIB, 2, leaves_amazon=True),
 )
 
 HEAD = """\
@@ -233,7 +235,7 @@ class _Model:
         yield "1,000 writes or listings", f"{WRITE_USD * 1000:.4f} USD", LISTED
         yield "1,000 reads", f"{READ_USD * 1000:.4f} USD", LISTED
         tiers = ", then ".join(f"{usd:.3f}" for _, usd in OUT_USD_PER_GB)
-        yield "a GB out of AWS", f"{tiers} USD", LISTED
+        yield "a GB (10⁹ bytes) out of AWS", f"{tiers} USD", LISTED
         yield "an hour of a mover; of the controller", f"{MOVER_HOUR_USD:.3f}; {MACHINE_HOUR_USD:.3f} USD", LISTED
 
 
@@ -243,8 +245,9 @@ def requests(case: Case, objects: int) -> int:
 
 
 def requests_usd(case: Case, objects: int) -> float:
-    """Return what the requests cost."""
-    return (objects + KEYS * objects / PAGE_KEYS) * WRITE_USD + objects * case.reads * READ_USD
+    """Return what Amazon asks for the requests. Another provider gets the writes and its own listings' pages."""
+    writes, keys = (0, READINGS) if case.leaves_amazon else (objects, KEYS)
+    return (writes + keys * objects / PAGE_KEYS) * WRITE_USD + objects * case.reads * READ_USD
 
 
 def transfer_usd(gigabytes: float) -> float:
@@ -264,7 +267,7 @@ def machines_usd(movers: int, copies_s: float, whole_s: float) -> float:
 
 def _dollars(case: Case, objects: int, movers: int, copies_s: float, whole_s: float) -> str:
     terms = [requests_usd(case, objects)]
-    if case.object_bytes:
+    if case.leaves_amazon:
         terms.append(transfer_usd(objects * case.object_bytes / 1e9))
     terms.append(machines_usd(movers, copies_s, whole_s))
     return " + ".join(_usd(term) for term in terms)

@@ -81,8 +81,17 @@ def test_requests_are_one_write_of_each_object_its_reads_and_the_pages_of_the_li
     inside, streamed = CASES[0], CASES[2]
     assert requests(inside, 1_000_000) == 1_007_000
     assert requests(streamed, 1_000_000) == 3_007_000
-    assert requests_usd(inside, 1_000_000) == pytest.approx(5.035)
-    assert requests_usd(streamed, 1_000_000) == pytest.approx(5.035 + 0.8)
+
+
+def test_what_another_provider_is_asked_for_is_not_counted_at_amazon_s_price() -> None:
+    inside, *_, streamed = CASES
+    # a million writes, and 1,000 pages seven times, at 5 USD a million
+    assert requests_usd(inside, 1_000_000) == pytest.approx(5.00 + 0.035)
+    # the source's pages four times; the content and the tags of each at 0.40 USD a million
+    assert requests_usd(streamed, 1_000_000) == pytest.approx(0.02 + 0.80)
+    # 67,108.864 GB of 10⁹ bytes: 900 + 3,400 + 17,108.864 * 0.07
+    cells = lines("From S3 to another provider, 64 MiB each")["1,000,000", "one machine"]
+    assert cells[6].startswith("0.82 + 5,498 + ")
 
 
 @pytest.mark.parametrize(("gigabytes", "usd"), [(1_000, 90), (10_000, 900), (60_000, 900 + 3_400 + 700)])
