@@ -136,6 +136,38 @@ def test_a_password_in_a_url_is_refused_and_not_even_shown_to_who_asks_for_every
     assert not [line for line in shown if not line.startswith("ansible-playbook")], shown
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("rehome_cluster", False, "rehome_cluster (False): is no mapping. Write it as {hosts: movers}"),
+        ("rehome_cluster", "tls://a:1", "rehome_cluster (a text): is no mapping"),
+        ("rehome_cluster", {"hosts": ["movers"]}, "rehome_cluster.hosts (['movers']): is not the name of a group"),
+        ("rehome_source", "hunter2", "rehome_source (a text): is no mapping. Write it as {bucket: legacy-s3"),
+    ],
+)
+def test_what_should_be_a_mapping_or_a_name_is_told_by_its_own_name(
+    seeded: World, setting: str, value: object, told: str
+) -> None:
+    played = seeded.play(playbook="playbooks/plan.yml", **{setting: value})
+    assert played.code != 0
+    assert played.errors == 1
+    assert told in played.message
+    assert "RH-102" in played.message
+    assert "hunter2" not in played.output
+
+
+def test_the_text_of_a_key_in_place_of_its_path_is_shown_and_kept_nowhere(seeded: World) -> None:
+    text = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
+    cluster = {"address": "tls://127.0.0.1:1", "ca": "ca.pem", "cert": "cert.pem", "key": text}
+    played = seeded.play("-vvv", playbook="playbooks/plan.yml", rehome_cluster=cluster)
+    assert "rehome_cluster.key: is the text of a file" in played.output
+    # Ansible itself prints the variables of its command line with -vvv
+    shown = [line for line in played.output.splitlines() if "hunter2" in line and '"env": "sandbox"' not in line]
+    assert shown == []
+    kept = [path for path in seeded.state.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert kept == []
+
+
 def test_a_damaged_catalog_or_summary_ends_in_one_message(seeded: World) -> None:
     seeded.state.mkdir(parents=True, exist_ok=True)
     (seeded.state / "catalog.duckdb").mkdir()

@@ -56,6 +56,10 @@ def _hide_secrets(module: AnsibleModule) -> None:
         secret = url.rpartition("@")[0].rpartition(":")[2]
         if secret:
             module.no_log_values.add(secret)
+    # the text of a key where its path belongs is refused, too
+    key = (module.params["settings"].get("cluster") or {}).get("key") or ""
+    if "\n" in key or "-----BEGIN" in key:
+        module.no_log_values.add(key)
 
 
 Beside = Callable[[Mapping[str, Any], Mapping[str, str]], list[Finding]]

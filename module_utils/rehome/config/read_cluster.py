@@ -26,7 +26,9 @@ def read_cluster(
     given = {name: value for name, value in (given or {}).items() if value is not None}
     if not given:
         return None
+    given = {name: value for name, value in given.items() if value != ""}
     before = len(findings)
+    findings += [_no_path(name) for name in _FILES if not _is_path(given.get(name, ""))]
     hosts, absent = given.get("hosts"), None
     if hosts:
         _check_hosts(given, findings)
@@ -100,11 +102,25 @@ def _no_place() -> Finding:
     return Finding("rehome_cluster", None, "has neither address nor hosts", way_out, Code.UNSET)
 
 
+def _is_path(value: str) -> bool:
+    return "\n" not in value and "-----BEGIN" not in value
+
+
+def _no_path(name: str) -> Finding:
+    """Say so without the value, which may be a private key."""
+    problem = "is the text of a file, where the path of one belongs"
+    way_out = f"Write the text into a file that only this user can read, and name that, {ALONE}"
+    return Finding(f"rehome_cluster.{name}", None, problem, way_out, Code.UNUSABLE_VALUE)
+
+
 def _check_address(address: str, findings: list[Finding]) -> None:
     try:
         parts = urlsplit(address)
-        is_whole = parts.scheme == "tls" and parts.hostname and parts.port and not parts.path and parts.username is None
+        is_whole = bool(parts.hostname and parts.port) and address.casefold() == f"tls://{parts.netloc}".casefold()
     except ValueError:
+        is_whole = False
+    if "@" in address:
+        address = "tls://…@" + address.rpartition("@")[2]
         is_whole = False
     if not is_whole:
         problem = "is no address of a scheduler that speaks TLS"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import uvloop
 
 from ..codes import Code
+from ..config.settings import Side
 from ..errors import Finding, RefusedError
 from ..s3.client.client import Client
 from ..s3.endpoint.resolve import resolve
@@ -41,7 +43,7 @@ def find_access(orders: Orders, *, writes: bool) -> Access:
     writes: try also to begin an upload, which is aborted
     Raises nothing for what a setting, a server or a network can cause.
     """
-    unreachable = [finding for side in (orders.source, orders.target) for finding in check_bucket(side)]
+    unreachable = [_told(finding, side) for side in (orders.source, orders.target) for finding in check_bucket(side)]
     if unreachable:
         return Access(tuple(unreachable))
     try:
@@ -53,6 +55,19 @@ def find_access(orders: Orders, *, writes: bool) -> Access:
         problem = f"what its keys may do cannot be tried: {error}"
         return Access((), (Finding("rehome_target", place, problem, "Correct what S3 names", Code.S3_ANSWERED),))
     return Access((), *rights)
+
+
+def _told(finding: Finding, side: Side) -> Finding:
+    """Return the finding with a way out that a worker has: keys in the settings are not sent to it."""
+    if finding.code is not Code.NO_S3_CREDENTIALS:
+        return finding
+    return replace(
+        finding,
+        setting=f"{side.setting}.profile",
+        problem="no credentials were found in its chain (environment, profile, role)",
+        way_out="Give the worker's machine a role, variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or a profile "
+        f"(cluster_member_profiles) that {side.setting}.profile names, and start the worker again",
+    )
 
 
 async def _rights(orders: Orders, *, writes: bool) -> Rights:

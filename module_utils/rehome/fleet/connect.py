@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import dask.config
@@ -229,21 +230,55 @@ def _plain(reason: str) -> str:
 
 
 def _context(cluster: Cluster) -> ssl.SSLContext:
-    name = "ca"
+    for name in ("ca", "cert", "key"):
+        _require_readable(cluster, name)
     try:
         context = ssl.create_default_context(cafile=str(cluster.ca))
-        name = "cert"
-        context.load_cert_chain(str(cluster.cert), str(cluster.key))
     except (OSError, ssl.SSLError) as error:
-        problem = f"cannot be used: {error.strerror or error}"
-        if name == "cert":
-            problem += f" (with the key {cluster.key})"
-        way_out = "Name a file in PEM form that this user can read"
-        raise _refused(cluster, problem, way_out, name, Code.CLUSTER_CERTIFICATE) from error
+        raise _unusable(cluster, "ca", "has no certificate in PEM form", "Name the authority's") from error
+    try:
+        context.load_cert_chain(str(cluster.cert), str(cluster.key), password=_no_password)
+    except (OSError, ssl.SSLError) as error:
+        raise _of_certificate(cluster, error) from error
     # as dask does: the authority is the cluster's own, and members are reached by their addresses
     context.check_hostname = False
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def _no_password() -> str:
+    """Return none: OpenSSL would ask for one at the terminal. Raises OSError, as OpenSSL does for a wrong one."""
+    raise OSError("the key is encrypted")
+
+
+def _require_readable(cluster: Cluster, name: str) -> None:
+    try:
+        with Path(getattr(cluster, name)).open("rb"):
+            return
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise _unusable(cluster, name, problem, "Name a file in PEM form that this user can read") from error
+
+
+def _of_certificate(cluster: Cluster, error: OSError) -> RefusedError:
+    """Return which of both files is the wrong one, by what is in them."""
+    cert, key = (file.read_bytes() for file in (cluster.cert, cluster.key))
+    if b"-----BEGIN CERTIFICATE-----" not in cert:
+        of_key = " (it has a private key: are rehome_cluster.cert and .key swapped?)" if b"PRIVATE KEY" in cert else ""
+        return _unusable(cluster, "cert", f"has no certificate in PEM form{of_key}", "Name the controller's")
+    if b"PRIVATE KEY-----" not in key:
+        return _unusable(cluster, "key", "has no private key in PEM form", "Name that of rehome_cluster.cert")
+    if b"ENCRYPTED" in key:
+        return _unusable(cluster, "key", "is encrypted, and nobody is asked for its password", "Name one that is not")
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        problem = f"is not the key of the certificate in rehome_cluster.cert ({cluster.cert})"
+        return _unusable(cluster, "key", problem, "Name the two that belong together")
+    problem = f"cannot be used with the key in rehome_cluster.key ({cluster.key}): {_plain(str(error))}"
+    return _unusable(cluster, "cert", problem, "Name a certificate and its key in PEM form")
+
+
+def _unusable(cluster: Cluster, name: str, problem: str, way_out: str) -> RefusedError:
+    return _refused(cluster, problem, way_out, name, Code.CLUSTER_CERTIFICATE)
 
 
 def _refused(

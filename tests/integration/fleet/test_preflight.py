@@ -42,6 +42,9 @@ def test_workers_that_do_not_reach_the_buckets_are_told_by_the_preflight(
     assert [finding.setting for finding in found] == ["rehome_source.access_key", "rehome_target.access_key"]
     assert all("1 of 1 workers, such as tls://127.0.0.1:" in finding.problem for finding in found)
     assert all(re.search(rf"{ALONE}\. \[RH-204\]$", str(finding)) for finding in found)
+    # neither keys in the settings nor S3_SOURCE_… are of use to a worker
+    assert [finding.setting for finding in found] == ["rehome_source.profile", "rehome_target.profile"]
+    assert not any("access_key and" in finding.way_out or "S3_" in finding.way_out for finding in found)
     checks = check_cluster(settings_of(migration, object_store, fleet, workers=2), dry_run=False, tries=True)
     names = ("workers", "packages", "clock", "reach", "read rights", "write rights")
     assert statuses(checks) == dict.fromkeys(names, "pass")

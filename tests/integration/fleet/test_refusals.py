@@ -8,12 +8,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from rehome.config.cluster import Cluster
 from rehome.errors import RefusedError
 from rehome.fleet.connect import connected
@@ -153,13 +160,38 @@ def test_an_expired_certificate_of_the_scheduler(tmp_path: Path) -> None:
         late.stop()
 
 
-@pytest.mark.parametrize("name", ["ca", "cert"])
-def test_a_file_that_is_missing_or_no_certificate(fleet: FleetOfTest, tmp_path: Path, name: str) -> None:
-    missing, other = tmp_path / "missing.pem", tmp_path / "other.pem"
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+def test_a_file_that_cannot_be_read_or_is_another_is_named_itself(
+    fleet: FleetOfTest, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / "other.pem"
     other.write_text("no certificate")
-    for path in (missing, other):
-        told = rf"^rehome_cluster.{name} \({path}\): cannot be used"
-        assert_refused(cluster_of(fleet, **{name: path}), told, "RH-762")
+    for path, told in (
+        (tmp_path / "missing.pem", r"cannot be read \(No such file or directory\)"),
+        (tmp_path, r"cannot be read \(Is a directory\)"),
+        (other, r"has no (certificate|private key) in PEM form\."),
+    ):
+        assert_refused(cluster_of(fleet, **{name: path}), rf"^rehome_cluster.{name} \({path}\): {told}", "RH-762")
+
+
+def test_a_key_that_does_not_belong_to_the_certificate(fleet: FleetOfTest) -> None:
+    given = cluster_of(fleet)
+    _, _, foreign = fleet.authority.member("another")
+    assert_refused(replace(given, key=foreign), rf"^rehome_cluster.key \({foreign}\): is not the key of the", "RH-762")
+    swapped = replace(given, cert=given.key, key=given.cert)
+    assert_refused(swapped, rf"^rehome_cluster.cert \({given.key}\): has no certificate .*swapped", "RH-762")
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_an_encrypted_key_is_named_and_its_password_not_asked_for(
+    fleet: FleetOfTest, tmp_path: Path, form: PrivateFormat
+) -> None:
+    given = cluster_of(fleet)
+    key = load_pem_private_key(given.key.read_bytes(), None)
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.write_bytes(key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"hunter2")))
+    told = rf"^rehome_cluster.key \({encrypted}\): is encrypted, and nobody is asked"
+    assert_refused(replace(given, key=encrypted), told, "RH-762")
 
 
 def test_no_worker(start: Starter) -> None:

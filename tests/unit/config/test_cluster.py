@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,18 @@ def test_without_a_cluster_this_machine_copies(given: dict[str, Any] | None) -> 
 
 @pytest.mark.parametrize(
     "address",
-    ["10.0.0.5:8786", "tcp://10.0.0.5:8786", "tls://10.0.0.5", "tls://:8786", "tls://a:0", "tls://a:x", "tls://a:1/b"],
+    [
+        "10.0.0.5:8786",
+        "tcp://10.0.0.5:8786",
+        "tls://10.0.0.5",
+        "tls://:8786",
+        "tls://a:0",
+        "tls://a:x",
+        "tls://a:1/b",
+        "tls://a:1?x=1",
+        "tls://a:1#x",
+        "tls://a:1/",
+    ],
 )
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     cluster, told = read(GIVEN | {"address": address})
@@ -48,6 +60,31 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         f"rehome_cluster.address ({address}): is no address of a scheduler that speaks TLS. Write it as "
         "tls://10.0.0.5:8786, or leave rehome_cluster unset to work with this machine alone. [RH-102]"
     ]
+
+
+def test_the_password_of_an_address_is_not_shown() -> None:
+    cluster, (told,) = read(GIVEN | {"address": "tls://u:hunter2@a:1"})
+    assert cluster is None
+    assert told.startswith("rehome_cluster.address (tls://…@a:1): is no address")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN PRIVATE KEY-----\nhunter2\n", "-----BEGIN PRIVATE KEY----- hunter2", "a\nb"]
+)
+def test_the_text_of_a_file_in_place_of_its_path_is_refused_and_not_shown(name: str, text: str) -> None:
+    cluster, told = read(GIVEN | {name: text})
+    assert cluster is None
+    assert told == [
+        f"rehome_cluster.{name}: is the text of a file, where the path of one belongs. Write the text into a file that "
+        f"only this user can read, and name that{ALONE}. [RH-102]"
+    ]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_empty_text_is_unset(name: str) -> None:
+    _, (told,) = read(GIVEN | {name: ""})
+    assert re.match(rf"rehome_cluster\.{name}: is not set\. .*RH-101", told)
 
 
 @pytest.mark.parametrize("given", [{"workers": 4}, {**FILES, "workers": 4}, {"hosts": "", **FILES}])
