@@ -276,10 +276,16 @@ async def _connect(site: Site) -> None:
         ),
         ({"env": "nowhere"}, "env (nowhere): names no environment"),
         ({"cluster_hosts": "movres"}, "cluster_hosts (movres): the inventory has no such group, or it has no hosts"),
+        ({"env": "sandbox", "rehome_cluster": "tls://a:1"}, "rehome_cluster (tls://a:1): is no mapping. Say where"),
+        ({"env": "sandbox", "rehome_cluster": False}, "rehome_cluster (False): is no mapping"),
+        ({"env": "sandbox", "rehome_cluster": {"hosts": ["movers"]}}, "rehome_cluster.hosts (['movers']): names one"),
+        ({"env": "sandbox", "rehome_cluster": {"hosts": {"a": 1}}}, "rehome_cluster.hosts ({'a': 1}): names one"),
+        ({"env": "sandbox", "rehome_cluster": None, "workers": 0}, "workers (0): a cluster has at least one"),
+        ({"env": "sandbox", "rehome_cluster": "", "workers": 0}, "workers (0): a cluster has at least one"),
     ],
 )
 def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything_is_written(
-    given: dict[str, int], told: str, tmp_path: Path
+    given: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
     variables = {"cluster_folder": str(tmp_path / "keys"), "cluster_member_folder": str(tmp_path / "machine"), **given}
     options = ["playbooks/cluster.yml", "-e", json.dumps(variables)]
