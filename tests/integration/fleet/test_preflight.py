@@ -39,7 +39,6 @@ def test_workers_that_do_not_reach_the_buckets_are_told_by_the_preflight(
     without_keys.start_worker()
     settings = settings_of(migration, object_store, without_keys)
     found = refusals(check_cluster(settings, dry_run=False, tries=True))
-    assert [finding.setting for finding in found] == ["rehome_source.access_key", "rehome_target.access_key"]
     assert all("1 of 1 workers, such as tls://127.0.0.1:" in finding.problem for finding in found)
     assert all(re.search(rf"{ALONE}\. \[RH-204\]$", str(finding)) for finding in found)
     # neither keys in the settings nor S3_SOURCE_… are of use to a worker
