@@ -156,6 +156,11 @@ def test_what_should_be_a_mapping_or_a_name_is_told_by_its_own_name(
     assert "hunter2" not in played.output
 
 
+def test_a_mapping_that_is_null_by_default_may_be_null(seeded: World) -> None:
+    played = seeded.play(playbook="playbooks/plan.yml", rehome_restore=None)
+    assert played.code == 0, played.output
+
+
 def test_the_text_of_a_key_in_place_of_its_path_is_shown_and_kept_nowhere(seeded: World) -> None:
     text = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
     cluster = {"address": "tls://127.0.0.1:1", "ca": "ca.pem", "cert": "cert.pem", "key": text}

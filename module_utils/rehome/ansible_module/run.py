@@ -57,9 +57,9 @@ def _hide_secrets(module: AnsibleModule) -> None:
         if secret:
             module.no_log_values.add(secret)
     # the text of a key where its path belongs is refused, too
-    key = (module.params["settings"].get("cluster") or {}).get("key") or ""
-    if "\n" in key or "-----BEGIN" in key:
-        module.no_log_values.add(key)
+    cluster = module.params["settings"].get("cluster") or {}
+    files = [cluster.get(name) or "" for name in ("ca", "cert", "key")]
+    module.no_log_values.update(file for file in files if "\n" in file or "-----BEGIN" in file)
 
 
 Beside = Callable[[Mapping[str, Any], Mapping[str, str]], list[Finding]]

@@ -182,7 +182,7 @@ async def _check_door(cluster: Cluster) -> None:
         raise _refused(cluster, problem, way_out, "ca", Code.CLUSTER_CERTIFICATE) from error
     except ssl.SSLError as error:
         raise _of_tls(cluster, error) from error
-    except (TimeoutError, OSError) as error:
+    except (TimeoutError, OSError, UnicodeError) as error:  # the last: no name that a resolver takes, such as a..b
         reason = "nothing answers in time" if isinstance(error, TimeoutError) else f"cannot be reached ({error})"
         raise _refused(cluster, reason, _OF_ADDRESS) from error
     if not said:
