@@ -173,13 +173,9 @@ def test_the_text_of_a_key_in_place_of_its_path_is_shown_and_kept_nowhere(seeded
     assert kept == []
 
 
-def test_a_damaged_catalog_or_summary_ends_in_one_message(seeded: World) -> None:
-    seeded.state.mkdir(parents=True, exist_ok=True)
-    (seeded.state / "catalog.duckdb").mkdir()
-    try:
-        refused(seeded, "rehome_state_dir", "catalog.duckdb")
-    finally:
-        (seeded.state / "catalog.duckdb").rmdir()
+def test_a_damaged_catalog_or_summary_ends_in_one_message(seeded: World, tmp_path: Path) -> None:
+    (tmp_path / "catalog.duckdb").mkdir()
+    refused(seeded, "rehome_state_dir", "catalog.duckdb", rehome_state_dir=str(tmp_path))
 
 
 def test_an_environment_without_a_host_does_not_look_like_a_success(seeded: World) -> None:
