@@ -371,7 +371,8 @@ options:
       cluster:
         description: A cluster of dask.distributed whose workers copy the objects and compare
           contents. They run the same Rehome and find the keys of both buckets in their own credential
-          chain; the database is never reached from them. If unset, this machine does it all.
+          chain; the database is never reached from them. If unset, null or C({}), this machine
+          does it all.
         type: dict
         suboptions:
           hosts:

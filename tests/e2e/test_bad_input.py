@@ -141,6 +141,11 @@ def test_a_password_in_a_url_is_refused_and_not_even_shown_to_who_asks_for_every
     [
         ("rehome_cluster", False, "rehome_cluster (False): is no mapping. Write it as {hosts: movers}"),
         ("rehome_cluster", "tls://a:1", "rehome_cluster (a text): is no mapping"),
+        (
+            "rehome_cluster",
+            "",
+            "rehome_cluster (a text): is no mapping. Write it as {hosts: movers}, for no cluster as",
+        ),
         ("rehome_cluster", {"hosts": ["movers"]}, "rehome_cluster.hosts (['movers']): is not the name of a group"),
         ("rehome_source", "hunter2", "rehome_source (a text): is no mapping. Write it as {bucket: legacy-s3"),
     ],
@@ -156,8 +161,14 @@ def test_what_should_be_a_mapping_or_a_name_is_told_by_its_own_name(
     assert "hunter2" not in played.output
 
 
+def test_a_cluster_of_a_group_that_is_null_is_not_taken_for_none(seeded: World) -> None:
+    played = seeded.play(playbook="playbooks/plan.yml", rehome_cluster={"hosts": None})
+    assert played.code != 0
+    assert "rehome_cluster: has neither address nor hosts" in played.message
+
+
 def test_a_mapping_that_is_null_by_default_may_be_null(seeded: World) -> None:
-    played = seeded.play(playbook="playbooks/plan.yml", rehome_restore=None)
+    played = seeded.play(playbook="playbooks/plan.yml", rehome_restore=None, rehome_cluster=None)
     assert played.code == 0, played.output
 
 

@@ -281,7 +281,7 @@ async def _connect(site: Site) -> None:
         ({"env": "sandbox", "rehome_cluster": {"hosts": ["movers"]}}, "rehome_cluster.hosts (['movers']): names one"),
         ({"env": "sandbox", "rehome_cluster": {"hosts": {"a": 1}}}, "rehome_cluster.hosts ({'a': 1}): names one"),
         ({"env": "sandbox", "rehome_cluster": None, "workers": 0}, "workers (0): a cluster has at least one"),
-        ({"env": "sandbox", "rehome_cluster": "", "workers": 0}, "workers (0): a cluster has at least one"),
+        ({"env": "sandbox", "rehome_cluster": ""}, "is no mapping"),
     ],
 )
 def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything_is_written(

@@ -105,7 +105,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
                     "machines": {"type": "list", "elements": "str"},
                     "env": {"type": "str"},
                 },
-                "apply_defaults": True,
             },
             "chunk_ms": {"type": "int"},
             "connections": {"type": "int", "default": 2},

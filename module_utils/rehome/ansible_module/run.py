@@ -58,7 +58,7 @@ def _hide_secrets(module: AnsibleModule) -> None:
             module.no_log_values.add(secret)
     # the text of a key where its path belongs is refused, too
     cluster = module.params["settings"].get("cluster") or {}
-    files = [cluster.get(name) or "" for name in ("ca", "cert", "key")]
+    files = [cluster.get(name) or "" for name in ("ca", "cert", "key", "record")]
     module.no_log_values.update(file for file in files if "\n" in file or "-----BEGIN" in file)
 
 

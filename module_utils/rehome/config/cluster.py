@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..codes import Code
 from ..errors import Finding
 from ..files import write_whole
 
 ALONE = "or leave rehome_cluster unset to work with this machine alone"
 """How every message about a cluster ends."""
+
+
+def fault(name: str, value: str | None, problem: str, way_out: str, code: Code) -> Finding:
+    """Return the finding that keeps a cluster from being used. It names the way without one, too. See `Finding`."""
+    return Finding(name, value, problem, f"{way_out}, {ALONE}", code)
 
 
 @dataclass(frozen=True, slots=True)

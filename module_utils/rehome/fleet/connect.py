@@ -16,7 +16,7 @@ import distributed
 from distributed import Client, Security
 
 from ..codes import Code
-from ..config.cluster import ALONE, Cluster
+from ..config.cluster import Cluster, fault
 from ..errors import RefusedError
 from .engine import Engine, python_version, this_engine
 from .worker import tell_engine
@@ -51,13 +51,9 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
     await _check_door(cluster)
     _be_quiet()
     _keep_little()
-    connect: Dask = Client
-    secure: Any = Security
-    files = {"tls_ca_file": str(cluster.ca), "tls_client_cert": str(cluster.cert), "tls_client_key": str(cluster.key)}
-    security = secure(require_encryption=True, **files)
     dask.config.set(TIMEOUTS)
     try:
-        client = await connect(cluster.address, security=security, timeout=CONNECT_S, asynchronous=True)
+        client = await opened(cluster, CONNECT_S)
     except (OSError, TimeoutError) as error:
         raise _refused(cluster, "does not answer as a scheduler of dask.distributed does", _OF_ADDRESS) from error
     try:
@@ -72,6 +68,15 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
         yield client
     finally:
         await client.close()
+
+
+async def opened(cluster: Cluster, timeout_s: float) -> Dask:
+    """Return a connection to a scheduler that may be of any kind. Raises OSError."""
+    connect: Dask = Client
+    secure: Any = Security
+    files = {"tls_ca_file": str(cluster.ca), "tls_client_cert": str(cluster.cert), "tls_client_key": str(cluster.key)}
+    security = secure(require_encryption=True, **files)
+    return await connect(cluster.address, security=security, timeout=timeout_s, asynchronous=True)
 
 
 async def workers_of(client: Dask) -> list[str]:
@@ -106,13 +111,9 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
 
 
 def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
-    return RefusedError.of(
-        "rehome_cluster.address",
-        worker,
-        f"this worker has {theirs}, and this machine {ours}",
-        f"Install the same Rehome there from the same lists, and start the worker again, {ALONE}",
-        Code.CLUSTER_ENGINE,
-    )
+    problem = f"this worker has {theirs}, and this machine {ours}"
+    way_out = "Install the same Rehome there from the same lists, and start the worker again"
+    return RefusedError([fault("rehome_cluster.address", worker, problem, way_out, Code.CLUSTER_ENGINE)])
 
 
 async def _check_scheduler(cluster: Cluster, client: Dask) -> None:
@@ -149,13 +150,10 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
                 await asyncio.sleep(0.2)
     except TimeoutError:
         if not await workers_of(client):
-            raise RefusedError.of(
-                "rehome_cluster.workers",
-                str(cluster.workers),
-                f"after rehome_cluster.wait_s ({cluster.wait_s:g} s) the scheduler at {cluster.address} has no worker",
-                f"Start workers, and see in their log why they do not join; or wait longer, {ALONE}",
-                Code.CLUSTER_WORKERS,
-            ) from None
+            waited_s = f"after rehome_cluster.wait_s ({cluster.wait_s:g} s)"
+            problem = f"{waited_s} the scheduler at {cluster.address} has no worker"
+            way_out = "Start workers, and see in their log why they do not join; or wait longer"
+            raise _refused(cluster, problem, way_out, "workers", Code.CLUSTER_WORKERS) from None
     if waited is not None:
         waited.note()
 
@@ -284,7 +282,7 @@ def _unusable(cluster: Cluster, name: str, problem: str, way_out: str) -> Refuse
 def _refused(
     cluster: Cluster, problem: str, way_out: str, name: str = "address", code: Code = Code.CLUSTER_UNREACHABLE
 ) -> RefusedError:
-    return RefusedError.of(f"rehome_cluster.{name}", str(getattr(cluster, name)), problem, f"{way_out}, {ALONE}", code)
+    return RefusedError([fault(f"rehome_cluster.{name}", str(getattr(cluster, name)), problem, way_out, code)])
 
 
 def _be_quiet() -> None:

@@ -12,8 +12,8 @@ from ..errors import RehomeError
 from ..s3.errors import S3StopError
 from ..s3.multipart.record import Upload
 from .connect import Dask
-from .dispatch import WAY_TO_SCHEDULER, failed_at, lost, remove_plugin, times_begun
-from .mover import Report, Stopped
+from .dispatch import TAKEN_OVER, WAY_TO_SCHEDULER, failed_at, lost, replace_plugin, times_begun
+from .mover import TAKEN_AWAY, Report, Stopped
 from .orders import Orders
 from .shards import Shard, as_bytes, from_bytes
 from .worker import MoverPlugin
@@ -64,7 +64,7 @@ class Copying:
         connection is open, though nothing is heard of it, and their numbers are ours.
         """
         for earlier in await client.run_on_scheduler(_plugins(), prefix=f"{self._migration}-"):
-            await remove_plugin(client, earlier)
+            await replace_plugin(client, earlier)
         return f"{self._migration}-{secrets.token_hex(4)}"
 
     async def send(self, client: Dask, plugin: str, parcel: Parcel) -> Arrival:
@@ -91,6 +91,8 @@ class Copying:
             status, code, message, key, verb = report.stopped
             # its own way to the store may be the only one that is cut
             return S3StopError(status, code, f"{message.rstrip('.')} (worker {arrival.mover})", key, verb=verb)
+        if report.error == TAKEN_AWAY:
+            return lost(self._cluster, TAKEN_OVER)
         return None if report.error is None else failed_at(arrival.mover, report.error)
 
     def words(self, parcel: Parcel) -> str:

@@ -16,10 +16,10 @@ from typing import Any, Protocol, TypeVar
 from distributed import KilledWorker, WorkerPlugin
 from distributed.client import FutureCancelledError
 
-from ..codes import Code, codes_in
-from ..config.cluster import Cluster
+from ..codes import Code, codes_in, unmarked
+from ..config.cluster import ALONE, Cluster
 from ..errors import RefusedError, RehomeError
-from .connect import ANSWERS_S, RUNNING, Dask, check_engines, connected, statuses_of
+from .connect import ANSWERS_S, RUNNING, Dask, check_engines, connected, opened, statuses_of
 from .orders import Pace, share
 from .worker import RunGoneError, set_pace
 
@@ -42,6 +42,11 @@ WAY_TO_SCHEDULER = "it has ended, or the network to it is cut. Start it again, o
 TAKEN_OVER = (
     "its workers do not know this run any more: another run of this migration has begun, or nothing was heard of this "
     "machine for too long. Let one run work at a time, and let it work without a pause of this machine"
+)
+REPLACED = "another run of this migration has begun and has taken its place. Let one run work at a time"
+LET_GO = (
+    "the scheduler has heard nothing of this machine for too long and has ended its run. Let it work without a pause "
+    "of this machine, and mend its network"
 )
 
 P = TypeVar("P")
@@ -126,8 +131,11 @@ class Dispatch:
                 with self._losing():
                     async with asyncio.timeout(ANSWERS_S):
                         await client.register_plugin(work.plugin, name=plugin)
-                        await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
+                        scheduler = await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
                 await self._do(client, crew, work, parcels)
+                if self.stop is not None and self.stop.trouble is Code.CLUSTER_LOST:
+                    why = await _why_ended(self.cluster, scheduler, plugin)
+                    self.stop = self.stop if why is None else lost(self.cluster, why)
             finally:
                 await crew.dismiss()
         if self.stop is not None:
@@ -210,7 +218,9 @@ class _Crew:
         self._there: list[str] = []
         self._workers: list[str] = []
         self._checked: frozenset[str] = frozenset()
+        # what each has confirmed, and who was sent any: a reply that is lost says nothing of what a worker does
         self._told: dict[str, Pace] = {}
+        self._sent: set[str] = set()
         self._gone: dict[str, float] = {}
         self._telling: asyncio.Task[None] | None = None
         self._telling_what: Pace | None = None
@@ -266,13 +276,14 @@ class _Crew:
         self._checked = frozenset(workers)
         self._workers = workers
         # one that takes no shard for now (its memory is full, it is about to leave) goes on with those that it has
-        self._there = [worker for worker in statuses if worker in workers or worker in self._told]
+        self._there = [worker for worker in statuses if worker in workers or worker in self._sent]
         now = time.monotonic()
-        self._gone |= {worker: now for worker in self._told if worker not in statuses}
+        self._gone |= {worker: now for worker in self._sent if worker not in statuses}
         self._gone = {
             worker: since for worker, since in self._gone.items() if worker not in statuses and now - since < GONE_S
         }
         self._told = {worker: pace for worker, pace in self._told.items() if worker in statuses}
+        self._sent &= statuses.keys()
         self._dispatch.on_movers(len(workers))
         self._require()
 
@@ -291,25 +302,37 @@ class _Crew:
 
     async def _tell(self, pace: Pace) -> None:
         # those that have had a larger share first, so that all together never have more than the whole
-        known = [worker for worker in self._there if worker in self._told]
+        known = [worker for worker in self._there if worker in self._sent]
         await self._tell_all(known, pace)
-        if all(self._told.get(worker, pace) == pace for worker in known) or pace.stop:
+        if all(self._told.get(worker) == pace for worker in known if worker in self._sent) or pace.stop:
             await self._tell_all([worker for worker in self._there if worker not in known], pace)
 
     async def _tell_all(self, workers: Sequence[str], pace: Pace) -> None:
         await asyncio.gather(*(self._tell_one(worker, pace) for worker in workers if self._told.get(worker) != pace))
 
     async def _tell_one(self, worker: str, pace: Pace) -> None:
+        self._sent.add(worker)
         with suppress(OSError):
             async with asyncio.timeout(ANSWER_S):
                 told = await self._client.run(set_pace, self.plugin, tuple(pace), workers=[worker], on_error="return")
-            if told.get(worker, False) is True:
-                self._told[worker] = pace
+            match told.get(worker):
+                case True:
+                    self._told[worker] = pace
+                case False:  # it has nothing to hold to a pace yet
+                    self._sent.discard(worker)
 
 
 def failed_at(mover: str, text: str) -> RehomeError:
     """Return the error of a worker, by its name, that says of itself what is wrong."""
-    return RehomeError(f"worker {mover}: {text}", code=None if codes_in(text) else Code.UNEXPECTED)
+    mark = "".join(f" [{code}]" for code in codes_in(text)[:1])
+    told = f"worker {mover}: {unmarked(text).rstrip('.')}. Mend that worker, {ALONE}.{mark}"
+    return RehomeError(told, code=None if mark else Code.UNEXPECTED)
+
+
+async def replace_plugin(client: Dask, plugin: str) -> None:
+    """Take away the plugin of a run whose place another one takes, and note that for its controller."""
+    await client.run_on_scheduler(_note_replaced(), name=plugin)
+    await remove_plugin(client, plugin)
 
 
 async def remove_plugin(client: Dask, plugin: str) -> None:
@@ -319,10 +342,27 @@ async def remove_plugin(client: Dask, plugin: str) -> None:
     await client.run_on_scheduler(_forget_runs(), name=plugin)
 
 
+async def _why_ended(cluster: Cluster, scheduler: str, plugin: str) -> str | None:
+    """Return why a scheduler that is there has ended a run; None if it has not, or cannot be asked.
+
+    To a controller, dask tells all of these alike.
+
+    scheduler: the id of the one that the run began with
+    """
+    with suppress(Exception):  # whatever dask raises of a scheduler that is lost
+        async with await opened(cluster, ANSWER_S) as client, asyncio.timeout(ANSWER_S):  # that of the run may be cut
+            there, has_plugin, is_replaced = await client.run_on_scheduler(_state_of(), name=plugin)
+        if there == scheduler and is_replaced:
+            return REPLACED
+        if there == scheduler and not has_plugin:
+            return LET_GO
+    return None
+
+
 def lost(cluster: Cluster, why: str) -> RehomeError:
     """Return what ends a run whose cluster is lost. `why` ends with the way out, without a full stop."""
-    text = f"rehome_cluster.address ({cluster.address}): {why}, then run the same command again: it goes on from here."
-    return RehomeError(text, code=Code.CLUSTER_LOST)
+    way_out = f"then run the same command again, {ALONE}: it goes on from here."
+    return RehomeError(f"rehome_cluster.address ({cluster.address}): {why}, {way_out}", code=Code.CLUSTER_LOST)
 
 
 async def times_begun(client: Dask, plugin: str, key: str) -> int | None:
@@ -344,32 +384,39 @@ def _count_runs() -> Any:
     from the shards of other runs.
     """
 
-    def count_runs(dask_scheduler: Any, name: str, owner: str) -> None:
+    def count_runs(dask_scheduler: Any, name: str, owner: str) -> str:
+        """Begin to count, and return the scheduler's id."""
         import asyncio  # noqa: PLC0415 - it is sent as code
         from contextlib import suppress  # noqa: PLC0415
 
         from distributed import SchedulerPlugin  # noqa: PLC0415
 
         class Runs(SchedulerPlugin):
+            """Counts for one run. of: how often, by the key of the shard."""
+
             def __init__(self) -> None:
                 self.of: dict[str, int] = {}
 
             def transition(self, key: Any, start: str, finish: str, *_args: Any, **_more: Any) -> None:
+                """Count a shard that begins. The scheduler calls it for each task of anybody's."""
                 if finish == "processing" and str(key).startswith(name):
                     self.of[key] = self.of.get(key, 0) + 1
                 elif finish == "forgotten":
                     self.of.pop(key, None)
 
             def remove_client(self, scheduler: Any, client: str) -> None:
+                """End the run if it is its controller that is gone."""
                 if client == owner:
                     self.ending = asyncio.create_task(self.end(scheduler))
 
             async def end(self, scheduler: Any) -> None:
+                """Take the plugin from the workers, and with it what it has started."""
                 with suppress(ValueError, OSError):  # the controller has done it, or a worker has ended
                     await scheduler.unregister_worker_plugin(None, name)
                 scheduler.plugins.pop(name, None)
 
         dask_scheduler.add_plugin(Runs(), name=name)
+        return str(dask_scheduler.id)
 
     return count_runs
 
@@ -377,6 +424,18 @@ def _count_runs() -> Any:
 def _runs_of() -> Any:
     return lambda dask_scheduler, name, key: (
         dask_scheduler.plugins[name].of.get(key, 0) if name in dask_scheduler.plugins else None
+    )
+
+
+def _note_replaced() -> Any:
+    return lambda dask_scheduler, name: dask_scheduler.log_event(name, "replaced")
+
+
+def _state_of() -> Any:
+    return lambda dask_scheduler, name: (
+        dask_scheduler.id,
+        name in dask_scheduler.plugins,
+        bool(dask_scheduler.get_events(name)),
     )
 
 

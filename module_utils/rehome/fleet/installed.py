@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..codes import Code
+from ..config.cluster import fault
 from ..errors import RefusedError
 
 
@@ -11,11 +12,6 @@ def require_dask() -> None:
     try:
         import distributed  # noqa: F401, PLC0415 - a single machine does without
     except ImportError as error:
-        raise RefusedError.of(
-            "rehome_cluster",
-            None,
-            f"dask.distributed is not installed on this machine ({error})",
-            "Install requirements-cluster.txt into the environment of Ansible, or leave rehome_cluster unset to copy "
-            "from this machine alone",
-            Code.WRONG_PYTHON,
-        ) from error
+        problem = f"dask.distributed is not installed on this machine ({error})"
+        way_out = "Install requirements-cluster.txt into the environment of Ansible"
+        raise RefusedError([fault("rehome_cluster", None, problem, way_out, Code.WRONG_PYTHON)]) from error

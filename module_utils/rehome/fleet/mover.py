@@ -31,6 +31,9 @@ from .outcomes import Ended, job_of, packed
 from .shards import Row
 from .uploads import in_parts
 
+TAKEN_AWAY = "taken away"
+"""The error of a mover whose plugin was taken from its worker before its run had told it to stop."""
+
 
 class Stopped(NamedTuple):
     """Why no further copy can succeed: the fields of an S3StopError, which would not carry the outcomes so far."""
@@ -97,6 +100,7 @@ class Mover:
         self._loop = uvloop.new_event_loop()
         self._feed = _Feed(orders)
         self._pace = WAIT
+        self._was_told = True
         self._clients: Sequence[Client] = ()
         self._rate = RateLimiter(None)
         self._paced, self._closed = asyncio.Event(), asyncio.Event()
@@ -126,8 +130,7 @@ class Mover:
 
     def close(self) -> None:
         """Stop, and end the thread when what is in flight has ended."""
-        self._loop.call_soon_threadsafe(self._hold, self._pace._replace(stop=True))
-        self._loop.call_soon_threadsafe(self._closed.set)
+        self._loop.call_soon_threadsafe(self._take_away)
 
     def join(self) -> None:
         """Wait for the end after `close`."""
@@ -158,7 +161,7 @@ class Mover:
             # told in place of shards that never end; its text may hold a secret
             logging.getLogger(__name__).exception("the copy has ended")
             return None, f"an error that nobody expected ({type(unexpected).__name__}; the worker's log has it)"
-        return None, None
+        return None, None if self._was_told else TAKEN_AWAY
 
     async def _copy(self, uploads: Uploads) -> None:
         orders, feed = self._orders, self._feed
@@ -174,6 +177,11 @@ class Mover:
             # jobs that are taken while there is no rate pass it by, all at once
             await self._paced.wait()
             await copy_objects(source, target, feed, feed.note, options, uploads, stopping, self._rate)
+
+    def _take_away(self) -> None:
+        self._was_told = self._pace.stop
+        self._hold(self._pace._replace(stop=True))
+        self._closed.set()
 
     def _is_stopping(self) -> bool:
         return self._pace.stop

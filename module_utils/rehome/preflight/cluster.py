@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..checks import Check, stop, stops, unknown, warn
 from ..codes import Code
-from ..config.cluster import ALONE, Cluster
+from ..config.cluster import ALONE, Cluster, fault
 from ..config.settings import Settings
 from ..errors import Finding, RefusedError
 from ..fleet.access import Access
@@ -83,7 +83,7 @@ def look_at_cluster(settings: Settings, *, tries: bool) -> list[Check]:
     count = len(answers.workers)
     if not count:
         words = f"{cluster.address} has no worker by now, for which comparisons and a long listing would wait"
-        return [warn(SUBJECT, "workers", words, "Start workers", code=Code.CLUSTER_WORKERS)]
+        return [warn(SUBJECT, "workers", words, f"Start workers, {ALONE}", code=Code.CLUSTER_WORKERS)]
     words = f"{count} of {cluster.workers} workers at {cluster.address} have this engine"
     checks = [Check(SUBJECT, "workers", "pass", words)]
     checks += [judge_packages(answers.workers, answers.machines), *judge_clocks(answers.workers, answers.machines)]
@@ -158,7 +158,7 @@ def judge_clocks(workers: Sequence[str], machines: Mapping[str, Machine]) -> lis
     advice = "Set the clocks there (timedatectl set-ntp true), or this machine's if that is the wrong one"
     if wrong:
         problem = f"{_clocks_of(wrong, workers)}; S3 refuses requests that are a quarter of an hour off"
-        checks.append(stop(SUBJECT, "clock", Finding(_SETTING, None, problem, f"{advice}, {ALONE}", Code.CLOCK)))
+        checks.append(stop(SUBJECT, "clock", fault(_SETTING, None, problem, advice, Code.CLOCK)))
     slightly = {worker: ahead for worker, ahead in off.items() if worker not in wrong}
     if slightly:
         checks.append(warn(SUBJECT, "clock", _clocks_of(slightly, workers), advice, code=Code.CLOCK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,18 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.errors import RefusedError, RehomeError
 from rehome.fleet import dispatch
+from rehome.fleet.connect import connected
+from rehome.fleet.controller import _plugins
+from rehome.fleet.dispatch import replace_plugin
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.state.outcomes import export_leftover_outcomes
 
 from sandbox.s3_server import S3Server
 from tests.cutting_proxy import CuttingProxy, Moment
-from tests.integration.fleet.cluster import ROOT
+from tests.integration.fleet.cluster import ROOT, FleetOfTest
 from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.controller import given, running_copy
 from tests.integration.fleet.work import MEBIBYTE, fill, once_copied, outcomes_of, settings_of
@@ -430,9 +435,56 @@ def test_a_run_that_follows_a_controller_of_which_nothing_is_heard_takes_no_repo
         counts = migration.copy(settings)
         os.killpg(process.pid, signal.SIGCONT)
         assert process.wait(60) == 1
-    assert "its workers do not know this run any more: another run of this migration" in errors.read_text()
+    assert "another run of this migration has begun and has taken its place" in errors.read_text()
     there = {key.removeprefix("avatar/") for key in migration.target_keys()}
     told = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "present")}
     assert told <= there
     assert counts.done == counts.planned
     assert len(there) == 400
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_controller_whose_place_another_run_takes_says_so_whatever_dask_says(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration, is_cut: bool
+) -> None:
+    """With no shard left to send; and if its connection is cut at the same time."""
+    fill(migration, 80)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY / 4)
+    migration.plan(settings)
+    assert settings.cluster is not None
+
+    async def take_over() -> None:
+        async with connected(settings.cluster) as client:
+            (plugin,) = await client.run_on_scheduler(_plugins(), prefix="rehome-test-")
+            await replace_plugin(client, plugin)
+            if is_cut:
+                await client.run_on_scheduler(_cut_others_off(), ours=client.id)
+
+    told = r"another run of this migration has begun and has taken its place.*RH-765"
+    with once_copied(migration, 20, lambda: asyncio.run(take_over())), pytest.raises(RehomeError, match=told):
+        migration.copy(settings)
+    known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
+    assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
+
+
+def test_a_controller_that_its_scheduler_has_let_go_says_so(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 80)
+    settings = settings_of(migration, object_store, fleet, objects_per_second=SLOWLY / 4)
+    migration.plan(settings)
+    assert settings.cluster is not None
+
+    async def let_go() -> None:
+        async with connected(settings.cluster) as client:
+            await client.run_on_scheduler(_cut_others_off(), ours=client.id)
+
+    told = r"the scheduler has heard nothing of this machine for too long and has ended its run.*RH-765"
+    with once_copied(migration, 20, lambda: asyncio.run(let_go())), pytest.raises(RehomeError, match=told):
+        migration.copy(settings)
+
+
+def _cut_others_off() -> Any:
+    return lambda dask_scheduler, ours: [
+        comm.abort() for client, comm in dask_scheduler.client_comms.items() if client != ours
+    ]

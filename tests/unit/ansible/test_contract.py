@@ -163,7 +163,7 @@ def test_every_variable_reaches_the_modules() -> None:
         part: f"rehome_{part} | combine(rehome_kept.{part} | default({{}}))"
         for part in ("source", "target", "database")
     }
-    laid_over["cluster"] = "rehome_cluster_of_group | combine(rehome_cluster | default({}, true))"
+    laid_over["cluster"] = "rehome_cluster_of_group | combine(rehome_cluster) if rehome_cluster else none"
     settings = re.findall(r"'(\w+)': (.+),$", handed["rehome_settings"], re.MULTILINE)
     assert dict(settings) == _handed(others) | laid_over
     grants = {name: value.strip("{ }") for name, value in handed["rehome_grants_settings"].items()}

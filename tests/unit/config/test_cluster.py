@@ -33,7 +33,7 @@ def test_a_cluster_is_read() -> None:
     assert (cluster.host, cluster.port) == ("fd00::5", 8786)
 
 
-@pytest.mark.parametrize("given", [None, {}, {"address": None, "workers": None}])
+@pytest.mark.parametrize("given", [None, {}])
 def test_without_a_cluster_this_machine_copies(given: dict[str, Any] | None) -> None:
     assert read(given) == (None, [])
 
@@ -51,6 +51,11 @@ def test_without_a_cluster_this_machine_copies(given: dict[str, Any] | None) -> 
         "tls://a:1?x=1",
         "tls://a:1#x",
         "tls://a:1/",
+        "tls://a b:1",
+        "tls://a\tb:1",
+        "tls://a,b:1",
+        "tls://[::g]:1",
+        "tls://[10.0.0.5]:1",
     ],
 )
 def test_an_address_that_is_none_is_refused(address: str) -> None:
@@ -68,7 +73,7 @@ def test_the_password_of_an_address_is_not_shown() -> None:
     assert told.startswith("rehome_cluster.address (tls://…@a:1): is no address")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "record"])
 @pytest.mark.parametrize(
     "text", ["-----BEGIN PRIVATE KEY-----\nhunter2\n", "-----BEGIN PRIVATE KEY----- hunter2", "a\nb"]
 )
@@ -87,7 +92,24 @@ def test_an_empty_text_is_unset(name: str) -> None:
     assert re.match(rf"rehome_cluster\.{name}: is not set\. .*RH-101", told)
 
 
-@pytest.mark.parametrize("given", [{"workers": 4}, {**FILES, "workers": 4}, {"hosts": "", **FILES}])
+@pytest.mark.parametrize(
+    "name", ["scheduler", "rehome_scheduler", "s.example.org", "bücher.example", "10.0.0.5", "[::1]"]
+)
+def test_a_name_or_an_address_is_taken(name: str) -> None:
+    _, told = read(GIVEN | {"address": f"tls://{name}:8786"})
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"workers": 4},
+        {**FILES, "workers": 4},
+        {"hosts": "", **FILES},
+        {"hosts": None},
+        {"address": None, "workers": None},
+    ],
+)
 def test_without_address_and_hosts_it_is_told_what_to_set(given: dict[str, Any]) -> None:
     cluster, told = read(given)
     assert cluster is None
@@ -163,6 +185,11 @@ def test_a_cluster_that_was_not_started_is_told_with_the_command_that_starts_it(
         "rehome_cluster.hosts (movers): no cluster was started there from this controller, which would have recorded "
         f"it in {record}. Start one (make cluster-up ENV=prod){ALONE}. [RH-761]"
     )
+
+
+def test_without_a_record_it_is_told_which_setting_names_it(record: Path) -> None:
+    _, (told,) = read(of_hosts(record, record=""))
+    assert told == f"rehome_cluster.record: is not set. Set it to the path of a file in JSON{ALONE}. [RH-101]"
 
 
 def test_the_cluster_of_other_machines_is_not_taken(record: Path) -> None:

@@ -25,12 +25,16 @@ class Scheduler:
     statuses: of the workers, by their addresses
     foreign: those with another engine
     told: what each was told last
+    deaf_to: those whose reply is lost
+    joining: those that have nothing to hold to a pace yet
     """
 
     def __init__(self, workers: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.statuses = dict.fromkeys(workers, "running")
         self.foreign = set[str]()
         self.told = dict[str, Pace]()
+        self.deaf_to = set[str]()
+        self.joining = set[str]()
         self.now = 1000.0
         self.scheduler = self
         monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: self.now))
@@ -57,8 +61,13 @@ class Scheduler:
     async def run(
         self, _function: object, _plugin: str, pace: tuple[Any, ...], *, workers: Sequence[str], on_error: str
     ) -> dict[str, bool]:
-        self.told |= dict.fromkeys(workers, Pace(*pace))
-        return dict.fromkeys(workers, True)
+        (worker,) = workers
+        if worker in self.joining:
+            return {worker: False}
+        self.told[worker] = Pace(*pace)
+        if worker in self.deaf_to:
+            raise OSError("the reply is lost")
+        return {worker: True}
 
     async def _check(self, _cluster: Cluster, _client: object, workers: Sequence[str]) -> None:
         if self.foreign.intersection(workers):
@@ -108,6 +117,46 @@ def test_the_share_of_a_worker_that_is_gone_is_kept_until_it_has_noticed_that_it
         assert there.rates["a"] == there.rates["c"] == RATE / 3
         await there.look(1.5)
         assert (there.rates["a"], there.rates["c"]) == (50.0, 50.0)
+
+    asyncio.run(play())
+
+
+def test_the_share_of_a_worker_whose_reply_was_lost_is_kept_when_it_is_gone(there: Scheduler) -> None:
+    async def play() -> None:
+        there.deaf_to.add("b")
+        await there.look()
+        assert there.rates == {"a": 50.0, "b": 50.0}
+        del there.statuses["b"]
+        await there.look()
+        await there.look(GONE_S - 2)
+        assert there.rates["a"] == 50.0
+        await there.look(3.0)
+        assert there.rates["a"] == 100.0
+
+    asyncio.run(play())
+
+
+def test_nobody_joins_before_one_whose_reply_was_lost_has_confirmed_its_smaller_share(there: Scheduler) -> None:
+    async def play() -> None:
+        there.deaf_to.add("b")
+        await there.look()
+        there.statuses["c"] = "running"
+        await there.look()
+        assert "c" not in there.rates
+        there.deaf_to.clear()
+        await there.look()
+        assert there.rates == dict.fromkeys("abc", RATE / 3)
+
+    asyncio.run(play())
+
+
+def test_a_worker_that_had_nothing_to_hold_to_a_pace_has_no_share_when_it_is_gone(there: Scheduler) -> None:
+    async def play() -> None:
+        there.joining.add("b")
+        await there.look()
+        del there.statuses["b"]
+        await there.look()
+        assert there.rates["a"] == 100.0
 
     asyncio.run(play())
 
