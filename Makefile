@@ -211,8 +211,10 @@ else ifneq ($(call on,CHECK),)
 	@$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB))
 	@$(call DEMO,migrate.yml)
 else
+ifeq ($(findstring $(BY_MOVERS),$(value ARGS)),)
 	@echo "A private object store and a private database ($(value DB)) are started in .sandbox/ ..."
 	@$(call told,$(call play,playbooks/sandbox.yml -e state=present -e db=$(value DB)),'')
+endif
 	@echo "=== 1 of 5: what is there: images in one bucket, and rows that name them"
 	@$(SEEDED)
 	@echo "=== 2 of 5: the plan, which writes nothing"

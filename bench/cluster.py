@@ -35,6 +35,7 @@ LEFT = 2 / 3
 PER_SECOND = 1_000
 WINDOW_S = 1.0
 LOOK_S = 0.02
+"""How often the server is asked for its count, which it tells nobody by itself."""
 FLAT = 1.15
 ONE, MOVER = "one process", "1 worker"
 
@@ -277,7 +278,7 @@ def _gain(folder: Path, sizes: Sizes) -> Gain:
 def _kill(crew: Movers, url: str, least: int, kills: list[float]) -> None:
     """Kill a worker once so many copies were asked for, and add when that was."""
     while json.loads(_get(f"{url}/count")) < least:
-        time.sleep(LOOK_S)  # the server only answers
+        time.sleep(LOOK_S)
     kills.append(time.monotonic())
     crew.kill_one()
 

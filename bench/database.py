@@ -145,7 +145,7 @@ class Bench:
         for number in range(self._rounds):
             avatars.fill()
             with self._application("alone"):
-                time.sleep(self._seconds)
+                time.sleep(self._seconds)  # the application is what is measured
             settings = self._settings(f"beside-{number}", user="admin" if self._postgresql else "migrate")
             self._scan(settings)
             with self._application("rewrite"):

@@ -28,6 +28,7 @@ from .section import Section, Table
 from .suite import BenchError, step
 
 LOOK_EVERY_S = 0.05
+"""How often the sizes are read: no process of a run announces its largest, and a short one is not to be missed."""
 DRY_RUN, MIGRATION = "dry run", "migration"
 HEADER = ("run", "wall", "of it in stages", "objects copied", "rows rewritten", "largest process")
 COMMAND = "ansible-playbook migrate.yml -e env=sandbox [--check]"

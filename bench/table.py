@@ -26,6 +26,7 @@ PATIENCE_S = 60.0
 WEARING_IN = 3
 """How often PostgreSQL is filled and rewritten before it is measured; after the second time no file is new."""
 LOOK_S = 0.5
+"""Over how long it is measured what a server does: less would be a few ticks of its CPU time."""
 IDLE = 0.05
 """CPU seconds per second that an idle server may use."""
 

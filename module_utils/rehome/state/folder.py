@@ -9,6 +9,9 @@ from pathlib import Path
 from ..codes import Code
 from ..errors import Finding, RefusedError
 
+ROOT = 0
+"""Whoever is root reads and writes everything anyway."""
+
 
 def prepare_state_dir(path: Path) -> None:
     """Create the state folder, readable by its owner only. Raises RefusedError if it is not writable."""
@@ -42,6 +45,6 @@ def _of_somebody_else(path: Path) -> Path | None:
         mode = place.parent.stat().st_mode
         if mode & stat.S_ISVTX and mode & stat.S_IWOTH:
             found = place.lstat()
-            if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+            if stat.S_ISLNK(found.st_mode) or found.st_uid not in (ROOT, os.geteuid()):
                 return place
     return None

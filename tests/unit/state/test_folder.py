@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rehome.errors import RefusedError
@@ -36,10 +37,22 @@ def test_what_somebody_else_has_put_where_everybody_may_write_is_refused(public:
 
 def test_a_folder_of_another_user_is_refused_there(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (public / "rehome-job-42").mkdir()
-    owner = os.geteuid()
-    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    _own_everything(os.geteuid() + 1, monkeypatch)
     with pytest.raises(RefusedError, match="is of another user"):
         prepare_state_dir(public / "rehome-job-42" / "prod")
+
+
+def test_a_folder_of_root_is_trusted_there(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (public / "rehome-job-42").mkdir()
+    _own_everything(0, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    prepare_state_dir(public / "rehome-job-42" / "prod")
+
+
+def _own_everything(user: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all files look like this user's: only root can give files away."""
+    lstat = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: SimpleNamespace(st_mode=lstat(path).st_mode, st_uid=user))
 
 
 def test_a_link_in_a_folder_of_ones_own_is_the_owners_business(tmp_path: Path) -> None:
