@@ -152,15 +152,15 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
         outcomes.add(outcome)
         if uploads.bytes_sent:
             uploads.bytes_sent.pop(outcome.job.target_key, None)
-        if not progress.is_due:
-            return
+
+    def show() -> None:
         left = {"changed": counts.changed + counts.conflict, "archived": counts.archived, "movers": counts.at_work}
         others = {name: count for name, count in left.items() if count}
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:
         with uploads, progress.measured_by(_Bytes(counts, uploads)):
-            _copy_somewhere(run, outcomes, note, uploads, counts)
+            _copy_somewhere(run, outcomes, note, show, uploads, counts)
     except S3StopError as error:
         raise RehomeError(
             f"rehome_target (s3://{settings.target.bucket}/{settings.target.prefix}): the copy cannot go on, after "
@@ -175,17 +175,28 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
 
 
 def _copy_somewhere(
-    run: Run, outcomes: Outcomes, note: Callable[[CopyOutcome], None], uploads: Uploads, counts: CopyCounts
+    run: Run,
+    outcomes: Outcomes,
+    note: Callable[[CopyOutcome], None],
+    show: Callable[[], None],
+    uploads: Uploads,
+    counts: CopyCounts,
 ) -> None:
     cluster = run.settings.cluster
     if cluster is None:
-        uvloop.run(_copy(run, _jobs(run, outcomes), note, uploads, counts))
+
+        def note_and_show(outcome: CopyOutcome) -> None:
+            note(outcome)
+            if run.progress.is_due:
+                show()
+
+        uvloop.run(_copy(run, _jobs(run, outcomes), note_and_show, uploads, counts))
         return
     # it imports dask, which a single machine does not have
     from .copy_on_cluster import copy_on_cluster  # noqa: PLC0415
 
     rows = (row for batch in _windows(run) for row in _interleaved(batch))
-    copy_on_cluster(run, cluster, rows, outcomes, note, uploads, counts)
+    copy_on_cluster(run, cluster, rows, outcomes, note, show, uploads, counts)
 
 
 class _Bytes:

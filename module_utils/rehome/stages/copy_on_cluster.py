@@ -36,18 +36,20 @@ def copy_on_cluster(
     rows: Iterable[Row],
     outcomes: Outcomes,
     on_outcome: Callable[[CopyOutcome], None],
+    show: Callable[[], None],
     uploads: Uploads,
     counts: CopyCounts,
 ) -> None:
     """Copy what `rows` yields.
 
+    show: called whenever the counts are to be shown: a shard's outcomes come at once, and then for long none
     Raises RefusedError before the first copy if the cluster cannot be used, S3StopError if no further copy can
     succeed, and RehomeError if the cluster is lost; what workers have reported until then is recorded.
     """
     require_dask()
     options = uvloop.run(_options(run))
     counts.method = options.method
-    work = _Work(run, options, outcomes, on_outcome, uploads, counts)
+    work = _Work(run, options, outcomes, on_outcome, show, uploads, counts)
     if counts.planned:
         # not uvloop: dask is tested on asyncio's own loop, and here nothing is done for each object
         most = shard_objects(counts.planned, cluster.workers, run.settings.copy.objects_per_second)
@@ -87,6 +89,7 @@ class _Work:
         options: CopyOptions,
         outcomes: Outcomes,
         on_outcome: Callable[[CopyOutcome], None],
+        show: Callable[[], None],
         uploads: Uploads,
         counts: CopyCounts,
     ) -> None:
@@ -94,6 +97,7 @@ class _Work:
         self._options = options
         self._outcomes = outcomes
         self._on_outcome = on_outcome
+        self._show = show
         self._uploads = uploads
         self._counts = counts
         self._bucket = run.settings.target.bucket
@@ -122,10 +126,12 @@ class _Work:
         counts.movers[arrival.mover] = counts.movers.get(arrival.mover, 0) + told
         if told == len(shard.rows):
             self._outcomes.end_shard(shard.number)
+        self._show()
 
     def movers(self, count: int) -> None:
         """Show how many workers there are."""
         self._counts.at_work = count
+        self._show()
 
     async def abort_leftovers(self) -> None:
         """Abort the uploads that workers which were lost, and earlier runs, have left open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rehome.control.controls import Door
 from rehome.control.orders import Order
@@ -15,6 +16,8 @@ from tests.integration.fleet.work import fill, once_copied, outcomes_of, setting
 from tests.integration.migration import Migration
 
 RATE = 100.0
+SHARD = 40
+"""Objects of a shard, by the fixture."""
 DOOR = Door("a file", "resume it")
 
 
@@ -47,6 +50,27 @@ def test_a_worker_that_comes_in_the_middle_is_held_to_the_rate_from_its_first_ob
     seconds = sorted(item["LastModified"].replace(microsecond=0) for item in stored)
     took_s = (seconds[-1] - seconds[0]).total_seconds() + 1
     assert 100 / took_s <= 1.1 * rate
+
+
+def test_progress_grows_by_all_of_a_shard_when_it_has_come(
+    fleet: FleetOfTest, object_store: S3Server, migration: Migration
+) -> None:
+    fill(migration, 400)
+    settings = settings_of(migration, object_store, fleet, workers=2, objects_per_second=RATE)
+    migration.plan(settings)
+    run, counts = migration.run_with(settings), CopyCounts()
+    shown = set[int]()
+
+    def watch() -> None:
+        while counts.done < 300:
+            state: Any = run.progress.snapshot()
+            shown.add(state["done"] if state["stage"] == "copy" else 0)
+            time.sleep(0.05)
+
+    with once_copied(migration, 10, watch):
+        copy_planned(run, counts)
+    assert len(shown) > 2
+    assert {done % SHARD for done in shown} == {0}
 
 
 def test_a_pause_reaches_all_workers_and_they_go_on(
