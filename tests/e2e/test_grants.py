@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import yaml
 
 from matrix.servers.moto import Moto
 from tests.e2e.conftest import BIN, Played, World, Worlds, play_to_end
+from tests.e2e.modules import OF_AWS, play_forked
 
 pytestmark = pytest.mark.needs("rights")
 
@@ -37,15 +39,14 @@ class Granting:
     def play(
         self, playbook: str, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any
     ) -> Played:
-        credentials = ["-e", f"@{self.kept}"] if self.kept.exists() else []
-        process = self.world.start(
-            *credentials,
-            *arguments,
-            playbook=playbook,
-            exported={"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password), **(exported or {})},
-            **{"sandbox_user": "rehome", **variables},
-        )
-        return play_to_end(process)
+        """Run a playbook to its end: in forks, or as operators do with -vvv."""
+        given = [*(["-e", f"@{self.kept}"] if self.kept.exists() else []), *arguments]
+        wanted = {"playbook": playbook, "sandbox_user": "rehome", **variables}
+        if "-vvv" in arguments:
+            vault = {"ANSIBLE_VAULT_PASSWORD_FILE": str(self._password)}
+            return play_to_end(self.world.start(*given, exported={**vault, **(exported or {})}, **wanted))
+        options = self.world.arguments(*given, "--vault-password-file", str(self._password), **wanted)
+        return play_forked(options, {**os.environ, **(exported or {})}, OF_AWS if playbook == PLAYBOOK else ())
 
     def secrets(self) -> dict[str, Any]:
         command = [BIN / "ansible-vault", "view", "--vault-password-file", self._password, self.kept]
