@@ -67,7 +67,7 @@ from rehome.ansible_module.stage import CATALOG_FILE, Stage
 from rehome.codes import Code, marked
 from rehome.report.fields import KEPT_COPIES
 from rehome.report.lists import REMOVE_LISTS
-from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies
+from rehome.stages.remove_copies import inspect_target, plan_removal, remove_copies, warnings_of
 from rehome.state.completion import withdraw_completion
 from rehome.state.outcomes import export_leftover_outcomes
 
@@ -92,17 +92,18 @@ def work(stage: Stage) -> dict[str, object]:
                         remove_copies(run, bucket, counts)
                 unfinished = []
             finally:
-                named = counts.named("copies", "remove", KEPT_COPIES)
+                named = counts.named("copies", "remove", KEPT_COPIES) | {"copies_expected": counts.expected}
                 problems = before["problems"] + counts.problems() + unfinished
                 complete = before["complete"] and not problems and not (stage.dry_run and counts.to_delete)
                 left = before["left"] | counts.left("copies", KEPT_COPIES)
+                warnings = bucket.warnings + warnings_of(catalog)
                 lists = stage.report(catalog, REMOVE_LISTS, named, problems=problems, complete=complete, left=left)
     diff = counts.diff("copies to remove", settings.target.bucket)
     return {
         "changed": counts.changes(stage.dry_run),
         "counts": named,
         "lists": lists,
-        "warnings": bucket.warnings,
+        "warnings": warnings,
         "diff": diff,
     }
 

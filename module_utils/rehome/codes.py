@@ -134,6 +134,7 @@ class Code(Enum):
     OBJECTS_KEPT = "RH-615", "Objects could not be deleted"
     NOT_BROUGHT_BACK = "RH-616", "Objects were not brought back"
     DELETED_BUT_NAMED = "RH-617", "Rows name objects that were deleted"
+    COPIES_EXPECTED = "RH-618", "Copies that a run had begun may still be made"
     NOTHING_SELECTED = "RH-620", "Nothing is under the map"
 
     # 70x the terminal, 71x report and show, 72x control, 73x discover, 74x the plan, 75x init, 76x the cluster

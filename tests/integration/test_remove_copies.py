@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from rehome.db.dialect import DatabaseError
 from rehome.db.engines.open import connect
 from rehome.errors import RefusedError, RehomeError
 from rehome.preflight.preflight import preflight_rollback
+from rehome.report.fields import KEPT_COPIES
 from rehome.run import Run
 from rehome.s3.errors import S3RequestError
 from rehome.stages import delete_objects as deleting
 from rehome.stages import deletion_candidates as deletable
-from rehome.stages.remove_copies import LATE_S, inspect_target
+from rehome.stages.remove_copies import LATE_S, inspect_target, warnings_of
 from rehome.stages.rollback_rows import inspect_rows, plan_rollback
 from rehome.state.outcomes import Outcomes, export_leftover_outcomes
 
@@ -238,6 +240,33 @@ def test_what_is_younger_than_the_run_that_had_begun_it_may_be_somebody_elses_an
     done = one.remove()
     assert (done.deleted, done.kept["uncertain"], one.target_keys()) == (0, 3, NEW)
     assert [row["key"] for row in one.listed("copies-kept-uncertain")] == NEW
+
+
+def test_a_copy_that_may_still_be_made_is_named_until_it_is_there_or_cannot_be_any_more(
+    one: Removal, tmp_path: Path
+) -> None:
+    begin_and_die(one, tmp_path, *NAMES, "avatar-4.png")
+    one.s3.put_object(Bucket=one.target, Key=NEW[0], Body=b"content of avatar-1.png")
+    done = one.remove()
+    assert (done.deleted, done.expected, done.left("copies", KEPT_COPIES)) == (1, 3, {"copies_expected": 3})
+    assert [row["key"] for row in one.listed("copies-expected")] == [*NEW[1:], "avatar/avatar-4.png"]
+    (warning,) = warnings_of(one.catalog)
+    assert re.search(r"^3 copies .* may still be made until \d\d:\d\d UTC.* again after that.*RH-618", warning)
+    # a worker that was late
+    one.s3.put_object(Bucket=one.target, Key=NEW[1], Body=b"content of avatar-2.png")
+    done = one.remove()
+    assert (done.deleted, done.expected, one.target_keys()) == (1, 2, [])
+    settings = one.settings()
+    one.plan(settings)
+    assert one.copy(settings).copied == 4
+    done = one.remove()
+    assert (done.deleted, done.expected, warnings_of(one.catalog)) == (4, 0, [])
+
+
+def test_a_copy_is_not_expected_for_ever(one: Removal, tmp_path: Path) -> None:
+    begin_and_die(one, tmp_path, *NAMES, ended=time.time() - LATE_S - 5)
+    done = one.remove()
+    assert (done.deleted, done.expected, warnings_of(one.catalog)) == (0, 0, [])
 
 
 def test_copies_stay_if_no_value_identifies_its_bucket(one: Removal) -> None:

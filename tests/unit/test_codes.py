@@ -135,6 +135,7 @@ MEANINGS = {
     "RH-615": "Objects could not be deleted",
     "RH-616": "Objects were not brought back",
     "RH-617": "Rows name objects that were deleted",
+    "RH-618": "Copies that a run had begun may still be made",
     "RH-620": "Nothing is under the map",
     "RH-711": "The state folder has no run yet",
     "RH-712": "What a run has left cannot be read",

@@ -27,7 +27,7 @@ MAX_MEMORY_SHARE = 1 / 2
 """The share of the machine's memory that a catalog may take for a statement that fails with less."""
 OPEN_TIMEOUT_S = 15.0
 OPEN_RETRY_S = 0.2
-"""DuckDB cannot wait for the lock of its file, so that opening is tried again and again."""
+"""How long, and how often, opening is tried while another process has the file."""
 BATCH_ROWS = 5_000
 FILL_ROWS = 10_000
 
@@ -287,4 +287,4 @@ def _waiting_for_lock(attempt: Callable[[], T]) -> T:
         except duckdb.Error as error:
             if not _is_lock(error) or time.monotonic() > give_up:
                 raise RehomeError(f"the catalog cannot be opened: {error}", code=Code.STATE_FILE) from error
-        time.sleep(OPEN_RETRY_S)
+        time.sleep(OPEN_RETRY_S)  # DuckDB cannot wait for the lock of its file

@@ -336,7 +336,7 @@ JUDGED = Table(
     "suffix VARCHAR, size BIGINT, etag VARCHAR, target_etag VARCHAR, last_modified VARCHAR, plan_class VARCHAR, "
     "weak BOOLEAN, class VARCHAR",
     filled_by="stages/deletion_candidates",
-    read_by="report/lists stages/deletion_candidates",
+    read_by="report/lists stages/deletion_candidates stages/remove_copies",
 )
 """Every object with the class that says whether it may be deleted."""
 
@@ -379,7 +379,15 @@ UNTOLD = Table(
     read_by="stages/remove_copies",
 )
 """Target objects whose copy a run had begun, and of which it did not learn whether it was made. alive_at: the run's
-last sign of life. etag: that the copy has if it was made; NULL if it cannot have been, or if that is not known."""
+last sign of life. etag: that the copy has if it was made; empty if it is not known, NULL if it cannot have been."""
+
+EXPECTED = Table(
+    "expected",
+    "suffix VARCHAR, alive_at VARCHAR",
+    filled_by="stages/remove_copies",
+    read_by="report/lists stages/remove_copies",
+)
+"""Copies that a run had begun, that are not in the target, and that may still be made. alive_at: as of `untold`."""
 
 REMOVED = Table(
     "removed", "key VARCHAR, file VARCHAR", filled_by="state/outcomes", read_by="state/outcomes", temporary=True

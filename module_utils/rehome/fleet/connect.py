@@ -147,7 +147,7 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
             while len(await workers_of(client)) < least:
                 if stopping():
                     return
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # dask's own wait for workers knows no stop
     except TimeoutError:
         if not await workers_of(client):
             waited_s = f"after rehome_cluster.wait_s ({cluster.wait_s:g} s)"

@@ -204,6 +204,7 @@ def _removal(counts: Mapping[str, int], dry: bool) -> list[str]:
     others |= {
         "copies_brought_back": f"copies {would}brought back, as rows name them",
         "copies_not_brought_back": "copies not brought back",
+        "copies_expected": "copies that may still be made",
         "copies_not_reached": "copies not reached",
     }
     if dry:

@@ -214,6 +214,8 @@ class RemovalCounts(TypedDict, total=False):
     """Not made by this migration, or changed since."""
     copies_kept_uncertain: int
     """A run had begun to copy them and did not learn whether it did; nor do their ETag and time prove it."""
+    copies_expected: int
+    """A run had begun them, they are not there, and may still be made. Run it again later."""
     copies_kept_unverified: int
     """Nothing proves the same content in the source."""
     copies_kept_referenced: int

@@ -117,6 +117,7 @@ REMOVE_LISTS = {
     "copies-to-remove": _copies("size, etag, last_modified", _judged("to_delete")),
     "copies-kept-not-ours": _copies("size, etag, last_modified", _judged("not_ours")),
     "copies-kept-uncertain": _copies("size, etag, last_modified", _judged("uncertain")),
+    "copies-expected": _copies("alive_at AS run_alive_at", "(FROM expected)"),
     "copies-kept-unverified": _copies("plan_class, size, etag, target_etag AS source_etag", _judged("unverified")),
     "copies-kept-referenced": _copies("named_by, row_key, value", _NAMED),
     "copies-kept-locked": _copies("reason", "(FROM locked)"),

@@ -21,6 +21,7 @@ _KEPT = ("objects_kept_", "copies_kept_")
 
 _CLAUSES = {
     "rows_rewritten": ("row stays rewritten", "rows stay rewritten"),
+    "copies_expected": ("copy that a run had begun may still be made", "copies that a run had begun may still be made"),
     "rows_without_object": ("row names no object", "rows name no object"),
     "rows_in_other_forms": (
         "row holds the key in a form that no reference names",

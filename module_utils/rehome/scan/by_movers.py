@@ -41,6 +41,7 @@ def read_by_movers(
     sides = settings.source, settings.target
 
     async def read() -> None:
+        """Read at the pace of the run, and show how far it is."""
         async with paced(run, throttle, rate=throttle), ticking(run.progress):
             await read_on_cluster(dispatch, sides, policy.max_requests, reading, shards, on_result)
 

@@ -129,9 +129,10 @@ class _Work:
         self._show()
 
     def movers(self, count: int) -> None:
-        """Show how many workers there are."""
+        """Show how many workers there are, and that the run lives. Called every second."""
         self._counts.at_work = count
         self._show()
+        self._outcomes.show_life()
 
     async def abort_leftovers(self) -> None:
         """Abort the uploads that workers which were lost, and earlier runs, have left open."""

@@ -56,6 +56,7 @@ class DeleteCounts:
     brought_back, not_brought_back: delete markers that were removed, and that S3 did not remove
     gone: of those deleted without versions, the ones that rows written meanwhile name
     denied: why delete markers may not be removed, and the way out; "" if that is not what kept them
+    expected: copies that are not there, and may still be made
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class DeleteCounts:
     not_brought_back: int = 0
     gone: int = 0
     denied: str = ""
+    expected: int = 0
 
     @property
     def to_delete(self) -> int:
@@ -103,8 +105,9 @@ class DeleteCounts:
         }
 
     def left(self, noun: str, reasons: Sequence[str]) -> dict[str, int]:
-        """Return the objects that are kept: name in the summary → count, without those that are 0."""
-        return {f"{noun}_kept_{reason}": count for reason in reasons if (count := self.kept.get(reason, 0))}
+        """Return the objects that are kept, or will be: name in the summary → count, without those that are 0."""
+        kept = {f"{noun}_kept_{reason}": count for reason in reasons if (count := self.kept.get(reason, 0))}
+        return kept | ({f"{noun}_expected": self.expected} if self.expected else {})
 
     def diff(self, what: str, bucket: str) -> dict[str, str]:
         """Return the difference that --diff shows: how many objects `what` (say, "objects to retire") counts."""

@@ -113,7 +113,7 @@ WITH told AS (
 )
 SELECT DISTINCT substr(target_key, length($target_prefix) + 1) AS suffix, alive_at,
     CASE WHEN result = 'begun' OR attempts > 1 OR (attempts = 1 AND error = '{ENDPOINT_DEAD}')
-        THEN nullif(etag, '') END AS etag
+        THEN coalesce(etag, '') END AS etag
 FROM told o
 WHERE {_NOT_REMOVED_SINCE} AND result IN ('begun', 'changed', 'failed') AND NOT EXISTS (
     SELECT 1 FROM told c WHERE c.result = 'copied' AND c.target_key = o.target_key AND c.file >= o.file)
@@ -217,6 +217,11 @@ class Outcomes:
         self._flush_due = time.monotonic() + FLUSH_S
         with contextlib.suppress(FileNotFoundError):  # nothing has begun yet, or it is no copy
             os.utime(next(iter(self._shard_files.values()), self._begun_file))
+
+    def show_life(self) -> None:
+        """Give the run's sign of life if it is due, also while nothing ends."""
+        if time.monotonic() >= self._flush_due:
+            self.flush()
 
     def close(self) -> None:
         """Write everything to the catalog and to files. Copies without an outcome are recorded as `begun`."""

@@ -307,7 +307,7 @@ def _end_all(names: Set[str], wanted: Wanted) -> None:
                 _signal(process.pid, signal.SIGTERM)
         if time.monotonic() > deadline + PATIENCE_S:
             raise MemberError(f"{', '.join(sorted(names))}: cannot be ended, not even by SIGKILL")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # they are no children of this process, whose end it could wait for
 
 
 def _signal(pid: int, which: signal.Signals) -> None:
@@ -469,7 +469,7 @@ def _runs(wanted: Wanted, name: str) -> bool:
 def _await_begin(wanted: Wanted, name: str) -> None:
     deadline = time.monotonic() + BEGIN_S
     while not _runs(wanted, name) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # whoever starts it does not tell when it runs
 
 
 def _await_scheduler(wanted: Wanted, ip: str) -> None:
@@ -481,7 +481,7 @@ def _await_scheduler(wanted: Wanted, ip: str) -> None:
             return
         if time.monotonic() > deadline:
             raise MemberError(f"the scheduler does not listen after {START_S:.0f} s: {_tail(wanted, SCHEDULER)}")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # dask does not tell when it listens
 
 
 def _tail(wanted: Wanted, name: str) -> str:

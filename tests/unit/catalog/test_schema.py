@@ -195,6 +195,7 @@ SELECTED = {
     "TO_BRING_BACK": delete_log.LIVE_MARKERS,
     "MADE": outcomes._MADE,
     "UNTOLD": outcomes._UNTOLD,
+    "EXPECTED": remove_copies._EXPECTED,
 }
 """Tables that are made of what a SELECT returns."""
 

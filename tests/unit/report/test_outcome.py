@@ -32,6 +32,7 @@ LEFT = (
     "source_empty",
     *(f"objects_kept_{reason}" for reason in KEPT_OBJECTS),
     *(f"copies_kept_{reason}" for reason in KEPT_COPIES),
+    "copies_expected",
 )
 """Every class that a verb may leave."""
 

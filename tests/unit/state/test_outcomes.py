@@ -295,6 +295,20 @@ def test_a_run_gives_a_sign_of_life_though_it_has_little_to_tell(
         assert catalog.count("FROM outcomes") == 2
 
 
+def test_a_run_gives_a_sign_of_life_though_nothing_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_catalog(settings) as catalog:
+        record = Outcomes(catalog, settings)
+        record.begin_shard(0, [("o'1.png", 1, "e1")])
+        (begun,) = (settings.state_dir / FOLDER).iterdir()
+        os.utime(begun, (0, 0))
+        record.show_life()
+        assert begun.stat().st_mtime == 0
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + outcomes.FLUSH_S)
+        record.show_life()
+        assert begun.stat().st_mtime > 0
+
+
 def test_a_file_that_is_cut_short_ends_in_one_message_that_names_it(settings: Settings) -> None:
     with new_catalog(settings) as catalog:
         record = Outcomes(catalog, settings)

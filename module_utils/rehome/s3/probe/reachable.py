@@ -75,6 +75,7 @@ def _list_one(client: Any, side: Side) -> dict[str, Any]:
     retrying = Retrying(
         retry=retry_if_exception(_is_temporary),
         stop=stop_after_attempt(_RETRIES),
+        # a service that is busy says so, and asks for a pause before the next attempt
         before=lambda state: time.sleep(longest_pause(state.attempt_number, _FIRST_PAUSE_S)),
         reraise=True,
     )
