@@ -15,7 +15,12 @@ from .section import duration, markdown_table
 SIZES: Final = (10**6, 10**8, 10**9)
 MOVERS: Final = (0, 4, 16)
 """0: one machine alone."""
+MEASURED_MOVERS: Final = 4
+"""How many were run at once."""
+MEASURED_BY_MOVERS: Final = 1_000_000
+"""How many objects one mover has copied in the suite of the cluster."""
 LINK_GBIT: Final = 10
+MONTH_S: Final = 30 * 86_400
 PAGE_KEYS: Final = 1_000
 
 WRITE_USD: Final = 5e-6
@@ -39,6 +44,8 @@ class Case:
     partitions: of the target bucket, each of which takes `PARTITION_WRITES` a second
     object_bytes: what passes through the movers of each; 0: the service copies
     cpu: of one process for each, in seconds; unset: `client_rate` tells it
+    memory: of one process; unset: less than a catalog takes, and a mover's as in the suite of the cluster
+    measured: how many one process has copied in the suite that tells `cpu`
     reads: of each object from the source: its content and its tags
     leaves_amazon: the target is another provider's, whose price is not known here
     """
@@ -47,6 +54,8 @@ class Case:
     partitions: int
     object_bytes: int = 0
     cpu: Figure | None = None
+    memory: Figure | None = None
+    measured: int = 0
     reads: int = 0
     leaves_amazon: bool = False
 
@@ -54,8 +63,26 @@ class Case:
 CASES: Final = (
     Case("Inside S3, one partition", 1),
     Case("Inside S3, 100 partitions", 100),
-    Case("From S3 to another provider, 256 KiB each", 10, 256 * 1024, Figure.STREAM_CPU_256_KIB, 2, leaves_amazon=True),
-    Case("From S3 to another provider, 64 MiB each", 10, 64 * 1024**2, Figure.STREAM_CPU_64_MIB, 2, leaves_amazon=True),
+    Case(
+        "From S3 to another provider, 256 KiB each",
+        10,
+        256 * 1024,
+        Figure.STREAM_CPU_256_KIB,
+        Figure.STREAM_BYTES_256_KIB,
+        measured=2_000,
+        reads=2,
+        leaves_amazon=True,
+    ),
+    Case(
+        "From S3 to another provider, 64 MiB each",
+        10,
+        64 * 1024**2,
+        Figure.STREAM_CPU_64_MIB,
+        Figure.STREAM_BYTES_64_MIB,
+        measured=12,
+        reads=2,
+        leaves_amazon=True,
+    ),
 )
 
 HEAD = """\
@@ -89,7 +116,7 @@ def cost(figures: Mapping[Figure, float], results: Sequence[Result], measured: s
     measured: when and where the figures were measured, in words
     """
     model = _Model(figures, results)
-    header = ("objects", "by", "copies take", "bound by", "in all", "CPU", "memory", "requests", "USD", "")
+    header = ("objects", "by", "copies take", "bound by", "in all", "CPU", "memory", "requests", "USD", "known")
     parts = [
         HEAD.format(
             bound=model.bound,
@@ -111,10 +138,13 @@ def cost(figures: Mapping[Figure, float], results: Sequence[Result], measured: s
 
 
 NOTES = f"""\
-*in all*: copies, {KEYS} listed keys for each object, and the plan. *CPU*: of all processes. *memory*: the controller's,
-the scheduler's, and each mover's. *USD*: requests, transfer out of AWS, and machines (Fargate: two vCPU and 4 GB for
-the controller, one and 2 GB for the scheduler and for each mover). The last column says whether so many objects were
-planned and copied here, or how far what was measured is extrapolated; S3's own times are worked out in every line.
+*in all*: copies, {KEYS} listed keys for each object, and the plan. *CPU*: of all processes. That of streams is an upper
+bound, and so is their time where a process is the limit: it was measured on two cores of which both services took more
+than three quarters, and what shares a machine takes longer (with still more on it, the same streams took a third more).
+*memory*: the controller's, the scheduler's, and each mover's. *requests*: to both services. *USD*: requests to Amazon,
+transfer out of AWS, and machines (Fargate: two vCPU and 4 GB for the controller, one and 2 GB for the scheduler and for
+each mover). *known* says whether so many objects were planned and copied here, or how far what was measured is
+extrapolated; what S3 allows is Amazon's word in every line, and was never measured.
 """
 
 
@@ -194,24 +224,30 @@ class _Model:
             bound,
             duration(whole_s),
             duration(cpu_s),
-            self.memory(movers),
+            self.memory(case, movers),
             f"{requests(case, objects):,.0f}",
             _dollars(case, objects, movers, copies_s, whole_s),
-            self.known(objects),
+            self.known(case, objects, movers),
         )
 
-    def memory(self, movers: int) -> str:
+    def memory(self, case: Case, movers: int) -> str:
         """Return the memory of the controller and, with movers, of the scheduler and of each mover."""
         plan = self.plan.peak_bytes if self.plan else nan
+        copying = self.found[case.memory] if case.memory else 0.0
         if not movers:
-            return _megabytes(plan)
-        others = (Figure.FLEET_SCHEDULER_BYTES, Figure.FLEET_MOVER_BYTES)
-        return " + ".join((_megabytes(plan), *(_megabytes(self.found[one]) for one in others)))
+            return _megabytes(max(plan, copying))
+        mover = max(self.found[Figure.FLEET_MOVER_BYTES], copying)
+        return " + ".join(map(_megabytes, (plan, self.found[Figure.FLEET_SCHEDULER_BYTES], mover)))
 
-    def known(self, objects: int) -> str:
+    def known(self, case: Case, objects: int, movers: int) -> str:
         """Say how far the line is from what was measured."""
-        known = [(what, one) for what, one in (("plan", self.plan), ("copies", self.copy)) if one]
-        beyond = [f"{what} {objects / one.objects:,.0f} times" for what, one in known if objects > one.objects]
+        copied = self.copy.objects if self.copy else 0
+        known = {
+            "plan": (objects, self.plan.objects if self.plan else 0),
+            "copies": (objects, case.measured or (MEASURED_BY_MOVERS if movers else copied)),
+            "movers": (movers, MEASURED_MOVERS),
+        }
+        beyond = [f"{what} {asked / most:,.0f} times" for what, (asked, most) in known.items() if 0 < most < asked]
         return f"{EXTRAPOLATED}: {', '.join(beyond)}" if beyond else f"{MEASURED} as many"
 
     def constants(self) -> Iterator[tuple[str, str, str]]:
@@ -221,14 +257,22 @@ class _Model:
         yield "copies a second of one process, TLS", _number(self.client), MEASURED
         yield "keys listed a second, one process", _number(found[Figure.LISTED]), MEASURED
         yield "CPU of the plan for an object", _micro(self.plan_s), plan
-        yield "CPU of a stream of 256 KiB, TLS", _micro(found[Figure.STREAM_CPU_256_KIB]), MEASURED
-        yield "CPU of a stream of 64 MiB, TLS", _micro(found[Figure.STREAM_CPU_64_MIB]), MEASURED
+        for case in CASES:
+            if case.cpu and case.memory:
+                size = case.title.rpartition(", ")[2].removesuffix(" each")
+                streamed = f"{MEASURED} on {case.measured:,}"
+                yield (
+                    f"CPU of a stream of {size}, TLS",
+                    _micro(found[case.cpu]),
+                    f"{streamed}; an upper bound, see above",
+                )
+                yield "memory of a process with such streams", _megabytes(found[case.memory]), streamed
         yield "4 movers, in times of 1", _number(found[Figure.FLEET_OF_4], 2), f"{MEASURED}, on one machine"
         yield "CPU of the controller for an object that movers copy", _micro(found[Figure.FLEET_CONTROLLER_S]), MEASURED
         yield "CPU of the scheduler for it", _micro(found[Figure.FLEET_SCHEDULER_S]), MEASURED
         yield "memory of the controller", _megabytes(self.plan.peak_bytes if self.plan else nan), plan
         yield "memory of the scheduler", _megabytes(found[Figure.FLEET_SCHEDULER_BYTES]), MEASURED
-        yield "memory of a mover", _megabytes(found[Figure.FLEET_MOVER_BYTES]), MEASURED
+        yield "memory of a mover that does not stream", _megabytes(found[Figure.FLEET_MOVER_BYTES]), MEASURED
         catalog = self.plan.catalog_bytes / self.plan.objects if self.plan else nan
         yield "catalog for an object", f"{_number(catalog)} bytes", f"{plan}; real ETags take more"
         yield "writes a second of a partition", f"{PARTITION_WRITES:,}", "Amazon's documentation"
@@ -250,13 +294,13 @@ def requests_usd(case: Case, objects: int) -> float:
     return (writes + keys * objects / PAGE_KEYS) * WRITE_USD + objects * case.reads * READ_USD
 
 
-def transfer_usd(gigabytes: float) -> float:
-    """Return what so many GB cost that leave AWS for the internet within a month."""
-    usd = 0.0
+def transfer_usd(gigabytes: float, months: int = 1) -> float:
+    """Return what so many GB cost that leave AWS for the internet, as many in each month."""
+    left, usd = gigabytes / months, 0.0
     for size, price in OUT_USD_PER_GB:
-        usd += min(gigabytes, size) * price
-        gigabytes = max(0.0, gigabytes - size)
-    return usd
+        usd += min(left, size) * price
+        left = max(0.0, left - size)
+    return usd * months
 
 
 def machines_usd(movers: int, copies_s: float, whole_s: float) -> float:
@@ -268,7 +312,8 @@ def machines_usd(movers: int, copies_s: float, whole_s: float) -> float:
 def _dollars(case: Case, objects: int, movers: int, copies_s: float, whole_s: float) -> str:
     terms = [requests_usd(case, objects)]
     if case.leaves_amazon:
-        terms.append(transfer_usd(objects * case.object_bytes / 1e9))
+        months = max(1, ceil(copies_s / MONTH_S))
+        terms.append(transfer_usd(objects * case.object_bytes / 1e9, months))
     terms.append(machines_usd(movers, copies_s, whole_s))
     return " + ".join(_usd(term) for term in terms)
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.cluster import WHOLE
 from bench.figures import Figure
 from bench.figures_kept import Kept, keep_figures, read_figures
-from bench.scale_cost import CASES, cost, requests, requests_usd, transfer_usd
+from bench.scale_cost import CASES, MEASURED_BY_MOVERS, cost, requests, requests_usd, transfer_usd
 from bench.scale_results import Result, Step
 from bench.section import Section
+from bench.streaming import LOADS
 
 FIGURES = {
     Figure.LISTED: 100_000.0,
@@ -19,6 +21,8 @@ FIGURES = {
     Figure.COPIED_PLANNED: 10_000.0,
     Figure.STREAM_CPU_256_KIB: 0.001,
     Figure.STREAM_CPU_64_MIB: 0.1,
+    Figure.STREAM_BYTES_256_KIB: 250e6,
+    Figure.STREAM_BYTES_64_MIB: 150e6,
     Figure.FLEET_OF_4: 3.6,
     Figure.FLEET_CONTROLLER_S: 10e-6,
     Figure.FLEET_SCHEDULER_S: 2e-6,
@@ -72,9 +76,37 @@ def test_streams_end_at_the_links_of_all_movers_or_at_their_processes() -> None:
 
 def test_each_line_says_how_far_it_is_extrapolated() -> None:
     found = lines("Inside S3, one partition")
+    assert found["1,000,000", "one machine"][-1] == "measured as many"
+    assert found["100,000,000", "one machine"][-1] == "extrapolated: copies 10 times"
+    assert found["1,000,000,000", "one machine"][-1] == "extrapolated: plan 10 times, copies 100 times"
+
+
+def test_what_movers_copy_is_held_against_what_movers_have_copied() -> None:
+    found = lines("Inside S3, one partition")
     assert found["1,000,000", "4 movers"][-1] == "measured as many"
-    assert found["100,000,000", "4 movers"][-1] == "extrapolated: copies 10 times"
-    assert found["1,000,000,000", "4 movers"][-1] == "extrapolated: plan 10 times, copies 100 times"
+    assert found["100,000,000", "4 movers"][-1] == "extrapolated: copies 100 times"
+    assert found["1,000,000", "16 movers"][-1] == "extrapolated: movers 4 times"
+
+
+def test_streams_are_held_against_the_few_that_were_measured() -> None:
+    found = lines("From S3 to another provider, 256 KiB each")
+    assert found["1,000,000", "one machine"][-1] == "extrapolated: copies 500 times"
+    assert (
+        found["1,000,000,000", "16 movers"][-1] == "extrapolated: plan 10 times, copies 500,000 times, movers 4 times"
+    )
+
+
+def test_how_many_were_measured_is_what_the_suites_copy() -> None:
+    assert {case.cpu: case.measured for case in CASES if case.cpu} == {
+        load.more.cpu: load.count for load in LOADS if load.more
+    }
+    assert WHOLE.many == MEASURED_BY_MOVERS
+
+
+def test_a_process_that_streams_takes_the_memory_that_streams_were_found_to_take() -> None:
+    assert lines("Inside S3, one partition")["1,000,000", "4 movers"][4] == "400 MB + 100 MB + 200 MB"
+    assert lines("From S3 to another provider, 256 KiB each")["1,000,000", "4 movers"][4] == "400 MB + 100 MB + 250 MB"
+    assert lines("From S3 to another provider, 64 MiB each")["1,000,000", "4 movers"][4] == "400 MB + 100 MB + 200 MB"
 
 
 def test_requests_are_one_write_of_each_object_its_reads_and_the_pages_of_the_listings() -> None:
@@ -97,6 +129,13 @@ def test_what_another_provider_is_asked_for_is_not_counted_at_amazon_s_price() -
 @pytest.mark.parametrize(("gigabytes", "usd"), [(1_000, 90), (10_000, 900), (60_000, 900 + 3_400 + 700)])
 def test_a_month_s_transfer_becomes_cheaper_step_by_step(gigabytes: float, usd: float) -> None:
     assert transfer_usd(gigabytes) == pytest.approx(usd)
+
+
+def test_a_transfer_of_months_begins_each_with_the_dearest_gb() -> None:
+    assert transfer_usd(120_000, 2) == pytest.approx(2 * (900 + 3_400 + 700))
+    # 10 a second are 116 days; 6,710,886.4 GB in four months
+    cells = lines("From S3 to another provider, 64 MiB each")["100,000,000", "one machine"]
+    assert cells[6].split(" + ")[1] == f"{transfer_usd(100_000_000 * 64 * 1024**2 / 1e9, 4):,.0f}"
 
 
 def test_when_more_machines_do_not_help_is_said_first() -> None:
