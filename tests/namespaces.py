@@ -11,9 +11,10 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -129,10 +130,13 @@ def sweep() -> None:
 
 
 @contextmanager
-def forwarded(ip: str, port: int) -> Iterator[None]:
-    """Let the machines of a network reach a server on loopback of this one, at `ip` and the same port."""
+def forwarded(ip: str, port: int, on_head: Callable[[str, bytes], object] | None = None) -> Iterator[None]:
+    """Let the machines of a network reach a server on loopback of this one, at `ip` and the same port.
+
+    on_head: called with the address of a machine, and whatever it has sent up to an empty line
+    """
     with socket.create_server((ip, port), backlog=256) as listener:
-        threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, port, on_head), daemon=True).start()
         try:
             yield
         finally:
@@ -140,22 +144,28 @@ def forwarded(ip: str, port: int) -> Iterator[None]:
                 listener.shutdown(socket.SHUT_RDWR)  # a thread that accepts keeps it open otherwise
 
 
-def _accept(listener: socket.socket, port: int) -> None:
+def _accept(listener: socket.socket, port: int, on_head: Callable[[str, bytes], object] | None) -> None:
     with suppress(OSError):
         while True:
-            client, _ = listener.accept()
+            client, (ip, *_) = listener.accept()
             try:
                 server = socket.create_connection(("127.0.0.1", port))
             except OSError:
                 client.close()
                 continue
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=pair, daemon=True).start()
+            seen = partial(on_head, ip) if on_head else None
+            for ends in ((client, server, seen), (server, client, None)):
+                threading.Thread(target=_pump, args=ends, daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket, on_head: Callable[[bytes], object] | None) -> None:
+    begun = b""
     with suppress(OSError):
         while piece := source.recv(65_536):
+            if on_head:
+                *heads, begun = (begun + piece).split(b"\r\n\r\n")
+                for head in heads:
+                    on_head(head)
             target.sendall(piece)
     for end in (source, target):
         with suppress(OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -56,11 +56,16 @@ class NetworkOfTest(FleetOfTest):
 
 
 @contextmanager
-def network_of_fleet(folder: Path, store: S3Server, workers: int) -> Iterator[NetworkOfTest]:
-    """Join machines for a scheduler and so many workers; start none. The store is reached from all of them."""
+def network_of_fleet(
+    folder: Path, store: S3Server, workers: int, on_head: Callable[[str, bytes], object] | None = None
+) -> Iterator[NetworkOfTest]:
+    """Join machines for a scheduler and so many workers; start none. The store is reached from all of them.
+
+    on_head: as of `forwarded`
+    """
     with ExitStack() as stack:
         joined = stack.enter_context(network(workers + 1))
-        stack.enter_context(forwarded(joined.ip, store.state.ports["s3"]))
+        stack.enter_context(forwarded(joined.ip, store.state.ports["s3"], on_head))
         made = NetworkOfTest(folder, keys_of(store, "migrate"), store, joined)
         stack.callback(made.stop)
         yield made

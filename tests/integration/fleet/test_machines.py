@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from rehome.preflight.cluster import check_cluster
 
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.conftest import Starter
+from tests.integration.fleet.disk import fill_up, small_disk
 from tests.integration.fleet.work import MEBIBYTE, fill, once_copied, outcomes_of, settings_of
 from tests.integration.migration import Migration
 
@@ -56,20 +54,6 @@ def test_certificates_that_expire_in_the_middle_end_no_run_and_refuse_the_next(
         migration.copy(settings)
 
 
-@contextmanager
-def small_disk(path: Path) -> Iterator[Path]:
-    """A disk of its own with a megabyte."""
-    assert os.geteuid() == 0, "a file system is mounted by root alone: run these tests as root"
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    assert mount and umount
-    path.mkdir()
-    subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "rehome-test", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run([umount, "--lazy", path], check=True)
-
-
 def test_a_worker_whose_disk_is_full_copies_on_and_one_that_dies_there_comes_back(
     start: Starter, object_store: S3Server, migration: Migration, tmp_path: Path
 ) -> None:
@@ -90,16 +74,10 @@ def test_a_worker_whose_disk_is_full_copies_on_and_one_that_dies_there_comes_bac
         )
         migration.plan(settings)
 
-        def fill_up() -> None:
-            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-                while file.write(b"x" * 4096):
-                    pass
-            assert shutil.disk_usage(disk).free == 0
-
         def kill() -> None:
             fleet.worker_processes()[1].kill()
 
-        with once_copied(migration, 60, fill_up), once_copied(migration, 200, kill):
+        with once_copied(migration, 60, lambda: fill_up(disk)), once_copied(migration, 200, kill):
             counts = migration.copy(settings)
         assert shutil.disk_usage(disk).free == 0
         fleet.stop()

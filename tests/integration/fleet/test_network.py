@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rehome.errors import RehomeError
-from rehome.fleet import connect
+from rehome.fleet import connect, dispatch
 
 from sandbox.s3_server import S3Server
 from tests.integration.fleet.cluster import NetworkOfTest, network_of_fleet
@@ -23,12 +25,40 @@ SILENCE = "11s"
 TCP = "distributed.comm.timeouts.tcp"
 
 
+class Sent:
+    """The copies that workers have asked the store for: when, by their signatures, and from which address.
+
+    The store and what is before it may halt for a moment, and then do much at once. The signature has the second in
+    which a request was sent.
+    """
+
+    def __init__(self) -> None:
+        self.copies = Counter[tuple[str, int]]()
+
+    def see(self, ip: str, head: bytes) -> None:
+        """Count a request."""
+        date = re.search(rb"x-amz-date: ?(\w+)Z", head, re.IGNORECASE)
+        if date and b"x-amz-copy-source" in head.lower():
+            at = datetime.strptime(date[1].decode(), "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            self.copies[ip, int(at.timestamp())] += 1
+
+    def by_second(self, *ips: str) -> list[int]:
+        """Return the copies of each second, of these workers together."""
+        seconds = [second for _, second in self.copies]
+        return [sum(self.copies[ip, second] for ip in ips) for second in range(min(seconds), max(seconds) + 1)]
+
+
 @pytest.fixture
-def net(object_store: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NetworkOfTest]:
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def net(object_store: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: Sent) -> Iterator[NetworkOfTest]:
     """A scheduler and two workers on machines of their own."""
     monkeypatch.setitem(connect.TIMEOUTS, TCP, SILENCE)
     monkeypatch.setattr(connect, "CONNECT_S", 3.0)
-    with network_of_fleet(tmp_path, object_store, 2) as made:
+    with network_of_fleet(tmp_path, object_store, 2, sent.see) as made:
         soon = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": SILENCE}
         made.keys |= soon
         made.start_scheduler(**soon)
@@ -63,6 +93,42 @@ def test_a_worker_that_is_cut_off_for_long_is_given_up_and_may_come_back(
     assert len(migration.target_keys()) == 960
     assert counts.at_work == 2
     assert migration.plan(settings).objects["present"] == 960
+
+
+def test_all_workers_together_never_exceed_the_rate_while_one_is_cut_off_and_copies_on(
+    net: NetworkOfTest, object_store: S3Server, migration: Migration, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before the scheduler notices, nor after, nor once the other has the whole rate."""
+    # as much shorter as connections count as cut sooner, and a bit more
+    monkeypatch.setattr(dispatch, "GONE_S", 20.0)
+    # it has more to copy than it has time for
+    monkeypatch.setattr("rehome.fleet.shards.SHARD_OBJECTS", 1000)
+    rate = 40.0
+    net.start_worker()
+    net.start_worker()
+    fill(migration, 1600)
+    settings = settings_of(
+        migration, object_store, net, workers=2, objects_per_second=rate, endpoint_url=net.endpoint_url
+    )
+    migration.plan(settings)
+    moment = list[float]()
+
+    def cut() -> None:
+        net.network.cut(net.ip(0), net.ip(1))
+        moment.append(time.time())
+
+    with once_copied(migration, 80, cut):
+        counts = migration.copy(settings)
+    assert (counts.copied, counts.present, counts.done) == (1600, 0, 1600)
+    cut_off, other = net.ip(1), net.ip(2)
+    late = [second for ip, second in sent.copies if ip == cut_off and second > moment[0] + 1]
+    assert len(late) > 3, "the worker that is cut off copies on"
+    both = sent.by_second(cut_off, other)
+    for end in range(3, len(both) + 1):
+        # a machine that halts for a moment makes up for it in the next second or two
+        ending_here = [sum(both[end - length : end]) / length for length in (1, 2, 3)]
+        assert min(ending_here) <= 1.1 * rate, both
+    assert max(sent.by_second(other)) > 0.75 * rate, "the other has the whole rate in the end"
 
 
 def test_cuts_that_heal_soon_cost_nothing(net: NetworkOfTest, object_store: S3Server, migration: Migration) -> None:

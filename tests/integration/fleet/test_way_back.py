@@ -32,6 +32,7 @@ from tests.cutting_proxy import CuttingProxy, Moment
 from tests.integration.fleet.cluster import FleetOfTest, keys_of, network_of_fleet
 from tests.integration.fleet.conftest import Starter
 from tests.integration.fleet.controller import given, running_copy
+from tests.integration.fleet.disk import fill_up, small_disk
 from tests.integration.fleet.work import fill, once_copied, settings_of
 from tests.integration.removal import Removal
 
@@ -102,6 +103,28 @@ def machine_killed(case: Case) -> None:
     fleet = case.start(2)
     settings = case.plan(fleet, workers=2)
     case.copy(settings, lambda: os.killpg(fleet.workers[0].pid, signal.SIGKILL))
+
+
+def nanny_killed(case: Case) -> None:
+    """Alone: its worker copies until it has noticed."""
+    fleet = case.start(2)
+    settings = case.plan(fleet, workers=2)
+    case.copy(settings, lambda: os.kill(fleet.workers[0].pid, signal.SIGKILL))
+
+
+def workers_disk_full(case: Case) -> None:
+    """And the worker is killed, so that its nanny starts it there again."""
+    fleet = case.start(1)
+    with small_disk(case.folder / "disk") as disk:
+        fleet.start_worker(folder=disk)
+        settings = case.plan(fleet, workers=2)
+
+        def fill_and_kill() -> None:
+            fill_up(disk)
+            fleet.worker_processes()[1].kill()
+
+        case.copy(settings, fill_and_kill)
+        fleet.stop()
 
 
 def worker_frozen_that_wakes(case: Case) -> None:
@@ -206,6 +229,8 @@ def replies_lost(case: Case) -> None:
 FAULTS: tuple[Fault, ...] = (
     worker_killed,
     machine_killed,
+    nanny_killed,
+    workers_disk_full,
     worker_frozen_that_wakes,
     scheduler_killed,
     stopped_on_a_cluster,
