@@ -28,8 +28,9 @@ Dask = Any
 
 RUNNING = "running"
 """The status of a worker that takes work, as dask calls it."""
-ANSWERS_S = 130.0
-"""How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen."""
+ANSWERS_S = 160.0
+"""How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen. It looks each
+minute for those of which it has heard nothing for one, and gives their nannies half a minute to end them."""
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
 
@@ -100,7 +101,8 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
     for worker, found in versions.items():
         if (theirs := _basis(found)) != _our_basis():
             raise _other_engine(worker, theirs, _our_basis())
-    engines = await client.run(tell_engine, workers=list(workers), on_error="return")
+    # those alone that have answered: of one that is gone, the scheduler waits for a connection
+    engines = await client.run(tell_engine, workers=list(versions), on_error="return")
     for worker, found in engines.items():
         if isinstance(found, OSError):  # it has left meanwhile
             continue

@@ -154,8 +154,10 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
             uploads.bytes_sent.pop(outcome.job.target_key, None)
 
     def show() -> None:
-        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived, "movers": counts.at_work}
+        left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
         others = {name: count for name, count in left.items() if count}
+        if settings.cluster is not None:
+            others["movers"] = counts.at_work  # also none: that is why nothing moves
         progress.at(counts.done, copied=counts.copied, failed=counts.failed, **others)
 
     try:

@@ -223,11 +223,24 @@ def test_a_run_whose_workers_are_all_gone_ends_after_the_wait(
     fill(migration, 200)
     settings = settings_of(migration, object_store, fleet, wait_s=3.0, objects_per_second=SLOWLY)
     migration.plan(settings)
+    run, shown, ended = migration.run_with(settings), list[int | None](), threading.Event()
+
+    def kill() -> None:
+        os.killpg(fleet.workers[0].pid, signal.SIGKILL)
+        while not ended.is_set():
+            state: Any = run.progress.snapshot()
+            shown.append(state["counts"].get("movers"))
+            time.sleep(0.05)
+
     with (
-        once_copied(migration, 60, lambda: os.killpg(fleet.workers[0].pid, signal.SIGKILL)),
+        once_copied(migration, 60, kill),
         pytest.raises(RehomeError, match=r"for 3 s \(rehome_cluster.wait_s\) it has had no worker.*RH-765"),
     ):
-        migration.copy(settings)
+        try:
+            copy_planned(run, CopyCounts())
+        finally:
+            ended.set()
+    assert set(shown) >= {1, 0}
     known = {suffix for suffix, result, _, _ in outcomes_of(migration) if result in ("copied", "begun")}
     assert {key.removeprefix("avatar/") for key in migration.target_keys()} <= known
 

@@ -75,6 +75,21 @@ def test_a_worker_that_answers_nothing(start: Starter, monkeypatch: pytest.Monke
         worker.resume()
 
 
+def test_a_worker_that_is_frozen_when_a_run_begins_is_waited_for_until_it_is_given_up(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # less than the half minute for which the scheduler would try to reach the worker that is gone
+    monkeypatch.setattr("rehome.fleet.connect.ANSWERS_S", 25.0)
+    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    fleet.wait_until_joined(fleet.start_worker())
+    cluster = cluster_of(fleet)
+    asyncio.run(_connect(cluster))
+    frozen, _ = fleet.worker_processes()
+    frozen.suspend()
+    asyncio.run(_connect(cluster))
+    assert not frozen.is_running()
+
+
 def test_an_address_where_nobody_listens(fleet: FleetOfTest) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
