@@ -29,8 +29,8 @@ Dask = Any
 RUNNING = "running"
 """The status of a worker that takes work, as dask calls it."""
 ANSWERS_S = 160.0
-"""How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen. It looks each
-minute for those of which it has heard nothing for one, and gives their nannies half a minute to end them."""
+"""How long members may take to answer at the start: longer than a scheduler keeps a worker that is frozen. It looks
+each minute for those of which it has heard nothing for one, and gives their nannies half a minute to end them."""
 CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
 
