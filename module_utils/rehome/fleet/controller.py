@@ -12,7 +12,7 @@ from ..errors import RehomeError
 from ..s3.errors import S3StopError
 from ..s3.multipart.record import Upload
 from .connect import Dask
-from .dispatch import TAKEN_OVER, WAY_TO_SCHEDULER, failed_at, lost, replace_plugin, times_begun
+from .dispatch import TAKEN_OVER, WAY_TO_SCHEDULER, failed_at, lost, replace_plugin, said_to, times_begun
 from .mover import TAKEN_AWAY, Report, Stopped
 from .orders import Orders
 from .shards import Shard, as_bytes, from_bytes
@@ -89,8 +89,7 @@ class Copying:
         report = arrival.report
         if report.stopped is not None:
             status, code, message, key, verb = report.stopped
-            # its own way to the store may be the only one that is cut
-            return S3StopError(status, code, f"{message.rstrip('.')} (worker {arrival.mover})", key, verb=verb)
+            return S3StopError(status, code, said_to(arrival.mover, message), key, verb=verb)
         if report.error == TAKEN_AWAY:
             return lost(self._cluster, TAKEN_OVER)
         return None if report.error is None else failed_at(arrival.mover, report.error)

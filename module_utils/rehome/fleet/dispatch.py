@@ -329,6 +329,11 @@ def failed_at(mover: str, text: str) -> RehomeError:
     return RehomeError(told, code=None if mark else Code.UNEXPECTED)
 
 
+def said_to(mover: str, text: str) -> str:
+    """Return what S3 has said to a worker, by its name: its own way there, or its keys, may be all that is wrong."""
+    return f"{text.rstrip('.')} (worker {mover}: mend that there, {ALONE})"
+
+
 async def replace_plugin(client: Dask, plugin: str) -> None:
     """Take away the plugin of a run whose place another one takes, and note that for its controller."""
     await client.run_on_scheduler(_note_replaced(), name=plugin)

@@ -12,7 +12,7 @@ from ..config.settings import Side
 from ..errors import RehomeError
 from ..s3.errors import S3Error, S3RequestError, S3StopError
 from .connect import Dask
-from .dispatch import Dispatch, failed_at
+from .dispatch import Dispatch, failed_at, said_to
 from .orders import without_secrets
 from .reader import STOPPED, Failure, Place
 from .readings import READINGS
@@ -113,7 +113,7 @@ def _error(failure: Failure, mover: str) -> RehomeError:
     if not failure.code:
         return failed_at(mover, failure.text)
     kind: type[S3Error] = S3StopError if failure.stops else S3RequestError
-    return kind(failure.status, failure.code, failure.text, failure.key, verb=failure.verb)
+    return kind(failure.status, failure.code, said_to(mover, failure.text), failure.key, verb=failure.verb)
 
 
 def _read_shard() -> Any:

@@ -22,10 +22,17 @@ from rehome.errors import Finding, RefusedError
 from rehome.fleet import connect, dispatch
 from rehome.fleet.access import Access
 from rehome.fleet.ask import Machine
+from rehome.fleet.controller import Arrival, Copying, Parcel
 from rehome.fleet.dispatch import failed_at, lost
 from rehome.fleet.installed import require_dask
+from rehome.fleet.mover import Report, Stopped
+from rehome.fleet.orders import Orders
+from rehome.fleet.reader import Failure
+from rehome.fleet.reading import _error
+from rehome.fleet.shards import Shard
 from rehome.preflight.cluster import judge_clocks, judge_reach, judge_rights
 from rehome.run import never
+from rehome.s3.objects.job import CopyOptions
 
 from sandbox.authority import Authority
 
@@ -175,6 +182,20 @@ def test_each_loss_in_the_middle(why: str, cluster: Cluster) -> None:
 
 def test_a_worker_that_has_failed() -> None:
     assert f", {ALONE}. [" in str(failed_at("mover-1", "no credentials were found. [RH-204]"))
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_what_s3_refuses_a_worker_that_reads(stops: bool) -> None:
+    told = str(_error(Failure("not there.", 404, "NoSuchBucket", None, "GET", stops), "mover-1"))
+    assert f"not there (worker mover-1: mend that there, {ALONE})" in told
+
+
+def test_what_s3_refuses_a_worker_that_copies(cluster: Cluster) -> None:
+    side = Side("target", "b", "")
+    copying = Copying(cluster, "rehome-a", Orders(side, side, CopyOptions(), 1), lambda *_: None)
+    report = Report([], [], Stopped(403, "AccessDenied", "no right.", None, "PUT"), None)
+    error = copying.arrived(Parcel(Shard(0, ()), [], uploading=False), Arrival(report, "mover-1", ran_before=False))
+    assert f"no right (worker mover-1: mend that there, {ALONE})" in str(error)
 
 
 def _calls(path: Path) -> Iterator[tuple[str, str]]:
