@@ -184,9 +184,11 @@ class Quiet(DefaultCallback):  # type: ignore[misc] # Ansible ships no types
         self._print_error(result, label, ignored=bool(result.task.ignore_errors))
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
-        """Print that a host cannot be reached."""
+        """Print that a host cannot be reached, but for a task of ours that ignores it: the next one says it better."""
         self._end_watch()
-        self._print_error(result, "", ignored=bool(result.task.ignore_unreachable))
+        ignored = bool(result.task.ignore_unreachable)
+        if not (ignored and _is_own(result.task.get_path())):
+            self._print_error(result, "", ignored=ignored)
 
     def v2_runner_retry(self, result: CallbackTaskResult) -> None:
         """Print that a task is tried again."""

@@ -183,6 +183,7 @@ class Code(Enum):
     NOT_INSTALLED = "RH-911", "Something is not installed"
     CLUSTER = "RH-921", "The cluster does not come up, or does not go away"
     LAUNCH_REFUSED = "RH-922", "The service that runs the cluster refuses"
+    MACHINE_UNREACHABLE = "RH-923", "A machine of the cluster is not reached"
 
 
 _MARK: Final = re.compile(r" \[(RH-\d{3})\]")

@@ -24,6 +24,7 @@ from distributed.security import Security
 from rehome.config.cluster import Cluster
 from rehome.fleet.connect import connected, workers_of
 
+from sandbox.dask_fleet import DaskFleet
 from sandbox.ports import find_free
 from sandbox.seed import manifest
 from tests.e2e.conftest import ROOT, Played, Worlds, own_settings, play_to_end, start_program
@@ -37,6 +38,8 @@ PYTHON = os.path.realpath(sys.executable)
 """The Python of the movers: it has none of the packages of the environment of the tests."""
 PROFILE = {"access_key_id": "access_key", "secret_access_key": "secret_key"}
 """How AWS's files of credentials call the keys of the settings."""
+FILES = {"ca": "/nowhere/ca.pem", "cert": "/nowhere/cert.pem", "key": "/nowhere/cert.key"}
+PEM = "-----BEGIN PRIVATE KEY-----\n"
 
 
 @dataclass
@@ -81,7 +84,8 @@ class Site:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(f"{folder}/"):
+                command = process.cmdline()  # once: of a process that ends it becomes empty
+                if command and command[0].startswith(f"{folder}/"):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
@@ -193,7 +197,8 @@ def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site)
     again = site.play(env="prod")
     assert (again.code, again.changed) == (0, 0), again.output
     assert site.leaders() == started
-    dry = site.play("--check", env="prod")
+    # the record of a run names an address, too
+    dry = site.play("--check", "-e", f"@{site.keys}/cluster.json", env="prod")
     assert (dry.code, dry.changed) == (0, 0), dry.output
 
     assert site.play("--check", env="prod", state="absent").changed > 0
@@ -264,10 +269,25 @@ async def _connect(site: Site) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"cluster_port": 0, "cluster_days": -1}, "cluster_days, cluster_port: has to be 1 at least"),
-        ({"cluster_port": 65_536}, "cluster_port: has to be 1 at least, and a port 65535 at most"),
-        ({"workers": 0}, "workers (0): a cluster has at least one worker. Give -e workers=4"),
-        ({"workers": "many"}, "argument 'cluster_workers' is of type str and we were unable to convert to int"),
+        (
+            {"workers": 0},
+            "workers (0): is no whole number from 1 to 5000. Correct it, or leave it out for the default; st",
+        ),
+        (
+            {"workers": "four", "cluster_port": 65_536, "cluster_wait_s": "1m"},
+            "workers (four): is no whole number from 1 to 5000. cluster_port (65536): is no whole number from 1 to "
+            "65535. cluster_wait_s (1m): is no number of seconds above 0 and below a day. Correct it, or leave it out",
+        ),
+        (
+            {"cluster_member_profiles": {"legacy": "hunter2"}},
+            "cluster_member_profiles of this-machine: is no mapping of profiles. Write it as {legacy: {aws_access_key",
+        ),
+        (
+            {"cluster_folder": "/proc/version/keys"},
+            "cluster_folder (/proc/version/keys): cannot be written (Not a directory: /proc/version). Give it to this",
+        ),
+        ({"state": "presnt"}, "state (presnt): is none of present, stopped, absent. [RH-102]"),
+        ({"cluster_kind": "nomad"}, "cluster_kind (nomad): is none of ssh, ecs, kubernetes, address. [RH-102]"),
         ({"cluster_name": "my movers"}, "cluster_name (my movers): can have letters, digits and hyphens only"),
         ({"sate": "absent"}, "sate: is no variable of Rehome and would be ignored; did you mean state?"),
         (
@@ -276,12 +296,32 @@ async def _connect(site: Site) -> None:
         ),
         ({"env": "nowhere"}, "env (nowhere): names no environment"),
         ({"cluster_hosts": "movres"}, "cluster_hosts (movres): the inventory has no such group, or it has no hosts"),
-        ({"env": "sandbox", "rehome_cluster": "tls://a:1"}, "rehome_cluster (tls://a:1): is no mapping. Say where"),
-        ({"env": "sandbox", "rehome_cluster": False}, "rehome_cluster (False): is no mapping"),
-        ({"env": "sandbox", "rehome_cluster": {"hosts": ["movers"]}}, "rehome_cluster.hosts (['movers']): names one"),
-        ({"env": "sandbox", "rehome_cluster": {"hosts": {"a": 1}}}, "rehome_cluster.hosts ({'a': 1}): names one"),
-        ({"env": "sandbox", "rehome_cluster": None, "workers": 0}, "workers (0): a cluster has at least one"),
-        ({"env": "sandbox", "rehome_cluster": ""}, "is no mapping"),
+        (
+            {"env": "sandbox", "rehome_cluster": {"address": "tls://hunter2@a:1"}},
+            "rehome_cluster.address (tls://…@a:1): is the address of a cluster that is there, and state=present would "
+            "start another one on this machine. Set cluster_kind: address to see whether its workers are there; or "
+            "leave the address out to start one. [RH-103]",
+        ),
+        # also without an environment, which is all that most have of a cluster of somebody else's
+        ({"rehome_cluster": {"address": "tls://a:1"}}, "rehome_cluster.address (tls://a:1): is the address of"),
+        (
+            {"cluster_kind": "address", "rehome_cluster": {"address": "tls://a:99999"}},
+            "rehome_cluster.address (tls://a:99999): is no address of a scheduler, such as tls://10.0.0.5:8786.",
+        ),
+        (
+            {"cluster_kind": "address", "rehome_cluster": {**FILES, "address": "tls://a:1", "key": f"{PEM}hunter2"}},
+            "rehome_cluster.key: is the text of a file, where the path of one belongs. Write the text into a file",
+        ),
+        (
+            {"cluster_kind": "address", "rehome_cluster": {**FILES, "address": "tls://127.0.0.1:1"}},
+            "rehome_cluster.ca (/nowhere/ca.pem): cannot be read (No such file or directory). Name a file in PEM form",
+        ),
+        ({"env": "sandbox", "rehome_cluster": f"{PEM}hunter2"}, "rehome_cluster (a text): is no mapping. Say where"),
+        ({"env": "sandbox", "rehome_cluster": ["hunter2"]}, "rehome_cluster (a list): is no mapping. Say where"),
+        ({"env": "sandbox", "rehome_cluster": {"hosts": ["movers"]}}, "rehome_cluster.hosts (a list): names one"),
+        ({"env": "sandbox", "rehome_cluster": {"hosts": {"hunter2": 1}}}, "rehome_cluster.hosts (a mapping): names"),
+        ({"env": "sandbox", "rehome_cluster": None, "workers": 0}, "workers (0): is no whole number"),
+        ({"env": "sandbox", "rehome_cluster": ""}, "rehome_cluster (a text): is no mapping"),
     ],
 )
 def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything_is_written(
@@ -292,19 +332,108 @@ def test_what_nothing_can_be_done_with_is_refused_in_one_message_before_anything
     played = play_forked(options, os.environ)
     assert played.code != 0
     assert told in played.message
+    assert "hunter2" not in played.output
     assert played.errors == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_machine_that_is_not_reached_is_named_and_nothing_is_started(site: Site) -> None:
-    _change_machine(site, "mover-b", ansible_port=find_free(1)[0])
+def test_a_part_of_the_tasks_is_refused_as_it_would_look_like_a_success(tmp_path: Path) -> None:
+    folder = json.dumps({"cluster_folder": str(tmp_path / "keys")})
+    played = play_forked(["playbooks/cluster.yml", "-e", folder, "--tags", "start"], os.environ)
+    assert played.code != 0
+    assert "--tags (start), --skip-tags (): they would leave out what starts or ends a cluster" in played.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_is_damaged_is_told_as_it_names_the_machines(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text('{"rehome_cluster": ')
+    folder = json.dumps({"cluster_folder": str(tmp_path)})
+    played = play_forked(["playbooks/cluster.yml", "-e", folder, "-e", "state=absent"], os.environ)
+    assert played.code != 0
+    assert f"cluster_folder ({tmp_path}): its cluster.json, which names the machines" in played.message
+    assert played.errors == 1
+
+
+def test_a_cluster_of_somebody_else_is_looked_at_with_the_faults_that_a_verb_would_name(tmp_path: Path) -> None:
+    fleet = DaskFleet(tmp_path / "fleet", {})
+    try:
+        fleet.start_scheduler()
+        fleet.start_worker()
+        # a fault that waiting does not mend is told at once
+        keys = {name: value for name, value in fleet.settings().items() if name in ("address", "ca", "cert", "key")}
+        whole = {"cluster_kind": "address", "rehome_cluster": {**keys, "wait_s": 86_000}}
+        swapped = {**whole, "rehome_cluster": {**whole["rehome_cluster"], "cert": keys["key"]}}
+        played = play_forked(["playbooks/cluster.yml", "-e", json.dumps(swapped)], os.environ)
+        assert played.code != 0
+        assert "rehome_cluster.cert (" in played.message
+        assert "are rehome_cluster.cert and .key swapped?" in played.message
+        assert "RH-762" in played.message
+
+        played = play_forked(["playbooks/cluster.yml", "-e", json.dumps(whole)], os.environ)
+        assert (played.code, played.changed) == (0, 0), played.output
+
+        short = {**whole, "workers": 2, "rehome_cluster": {**keys, "wait_s": 0.5}}
+        played = play_forked(["playbooks/cluster.yml", "-e", json.dumps(short)], os.environ)
+        assert played.code != 0
+        assert "after 0.5 s (1 of 2 workers). Whoever runs this cluster has to start it. [RH-921]" in played.message
+    finally:
+        fleet.stop()
+
+
+UNUSABLE = {
+    "not reached": (
+        {"ansible_port": 1},
+        r"mover-b: is not reached by ssh: ssh: connect to host 127.0.0.3 port 1: Connection refused. "
+        r"`ansible mover-b -m ansible.builtin.raw -a true` tries it alone; .*",
+        "RH-923",
+    ),
+    "without Python": (
+        {"cluster_member_python": "/nowhere/python3"},
+        r"cluster_member_python \(/nowhere/python3\): cannot be used on mover-b: .*: No such file or directory.*"
+        r"Install Python there, or name the one that it has\.",
+        "RH-911",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_a_machine_that_cannot_be_used_is_named_and_nothing_is_started(site: Site, fault: str) -> None:
+    changes, told, code = UNUSABLE[fault]
+    _change_machine(site, "mover-b", **changes)
     played = site.play(env="prod")
     assert played.code != 0
-    assert "Failed to connect to the host via ssh" in played.message
-    assert re.search(r"^recap  mover-b : .*unreachable=1", played.output, re.MULTILINE), played.output
-    assert played.errors == 1
+    assert re.match(rf"error: {told} Nothing was started\. \[{code}\]", played.message), played.message
+    assert (played.errors, played.output.count("Connection refused")) == (1, int(fault == "not reached"))
     assert site.members() == []
     assert list((site.folder / "machines").iterdir()) == []
+    assert not site.keys.exists()
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_the_machines_beside_one_that_cannot_be_used_are_cleaned_and_it_is_not_forgotten(
+    site: Site, fault: str
+) -> None:
+    changes, told, code = UNUSABLE[fault]
+    # as a start that was killed leaves it
+    for host in site.hosts:
+        (site.machine(host) / "tls").mkdir(parents=True)
+    site.keys.mkdir(parents=True)
+    (site.keys / "machines.json").write_text(json.dumps(list(site.hosts)))
+    before = (site.folder / "inventory.yml").read_text()
+    _change_machine(site, "mover-b", **changes)
+    played = site.play(env="prod", state="absent")
+    assert played.code != 0
+    kept = rf"The other machines are cleaned; {site.keys} is kept, so that the same command ends the rest\."
+    assert re.match(rf"error: {told} {kept} \[{code}\]", played.message), played.message
+    assert played.errors == 1
+    assert list((site.folder / "machines").iterdir()) == [site.machine("mover-b")]
+    assert site.keys.exists()
+
+    (site.folder / "inventory.yml").write_text(before)
+    played = site.play(env="prod", state="absent")
+    assert played.code == 0, played.output
+    assert list((site.folder / "machines").iterdir()) == []
+    assert not site.keys.exists()
 
 
 def _change_machine(site: Site, host: str, **variables: object) -> None:

@@ -176,6 +176,7 @@ MEANINGS = {
     "RH-911": "Something is not installed",
     "RH-921": "The cluster does not come up, or does not go away",
     "RH-922": "The service that runs the cluster refuses",
+    "RH-923": "A machine of the cluster is not reached",
 }
 """Every number that was ever given away, with its meaning. Add yours at its place; never change or remove one.
 

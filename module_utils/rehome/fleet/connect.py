@@ -49,7 +49,7 @@ async def connected(cluster: Cluster, stopping: Callable[[], bool] = lambda: Fal
     """
     if cluster.absent is not None:
         raise RefusedError([cluster.absent])
-    await _check_door(cluster)
+    await check_door(cluster)
     _be_quiet()
     _keep_little()
     dask.config.set(TIMEOUTS)
@@ -163,8 +163,11 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
 _OF_ADDRESS = "Correct the address, start the scheduler there and see that a firewall lets this machine through"
 
 
-async def _check_door(cluster: Cluster) -> None:
-    """Connect once by hand: what dask says of a connection that failed does not tell one reason from another."""
+async def check_door(cluster: Cluster) -> None:
+    """Connect once by hand: what dask says of a connection that failed does not tell one reason from another.
+
+    Raises RefusedError.
+    """
     context = _context(cluster)
     try:
         async with asyncio.timeout(CONNECT_S):

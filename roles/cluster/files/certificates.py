@@ -7,6 +7,7 @@ written, so that nobody can sign another one. Whoever has one of the two keys ca
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -35,12 +36,27 @@ def main() -> int:
     options = parser.parse_args()
     now = datetime.now(UTC)
     changed = not are_good(options.folder, now)
-    if changed and not options.check:
-        write(options.folder, now, timedelta(days=options.days))
-    kept = not (changed and options.check)
-    digest = hashlib.sha256((options.folder / "member.pem").read_bytes()).hexdigest() if kept else ""
-    sys.stdout.write(json.dumps({"changed": changed, "digest": digest}) + "\n")
+    digest, problem = "", ""
+    try:
+        if changed and options.check:
+            require_writable(options.folder)
+        elif changed:
+            write(options.folder, now, timedelta(days=options.days))
+        if not (changed and options.check):
+            digest = hashlib.sha256((options.folder / "member.pem").read_bytes()).hexdigest()
+    except OSError as error:
+        problem = f"{error.strerror}: {error.filename}"
+    sys.stdout.write(json.dumps({"changed": changed, "digest": digest, "problem": problem}) + "\n")
     return 0
+
+
+def require_writable(folder: Path) -> None:
+    """Raise OSError if the keys could not be written there. Writes nothing."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def are_good(folder: Path, now: datetime) -> bool:

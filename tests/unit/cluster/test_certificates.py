@@ -26,6 +26,15 @@ def test_only_the_owner_can_read_what_is_written(folder: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
+def test_a_folder_that_cannot_be_made_is_told_without_a_write(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as refused:
+        certificates.require_writable(tmp_path / "file" / "keys")
+    assert refused.value.filename == str(tmp_path / "file")
+    certificates.require_writable(tmp_path / "new" / "keys")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_key_of_the_authority_is_never_written(folder: Path) -> None:
     names = {"ca.pem", "controller.key", "controller.pem", "member.key", "member.pem"}
     assert {file.name for file in folder.iterdir()} == names

@@ -135,7 +135,7 @@ def _of_tls(reason: str) -> Callable[[Cluster], RefusedError]:
 
 client = Client()
 CONNECTING: dict[str, Callable[[Cluster], RefusedError]] = {
-    "nobody listens": _refusing(lambda cluster: asyncio.run(connect._check_door(cluster))),
+    "nobody listens": _refusing(lambda cluster: asyncio.run(connect.check_door(cluster))),
     "no worker": _refusing(lambda cluster: asyncio.run(connect._wait_for_workers(cluster, client, never))),
     "another scheduler": _refusing(lambda cluster: asyncio.run(connect._check_scheduler(cluster, client))),
     "another worker": _refusing(lambda cluster: asyncio.run(connect.check_engines(cluster, client, ["tls://a:1"]))),
