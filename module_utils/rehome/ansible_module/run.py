@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,10 @@ def _exit(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 
 def _of_state_folder(state_dir: object, error: Exception) -> str:
-    return marked(f"rehome_state_dir ({state_dir}): {error}", Code.STATE_FOLDER)
+    # DuckDB's errors have no number
+    is_full = any(os.strerror(number) in str(error) for number in (ENOSPC, EDQUOT))
+    way_out = ". Make room there, then run the same command again: it goes on from here" if is_full else ""
+    return marked(f"rehome_state_dir ({state_dir}): {error}{way_out}", Code.STATE_FOLDER)
 
 
 def _codes_of(result: Mapping[str, Any]) -> list[str]:

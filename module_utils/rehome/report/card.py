@@ -12,6 +12,7 @@ from .done import done, wrote
 from .facts import Origin, Report
 from .fields import SummaryFields
 from .lines import elapsed, labelled, many, packed, under
+from .summary import UNFINISHED
 
 MOST_LINES: Final = 10
 
@@ -73,7 +74,8 @@ def _outcome(report: Report, fields: SummaryFields, sentence: str, needed: int) 
         return f"complete: {sentence}"
     if kept != "NOT COMPLETE" or not needed:
         return kept
-    nothing = "" if wrote(fields) else "; nothing was written"
+    # a run that could not even record its end may have written
+    nothing = "" if wrote(fields) or UNFINISHED in report["problems"] else "; nothing was written"
     return f"{kept}: {many(needed, 'thing needs', 'things need')} a human{nothing}"
 
 

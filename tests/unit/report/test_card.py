@@ -113,6 +113,13 @@ def test_a_run_that_fails_says_what_it_had_done_and_how_to_go_on(tmp_path: Path)
     assert not [one for one in nothing if one.startswith("done ")]
 
 
+def test_a_run_that_could_not_record_its_end_does_not_say_that_nothing_was_written(tmp_path: Path) -> None:
+    """Its disk may have been full: the last counts are those of an earlier stage."""
+    lines = lines_of(tmp_path, "migrate", passes=[{}], objects_to_copy=5, complete=False, problems=[UNFINISHED])
+    assert line(lines, "outcome") == "NOT COMPLETE: 1 thing needs a human (6.4 s)"
+    assert line(lines, "human").startswith("the run has not come to its end")
+
+
 def test_a_preflight_says_whether_a_migration_may_begin_and_what_it_warns_of(tmp_path: Path) -> None:
     warning = {
         "status": "warn",
