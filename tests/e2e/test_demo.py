@@ -168,6 +168,8 @@ def test_a_demo_by_two_workers_moves_all_over_tls_on_loopback_and_leaves_nothing
     assert seen.cluster["address"].startswith("tls://127.0.0.1:")
     assert seen.proven
     assert set(seen.addresses) == {"127.0.0.1"}, seen.addresses
+    listeners = " ".join(seen.addresses["127.0.0.1"])
+    assert all(f"-m dask {member}" in listeners for member in ("scheduler", "worker"))
 
     sandbox = project.folder / ".sandbox"
     summary = json.loads((sandbox / "state" / "summary-migrate.json").read_text())
