@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 from collections.abc import Iterator
@@ -50,8 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure() -> None:
-    """Make SIGTERM end a session as Ctrl-C does, so that the fixtures still stop their servers."""
+    """Make SIGTERM end a session as Ctrl-C does, so that the fixtures still stop their servers.
+
+    Whatever is started keeps bytecode, as it does for operators: without, each run compiles engine and plugins anew.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

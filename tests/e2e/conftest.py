@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from rehome.report.identities import broken
 from sandbox.lifecycle import Sandbox, Servers
 from sandbox.seed.__main__ import fill
 from tests.e2e.forked import Forked
+from tests.e2e.surroundings import export
 from tests.statements import execute_as
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLAY_TIMEOUT_S = 240
+READ_BY_PYTHON = "PYTHON"
+"""How the names of variables begin that are read when Python starts."""
 PATIENCE_S = 60
 """For how long a test waits for what a run is to do."""
 
@@ -127,6 +131,7 @@ class World:
         self.db = db
         self.sandbox = Sandbox(folder / ".sandbox", servers)
         self.state = folder / ".sandbox" / "state"
+        self._listings: dict[tuple[str, str], Any] = {}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -157,11 +162,12 @@ class World:
         return [playbook, "-i", str(self.folder / "inventory"), "-e", json.dumps(extra), *arguments]
 
     def play(self, *arguments: str, exported: Mapping[str, str] | None = None, **variables: Any) -> Played:
-        """Run a playbook to its end: in a fork, or as operators do if variables are exported or with -vvv."""
-        if exported or "-vvv" in arguments:
+        """Run a playbook to its end: in a fork, or as operators do with -vvv or with variables of Python's own."""
+        exported = dict(exported or {})
+        if "-vvv" in arguments or any(name.startswith(READ_BY_PYTHON) for name in exported):
             played = play_to_end(self.start(*arguments, exported=exported, **variables))
         else:
-            run = Forked(self.folder, self.arguments(*arguments, **variables))
+            run = Forked(self.folder, self.arguments(*arguments, **variables), partial(export, exported))
             output = run.wait(PLAY_TIMEOUT_S)
             run.close()
             played = Played(run.code(), output)
@@ -196,12 +202,29 @@ class World:
 
     def objects(self, bucket: str) -> dict[str, tuple[str, int, str]]:
         """Return key → ETag, size, last modified of all objects in a bucket."""
-        pages = self.sandbox.store.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        pages = self._listing().paginate(Bucket=bucket)
         return {
             item["Key"]: (item["ETag"], item["Size"], item["LastModified"].isoformat())
             for page in pages
             for item in page.get("Contents", [])
         }
+
+    def _listing(self) -> Any:
+        """Return a paginator of a client that is made once for each store: to make one costs more than a short list."""
+        store = self.sandbox.store
+        at = (store.endpoint_url, store.users["admin"].secret_key)
+        if at not in self._listings:
+            self._listings[at] = store.client().get_paginator("list_objects_v2")
+        return self._listings[at]
+
+    def has_copied(self, count: int) -> bool:
+        """Return whether so many objects are in the target. It costs no more, however many others are there.
+
+        The scratch objects of a preflight do not count.
+        """
+        paging = {"MaxItems": count, "PageSize": min(count, 1000)}
+        pages = self._listing().paginate(Bucket="production-s3", Prefix="avatar/avatar-", PaginationConfig=paging)
+        return sum(len(page.get("Contents", [])) for page in pages) == count
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the database's administrator."""
@@ -257,26 +280,38 @@ def copied(world: World) -> int:
 
 def until_it_copies(world: World, patience_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + patience_s
-    while copied(world) < 5:
+    while not world.has_copied(5):
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
+def until(happened: Callable[[], bool], runs: Callable[[], bool]) -> None:
+    """Wait until `happened` returns true, with most of the machine left to the run that it waits for.
+
+    runs: whether that run is at work. Raises AssertionError once it is not.
+    """
+    while True:
+        began = time.monotonic()
+        if happened():
+            return
+        assert runs(), "the run ended before it happened"
+        time.sleep(max(0.005, 2 * (time.monotonic() - began)))
+
+
 def kill_when(world: World, happened: Callable[[], bool], **variables: Any) -> None:
     """Start a migration, and kill -9 all its processes as soon as `happened` returns true."""
-    process = world.start(**variables)
-    family = psutil.Process(process.pid)
+    run = Forked(world.folder, world.arguments(**variables))
+    family = psutil.Process(run.pid)
     try:
-        while not happened():
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.005)
+        until(happened, run.running)
     finally:
         for one in [family, *family.children(recursive=True)]:
             try:
                 os.kill(one.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        process.wait()
+        run.wait(PATIENCE_S)
+        run.close()
 
 
 class Worlds:

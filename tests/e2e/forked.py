@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
-PRELOADED = ["__main__", "tests.e2e.warm"]
+PRELOADED = ["__main__", "tests.e2e.warm", "tests.e2e.surroundings"]
 FORKS.set_forkserver_preload(PRELOADED)
 PIPE_BYTES = 1024 * 1024
 

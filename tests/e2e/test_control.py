@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import PLAY_TIMEOUT_S, Played, World, Worlds, play_to_end
+from tests.e2e.forked import Forked
 from tests.statements import execute_as
 
 OBJECTS = 1500
@@ -36,21 +36,28 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Run:
-    """A migration that is at work."""
+    """A migration that is at work: in a fork, or as operators start it if it is to hear a terminal's signals."""
 
-    def __init__(self, world: World, **variables: object) -> None:
+    def __init__(self, world: World, *, started: bool = False, **variables: object) -> None:
         self.world = world
-        self.process = world.start(**variables)
+        self._process = world.start(**variables) if started else None
+        self._forked = None if started else Forked(world.folder, world.arguments(**variables))
+        self.pid = self._process.pid if self._process else self._forked.pid if self._forked else 0
+
+    def is_running(self) -> bool:
+        if self._forked:
+            return self._forked.running()
+        return self._process is not None and self._process.poll() is None
 
     @property
     def progress(self) -> dict[str, Any]:
         """What the run says; nothing while only an earlier one has said anything."""
         progress: dict[str, Any] = json.loads((self.world.state / "progress.json").read_text())
-        return progress if f":{self.process.pid}:" in progress.get("run", "") else {}
+        return progress if f":{self.pid}:" in progress.get("run", "") else {}
 
     def reaches(self, stage: str, done: int = 1) -> None:
         def reached() -> bool:
-            assert self.process.poll() is None, self.process.communicate()[0]
+            assert self.is_running(), self.ends().output
             progress = self.progress
             return str(progress["stage"]).startswith(stage) and progress["done"] >= done and "ended" not in progress
 
@@ -60,19 +67,35 @@ class Run:
         wait_until(lambda: self.progress["control"]["paused"] and self.progress.get("waiting"), "paused")
 
     def ends(self) -> Played:
-        return play_to_end(self.process)
+        if self._forked:
+            output = self._forked.wait(PLAY_TIMEOUT_S)
+            return Played(self._forked.code(), output)
+        assert self._process
+        return play_to_end(self._process)
+
+    def is_killed(self) -> None:
+        """Kill -9 all its processes."""
+        family = psutil.Process(self.pid)
+        for one in [family, *family.children(recursive=True)]:
+            with suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGKILL)
+        self.ends()
+
+    def is_over(self) -> None:
+        """Release its resources."""
+        if self._forked:
+            self._forked.close()
 
 
 @contextmanager
-def running(world: World, **variables: object) -> Iterator[Run]:
-    run = Run(world, **variables)
+def running(world: World, *, started: bool = False, **variables: object) -> Iterator[Run]:
+    run = Run(world, started=started, **variables)
     try:
         yield run
     finally:
-        if run.process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.communicate(timeout=PLAY_TIMEOUT_S)
+        if run.is_running():
+            run.is_killed()
+        run.is_over()
 
 
 def order(world: World, **document: Any) -> None:
@@ -110,21 +133,27 @@ def assert_nothing_is_written(look: Callable[[], Any]) -> Any:
 
 @pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
 def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
-    made = worlds.of(request.param)
-    made.seed(OBJECTS)
+    return uncontrolled(worlds.of(request.param), OBJECTS)
+
+
+def uncontrolled(world: World, objects: int) -> World:
+    """Seed a world, and take back what was asked of it."""
+    world.seed(objects)
     with suppress(Exception):  # no run has made the table yet
-        dba(made, "paused = FALSE, settings = NULL, asked_by = NULL")
-    return made
+        dba(world, "paused = FALSE, settings = NULL, asked_by = NULL")
+    return world
 
 
 @pytest.fixture
 def light(worlds: Worlds) -> World:
     """A world with SQLite, for what is not the database's doing."""
-    made = worlds.of("sqlite")
-    made.seed(OBJECTS)
-    with suppress(Exception):
-        dba(made, "paused = FALSE, settings = NULL, asked_by = NULL")
-    return made
+    return uncontrolled(worlds.of("sqlite"), OBJECTS)
+
+
+@pytest.fixture
+def idle(worlds: Worlds) -> World:
+    """Such a world where nothing runs."""
+    return uncontrolled(worlds.of("sqlite"), 1)
 
 
 def test_a_run_is_paused_and_retuned_under_load_by_both_doors(world: World) -> None:
@@ -192,46 +221,46 @@ def test_the_playbook_sees_pauses_retunes_and_resumes_a_run_beside_which_it_work
     assert asked[:3] == ["pause", "requests=16 objects_per_second=2000", "resume"] or len(asked) == 3
 
 
-def test_nothing_at_work_is_told_and_a_pause_for_the_next_run_has_to_be_meant(light: World) -> None:
-    status = control(light)
+def test_nothing_at_work_is_told_and_a_pause_for_the_next_run_has_to_be_meant(idle: World) -> None:
+    status = control(idle)
     assert (status.code, status.changed) == (0, 0)
     assert "avatars: nothing is at work" in status.output
-    refused = control(light, do="pause")
+    refused = control(idle, do="pause")
     assert refused.code != 0
     assert "do (pause): nothing is at work" in refused.message
     assert "[RH-721]" in refused.message
-    assert control(light, do="pause", door="file").changed == 1
-    assert control(light, do="resume").changed == 1
-    assert not (light.state / "control.json").exists()
+    assert control(idle, do="pause", door="file").changed == 1
+    assert control(idle, do="resume").changed == 1
+    assert not (idle.state / "control.json").exists()
 
 
-def test_action_is_another_word_for_do(light: World) -> None:
-    assert "avatars: nothing is at work" in control(light, action="status").output
-    refused = control(light, action="pause")
+def test_action_is_another_word_for_do(idle: World) -> None:
+    assert "avatars: nothing is at work" in control(idle, action="status").output
+    refused = control(idle, action="pause")
     assert "do (pause): nothing is at work" in refused.message
-    assert control(light, action="pause", door="file").changed == 1
-    assert json.loads((light.state / "control.json").read_text())["paused"] is True
-    assert control(light, action="set", door="file", requests=16).changed == 1
-    assert control(light, action="resume").changed == 1
-    assert json.loads((light.state / "control.json").read_text())["paused"] is False
-    assert control(light, action="set", door="file", requests="default").changed == 1
-    unknown = control(light, action="jump")
+    assert control(idle, action="pause", door="file").changed == 1
+    assert json.loads((idle.state / "control.json").read_text())["paused"] is True
+    assert control(idle, action="set", door="file", requests=16).changed == 1
+    assert control(idle, action="resume").changed == 1
+    assert json.loads((idle.state / "control.json").read_text())["paused"] is False
+    assert control(idle, action="set", door="file", requests="default").changed == 1
+    unknown = control(idle, action="jump")
     assert "must be one of: status, pause, resume, set" in unknown.message
 
 
-def test_a_value_that_is_no_limit_is_refused_as_that_where_nothing_is_at_work_too(light: World) -> None:
+def test_a_value_that_is_no_limit_is_refused_as_that_where_nothing_is_at_work_too(idle: World) -> None:
     for given, range_ in (("0", "1 to 256"), ("-1", "1 to 256"), ("1e3", "1 to 256"), ("nan", "1 to 256")):
-        refused = control(light, do="set", requests=given)
+        refused = control(idle, do="set", requests=given)
         assert f"requests ({given}): is not a whole number of {range_}" in refused.message, refused.output
         assert "[RH-722]" in refused.message
 
 
 def test_a_paused_run_stops_at_once_and_the_next_says_that_it_is_paused_still(light: World) -> None:
-    with running(light, rehome_objects_per_second=20) as run:
+    with running(light, started=True, rehome_objects_per_second=20) as run:
         run.reaches("copy", 5)
         order(light, paused=True, by="anna")
         run.is_paused()
-        os.killpg(run.process.pid, signal.SIGINT)
+        os.killpg(run.pid, signal.SIGINT)
         began = time.monotonic()
         stopped = run.ends()
         assert time.monotonic() - began < PATIENCE_S / 2
@@ -248,7 +277,7 @@ def test_a_run_that_is_killed_in_a_pause_leaves_it_to_the_next_which_waits_and_g
         run.reaches("copy", 5)
         order(light, paused=True, by="anna")
         run.is_paused()
-        kill_all(run.process)
+        run.is_killed()
     copied = len(light.objects("production-s3"))
     with running(light) as run:
         run.reaches("copy", 0)
@@ -259,14 +288,6 @@ def test_a_run_that_is_killed_in_a_pause_leaves_it_to_the_next_which_waits_and_g
         assert run.ends().code == 0
     assert light.summary["complete"] is True
     assert [one["asked"] for one in light.summary["control"]] == ["pause", "resume"]
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    family = psutil.Process(process.pid)
-    for one in [family, *family.children(recursive=True)]:
-        with suppress(ProcessLookupError):
-            os.kill(one.pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_a_file_that_nobody_understands_changes_nothing_and_is_told_once(light: World) -> None:

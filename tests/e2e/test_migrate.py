@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from sandbox.seed import manifest
-from tests.e2e.conftest import PLAY_TIMEOUT_S, World, kill_when
+from tests.e2e.conftest import PLAY_TIMEOUT_S, World, kill_when, until
 
 pytestmark = pytest.mark.e2e
 
@@ -132,7 +132,7 @@ def settled(world: World) -> dict[str, tuple[str, int, str]]:
 
 def test_killed_in_the_middle_of_the_copy_and_run_again_it_finishes(world: World) -> None:
     world.seed(3000)
-    kill_when(world, lambda: 200 < len(world.objects("production-s3")) < 2900)
+    kill_when(world, lambda: world.has_copied(200))
     copied = settled(world)
     assert 0 < len(copied) < 3000
     world.assert_no_row_dangles()
@@ -170,9 +170,7 @@ def test_killed_in_the_middle_of_the_rewrite_and_run_again_it_finishes(world: Wo
 def test_a_killed_playbook_leaves_no_module_at_work(world: World) -> None:
     world.seed(3000)
     process = world.start()
-    while not len(world.objects("production-s3")) > 100:
-        assert process.poll() is None
-        time.sleep(0.01)
+    until(lambda: world.has_copied(100), lambda: process.poll() is None)
     modules = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parents[2]
+# bytecode is kept, as it is for operators, also if it is not for the tests: each fork would compile all plugins anew
+sys.dont_write_bytecode = False
 # read when Ansible is imported
 os.environ |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 

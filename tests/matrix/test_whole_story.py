@@ -23,7 +23,7 @@ def test_a_seed_with_oddities_is_checked_killed_twice_finished_verified_and_roll
     assert checked.code == 0, checked.output
     assert world.everything() == before, "a dry run writes nothing"
 
-    kill_when(world, lambda: len(world.objects("production-s3")) > 100, rehome_on_dangling="keep")
+    kill_when(world, lambda: world.has_copied(100), rehome_on_dangling="keep")
     world.assert_no_more_rows_dangle(before["rows"])
     (moved,) = world.query(MOVED)[0]
     with world.slow_rows():
