@@ -261,6 +261,9 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint, Ansible's sanity tests
 	$(BIN)/ansible-lint --offline --strict
 	$(BIN)/python -m collection.sanity
 
+# Without bytecode, every process of the tests compiles the engine anew.
+unit integration e2e molecule chaos test test-short: export PYTHONDONTWRITEBYTECODE :=
+
 unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit
 
