@@ -130,7 +130,7 @@ class Dispatch:
             try:
                 with self._losing():
                     async with asyncio.timeout(ANSWERS_S):
-                        await client.register_plugin(work.plugin, name=plugin)
+                        await _register(client, work.plugin, plugin)
                         scheduler = await client.run_on_scheduler(_count_runs(), name=plugin, owner=client.id)
                 await self._do(client, crew, work, parcels)
                 if self.stop is not None and self.stop.trouble is Code.CLUSTER_LOST:
@@ -338,6 +338,18 @@ async def replace_plugin(client: Dask, plugin: str) -> None:
     """Take away the plugin of a run whose place another one takes, and note that for its controller."""
     await client.run_on_scheduler(_note_replaced(), name=plugin)
     await remove_plugin(client, plugin)
+
+
+async def _register(client: Dask, plugin: WorkerPlugin, name: str) -> None:
+    """Start a plugin on all workers. Raises OSError if the scheduler is lost, and nothing for a worker that is."""
+    while True:
+        try:
+            await client.register_plugin(plugin, name=name)
+            return
+        except OSError:
+            # again, as others may not have heard of it, unless the scheduler does not answer either
+            await statuses_of(client)
+            await asyncio.sleep(LOOK_EVERY_S)  # until it has noticed which worker is gone
 
 
 async def remove_plugin(client: Dask, plugin: str) -> None:

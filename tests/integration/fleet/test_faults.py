@@ -20,8 +20,8 @@ import pytest
 from rehome.catalog.catalog import Catalog
 from rehome.errors import RefusedError, RehomeError
 from rehome.fleet import dispatch
-from rehome.fleet.connect import connected
-from rehome.fleet.controller import _plugins
+from rehome.fleet.connect import Dask, connected
+from rehome.fleet.controller import Copying, _plugins
 from rehome.fleet.dispatch import replace_plugin
 from rehome.stages.copy_objects import CopyCounts, copy_planned
 from rehome.state.outcomes import export_leftover_outcomes
@@ -93,6 +93,28 @@ def test_what_a_worker_had_is_copied_by_the_others_if_it_never_comes_back(
     assert [result for _, result, _, _ in outcomes_of(migration)] == ["copied"] * 300
     assert migration.plan(settings).objects["present"] == 300
     assert len(fleet.worker_processes()) == 1
+
+
+@pytest.mark.parametrize("what", ["worker", "machine"])
+def test_a_worker_that_dies_in_the_moment_in_which_a_run_begins_costs_nothing(
+    start: Starter, object_store: S3Server, migration: Migration, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = start(2)
+    fill(migration, 80)
+    settings = settings_of(migration, object_store, fleet, workers=2)
+    migration.plan(settings)
+    begin = Copying.begin
+
+    async def begin_and_kill(self: Copying, client: Dask) -> str:
+        name = await begin(self, client)
+        if what == "worker":
+            fleet.worker_processes()[0].kill()
+        else:
+            os.killpg(fleet.workers[0].pid, signal.SIGKILL)
+        return name
+
+    monkeypatch.setattr(Copying, "begin", begin_and_kill)
+    assert migration.copy(settings).copied == 80
 
 
 @pytest.mark.parametrize("options", [(), ("--no-nanny",)], ids=["ended-by-its-nanny", "wakes"])
