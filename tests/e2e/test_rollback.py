@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from rehome.catalog.catalog import Catalog
 from rehome.config.settings import Database
 from rehome.state.database_lock import migration_lock
 
@@ -78,6 +80,24 @@ def test_copies_are_removed_with_a_second_key_as_the_check_said(world: World) ->
     assert (again.code, again.changed) == (0, 0), again.output
     assert world.play().code == 0
     assert world.everything()["rows"] == before["rows"]
+
+
+def test_a_copy_that_may_still_be_made_is_told_with_the_time_from_when_on_to_look_again(world: World) -> None:
+    world.seed(10)
+    assert world.play().code == 0
+    with Catalog.open(world.state / "catalog.duckdb") as catalog:
+        places = {"source_prefix": "image/", "target_prefix": "avatar/", "target_bucket": "production-s3"}
+        catalog.note_all({"began": "29991231T000000.000000Z", **places})
+    # as a run leaves it that was killed just now
+    (world.state / "outcomes" / "29991231T000000.000000Z.begun").write_text(
+        json.dumps([["avatar-late.png", 1, "etag"]])
+    )
+    undone = world.play(playbook=ROLLBACK, rehome_rollback_copies="remove", confirm="production-s3")
+    assert undone.code == 0, undone.output
+    assert re.search(r"1 copies that a run had begun .* may still be made until \d\d:\d\d UTC", undone.output)
+    assert "complete, but 1 copy that a run had begun may still be made" in undone.output
+    assert world.summary["copies_expected"] == 1
+    assert [line["key"] for line in world.lines("copies-expected")] == ["avatar/avatar-late.png"]
 
 
 def test_killed_while_copies_are_removed_and_run_again_it_finishes(world: World) -> None:
