@@ -204,6 +204,7 @@ def test_tasks_are_replaced_where_keys_image_or_scheduler_are_others(site: Site)
         ({"cluster_ecs_subnets": ["subnet-0123abcd"]}, ["cluster_ecs_subnets (subnet-0123abcd)", "RH-102"]),
         ({"cluster_ecs_security_groups": ["sg-0123abcd"]}, ["cluster_ecs_security_groups (sg-0123abcd)", "RH-102"]),
         ({"cluster_ecs_task_role": "nobody"}, ["cluster_ecs_task_role (nobody): there is no such role", "RH-102"]),
+        ({"cluster_ecs_cpu": "lots"}, ["argument 'cluster_ecs_cpu' is of type str", "RH-102"]),
         ({"workers": 0}, ["workers (0)", "RH-102"]),
         ({"cluster_kind": "ssh", "state": "stopped"}, ["state (stopped)", "state=absent", "RH-103"]),
     ],

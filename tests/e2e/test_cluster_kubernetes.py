@@ -173,6 +173,7 @@ def test_pods_are_replaced_where_the_keys_are_others_and_take_what_is_asked_for(
         ({"cluster_kubernetes_namespace": "nowhere"}, ["cluster_kubernetes_namespace (nowhere)", "RH-102"]),
         ({"cluster_kubernetes_kubeconfig": "/nowhere/kubeconfig"}, ["/nowhere/kubeconfig", "RH-922"]),
         ({"cluster_kubernetes_memory": ["much"]}, ["RH-922"]),
+        ({"cluster_kubernetes_service": "NodePort"}, ["value of cluster_kubernetes_service must be", "RH-102"]),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(
