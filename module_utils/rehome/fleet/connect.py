@@ -114,7 +114,7 @@ async def check_engines(cluster: Cluster, client: Dask, workers: Sequence[str]) 
 
 def _other_engine(worker: str, theirs: str, ours: str) -> RefusedError:
     problem = f"this worker has {theirs}, and this machine {ours}"
-    way_out = "Install the same Rehome there from the same lists, and start the worker again"
+    way_out = "Run make cluster-up again, or install the same Rehome there from the same lists and start it again"
     return RefusedError([fault("rehome_cluster.address", worker, problem, way_out, Code.CLUSTER_ENGINE)])
 
 
@@ -154,13 +154,13 @@ async def _wait_for_workers(cluster: Cluster, client: Dask, stopping: Callable[[
         if not await workers_of(client):
             waited_s = f"after rehome_cluster.wait_s ({cluster.wait_s:g} s)"
             problem = f"{waited_s} the scheduler at {cluster.address} has no worker"
-            way_out = "Start workers, and see in their log why they do not join; or wait longer"
+            way_out = "Start workers (make cluster-up), and see in their log why they do not join; or wait longer"
             raise _refused(cluster, problem, way_out, "workers", Code.CLUSTER_WORKERS) from None
     if waited is not None:
         waited.note()
 
 
-_OF_ADDRESS = "Correct the address, start the scheduler there and see that a firewall lets this machine through"
+_OF_ADDRESS = "Correct the address, start the scheduler there (make cluster-up) and see that a firewall lets us through"
 
 
 async def check_door(cluster: Cluster) -> None:

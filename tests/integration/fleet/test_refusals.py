@@ -96,7 +96,7 @@ def test_an_address_where_nobody_listens(fleet: FleetOfTest) -> None:
         address = f"tls://127.0.0.1:{taken.getsockname()[1]}"
         assert_refused(
             cluster_of(fleet, address=address),
-            rf"^rehome_cluster.address \({address}\): cannot be reached .*start the scheduler",
+            rf"^rehome_cluster.address \({address}\): cannot be reached .*start the scheduler.*make cluster-up",
             "RH-761",
         )
 
@@ -212,7 +212,8 @@ def test_an_encrypted_key_is_named_and_its_password_not_asked_for(
 def test_no_worker(start: Starter) -> None:
     assert_refused(
         cluster_of(start(0), wait_s=0.5),
-        r"^rehome_cluster.workers \(1\): after rehome_cluster.wait_s \(0.5 s\) the scheduler at .* has no worker",
+        r"^rehome_cluster.workers \(1\): after rehome_cluster.wait_s \(0.5 s\) the scheduler at .* has no worker"
+        ".*make cluster-up",
         "RH-764",
     )
 
@@ -231,7 +232,8 @@ def test_a_worker_with_another_engine(fleet: FleetOfTest, monkeypatch: pytest.Mo
     monkeypatch.setattr("rehome.fleet.connect.this_engine", lambda: other)
     assert_refused(
         cluster_of(fleet),
-        r"this worker has Rehome 0.1.0 \(.{8}\) on Python .*, and this machine Rehome 9.9.9 \(ffffffff\)",
+        r"this worker has Rehome 0.1.0 \(.{8}\) on Python .*, and this machine Rehome 9.9.9 \(ffffffff\)"
+        ".*make cluster-up",
         "RH-763",
     )
 
