@@ -45,7 +45,7 @@ SLOW = {
     # SQLite has no function that sleeps: it counts
     "sqlite": [
         "CREATE TRIGGER slow AFTER UPDATE OF path ON avatars BEGIN SELECT max(n) FROM (WITH RECURSIVE count(n) AS"
-        " (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < 10000) SELECT n FROM count); END"
+        " (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < 5000) SELECT n FROM count); END"
     ],
 }
 SLOW_NO_MORE = {
