@@ -179,12 +179,15 @@ def test_a_cluster_is_there_after_one_command_and_gone_after_another(site: Site)
     dry = site.play("--check", env="prod")
     assert dry.code == 0, dry.output
     assert dry.changed > 0
+    assert "a dry run: nothing was started" in dry.output
     assert not site.keys.exists()
     assert list((site.folder / "machines").iterdir()) == []
     assert site.members() == []
 
     up = site.play("--diff", "-v", env="prod", exported={"DB_PASSWD": "hunter2"}, started=True)
     assert up.code == 0, up.output
+    assert f"ready: 3 workers at tls://127.0.0.2:{site.port}" in up.output
+    assert "the verbs of prod copy with it" in up.output
     assert "hunter" not in up.output
     assert "PRIVATE KEY" not in up.output
     started = site.leaders()

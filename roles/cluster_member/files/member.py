@@ -32,9 +32,9 @@ KEYS = "tls"
 """The folder of the keys."""
 MEMBER = "REHOME_MEMBER"
 STARTED_WITH = "REHOME_STARTED_WITH"
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "USER", "SSL_CERT_DIR", "SSL_CERT_FILE")
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "USER")
 """What a member gets of the environment. The rest is the operator's, such as the password of a database."""
-WORKERS_PREFIXES = ("AWS_",)
+WORKERS_PREFIXES = ("AWS_", "SSL_CERT_")
 WORKERS_SUFFIXES = ("_proxy", "_PROXY")
 """What workers get beside it. The scheduler reaches no bucket, and is to know no credential."""
 PATIENCE_S = 20.0
@@ -178,7 +178,7 @@ def apply(wanted: Wanted) -> dict[str, Any]:
     install = _stamp(wanted) != wanted.bundle
     ip = _own_address(wanted)
     commands = {name: _command(wanted, name, ip) for name in wanted.names}
-    with_what = {name: _started_with(wanted, command) for name, command in commands.items()}
+    with_what = {name: _started_with(wanted, name, command) for name, command in commands.items()}
     here = processes(wanted.python)
     kept = {
         process.name
@@ -378,22 +378,29 @@ def _command(wanted: Wanted, name: str, ip: str) -> list[str]:
     return [str(word) for word in (wanted.python, "-m", "dask", *own, *keys, *quiet)]
 
 
-def _started_with(wanted: Wanted, command: Sequence[str]) -> str:
+def _started_with(wanted: Wanted, name: str, command: Sequence[str]) -> str:
     """Return a digest of all that a member is started with."""
-    parts = [wanted.bundle, wanted.keys, wanted.profiles, *itertools.chain(*DASK.items()), *command]
+    reaching = itertools.chain(*sorted(_reaching_buckets(name).items()))
+    parts = [wanted.bundle, wanted.keys, wanted.profiles, *itertools.chain(*DASK.items()), *command, *reaching]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _reaching_buckets(name: str) -> dict[str, str]:
+    """Return those variables by which a worker reaches the buckets."""
+    if name == SCHEDULER:
+        return {}
+    return {
+        variable: value
+        for variable, value in os.environ.items()
+        if variable.startswith(WORKERS_PREFIXES) or variable.endswith(WORKERS_SUFFIXES)
+    }
 
 
 def _environment(wanted: Wanted, name: str, with_what: str) -> dict[str, str]:
     passed = {variable: value for variable, value in os.environ.items() if variable in PASSED_ON}
-    if name != SCHEDULER:
-        passed |= {
-            variable: value
-            for variable, value in os.environ.items()
-            if variable.startswith(WORKERS_PREFIXES) or variable.endswith(WORKERS_SUFFIXES)
-        }
-        if wanted.profiles:
-            passed["AWS_SHARED_CREDENTIALS_FILE"] = str(wanted.folder / "aws" / "credentials")
+    passed |= _reaching_buckets(name)
+    if name != SCHEDULER and wanted.profiles:
+        passed["AWS_SHARED_CREDENTIALS_FILE"] = str(wanted.folder / "aws" / "credentials")
     return passed | {
         MEMBER: name,
         STARTED_WITH: with_what,

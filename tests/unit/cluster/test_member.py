@@ -86,6 +86,18 @@ def test_a_member_is_started_once_and_again_only_if_something_differs(there: Any
         assert member.apply(again(there, **others))["changed"] is False
 
 
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "https_proxy", "SSL_CERT_FILE"])
+def test_a_worker_is_started_again_if_it_would_reach_the_buckets_in_another_way(
+    there: Any, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    member.apply(there)
+    monkeypatch.setenv("DB_PASSWD", "other")
+    assert member.apply(there)["changed"] is False
+    monkeypatch.setenv(variable, "hunter2")
+    assert member.apply(there)["started"] == ["host/1"]
+    assert member.apply(there)["changed"] is False
+
+
 def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(there: Any) -> None:
     assert member.apply(again(there, check=True))["started"] == ["host/1"]
     assert member.processes(there.python) == []
