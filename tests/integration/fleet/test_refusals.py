@@ -78,9 +78,9 @@ def test_a_worker_that_answers_nothing(start: Starter, monkeypatch: pytest.Monke
 def test_a_worker_that_is_frozen_when_a_run_begins_is_waited_for_until_it_is_given_up(
     start: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # less than the half minute for which the scheduler would try to reach the worker that is gone
-    monkeypatch.setattr("rehome.fleet.connect.ANSWERS_S", 25.0)
-    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")
+    # less than the time for which the scheduler would try to reach the worker that is gone
+    monkeypatch.setattr("rehome.fleet.connect.ANSWERS_S", 100.0)
+    fleet = start(1, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s", DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="120s")
     fleet.wait_until_joined(fleet.start_worker())
     cluster = cluster_of(fleet)
     asyncio.run(_connect(cluster))
