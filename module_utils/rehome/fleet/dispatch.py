@@ -38,7 +38,9 @@ PATIENCE_S = 5.0
 """How long shards may take to end once the run is to stop: more than requests in flight have on a worker
 (`s3/concurrency.py`), and with the rest of the end less than this module has (`ansible_module/stopping.py`)."""
 
-WAY_TO_SCHEDULER = "it has ended, or the network to it is cut. Start it again, or let this machine reach it"
+WAY_TO_SCHEDULER = (
+    "it has ended, or the network to it is cut. Start it again (make cluster-up), or let this machine reach it"
+)
 TAKEN_OVER = (
     "its workers do not know this run any more: another run of this migration has begun, or nothing was heard of this "
     "machine for too long. Let one run work at a time, and let it work without a pause of this machine"
@@ -156,10 +158,11 @@ class Dispatch:
         try:
             yield
         except TimeoutError:
-            why = f"scheduler or workers have answered nothing for {ANSWERS_S:g} s. Start those again that are frozen"
+            silent = f"scheduler or workers have answered nothing for {ANSWERS_S:g} s"
+            why = f"{silent}. Start those again that are frozen (make cluster-up)"
             raise lost(self.cluster, why) from None
         except OSError as error:  # dask's own are of this kind, too
-            why = f"the scheduler or a worker is lost ({type(error).__name__}). Start it again"
+            why = f"the scheduler or a worker is lost ({type(error).__name__}). Start it again (make cluster-up)"
             raise lost(self.cluster, why) from error
 
     async def _do(self, client: Dask, crew: _Crew, work: Work[P, A], parcels: Iterator[P]) -> None:
@@ -292,13 +295,15 @@ class _Crew:
         now, wait_s = time.monotonic(), self._dispatch.cluster.wait_s
         self._alone_since = None if self._workers else self._alone_since or now
         if self._alone_since is not None and now - self._alone_since > wait_s:
-            self._dispatch.end(f"for {wait_s:g} s (rehome_cluster.wait_s) it has had no worker. Start workers again")
+            alone = f"for {wait_s:g} s (rehome_cluster.wait_s) it has had no worker"
+            self._dispatch.end(f"{alone}. Start workers again (make cluster-up)")
 
     def _require_answers(self) -> None:
         """End the run if the scheduler is silent: what it was asked for would be waited for, for ever."""
         # counted, so that the time in which this machine slept is none
         if self._unanswered * (ANSWER_S + WORKERS_EVERY_S) >= SILENT_S:
-            self._dispatch.end(f"the scheduler has answered nothing for {SILENT_S:g} s. Start it again")
+            silent = f"the scheduler has answered nothing for {SILENT_S:g} s"
+            self._dispatch.end(f"{silent}. Start it again (make cluster-up)")
 
     async def _tell(self, pace: Pace) -> None:
         # those that have had a larger share first, so that all together never have more than the whole

@@ -147,6 +147,7 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
     run = run.until(limit.reached)
 
     def note(outcome: CopyOutcome) -> None:
+        """Count and record an outcome."""
         counts.add(outcome)
         limit.count(counts.failed)
         outcomes.add(outcome)
@@ -154,6 +155,7 @@ def _copy_queue(run: Run, counts: CopyCounts, outcomes: Outcomes, total: int) ->
             uploads.bytes_sent.pop(outcome.job.target_key, None)
 
     def show() -> None:
+        """Show how far the copy is."""
         left = {"changed": counts.changed + counts.conflict, "archived": counts.archived}
         others = {name: count for name, count in left.items() if count}
         if settings.cluster is not None:
@@ -188,6 +190,7 @@ def _copy_somewhere(
     if cluster is None:
 
         def note_and_show(outcome: CopyOutcome) -> None:
+            """Note an outcome, and show the counts if the line is due."""
             note(outcome)
             if run.progress.is_due:
                 show()
